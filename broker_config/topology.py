@@ -1,0 +1,83 @@
+"""RabbitMQ's exchanges, queues and bindings, as kombu objects; nothing here talks to a broker.
+
+Every queue that holds requests is a quorum queue that refuses what it cannot hold (`reject-publish`) and
+dead-letters at least once, so that a publisher confirm means the message is safe.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from kombu import Exchange, Queue
+
+from straightline import names
+
+DELIVERY_LIMIT: Final = 20
+"""Times a message may come back unacknowledged; explicit, since RabbitMQ 3 has no default and 4 has 20."""
+
+REQUESTS: Final = Exchange(names.REQUESTS, type="direct", durable=True)
+PLACEMENTS: Final = Exchange(names.PLACEMENTS, type="direct", durable=True)
+OUTCOMES: Final = Exchange(names.OUTCOMES, type="direct", durable=True)
+REPLIES: Final = Exchange(names.REPLIES, type="direct", durable=True)
+SIGNALS: Final = Exchange(names.SIGNALS, type="direct", durable=True)
+DELAYS: Final = Exchange(names.DELAYS, type="direct", durable=True)
+RETURNS: Final = Exchange(names.RETURNS, type="fanout", durable=True)
+DEAD: Final = Exchange(names.DEAD, type="fanout", durable=True)
+
+EXCHANGES: Final = (REQUESTS, PLACEMENTS, OUTCOMES, REPLIES, SIGNALS, DELAYS, RETURNS, DEAD)
+
+
+def _quorum(dead_letter_exchange: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": DELIVERY_LIMIT,
+    }
+    if dead_letter_exchange is not None:
+        arguments |= {
+            "x-dead-letter-exchange": dead_letter_exchange,
+            "x-dead-letter-strategy": "at-least-once",
+        }
+    return arguments | dict(extra)
+
+
+def _queue(
+    name: str,
+    exchange: Exchange,
+    key: str,
+    *,
+    dead: str | None = names.DEAD,
+    extra: Mapping[str, Any] = MappingProxyType({}),
+) -> Queue:
+    return Queue(name, exchange, routing_key=key, durable=True, queue_arguments=_quorum(dead, extra))
+
+
+SCHEDULER_QUEUES: Final = tuple(
+    _queue(name, exchange, key, extra={"x-single-active-consumer": True})
+    for name, exchange, key in (
+        (names.INTERACTIVE_QUEUE, REQUESTS, "interactive"),
+        (names.BATCH_QUEUE, REQUESTS, "batch"),
+        (names.RETURNS_QUEUE, RETURNS, ""),
+        (names.ATTEMPTS_QUEUE, OUTCOMES, "attempt"),
+    )
+)
+"""What the scheduler consumes; one scheduler at a time."""
+
+POOL_QUEUES: Final = tuple(
+    _queue(names.backend_queue(backend), PLACEMENTS, backend) for backend in names.BACKENDS
+)
+"""What the Celery pools consume."""
+
+OUTCOMES_QUEUE: Final = _queue(names.OUTCOMES_QUEUE, OUTCOMES, "outcome")
+RECALLS_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "recall")
+"""Recalls stand in the same queue as the outcomes, so that they are read after them."""
+
+DELAY_QUEUES: Final = tuple(
+    _queue(names.delay_queue(ms), DELAYS, str(ms), dead=names.RETURNS, extra={"x-message-ttl": ms})
+    for ms in names.DELAYS_MS
+)
+"""Where held requests and retries wait; when their time is over they go back for placement."""
+
+DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)
+
+QUEUES: Final = (*SCHEDULER_QUEUES, *POOL_QUEUES, OUTCOMES_QUEUE, *DELAY_QUEUES, DEAD_QUEUE)

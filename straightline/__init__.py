@@ -1,0 +1,1 @@
+"""StraightLine's producer SDK, contracts and command line."""

@@ -1,0 +1,35 @@
+"""The messages of StraightLine as typed structures; JSON on the wire.
+
+All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are seconds, sizes are bytes.
+"""
+
+from straightline.contracts.model import ModelSpec, TensorSpec
+from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
+from straightline.contracts.request import DataRef, Request, decode_request
+from straightline.contracts.signals import Done, Feedback, Heartbeat
+from straightline.contracts.ticket import FailedAttempt, FailedAttempts, Reason, ReplyAddress, Ticket
+from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, InferResponse
+
+__all__ = [
+    "Attempt",
+    "DataRef",
+    "Done",
+    "FailedAttempt",
+    "FailedAttempts",
+    "Feedback",
+    "Heartbeat",
+    "InferInput",
+    "InferOutput",
+    "InferRequest",
+    "InferResponse",
+    "ModelSpec",
+    "Outcome",
+    "OutcomeBatch",
+    "Reason",
+    "Recall",
+    "ReplyAddress",
+    "Request",
+    "TensorSpec",
+    "Ticket",
+    "decode_request",
+]

@@ -1,0 +1,81 @@
+"""How a request ended, and what was tried on the way."""
+
+from typing import Final
+
+import msgspec
+
+from straightline.contracts.ticket import Attempt, ReplyAddress
+from straightline.contracts.request import DataRef
+from straightline.names import Backend, RequestClass, State
+
+NO_RESULT: Final = msgspec.Raw()
+"""The empty value: an optional `Raw` cannot be None, for msgspec would then decode it."""
+
+__all__ = ["Attempt", "Outcome", "OutcomeBatch", "Recall"]
+
+
+class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
+    """The one final outcome of a request.
+
+    Attributes:
+        request_id: the request's id.
+        state: how it ended.
+        model, version, class_, batch_id: as in the request; None where it could not be read.
+        backend: which one answered or failed last; None where none was asked.
+        attempts: every placement that was tried, the last one last.
+        error_class: a stable word for what went wrong; None when it succeeded.
+        error: the sentence for people.
+        result: the V2 infer response, undecoded; empty where there is none.
+        result_ref: where the result lies, where it is too large to travel.
+        submitted_at: as the producer said, clamped to the scheduler's clock.
+        received_at: when the scheduler first had it.
+        finished_at: when this outcome was made.
+        r_d: bytes of the input data.
+        cost: estimated, in US dollars.
+        digest: of the request's content, which tells a repeated id from a conflicting one.
+    """
+
+    request_id: str
+    state: State
+    finished_at: float
+    model: str | None = None
+    version: str | None = None
+    class_: RequestClass | None = None
+    batch_id: str | None = None
+    backend: Backend | None = None
+    attempts: list[Attempt] = []
+    error_class: str | None = None
+    error: str | None = None
+    result: msgspec.Raw = NO_RESULT
+    result_ref: DataRef | None = None
+    submitted_at: float | None = None
+    received_at: float | None = None
+    r_d: int | None = None
+    cost: float | None = None
+    digest: str | None = None
+
+
+class OutcomeBatch(msgspec.Struct, kw_only=True):
+    """The message on `straightline.outcomes`: what one task brought, 1..n outcomes."""
+
+    outcomes: list[Outcome]
+
+
+class Recall(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A repeated id: the recorder notes it and answers with the outcome that stands in the ledger.
+
+    It travels behind that outcome in the same queue, so the recorder has the outcome when it reads this.
+
+    Attributes:
+        request_id: the id that came again.
+        digest: of the later request's content.
+        conflict: whether that content differed from the first.
+        seen_at: when it came.
+        reply: where to send the first outcome again (or, in a conflict, a rejection).
+    """
+
+    request_id: str
+    digest: str
+    conflict: bool
+    seen_at: float
+    reply: ReplyAddress | None = None

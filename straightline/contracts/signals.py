@@ -1,0 +1,53 @@
+"""What workers tell the scheduler now and then; each may be lost, the next one mends it."""
+
+import msgspec
+
+from straightline.names import Backend, State
+
+
+class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The state of one worker's pool, sent every `interval` seconds.
+
+    Attributes:
+        backend: which backend the pool drives.
+        worker: the Celery worker's node name.
+        sent_at: seconds since the epoch.
+        interval: seconds until the next one.
+        slots: requests it can take at once.
+        active: requests it has now (running, or reserved).
+        healthy: whether its backend can answer.
+        reason: why not, for people.
+        models: names of the models deployed there; None where the backend takes any.
+        max_payload: largest `data` in bytes that it takes; None without limit.
+        best_case: seconds of the fastest answer lately; None before the first.
+        closing: True in the last heartbeat of a worker that stops.
+    """
+
+    backend: Backend
+    worker: str
+    sent_at: float
+    interval: float
+    slots: int
+    active: int
+    healthy: bool
+    reason: str | None = None
+    models: list[str] | None = None
+    max_payload: int | None = None
+    best_case: float | None = None
+    closing: bool = False
+
+
+class Done(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A request that left a pool: `state` is final, or None for a failed attempt."""
+
+    id: str
+    state: State | None = None
+    service: float = 0.0
+
+
+class Feedback(msgspec.Struct, kw_only=True):
+    """Slots that a worker has free again."""
+
+    backend: Backend
+    worker: str
+    done: list[Done]

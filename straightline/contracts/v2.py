@@ -1,0 +1,97 @@
+"""The bodies of the Open Inference Protocol, version 2 (JSON form).
+
+Source: the protocol's inference request and response objects, as KServe publishes them. The tensor's content
+stays undecoded (`msgspec.Raw`), so that reading a request costs the same for one image and for ten thousand.
+"""
+
+from typing import Any
+
+import msgspec
+
+from straightline.contracts.model import ModelSpec
+from straightline.errors import ContractError
+
+
+class InferInput(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A named tensor: `data` is a JSON array, flat (row-major) or nested as `shape` says."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: msgspec.Raw
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a model is asked."""
+
+    inputs: list[InferInput]
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    outputs: list[dict[str, Any]] = []
+
+
+class InferOutput(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A named tensor of an answer; `data` is a flat (row-major) or nested JSON array."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: msgspec.Raw
+    parameters: dict[str, Any] = {}
+
+
+class InferResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a model answers."""
+
+    model_name: str
+    outputs: list[InferOutput]
+    model_version: str | None = None
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+_REQUEST = msgspec.json.Decoder(InferRequest)
+
+
+def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
+    """Read a V2 infer request.
+
+    Raises:
+        ContractError: `data` is not a V2 infer request; the message says which member is wrong.
+    """
+    try:
+        return _REQUEST.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"data is not a V2 infer request: {error}; it needs an `inputs` list of "
+            "{name, shape, datatype, data}",
+            error_class="wrong_type",
+        ) from error
+
+
+def check_inputs(request: InferRequest, model: ModelSpec) -> None:
+    """Hold the tensors of a request against those that the model takes (names, datatypes, shapes).
+
+    Raises:
+        ContractError: an input is missing, unknown, or of another datatype or shape; the message says which.
+    """
+    given = {tensor.name: tensor for tensor in request.inputs}
+    wanted = {spec.name: spec for spec in model.inputs}
+    if len(given) != len(request.inputs) or given.keys() != wanted.keys():
+        names = [tensor.name for tensor in request.inputs]
+        raise ContractError(
+            f"model {model.name} takes the inputs {sorted(wanted)}, each once; the request has {names[:16]}",
+            error_class="wrong_inputs",
+        )
+    for name, spec in wanted.items():
+        tensor = given[name]
+        fits = len(tensor.shape) == len(spec.shape) and all(
+            size >= 0 and want in (-1, size) for size, want in zip(tensor.shape, spec.shape, strict=True)
+        )
+        if tensor.datatype != spec.datatype or not fits:
+            raise ContractError(
+                f"input {name!r} of model {model.name} is {spec.datatype} {list(spec.shape)}; "
+                f"the request has {tensor.datatype[:16]} {tensor.shape[:16]}",
+                error_class="wrong_inputs",
+            )

@@ -1,0 +1,63 @@
+"""The words on the wire: backends, classes, states, exchanges, queues and message types.
+
+They stand in the published package because producers in any language need them too.
+"""
+
+from typing import Final, Literal
+
+Backend = Literal["serverless", "gpu-container", "local"]
+BACKENDS: Final[tuple[Backend, ...]] = ("serverless", "gpu-container", "local")
+
+RequestClass = Literal["interactive", "batch"]
+State = Literal["succeeded", "failed", "expired", "cancelled", "rejected"]
+
+REQUESTS: Final = "straightline.requests"
+"""Exchange that producers write to; the routing key is the request's class."""
+PLACEMENTS: Final = "straightline.placements"
+"""Exchange that only the scheduler writes to; the routing key is the backend."""
+OUTCOMES: Final = "straightline.outcomes"
+"""Exchange for final outcomes (key `outcome`), recalls (`recall`) and failed attempts (`attempt`)."""
+REPLIES: Final = "straightline.replies"
+"""Exchange for results pushed to producers; the routing key is the request's `reply_to`."""
+SIGNALS: Final = "straightline.signals"
+"""Exchange for what may be lost: pool heartbeats (key `heartbeat`) and feedback on slots (`feedback`)."""
+DELAYS: Final = "straightline.delays"
+"""Exchange to the delay queues; the routing key is the delay in milliseconds."""
+RETURNS: Final = "straightline.returns"
+"""Exchange that delay queues dead-letter to: requests coming back for placement."""
+DEAD: Final = "straightline.dead"
+"""Exchange and queue of messages that could not be understood."""
+
+INTERACTIVE_QUEUE: Final = "straightline.requests.interactive"
+BATCH_QUEUE: Final = "straightline.requests.batch"
+RETURNS_QUEUE: Final = "straightline.requests.returned"
+ATTEMPTS_QUEUE: Final = "straightline.attempts"
+OUTCOMES_QUEUE: Final = "straightline.outcomes"
+DEAD_QUEUE: Final = "straightline.dead"
+LEADER_QUEUE: Final = "straightline.scheduler.leader"
+"""Exclusive queue held by the one scheduler that works."""
+REPLY_QUEUE_PREFIX: Final = "straightline.reply."
+
+DELAYS_MS: Final[tuple[int, ...]] = (250, 1_000, 5_000, 30_000)
+
+PREDICT_TASK: Final = "straightline.predict"
+
+TYPE_REQUEST: Final = "straightline.request.v1"
+TYPE_OUTCOMES: Final = "straightline.outcomes.v1"
+TYPE_RECALL: Final = "straightline.recall.v1"
+TYPE_ATTEMPTS: Final = "straightline.attempts.v1"
+TYPE_TICKET: Final = "straightline.ticket.v1"
+TYPE_OUTCOME: Final = "straightline.outcome.v1"
+TYPE_HEARTBEAT: Final = "straightline.heartbeat.v1"
+TYPE_FEEDBACK: Final = "straightline.feedback.v1"
+"""The AMQP `type` property of each message."""
+
+
+def backend_queue(backend: str) -> str:
+    """Name of the queue that a backend's Celery pool consumes."""
+    return f"straightline.{backend}"
+
+
+def delay_queue(milliseconds: int) -> str:
+    """Name of the queue that holds messages for so long."""
+    return f"straightline.delay.{milliseconds}"

@@ -1,0 +1,60 @@
+"""How a call of a backend can end badly: a fault of the backend, or an error of the model.
+
+The difference decides what happens next. After a fault the request is placed elsewhere; an error of the
+model would come again everywhere, so it is final at once.
+"""
+
+from typing import Literal
+
+from straightline.errors import StraightLineError
+
+FaultClass = Literal[
+    "unreachable",
+    "throttled",
+    "timed_out",
+    "crashed",
+    "out_of_memory",
+    "bad_protocol",
+    "too_large",
+    "not_deployed",
+    "cold_start_timed_out",
+    "cold_start_failed",
+    "no_capacity",
+    "store_unavailable",
+    "internal",
+]
+"""The words for what went wrong on the backend's side; they stand in the ledger, so they are stable."""
+
+
+class BackendFault(StraightLineError):
+    """The backend did not answer as it should; another one may.
+
+    Attributes:
+        error_class: the stable word for the kind of fault.
+        cold_start: seconds that went into starting the backend before the fault; None where none was started.
+    """
+
+    def __init__(self, message: str, *, error_class: FaultClass, cold_start: float | None = None) -> None:
+        super().__init__(message)
+        self.error_class: FaultClass = error_class
+        self.cold_start = cold_start
+
+
+class ModelError(StraightLineError):
+    """The model refused the input or failed on it; asking another backend would bring the same.
+
+    Attributes:
+        error_class: `model_error`, or `bad_input` where the model says that the input is at fault.
+        cold_start: as in `BackendFault`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_class: Literal["model_error", "bad_input"] = "model_error",
+        cold_start: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.cold_start = cold_start

@@ -85,6 +85,7 @@ class Ticket(msgspec.Struct, kw_only=True, omit_defaults=True):
         excluded: backends not to be tried again.
         reply: where the result is pushed.
         held_since: since when no backend could take it; None where it is not held.
+        version: the version of the model that answers, settled by the scheduler; None before it is placed.
         backend, reason, placed_at: the placement; None before it is placed.
         trace: W3C `traceparent` of the producer.
     """
@@ -99,6 +100,7 @@ class Ticket(msgspec.Struct, kw_only=True, omit_defaults=True):
     excluded: list[Backend] = []
     reply: ReplyAddress | None = None
     held_since: float | None = None
+    version: str | None = None
     backend: Backend | None = None
     reason: Reason | None = None
     placed_at: float | None = None

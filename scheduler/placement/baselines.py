@@ -1,0 +1,42 @@
+"""Policies to compare with: everything on one backend, and each in its turn."""
+
+from scheduler.placement.feasibility import never, not_now
+from scheduler.placement.model import ALL, Features, Placement, Policy, State, Thresholds
+
+
+def single(backend: str) -> Policy:
+    """Return the policy that sends all to `backend`, and holds what it cannot take."""
+
+    def place(features: Features, state: State, thresholds: Thresholds) -> Placement:
+        del thresholds
+        return _first((backend,), features, state)
+
+    return place
+
+
+def round_robin() -> Policy:
+    """Return a policy that goes round the backends, skipping those that cannot take the request."""
+    turn = 0
+
+    def place(features: Features, state: State, thresholds: Thresholds) -> Placement:
+        nonlocal turn
+        del thresholds
+        order = (*ALL[turn:], *ALL[:turn])
+        turn = (turn + 1) % len(ALL)
+        return _first(order, features, state)
+
+    return place
+
+
+def _first(order: tuple[str, ...], features: Features, state: State) -> Placement:
+    refused: dict[str, str] = {}
+    hopeless = True
+    for backend in order:
+        why = never(backend, features)
+        if why is None:
+            hopeless = False
+            why = not_now(features, state.get(backend))
+        if why is None:
+            return Placement(backend, 1, refused=refused)
+        refused[backend] = why
+    return Placement(None, 0, refused=refused, hopeless=hopeless)

@@ -1,0 +1,32 @@
+"""Feasibility first: whether a backend could take a request at all, busy or not."""
+
+from scheduler.placement.model import BackendState, Features
+
+
+def never(backend: str, features: Features) -> str | None:
+    """Return why this backend can never take the request, or None where it might."""
+    if backend not in features.backends:
+        return f"model {features.model} is not made for it"
+    if features.allow is not None and backend not in features.allow:
+        return "not in the request's allow list"
+    if backend in features.excluded:
+        return "an earlier attempt failed there"
+    limit = features.limits.get(backend)
+    if limit is not None and features.r_d > limit:
+        return f"{features.r_d} bytes are over the model's limit of {limit} there"
+    return None
+
+
+def not_now(features: Features, backend: BackendState | None) -> str | None:
+    """Return why this backend cannot take the request at present, or None where it can."""
+    if backend is None:
+        return "no pool has reported"
+    if backend.down is not None:
+        return backend.down
+    if backend.models is not None and features.model not in backend.models:
+        return f"model {features.model} is not deployed there"
+    if backend.max_payload is not None and features.r_d > backend.max_payload:
+        return f"{features.r_d} bytes are over its limit of {backend.max_payload}"
+    if features.time_left < backend.best_case:
+        return f"{features.time_left:.3f} s to the deadline, its best case is {backend.best_case:.3f} s"
+    return None

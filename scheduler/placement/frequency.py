@@ -1,0 +1,85 @@
+"""`f_t`: how often a model is asked, over a sliding window in event time."""
+
+from collections import OrderedDict
+from typing import Final
+
+BUCKETS: Final = 50
+"""Parts of a window; the rate is exact to one part."""
+KEPT: Final = 4 * BUCKETS
+"""Buckets remembered, so that a backlog and live requests may come mixed."""
+
+
+class Frequency:
+    """Requests per second of one model.
+
+    A request counts when its producer made it, not when it was read: a backlog of an hour, read in a second, has the
+    rate it was submitted with. Requests may come out of order. Memory is bounded by `KEPT` counters; a
+    request costs O(1) when it is the newest, and O(`BUCKETS`) when it is late.
+    """
+
+    __slots__ = ("_counts", "_head", "_total", "_width", "window")
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self._width = window / BUCKETS
+        self._counts: OrderedDict[int, int] = OrderedDict()  # the least lately touched first
+        self._head = -(1 << 62)
+        self._total = 0  # requests in the window that ends with the head's bucket
+
+    def observe(self, at: float) -> float:
+        """Count a request made at `at` (seconds) and return the rate at that time, the request included."""
+        bucket = int(at // self._width)
+        if bucket > self._head:
+            self._advance(bucket)
+        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        self._counts.move_to_end(bucket)
+        if bucket > self._head - BUCKETS:
+            self._total += 1
+        if len(self._counts) > KEPT:
+            self._forget()
+        return (self._total if bucket == self._head else self._sum(bucket)) / self.window
+
+    def rate(self, at: float) -> float:
+        """Return the rate at `at` without counting a request."""
+        return self._sum(int(at // self._width)) / self.window
+
+    def _advance(self, bucket: int) -> None:
+        if bucket - self._head > BUCKETS:
+            self._total = 0
+        else:
+            for old in range(self._head - BUCKETS + 1, bucket - BUCKETS + 1):
+                self._total -= self._counts.get(old, 0)
+        self._head = bucket
+        if not self._total:
+            self._total = self._sum(bucket)
+
+    def _forget(self) -> None:
+        bucket, count = self._counts.popitem(last=False)
+        if self._head - BUCKETS < bucket <= self._head:
+            self._total -= count
+
+    def _sum(self, bucket: int) -> int:
+        get = self._counts.get
+        return sum(get(part, 0) for part in range(bucket - BUCKETS + 1, bucket + 1))
+
+
+class Frequencies:
+    """`f_t` of every model; the caller bounds the models by rejecting those it does not know."""
+
+    __slots__ = ("_models", "window")
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self._models: dict[str, Frequency] = {}
+
+    def observe(self, model: str, at: float) -> float:
+        """Count a request of `model` made at `at` and return the model's rate then, in requests per second."""
+        frequency = self._models.get(model)
+        if frequency is None:
+            frequency = self._models[model] = Frequency(self.window)
+        return frequency.observe(at)
+
+    def rate(self, model: str, at: float) -> float:
+        """Return the rate of `model` at `at`, in requests per second, without counting."""
+        frequency = self._models.get(model)
+        return 0.0 if frequency is None else frequency.rate(at)

@@ -1,0 +1,48 @@
+"""What the scheduler reads from the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from scheduler.placement.model import Thresholds
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Read once, at the start.
+
+    Attributes:
+        broker_url: AMQP URL of RabbitMQ.
+        models_dir: directory of the deployed bundles.
+        f: threshold on a model's frequency, requests per second.
+        window: over how many seconds the frequency is taken.
+        d: threshold on the data's size, bytes.
+        prefetch: interactive requests read ahead of their confirms.
+        batch_prefetch: batch requests held while they wait for free slots.
+        coalesce: most requests in one placement message.
+        coalesce_bytes: most bytes of data in one placement message.
+        hold_window: held requests kept in memory; the others wait in the broker.
+        max_attempts: backends asked before a request has failed.
+        remembered: ids kept to recognise a repeated one.
+    """
+
+    broker_url: str
+    models_dir: Path
+    f: Positive = 50.0
+    window: Positive = 10.0
+    d: Count = 262_144
+    prefetch: Count = 512
+    batch_prefetch: Count = 64
+    coalesce: Count = 32
+    coalesce_bytes: Count = 262_144
+    hold_window: Count = 256
+    max_attempts: Count = 3
+    remembered: Count = 100_000
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """`F` and `D`."""
+        return Thresholds(F=self.f, D=self.d)

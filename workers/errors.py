@@ -26,7 +26,7 @@ FaultClass = Literal[
 """The words for what went wrong on the backend's side; they stand in the ledger, so they are stable."""
 
 
-class BackendFault(StraightLineError):
+class BackendFault(StraightLineError):  # noqa: N818 - a fault is not an error of the request
     """The backend did not answer as it should; another one may.
 
     Attributes:

@@ -32,7 +32,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Backend(Protocol):
     """A place where models run, driven by one pool.
 
-    Safe to use from several threads at once. Making one does no I/O; what it needs is opened by the first call.
+    Safe to use from several threads at once. Making one does no I/O: what it needs is opened by the first
+    call.
 
     Attributes:
         name: which of the system's backends it is.

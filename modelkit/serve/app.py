@@ -1,0 +1,141 @@
+"""The Open Inference Protocol (V2) over HTTP, as a Flask application.
+
+Every error is `{"error": "<sentence>"}` with a status that tells whose fault it is, and the header
+`X-StraightLine-Error` with a stable word:
+
+| status | word | meaning |
+|---|---|---|
+| 400 | `invalid_input` | the request does not fit the model or is not V2: final |
+| 422 | `model_error` | the model raised in predict: final |
+| 404 | `unknown_model` | not deployed on this server |
+| 404, 405 | `not_found` | no such route |
+| 413 | `too_large` | the body is above STRAIGHTLINE_SERVE_MAX_BODY |
+| 507 | `out_of_memory` | this server had not memory enough: another may |
+| 500 | `server_fault` | a fault of the server itself |
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from modelkit.bundle import read_bundles
+from modelkit.serve.engine import Engine, load_engine
+from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
+from modelkit.serve.registry import Registry, UnknownModel
+from straightline.contracts.v2 import decode_infer_request
+from straightline.errors import ContractError
+from straightline.settings import load
+
+ERROR_HEADER: Final = "X-StraightLine-Error"
+_STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
+    ContractError: (400, "invalid_input"),
+    InvalidInput: (400, "invalid_input"),
+    ModelError: (422, "model_error"),
+    UnknownModel: (404, "unknown_model"),
+    RequestEntityTooLarge: (413, "too_large"),
+    OutOfMemory: (507, "out_of_memory"),
+    MemoryError: (507, "out_of_memory"),
+}
+_log = logging.getLogger(__name__)
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the server reads from the environment, each name after `STRAIGHTLINE_`.
+
+    Attributes:
+        models_dir: the directory of bundles.
+        serve_max_body: the largest request in bytes.
+        serve_model_threads: threads that one call of a model may use.
+    """
+
+    models_dir: str
+    serve_max_body: int = 64 * 1024 * 1024
+    serve_model_threads: int = 1
+
+
+def create() -> Flask:
+    """Load every model of `STRAIGHTLINE_MODELS_DIR` and return the application that serves them.
+
+    Raises:
+        ConfigurationError: a setting or a bundle is wrong; the server does not start half.
+    """
+    settings = load(Settings, os.environ)
+    engines = [
+        load_engine(bundle, threads=settings.serve_model_threads)
+        for bundle in read_bundles(Path(settings.models_dir))
+    ]
+    return build(Registry(engines), max_body=settings.serve_max_body)
+
+
+def build(registry: Registry, *, max_body: int) -> Flask:
+    """Return the application for the models of `registry`."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = max_body
+
+    @app.get("/v2")
+    def server() -> Response:
+        return _json({"name": "straightline", "version": "2", "extensions": []})
+
+    @app.get("/v2/health/live")
+    def live() -> Response:
+        return _json({"live": True})
+
+    @app.get("/v2/health/ready")
+    def ready() -> Response:
+        return _json({"ready": True})  # every model is loaded before the first request is taken
+
+    @app.get("/v2/models/<name>")
+    @app.get("/v2/models/<name>/versions/<version>")
+    def metadata(name: str, version: str | None = None) -> Response:
+        engine = registry.find(name, version)
+        return _json(_metadata(engine, registry.versions(name)))
+
+    @app.get("/v2/models/<name>/ready")
+    @app.get("/v2/models/<name>/versions/<version>/ready")
+    def model_ready(name: str, version: str | None = None) -> Response:
+        spec = registry.find(name, version).spec
+        return _json({"name": spec.name, "version": spec.version, "ready": True})
+
+    @app.post("/v2/models/<name>/infer")
+    @app.post("/v2/models/<name>/versions/<version>/infer")
+    def infer(name: str, version: str | None = None) -> Response:
+        engine = registry.find(name, version)
+        return _json(engine.infer(decode_infer_request(request.get_data(cache=False))))
+
+    app.register_error_handler(Exception, _failure)
+    return app
+
+
+def _failure(error: Exception) -> Response:
+    status, word = _STATUS.get(type(error), (500, "server_fault"))
+    message = str(error)
+    if isinstance(error, RequestEntityTooLarge):
+        message = "the body is above what this server takes (STRAIGHTLINE_SERVE_MAX_BODY): send fewer at once"
+    elif isinstance(error, HTTPException):
+        status, word = error.code or 500, "not_found"
+        message = error.description or error.name
+    elif status == 500:
+        _log.exception("a request failed in the server itself", exc_info=error)
+        message = "the server failed; its log says more"
+    response = _json({"error": message}, status)
+    response.headers[ERROR_HEADER] = word
+    return response
+
+
+def _metadata(engine: Engine, versions: list[str]) -> dict[str, Any]:
+    return {
+        "name": engine.spec.name,
+        "versions": versions,
+        "platform": "straightline",
+        "inputs": engine.spec.inputs,
+        "outputs": engine.spec.outputs,
+    }
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, mimetype="application/json")

@@ -1,0 +1,96 @@
+"""One loaded model: a V2 infer request in, a V2 infer response out."""
+
+import msgspec
+
+from modelkit.bundle import Bundle
+from modelkit.serve import runtimes
+from modelkit.serve.decode import decode_tensor
+from modelkit.serve.encode import encode_tensor
+from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
+from straightline.contracts import InferOutput, InferRequest, InferResponse, ModelSpec
+from straightline.contracts.v2 import check_inputs
+from straightline.errors import ContractError
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """A model ready to answer; safe to use from several threads.
+
+    Attributes:
+        spec: its tensors.
+        predict: the function that runs it.
+    """
+
+    spec: ModelSpec
+    predict: runtimes.Predict
+
+    def infer(self, request: InferRequest) -> InferResponse:
+        """Answer a request.
+
+        Raises:
+            InvalidInput: the request does not fit the model.
+            ModelError: the model raised, or its answer is not what `model.toml` promises.
+            OutOfMemory: there was not memory enough.
+        """
+        wanted = self._wanted(request)
+        try:
+            check_inputs(request, self.spec)
+            inputs = {tensor.name: decode_tensor(tensor) for tensor in request.inputs}
+        except ContractError as error:
+            raise InvalidInput(str(error)) from error
+        except MemoryError as error:
+            raise OutOfMemory("there is not memory enough to read this request") from error
+        return InferResponse(
+            model_name=self.spec.name,
+            model_version=self.spec.version,
+            id=request.id,
+            outputs=self._outputs(self._call(inputs), wanted),
+        )
+
+    def _wanted(self, request: InferRequest) -> list[str]:
+        """Return the names of the outputs that are asked for; all where the request names none."""
+        known = [spec.name for spec in self.spec.outputs]
+        asked = [output.get("name") for output in request.outputs]
+        for name in asked:
+            if name not in known:
+                raise InvalidInput(
+                    f"model {self.spec.name} gives {known}; the request asks for {str(name)[:64]!r}"
+                )
+        return [name for name in known if not asked or name in asked]
+
+    def _call(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
+        try:
+            return self.predict(inputs)
+        except MemoryError as error:
+            raise OutOfMemory("the model ran out of memory") from error
+        # SystemExit and the like would end the server's thread and with it the caller's connection.
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
+                raise
+            raise ModelError(f"model {self.spec.name} raised {type(error).__name__}: {error}") from error
+
+    def _outputs(self, tensors: runtimes.Tensors, wanted: list[str]) -> list[InferOutput]:
+        outputs = []
+        for spec in self.spec.outputs:
+            if spec.name not in wanted:
+                continue
+            array = tensors.get(spec.name)
+            if array is None:
+                raise ModelError(f"model {self.spec.name} gave no output {spec.name!r}")
+            if len(array.shape) != len(spec.shape) or any(
+                want not in (-1, size) for size, want in zip(array.shape, spec.shape, strict=True)
+            ):
+                raise ModelError(
+                    f"output {spec.name!r} has the shape {list(array.shape)}; "
+                    f"model.toml says {list(spec.shape)}"
+                )
+            outputs.append(encode_tensor(spec.name, spec.datatype, array))
+        return outputs
+
+
+def load_engine(bundle: Bundle, *, threads: int = 1) -> Engine:
+    """Load a bundle's model.
+
+    Raises:
+        ConfigurationError: it cannot be loaded.
+    """
+    return Engine(bundle.spec, runtimes.load(bundle, threads=threads))

@@ -1,0 +1,125 @@
+"""A private Postgres: own cluster, port and password, reached over the loopback interface alone."""
+
+import os
+import secrets
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from script.stack import processes
+from script.stack.accounts import Account, account
+from script.stack.failure import StackError
+from script.stack.ports import free_ports
+
+NAME: Final = "Postgres"
+USER: Final = "straightline"
+DATABASE: Final = "straightline"
+_PLACES: Final = ("/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A started Postgres.
+
+    Attributes:
+        url: SQLAlchemy URL of our database in it, which `ensure_database` makes.
+        process: the server.
+    """
+
+    url: str
+    process: processes.Process
+
+
+def programs() -> Path | None:
+    """Find the directory of the newest server's programs."""
+    found = [file.parent for place in _PLACES for file in Path(place).glob("*/bin/initdb")]
+    path = [Path(directory) for directory in os.environ.get("PATH", "").split(os.pathsep)]
+    found += [place for place in path if all((place / name).exists() for name in ("initdb", "postgres"))]
+    return max(found, key=_version, default=None)
+
+
+def start(home: Path, log: Path, run: str) -> Database:
+    """Make a cluster in `home`/postgres and start it; it is not ready yet when this returns.
+
+    Raises:
+        StackError: it is not installed, or the cluster cannot be made.
+    """
+    found = programs()
+    if found is None:
+        raise StackError("Postgres is not installed: as root, apt-get install postgresql")
+    owner = account("postgres")
+    directory = home / "postgres"
+    directory.mkdir(mode=0o700)
+    password = secrets.token_urlsafe(24)
+    secret = directory / "password"
+    secret.touch(mode=0o600)
+    secret.write_text(password, encoding="ascii")
+    owner.give(directory)
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        "LANG": "C.UTF-8",
+        "HOME": str(directory),
+        processes.RUN_VARIABLE: run,
+    }
+    _make_cluster(found, directory, environment, owner)
+    secret.unlink()
+    (port,) = free_ports(1)
+    process = processes.start(
+        NAME,
+        [str(found / "postgres"), "-D", str(directory / "data"), *_options(port)],
+        log=log,
+        cwd=directory,
+        environment=environment,
+        account=owner,
+        stop_signal=signal.SIGINT,  # "fast": do not wait for clients to leave
+        tier=1,
+    )
+    return Database(f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/{DATABASE}", process)
+
+
+def _make_cluster(found: Path, directory: Path, environment: dict[str, str], owner: Account) -> None:
+    other = owner if owner.switch else None
+    done = subprocess.run(
+        [
+            str(found / "initdb"),
+            f"--pgdata={directory / 'data'}",
+            f"--username={USER}",
+            f"--pwfile={directory / 'password'}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",  # nothing is lost where a cluster that was never used dies with the machine
+            "--no-instructions",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=directory,
+        env=environment,
+        user=other.uid if other else None,
+        group=other.gid if other else None,
+        extra_groups=[] if other else None,
+    )
+    if done.returncode != 0:
+        raise StackError(f"initdb failed: {(done.stderr or done.stdout).strip()}")
+
+
+def _options(port: int) -> list[str]:
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        # A socket's path may have 107 bytes at most, and a checkout may lie deep: TCP alone.
+        "unix_socket_directories": "",
+        "max_connections": "100",
+        "shared_buffers": "64MB",
+    }
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _version(directory: Path) -> tuple[int, ...]:
+    """Read the version from `<version>/bin`; a directory without one comes last."""
+    name = directory.parent.name
+    return tuple(int(part) for part in name.split(".")) if name.replace(".", "").isdigit() else (0,)

@@ -1,0 +1,169 @@
+"""A private RabbitMQ: own node, ports, data, log, plugins, cookie and user; nothing of the system's."""
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from script.stack import processes
+from script.stack.accounts import Account, account
+from script.stack.failure import StackError
+from script.stack.ports import free_ports
+
+NAME: Final = "RabbitMQ"
+VHOST: Final = "straightline"
+_PLACES: Final = ("/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/sbin")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A started RabbitMQ.
+
+    Attributes:
+        url: AMQP URL with its user, password and virtual host.
+        programs: the directory of its command line tools.
+        environment: what they need to find this node.
+        owner: the account that it runs under.
+        home: its directory.
+        processes: its port mapper and itself, in the order of their start.
+    """
+
+    url: str
+    programs: Path
+    environment: Mapping[str, str]
+    owner: Account
+    home: Path
+    processes: tuple[processes.Process, ...]
+
+    def ctl(self, *arguments: str, stdin: str = "") -> str:
+        """Run `rabbitmqctl` on this node and return what it prints.
+
+        Raises:
+            StackError: it failed; the message is what it said.
+        """
+        other = self.owner if self.owner.switch else None
+        done = subprocess.run(
+            [str(self.programs / "rabbitmqctl"), "--quiet", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+            cwd=self.home,
+            env=dict(self.environment),
+            user=other.uid if other else None,
+            group=other.gid if other else None,
+            extra_groups=[] if other else None,
+        )
+        if done.returncode != 0:
+            raise StackError(f"rabbitmqctl {arguments[0]} failed: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+
+def programs() -> Path | None:
+    """Find RabbitMQ's own programs (not Debian's wrappers, which insist on the system's node)."""
+    for place in _PLACES:
+        if os.access(f"{place}/rabbitmq-server", os.X_OK):
+            return Path(place)
+    return None
+
+
+def start(home: Path, log: Path, run: str) -> Broker:
+    """Start a node with its data in `home`/rabbitmq; it is not ready yet when this returns.
+
+    Raises:
+        StackError: it is not installed, or cannot be started.
+    """
+    found, mapper = programs(), shutil.which("epmd", path=f"{os.environ.get('PATH', '')}:/usr/bin")
+    if found is None or mapper is None:
+        raise StackError("RabbitMQ is not installed: as root, apt-get install rabbitmq-server")
+    owner = account("rabbitmq")
+    directory = home / "rabbitmq"
+    port, distribution, mapping = free_ports(3)
+    password = secrets.token_urlsafe(24)
+    _write(directory, port, password)
+    owner.give(directory)
+    environment = _environment(directory, run, distribution, mapping)
+    # Our own port mapper: one that the node started as a daemon would outlive it.
+    epmd = processes.start(
+        "epmd",
+        [mapper, "-port", str(mapping), "-address", "127.0.0.1"],
+        log=log.with_name("epmd.log"),
+        cwd=directory,
+        environment=environment,
+        account=owner,
+        tier=2,
+    )
+    server = processes.start(
+        NAME,
+        [str(found / "rabbitmq-server")],
+        log=log,
+        cwd=directory,
+        environment=environment,
+        account=owner,
+        tier=1,
+    )
+    url = f"amqp://straightline:{password}@127.0.0.1:{port}/{VHOST}"
+    return Broker(url, found, environment, owner, directory, (epmd, server))
+
+
+def _write(directory: Path, port: int, password: str) -> None:
+    directory.mkdir(mode=0o700)
+    for name, text in {
+        "rabbitmq.conf": _configuration(port, password),
+        "enabled_plugins": "[].\n",
+        "environment.conf": "",
+        ".erlang.cookie": secrets.token_hex(20),
+    }.items():
+        file = directory / name
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="ascii")
+    (directory / ".erlang.cookie").chmod(0o400)
+
+
+def _configuration(port: int, password: str) -> str:
+    return "\n".join(
+        (
+            f"listeners.tcp.local = 127.0.0.1:{port}",
+            # These replace the user `guest` and the virtual host `/`.
+            "default_user = straightline",
+            f"default_pass = {password}",
+            f"default_vhost = {VHOST}",
+            "loopback_users.straightline = true",
+            "log.console = true",
+            "log.console.level = info",
+            "log.file = false",
+            # Small machines run this beside everything else: warn late, and never stop producers for disk
+            # that a throw-away node will not use.
+            "disk_free_limit.absolute = 200MB",
+            "vm_memory_high_watermark.relative = 0.4",
+            "",
+        )
+    )
+
+
+def _environment(directory: Path, run: str, distribution: int, mapping: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        "LANG": "C.UTF-8",
+        "HOME": str(directory),
+        processes.RUN_VARIABLE: run,
+        "ERL_EPMD_PORT": str(mapping),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"straightline-{run}@localhost",
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        # The system's own environment file would bring the system's names back.
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "environment.conf"),
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_PID_FILE": str(directory / "pid"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(directory / "generated"),
+    }

@@ -1,0 +1,139 @@
+"""RabbitMQ and Postgres for a run: both started at once, then waited for."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import pika
+import pika.exceptions
+import psycopg2
+import psycopg2.errors
+from sqlalchemy.engine import make_url
+
+from script.stack import postgres, rabbitmq
+from script.stack.ports import accepts
+from script.stack.readiness import wait_until
+from script.stack.run import Run
+
+_PATIENCE: Final = 90.0
+"""Seconds; RabbitMQ takes about six on an idle machine."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where the services are; `broker` is None where another's is used."""
+
+    broker_url: str
+    database_url: str
+    broker: rabbitmq.Broker | None
+
+
+def start_services(run: Run, broker_url: str | None = None, database_url: str | None = None) -> Services:
+    """Start those services whose URL is not given, and wait until they answer.
+
+    Raises:
+        StackError: one is not installed or does not start; the message has the end of its log.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        broker = None if broker_url else pool.submit(start_broker, run)
+        database = None if database_url else pool.submit(start_database, run)
+        # The one that failed first is not known; both have ended when the pool is left.
+        started = broker.result() if broker else None
+        return Services(
+            broker_url=started.url if started else broker_url or "",
+            database_url=database.result() if database else database_url or "",
+            broker=started,
+        )
+
+
+def start_broker(run: Run) -> rabbitmq.Broker:
+    """Start a private RabbitMQ for the run and wait until it answers."""
+    broker = rabbitmq.start(run.home, run.log("rabbitmq"), run.name)
+    run.add(*broker.processes)
+    wait_until(
+        lambda: broker_answers(broker.url),
+        what="RabbitMQ",
+        seconds=_PATIENCE,
+        watched=broker.processes,
+    )
+    return broker
+
+
+def start_database(run: Run) -> str:
+    """Start a private Postgres for the run, wait until it answers, and return the URL."""
+    database = postgres.start(run.home, run.log("postgres"), run.name)
+    run.add(database.process)
+    wait_until(
+        lambda: database_answers(database.url),
+        what="Postgres",
+        seconds=_PATIENCE,
+        watched=(database.process,),
+    )
+    create_database(database.url, postgres.DATABASE)
+    return database.url
+
+
+def broker_answers(url: str) -> bool:
+    """Whether the broker takes a connection with the user and virtual host of `url`."""
+    parameters = pika.URLParameters(url)
+    if not accepts(parameters.port):
+        return False
+    parameters.blocked_connection_timeout = parameters.socket_timeout = 5
+    try:
+        pika.BlockingConnection(parameters).close()
+    except (pika.exceptions.AMQPError, OSError):
+        return False
+    return True
+
+
+def database_answers(url: str) -> bool:
+    """Whether the server of `url` takes a connection."""
+    try:
+        _connect(url, "postgres").close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def create_database(url: str, name: str, *, template: str = "template0") -> None:
+    """Make a database on the server of `url`."""
+    _administer(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+
+
+def drop_database(url: str, name: str) -> None:
+    """Remove a database of the server of `url`, with its connections."""
+    _administer(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _administer(url: str, statement: str) -> None:
+    connection = _connect(url, "postgres")
+    try:
+        connection.autocommit = True  # databases are not made in transactions
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+def _connect(url: str, database: str) -> psycopg2.extensions.connection:
+    parts = make_url(url)
+    return psycopg2.connect(
+        host=parts.host,
+        port=parts.port,
+        user=parts.username,
+        password=parts.password,
+        dbname=database,
+        connect_timeout=5,
+    )
+
+
+def delete_queues(url: str, names: Iterable[str]) -> None:
+    """Delete queues of a virtual host, whatever is in them; a missing one is no fault."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    try:
+        channel = connection.channel()
+        for name in names:
+            channel.queue_delete(name)
+    finally:
+        connection.close()

@@ -1,0 +1,131 @@
+"""A private RabbitMQ and Postgres for the tests, started once per session, when the first test asks.
+
+`STRAIGHTLINE_TEST_BROKER_URL` and `STRAIGHTLINE_TEST_DATABASE_URL` name running ones instead, for a quick
+turn while developing; each test has its own virtual host and database on them all the same.
+"""
+
+import itertools
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from broker_config import topology
+from broker_config.apply import apply
+from script.stack import services
+from script.stack.admin import BrokerAdmin, system_ctl
+from script.stack.run import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+VHOSTS_AT_ONCE = 8
+"""Each call of rabbitmqctl costs more than a second, for one virtual host as for eight."""
+
+
+@pytest.fixture(scope="session")
+def _run() -> Iterator[Run]:
+    run = Run.create(ROOT / ".straightline", stays=False)
+    try:
+        yield run
+    finally:
+        run.stop()
+
+
+@pytest.fixture(scope="session")
+def broker_admin(request: pytest.FixtureRequest) -> BrokerAdmin:
+    """The broker of the session, started on first use."""
+    url = os.environ.get("STRAIGHTLINE_TEST_BROKER_URL")
+    if url:
+        return BrokerAdmin(url, system_ctl)
+    broker = services.start_broker(request.getfixturevalue("_run"))
+    return BrokerAdmin(broker.url, broker.ctl)
+
+
+@pytest.fixture(scope="session")
+def _database_server(request: pytest.FixtureRequest) -> str:
+    url = os.environ.get("STRAIGHTLINE_TEST_DATABASE_URL")
+    return url or services.start_database(request.getfixturevalue("_run"))
+
+
+@pytest.fixture(scope="session")
+def _vhosts(broker_admin: BrokerAdmin) -> Iterator[Iterator[str]]:
+    """Names of fresh, empty virtual hosts, made several at once."""
+    made: list[str] = []
+
+    def names() -> Iterator[str]:
+        for _ in itertools.count():
+            batch = [f"test-{secrets.token_hex(4)}" for _ in range(VHOSTS_AT_ONCE)]
+            user = make_url(broker_admin.url).username
+            definitions = {
+                "vhosts": [{"name": name} for name in batch],
+                "permissions": [
+                    {"user": user, "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}
+                    for name in batch
+                ],
+            }
+            broker_admin.ctl("import_definitions", stdin=json.dumps(definitions))
+            made.extend(batch)
+            yield from batch
+
+    yield names()
+    if os.environ.get("STRAIGHTLINE_TEST_BROKER_URL"):
+        for name in made:
+            broker_admin.ctl("delete_vhost", name)
+
+
+@pytest.fixture
+def empty_broker_url(broker_admin: BrokerAdmin, _vhosts: Iterator[str]) -> str:
+    """AMQP URL of a fresh virtual host with nothing in it."""
+    return f"{broker_admin.url.rpartition('/')[0]}/{quote(next(_vhosts), safe='')}"
+
+
+@pytest.fixture
+def broker_url(empty_broker_url: str) -> Iterator[str]:
+    """AMQP URL of a fresh virtual host with the topology applied."""
+    apply(empty_broker_url)
+    yield empty_broker_url
+    _delete_queues(empty_broker_url)
+
+
+@pytest.fixture
+def database_url(_database_server: str) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh, empty database."""
+    yield from _database(_database_server, "template0")
+
+
+@pytest.fixture
+def migrated_database_url(_database_server: str, _migrated: str) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh database with the migrations applied."""
+    yield from _database(_database_server, _migrated)
+
+
+@pytest.fixture(scope="session")
+def _migrated(_database_server: str) -> Iterator[str]:
+    """Name of a database with the migrations applied, which others are copied from."""
+    for url in _database(_database_server, "template0"):
+        subprocess.run(
+            [sys.executable, "-m", "alembic", "-c", "migrations/alembic.ini", "upgrade", "head"],
+            cwd=ROOT,
+            env={**os.environ, "STRAIGHTLINE_DATABASE_URL": url, "PYTHONPATH": str(ROOT)},
+            check=True,
+            timeout=120,
+        )
+        yield make_url(url).database or ""
+
+
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(4)}"
+    services.create_database(server, name, template=template)
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    services.drop_database(server, name)
+
+
+def _delete_queues(url: str) -> None:
+    """Leave no queue behind: some hundred tests would leave some thousand on the node."""
+    services.delete_queues(url, [queue.name for queue in topology.QUEUES])

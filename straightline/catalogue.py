@@ -1,4 +1,4 @@
-"""The models that are deployed: a directory of bundles, `<name>/<version>/model.toml` with its files beside it."""
+"""The models that are deployed: a directory of bundles, each `<name>/<version>/model.toml` with its files."""
 
 import re
 import tomllib

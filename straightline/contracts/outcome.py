@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from straightline.contracts.ticket import Attempt, ReplyAddress
 from straightline.contracts.request import DataRef
+from straightline.contracts.ticket import Attempt, ReplyAddress
 from straightline.names import Backend, RequestClass, State
 
 NO_RESULT: Final = msgspec.Raw()

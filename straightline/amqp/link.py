@@ -1,0 +1,215 @@
+"""One connection with one channel on a thread of its own, made anew whenever it is lost."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import pika
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorException
+from pika.exceptions import (
+    AMQPError,
+    ConnectionClosed,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from straightline.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT: Final = 20
+"""Seconds; a dead peer is noticed within twice that."""
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 5.0
+
+
+def parameters(url: str, name: str) -> pika.URLParameters:
+    """Read an AMQP URL.
+
+    Raises:
+        ConfigurationError: it is not one; the message does not repeat it, since it may hold a password.
+    """
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ConfigurationError("the broker's URL must look like amqp://user:password@host:5672/vhost")
+    try:
+        read = pika.URLParameters(url)
+    except (ValueError, TypeError, IndexError) as error:
+        raise ConfigurationError(
+            "the broker's URL cannot be read: it must look like amqp://user:password@host:5672/vhost"
+        ) from error
+    read.client_properties = {"connection_name": name}
+    if read.heartbeat is None:
+        read.heartbeat = HEARTBEAT
+    return read
+
+
+def delay(failures: int, chance: float) -> float:
+    """Return the seconds to wait after so many failures in a row: doubling, capped, with jitter.
+
+    Args:
+        failures: 1 after the first one.
+        chance: of [0, 1); spreads clients over the upper half, so that they do not all come back at once.
+    """
+    return min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16)) * (0.5 + chance / 2)
+
+
+class Link:
+    """Keeps a channel open for its owner, whose callbacks all run on the link's thread.
+
+    Args:
+        url: of the broker.
+        name: shown as the connection's name in the broker's tools.
+        on_channel: called with each new open channel.
+        on_lost: called with the exception when a channel that `on_channel` was given is gone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        on_channel: Callable[[Any], None],
+        on_lost: Callable[[BaseException], None],
+    ) -> None:
+        self._parameters = parameters(url, name)
+        self._on_channel = on_channel
+        self._on_lost = on_lost
+        self._connection: Any = None
+        self._failures = 0
+        self._stopping = False
+        self._loop = IOLoop()
+        self._thread = threading.Thread(target=self._run, name=f"amqp-{name}", daemon=True)
+        self.trouble: str | None = "no connection was made yet"
+        """Why there is no working channel, for people; None while there is one."""
+
+    def start(self) -> None:
+        """Start the thread, which connects at once."""
+        self._loop.add_callback_threadsafe(self._connect)
+        self._thread.start()
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on the link's thread soon; may be called from any thread."""
+        self._loop.add_callback_threadsafe(callback)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Run `callback` on the link's thread after a time; only from that thread."""
+        self._loop.call_later(seconds, callback)
+
+    def on_own_thread(self) -> bool:
+        """Tell whether the caller is one of the link's callbacks."""
+        return threading.get_ident() == self._thread.ident
+
+    def working(self) -> None:
+        """Note that the channel is of use: the next loss is mended without delay."""
+        self._failures = 0
+        self.trouble = None
+
+    def stop(self, timeout: float) -> None:
+        """Close the connection and end the thread, within `timeout` seconds."""
+        self.call(self._stop)
+        if not self.on_own_thread():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._loop.start()
+            except Exception as error:
+                # A fault of ours or of pika's must not leave callers waiting for a thread that is dead.
+                logger.exception("the AMQP thread met an unexpected fault and connects anew")
+                self._abandon(error)
+            else:
+                break
+        self._loop.close()
+
+    def _connect(self) -> None:
+        if self._stopping:
+            return
+        self._connection = pika.SelectConnection(
+            self._parameters,
+            on_open_callback=self._opened,
+            on_open_error_callback=self._closed,
+            on_close_callback=self._closed,
+            custom_ioloop=self._loop,
+        )
+        self._connection.add_on_connection_blocked_callback(self._blocked)
+        self._connection.add_on_connection_unblocked_callback(lambda *_: self.working())
+
+    def _opened(self, connection: Any) -> None:
+        connection.channel(on_open_callback=self._channel_open)
+
+    def _channel_open(self, channel: Any) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        self._on_channel(channel)
+
+    def _blocked(self, _connection: Any, frame: Any) -> None:
+        self.trouble = (
+            f"the broker takes no messages now ({frame.method.reason}): look at its memory and disk"
+        )
+        logger.warning("%s", self.trouble)
+
+    def _channel_closed(self, channel: Any, reason: BaseException) -> None:
+        if channel.connection is not self._connection:
+            return
+        self.trouble = describe(reason)
+        self._on_lost(reason)
+        if channel.connection.is_open:
+            channel.connection.close()
+
+    def _closed(self, connection: Any, reason: BaseException) -> None:
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if self._stopping:
+            self._loop.stop()
+            return
+        if not (isinstance(reason, ConnectionClosed) and reason.reply_code == 200):
+            self.trouble = describe(reason)
+        self._again()
+
+    def _abandon(self, error: Exception) -> None:
+        connection, self._connection = self._connection, None
+        self.trouble = describe(error)
+        self._on_lost(error)
+        if connection is not None and not connection.is_closed:
+            try:
+                connection.close()
+            except AMQPError:
+                logger.debug("the connection given up was closing already")
+        if self._stopping:
+            self._loop.add_callback_threadsafe(self._loop.stop)
+        else:
+            self._again()
+
+    def _again(self) -> None:
+        self._failures += 1
+        seconds = delay(self._failures, random.random())  # noqa: S311 - jitter is no secret
+        level = logging.WARNING if self._failures == 1 else logging.DEBUG
+        logger.log(level, "no AMQP connection: %s; trying again in %.1f s", self.trouble, seconds)
+        self._loop.call_later(seconds, self._connect)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        if self._connection is None:
+            self._loop.stop()
+        elif self._connection.is_open:
+            self._connection.close()
+        elif not self._connection.is_closing:
+            self._connection = None
+            self._loop.stop()
+
+
+def describe(reason: BaseException) -> str:
+    """Say in one line, without credentials, why a connection is not there."""
+    if isinstance(reason, ProbableAuthenticationError):
+        return "the broker refused the user or the password: check the URL"
+    if isinstance(reason, ProbableAccessDeniedError):
+        return "the broker refused access to the virtual host: check the URL and the user's permissions"
+    if isinstance(reason, AMQPConnectionWorkflowFailed):
+        return describe(reason.exceptions[-1])
+    if isinstance(reason, AMQPConnectorException):
+        return describe(reason.exception)
+    return f"{type(reason).__name__}: {reason}" if str(reason) else repr(reason)

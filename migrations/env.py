@@ -1,0 +1,41 @@
+"""Alembic's entry: which database, and what it should look like."""
+
+import os
+
+import msgspec
+from alembic import context
+
+from outcomes.database import engine_for
+from outcomes.tables import METADATA
+from straightline.settings import load
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a migration reads from the environment, where its caller gave no URL."""
+
+    database_url: str
+
+
+def _url() -> str:
+    given: str | None = context.config.attributes.get("url")
+    return given or load(Settings, os.environ).database_url
+
+
+def run() -> None:
+    """Print the SQL (`--sql`), or apply it in one transaction."""
+    if context.is_offline_mode():
+        context.configure(url=_url(), target_metadata=METADATA, literal_binds=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    engine = engine_for(_url(), name="straightline-migrate")
+    try:
+        with engine.connect() as connection:
+            context.configure(connection=connection, target_metadata=METADATA)
+            with context.begin_transaction():
+                context.run_migrations()
+    finally:
+        engine.dispose()
+
+
+run()

@@ -1,0 +1,15 @@
+"""What can go wrong with the ledger, as part of StraightLine's one tree of errors."""
+
+from straightline.errors import StraightLineError
+
+
+class LedgerUnavailable(StraightLineError):  # noqa: N818 - named like BrokerUnavailable
+    """Postgres cannot be reached or refuses work now; the same may succeed later."""
+
+
+class LedgerRefused(StraightLineError):  # noqa: N818
+    """Postgres refuses this very statement or row; trying it again brings the same."""
+
+
+class LedgerNotMigrated(StraightLineError):  # noqa: N818
+    """The database lacks the tables, or has those of another version."""

@@ -16,6 +16,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from straightline.amqp.corked import CorkedConnection
 from straightline.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class Link:
     def _connect(self) -> None:
         if self._stopping:
             return
-        self._connection = pika.SelectConnection(
+        self._connection = CorkedConnection(
             self._parameters,
             on_open_callback=self._opened,
             on_open_error_callback=self._closed,

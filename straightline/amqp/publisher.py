@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Final, Self
@@ -68,7 +69,11 @@ class Publisher:
         self._max_body = max_body
         self._outbox: Outbox[_Pending] = Outbox()
         self._channel: Any = None
-        self._state = threading.Condition()  # guards the four below
+        # Who waits for room is woken when a quarter of the window is free, not for every message.
+        self._low_messages = window * 3 // 4
+        self._low_bytes = window_bytes * 3 // 4
+        self._state = threading.Condition()  # guards the five below
+        self._waiters = 0
         self._messages = 0
         self._bytes = 0
         self._woken = False
@@ -111,7 +116,7 @@ class Publisher:
             first, self._closed = not self._closed, True
             self._state.notify_all()
             if not self._link.on_own_thread():
-                self._state.wait_for(lambda: self._messages == 0, timeout)
+                self._wait(lambda: self._messages == 0, timeout)
         if first:
             self._link.call(self._fail_rest)
             self._link.stop(max(1.0, deadline - time.monotonic()))
@@ -120,7 +125,7 @@ class Publisher:
         size = len(pending.message.body)
         with self._state:
             if not self._room(size) and not self._link.on_own_thread():
-                self._state.wait_for(lambda: self._closed or self._room(size), self._confirm_timeout)
+                self._wait(lambda: self._closed or self._room(size), self._confirm_timeout)
                 if not self._closed and not self._room(size):
                     return self._unavailable("no room for another message came free")
             if self._closed:
@@ -132,6 +137,11 @@ class Publisher:
         if wake:
             self._link.call(self._drain)
         return None
+
+    def _wait(self, for_what: Callable[[], bool], timeout: float) -> None:
+        self._waiters += 1
+        self._state.wait_for(for_what, timeout)
+        self._waiters -= 1
 
     def _room(self, size: int) -> bool:
         if self._messages == 0:
@@ -161,12 +171,11 @@ class Publisher:
             self._woken = False
         if self._channel is None:
             return
-        for _ in range(BURST):
-            taken = self._outbox.take()
-            if taken is None:
-                return
-            if not self._write(*taken):
-                return
+        with self._channel.connection.corked():
+            for _ in range(BURST):
+                taken = self._outbox.take()
+                if taken is None or not self._write(*taken):
+                    return
         with self._state:
             self._woken = True
         self._link.call(self._drain)
@@ -230,7 +239,8 @@ class Publisher:
         with self._state:
             self._messages -= len(settled)
             self._bytes -= sum(len(pending.message.body) for pending, _ in settled)
-            self._state.notify_all()
+            if self._waiters and self._messages <= self._low_messages and self._bytes <= self._low_bytes:
+                self._state.notify_all()
         for pending, error in settled:
             if error is None:
                 pending.future.set_result(None)

@@ -30,8 +30,8 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
     4. a GPU container is available: GPU container.
     5. otherwise: serverless.
 
-    Backfill (`features.batch`) takes free slots only: branch 2 then needs an available container, and branch 5
-    is left to requests that neither a local server nor a container could ever take now.
+    Backfill (`features.batch`) takes free slots only: branch 2 then needs an available container, and branch
+    5 is left to requests that neither a local server nor a container can take at present, busy or not.
     """
     refused: dict[str, str] = {}
     hopeless = True

@@ -12,9 +12,9 @@ KEPT: Final = 4 * BUCKETS
 class Frequency:
     """Requests per second of one model.
 
-    A request counts when its producer made it, not when it was read: a backlog of an hour, read in a second, has the
-    rate it was submitted with. Requests may come out of order. Memory is bounded by `KEPT` counters; a
-    request costs O(1) when it is the newest, and O(`BUCKETS`) when it is late.
+    A request counts when its producer made it, not when it was read: a backlog of an hour, read in a second,
+    has the rate it was submitted with. Requests may come out of order. Memory is bounded by `KEPT` counters;
+    a request costs O(1) when it is the newest, and O(`BUCKETS`) when it is late.
     """
 
     __slots__ = ("_counts", "_head", "_total", "_width", "window")
@@ -50,8 +50,6 @@ class Frequency:
             for old in range(self._head - BUCKETS + 1, bucket - BUCKETS + 1):
                 self._total -= self._counts.get(old, 0)
         self._head = bucket
-        if not self._total:
-            self._total = self._sum(bucket)
 
     def _forget(self) -> None:
         bucket, count = self._counts.popitem(last=False)
@@ -64,7 +62,7 @@ class Frequency:
 
 
 class Frequencies:
-    """`f_t` of every model; the caller bounds the models by rejecting those it does not know."""
+    """`f_t` of every model; unknown models are rejected before, which bounds their number."""
 
     __slots__ = ("_models", "window")
 

@@ -1,0 +1,41 @@
+"""`python -m scheduler`: place requests. A second one is a standby that takes over when the first ends."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+from scheduler.core import Core
+from scheduler.service import Service
+from scheduler.settings import Settings
+from straightline.catalogue import read_catalogue
+from straightline.errors import StraightLineError
+from straightline.settings import load
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean stop, 2 where a setting is wrong."""
+    argparse.ArgumentParser(prog="python -m scheduler", description=__doc__).parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pika").setLevel(logging.ERROR)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = load(Settings, os.environ)
+        catalogue = read_catalogue(settings.models_dir)
+        service = Service(settings, Core(settings, catalogue, origin=f"scheduler@{socket.gethostname()}"))
+    except StraightLineError as error:
+        print(f"scheduler: {error}", file=sys.stderr)
+        return 2
+    service.start()
+    stop.wait()
+    service.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

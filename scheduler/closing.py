@@ -1,0 +1,77 @@
+"""Ending requests in the scheduler: each gets one outcome, sent to the ledger and to its producer."""
+
+import logging
+
+from scheduler import endings, messages
+from scheduler.deliveries import Delivery, Outbox
+from scheduler.holds import Case
+from scheduler.intake import reply_address
+from scheduler.repeats import Repeats
+from straightline import names
+from straightline.contracts import Outcome, Recall, ReplyAddress
+from straightline.errors import ContractError
+
+log = logging.getLogger(__name__)
+
+
+class Closer:
+    """Turns endings into messages. No clock: time is an argument."""
+
+    def __init__(self, outbox: Outbox, repeats: Repeats) -> None:
+        self._outbox = outbox
+        self._repeats = repeats
+
+    def finish(self, outcome: Outcome, reply: ReplyAddress | None, delivery: Delivery) -> None:
+        """Send an outcome to the ledger and, where it was asked for, to the producer."""
+        self._repeats.end(outcome.request_id)
+        self._outbox.send(messages.outcome(outcome, delivery))
+        if reply is not None:
+            self._outbox.send(messages.reply(outcome, reply, delivery))
+
+    def end(self, case: Case, now: float, *, state: names.State, error_class: str, error: str) -> None:
+        """End a request that has a ticket."""
+        outcome = endings.ending(
+            case.ticket, case.request, state=state, error_class=error_class, error=error, now=now
+        )
+        self.finish(outcome, case.ticket.reply, case.delivery)
+
+    def expire(self, case: Case, now: float) -> None:
+        """End a request whose deadline has passed, or would pass before it could be tried again."""
+        where = "while it was held" if case.ticket.held_since else "before it could be placed again"
+        waited = now - case.ticket.received_at
+        self.end(
+            case,
+            now,
+            state="expired",
+            error_class="deadline",
+            error=f"the deadline passed {where}, {waited:.1f} s after it was received",
+        )
+
+    def unreadable(
+        self,
+        delivery: Delivery,
+        body: bytes,
+        error: ContractError,
+        now: float,
+        *,
+        reply_to: str | None,
+        correlation_id: str | None,
+    ) -> None:
+        """Reject what could not be decoded: by its id where one was found, to the dead letters otherwise."""
+        request_id = error.request_id
+        if request_id is None:
+            self._outbox.send(messages.dead(delivery, body, str(error)))
+            log.warning("a message without a usable id went to %s: %s", names.DEAD_QUEUE, error.error_class)
+            return
+        reply = reply_address(reply_to, correlation_id, request_id)
+        if self._repeats.find(request_id) is not None:
+            again = Recall(
+                request_id=request_id, digest="unreadable", conflict=True, seen_at=now, reply=reply
+            )
+            self._outbox.send(messages.recall(again, delivery))
+            return
+        self._repeats.remember(request_id, "unreadable", delivery)
+        outcome = endings.refusal(
+            request_id, None, state="rejected", error_class=error.error_class, error=str(error), now=now
+        )
+        self.finish(outcome, reply, delivery)

@@ -1,0 +1,49 @@
+"""Joining what has already arrived: requests of one model for one backend travel in one placement message."""
+
+from dataclasses import dataclass, field
+
+from scheduler.deliveries import Delivery
+from straightline.contracts import Ticket
+
+
+@dataclass(slots=True)
+class Group:
+    """Placed tickets of one model and version for one backend, and the deliveries that they came from."""
+
+    model: str
+    backend: str
+    tickets: list[Ticket] = field(default_factory=list)
+    causes: list[Delivery] = field(default_factory=list)
+    size: int = 0
+
+
+class Coalescer:
+    """Groups that fill until they are flushed; nothing waits: the caller flushes in every turn."""
+
+    def __init__(self, *, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._open: dict[tuple[str, str | None, str], Group] = {}
+        self._full: list[Group] = []
+
+    def add(self, model: str, backend: str, ticket: Ticket, cause: Delivery, *, batchable: bool) -> None:
+        """Add a placed ticket to the group of its model, version and backend."""
+        key = (model, ticket.version, backend)
+        group = self._open.get(key)
+        if group is not None and group.size + ticket.r_d > self._most_bytes:
+            self._full.append(self._open.pop(key))
+            group = None
+        if group is None:
+            group = self._open[key] = Group(model, backend)
+        group.tickets.append(ticket)
+        group.causes.append(cause)
+        group.size += ticket.r_d
+        if not batchable or len(group.tickets) >= self._most:
+            self._full.append(self._open.pop(key))
+
+    def flush(self) -> list[Group]:
+        """Return all groups, full or not, and start anew."""
+        groups = [*self._full, *self._open.values()]
+        self._full = []
+        self._open = {}
+        return groups

@@ -1,0 +1,127 @@
+"""The consuming side: one connection, the leader's lock, and the queues that the leader reads."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from straightline import names
+from straightline.amqp.link import Link
+
+log = logging.getLogger(__name__)
+
+RETRY_LOCK: Final = 0.5
+"""Seconds between a standby's attempts to become the leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What the inlet calls, all on the link's thread, with pika's arguments.
+
+    Attributes:
+        signal: (routing key, body) of heartbeats and feedback, leader or not.
+        message: (queue, method, properties, body) of what the leader reads.
+        leading: this scheduler has become the leader.
+        lost: the connection is gone, and with it the lead and every unacknowledged delivery.
+    """
+
+    signal: Callable[[str, bytes], None]
+    message: Callable[[str, Any, Any, bytes], None]
+    leading: Callable[[], None]
+    lost: Callable[[], None]
+
+
+class Inlet:
+    """Keeps consuming, as the leader or as a standby.
+
+    The leader is who holds an exclusive queue: the broker lets it go when the connection ends, however that
+    happens. The input queues have a single active consumer besides, so that an old leader that has not yet
+    noticed its loss is fenced.
+
+    Args:
+        url: of the broker.
+        prefetch: for each queue to read, how many messages may be unacknowledged.
+        handlers: what to call.
+    """
+
+    def __init__(self, url: str, prefetch: dict[str, int], handlers: Handlers) -> None:
+        self._prefetch = prefetch
+        self._handlers = handlers
+        self._channel: Any = None  # the work channel, while leading
+        self.link = Link(
+            url,
+            "straightline-scheduler-in",
+            on_channel=self._opened,
+            on_lost=self._lost,
+        )
+
+    @property
+    def leading(self) -> bool:
+        """Whether this scheduler is the one that works."""
+        return self._channel is not None
+
+    def acknowledge(self, tags: list[int]) -> None:
+        """Acknowledge deliveries of the present connection."""
+        if self._channel is None or not self._channel.is_open:
+            return
+        with self._channel.connection.corked():
+            for tag in tags:
+                self._channel.basic_ack(tag)
+
+    def cancel(self) -> None:
+        """Take no more messages; what was delivered may still be acknowledged."""
+        if self._channel is not None and self._channel.is_open:
+            for tag in list(self._channel.consumer_tags):
+                self._channel.basic_cancel(tag)
+
+    def _opened(self, channel: Any) -> None:
+        """Listen to signals, so that a standby knows what is free when it takes over."""
+
+        def declared(frame: Any) -> None:
+            queue = frame.method.queue
+            channel.queue_bind(queue, names.SIGNALS, "heartbeat")
+            channel.queue_bind(queue, names.SIGNALS, "feedback")
+            channel.basic_consume(queue, self._signal, auto_ack=True)
+            self.link.working()
+            self._try_lock(channel.connection)
+
+        channel.queue_declare("", exclusive=True, callback=declared)
+
+    def _signal(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        self._handlers.signal(method.routing_key, body)
+
+    def _try_lock(self, connection: Any) -> None:
+        """Ask for the leader's queue; the broker closes the channel when another one has it."""
+        if not connection.is_open:
+            return
+
+        def opened(channel: Any) -> None:
+            channel.add_on_close_callback(
+                lambda *_: self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
+            )
+            channel.queue_declare(
+                names.LEADER_QUEUE, exclusive=True, callback=lambda _: self._lead(connection)
+            )
+
+        connection.channel(on_open_callback=opened)
+
+    def _lead(self, connection: Any) -> None:
+        def opened(channel: Any) -> None:
+            channel.add_on_close_callback(lambda *_: connection.is_open and connection.close())
+            self._channel = channel
+            self._handlers.leading()
+            for queue, prefetch in self._prefetch.items():
+                channel.basic_qos(prefetch_count=prefetch)
+                channel.basic_consume(queue, self._reader(queue))
+
+        connection.channel(on_open_callback=opened)
+
+    def _reader(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
+        def read(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            self._handlers.message(queue, method, properties, body)
+
+        return read
+
+    def _lost(self, _reason: BaseException) -> None:
+        self._channel = None
+        self._handlers.lost()

@@ -1,0 +1,119 @@
+"""From a producer's message to a ticket, or to the reason why not. Pure: time is an argument."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from straightline.catalogue import Catalogue
+from straightline.contracts import DataRef, ModelSpec, ReplyAddress, Request, Ticket
+from straightline.contracts.v2 import check_inputs
+from straightline.errors import ContractError
+from straightline.names import RequestClass, State
+
+LIFETIME: Final[dict[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
+"""Seconds from `submitted_at` to the deadline of a request that names none."""
+
+MAX_KEY: Final = 255
+"""Longest AMQP short string in bytes."""
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not an error
+    """A request that ends before it is placed."""
+
+    def __init__(self, state: State, error_class: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+        self.error_class = error_class
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a ticket carries beside the request: reply address, W3C `traceparent`, digest of the content."""
+
+    reply: ReplyAddress | None
+    trace: str | None
+    digest: str
+
+
+def reply_address(reply_to: str | None, correlation_id: str | None, request_id: str) -> ReplyAddress | None:
+    """Return where the result goes, from the AMQP properties; None where nobody asked for it."""
+    if not reply_to or len(reply_to.encode()) > MAX_KEY:
+        return None
+    return ReplyAddress(to=reply_to, correlation_id=correlation_id or request_id)
+
+
+def digest(request: Request) -> str:
+    """Return a digest of what is asked; the same id with another digest is a conflict."""
+    content = hashlib.blake2b(f"{request.model}\0{request.version}\0".encode(), digest_size=16)
+    content.update(_reference(request.data_ref) if request.data_ref else memoryview(request.data))
+    return content.hexdigest()
+
+
+def _reference(reference: DataRef) -> bytes:
+    return reference.sha256.encode()
+
+
+def submitted(request: Request, now: float) -> float:
+    """Return the producer's time, clamped to our clock: nothing was submitted in the future."""
+    return min(request.submitted_at, now)
+
+
+def find_model(request: Request, catalogue: Catalogue) -> ModelSpec:
+    """Return the version of the model that is asked for.
+
+    Raises:
+        Refused: there is none; the message names those there are.
+    """
+    spec = catalogue.find(request.model, request.version)
+    if spec is not None:
+        return spec
+    versions = catalogue.models.get(request.model)
+    if versions:
+        raise Refused(
+            "rejected",
+            "unknown_version",
+            f"model {request.model} has no version {request.version}; it has {', '.join(versions)}",
+        )
+    known = ", ".join(sorted(catalogue.models)) or "none"
+    raise Refused("rejected", "unknown_model", f"there is no model {request.model}; deployed are: {known}")
+
+
+def make_ticket(request: Request, body: bytes, spec: ModelSpec, terms: Terms, now: float) -> Ticket:
+    """Check a request against its model and the clock, and make its ticket.
+
+    Args:
+        request: decoded from
+        body: the message as it came.
+        spec: its model.
+        terms: what else its ticket carries.
+        now: seconds since the epoch.
+
+    Raises:
+        Refused: the deadline has passed, or the tensors are not the model's.
+    """
+    at = submitted(request, now)
+    deadline = request.deadline if request.deadline is not None else at + LIFETIME[request.class_]
+    if deadline <= now:
+        raise Refused(
+            "expired",
+            "deadline",
+            f"the deadline passed {now - deadline:.1f} s before the request was read",
+        )
+    if request.data_ref is None:
+        try:
+            check_inputs(request.infer_request(), spec)
+        except ContractError as error:
+            raise Refused("rejected", error.error_class, str(error)) from error
+    return Ticket(
+        request=msgspec.Raw(body),
+        digest=terms.digest,
+        submitted_at=at,
+        received_at=now,
+        deadline=deadline,
+        r_d=request.size,
+        reply=terms.reply,
+        version=spec.version,
+        trace=terms.trace,
+    )

@@ -1,0 +1,103 @@
+"""The messages that the scheduler publishes. Pure, but for the new ids of messages and tasks."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from scheduler.coalescing import Group
+from scheduler.deliveries import Delivery, Publish
+from straightline import names
+from straightline.contracts import Outcome, OutcomeBatch, Recall, ReplyAddress, Ticket
+from straightline.ids import new_id
+
+_encode = msgspec.json.Encoder().encode
+_EMBED: Final = b', {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+
+
+def placement(group: Group, *, origin: str) -> Publish:
+    """Return the Celery task message (protocol 2) for a group of placed tickets.
+
+    `argsrepr` is ours, so that neither Celery's events nor Flower show what the requests contain.
+    """
+    task_id = new_id()
+    rules = sorted({ticket.reason.rule for ticket in group.tickets if ticket.reason is not None})
+    count = len(group.tickets)
+    headers = {
+        "lang": "py",
+        "task": names.PREDICT_TASK,
+        "id": task_id,
+        "root_id": task_id,
+        "parent_id": None,
+        "group": None,
+        "meth": None,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "argsrepr": f"{count} of {group.model}, {group.size} bytes, rule {', '.join(map(str, rules))}",
+        "kwargsrepr": "",
+        "origin": origin,
+        "ignore_result": True,
+    }
+    return Publish(
+        exchange=names.PLACEMENTS,
+        key=group.backend,
+        body=b"[[" + _encode(group.tickets) + b"]" + _EMBED,
+        type="",
+        causes=group.causes,
+        message_id=task_id,
+        correlation_id=task_id,
+        headers=headers,
+    )
+
+
+def outcome(ended: Outcome, cause: Delivery) -> Publish:
+    """Return the message that brings one final outcome to the ledger."""
+    return Publish(
+        names.OUTCOMES,
+        "outcome",
+        _encode(OutcomeBatch(outcomes=[ended])),
+        names.TYPE_OUTCOMES,
+        [cause],
+        new_id(),
+    )
+
+
+def reply(ended: Outcome, address: ReplyAddress, cause: Delivery) -> Publish:
+    """Return the message that pushes an outcome to its producer, who may be gone."""
+    return Publish(
+        names.REPLIES,
+        address.to,
+        _encode(ended),
+        names.TYPE_OUTCOME,
+        [cause],
+        new_id(),
+        correlation_id=address.correlation_id,
+        mandatory=False,
+    )
+
+
+def recall(repeated: Recall, cause: Delivery) -> Publish:
+    """Return the message that has the recorder answer a repeated id."""
+    return Publish(names.OUTCOMES, "recall", _encode(repeated), names.TYPE_RECALL, [cause], new_id())
+
+
+def delayed(content: Ticket | Recall, causes: Sequence[Delivery], milliseconds: int) -> Publish:
+    """Return the message that comes back for placement after a while."""
+    kind = names.TYPE_TICKET if isinstance(content, Ticket) else names.TYPE_RECALL
+    return Publish(names.DELAYS, str(milliseconds), _encode(content), kind, causes, new_id())
+
+
+def dead(delivery: Delivery, body: bytes, why: str) -> Publish:
+    """Return the message that keeps what could not be understood, with the reason in its headers."""
+    return Publish(
+        names.DEAD,
+        "",
+        body,
+        "",
+        [delivery],
+        delivery.message_id or new_id(),
+        headers={"x-straightline-reason": why[:1024], "x-straightline-queue": delivery.queue},
+    )

@@ -1,0 +1,157 @@
+"""Placing and holding: from a case on the desk to a placement message, a hold, or an ending. No clock."""
+
+from typing import Final
+
+from scheduler import messages
+from scheduler.closing import Closer
+from scheduler.coalescing import Coalescer
+from scheduler.deliveries import Outbox
+from scheduler.holds import Case, Holds
+from scheduler.placement import empirical
+from scheduler.placement.model import Features, Placement, Policy
+from scheduler.pools import Pools
+from scheduler.settings import Settings
+from straightline.contracts import Reason
+
+HOLD_DELAY: Final = 1_000
+"""Milliseconds that a held request waits in the broker before it is tried again."""
+LONGEST_HOLD: Final = 60.0
+"""Seconds after which a request held in memory goes to the broker, so that no consumer time-out is met."""
+
+
+class Placer:
+    """Applies a policy to cases, and keeps those that must wait.
+
+    Args:
+        settings: thresholds and bounds.
+        pools: what is free.
+        outbox: where messages go.
+        closer: ends what no backend can ever take.
+        origin: who places, for the task messages.
+        policy: how to place.
+        policy_name: what the reasons call it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pools: Pools,
+        outbox: Outbox,
+        closer: Closer,
+        *,
+        origin: str,
+        policy: Policy = empirical.place,
+        policy_name: str = empirical.NAME,
+    ) -> None:
+        self._thresholds = settings.thresholds
+        self._pools = pools
+        self._outbox = outbox
+        self._closer = closer
+        self._origin = origin
+        self._policy = policy
+        self._policy_name = policy_name
+        self._coalescer = Coalescer(most=settings.coalesce, most_bytes=settings.coalesce_bytes)
+        self._holds = {
+            "interactive": Holds(settings.hold_window),
+            "batch": Holds(settings.batch_prefetch),
+        }
+
+    @property
+    def held(self) -> int:
+        """How many requests wait in memory."""
+        return sum(len(holds) for holds in self._holds.values())
+
+    def enter(self, case: Case, now: float) -> None:
+        """Place a request, or hold it; its delivery stays open until the one or the other is safe."""
+        case.delivery.open += 1
+        if self._try_place(case, now):
+            return
+        case.since = now
+        case.ticket.held_since = case.ticket.held_since or now
+        holds = self._holds[case.request.class_]
+        if holds.full:
+            self._to_broker(case)
+        else:
+            holds.add(case)
+
+    def release(self, now: float) -> None:
+        """Something became free: place what waits, oldest first."""
+        for holds in self._holds.values():
+            if holds:
+                holds.release(lambda case: self._try_place(case, now))
+
+    def tick(self, now: float) -> None:
+        """End the holds whose deadline has passed, and move long ones to the broker."""
+        for holds in self._holds.values():
+            for case in holds.drop(lambda case: case.ticket.deadline <= now):
+                self._closer.expire(case, now)
+                self._outbox.close(case.delivery)
+            for case in holds.drop(lambda case: now - case.since > LONGEST_HOLD):
+                self._to_broker(case)
+
+    def flush(self) -> None:
+        """Send what was placed since the last flush, joined."""
+        for group in self._coalescer.flush():
+            self._outbox.send(messages.placement(group, origin=self._origin))
+            for cause in group.causes:
+                self._outbox.close(cause)
+
+    def drop_held(self) -> list[Case]:
+        """Forget and return all holds: the broker delivers them again."""
+        return [case for holds in self._holds.values() for case in holds.drop(lambda _: True)]
+
+    def _to_broker(self, case: Case) -> None:
+        self._outbox.send(messages.delayed(case.ticket, [case.delivery], HOLD_DELAY))
+        self._outbox.close(case.delivery)
+
+    def _try_place(self, case: Case, now: float) -> bool:
+        """Place a request, or end it where waiting is in vain; False where it must wait."""
+        ticket = case.ticket
+        features = Features(
+            model=case.spec.name,
+            f_t=case.f_t,
+            r_d=ticket.r_d,
+            time_left=ticket.deadline - now,
+            backends=case.spec.backends,
+            limits=case.spec.max_payload,  # type: ignore[arg-type]  # a Backend is a str
+            allow=case.request.allow,
+            excluded=tuple(ticket.excluded),
+            batch=case.request.class_ == "batch",
+        )
+        placement = self._policy(features, self._pools.state, self._thresholds)
+        if placement.backend is None:
+            if placement.hopeless:
+                self._hopeless(case, placement, now)
+            return placement.hopeless
+        ticket.backend = placement.backend  # type: ignore[assignment]  # policies know backends as str
+        ticket.placed_at = now
+        ticket.reason = self._reason(features, placement)
+        self._pools.placed(placement.backend, case.request.id, ticket.deadline)
+        self._coalescer.add(
+            case.spec.name, placement.backend, ticket, case.delivery, batchable=case.spec.batchable
+        )
+        return True
+
+    def _reason(self, features: Features, placement: Placement) -> Reason:
+        return Reason(
+            policy=self._policy_name,
+            rule=placement.rule,
+            f_t=round(features.f_t, 3),
+            F=self._thresholds.F,
+            r_d=features.r_d,
+            D=self._thresholds.D,
+            s_f=placement.s_f,
+            s_d=placement.s_d,
+            refused=dict(placement.refused),
+        )
+
+    def _hopeless(self, case: Case, placement: Placement, now: float) -> None:
+        reasons = "; ".join(f"{backend}: {why}" for backend, why in placement.refused.items())
+        self._closer.end(
+            case,
+            now,
+            state="failed" if case.ticket.attempts else "rejected",
+            error_class="no_backend",
+            error=f"no backend can take it: {reasons}",
+        )
+        self._outbox.close(case.delivery)

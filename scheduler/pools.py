@@ -1,0 +1,110 @@
+"""What is free right now, from the workers' heartbeats and our own count of what is on its way. No clock."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.placement.model import ALL, BackendState
+from straightline.contracts import Feedback, Heartbeat
+
+MISSED: Final = 3
+"""Heartbeats that may be missed before a worker counts as gone."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    heartbeat: Heartbeat
+    seen_at: float
+
+
+class _Pool:
+    """One backend's workers, and the requests placed there that have not come back."""
+
+    def __init__(self) -> None:
+        self.workers: dict[str, _Worker] = {}
+        self.in_flight: dict[str, float] = {}  # request id -> its deadline
+        self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
+        self.usable: list[Heartbeat] = []
+        self.down: str | None = "no pool has reported"
+
+    def refresh(self, now: float) -> None:
+        live = [w for w in self.workers.values() if now - w.seen_at <= MISSED * w.heartbeat.interval]
+        self.usable = [w.heartbeat for w in live if w.heartbeat.healthy]
+        if self.usable:
+            self.down = None
+        elif live:
+            self.down = f"unhealthy: {live[0].heartbeat.reason or 'no reason given'}"
+        elif self.workers:
+            self.down = f"no heartbeat for {MISSED} intervals"
+        else:
+            self.down = "no pool has reported"
+
+    def state(self) -> BackendState:
+        beats = self.usable
+        if self.down is not None or not beats:
+            return BackendState(down=self.down)
+        slots = sum(beat.slots for beat in beats)
+        models = [beat.models for beat in beats]
+        payloads = [beat.max_payload for beat in beats]
+        return BackendState(
+            free=slots - len(self.in_flight) - self.foreign,
+            models=None if any(m is None for m in models) else frozenset(n for m in models for n in m or ()),
+            max_payload=None if None in payloads else max(p for p in payloads if p is not None),
+            best_case=min((beat.best_case for beat in beats if beat.best_case is not None), default=0.0),
+        )
+
+
+class Pools:
+    """The state of every backend; `state` is what policies read."""
+
+    def __init__(self) -> None:
+        self._pools = {backend: _Pool() for backend in ALL}
+        self.state: dict[str, BackendState] = {
+            backend: BackendState("no pool has reported") for backend in ALL
+        }
+
+    def heartbeat(self, beat: Heartbeat, now: float) -> None:
+        """Take a worker's word on itself."""
+        pool = self._pools[beat.backend]
+        if beat.closing:
+            pool.workers.pop(beat.worker, None)
+        else:
+            pool.workers[beat.worker] = _Worker(beat, now)
+        active = sum(worker.heartbeat.active for worker in pool.workers.values())
+        pool.foreign = max(0, active - len(pool.in_flight))
+        self._refresh(beat.backend, now)
+
+    def placed(self, backend: str, request_id: str, deadline: float) -> None:
+        """A request is on its way there and takes a slot."""
+        pool = self._pools[backend]
+        pool.in_flight[request_id] = deadline
+        self.state[backend] = pool.state()
+
+    def feedback(self, feedback: Feedback) -> None:
+        """Requests left a worker: their slots are free again."""
+        pool = self._pools[feedback.backend]
+        for done in feedback.done:
+            pool.in_flight.pop(done.id, None)
+        self.state[feedback.backend] = pool.state()
+
+    def left(self, backend: str, request_id: str) -> None:
+        """A request left a backend, as another message than feedback told us."""
+        if self._pools[backend].in_flight.pop(request_id, None) is not None:
+            self.state[backend] = self._pools[backend].state()
+
+    def tick(self, now: float) -> None:
+        """Drop workers that fell silent, and slots whose feedback was lost."""
+        for backend, pool in self._pools.items():
+            for request_id in [key for key, deadline in pool.in_flight.items() if deadline < now]:
+                del pool.in_flight[request_id]
+            for name in [n for n, w in pool.workers.items() if now - w.seen_at > 60 * w.heartbeat.interval]:
+                del pool.workers[name]
+            self._refresh(backend, now)
+
+    def forget_in_flight(self) -> None:
+        """Feedback may have been missed: count anew, from the heartbeats alone."""
+        for pool in self._pools.values():
+            pool.in_flight.clear()
+
+    def _refresh(self, backend: str, now: float) -> None:
+        self._pools[backend].refresh(now)
+        self.state[backend] = self._pools[backend].state()

@@ -1,0 +1,177 @@
+"""The scheduler as it runs: the core, fed from RabbitMQ and the clock."""
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Final
+
+from scheduler.core import Core, Envelope
+from scheduler.deliveries import Delivery, Publish
+from scheduler.inlet import Handlers, Inlet
+from scheduler.settings import Settings
+from straightline import names
+from straightline.amqp import Outgoing, Publisher
+from straightline.contracts.request import MAX_BODY
+from straightline.errors import StraightLineError
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 0.25
+"""Seconds between looks at the clock."""
+PUBLISH_AGAIN: Final = 1.0
+"""Seconds until a message that the broker would not take is tried again."""
+RETURNS_PREFETCH: Final = 512
+ATTEMPTS_PREFETCH: Final = 64
+ROOM: Final = 1 << 30
+"""Publishing must never block the thread that reads; what may be on its way is bounded by the prefetch."""
+
+
+class Service:
+    """Runs a core between an inlet and a publisher.
+
+    Everything that touches the core runs on the inlet's thread; confirms come over from the publisher's.
+    """
+
+    def __init__(self, settings: Settings, core: Core) -> None:
+        self._core = core
+        self._epoch = 0
+        self._turn_due = False
+        self._woken = False
+        self._stopping = False
+        self._stopped = threading.Event()
+        self._confirmed: deque[Publish] = deque()
+        self._unsent = 0  # publishes that the broker has not confirmed
+        self._publisher = Publisher(
+            settings.broker_url,
+            name="straightline-scheduler-out",
+            window=ROOM,
+            window_bytes=ROOM,
+            max_body=2 * MAX_BODY,  # a placement is its requests and their reasons
+        )
+        prefetch = {
+            names.ATTEMPTS_QUEUE: ATTEMPTS_PREFETCH,
+            names.RETURNS_QUEUE: RETURNS_PREFETCH,
+            names.INTERACTIVE_QUEUE: settings.prefetch,
+            names.BATCH_QUEUE: settings.batch_prefetch,
+        }
+        self._inlet = Inlet(
+            settings.broker_url,
+            prefetch,
+            Handlers(signal=self._signal, message=self._message, leading=self._leading, lost=self._lost),
+        )
+
+    def start(self) -> None:
+        """Connect, and work as soon as the lead is free."""
+        self._inlet.link.start()
+        self._inlet.link.call(self._tick)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take no more, let the broker confirm what is on its way, and disconnect."""
+        self._inlet.link.call(self._drain)
+        self._stopped.wait(timeout)
+        self._publisher.close(timeout)
+        self._inlet.link.stop(timeout)
+
+    # --- from the broker, on the inlet's thread ------------------------------------------------------------
+
+    def _leading(self) -> None:
+        self._epoch += 1
+        log.info("this scheduler leads and places requests")
+
+    def _lost(self) -> None:
+        self._epoch += 1
+        self._core.inputs_lost()
+
+    def _signal(self, key: str, body: bytes) -> None:
+        if key == "heartbeat":
+            self._core.heartbeat(body, time.time())
+        else:
+            self._core.feedback(body, time.time())
+        self._turn_soon()
+
+    def _message(self, queue: str, method: Any, properties: Any, body: bytes) -> None:
+        delivery = Delivery(
+            queue, self._epoch, method.delivery_tag, properties.message_id, bool(method.redelivered)
+        )
+        now = time.time()
+        if queue == names.ATTEMPTS_QUEUE:
+            self._core.attempts(delivery, body, now)
+        elif queue == names.RETURNS_QUEUE:
+            self._core.returned(delivery, body, properties.type, now)
+        else:
+            headers = properties.headers or {}
+            trace = headers.get("traceparent")
+            envelope = Envelope(
+                properties.reply_to, properties.correlation_id, trace if isinstance(trace, str) else None
+            )
+            self._core.request(delivery, body, envelope, now)
+        self._turn_soon()
+
+    def _tick(self) -> None:
+        self._core.tick(time.time())
+        self._turn_soon()
+        self._inlet.link.call_later(TICK, self._tick)
+
+    # --- to the broker -------------------------------------------------------------------------------------
+
+    def _turn_soon(self) -> None:
+        """Flush when what has arrived is read: a timer of zero runs after the frames at hand."""
+        if not self._turn_due:
+            self._turn_due = True
+            self._inlet.link.call_later(0, self._turn)
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        self._woken = False
+        while self._confirmed:
+            self._unsent -= 1
+            self._core.outbox.confirmed(self._confirmed.popleft())
+        self._core.placer.flush()
+        for publish in self._core.outbox.take_publishes():
+            self._unsent += 1
+            self._send(publish)
+        self._inlet.acknowledge(
+            [delivery.tag for delivery in self._core.outbox.take_acks() if delivery.epoch == self._epoch]
+        )
+        if self._stopping and self._unsent == 0:
+            self._stopped.set()
+
+    def _send(self, publish: Publish) -> None:
+        outgoing = Outgoing(
+            exchange=publish.exchange,
+            routing_key=publish.key,
+            body=publish.body,
+            type=publish.type or None,
+            message_id=publish.message_id,
+            correlation_id=publish.correlation_id,
+            headers=publish.headers or None,
+            mandatory=publish.mandatory,
+        )
+        self._publisher.publish(outgoing).add_done_callback(partial(self._answered, publish))
+
+    def _answered(self, publish: Publish, future: Future[None]) -> None:
+        """Runs on the publisher's thread."""
+        error = future.exception()
+        if error is None:
+            # One wake-up serves all confirms of a burst: the turn clears the flag before it takes them.
+            self._confirmed.append(publish)
+            if not self._woken:
+                self._woken = True
+                self._inlet.link.call(self._turn_soon)
+            return
+        if isinstance(error, StraightLineError):
+            log.error("a message to %s was not taken: %s; trying again", publish.exchange, error)
+        if not self._stopping:
+            self._inlet.link.call(
+                lambda: self._inlet.link.call_later(PUBLISH_AGAIN, lambda: self._send(publish))
+            )
+
+    def _drain(self) -> None:
+        self._stopping = True
+        self._inlet.cancel()
+        for case in self._core.placer.drop_held():
+            log.debug("request %s goes back to its queue", case.request.id)
+        self._turn_soon()

@@ -30,7 +30,13 @@ class ContractError(StraightLineError):
 
 
 class BrokerUnavailable(StraightLineError):  # noqa: N818 - the contract names it so
-    """The broker could not be reached, or did not confirm in time; the request may be sent again."""
+    """The broker could not be reached, or did not confirm in time; the request may be sent again.
+
+    Attributes:
+        request_id: of the request that was not confirmed, to be sent again with; None where it is about none.
+    """
+
+    request_id: str | None = None
 
 
 class Unroutable(StraightLineError):  # noqa: N818
@@ -39,6 +45,35 @@ class Unroutable(StraightLineError):  # noqa: N818
 
 class Rejected(StraightLineError):  # noqa: N818
     """The request was refused, by the client's own checks or by the broker; the message says why."""
+
+
+class PartlySubmitted(StraightLineError):  # noqa: N818
+    """Some of many requests were not submitted; the others are.
+
+    Attributes:
+        ids: the id of each request that was taken from the input, by position; None where it was refused
+            before anything was sent.
+        failures: what went wrong, by position. Those not confirmed may be sent again with the id they have.
+        stopped_at: the position from which on nothing was taken from the input, since the broker was gone;
+            None where all of it was.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        ids: list[str | None],
+        failures: dict[int, StraightLineError],
+        stopped_at: int | None,
+    ) -> None:
+        super().__init__(message)
+        self.ids = ids
+        self.failures = failures
+        self.stopped_at = stopped_at
+
+
+class StoreUnavailable(StraightLineError):  # noqa: N818
+    """The store of large bodies could not be read or written now; it may be tried again."""
 
 
 class ResultTimeout(StraightLineError):  # noqa: N818

@@ -1,7 +1,8 @@
 """Settings from environment variables into a typed structure, read once where a process starts."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,8 +31,15 @@ def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHT
             msg = f"the environment variable {name} is not set; `script/up` writes it to .straightline/env"
             raise ConfigurationError(msg)
     try:
-        return msgspec.convert(values, structure, strict=False)
+        return msgspec.convert(values, structure, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         raise ConfigurationError(
             f"a setting cannot be used: {error}; the variable is {prefix}<NAME>"
         ) from error
+
+
+def _from_text(kind: type[Any], value: str) -> Any:
+    """Make what msgspec does not know; a wrong text is the type's own error."""
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -225,13 +225,13 @@ class Publisher:
     def _sweep(self) -> None:
         expired = self._outbox.expire(time.monotonic())
         if expired:
-            error = self._unavailable("the broker did not confirm the message")
-            self._finish([(pending, error) for pending in expired])
+            what = "the broker did not confirm the message"
+            self._finish([(pending, self._unavailable(what)) for pending in expired])
         self._link.call_later(min(0.25, self._confirm_timeout / 4), self._sweep)
 
     def _fail_rest(self) -> None:
-        error = BrokerUnavailable("the publisher was closed before the broker confirmed the message")
-        self._finish([(pending, error) for pending in self._outbox.clear()])
+        what = "the publisher was closed before the broker confirmed the message"
+        self._finish([(pending, BrokerUnavailable(what)) for pending in self._outbox.clear()])
 
     def _finish(self, settled: list[tuple[_Pending, Exception | None]]) -> None:
         if not settled:

@@ -1,0 +1,85 @@
+"""Messages pushed to this process alone: an exclusive queue, declared again on every new connection."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from straightline.amqp.link import Link
+from straightline.errors import BrokerUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Consumes an exclusive queue, bound to an exchange with its own name as the key.
+
+    The queue goes with its connection, so what was pushed in between is lost. On the next connection it has
+    the same name: what is pushed from then on arrives.
+
+    Args:
+        url: of the broker.
+        name: shown as the connection's name in the broker's tools.
+        queue: its name, which is its address too.
+        exchange: what messages are pushed to.
+        on_message: called with correlation id and body, on the inbox's thread; it must not block.
+
+    Raises:
+        ConfigurationError: `url` is not an AMQP URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        queue: str,
+        exchange: str,
+        on_message: Callable[[str | None, bytes], None],
+    ) -> None:
+        self._queue = queue
+        self._exchange = exchange
+        self._on_message = on_message
+        self._ready = threading.Event()
+        self._link = Link(url, name, on_channel=self._setup, on_lost=lambda _: self._ready.clear())
+        self._link.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can arrive now, for people; None where it can."""
+        return None if self._ready.is_set() else self._link.trouble
+
+    def wait_ready(self, timeout: float) -> None:
+        """Return once messages can arrive.
+
+        Raises:
+            BrokerUnavailable: that took longer than `timeout` seconds.
+        """
+        if not self._ready.is_set() and not self._ready.wait(timeout):
+            raise BrokerUnavailable(
+                f"no queue for results could be made within {timeout:g} s ({self._link.trouble}); "
+                "is the broker started, and is the URL right?"
+            )
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close the connection; the queue goes with it."""
+        self._link.stop(timeout)
+
+    def _setup(self, channel: Any) -> None:
+        def declared(_frame: Any) -> None:
+            channel.queue_bind(self._queue, self._exchange, routing_key=self._queue, callback=bound)
+
+        def bound(_frame: Any) -> None:
+            # Acked on delivery: the queue does not outlive this consumer, so nothing could come again.
+            channel.basic_consume(
+                self._queue, self._arrived, auto_ack=True, exclusive=True, callback=consuming
+            )
+
+        def consuming(_frame: Any) -> None:
+            self._link.working()
+            self._ready.set()
+
+        channel.queue_declare(self._queue, exclusive=True, auto_delete=True, callback=declared)
+
+    def _arrived(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        self._on_message(properties.correlation_id, body)

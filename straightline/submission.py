@@ -1,0 +1,164 @@
+"""A request as a producer says it, and the message that it becomes; no I/O but the store's."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from straightline.contracts.request import INLINE_LIMIT, MAX_BODY, NO_DATA, DataRef, Request, decode_request
+from straightline.contracts.v2 import InferRequest, decode_infer_request
+from straightline.errors import ContractError, Rejected
+from straightline.ids import canonical, new_id
+from straightline.names import Backend, RequestClass
+
+Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memoryview | str
+"""A V2 infer request: as a mapping, as the structure, or as JSON."""
+
+
+class Putting(Protocol):
+    """What takes large data: `straightline.store.Store`."""
+
+    def put(self, data: bytes) -> DataRef:
+        """Store the bytes and say where."""
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """What a producer asks.
+
+    Attributes:
+        model: the model's name.
+        data: a V2 infer request.
+        version: a version of the model; None leaves it to the system.
+        class_: `interactive` or `batch` (backfill, which does not get into the way of the former).
+        deadline: seconds from now after which the answer is of no more use; None takes the class's.
+        allow: the only backends that may answer; None allows all.
+        id: UUID, the idempotency key: the same id again brings the first outcome again. None makes a new one.
+        batch_id: the batch job it belongs to.
+    """
+
+    model: str
+    data: Data
+    version: str | None = None
+    class_: RequestClass = "interactive"
+    deadline: float | None = None
+    allow: Sequence[Backend] | None = None
+    id: str | None = None
+    batch_id: str | None = None
+
+
+def compose(submission: Submission, *, store: Putting | None, now: float) -> tuple[Request, bytes]:
+    """Make the request and its body, everything checked that can be without knowing the models.
+
+    Args:
+        submission: what is asked.
+        store: takes data larger than `INLINE_LIMIT`; None sends it inline.
+        now: seconds since the epoch.
+
+    Raises:
+        ContractError: an argument or the data is wrong; the message says what to change.
+        Rejected: the data is too large to travel without a store.
+        StoreUnavailable: the store did not take it.
+    """
+    identity = new_id() if submission.id is None else canonical(submission.id)
+    if identity is None:
+        raise ContractError(
+            f"id {submission.id!r} is not a UUID: leave it out, or use straightline.ids.new_id()",
+            error_class="wrong_type",
+        )
+    data = encode_data(submission.data)
+    by_reference = store is not None and len(data) > INLINE_LIMIT
+    request = Request(
+        id=identity,
+        model=submission.model,
+        version=submission.version,
+        class_=submission.class_,
+        submitted_at=now,
+        deadline=_deadline(submission.deadline, now),
+        allow=_allow(submission.allow),
+        batch_id=submission.batch_id,
+        data=NO_DATA if by_reference else msgspec.Raw(data),
+    )
+    # Checked before the store is written: what is refused leaves nothing behind.
+    body = _checked(
+        request if not by_reference else msgspec.structs.replace(request, data=msgspec.Raw(b"{}"))
+    )
+    if by_reference and store is not None:
+        request.data_ref = store.put(data)
+        body = _encode(request)
+    return request, body
+
+
+def encode_data(data: Data) -> bytes:
+    """Return the V2 infer request as JSON.
+
+    Raises:
+        ContractError: it is not one.
+    """
+    try:
+        if isinstance(data, str):
+            encoded = data.encode()
+        elif isinstance(data, bytes | bytearray | memoryview | msgspec.Raw):
+            encoded = bytes(data)
+        else:
+            encoded = msgspec.json.encode(data)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise ContractError(
+            f"data cannot be written as JSON: {error}; use lists, numbers and strings "
+            "(of an array: its .tolist())",
+            error_class="wrong_type",
+        ) from error
+    decode_infer_request(encoded)
+    return encoded
+
+
+def _deadline(seconds: float | None, now: float) -> float | None:
+    if seconds is None:
+        return None
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
+        raise ContractError(
+            f"deadline {seconds!r} is not a number of seconds from now, larger than 0",
+            error_class="wrong_type",
+        )
+    return now + seconds
+
+
+def _allow(backends: Sequence[Backend] | None) -> tuple[Backend, ...] | None:
+    if isinstance(backends, str):
+        raise ContractError(f"allow is a list of backends: [{backends!r}]", error_class="wrong_type")
+    return None if backends is None else tuple(backends)
+
+
+def _checked(request: Request) -> bytes:
+    body = _encode(request)
+    if len(body) > MAX_BODY:
+        raise Rejected(
+            f"the request is {len(body)} bytes, {MAX_BODY} can travel inline: give the client a store, "
+            "Client(url, store=...), which workers can read as well"
+        )
+    decode_request(body)
+    return body
+
+
+def _encode(request: Request) -> bytes:
+    try:
+        return msgspec.json.encode(request)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise ContractError(f"the request cannot be written: {error}", error_class="wrong_type") from error
+
+
+def submission_of(item: Submission | Mapping[str, Any]) -> Submission:
+    """Return `item` itself, or made from a mapping of the same words (`class` or `class_`).
+
+    Raises:
+        ContractError: a word is missing or unknown.
+    """
+    if isinstance(item, Submission):
+        return item
+    try:
+        words = {"class_" if key == "class" else key: value for key, value in item.items()}
+        return Submission(**words)
+    except (TypeError, AttributeError) as error:
+        raise ContractError(
+            f"a request is a Submission or a mapping of its fields: {error}", error_class="wrong_type"
+        ) from error

@@ -1,0 +1,176 @@
+"""The function host: finds the function, takes or starts an instance of it, and sees to all instances."""
+
+import dataclasses
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from modelkit.functions import pool as pools
+from modelkit.functions.instance import Instance
+from modelkit.functions.invocation import Answer, Event, invoke
+from modelkit.functions.packages import Function, find_function
+from modelkit.functions.watcher import Watcher
+from straightline.errors import StraightLineError
+
+_log = logging.getLogger(__name__)
+
+
+class UnknownFunction(StraightLineError):  # noqa: N818 - it reads as what the caller asked for
+    """No function of this name is deployed."""
+
+
+class Throttled(StraightLineError):  # noqa: N818
+    """A limit on instances is reached.
+
+    Attributes:
+        reason: which, in Lambda's words.
+    """
+
+    def __init__(self, reason: pools.ThrottleReason) -> None:
+        super().__init__("Rate Exceeded.")
+        self.reason = reason
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host may use.
+
+    Attributes:
+        per_function: instances of one function.
+        total: instances of all.
+        idle: seconds that an instance stays warm unused.
+        init: seconds that a cold start may take.
+    """
+
+    per_function: int = 4
+    total: int = 8
+    idle: float = 60.0
+    init: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taken:
+    instance: Instance
+    cold: bool
+
+
+class Host:
+    """Runs functions on demand; safe to use from several threads."""
+
+    def __init__(self, packages: Path, limits: Limits) -> None:
+        """Start with no instance.
+
+        Args:
+            packages: the directory of function packages.
+            limits: what it may use.
+        """
+        self.packages = packages
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._empty = threading.Condition(self._lock)
+        self._pool = pools.Pool(per_function=limits.per_function, total=limits.total)
+        self._instances: dict[int, Instance] = {}  # until their process is cleared away
+        self._stopping = threading.Event()
+        # The kernel ends an instance with the *thread* that started it; this one lives as long as the host.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+        self._watcher = Watcher(self._clear, self._reap)
+
+    def find(self, name: str) -> Function:
+        """Return a function that is deployed.
+
+        Raises:
+            UnknownFunction: it is not.
+            ConfigurationError: its package is broken.
+        """
+        function = find_function(self.packages, name)
+        if function is None:
+            raise UnknownFunction(f"Function not found: {arn(name)}")
+        return function
+
+    def invoke(self, name: str, event: Event) -> Answer:
+        """Run a function's handler on an event and wait for what comes of it.
+
+        Raises:
+            UnknownFunction: it is not deployed.
+            Throttled: no instance is free and no more may be started.
+            ConfigurationError: its package is broken.
+            OSError: no process can be started.
+        """
+        function = self.find(name)
+        while True:
+            taken = self._take(function)
+            answer = invoke(
+                taken.instance, event, arn(name), init_limit=self._limits.init if taken.cold else None
+            )
+            if answer is None:  # a warm instance had ended before the event reached it
+                self._drop(taken.instance)
+                continue
+            if answer.usable:
+                with self._lock:
+                    self._pool.release(taken.instance.number, time.monotonic())
+            else:
+                self._drop(taken.instance)
+            return answer
+
+    def close(self) -> None:
+        """End every instance, and wait until their processes are gone."""
+        with self._lock:
+            self._stopping.set()
+            for instance in self._instances.values():
+                instance.kill()
+            self._empty.wait_for(lambda: not self._instances, timeout=5)
+        self._watcher.stop()
+        self._starter.shutdown()
+
+    def _take(self, function: Function) -> _Taken:
+        with self._lock:
+            if self._stopping.is_set():
+                raise Throttled(pools.TOTAL_LIMIT)
+            decision = self._pool.acquire(pools.Key(function.name, function.revision))
+            if isinstance(decision, pools.Throttle):
+                raise Throttled(decision.reason)
+            if isinstance(decision, pools.Reuse):
+                return _Taken(self._instances[decision.instance], cold=False)
+            for number in decision.evicted:
+                self._instances[number].kill()
+        try:
+            instance = self._starter.submit(Instance, function, decision.instance).result()
+        except BaseException:
+            with self._lock:
+                self._pool.remove(decision.instance)
+            raise
+        with self._lock:
+            self._instances[instance.number] = instance
+            if self._stopping.is_set():
+                instance.kill()
+        self._watcher.add(instance)
+        _log.info("%s: instance %d started", function.name, instance.number)
+        return _Taken(instance, cold=True)
+
+    def _drop(self, instance: Instance) -> None:
+        instance.kill()
+        with self._lock:
+            self._pool.remove(instance.number)
+
+    def _clear(self, instance: Instance) -> None:
+        """Clear away an instance whose process ended; called by the watcher."""
+        gone = instance.wait()
+        _log.info("%s: instance %d is gone: %s", instance.function.name, instance.number, gone.status)
+        with self._lock:
+            self._pool.remove(instance.number)
+            del self._instances[instance.number]
+            if not self._instances:
+                self._empty.notify_all()
+
+    def _reap(self) -> None:
+        with self._lock:
+            for number in self._pool.reap(time.monotonic() - self._limits.idle):
+                self._instances[number].kill()
+
+
+def arn(name: str) -> str:
+    """Return the ARN of a function of this host."""
+    return f"arn:aws:lambda:local:000000000000:function:{name}"

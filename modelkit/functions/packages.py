@@ -1,0 +1,83 @@
+"""The functions that are deployed: a directory of packages, `<name>/function.toml` with its files."""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from straightline.errors import ConfigurationError
+
+_NAME = re.compile(
+    r"(?:arn:[^:]+:lambda:[^:]*:[^:]*:function:|\d{12}:function:)?(?P<name>[A-Za-z0-9_-]{1,140})(?::\$LATEST)?"
+)
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True):
+    """A function as its `function.toml` says it.
+
+    Attributes:
+        name: what invokers call it.
+        handler: module and callable, with a dot between them.
+        timeout: seconds that one invocation may take.
+        memory: limit of an instance in MiB.
+        environment: variables for its processes.
+        directory: where its package lies; not of the file.
+        revision: changes with every deployment; not of the file.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,140}$")]
+    handler: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_./-]+\.[A-Za-z0-9_]+$")]
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=900)] = 30
+    memory: Annotated[int, msgspec.Meta(ge=128, le=10_240)] = 1024
+    environment: dict[str, str] = {}
+    directory: Path = Path()
+    revision: str = ""
+
+
+def plain_name(name: str) -> str | None:
+    """Return the function's name of what the Invoke API calls so (a name or an ARN); None for others.
+
+    The only qualifier that exists here is `$LATEST`.
+    """
+    found = _NAME.fullmatch(name)
+    return None if found is None else found["name"]
+
+
+def find_function(packages: Path, name: str) -> Function | None:
+    """Read the function of this plain name as it is deployed now; None where there is none.
+
+    Raises:
+        ConfigurationError: its `function.toml` cannot be used.
+    """
+    file = packages / name / "function.toml"
+    try:
+        content = file.read_bytes()
+        inode = file.stat().st_ino
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+    try:
+        function = msgspec.convert(tomllib.loads(content.decode()), Function)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be used: {error}") from error
+    if function.name != name:
+        raise ConfigurationError(
+            f"{file} names the function {function.name}: its directory must have that name"
+        )
+    # A package is replaced whole: another inode is another deployment, were even its text the same.
+    revision = hashlib.sha256(content + str(inode).encode()).hexdigest()
+    return msgspec.structs.replace(function, directory=file.parent.resolve(), revision=revision)
+
+
+def list_functions(packages: Path) -> list[Function]:
+    """Read every function that is deployed, by name.
+
+    Raises:
+        ConfigurationError: a `function.toml` cannot be used.
+    """
+    names = sorted(file.parent.name for file in packages.glob("*/function.toml"))
+    return [function for name in names if (function := find_function(packages, name)) is not None]

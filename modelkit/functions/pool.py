@@ -1,0 +1,139 @@
+"""Which instance takes an invocation: pure state, no clock, no process; time is an argument.
+
+The rules are Lambda's: one invocation at a time in an instance, a warm one before a new one, a new one up to
+the limits, and beyond them the invocation is throttled.
+"""
+
+import dataclasses
+from typing import Final, Literal
+
+ThrottleReason = Literal[
+    "ReservedFunctionConcurrentInvocationLimitExceeded", "ConcurrentInvocationLimitExceeded"
+]
+
+FUNCTION_LIMIT: Final[ThrottleReason] = "ReservedFunctionConcurrentInvocationLimitExceeded"
+TOTAL_LIMIT: Final[ThrottleReason] = "ConcurrentInvocationLimitExceeded"
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A function as it was deployed: after a new deployment the old one's instances take nothing more."""
+
+    function: str
+    revision: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Reuse:
+    """Invoke this warm instance."""
+
+    instance: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Start this instance and invoke it; stop those of `evicted`, which it takes the place of."""
+
+    instance: int
+    evicted: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Throttle:
+    """Refuse: the limit named by `reason` is reached."""
+
+    reason: ThrottleReason
+
+
+@dataclasses.dataclass
+class _Instance:
+    key: Key
+    idle_since: float | None = None
+
+
+class Pool:
+    """The instances of a host and what each is doing. Not thread-safe: its owner holds a lock."""
+
+    def __init__(self, *, per_function: int, total: int) -> None:
+        """Make an empty pool.
+
+        Args:
+            per_function: instances that one function may have.
+            total: instances that all functions together may have.
+        """
+        self._per_function = per_function
+        self._total = total
+        self._instances: dict[int, _Instance] = {}
+        self._next = 1
+
+    def acquire(self, key: Key) -> Reuse | Start | Throttle:
+        """Decide who takes an invocation of `key`; that instance is busy from now on."""
+        idle = [
+            number
+            for number, each in self._instances.items()
+            if each.key == key and each.idle_since is not None
+        ]
+        if idle:
+            # The one used last: so those that are not needed grow old and are reaped.
+            number = max(idle, key=self._idle_since)
+            self._instances[number].idle_since = None
+            return Reuse(number)
+        evicted = self._make_room(key)
+        if not isinstance(evicted, tuple):
+            return Throttle(evicted)
+        for number in evicted:
+            del self._instances[number]
+        number, self._next = self._next, self._next + 1
+        self._instances[number] = _Instance(key)
+        return Start(number, evicted)
+
+    def release(self, instance: int, now: float) -> None:
+        """Note that an instance has answered, and is free since `now`."""
+        if instance in self._instances:
+            self._instances[instance].idle_since = now
+
+    def remove(self, instance: int) -> None:
+        """Forget an instance that is gone; its place is free."""
+        self._instances.pop(instance, None)
+
+    def reap(self, before: float) -> list[int]:
+        """Forget the instances that have been idle since `before` or longer, and return them."""
+        old = [
+            number
+            for number, each in self._instances.items()
+            if each.idle_since is not None and each.idle_since <= before
+        ]
+        for number in old:
+            del self._instances[number]
+        return old
+
+    def count(self, function: str | None = None) -> int:
+        """Return how many instances there are, of one function or of all."""
+        return sum(function in (None, each.key.function) for each in self._instances.values())
+
+    def _make_room(self, key: Key) -> tuple[int, ...] | ThrottleReason:
+        """Return the idle instances to stop for a new one of `key`, or the limit that stands against it."""
+        evicted: tuple[int, ...] = ()
+        if self.count(key.function) >= self._per_function:
+            # Idle ones of the same function can only be of an older deployment here.
+            oldest = self._oldest_idle(key.function)
+            if oldest is None:
+                return FUNCTION_LIMIT
+            evicted = (oldest,)
+        if self.count() - len(evicted) >= self._total:
+            oldest = self._oldest_idle(None)
+            if oldest is None:
+                return TOTAL_LIMIT
+            evicted = (*evicted, oldest)
+        return evicted
+
+    def _oldest_idle(self, function: str | None) -> int | None:
+        idle = [
+            number
+            for number, each in self._instances.items()
+            if each.idle_since is not None and function in (None, each.key.function)
+        ]
+        return min(idle, key=self._idle_since, default=None)
+
+    def _idle_since(self, number: int) -> float:
+        return self._instances[number].idle_since or 0.0

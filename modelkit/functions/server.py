@@ -1,0 +1,84 @@
+"""The host under gunicorn: one worker process with threads, since the instances belong to one process."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from modelkit.functions import api
+from modelkit.functions.background import Background
+from modelkit.functions.host import Host, Limits
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the host reads from the environment, each name after `STRAIGHTLINE_FUNCTIONS_`.
+
+    Attributes:
+        packages: the directory of function packages.
+        host: address to listen on.
+        port: port to listen on.
+        concurrency: instances of all functions together.
+        function_concurrency: instances of one function.
+        idle: seconds that an instance stays warm unused.
+        init_limit: seconds that a cold start may take.
+        grace: seconds that running invocations get on SIGTERM.
+    """
+
+    packages: str
+    host: str = "127.0.0.1"
+    port: int = 9001
+    concurrency: int = 8
+    function_concurrency: int = 4
+    idle: float = 60.0
+    init_limit: float = 10.0
+    grace: int = 5
+
+
+class Server(BaseApplication):
+    """Runs until SIGTERM; then running invocations end, and with them every instance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._host: Host | None = None
+        self._background: Background | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn's settings."""
+        settings: dict[str, Any] = {
+            "bind": f"{self._settings.host}:{self._settings.port}",
+            "worker_class": "gthread",
+            "workers": 1,
+            # More than there are instances, so that what is too much is told so at once instead of waiting.
+            "threads": self._settings.concurrency + 24,
+            "graceful_timeout": self._settings.grace,
+            "timeout": 60,
+            "keepalive": 75,
+            "control_socket_disable": True,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "warning",
+            "worker_exit": self._exit,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the host in the worker's process, where its threads and its children belong."""
+        limits = Limits(
+            per_function=self._settings.function_concurrency,
+            total=self._settings.concurrency,
+            idle=self._settings.idle,
+            init=self._settings.init_limit,
+        )
+        self._host = Host(Path(self._settings.packages), limits)
+        self._background = Background(self._host)
+        return api.build(self._host, self._background)
+
+    def _exit(self, _arbiter: Any, _worker: Any) -> None:
+        if self._background is not None:
+            self._background.close()
+        if self._host is not None:
+            self._host.close()

@@ -52,9 +52,12 @@ class Frequency:
         self._head = bucket
 
     def _forget(self) -> None:
-        bucket, count = self._counts.popitem(last=False)
-        if self._head - BUCKETS < bucket <= self._head:
-            self._total -= count
+        """Drop the least lately touched bucket that is not of the newest window."""
+        while True:
+            bucket, count = self._counts.popitem(last=False)
+            if bucket <= self._head - BUCKETS:
+                return
+            self._counts[bucket] = count
 
     def _sum(self, bucket: int) -> int:
         get = self._counts.get
@@ -71,7 +74,7 @@ class Frequencies:
         self._models: dict[str, Frequency] = {}
 
     def observe(self, model: str, at: float) -> float:
-        """Count a request of `model` made at `at` and return the model's rate then, in requests per second."""
+        """Count a request of `model` made at `at` and return its rate then, in requests per second."""
         frequency = self._models.get(model)
         if frequency is None:
             frequency = self._models[model] = Frequency(self.window)

@@ -1,0 +1,213 @@
+"""The scheduler as a process on a real broker: it places, survives, and is one at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pika
+import pytest
+
+from straightline import names
+from straightline.contracts import Heartbeat, OutcomeBatch
+from straightline.ids import new_id
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[3]
+TOML = """
+name = "digits"
+version = "1"
+inputs = [{name = "images", datatype = "FP32", shape = [-1, 64]}]
+outputs = [{name = "label", datatype = "INT64", shape = [-1]}]
+"""
+IMAGE = {"inputs": [{"name": "images", "shape": [1, 64], "datatype": "FP32", "data": [0] * 64}]}
+DEADLINE = 20.0
+
+
+class Broker:
+    """A producer, the pools and the recorder, as far as a scheduler sees them."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._channel = self._connection.channel()
+        self._channel.confirm_delivery()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def request(self, **changes: Any) -> str:
+        body = {"id": new_id(), "model": "digits", "submitted_at": time.time(), "data": IMAGE} | changes
+        self._channel.basic_publish(
+            names.REQUESTS,
+            "interactive",
+            json.dumps(body),
+            pika.BasicProperties(message_id=body["id"], delivery_mode=2),
+            mandatory=True,
+        )
+        return str(body["id"])
+
+    def beat(self, backend: names.Backend = "local", slots: int = 1_000) -> None:
+        beat = Heartbeat(
+            backend=backend,
+            worker=f"{backend}@test",
+            sent_at=time.time(),
+            interval=10.0,
+            slots=slots,
+            active=0,
+            healthy=True,
+        )
+        self._channel.basic_publish(names.SIGNALS, "heartbeat", msgspec.json.encode(beat))
+
+    def take(self, queue: str) -> bytes | None:
+        method, _, body = self._channel.basic_get(queue, auto_ack=True)
+        return None if method is None else body
+
+    def placed(self) -> list[str]:
+        """Take one placement message and return the ids in it."""
+        body = self.take(names.backend_queue("local"))
+        if body is None:
+            return []
+        return [ticket["request"]["id"] for ticket in json.loads(body)[0][0]]
+
+
+def until(what: Callable[[], Any], *, pause: Callable[[], None]) -> Any:
+    """Poll until `what` gives something; `pause` is what a caller does between two looks."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        pause()
+    pytest.fail("it did not come within the deadline")
+
+
+@pytest.fixture
+def broker(broker_url: str) -> Iterator[Broker]:
+    broker = Broker(broker_url)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def start(broker_url: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    bundle = tmp_path / "models" / "digits" / "1"
+    bundle.mkdir(parents=True)
+    (bundle / "model.toml").write_text(TOML)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(**environ: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scheduler"],
+            cwd=ROOT,
+            env=os.environ
+            | {"STRAIGHTLINE_BROKER_URL": broker_url, "STRAIGHTLINE_MODELS_DIR": str(tmp_path / "models")}
+            | environ,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def place(broker: Broker, ids: list[str]) -> list[str]:
+    """Collect placements until all of `ids` are placed; returns them in order."""
+    got: list[str] = []
+
+    def look() -> bool:
+        got.extend(broker.placed())
+        return set(ids) <= set(got)
+
+    until(look, pause=broker.beat)
+    return got
+
+
+def test_requests_that_waited_for_a_scheduler_are_placed_once_and_in_order(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    ids = [broker.request() for _ in range(50)]
+    process = start()
+    assert place(broker, ids) == ids
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE) == 0
+
+
+def test_a_standby_takes_over_when_the_leader_is_killed(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    leader = start()
+    place(broker, [broker.request()])
+    start()
+    # Held by the leader: placed by nobody yet.
+    held = [broker.request(allow=["serverless"]) for _ in range(3)]
+    leader.kill()
+    place(broker, [broker.request()])
+
+    def taken() -> list[str]:
+        body = broker.take(names.backend_queue("serverless"))
+        return [] if body is None else [t["request"]["id"] for t in json.loads(body)[0][0]]
+
+    got: list[str] = []
+
+    def look() -> bool:
+        got.extend(taken())
+        return len(got) >= len(held)
+
+    until(look, pause=lambda: broker.beat("serverless"))
+    assert got == held
+
+
+def test_two_schedulers_never_place_the_same_request(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start()
+    start()
+    ids = [broker.request() for _ in range(200)]
+    assert sorted(place(broker, ids)) == sorted(ids)
+
+
+def test_bad_messages_become_outcomes_and_dead_letters_while_work_goes_on(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start()
+    channel = broker._channel
+    for body in (b"", b"\xff", b"null", b"[" * 10_000, b'{"id": 5}'):
+        channel.basic_publish(names.REQUESTS, "interactive", body)
+    rejected = broker.request(model="cats")
+    good = broker.request()
+    assert place(broker, [good]) == [good]
+    outcome = until(lambda: broker.take(names.OUTCOMES_QUEUE), pause=broker.beat)
+    (ended,) = msgspec.json.decode(outcome, type=OutcomeBatch).outcomes
+    assert (ended.request_id, ended.state) == (rejected, "rejected")
+    dead = [until(lambda: broker.take(names.DEAD_QUEUE) is not None, pause=broker.beat) for _ in range(5)]
+    assert len(dead) == 5
+
+
+def test_placements_go_on_after_the_broker_closed_every_connection(
+    broker_url: str, broker_admin: Any, broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start()
+    place(broker, [broker.request()])
+    vhost = pika.URLParameters(broker_url).virtual_host
+    broker_admin.ctl("close_all_connections", "--vhost", vhost, "test")
+    again = Broker(broker_url)
+    try:
+        ids = [again.request() for _ in range(20)]
+        place(again, ids)
+    finally:
+        again.close()
+        broker._connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+
+
+def test_a_wrong_setting_is_named_in_one_line(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    assert start(STRAIGHTLINE_F="-1").wait(DEADLINE) == 2

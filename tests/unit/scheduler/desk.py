@@ -1,0 +1,175 @@
+"""What the tests of the scheduler's core share: a core with one model, and messages to feed it."""
+
+import itertools
+import json
+from typing import Any
+
+import msgspec
+
+from scheduler.core import Core, Envelope
+from scheduler.deliveries import Delivery, Publish
+from scheduler.settings import Settings
+from straightline import names
+from straightline.catalogue import Catalogue
+from straightline.contracts import (
+    Attempt,
+    FailedAttempt,
+    FailedAttempts,
+    Feedback,
+    Heartbeat,
+    ModelSpec,
+    Outcome,
+    OutcomeBatch,
+    TensorSpec,
+    Ticket,
+)
+from straightline.contracts.signals import Done
+from straightline.ids import new_id
+
+NOW = 1_800_000_000.0
+DIGITS = ModelSpec(
+    name="digits",
+    version="1",
+    inputs=(TensorSpec(name="images", datatype="FP32", shape=(-1, 64)),),
+    outputs=(TensorSpec(name="label", datatype="INT64", shape=(-1,)),),
+)
+
+
+class Desk:
+    """A core, the clock, and a broker that only remembers."""
+
+    def __init__(self, **changes: Any) -> None:
+        settings = Settings(broker_url="", models_dir=".", **{"d": 2_000, **changes})  # type: ignore[arg-type]
+        self.core = Core(settings, Catalogue({"digits": {"1": DIGITS}}), origin="test")
+        self.now = NOW
+        self.acked: list[Delivery] = []
+        self.published: list[Publish] = []
+        self._tags = itertools.count(1)
+
+    def beat(self, backend: names.Backend, slots: int, **changes: Any) -> None:
+        beat = Heartbeat(
+            **{
+                "backend": backend,
+                "worker": f"{backend}@test",
+                "sent_at": self.now,
+                "interval": 1.0,
+                "slots": slots,
+                "active": 0,
+                "healthy": True,
+                **changes,
+            }
+        )
+        self.core.heartbeat(msgspec.json.encode(beat), self.now)
+
+    def beat_all(self, local: int = 4, container: int = 2, serverless: int = 8) -> None:
+        self.beat("local", local)
+        self.beat("gpu-container", container)
+        self.beat("serverless", serverless)
+
+    def deliver(
+        self,
+        body: bytes,
+        queue: str = names.INTERACTIVE_QUEUE,
+        *,
+        message_id: str | None = None,
+        redelivered: bool = False,
+    ) -> Delivery:
+        return Delivery(queue, 1, next(self._tags), message_id, redelivered)
+
+    def request(
+        self, body: bytes | None = None, *, redelivered: bool = False, reply: bool = True, **changes: Any
+    ) -> Delivery:
+        """Feed a request; `changes` are its members."""
+        body = request_body(self.now, **changes) if body is None else body
+        try:
+            message_id = json.loads(body)["id"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            message_id = None
+        delivery = self.deliver(body, message_id=message_id, redelivered=redelivered)
+        envelope = Envelope("straightline.reply.test", None) if reply else Envelope()
+        self.core.request(delivery, body, envelope, self.now)
+        return delivery
+
+    def fail(self, ticket: Ticket, error_class: str = "unreachable") -> Delivery:
+        """Report an attempt on the ticket's backend as failed."""
+        assert ticket.backend is not None
+        attempt = Attempt(
+            number=len(ticket.attempts) + 1,
+            backend=ticket.backend,
+            succeeded=False,
+            placed_at=self.now,
+            started_at=self.now,
+            finished_at=self.now,
+            error_class=error_class,
+            error="nobody answers",
+        )
+        body = msgspec.json.encode(FailedAttempts(failed=[FailedAttempt(ticket=ticket, attempt=attempt)]))
+        delivery = self.deliver(body, names.ATTEMPTS_QUEUE, message_id=new_id())
+        self.core.attempts(delivery, body, self.now)
+        return delivery
+
+    def done(self, ticket: Ticket) -> None:
+        """Report the ticket's request as answered."""
+        assert ticket.backend is not None
+        request_id = json.loads(bytes(ticket.request))["id"]
+        feedback = Feedback(
+            backend=ticket.backend,
+            worker=f"{ticket.backend}@test",
+            done=[Done(id=request_id, state="succeeded")],
+        )
+        self.core.feedback(msgspec.json.encode(feedback), self.now)
+
+    def come_back(self, delayed: Publish, *, after: float) -> Delivery:
+        """Let a delay pass and bring what waited."""
+        self.now += after
+        delivery = self.deliver(delayed.body, names.RETURNS_QUEUE, message_id=delayed.message_id)
+        self.core.returned(delivery, delayed.body, delayed.type, self.now)
+        return delivery
+
+    def turn(self, *, confirm: bool = True) -> list[Publish]:
+        """Flush, as the service does; returns what was published in this turn."""
+        self.core.placer.flush()
+        published = self.core.outbox.take_publishes()
+        self.published.extend(published)
+        if confirm:
+            for publish in published:
+                self.core.outbox.confirmed(publish)
+        self.acked.extend(self.core.outbox.take_acks())
+        return published
+
+
+def request_body(now: float, **changes: Any) -> bytes:
+    members = {
+        "id": new_id(),
+        "model": "digits",
+        "submitted_at": now,
+        "data": infer(1),
+        **changes,
+    }
+    return json.dumps({name: value for name, value in members.items() if value is not None}).encode()
+
+
+def infer(images: int, **changes: Any) -> dict[str, Any]:
+    tensor = {"name": "images", "shape": [images, 64], "datatype": "FP32", "data": [0] * 64 * images}
+    return {"inputs": [tensor | changes]}
+
+
+def tickets(publish: Publish) -> list[Ticket]:
+    """Read a placement as a Celery worker does."""
+    (argument,), kwargs, embed = json.loads(publish.body)
+    assert kwargs == {}
+    assert set(embed) == {"callbacks", "errbacks", "chain", "chord"}
+    return [msgspec.json.decode(msgspec.json.encode(item), type=Ticket) for item in argument]
+
+
+def outcomes(published: list[Publish]) -> list[Outcome]:
+    return [
+        outcome
+        for publish in published
+        if publish.type == names.TYPE_OUTCOMES
+        for outcome in msgspec.json.decode(publish.body, type=OutcomeBatch).outcomes
+    ]
+
+
+def placements(published: list[Publish]) -> list[Publish]:
+    return [publish for publish in published if publish.exchange == names.PLACEMENTS]

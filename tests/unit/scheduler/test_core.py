@@ -1,0 +1,367 @@
+"""The scheduler between its queues: an input is acknowledged when what it caused is safe, and ends once."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from straightline import names
+from straightline.contracts import Outcome, Recall, Ticket
+from straightline.ids import new_id
+from tests.unit.scheduler.desk import NOW, Desk, infer, outcomes, placements, request_body, tickets
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.beat_all()
+    return desk
+
+
+def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(desk: Desk) -> None:
+    delivery = desk.request()
+    (placement,) = desk.turn(confirm=False)
+    assert (placement.exchange, placement.key) == (names.PLACEMENTS, "local")
+    assert desk.acked == []
+    desk.core.outbox.confirmed(placement)
+    desk.turn()
+    assert desk.acked == [delivery]
+    (ticket,) = tickets(placement)
+    assert ticket.reason is not None
+    assert (ticket.reason.rule, ticket.reason.f_t, ticket.reason.s_f) == (3, 0.1, True)
+    assert ticket.reply is not None
+    assert ticket.reply.to == "straightline.reply.test"
+
+
+def test_what_arrived_together_travels_together_and_shows_no_payload(desk: Desk) -> None:
+    desk.beat_all(local=100)
+    deliveries = [desk.request() for _ in range(40)]
+    first, second = placements(desk.turn())
+    assert [len(tickets(first)), len(tickets(second))] == [32, 8]
+    assert first.headers["task"] == "straightline.predict"
+    assert first.headers["argsrepr"].startswith("32 of digits, ")
+    assert "images" not in json.dumps(first.headers)
+    assert sorted(d.tag for d in desk.acked) == [d.tag for d in deliveries]
+
+
+def test_slots_are_counted_so_that_a_clump_spills_by_rules_3_4_and_5(desk: Desk) -> None:
+    for _ in range(9):
+        desk.request()
+    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    rules = sorted(ticket.reason.rule for ticket in placed if ticket.reason)
+    assert rules == [3, 3, 3, 3, 4, 4, 5, 5, 5]
+    for ticket in placed:
+        desk.done(ticket)
+    desk.request()
+    (placement,) = placements(desk.turn())
+    assert placement.key == "local"
+
+
+def test_a_burst_is_seen_in_event_time_and_goes_to_serverless() -> None:
+    desk = Desk(f=5.0)
+    desk.beat_all(local=1_000)
+    for _ in range(60):
+        desk.request()
+    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    assert sum(ticket.reason.rule == 1 for ticket in placed if ticket.reason) == 10
+
+
+def test_a_backlog_of_slow_requests_is_no_burst() -> None:
+    desk = Desk(f=5.0)
+    desk.beat_all(local=2_000)
+    for index in range(1_000):
+        desk.request(submitted_at=NOW - 1_000 + index, deadline=NOW + 60)
+    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    assert {ticket.reason.rule for ticket in placed if ticket.reason} == {3}
+
+
+def test_a_time_in_the_future_counts_as_now(desk: Desk) -> None:
+    desk.request(submitted_at=NOW + 1e6)
+    (placement,) = placements(desk.turn())
+    (ticket,) = tickets(placement)
+    assert ticket.submitted_at == NOW
+    assert ticket.deadline == NOW + 60
+
+
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
+    "unknown model": ({"model": "cats"}, "rejected", "there is no model cats; deployed are: digits"),
+    "unknown version": ({"version": "9"}, "rejected", "model digits has no version 9; it has 1"),
+    "wrong width": ({"data": infer(1, shape=[1, 63])}, "rejected", "FP32 [-1, 64]"),
+    "wrong datatype": ({"data": infer(1, datatype="INT8")}, "rejected", "INT8"),
+    "no tensors": ({"data": {"inputs": []}}, "rejected", "takes the inputs ['images']"),
+    "not a V2 request": ({"data": [1, 2]}, "rejected", "not a V2 infer request"),
+    "no data": ({"data": None}, "rejected", "either data or data_ref"),
+    "wrong type": ({"submitted_at": "yesterday"}, "rejected", "Expected `float`"),
+    "past deadline": ({"deadline": NOW - 5}, "expired", "the deadline passed 5.0 s before"),
+    "submitted in 1970": ({"submitted_at": 0}, "expired", "the deadline passed"),
+    "unknown class": ({"class": "urgent"}, "rejected", "urgent"),
+    "nowhere allowed": ({"allow": []}, "rejected", "length >= 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=list(BAD))
+def test_bad_input_gets_one_outcome_with_a_clear_message_and_the_next_request_is_placed(
+    desk: Desk, case: str
+) -> None:
+    changes, state, words = BAD[case]
+    request_id = new_id()
+    delivery = desk.request(id=request_id, **changes)
+    published = desk.turn()
+    (outcome,) = outcomes(published)
+    assert (outcome.request_id, outcome.state) == (request_id, state)
+    assert words in (outcome.error or "")
+    (reply,) = [publish for publish in published if publish.exchange == names.REPLIES]
+    assert msgspec.json.decode(reply.body, type=Outcome).error == outcome.error
+    assert desk.acked == [delivery]
+    desk.request()
+    assert len(placements(desk.turn())) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[]", b"null", b"{", b"[" * 50_000, b'{"id": "x"}'])
+def test_what_has_no_usable_id_goes_to_the_dead_letters(desk: Desk, body: bytes) -> None:
+    delivery = desk.request(body)
+    (dead,) = desk.turn()
+    assert (dead.exchange, dead.body) == (names.DEAD, body)
+    assert dead.headers["x-straightline-queue"] == names.INTERACTIVE_QUEUE
+    assert desk.acked == [delivery]
+
+
+def test_a_broken_body_is_rejected_by_its_message_id(desk: Desk) -> None:
+    from scheduler.core import Envelope  # noqa: PLC0415 - this one test speaks AMQP itself
+
+    request_id = new_id()
+    delivery = desk.deliver(b"{", message_id=request_id)
+    desk.core.request(delivery, b"{", Envelope(), desk.now)
+    (outcome,) = outcomes(desk.turn())
+    assert (outcome.request_id, outcome.state) == (request_id, "rejected")
+
+
+def test_a_request_is_held_until_a_pool_reports_and_then_placed_first_come_first_served() -> None:
+    desk = Desk()
+    ids = [new_id() for _ in range(3)]
+    deliveries = [desk.request(id=request_id) for request_id in ids]
+    assert desk.turn() == []
+    assert desk.acked == []
+    desk.beat("local", 2)
+    (placement,) = placements(desk.turn())
+    assert [json.loads(bytes(ticket.request))["id"] for ticket in tickets(placement)] == ids[:2]
+    assert desk.acked == deliveries[:2]
+    assert desk.core.placer.held == 1
+
+
+def test_a_held_request_expires_at_its_deadline() -> None:
+    desk = Desk()
+    delivery = desk.request(deadline=NOW + 5)
+    desk.now += 5
+    desk.core.tick(desk.now)
+    (outcome,) = outcomes(desk.turn())
+    assert (outcome.state, outcome.error) == (
+        "expired",
+        "the deadline passed while it was held, 5.0 s after it was received",
+    )
+    assert desk.acked == [delivery]
+
+
+def test_holds_beyond_the_window_wait_in_the_broker_and_keep_their_age() -> None:
+    desk = Desk(hold_window=1)
+    desk.request()
+    beyond = desk.request()
+    (delayed,) = desk.turn()
+    assert (delayed.exchange, delayed.key) == (names.DELAYS, "1000")
+    assert desk.acked == [beyond]
+    desk.come_back(delayed, after=1.0)
+    (again,) = desk.turn()
+    assert msgspec.json.decode(again.body, type=Ticket).held_since == NOW
+    desk.beat_all()
+    desk.come_back(again, after=1.0)
+    assert sum(len(tickets(publish)) for publish in placements(desk.turn())) == 2
+
+
+def test_a_long_hold_moves_to_the_broker_before_a_consumer_time_out() -> None:
+    desk = Desk()
+    delivery = desk.request(deadline=NOW + 3_600)
+    desk.now += 61
+    desk.core.tick(desk.now)
+    (delayed,) = desk.turn()
+    assert delayed.exchange == names.DELAYS
+    assert desk.acked == [delivery]
+
+
+def test_a_backend_that_falls_silent_is_not_used(desk: Desk) -> None:
+    desk.now += 3.1
+    desk.beat("serverless", 8)
+    desk.core.tick(desk.now)
+    desk.request()
+    (placement,) = placements(desk.turn())
+    (ticket,) = tickets(placement)
+    assert placement.key == "serverless"
+    assert ticket.reason is not None
+    assert ticket.reason.refused["local"] == "no heartbeat for 3 intervals"
+
+
+def test_an_unhealthy_or_closing_pool_is_not_used(desk: Desk) -> None:
+    desk.beat("local", 4, healthy=False, reason="the server answers 503")
+    desk.beat("gpu-container", 2, closing=True)
+    desk.request()
+    (placement,) = placements(desk.turn())
+    (ticket,) = tickets(placement)
+    assert ticket.reason is not None
+    assert ticket.reason.refused == {
+        "local": "unhealthy: the server answers 503",
+        "gpu-container": "no pool has reported",
+    }
+
+
+def test_a_failed_attempt_is_placed_elsewhere_after_a_delay_with_its_history(desk: Desk) -> None:
+    desk.request()
+    (placement,) = placements(desk.turn())
+    delivery = desk.fail(tickets(placement)[0])
+    (delayed,) = desk.turn()
+    assert (delayed.exchange, delayed.key) == (names.DELAYS, "250")
+    assert delivery in desk.acked
+    desk.come_back(delayed, after=0.25)
+    (placement,) = placements(desk.turn())
+    (ticket,) = tickets(placement)
+    assert placement.key == "gpu-container"
+    assert [attempt.backend for attempt in ticket.attempts] == ["local"]
+    assert ticket.reason is not None
+    assert ticket.reason.refused == {"local": "an earlier attempt failed there"}
+
+
+def test_attempts_run_out_and_the_outcome_tells_each(desk: Desk) -> None:
+    desk.request()
+    for _ in range(2):
+        (placement,) = placements(desk.turn())
+        desk.fail(tickets(placement)[0])
+        (delayed,) = desk.turn()
+        desk.come_back(delayed, after=1.0)
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0], "timed_out")
+    (outcome,) = outcomes(desk.turn())
+    assert (outcome.state, outcome.error_class, len(outcome.attempts)) == ("failed", "timed_out", 3)
+    assert (outcome.error or "").startswith("3 attempts failed: local: nobody answers; gpu-container: ")
+
+
+def test_the_only_backend_is_tried_again(desk: Desk) -> None:
+    desk.request(allow=["local"])
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0])
+    (delayed,) = desk.turn()
+    desk.come_back(delayed, after=0.25)
+    (placement,) = placements(desk.turn())
+    assert placement.key == "local"
+
+
+def test_a_retry_that_would_come_too_late_expires(desk: Desk) -> None:
+    desk.request(deadline=NOW + 0.2)
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0])
+    (outcome,) = outcomes(desk.turn())
+    assert (outcome.state, len(outcome.attempts)) == ("expired", 1)
+
+
+def test_a_repeated_id_is_not_run_again_but_answered_from_the_ledger(desk: Desk) -> None:
+    body = request_body(NOW)
+    desk.request(body)
+    (placement,) = placements(desk.turn())
+    again = desk.request(body)
+    (waiting,) = desk.turn()
+    assert (waiting.exchange, waiting.type) == (names.DELAYS, names.TYPE_RECALL)
+    assert again in desk.acked
+    desk.done(tickets(placement)[0])
+    desk.come_back(waiting, after=0.25)
+    (recall,) = desk.turn()
+    assert (recall.exchange, recall.key) == (names.OUTCOMES, "recall")
+    assert msgspec.json.decode(recall.body, type=Recall).conflict is False
+
+
+def test_the_same_id_with_another_content_is_a_conflict(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    desk.turn()
+    desk.request(id=request_id, data=infer(2))
+    desk.request(b'{"id": "%s"}' % request_id.encode())
+    published = desk.turn()
+    assert [msgspec.json.decode(p.body, type=Recall).conflict for p in published] == [True, True]
+
+
+def test_a_rejected_id_that_comes_again_is_recalled_not_rejected_twice(desk: Desk) -> None:
+    body = request_body(NOW, model="cats")
+    desk.request(body)
+    assert len(outcomes(desk.turn())) == 1
+    desk.request(body)
+    (recall,) = desk.turn()
+    assert recall.type == names.TYPE_RECALL
+
+
+def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(desk: Desk) -> None:
+    body = request_body(NOW)
+    desk.request(body)
+    (placement,) = desk.turn(confirm=False)
+    again = desk.request(body, redelivered=True)
+    assert desk.turn() == []
+    desk.core.outbox.confirmed(placement)
+    desk.turn()
+    assert [(d.tag) for d in desk.acked] == [again.tag]
+
+
+def test_a_redelivery_of_what_is_done_is_only_acknowledged(desk: Desk) -> None:
+    body = request_body(NOW)
+    desk.request(body)
+    desk.turn()
+    again = desk.request(body, redelivered=True)
+    assert desk.turn() == []
+    assert desk.acked[-1].tag == again.tag
+
+
+def test_a_hold_lost_with_its_connection_begins_anew_when_it_is_delivered_again() -> None:
+    desk = Desk()
+    body = request_body(NOW)
+    desk.request(body)
+    desk.turn()
+    desk.core.inputs_lost()
+    again = desk.request(body, redelivered=True)
+    desk.beat_all()
+    assert len(placements(desk.turn())) == 1
+    assert desk.acked == [again]
+
+
+def test_slots_whose_feedback_was_missed_are_free_again(desk: Desk) -> None:
+    for _ in range(4):
+        desk.request()
+    desk.turn()
+    desk.core.inputs_lost()
+    desk.beat_all()
+    desk.request()
+    (placement,) = placements(desk.turn())
+    assert placement.key == "local"
+
+
+def test_what_a_worker_has_from_an_earlier_scheduler_takes_its_slots(desk: Desk) -> None:
+    desk.beat("local", 4, active=4)
+    desk.request()
+    (placement,) = placements(desk.turn())
+    assert placement.key == "gpu-container"
+
+
+def test_batch_requests_wait_for_a_free_slot_and_do_not_count_into_the_frequency() -> None:
+    desk = Desk(f=5.0)
+    desk.beat_all(local=1, container=1)
+    for _ in range(60):
+        desk.request(request_body(NOW, **{"class": "batch"}))
+    placed = placements(desk.turn())
+    assert sorted(publish.key for publish in placed) == ["gpu-container", "local"]
+    assert desk.core.placer.held == 58
+    desk.request()
+    (placement,) = placements(desk.turn())
+    assert tickets(placement)[0].reason.rule == 5  # type: ignore[union-attr]
+
+
+def test_garbage_among_internal_messages_is_kept_and_harms_nothing(desk: Desk) -> None:
+    desk.core.heartbeat(b"nonsense", NOW)
+    desk.core.feedback(b"[]", NOW)
+    desk.core.attempts(desk.deliver(b"{}"), b"{}", NOW)
+    desk.core.returned(desk.deliver(b"{"), b"{", names.TYPE_TICKET, NOW)
+    assert [publish.exchange for publish in desk.turn()] == [names.DEAD, names.DEAD]
+    assert len(desk.acked) == 2

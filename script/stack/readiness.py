@@ -11,7 +11,12 @@ _POLL: Final = 0.05
 
 
 def wait_until(
-    ready: Callable[[], bool], *, what: str, seconds: float, watched: Sequence[Process] = ()
+    ready: Callable[[], bool],
+    *,
+    what: str,
+    seconds: float,
+    watched: Sequence[Process] = (),
+    detail: Callable[[], str] = str,
 ) -> None:
     """Poll `ready` until it is true.
 
@@ -20,6 +25,7 @@ def wait_until(
         what: what we wait for, for the message.
         seconds: how long at most.
         watched: processes without which it cannot become true.
+        detail: asked for more to say when the time is over.
 
     Raises:
         StackError: the time is over, or one of `watched` ended; the message has the end of its log.
@@ -33,7 +39,7 @@ def wait_until(
                 )
         if time.monotonic() > deadline:
             logs = "".join(f"\n{process.name}'s log ends:\n{indent(process.tail())}" for process in watched)
-            raise StackError(f"{what} is not there after {seconds:g} s{logs}")
+            raise StackError(f"{what} is not there after {seconds:g} s{detail()}{logs}")
         time.sleep(_POLL)
 
 

@@ -101,5 +101,16 @@ class Run:
 
 
 def runs(state: Path) -> list[Run]:
-    """Every run that has a record below `state`."""
-    return [Run.read(file.parent) for file in sorted((state / "runs").glob(f"*/{RECORD}"))]
+    """Every run that has a record below `state`.
+
+    Raises:
+        StackError: a record is damaged.
+    """
+    found = []
+    for file in sorted((state / "runs").glob(f"*/{RECORD}")):
+        try:
+            found.append(Run.read(file.parent))
+        except StackError:
+            if file.exists():  # otherwise its own command has removed it meanwhile
+                raise
+    return found

@@ -1,0 +1,166 @@
+# Sourced by the commands beside it: goes to the checkout's root and provides what they need, which is
+# RabbitMQ's and Postgres' programs and a Python environment in .venv with the locked requirements.
+# Services that packages bring are neither started nor enabled; the stack runs private instances.
+
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cd -- "$ROOT" || exit 1
+STATE=$ROOT/.straightline
+LOCKED=requirements/dev.txt
+export PYTHONUNBUFFERED=1
+
+say() { printf '%s\n' "$*"; }
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+# Called with what the command at hand needs: rabbitmq, postgres, or neither.
+bootstrap() {
+  mkdir -p "$STATE"
+  # Two commands started at once in one checkout: the second waits, and then finds all there.
+  exec 9>"$STATE/bootstrap.lock"
+  if ! flock -n 9; then
+    say "Another command is installing; waiting for it ..."
+    flock 9
+  fi
+  provide_packages "$@"
+  provide_environment
+  exec 9>&-
+}
+
+have_rabbitmq() {
+  local place
+  for place in /usr/lib/rabbitmq/bin /opt/rabbitmq/sbin /usr/local/sbin /usr/sbin; do
+    [ -x "$place/rabbitmq-server" ] && return 0
+  done
+  return 1
+}
+
+have_postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+}
+
+# Prints the name of a Python that can do it: 3.11 or newer.
+find_python() {
+  local name
+  for name in python3 python3.11 python3.12 python3.13; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+  done
+  fail "Python 3.11 or newer is needed, and none was found." "$(other_way)"
+}
+
+other_way() { say "The other way, without installing anything here: docker compose up"; }
+
+provide_packages() {
+  local missing=() python
+  python=$(find_python)
+  if [ ! -x .venv/bin/python ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    missing+=(python3-venv)
+  fi
+  case " $* " in *" rabbitmq "*) have_rabbitmq || missing+=(rabbitmq-server) ;; esac
+  case " $* " in *" postgres "*) have_postgres || missing+=(postgresql) ;; esac
+  [ ${#missing[@]} -eq 0 ] && return
+
+  if ! command -v apt-get >/dev/null; then
+    fail "These are missing, by Debian's names: ${missing[*]}" \
+      "Install them with this system's package manager and try again." "$(other_way)"
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    fail "These packages are missing, and only root may install them:" \
+      "    sudo apt-get install --no-install-recommends ${missing[*]}" "$(other_way)"
+  fi
+  install_packages "${missing[@]}"
+}
+
+install_packages() {
+  local log=$STATE/packages.log
+  : >"$log"
+  quieten_packages
+  if ! { step "Refreshing the list of Debian packages" "$log" apt-get -o Acquire::Retries=3 update &&
+    step "Installing $*" "$log" env DEBIAN_FRONTEND=noninteractive \
+      apt-get -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@"; }; then
+    unquieten_packages
+    tail -n 15 "$log" >&2
+    fail "The packages could not be installed; the whole log is $log. By hand:" \
+      "    apt-get update && apt-get install --no-install-recommends $*" "$(other_way)"
+  fi
+  unquieten_packages
+  if [ -d /run/systemd/system ]; then
+    # Installed for their programs: nothing of them shall start at the next boot.
+    local package
+    for package in "$@"; do
+      case $package in
+      rabbitmq-server | postgresql) systemctl --quiet disable "$package.service" || true ;;
+      esac
+    done
+  fi
+}
+
+POLICY=/usr/sbin/policy-rc.d
+CLUSTERS=/etc/postgresql-common/createcluster.d
+OUR_POLICY=no
+
+# Debian starts what it installs and makes a database cluster, unless these two files say no.
+quieten_packages() {
+  trap unquieten_packages EXIT
+  if [ ! -e $POLICY ]; then
+    OUR_POLICY=yes
+    printf '#!/bin/sh\nexit 101\n' >$POLICY
+    chmod 755 $POLICY
+  fi
+  mkdir -p $CLUSTERS
+  say 'create_main_cluster = false' >$CLUSTERS/straightline.conf
+}
+
+unquieten_packages() {
+  trap - EXIT
+  [ $OUR_POLICY = yes ] && rm -f $POLICY
+  OUR_POLICY=no
+  rm -f $CLUSTERS/straightline.conf
+}
+
+provide_environment() {
+  local python wanted log=$STATE/requirements.log
+  python=$(find_python)
+  wanted=$(sha256sum <$LOCKED)
+  [ "$(cat .venv/.requirements 2>/dev/null)" = "$wanted" ] && return
+  : >"$log"
+  if ! .venv/bin/python -c '' 2>/dev/null; then
+    step "Making a Python environment in .venv" "$log" "$python" -m venv --clear .venv ||
+      fail "$(tail -n 15 "$log")" "The environment could not be made; the whole log is $log." "$(other_way)"
+  fi
+  step "Installing the locked requirements, $(grep -c '^[a-z].*==' $LOCKED) packages" "$log" \
+    .venv/bin/python -m pip --disable-pip-version-check install --progress-bar off \
+    --require-hashes -r $LOCKED ||
+    fail "$(tail -n 15 "$log")" "The requirements could not be installed; the whole log is $log." "$(other_way)"
+  say "$wanted" >.venv/.requirements
+}
+
+# step TITLE LOG COMMAND...: runs it with its output in the log, and shows that it goes on.
+step() {
+  local title=$1 log=$2 began=$SECONDS shown=0
+  shift 2
+  say "$title ..."
+  "$@" >>"$log" 2>&1 </dev/null 9>&- &
+  local worker=$!
+  # A shell's background jobs do not hear of Ctrl-C.
+  trap 'kill '$worker'; wait '$worker'; exit 130' INT TERM
+  while kill -0 $worker 2>/dev/null; do
+    if [ -t 1 ]; then
+      printf '\r\033[K  %3d s  %.80s' $((SECONDS - began)) "$(tail -n 1 "$log" | tr -d '\r')"
+    elif [ $((SECONDS - began)) -ge $((shown + 15)) ]; then
+      shown=$((SECONDS - began))
+      say "  $shown s, still at it"
+    fi
+    sleep 0.5
+  done
+  local status=0
+  wait $worker || status=$?
+  trap - INT TERM
+  [ -t 1 ] && printf '\r\033[K'
+  [ $status -eq 0 ] && say "  done in $((SECONDS - began)) s"
+  return $status
+}

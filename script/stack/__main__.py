@@ -1,0 +1,65 @@
+"""`python -m script.stack COMMAND`: what `script/demo`, `up` and `down` do after bootstrapping."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Never
+
+from script.stack import demo, keep
+from script.stack.failure import StackError
+from script.stack.progress import console
+from straightline.errors import StraightLineError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Run the command and return its exit status."""
+    options = _parser().parse_args()
+    screen = console()
+    # A SIGTERM must run the same clean-up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        keep.sweep(ROOT)
+        match options.command:
+            case "up":
+                return keep.up(ROOT, screen)
+            case "down":
+                return keep.down(ROOT, screen)
+            case _:
+                return demo.run(ROOT, screen, options.requests, options.seed, options.json)
+    except KeyboardInterrupt:
+        print("Interrupted; all that was started is stopped.", file=sys.stderr)
+        return 130
+    except (StackError, StraightLineError) as error:
+        print(f"It did not work: {error}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> Never:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="script")
+    commands = parser.add_subparsers(dest="command", required=True)
+    trial = commands.add_parser("demo", prog="script/demo", description="Run the whole system once.")
+    trial.add_argument("--requests", type=_positive, default=2_000, metavar="N", help="how many (2000)")
+    trial.add_argument("--seed", type=int, default=1, metavar="S", help="which workload (1)")
+    trial.add_argument("--json", type=Path, metavar="FILE", help="also write the report's figures there")
+    commands.add_parser("up", prog="script/up", description="Start the stack and leave it running.")
+    commands.add_parser("down", prog="script/down", description="Stop what script/up started.")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The processes of StraightLine itself, as data: what each is called, how it is run, what it is told."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from script.stack.plan import SLOTS, Plan
+
+
+@dataclass(frozen=True)
+class Component:
+    """A process of the stack.
+
+    Attributes:
+        name: of the process and its log.
+        argv: the command.
+        environment: variables for it alone.
+        tier: when it is stopped; lower ones first.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tier: int = 0
+
+
+def components(plan: Plan) -> tuple[Component, ...]:
+    """Every process of the stack but the services."""
+    python = (sys.executable, "-m")
+    return (
+        Component(
+            "local-server",
+            (
+                *python,
+                "gunicorn",
+                "-c",
+                "python:modelkit.serve.gunicorn_conf",
+                "modelkit.serve.app:create()",
+            ),
+            {
+                "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{plan.local_port}",
+                "STRAIGHTLINE_SERVE_THREADS": str(SLOTS["local"]),
+            },
+        ),
+        Component(
+            "functions",
+            (*python, "modelkit.functions"),
+            {"STRAIGHTLINE_FUNCTIONS_BIND": f"127.0.0.1:{plan.functions_port}"},
+        ),
+        Component("scheduler", (*python, "scheduler")),
+        Component("recorder", (*python, "outcomes", "record")),
+        *(_pool(backend, slots) for backend, slots in SLOTS.items()),
+        Component(
+            "flower",
+            (*python, "celery", "-A", "workers", "flower"),
+            {
+                "FLOWER_ADDRESS": "127.0.0.1",
+                "FLOWER_PORT": str(plan.flower_port),
+                "FLOWER_BASIC_AUTH": f"straightline:{plan.flower_password}",
+                "FLOWER_READ_ONLY": "true",
+            },
+        ),
+    )
+
+
+def _pool(backend: str, slots: int) -> Component:
+    return Component(
+        f"pool-{backend}",
+        (
+            *(sys.executable, "-m", "celery", "-A", "workers", "worker"),
+            *("-Q", f"straightline.{backend}", "-n", f"{backend}@%h", "-P", "threads", "-c", str(slots)),
+            # Pools need nothing of each other; both would make each start wait for the others' answers.
+            *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
+        ),
+    )

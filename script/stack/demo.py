@@ -1,0 +1,105 @@
+"""`script/demo`: start everything, make real requests of it, report what the ledger says, stop everything."""
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from examples.digits.data import held_out
+from outcomes.answers import Summary
+from outcomes.database import connected
+from outcomes.questions import summary
+from script.stack import report
+from script.stack.drive import Material, Tally, drive
+from script.stack.progress import step
+from script.stack.run import Run
+from script.stack.stack import Stack, start_stack
+from script.stack.workload import Phase, thresholds, workload
+from straightline.client import Client
+
+_RECORDING: Final = 30.0
+"""Seconds that the recorder may need for the last outcomes after they were answered."""
+
+
+def run(root: Path, screen: Console, requests: int, seed: int, file: Path | None) -> int:
+    """Run the demo; 0 when every request has just one outcome, 1 otherwise.
+
+    Args:
+        root: the checkout.
+        screen: shows steps and report.
+        requests: how many to make.
+        seed: which workload.
+        file: where to write the figures as JSON; None for nowhere.
+    """
+    own = Run.create(root / ".straightline", stays=False)
+    try:
+        stack = start_stack(
+            root,
+            own,
+            screen,
+            models=own.directory / "models",
+            thresholds=thresholds(requests),
+            environ=dict(os.environ),
+        )
+        found = _measure(stack, screen, requests, seed)
+    finally:
+        with step(screen, "Stopping all of it"):
+            own.stop()
+    if file is not None:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    screen.print()
+    wrong = report.faults(found, requests)
+    report.show(screen, found, thresholds=thresholds(requests), driver=stack.driver, wrong=wrong)
+    return 1 if wrong else 0
+
+
+def _measure(stack: Stack, screen: Console, requests: int, seed: int) -> report.Figures:
+    images, labels = held_out()
+    material = Material(images.astype(int).tolist(), labels.tolist())
+    tally = Tally()
+    began = time.monotonic()
+    with Client(stack.plan.broker_url, store=stack.plan.store.as_uri()) as client:
+        for phase in workload(requests, len(labels), seed):
+            _drive(client, screen, phase, material, tally)
+    if tally.refused:
+        screen.print(f"{tally.refused} requests were not accepted: {tally.refusal}", markup=False)
+    with step(screen, "Waiting until the last outcome is in the ledger"):
+        counted = _recorded(stack.plan.database_url, tally)
+    return report.figures(
+        counted,
+        accepted=len(tally.accepted),
+        seconds=time.monotonic() - began,
+        accuracy=tally.accuracy,
+    )
+
+
+def _drive(client: Client, screen: Console, phase: Phase, material: Material, tally: Tally) -> None:
+    title = f"{phase.name}: {phase.size:,} requests ({phase.purpose})"
+    if not screen.is_terminal:
+        with step(screen, title):
+            drive(client, phase, material, tally, advance=lambda _: None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=screen) as progress:
+        task = progress.add_task(f"{phase.name:<10} {phase.purpose[:40]}", total=phase.size)
+        drive(client, phase, material, tally, advance=lambda more: progress.advance(task, more))
+
+
+def _recorded(url: str, tally: Tally) -> Summary:
+    """Ask the ledger until it has an outcome of every accepted request, or has had time enough."""
+    deadline = time.monotonic() + _RECORDING
+    while True:
+        with connected(url) as connection:
+            counted = summary(connection, ids=tally.accepted)
+        if not counted.lost or time.monotonic() > deadline:
+            return counted
+        time.sleep(0.1)

@@ -1,0 +1,105 @@
+"""What a stack consists of, decided before anything is started: ports, secrets, thresholds, environment."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from script.stack.ports import free_ports
+from script.stack.processes import RUN_VARIABLE
+
+SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container": 2, "serverless": 8})
+"""Requests that each pool takes at once; few, so that a demo on a small machine sees them taken."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """`F` in requests/s, taken over `window` seconds, and `D` in bytes."""
+
+    F: float
+    window: float
+    D: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything of one stack is to be.
+
+    Attributes:
+        root: the checkout.
+        run: name of the run.
+        directory: the run's private directory.
+        models: the directory of bundles.
+        broker_url, database_url: the services.
+        driver: of the gpu-container pool, `docker` or `process`.
+        thresholds: for the scheduler; None leaves its defaults.
+        local_port, functions_port, flower_port: on the loopback interface.
+        flower_password: of its user `straightline`.
+    """
+
+    root: Path
+    run: str
+    directory: Path
+    models: Path
+    broker_url: str
+    database_url: str
+    driver: str
+    thresholds: Thresholds | None = None
+    local_port: int = 0
+    functions_port: int = 0
+    flower_port: int = 0
+    flower_password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+
+    @property
+    def store(self) -> Path:
+        """Where large bodies lie."""
+        return self.directory / "store"
+
+    def public(self) -> dict[str, str]:
+        """Return the variables that a user of this stack needs, as `.straightline/env` has them."""
+        functions = f"http://127.0.0.1:{self.functions_port}"
+        return {
+            "STRAIGHTLINE_BROKER_URL": self.broker_url,
+            "STRAIGHTLINE_DATABASE_URL": self.database_url,
+            "STRAIGHTLINE_FLOWER_URL": (
+                f"http://straightline:{self.flower_password}@127.0.0.1:{self.flower_port}"
+            ),
+            "STRAIGHTLINE_MODELS_DIR": str(self.models),
+            "STRAIGHTLINE_LOCAL_URL": f"http://127.0.0.1:{self.local_port}",
+            "STRAIGHTLINE_STORE": self.store.as_uri(),
+            "STRAIGHTLINE_CONTAINER_DRIVER": self.driver,
+            "AWS_ENDPOINT_URL_LAMBDA": functions,
+            # The function host checks no signature; boto3 cannot send without something to sign with.
+            "AWS_ACCESS_KEY_ID": "straightline",
+            "AWS_SECRET_ACCESS_KEY": "straightline",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+        }
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """Return the whole environment of a process of this stack."""
+        programs = self.root / ".venv" / "bin"
+        ours = self.public() | {
+            RUN_VARIABLE: self.run,
+            "PATH": f"{programs}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+            "PYTHONPATH": str(self.root),
+            "PYTHONUNBUFFERED": "1",
+            # Many processes on few cores: libraries that start a thread per core get in each other's way.
+            "OMP_NUM_THREADS": "1",
+        }
+        if self.thresholds is not None:
+            ours |= {
+                "STRAIGHTLINE_F": str(self.thresholds.F),
+                "STRAIGHTLINE_WINDOW": str(self.thresholds.window),
+                "STRAIGHTLINE_D": str(self.thresholds.D),
+            }
+        return dict(inherited) | ours
+
+
+def with_ports(plan: Plan) -> Plan:
+    """Return the plan with free ports in it."""
+    local, functions, flower = free_ports(3)
+    values = {**plan.__dict__, "local_port": local, "functions_port": functions, "flower_port": flower}
+    return Plan(**values)

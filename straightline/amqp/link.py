@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import pika
 from pika.adapters.select_connection import IOLoop
-from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorException
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorPhaseErrorBase
 from pika.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     ConnectionClosed,
     ProbableAccessDeniedError,
@@ -211,6 +212,8 @@ def describe(reason: BaseException) -> str:
         return "the broker refused access to the virtual host: check the URL and the user's permissions"
     if isinstance(reason, AMQPConnectionWorkflowFailed):
         return describe(reason.exceptions[-1])
-    if isinstance(reason, AMQPConnectorException):
+    if isinstance(reason, AMQPConnectorPhaseErrorBase):
         return describe(reason.exception)
+    if isinstance(reason, AMQPConnectionError) and reason.args and isinstance(reason.args[0], Exception):
+        return describe(reason.args[0])
     return f"{type(reason).__name__}: {reason}" if str(reason) else repr(reason)

@@ -1,0 +1,41 @@
+"""The command line, `straightline`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from straightline.cli import submit
+from straightline.cli.exits import EXIT_CODES, USAGE, exit_code
+from straightline.errors import StraightLineError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; `straightline --help` says what the codes mean."""
+    parser = argparse.ArgumentParser(
+        prog="straightline",
+        description="Send machine-learning requests to StraightLine.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
+    submit.add_to(commands)
+    chosen = parser.parse_args(arguments)
+    if not hasattr(chosen, "run"):
+        parser.print_help(sys.stderr)
+        return USAGE
+    # Errors are printed by this page; what the library logs besides is for programs.
+    logging.getLogger("straightline").addHandler(logging.NullHandler())
+    try:
+        code: int = chosen.run(chosen, os.environ)
+    except StraightLineError as error:
+        print(f"straightline: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter would complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code

@@ -1,0 +1,114 @@
+"""`straightline submit`: send one request, and wait for its result where asked."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from straightline.cli.exits import EXIT_CODES, FAILED, SUCCEEDED
+from straightline.cli.show import show
+from straightline.client import Client
+from straightline.errors import BrokerUnavailable, ContractError
+from straightline.names import BACKENDS
+from straightline.settings import load
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the command reads from the environment.
+
+    Attributes:
+        broker_url: `STRAIGHTLINE_BROKER_URL`.
+        store: `STRAIGHTLINE_STORE`, where data above 256 KiB goes; without it data travels inline.
+    """
+
+    broker_url: str
+    store: str | None = None
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "submit",
+        help="send one request",
+        description="Send one request to the broker at STRAIGHTLINE_BROKER_URL. Prints its id, or with --wait "
+        "its outcome. Data above 256 KiB goes through the store at STRAIGHTLINE_STORE, where that is set.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="name of the model")
+    parser.add_argument(
+        "--input", required=True, metavar="FILE", help="a V2 infer request as JSON; - reads it from stdin"
+    )
+    parser.add_argument("--model-version", metavar="VERSION", help="a version of the model")
+    parser.add_argument("--class", dest="class_", choices=["interactive", "batch"], default="interactive")
+    parser.add_argument(
+        "--deadline", type=float, metavar="S", help="seconds from now after which the answer is of no use"
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        choices=BACKENDS,
+        help="a backend that may answer (repeatable)",
+    )
+    parser.add_argument("--id", help="UUID that makes sending again safe (default: a new one)")
+    parser.add_argument("--batch-id", metavar="ID", help="the batch job it belongs to")
+    parser.add_argument("--wait", action="store_true", help="wait for the result and print it")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"
+    )
+    parser.add_argument(
+        "--confirm-timeout",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds until the broker counts as unreachable (default 10)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON: {id}, or with --wait the outcome")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Send the request and print what comes of it.
+
+    Raises:
+        StraightLineError: any of what `Client` raises.
+    """
+    settings = load(Settings, environ)
+    data = _read(arguments.input)
+    with Client(
+        settings.broker_url,
+        store=settings.store,
+        confirm_timeout=arguments.confirm_timeout,
+        replies=arguments.wait,
+    ) as client:
+        try:
+            identity = client.submit(
+                arguments.model,
+                data,
+                version=arguments.model_version,
+                class_=arguments.class_,
+                deadline=arguments.deadline,
+                allow=arguments.allow,
+                id=arguments.id,
+                batch_id=arguments.batch_id,
+            )
+        except BrokerUnavailable as error:
+            if error.request_id:
+                print(f"straightline: the request's id is {error.request_id}", file=sys.stderr)
+            raise
+        if not arguments.wait:
+            print(msgspec.json.encode({"id": identity}).decode() if arguments.json else identity)
+            return SUCCEEDED
+        outcome = client.result(identity, arguments.timeout)
+    print(msgspec.json.encode(outcome).decode() if arguments.json else show(outcome))
+    return SUCCEEDED if outcome.state == "succeeded" else FAILED
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ContractError(f"the input cannot be read: {error}") from error

@@ -16,12 +16,19 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         "task_queues": POOL_QUEUES,
         "task_create_missing_queues": False,  # a misspelt -Q must fail, not make a queue that nobody feeds
         "task_ignore_result": True,  # outcomes have their own exchange and ledger
-        # A task is done when its outcomes are confirmed, so it is acknowledged after, and comes back otherwise.
+        # The backends hold connections and threads, which a fork would break; calls wait on the network.
+        "worker_pool": "threads",
+        "worker_concurrency": 8,
+        # A task is done when its outcomes are confirmed: it is acknowledged after, and comes back otherwise.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        "task_acks_on_failure_or_timeout": False,
+        "task_acks_on_failure": False,
+        "task_acks_on_timeout": False,
         # Slots are counted by the scheduler: nothing may wait inside a worker.
         "worker_prefetch_multiplier": 1,
+        # Quorum queues have their prefetch per consumer; after a reconnect it must not stay reduced.
+        "worker_enable_prefetch_count_reduction": False,
+        "worker_disable_rate_limits": True,  # none are used, and each task would ask for its own
         # A worker outlives its broker.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -36,9 +43,12 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         # Flower lists what workers and scheduler report.
         "worker_send_task_events": True,
         "task_send_sent_event": False,
-        "worker_hijack_root_logger": False,
         "worker_enable_remote_control": True,  # Flower asks workers for their state
         "event_queue_prefix": "straightline.events",
+        # Exclusive, as RabbitMQ 4 wants its transient queues.
+        "event_queue_exclusive": True,
+        "control_queue_exclusive": True,
+        "worker_redirect_stdouts": False,  # what a library prints is not a warning of the worker
         "timezone": "UTC",
         "enable_utc": True,
     }

@@ -44,17 +44,12 @@ class ModelError(StraightLineError):
     """The model refused the input or failed on it; asking another backend would bring the same.
 
     Attributes:
-        error_class: `model_error`, or `bad_input` where the model says that the input is at fault.
+        error_class: the stable word for it.
         cold_start: as in `BackendFault`.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        error_class: Literal["model_error", "bad_input"] = "model_error",
-        cold_start: float | None = None,
-    ) -> None:
+    error_class: Literal["model_error"] = "model_error"
+
+    def __init__(self, message: str, *, cold_start: float | None = None) -> None:
         super().__init__(message)
-        self.error_class = error_class
         self.cold_start = cold_start

@@ -37,9 +37,11 @@ class Backend(Protocol):
 
     Attributes:
         name: which of the system's backends it is.
+        max_payload: largest V2 infer request in bytes that it takes; None without limit.
     """
 
     name: BackendName
+    max_payload: int | None
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
         """Ask `model` and wait for the answer.
@@ -61,11 +63,6 @@ class Backend(Protocol):
 
     def models(self) -> list[str] | None:
         """Names of the models deployed there; None where it takes any. Cheap, never raises."""
-        ...
-
-    @property
-    def max_payload(self) -> int | None:
-        """Largest V2 infer request in bytes that it takes; None without limit."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,42 @@
+"""Which backend a pool drives, by the one queue it consumes."""
+
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from typing import Final, cast
+
+from straightline.errors import ConfigurationError
+from straightline.names import BACKENDS, Backend, backend_queue
+from workers.backends.base import Backend as BackendProtocol
+
+_MODULES: Final[Mapping[Backend, str]] = {
+    "local": "workers.backends.local",
+    "serverless": "workers.backends.serverless",
+    "gpu-container": "workers.backends.gpu_container",
+}
+_BY_QUEUE: Final = {backend_queue(backend): backend for backend in BACKENDS}
+
+
+def backend_of(queues: Collection[str]) -> Backend:
+    """Return the backend whose queue a worker consumes.
+
+    Raises:
+        ConfigurationError: it does not consume just one of the pools' queues.
+    """
+    if len(queues) == 1:
+        (queue,) = queues
+        if queue in _BY_QUEUE:
+            return _BY_QUEUE[queue]
+    raise ConfigurationError(
+        f"a worker drives one pool: start it with -Q and one of {', '.join(_BY_QUEUE)}; it was given "
+        f"{', '.join(sorted(queues)) or 'none'}"
+    )
+
+
+def make_backend(backend: Backend, environ: Mapping[str, str]) -> BackendProtocol:
+    """Make the backend that the environment describes; only its own module and libraries are imported.
+
+    Raises:
+        ConfigurationError: a setting of that backend is missing or wrong.
+    """
+    create = cast("Callable[[Mapping[str, str]], BackendProtocol]", import_module(_MODULES[backend]).create)
+    return create(environ)

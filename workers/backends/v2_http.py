@@ -1,0 +1,181 @@
+"""The Open Inference Protocol (V2) over HTTP, with every way to fail told apart."""
+
+import time
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+from urllib3.exceptions import (
+    HTTPError,
+    LocationParseError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    TimeoutError,  # noqa: A004 - urllib3's own, the parent of its time-outs
+)
+
+from straightline.contracts import ModelSpec
+from straightline.errors import ConfigurationError
+from workers.backends.base import Health
+from workers.errors import BackendFault, FaultClass, ModelError
+
+MAX_RESPONSE: Final = 64 * 1024 * 1024
+"""Largest answer in bytes that is read."""
+CONNECT_TIMEOUT: Final = 2.0
+HEALTH_TIMEOUT: Final = 0.9
+_CHUNK: Final = 256 * 1024
+_FAULTS: Final[dict[int, FaultClass]] = {
+    404: "not_deployed",
+    408: "timed_out",
+    413: "too_large",
+    429: "throttled",
+    503: "throttled",
+    504: "timed_out",
+    507: "out_of_memory",
+}
+_MODEL_ERRORS: Final = frozenset({400, 422})
+
+
+class _Error(msgspec.Struct):
+    error: str = ""
+
+
+_ERROR: Final = msgspec.json.Decoder(_Error)
+
+
+class V2Client:
+    """Asks one V2 server. Thread-safe; connects when first asked.
+
+    Args:
+        base_url: such as `http://127.0.0.1:8080`.
+        connections: kept open at most.
+        max_response: largest answer in bytes that is read.
+
+    Raises:
+        ConfigurationError: `base_url` is not an HTTP URL.
+    """
+
+    def __init__(self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE) -> None:
+        try:
+            url = urllib3.util.parse_url(base_url)
+        except LocationParseError as error:
+            raise ConfigurationError(f"{base_url!r} is not a URL: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ConfigurationError(f"{base_url!r} is not an HTTP URL such as http://127.0.0.1:8080")
+        self._base = base_url.rstrip("/")
+        self._max_response = max_response
+        self._http = urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
+
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> bytes:
+        """Ask and return the answer's body.
+
+        Args:
+            model: which model and version.
+            body: a V2 infer request as JSON.
+            timeout: seconds for the whole call.
+
+        Raises:
+            BackendFault: unreachable, timed_out, throttled, crashed, out_of_memory, too_large, not_deployed
+                or bad_protocol.
+            ModelError: the server says that the input, or the model on it, failed.
+        """
+        path = f"/v2/models/{quote(model.name, safe='')}/versions/{quote(model.version, safe='')}/infer"
+        status, answer = self._call("POST", path, body, timeout)
+        if status != 200:
+            raise _refusal(status, answer)
+        return answer
+
+    def ready(self) -> Health:
+        """Say whether the server is ready; never raises, and takes a second at most."""
+        try:
+            status, _ = self._call("GET", "/v2/health/ready", None, HEALTH_TIMEOUT)
+        except BackendFault as fault:
+            return Health(ok=False, reason=str(fault))
+        return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.clear()
+
+    def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
+        deadline = time.monotonic() + timeout
+        try:
+            try:
+                response = self._open(method, path, body, deadline)
+            except ProtocolError as error:
+                # A connection kept open may be closed by the server just as it is used again; the request
+                # was then not read. A server that died is met again at once.
+                if not _closed(error):
+                    raise
+                response = self._open(method, path, body, deadline)
+            return response.status, self._read(response, deadline)
+        except HTTPError as error:
+            raise _fault(error, timeout) from error
+
+    def _open(self, method: str, path: str, body: bytes | None, deadline: float) -> urllib3.BaseHTTPResponse:
+        patience = max(0.001, deadline - time.monotonic())
+        return self._http.request(
+            method,
+            self._base + path,
+            body=body,
+            headers={"Content-Type": "application/json"} if body is not None else None,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, patience), read=patience),
+            redirect=False,
+            preload_content=False,
+        )
+
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        whole = False
+        try:
+            answer = self._read_whole(response, deadline)
+            whole = True
+        finally:
+            if whole:
+                response.release_conn()
+            else:
+                response.close()
+        return answer
+
+    def _read_whole(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.stream(_CHUNK):
+            size += len(chunk)
+            if size > self._max_response:
+                raise BackendFault(
+                    f"the answer is longer than {self._max_response} bytes", error_class="bad_protocol"
+                )
+            if time.monotonic() > deadline:
+                raise BackendFault("the answer did not end in time", error_class="timed_out")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def _closed(error: ProtocolError) -> bool:
+    return any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in error.args)
+
+
+def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
+    try:
+        sentence = _ERROR.decode(answer).error or f"HTTP {status}"
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        sentence = f"HTTP {status} without a V2 error"
+    if status in _MODEL_ERRORS:
+        return ModelError(sentence)
+    word: FaultClass = _FAULTS.get(status, "crashed" if status >= 500 else "bad_protocol")
+    return BackendFault(f"the model server refused: {sentence}", error_class=word)
+
+
+def _fault(error: HTTPError, timeout: float) -> BackendFault:
+    word: FaultClass = "bad_protocol"
+    sentence = f"the model server's answer cannot be read: {error}"
+    if isinstance(error, NewConnectionError):
+        word, sentence = "unreachable", "nobody listens at the model server's address"
+    elif isinstance(error, ReadTimeoutError):
+        word, sentence = "timed_out", f"no answer within {timeout:.3g} s"
+    elif isinstance(error, TimeoutError):
+        word, sentence = "unreachable", "the model server does not take connections"
+    elif isinstance(error, ProtocolError) and _closed(error):
+        word, sentence = "crashed", "the model server broke off before it answered"
+    return BackendFault(sentence, error_class=word)

@@ -1,0 +1,11 @@
+"""Entry point of `celery -A workers`: Celery looks for the application here."""
+
+import os
+
+from straightline.errors import StraightLineError
+from workers.app import create
+
+try:
+    app = create(os.environ)
+except StraightLineError as error:
+    raise SystemExit(f"workers: {error}") from error

@@ -1,0 +1,77 @@
+"""Celery's consumer, made to outlive what it cannot read.
+
+As it stands, a message without a body to decode is acknowledged and lost, and some malformed ones stop the
+worker, come back and stop the next. Here all of them go to the dead-letter queue, and no log repeats them.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from celery.exceptions import InvalidTaskError
+from celery.worker.consumer import Consumer
+
+logger = logging.getLogger(__name__)
+
+
+class PoolConsumer(Consumer):
+    """Rejects what is malformed, and neither gossips nor mingles.
+
+    Pools do not talk with each other (the scheduler hears them all), so the events of all workers need not
+    come to each, nor start-up wait for the others' greetings. Nor is Celery's delayed delivery declared: two
+    dozen exchanges and queues that nobody here uses.
+    """
+
+    class Blueprint(Consumer.Blueprint):
+        """The steps of Celery's consumer that a pool needs."""
+
+        default_steps: ClassVar[list[str]] = [
+            step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
+        ]
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
+        super().__init__(*args, worker_options=options, **kwargs)
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Return Celery's handler, kept from failing on a message."""
+        inner = super().create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                if not isinstance((message.headers or {}).get("task"), str):
+                    raise InvalidTaskError("no task is named in its headers")
+                inner(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a message does to Celery, the worker lives on
+                self.bury(message, error)
+
+        return on_task_received
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Reject it; Celery would acknowledge it."""
+        self.bury(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Reject it without repeating it in the log."""
+        self.bury(message, InvalidTaskError("the form of the message is unknown"))
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Reject it without repeating it in the log."""
+        self.bury(message, InvalidTaskError("the task is unknown here"))
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Reject it without repeating it in the log."""
+        self.bury(message, exc)
+
+    def bury(self, message: Any, error: Exception) -> None:
+        """Send a message to the dead-letter queue."""
+        logger.error(
+            "a message of %d bytes goes to the dead-letter queue: %s: %s",
+            len(message.body or b""),
+            type(error).__name__,
+            str(error)[:300],
+        )
+        if not message.acknowledged:
+            message.reject_log_error(logger, self.connection_errors)

@@ -1,0 +1,111 @@
+"""The start and stop of a pool, as a step of Celery's worker."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from celery import bootsteps
+from celery.worker import state
+from kombu import compression
+from kombu.common import ignore_errors
+
+from straightline.amqp.publisher import Publisher
+from straightline.catalogue import read_catalogue
+from straightline.contracts.request import MAX_BODY
+from straightline.errors import StraightLineError
+from straightline.names import PREDICT_TASK
+from straightline.settings import load
+from workers.answering import Answerer
+from workers.backends.base import Backend
+from workers.backends.factory import backend_of, make_backend
+from workers.bodies import Bodies
+from workers.heartbeat import BestCase, Pulse
+from workers.reporting import Reporter
+from workers.settings import PoolSettings
+from workers.verdicts import PRICES, Place
+
+ENVELOPE: Final = 1024 * 1024
+"""Bytes that a request's history may add to it on its way back."""
+
+
+class PoolStep(bootsteps.StartStopStep):
+    """Opens the backend and what reports, before the first message comes; closes them after the last.
+
+    Attributes:
+        environ: where settings are read; the entry point sets it.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+    environ: Mapping[str, str] = os.environ
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        try:
+            name = backend_of(worker.app.amqp.queues.consume_from)
+            self._settings = load(PoolSettings, self.environ)
+            self._catalogue = read_catalogue(self._settings.models_dir)
+            self._backend: Backend = make_backend(name, self.environ)
+        except StraightLineError as error:
+            raise SystemExit(f"workers: {error}") from error
+
+    def start(self, worker: Any) -> None:
+        """Make the pool ready."""
+        # kombu would decompress before any size is checked; nothing of ours is compressed.
+        compression._decoders.clear()  # noqa: SLF001 - there is no public way
+        backend, settings, node = self._backend, self._settings, worker.hostname
+        self._stopping = threading.Event()
+        best_case = BestCase()
+        self._publisher = Publisher(settings.broker_url, name=node, max_body=MAX_BODY + ENVELOPE)
+        place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
+        answerer = Answerer(backend, self._catalogue.find, Bodies(None), time.time)
+        reporter = Reporter(self._publisher, place, self._stopping)
+        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case)
+        self._pulse = Pulse(
+            sender=self._publisher,
+            backend=backend,
+            worker=node,
+            slots=settings.slots or worker.concurrency,
+            active=_active,
+            best_case=best_case,
+            clock=time.time,
+        )
+        self._pulse.start()
+
+    def stop(self, worker: Any) -> None:
+        """Say goodbye and wait for the tasks that run; messages that were not started go back."""
+        self._stopping.set()
+        self._pulse.stop()
+        _drain(worker)
+        self._close()
+
+    def terminate(self, worker: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Say goodbye without waiting; what runs comes back to another worker."""
+        self._stopping.set()
+        self._pulse.stop()
+        self._close()
+
+    def _close(self) -> None:
+        self._publisher.close()
+        self._backend.close()
+
+
+def _drain(worker: Any) -> None:
+    """Wait until no task runs, keeping the broker's connection alive, on which they are yet to be acked."""
+    waiter = threading.Thread(target=worker.pool.executor.shutdown, kwargs={"cancel_futures": True})
+    waiter.start()
+    while waiter.is_alive():
+        waiter.join(1.0)
+        connection = worker.consumer.connection
+        if connection is not None:
+            ignore_errors(connection, connection.heartbeat_check)
+
+
+def _active() -> int:
+    """Count the requests that the pool has, running or waiting for a thread."""
+    while True:
+        try:
+            return sum(len(request.work) for request in tuple(state.reserved_requests))
+        except RuntimeError:
+            continue  # the set changed while it was copied

@@ -1,0 +1,60 @@
+"""The Celery task `straightline.predict`: thin, since Celery only carries it."""
+
+import logging
+from collections import Counter
+
+from celery import Task
+from celery.exceptions import Reject
+
+from straightline.names import PREDICT_TASK
+from workers.answering import Answerer
+from workers.heartbeat import BestCase
+from workers.placements import Work
+from workers.reporting import Reporter, Unreported
+
+logger = logging.getLogger(__name__)
+
+
+class Predict(Task):
+    """Answers the requests of one placement and reports them; acknowledged only when the report is safe."""
+
+    name = PREDICT_TASK
+    Strategy = "workers.strategy:strategy"
+    typing = False  # its one argument was checked when the message was read
+    answerer: Answerer | None = None
+    reporter: Reporter | None = None
+    best_case: BestCase | None = None
+
+    def serve(self, answerer: Answerer, reporter: Reporter, best_case: BestCase) -> None:
+        """Take what it works with, once the pool has started."""
+        self.answerer, self.reporter, self.best_case = answerer, reporter, best_case
+
+    def run(self, work: list[Work]) -> str:
+        """Answer and report.
+
+        Returns:
+            What became of the requests in a few words, for Flower.
+
+        Raises:
+            Reject: the placement must come again.
+        """
+        try:
+            return self._run(work)
+        except Unreported as error:
+            logger.warning("a placement goes back to its queue: %s", error)
+            raise Reject(str(error), requeue=True) from error
+        # Celery's thread pool loses the message, and the slot with it, when one of these gets out.
+        except BaseException as error:
+            logger.exception("a placement failed in the worker itself and goes back to its queue")
+            raise Reject(type(error).__name__, requeue=True) from error
+
+    def _run(self, work: list[Work]) -> str:
+        if self.answerer is None or self.reporter is None or self.best_case is None:
+            raise Unreported("the pool has not started yet")
+        judged = self.answerer.answer(work)
+        self.reporter.report(judged)
+        for _, verdict in judged:
+            if verdict.kind == "succeeded" and verdict.cold_start is None:
+                self.best_case.add(verdict.service)
+        counts = Counter(verdict.kind for _, verdict in judged)
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

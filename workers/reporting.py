@@ -1,0 +1,143 @@
+"""Telling the ledger, the scheduler and the producers what became of a placement."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Final, Protocol
+
+import msgspec
+
+from straightline import names
+from straightline.amqp.outgoing import Outgoing
+from straightline.contracts import Done, Feedback
+from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
+from workers.answering import Judged
+from workers.verdicts import Place, failed_attempt_of, outcome_of
+
+CHUNK: Final = 4 * 1024 * 1024
+"""Bytes from which a task's outcomes are split over several messages."""
+PATIENCE: Final[tuple[float, ...]] = (0.2, 1.0, 5.0, 10.0)
+"""Seconds between tries while the broker refuses an outcome: its queue is full, or not there."""
+
+
+class Sender(Protocol):
+    """What publishes: `straightline.amqp.publisher.Publisher`."""
+
+    def publish(self, message: Outgoing) -> Future[None]:
+        """Send a message; the future is done when the broker has it safe."""
+        ...
+
+
+class Unreported(StraightLineError):  # noqa: N818
+    """The broker did not confirm what became of a placement, so the placement must come again."""
+
+
+class Reporter:
+    """Publishes what became of a placement, and returns when all of it is safe.
+
+    Args:
+        sender: confirmed publishing.
+        place: the pool.
+        stopping: set when the pool stops, which ends waiting between tries.
+    """
+
+    def __init__(self, sender: Sender, place: Place, stopping: threading.Event) -> None:
+        self._sender = sender
+        self._place = place
+        self._stopping = stopping
+
+    def report(self, judged: Judged) -> None:
+        """Publish outcomes, failed attempts and replies; then, unconfirmed, the slots that came free.
+
+        Raises:
+            Unreported: something was not confirmed.
+        """
+        self._deliver([*self._messages(judged)])
+        self._sender.publish(self._feedback(judged))
+
+    def _messages(self, judged: Judged) -> Iterator[Outgoing]:
+        faults = [pair for pair in judged if pair[1].kind == "fault"]
+        final = [pair for pair in judged if pair[1].kind != "fault"]
+        encoded = [msgspec.json.encode(outcome_of(work, verdict, self._place)) for work, verdict in final]
+        for chunk in _chunks(encoded):
+            yield _batch(names.TYPE_OUTCOMES, "outcome", b"outcomes", chunk)
+        failed = [
+            msgspec.json.encode(failed_attempt_of(work, verdict, self._place)) for work, verdict in faults
+        ]
+        for chunk in _chunks(failed):
+            yield _batch(names.TYPE_ATTEMPTS, "attempt", b"failed", chunk)
+        for (work, _), body in zip(final, encoded, strict=True):
+            if work.ticket.reply is not None:
+                yield Outgoing(
+                    exchange=names.REPLIES,
+                    routing_key=work.ticket.reply.to,
+                    body=body,
+                    type=names.TYPE_OUTCOME,
+                    message_id=work.request.id,
+                    correlation_id=work.ticket.reply.correlation_id,
+                    persistent=False,  # its queue lives as long as the client's connection
+                    mandatory=False,  # the client may be gone
+                )
+
+    def _deliver(self, messages: Sequence[Outgoing]) -> None:
+        waiting = messages
+        for pause in (*PATIENCE, None):
+            refused, problem = self._try(waiting)
+            if not refused:
+                return
+            if pause is None or self._stopping.wait(pause):
+                raise Unreported(f"the broker refuses what became of a placement: {problem}") from problem
+            waiting = refused
+
+    def _try(self, messages: Sequence[Outgoing]) -> tuple[list[Outgoing], Exception | None]:
+        """Publish, and return what the broker refused for now."""
+        futures = [self._sender.publish(message) for message in messages]
+        refused: list[Outgoing] = []
+        problem: Exception | None = None
+        for message, future in zip(messages, futures, strict=True):
+            try:
+                future.result()  # the sender gives up by itself
+            except (Rejected, Unroutable) as error:
+                refused.append(message)
+                problem = error
+            except BrokerUnavailable as error:
+                raise Unreported(f"the broker did not confirm: {error}") from error
+        return refused, problem
+
+    def _feedback(self, judged: Judged) -> Outgoing:
+        done = [
+            Done(
+                id=work.request.id,
+                state=None if verdict.kind == "fault" else verdict.kind,
+                service=verdict.service,
+            )
+            for work, verdict in judged
+        ]
+        feedback = Feedback(backend=self._place.backend, worker=self._place.worker, done=done)
+        return signal("feedback", names.TYPE_FEEDBACK, msgspec.json.encode(feedback))
+
+
+def signal(key: str, type_: str, body: bytes) -> Outgoing:
+    """Make a message that may be lost: the next one mends it."""
+    return Outgoing(
+        exchange=names.SIGNALS, routing_key=key, body=body, type=type_, persistent=False, mandatory=False
+    )
+
+
+def _batch(type_: str, key: str, member: bytes, items: Iterable[bytes]) -> Outgoing:
+    # The items are encoded once, for the batch and for the replies.
+    body = b'{"' + member + b'":[' + b",".join(items) + b"]}"
+    return Outgoing(exchange=names.OUTCOMES, routing_key=key, body=body, type=type_)
+
+
+def _chunks(items: Iterable[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    size = 0
+    for item in items:
+        if chunk and size + len(item) > CHUNK:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += len(item)
+    if chunk:
+        yield chunk

@@ -1,6 +1,6 @@
 """A bundle as a serverless function: a directory that AWS's runtime interface client runs as it is.
 
-It holds the serving code, the bundle, `function.py` with the handler, and `function.toml` that says how to run
+It holds the code, the bundle, `function.py` with the handler, and `function.toml` that tells how to run
 it. The libraries of `requirements/serve.txt` are expected where it runs: in the function host's environment,
 or in the image or layer that goes to AWS.
 """

@@ -18,10 +18,10 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 def create(bundle: Path, *, threads: int = 1) -> Handler:
     """Load the bundle and return the function's handler.
 
-    Call it while the function is initialised, so that the cold start bears the loading and no invocation does.
+    Call it while the function is initialised, so that the cold start bears the loading and no call does.
 
-    The handler raises `InvalidInput`, `ModelError` or `OutOfMemory` (`modelkit.serve.errors`): an invoker sees
-    the class's name as `errorType`.
+    The handler raises `InvalidInput`, `ModelError` or `OutOfMemory` (`modelkit.serve.errors`): the
+    invoker sees the class's name as `errorType`.
 
     Raises:
         ConfigurationError: the bundle cannot be loaded; an invoker sees it as a failed initialisation.

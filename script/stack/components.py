@@ -45,7 +45,13 @@ def components(plan: Plan) -> tuple[Component, ...]:
         Component(
             "functions",
             (*python, "modelkit.functions"),
-            {"STRAIGHTLINE_FUNCTIONS_BIND": f"127.0.0.1:{plan.functions_port}"},
+            {
+                "STRAIGHTLINE_FUNCTIONS_HOST": "127.0.0.1",
+                "STRAIGHTLINE_FUNCTIONS_PORT": str(plan.functions_port),
+                "STRAIGHTLINE_FUNCTIONS_PACKAGES": str(plan.functions),
+                # As many as the pool asks for at once: with fewer it would be throttled.
+                "STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY": str(SLOTS["serverless"]),
+            },
         ),
         Component("scheduler", (*python, "scheduler")),
         Component("recorder", (*python, "outcomes", "record")),

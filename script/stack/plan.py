@@ -11,7 +11,7 @@ from typing import Final
 from script.stack.ports import free_ports
 from script.stack.processes import RUN_VARIABLE
 
-SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container": 2, "serverless": 8})
+SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container": 2, "serverless": 4})
 """Requests that each pool takes at once; few, so that a demo on a small machine sees them taken."""
 
 
@@ -57,6 +57,11 @@ class Plan:
     def store(self) -> Path:
         """Where large bodies lie."""
         return self.directory / "store"
+
+    @property
+    def functions(self) -> Path:
+        """Where the packages of serverless functions lie."""
+        return self.directory / "functions"
 
     def public(self) -> dict[str, str]:
         """Return the variables that a user of this stack needs, as `.straightline/env` has them."""

@@ -76,14 +76,15 @@ def workload(requests: int, images: int, seed: int) -> tuple[Phase, ...]:
         return [_small(chance, images) for _ in range(count)]
 
     pace = 0.4 * limit.F
-    clump = int(min(24, 0.6 * per_window))
+    clump = int(min(24, 0.5 * per_window))
+    clumps_per_window = int(0.8 * per_window) // clump
     phases = (
         Phase("calm", "few small requests: local", 0.0, _spread(small(shares["calm"]), 1, 1 / pace)),
         Phase(
             "clumps",
             "small ones at the same moment: local slots, then container slots, then serverless",
             0.0,
-            _spread(small(shares["clumps"]), clump, clump / (0.7 * limit.F)),
+            _spread(small(shares["clumps"]), clump, 1.05 * limit.window / clumps_per_window),
         ),
         Phase("burst", "more than F: serverless", 0.0, _spread(small(shares["burst"]), requests, 0.0)),
         Phase(

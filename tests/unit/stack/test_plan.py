@@ -1,0 +1,85 @@
+"""What a stack's processes and its users are told."""
+
+import shlex
+import socket
+import subprocess
+from pathlib import Path
+
+from script.stack.components import components
+from script.stack.plan import Plan, Thresholds, with_ports
+from script.stack.ports import free_ports
+
+PLAN = Plan(
+    root=Path("/checkout"),
+    run="abc",
+    directory=Path("/checkout/.straightline/runs/abc"),
+    models=Path("/models"),
+    broker_url="amqp://user:secret@127.0.0.1:1/vhost",
+    database_url="postgresql+psycopg2://user:secret@127.0.0.1:2/ledger",
+    driver="process",
+    thresholds=Thresholds(F=10.0, window=2.0, D=65_536),
+    local_port=3,
+    functions_port=4,
+    flower_port=5,
+)
+
+
+def test_the_public_variables_say_where_everything_is() -> None:
+    public = PLAN.public()
+    assert public["STRAIGHTLINE_BROKER_URL"] == PLAN.broker_url
+    assert public["STRAIGHTLINE_DATABASE_URL"] == PLAN.database_url
+    assert public["STRAIGHTLINE_FLOWER_URL"].endswith("@127.0.0.1:5")
+    assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
+
+
+def test_thresholds_reach_the_scheduler_and_override_what_is_inherited() -> None:
+    environment = PLAN.environment({"STRAIGHTLINE_F": "7", "KEPT": "yes", "PATH": "/bin"})
+    assert environment["STRAIGHTLINE_F"] == "10.0"
+    assert environment["STRAIGHTLINE_WINDOW"] == "2.0"
+    assert environment["STRAIGHTLINE_D"] == "65536"
+    assert environment["KEPT"] == "yes"
+    assert environment["PATH"].split(":") == ["/checkout/.venv/bin", "/bin"]
+
+
+def test_without_thresholds_the_inherited_ones_stand() -> None:
+    plan = Plan(**{**PLAN.__dict__, "thresholds": None})
+    assert plan.environment({"STRAIGHTLINE_F": "7"})["STRAIGHTLINE_F"] == "7"
+
+
+def test_no_command_line_has_a_secret() -> None:
+    for part in components(PLAN):
+        text = shlex.join(part.argv)
+        assert "secret" not in text
+        assert PLAN.flower_password not in text
+
+
+def test_every_backend_has_a_pool_with_its_queue() -> None:
+    commands = [part.argv for part in components(PLAN) if part.name.startswith("pool-")]
+    assert {command[command.index("-Q") + 1] for command in commands} == {
+        "straightline.local",
+        "straightline.serverless",
+        "straightline.gpu-container",
+    }
+
+
+def test_free_ports_are_free_and_different() -> None:
+    with socket.socket() as taken:
+        (port,) = free_ports(1)
+        taken.bind(("127.0.0.1", port))
+        found = free_ports(200)
+    assert len(set(found)) == 200
+    assert port not in found
+
+
+def test_a_plan_gets_its_ports_and_keeps_the_rest() -> None:
+    plan = with_ports(PLAN)
+    assert len({plan.local_port, plan.functions_port, plan.flower_port}) == 3
+    assert plan.broker_url == PLAN.broker_url
+    assert plan.flower_password == PLAN.flower_password
+
+
+def test_the_bootstrap_is_a_shell_script_without_mistakes_of_syntax() -> None:
+    root = Path(__file__).resolve().parents[3]
+    for name in ("bootstrap.sh", "demo", "up", "down", "test", "lint"):
+        done = subprocess.run(["bash", "-n", root / "script" / name], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,85 @@
+"""The report's verdict: it is good only where every request has just one outcome."""
+
+import io
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from outcomes.answers import BackendSummary, Summary
+from script.stack.engine import Driver
+from script.stack.plan import Thresholds
+from script.stack.report import Figures, faults, figures, show
+
+SUMMARY = Summary(
+    outcomes=10,
+    by_state={"succeeded": 9, "failed": 1, "expired": 0, "cancelled": 0, "rejected": 0},
+    by_backend={
+        "local": BackendSummary(placed=6, failed=1, p50_ms=3.14159, p95_ms=10.0),
+        "serverless": BackendSummary(placed=0, failed=0),
+    },
+    by_rule={1: 0, 2: 1, 3: 5, 4: 4, 5: 0},
+    lost=0,
+    duplicates=0,
+    repeats=0,
+)
+
+
+def _figures(**changed: Any) -> Figures:
+    good = figures(SUMMARY, accepted=10, seconds=1.23456, accuracy=0.98765)
+    return msgspec.structs.replace(good, **changed)
+
+
+def test_the_json_has_the_keys_that_are_promised() -> None:
+    written = msgspec.json.decode(msgspec.json.encode(_figures()))
+    assert written == {
+        "accepted": 10,
+        "outcomes": 10,
+        "by_state": SUMMARY.by_state,
+        "by_backend": {
+            "local": {"placed": 6, "failed": 1, "p50_ms": 3.14, "p95_ms": 10.0},
+            "serverless": {"placed": 0, "failed": 0, "p50_ms": None, "p95_ms": None},
+        },
+        "by_rule": {"1": 0, "2": 1, "3": 5, "4": 4, "5": 0},
+        "lost": 0,
+        "duplicates": 0,
+        "seconds": 1.235,
+        "accuracy": 0.9877,
+    }
+
+
+def test_good_figures_have_no_fault() -> None:
+    assert faults(_figures(), 10) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked", "says"),
+    [
+        ({"outcomes": 9}, 10, "9 have an outcome"),
+        ({"outcomes": 11}, 10, "11 have an outcome"),
+        ({"lost": 2}, 10, "2 requests were lost"),
+        ({"duplicates": 3}, 10, "3 requests were answered more than once"),
+        ({}, 12, "12 requests were made, but 10 were accepted"),
+    ],
+)
+def test_each_fault_is_told(changed: dict[str, Any], asked: int, says: str) -> None:
+    (fault,) = faults(_figures(**changed), asked)
+    assert says in fault
+
+
+def test_it_fits_a_hundred_columns_and_names_driver_rules_and_faults() -> None:
+    page = io.StringIO()
+    show(
+        Console(file=page, width=100),
+        _figures(),
+        thresholds=Thresholds(F=100.0, window=2.0, D=65_536),
+        driver=Driver("process", "no [engine] answers"),
+        wrong=["2 requests were lost"],
+    )
+    text = page.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "driver process; no [engine] answers" in text
+    assert "2 requests were lost" in text
+    for rule in range(1, 6):
+        assert f" {rule}  " in text

@@ -1,0 +1,82 @@
+"""A run is stopped from its record alone, by whoever reads it, and leaves nothing."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from script.stack import processes
+from script.stack.failure import StackError
+from script.stack.run import RECORD, Run, runs
+
+SLEEPER = "import time; time.sleep(60)"
+
+
+def _start(run: Run, name: str) -> processes.Process:
+    process = processes.start(
+        name,
+        [sys.executable, "-c", SLEEPER],
+        log=run.log(name),
+        cwd=run.directory,
+        environment={processes.RUN_VARIABLE: run.name},
+    )
+    run.add(process)
+    return process
+
+
+def test_whoever_reads_the_record_can_stop_it(tmp_path: Path) -> None:
+    process = _start(Run.create(tmp_path, stays=True), "one")
+    (found,) = runs(tmp_path)
+    assert found.started == [process]
+    found.stop()
+    assert not process.alive()
+    assert runs(tmp_path) == []
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_stopping_twice_is_no_fault(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, stays=True)
+    _start(run, "one")
+    run.stop()
+    assert run.stop() == []
+
+
+def test_data_outside_of_the_checkout_is_removed_too(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "state", stays=True)
+    run.home = tmp_path / "elsewhere"
+    run.home.mkdir()
+    run.stop()
+    assert not run.home.exists()
+
+
+def test_a_run_whose_command_lives_is_not_abandoned(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, stays=False)
+    assert not run.abandoned()
+    assert run.owner is not None
+    run.owner = replace(run.owner, started=run.owner.started - 1)
+    assert run.abandoned()
+    run.stop()
+
+
+def test_a_run_that_stays_is_never_abandoned(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, stays=True)
+    assert not run.abandoned()
+    run.stop()
+
+
+def test_runs_have_nothing_in_common(tmp_path: Path) -> None:
+    first, second = Run.create(tmp_path, stays=True), Run.create(tmp_path, stays=True)
+    kept = _start(second, "kept")
+    _start(first, "one")
+    first.stop()
+    assert kept.alive()
+    second.stop()
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, stays=True)
+    (run.directory / RECORD).write_text("{")
+    with pytest.raises(StackError, match="cannot be read"):
+        runs(tmp_path)
+    run.stop()

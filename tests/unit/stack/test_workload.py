@@ -1,0 +1,110 @@
+"""The demo's workload decides nothing by chance that the report depends on."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from script.stack.workload import (
+    LARGEST,
+    MIDDLING,
+    PIXELS,
+    SMALLEST_LARGE,
+    WINDOW,
+    D,
+    Phase,
+    encode,
+    thresholds,
+    workload,
+)
+
+IMAGES = 450
+
+
+def _named(phases: tuple[Phase, ...], name: str) -> Phase:
+    return next(phase for phase in phases if phase.name == name)
+
+
+@given(requests=st.integers(1, 5_000), seed=st.integers(0, 2**32))
+def test_it_makes_as_many_requests_as_asked(requests: int, seed: int) -> None:
+    assert sum(phase.size for phase in workload(requests, IMAGES, seed)) == requests
+
+
+@given(requests=st.integers(1, 3_000), seed=st.integers(0, 2**32))
+def test_every_request_has_images_that_exist(requests: int, seed: int) -> None:
+    for phase in workload(requests, IMAGES, seed):
+        for clump in phase.clumps:
+            for images in clump.requests:
+                assert images
+                assert all(0 <= image < IMAGES for image in images)
+
+
+def test_the_same_seed_makes_the_same_workload() -> None:
+    assert workload(500, IMAGES, 7) == workload(500, IMAGES, 7)
+    assert workload(500, IMAGES, 7) != workload(500, IMAGES, 8)
+
+
+@pytest.mark.parametrize("requests", [200, 500, 2_000, 10_000])
+def test_only_the_burst_crosses_f(requests: int) -> None:
+    limit = thresholds(requests)
+    for phase in workload(requests, IMAGES, 1):
+        moments = [clump.at for clump in phase.clumps for _ in clump.requests]
+        busiest = max(sum(1 for at in moments if start - WINDOW < at <= start) for start in moments)
+        crosses = busiest / WINDOW > limit.F
+        assert crosses == (phase.name == "burst"), phase.name
+
+
+@pytest.mark.parametrize("requests", [200, 2_000])
+def test_calm_and_clumps_together_stay_below_f(requests: int) -> None:
+    # The window reaches from one phase into the next.
+    limit = thresholds(requests)
+    phases = workload(requests, IMAGES, 1)
+    calm, clumps = _named(phases, "calm"), _named(phases, "clumps")
+    last_calm = calm.clumps[-1].at
+    moments = [clump.at for clump in calm.clumps] + [
+        last_calm + clump.at for clump in clumps.clumps for _ in clump.requests
+    ]
+    busiest = max(sum(1 for at in moments if start - WINDOW < at <= start) for start in moments)
+    assert busiest / WINDOW <= limit.F
+
+
+@pytest.mark.parametrize("requests", [200, 2_000])
+def test_a_clump_is_more_than_local_and_container_slots(requests: int) -> None:
+    clumps = _named(workload(requests, IMAGES, 1), "clumps").clumps
+    assert sum(1 for clump in clumps if len(clump.requests) > 4 + 2) >= 2
+
+
+@pytest.mark.parametrize("requests", [200, 2_000])
+def test_the_window_is_empty_before_it_is_calm_again(requests: int) -> None:
+    assert _named(workload(requests, IMAGES, 1), "calm again").quiet >= WINDOW
+
+
+@pytest.mark.parametrize("pixel", [0, 16])
+def test_sizes_stay_on_their_side_of_d_whatever_the_pixels(pixel: int) -> None:
+    image = [[pixel] * PIXELS]
+    assert len(encode(image, (0,) * SMALLEST_LARGE)) >= D
+    assert len(encode(image, (0,) * MIDDLING)) < D
+
+
+def test_only_the_large_ones_have_d_bytes() -> None:
+    for phase in workload(2_000, IMAGES, 1):
+        for clump in phase.clumps:
+            for images in clump.requests:
+                assert (len(images) >= SMALLEST_LARGE) == (phase.name == "large")
+                assert len(images) <= LARGEST
+
+
+def test_a_request_is_what_the_model_takes() -> None:
+    pixels = [[position] * PIXELS for position in range(3)]
+    body = json.loads(encode(pixels, (2, 0)))
+    assert body == {
+        "inputs": [
+            {
+                "name": "images",
+                "shape": [2, PIXELS],
+                "datatype": "FP32",
+                "data": [2] * PIXELS + [0] * PIXELS,
+            }
+        ]
+    }

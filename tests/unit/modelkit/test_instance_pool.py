@@ -1,0 +1,138 @@
+"""The pool never exceeds a limit, never gives an instance to two invocations, and prefers warm ones."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from modelkit.functions.pool import FUNCTION_LIMIT, TOTAL_LIMIT, Key, Pool, Reuse, Start, Throttle
+
+A, A2, B, C = Key("a", "1"), Key("a", "2"), Key("b", "1"), Key("c", "1")
+
+
+def start(pool: Pool, key: Key) -> int:
+    decision = pool.acquire(key)
+    assert isinstance(decision, Start)
+    return decision.instance
+
+
+def test_a_warm_instance_is_taken_before_a_new_one_and_the_last_used_first() -> None:
+    pool = Pool(per_function=3, total=3)
+    first, second = start(pool, A), start(pool, A)
+    pool.release(first, 1.0)
+    pool.release(second, 2.0)
+    assert pool.acquire(A) == Reuse(second)
+    assert pool.acquire(A) == Reuse(first)
+    assert isinstance(pool.acquire(A), Start)
+
+
+def test_beyond_a_functions_limit_it_is_throttled_and_others_are_not() -> None:
+    pool = Pool(per_function=1, total=2)
+    start(pool, A)
+    assert pool.acquire(A) == Throttle(FUNCTION_LIMIT)
+    start(pool, B)
+    assert pool.acquire(C) == Throttle(TOTAL_LIMIT)
+
+
+def test_an_idle_instance_makes_room_for_another_function_the_oldest_first() -> None:
+    pool = Pool(per_function=2, total=2)
+    old, young = start(pool, A), start(pool, B)
+    pool.release(young, 2.0)
+    pool.release(old, 1.0)
+    decision = pool.acquire(C)
+    assert isinstance(decision, Start)
+    assert decision.evicted == (old,)
+
+
+def test_an_older_deployment_takes_nothing_more_and_makes_room() -> None:
+    pool = Pool(per_function=1, total=1)
+    old = start(pool, A)
+    pool.release(old, 1.0)
+    decision = pool.acquire(A2)
+    assert isinstance(decision, Start)
+    assert decision.evicted == (old,)
+
+
+def test_only_what_was_idle_long_enough_is_reaped() -> None:
+    pool = Pool(per_function=3, total=3)
+    idle, fresh, _busy = start(pool, A), start(pool, A), start(pool, A)
+    pool.release(idle, 1.0)
+    pool.release(fresh, 5.0)
+    assert pool.reap(before=4.0) == [idle]
+    assert pool.reap(before=4.0) == []
+    assert pool.count() == 2
+
+
+def test_what_is_gone_leaves_its_place() -> None:
+    pool = Pool(per_function=1, total=1)
+    pool.remove(start(pool, A))
+    start(pool, A)
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Random invocations, answers, deaths and reaping, held against a plain account of who is busy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = Pool(per_function=2, total=3)
+        self.busy: dict[int, Key] = {}
+        self.idle: dict[int, Key] = {}
+        self.now = 0.0
+
+    @rule(key=st.sampled_from([A, A2, B, C]))
+    def invoke(self, key: Key) -> None:
+        decision = self.pool.acquire(key)
+        if isinstance(decision, Reuse):
+            assert self.idle.pop(decision.instance) == key
+            self.busy[decision.instance] = key
+        elif isinstance(decision, Start):
+            assert key not in self.idle.values(), "a warm one was there"
+            for number in decision.evicted:
+                del self.idle[number]
+            assert decision.instance not in self.busy
+            assert decision.instance not in self.idle
+            self.busy[decision.instance] = key
+        else:
+            of_function = sum(each.function == key.function for each in self.busy.values())
+            assert of_function == 2 or len(self.busy) == 3, "there was room"
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.busy)))
+        self.idle[number] = self.busy.pop(number)
+        self.now += 1
+        self.pool.release(number, self.now)
+
+    @precondition(lambda self: self.busy or self.idle)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted([*self.busy, *self.idle])))
+        self.busy.pop(number, None)
+        self.idle.pop(number, None)
+        self.pool.remove(number)
+
+    @rule(age=st.floats(0, 3))
+    def reap(self, age: float) -> None:
+        for number in self.pool.reap(self.now - age):
+            del self.idle[number]
+
+    @invariant()
+    def limits_hold_and_nobody_is_forgotten(self) -> None:
+        everyone = [*self.busy.values(), *self.idle.values()]
+        assert self.pool.count() == len(everyone) <= 3
+        for function in "abc":
+            assert self.pool.count(function) == sum(each.function == function for each in everyone) <= 2
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_full_pool_throttles_until_someone_answers(limit: int) -> None:
+    pool = Pool(per_function=limit, total=limit)
+    numbers = [start(pool, A) for _ in range(limit)]
+    assert isinstance(pool.acquire(A), Throttle)
+    pool.release(numbers[0], 1.0)
+    assert pool.acquire(A) == Reuse(numbers[0])

@@ -1,0 +1,161 @@
+"""Model servers in containers of a Docker engine."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+from docker import DockerClient
+from docker.errors import ImageNotFound
+
+from straightline.contracts import ModelSpec
+from workers.backends.base import Health
+from workers.containers.diagnosis import fault_of
+from workers.containers.docker_server import DockerServer, remove_container
+from workers.containers.engine import Engine
+from workers.containers.hardening import confinement, devices, network
+from workers.containers.image_names import image_name, models_of
+from workers.containers.owner import MARK, Owner, is_orphan
+from workers.containers.settings import ContainerSettings
+from workers.errors import BackendFault
+
+MODEL_LABEL: Final = "straightline.model"
+VERSION_LABEL: Final = "straightline.version"
+_SERVER_LABEL: Final = "straightline.server"
+"""Holds a random word for each start, by which we know the containers in use."""
+_FRESH: Final = 5.0
+"""Seconds for which a list of images is taken for current."""
+
+
+class DockerDriver:
+    """Starts one confined container for each server, labelled with its owner.
+
+    Args:
+        engine: the connection.
+        settings: image and limits.
+        owner: this worker.
+
+    Raises:
+        ConfigurationError: the template of the image's name cannot be used.
+    """
+
+    def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
+        image_name(settings.container_image, "model", "version")
+        self._engine = engine
+        self._settings = settings
+        self._owner = owner
+        self._lock = Lock()
+        self._used: set[str] = set()
+        self._models: list[str] | None = None
+        self._listed = float("-inf")
+
+    def start(self, model: ModelSpec) -> DockerServer:
+        """Start a container; see `Driver.start`."""
+        word = secrets.token_hex(6)
+        with self._lock:
+            self._used.add(word)  # before the container exists: a sweep must not take it for a stray
+        server = None
+        try:
+            server = self._create(model, word)
+            with self._engine.speak() as client:
+                client.api.start(server.id)
+                server.url = self._url(client, server)
+        except BaseException:
+            self._release(word)
+            if server is not None:
+                server.remove()
+            raise
+        return server
+
+    def health(self) -> Health:
+        """Ask the engine for a sign of life."""
+        try:
+            with self._engine.speak(quick=True) as client:
+                client.ping()
+        except BackendFault as fault:
+            return Health(ok=False, reason=str(fault))
+        return Health(ok=True)
+
+    def models(self) -> list[str] | None:
+        """Return the models whose images the engine has; what was known before where it does not answer."""
+        if time.monotonic() - self._listed >= _FRESH:
+            self._listed = time.monotonic()
+            try:
+                with self._engine.speak(quick=True) as client:
+                    tags = [tag for image in client.api.images() for tag in image.get("RepoTags") or ()]
+            except BackendFault:
+                return self._models
+            self._models = models_of(self._settings.container_image, tags)
+        return self._models
+
+    def remove_orphans(self) -> list[str]:
+        """Remove the containers of dead workers, and ours that a failed removal left."""
+        removed = []
+        with self._engine.speak() as client:
+            for found in client.api.containers(all=True, filters={"label": MARK}):
+                if self._left_behind(found["Labels"]):
+                    remove_container(client, found["Id"])
+                    removed.append(f"container {found['Names'][0].lstrip('/')}")
+        return removed
+
+    def close(self) -> None:
+        """Close the connections to the engine."""
+        self._engine.close()
+
+    def _create(self, model: ModelSpec, word: str) -> DockerServer:
+        settings = self._settings
+        image = image_name(settings.container_image, model.name, model.version)
+        name = f"straightline-{model.name}-{model.version}-{word}"
+        with self._engine.speak() as client:
+            try:
+                client.images.get(image)
+            except ImageNotFound as error:
+                raise BackendFault(
+                    f"the engine has no image {image}: build it with `python -m modelkit.package image --tag "
+                    f"{image} ...`, or pull it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE",
+                    error_class="not_deployed",
+                ) from error
+            facts = client.info()
+            container = client.containers.create(
+                image,
+                name=name,
+                labels={
+                    MODEL_LABEL: model.name,
+                    VERSION_LABEL: model.version,
+                    _SERVER_LABEL: word,
+                    **self._owner.labels(),
+                },
+                environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
+                **confinement(settings, float(facts["NCPU"])),
+                **devices(facts.get("Runtimes")),
+                **network(settings),
+            )
+        return DockerServer(self._engine, str(container.id), f"container {name}", lambda: self._release(word))
+
+    def _url(self, client: DockerClient, server: DockerServer) -> str:
+        found: Mapping[str, Any] = client.api.inspect_container(server.id)["NetworkSettings"]
+        port = self._settings.container_port
+        if self._settings.container_network:
+            address = found["Networks"][self._settings.container_network]["IPAddress"]
+            if address:
+                return f"http://{address}:{port}"
+        elif published := found["Ports"].get(f"{port}/tcp"):
+            return f"http://127.0.0.1:{published[0]['HostPort']}"
+        ended = server.exit()
+        if ended is not None:
+            raise fault_of(server.title, ended)
+        raise BackendFault(f"{server.title} has no address", error_class="cold_start_failed")
+
+    def _left_behind(self, labels: Mapping[str, str]) -> bool:
+        owner = Owner.of_labels(labels)
+        if owner is None:
+            return False
+        if owner == self._owner:
+            with self._lock:
+                return labels.get(_SERVER_LABEL) not in self._used
+        return is_orphan(owner, self._owner)
+
+    def _release(self, word: str) -> None:
+        with self._lock:
+            self._used.discard(word)

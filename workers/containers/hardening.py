@@ -1,0 +1,46 @@
+"""How a container is confined: all of it in one place, to be read against what the engine says of it."""
+
+from typing import Any, Final
+
+from docker.types import DeviceRequest, LogConfig
+
+from workers.containers.settings import ContainerSettings
+
+TMP: Final = "/tmp"  # noqa: S108 - inside of the container, in its own memory
+
+
+def confinement(settings: ContainerSettings, processors: float) -> dict[str, Any]:
+    """Return the options of `containers.create` that confine it.
+
+    Args:
+        settings: the limits.
+        processors: how many the engine has; it refuses a container that asks for more.
+    """
+    return {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "read_only": True,
+        "tmpfs": {TMP: f"rw,noexec,nosuid,nodev,size={settings.container_tmp},mode=1777"},
+        "user": settings.container_user,
+        "mem_limit": settings.container_memory,
+        "memswap_limit": settings.container_memory,  # the same: no swap on top
+        "nano_cpus": int(min(settings.container_cpus, processors) * 1e9),
+        "pids_limit": settings.container_pids,
+        "ipc_mode": "private",
+        # A server that writes much must not fill the host's disk.
+        "log_config": LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
+    }
+
+
+def devices(runtimes: object) -> dict[str, Any]:
+    """Return the options that give it the GPUs: all of them where the engine has NVIDIA's runtime."""
+    if not isinstance(runtimes, dict) or "nvidia" not in runtimes:
+        return {}
+    return {"device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]}
+
+
+def network(settings: ContainerSettings) -> dict[str, Any]:
+    """Return the options that let the worker, and no other machine, reach it."""
+    if settings.container_network:
+        return {"network": settings.container_network}
+    return {"ports": {f"{settings.container_port}/tcp": ("127.0.0.1", None)}}

@@ -1,0 +1,230 @@
+"""Warm model servers: started when first asked for, shared, removed when idle, replaced when dead."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Event, Thread, current_thread
+from typing import Final
+
+from straightline.contracts import ModelSpec
+from workers.containers.diagnosis import fault_of
+from workers.containers.driver import Driver
+from workers.containers.slot import Key, Lease, Slot, Warm
+from workers.containers.starting import bring_up
+from workers.errors import BackendFault
+
+_CLOSING: Final = 15.0
+"""Seconds that starts get to notice that the pool closes."""
+_log = logging.getLogger(__name__)
+
+
+class WarmPool:
+    """At most one server for each version of a model, and at most `most` in all.
+
+    Requests for a model that is being started wait for that one start. When the pool is full, the server that
+    has been unused longest makes room; when all are in use, the request waits until one is not.
+
+    Args:
+        driver: what starts servers.
+        most: servers that may exist at once, those that are being removed included.
+        idle: seconds without a request after which a server is removed.
+        patience: seconds that a server has to become ready.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        most: int,
+        idle: float,
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._driver = driver
+        self._most = most
+        self._idle = idle
+        self._patience = patience
+        self._clock = clock
+        self._changed = Condition()
+        self._slots: dict[Key, Slot] = {}
+        self._leaving = 0
+        self._starts: set[Thread] = set()
+        self._stopping = Event()
+
+    @contextmanager
+    def lease(self, model: ModelSpec, timeout: float) -> Iterator[Lease]:
+        """Hold a ready server of `model` for one call; it is not removed as idle meanwhile.
+
+        Raises:
+            BackendFault: `no_capacity` where the pool stayed full for `timeout` seconds,
+                `cold_start_timed_out` where the server did not become ready in that time (its start goes on
+                for those who come later), or what went wrong with the start.
+        """
+        deadline = self._clock() + timeout
+        slot, cold = self._enter(model, deadline)
+        entered = self._clock()
+        try:
+            try:
+                warm = slot.ready.result(timeout=max(0.0, deadline - self._clock()))
+            except TimeoutError:
+                raise BackendFault(
+                    f"{model.name} {model.version} was still starting when the request's {timeout:.3g} s "
+                    "were over",
+                    error_class="cold_start_timed_out",
+                    cold_start=self._clock() - entered,
+                ) from None
+            except BackendFault as fault:
+                # Each waiter gets its own: an exception that several threads raise mixes their tracebacks.
+                raise BackendFault(
+                    str(fault), error_class=fault.error_class, cold_start=self._clock() - entered
+                ) from fault
+            yield Lease(warm, self._clock() - entered if cold else None)
+        finally:
+            self._leave(slot)
+
+    def discard(self, warm: Warm) -> None:
+        """Remove a server that answers no more; the next request starts another. Twice is once."""
+        with self._changed:
+            slot = next((slot for slot in self._slots.values() if slot.warm is warm), None)
+            if slot is None:
+                return
+            self._take_out(slot)
+        self._remove(warm)
+
+    def tend(self) -> None:
+        """Remove what was idle too long and what died; called now and then."""
+        with self._changed:
+            now = self._clock()
+            unused = [slot for slot in self._slots.values() if slot.unused]
+            expired = [slot for slot in unused if now - slot.last_used >= self._idle]
+            for slot in expired:
+                self._take_out(slot)
+            warm = [slot.warm for slot in self._slots.values() if slot.warm is not None]
+        for slot in expired:
+            if slot.warm is not None:
+                _log.info("%s was idle for %g s and is removed", slot.warm.server.title, self._idle)
+                self._remove(slot.warm)
+        for one in warm:
+            ended = one.server.exit()
+            if ended is not None:
+                _log.warning("%s", fault_of(one.server.title, ended))
+                self.discard(one)
+
+    def size(self) -> int:
+        """Servers that exist now, in whatever state."""
+        with self._changed:
+            return len(self._slots) + self._leaving
+
+    def close(self) -> None:
+        """Remove all servers and start none any more; calling it again does nothing."""
+        with self._changed:
+            self._stopping.set()
+            starts = list(self._starts)
+            self._changed.notify_all()
+        for start in starts:
+            start.join(_CLOSING)
+        with self._changed:
+            ready = [slot for slot in self._slots.values() if slot.warm is not None]
+            for slot in ready:
+                self._take_out(slot)
+        for slot in ready:
+            if slot.warm is not None:
+                self._remove(slot.warm)
+
+    def _enter(self, model: ModelSpec, deadline: float) -> tuple[Slot, bool]:
+        """Count a user on the model's slot; also say whether it has to wait for a start."""
+        key = (model.name, model.version)
+        while True:
+            with self._changed:
+                if self._stopping.is_set():
+                    raise BackendFault("this worker stops", error_class="unreachable")
+                slot = self._slots.get(key)
+                if slot is None and len(self._slots) + self._leaving < self._most:
+                    slot = self._begin(key, model)
+                if slot is not None:
+                    slot.users += 1
+                    return slot, slot.warm is None
+                victim = self._longest_unused()
+                if victim is None:
+                    self._await_room(deadline)
+                    continue
+                self._take_out(victim)
+            if victim.warm is not None:
+                _log.info("%s makes room for %s %s", victim.warm.server.title, model.name, model.version)
+                self._remove(victim.warm)
+
+    def _await_room(self, deadline: float) -> None:
+        left = deadline - self._clock()
+        if left <= 0:
+            raise BackendFault(
+                f"all {self._most} containers are in use: raise STRAIGHTLINE_CONTAINER_MAX",
+                error_class="no_capacity",
+            )
+        self._changed.wait(left)
+
+    def _longest_unused(self) -> Slot | None:
+        unused = (slot for slot in self._slots.values() if slot.unused)
+        return min(unused, key=lambda slot: slot.last_used, default=None)
+
+    def _begin(self, key: Key, model: ModelSpec) -> Slot:
+        slot = self._slots[key] = Slot(key, self._clock())
+        # A thread of its own: the start outlives the request that caused it, for those who come later.
+        start = Thread(target=self._start, args=(slot, model), name=f"start-{model.name}", daemon=True)
+        self._starts.add(start)
+        start.start()
+        return slot
+
+    def _start(self, slot: Slot, model: ModelSpec) -> None:
+        began = self._clock()
+        try:
+            warm = bring_up(self._driver, model, self._patience, self._stopping)
+        # Whatever it is, those who wait must hear of it.
+        except Exception as error:  # noqa: BLE001
+            self._settle(slot, None)
+            slot.ready.set_exception(_as_fault(error))
+            return
+        if self._settle(slot, warm):
+            _log.info("%s is ready after %.3f s", warm.server.title, self._clock() - began)
+            slot.ready.set_result(warm)
+        else:
+            warm.remove()
+            slot.ready.set_exception(BackendFault("this worker stops", error_class="unreachable"))
+
+    def _settle(self, slot: Slot, warm: Warm | None) -> bool:
+        """Put the server in its place; False where it has none, for it failed or the pool closes."""
+        with self._changed:
+            self._starts.discard(current_thread())
+            kept = warm is not None and not self._stopping.is_set()
+            if kept:
+                slot.warm, slot.last_used = warm, self._clock()
+            else:
+                self._slots.pop(slot.key, None)
+            self._changed.notify_all()
+            return kept
+
+    def _leave(self, slot: Slot) -> None:
+        with self._changed:
+            slot.users -= 1
+            slot.last_used = self._clock()
+            self._changed.notify_all()
+
+    def _take_out(self, slot: Slot) -> None:
+        del self._slots[slot.key]
+        self._leaving += 1
+
+    def _remove(self, warm: Warm) -> None:
+        try:
+            warm.remove()
+        finally:
+            with self._changed:
+                self._leaving -= 1
+                self._changed.notify_all()
+
+
+def _as_fault(error: Exception) -> BackendFault:
+    if isinstance(error, BackendFault):
+        return error
+    _log.error("a server could not be started", exc_info=error)
+    return BackendFault(f"the server could not be started: {error!r}", error_class="internal")

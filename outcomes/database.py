@@ -2,28 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
+import psycopg2
 import psycopg2.errors
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from outcomes.errors import LedgerNotMigrated, LedgerRefused, LedgerUnavailable
 from straightline.errors import ConfigurationError, StraightLineError
 
 MIGRATE = "python -m outcomes migrate"
 
-_LATER = (
-    psycopg2.errors.ReadOnlySqlTransaction,
-    psycopg2.errors.QueryCanceled,
-    psycopg2.errors.LockNotAvailable,
-    psycopg2.errors.IdleInTransactionSessionTimeout,
-    psycopg2.errors.SerializationFailure,
-    psycopg2.errors.DeadlockDetected,
-    psycopg2.errors.InsufficientPrivilege,
-    psycopg2.errors.UndefinedTable,  # a recorder may start before the migration
-    psycopg2.errors.UndefinedColumn,
-)
-"""Besides SQLSTATE classes 08, 53, 57 and 58: not the row's fault, so the same row may be written later."""
+_ROWS_FAULT: Final = ("22", "23", "54")
+"""SQLSTATE classes that blame the values: data exception, integrity violation, program limit exceeded.
+
+Anything else (a lost connection, a lock, a full disk, a read-only standby, a missing right, a fault of the
+server) may be over when it is tried again, so no row is ever given up for it.
+"""
 
 
 def engine_for(
@@ -107,21 +103,23 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        raise translate(error.orig) from error
+    except psycopg2.Error as error:  # from the driver's own COPY
         raise translate(error) from error
 
 
-def translate(error: DBAPIError) -> StraightLineError:
+def translate(error: BaseException | None) -> StraightLineError:
     """Say what an error of the driver means to the ledger."""
-    original = error.orig
-    said = " ".join(str(original).split()) or type(original).__name__
-    if isinstance(original, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)):
+    # The server's message alone: its detail and context repeat the row's values, which belong in no log.
+    said = getattr(getattr(error, "diag", None), "message_primary", None)
+    said = said or " ".join(str(error).split()) or type(error).__name__
+    code: str | None = getattr(error, "pgcode", None)
+    if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)):
         return LedgerNotMigrated(f"the database is not migrated ({said}): run `{MIGRATE}`")
-    code = getattr(original, "pgcode", None)
-    lost = code is None and isinstance(error, (OperationalError, InterfaceError))
-    if lost or error.connection_invalidated or (code or "")[:2] in {"08", "53", "57", "58", "28", "3D"}:
+    if code is not None and code.startswith(_ROWS_FAULT):
+        return LedgerRefused(f"the database refuses the values: {said}")
+    if code is None or code.startswith(("08", "28", "3D")):
         return LedgerUnavailable(
             f"the database does not answer: {said}; is it started, and is STRAIGHTLINE_DATABASE_URL right?"
         )
-    if isinstance(original, _LATER):
-        return LedgerUnavailable(f"the database cannot do it now: {said}")
-    return LedgerRefused(f"the database refuses it: {said}")
+    return LedgerUnavailable(f"the database cannot do it now: {said}")

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, get_args
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, Text, bindparam, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
 
 from outcomes.answers import BackendSummary, Failures, Rate, Summary
 from outcomes.database import translated
+from outcomes.parameters import uuid_array
 from outcomes.rates import rates
 from outcomes.stored import outcome_from
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
@@ -98,7 +98,7 @@ def outcomes_of(connection: Connection, request_ids: Iterable[str]) -> dict[str,
     Raises:
         ContractError: one of the ids is no UUID.
     """
-    ids = _array([_canonical(text) for text in request_ids])
+    ids = uuid_array([_canonical(text) for text in request_ids])
     tried = select(ATTEMPTS).where(ATTEMPTS.c.request_id == func.any(ids)).order_by(ATTEMPTS.c.number)
     with translated():
         attempts: dict[str, list[Any]] = {}
@@ -131,7 +131,7 @@ def _scope(
 ) -> Select[Any]:
     statement = select(OUTCOMES.c.request_id)
     if ids is not None:
-        statement = statement.where(OUTCOMES.c.request_id.in_(select(func.unnest(_array(ids)))))
+        statement = statement.where(OUTCOMES.c.request_id.in_(select(func.unnest(uuid_array(ids)))))
     if batch_id is not None:
         statement = statement.where(OUTCOMES.c.batch_id == batch_id)
     if since is not None:
@@ -152,7 +152,7 @@ def _number(connection: Connection, table: Table, scope: Select[Any]) -> int:
 
 
 def _lost(connection: Connection, ids: list[str]) -> int:
-    found = select(func.count()).where(OUTCOMES.c.request_id.in_(select(func.unnest(_array(ids)))))
+    found = select(func.count()).where(OUTCOMES.c.request_id.in_(select(func.unnest(uuid_array(ids)))))
     return len(ids) - connection.execute(found).scalar_one()
 
 
@@ -187,11 +187,6 @@ def _by_backend(connection: Connection, scope: Select[Any]) -> dict[str, Backend
         )
         for backend in BACKENDS
     }
-
-
-def _array(ids: list[str]) -> ColumnElement[Any]:
-    """One parameter for any number of ids: a list of parameters would end at 65,535."""
-    return cast(bindparam(None, ids, type_=ARRAY(Text)), ARRAY(UUID(as_uuid=False)))
 
 
 def _canonical(text: str) -> str:

@@ -5,7 +5,7 @@ Times are `timestamptz`, durations seconds, sizes bytes, costs US dollars.
 Three choices that the columns do not tell:
 
 - `result` is `bytea` and holds the JSON exactly as the backend gave it. As `jsonb` a NUL or a lone surrogate
-  in one answer would make the row unwritable, and a repeated request would not get the very same answer again.
+  in one answer would make the row unwritable, and a repeated request would not get the very same answer.
   `convert_from(result, 'UTF8')::jsonb` reads it in SQL.
 - The windows are found through BRIN indexes: rows arrive in the order of their times, near enough, and such
   an index costs an insert almost nothing.

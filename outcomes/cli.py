@@ -1,0 +1,118 @@
+"""The commands of `python -m outcomes`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from outcomes.answers import Failures
+from outcomes.database import connected
+from outcomes.durations import duration
+from outcomes.migrate import upgrade
+from outcomes.questions import failures, outcome_of
+from outcomes.report import failures_text, outcome_text
+from outcomes.service import serve
+from outcomes.settings import QuestionSettings, RecorderSettings
+from straightline.errors import StraightLineError
+from straightline.settings import load
+
+USAGE_ERROR = 2
+NOT_FOUND = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0; 1 with one line on stderr when it could not be done; 2 when it was asked wrongly; 3 when `show`
+        finds no outcome.
+    """
+    asked = _parser().parse_args(arguments)
+    try:
+        return int(asked.run(asked))
+    except StraightLineError as error:
+        print(f"outcomes: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `| head`
+        sys.stderr.close()
+        return 0
+
+
+def _record(_asked: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    return serve(load(RecorderSettings, os.environ))
+
+
+def _migrate(_asked: argparse.Namespace) -> int:
+    upgrade(_url())
+    print("The ledger's tables stand.")
+    return 0
+
+
+def _failures(asked: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    with connected(_url(), name="straightline-failures") as connection:
+        found = failures(connection, now - asked.since, now, model=asked.model)
+    print(_json(found) if asked.json else failures_text(found), end="\n" if asked.json else "")
+    return 0
+
+
+def _show(asked: argparse.Namespace) -> int:
+    with connected(_url(), name="straightline-show") as connection:
+        outcome = outcome_of(connection, asked.id)
+    if outcome is None:
+        print(f"outcomes: request {asked.id} has no outcome yet, or never came", file=sys.stderr)
+        return NOT_FOUND
+    print(_json(outcome) if asked.json else outcome_text(outcome), end="\n" if asked.json else "")
+    return 0
+
+
+def _json(answer: Failures | msgspec.Struct) -> str:
+    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode("utf-8", "replace")
+
+
+def _url() -> str:
+    return load(QuestionSettings, os.environ).database_url
+
+
+def _since(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m outcomes",
+        description="The ledger of StraightLine: how every request ended, in Postgres.",
+        epilog="STRAIGHTLINE_DATABASE_URL says which database; `record` needs STRAIGHTLINE_BROKER_URL too.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    record = commands.add_parser(
+        "record", help="write outcomes from the queue into the ledger, until SIGTERM"
+    )
+    record.set_defaults(run=_record)
+
+    rates = commands.add_parser("failures", help="failure rates of backends and models")
+    rates.add_argument(
+        "--since", type=_since, default="1h", help="how far back: 30s, 15m, 1h, 7d (default 1h)"
+    )
+    rates.add_argument("--model", help="this model alone")
+    rates.add_argument("--json", action="store_true", help="JSON instead of a table")
+    rates.set_defaults(run=_failures)
+
+    show = commands.add_parser("show", help="one request's outcome, with all that was tried")
+    show.add_argument("id", help="the request's id")
+    show.add_argument("--json", action="store_true", help="JSON instead of text")
+    show.set_defaults(run=_show)
+
+    migrate = commands.add_parser("migrate", help="make the tables, or bring them up to date")
+    migrate.set_defaults(run=_migrate)
+    return parser

@@ -1,0 +1,25 @@
+"""Durations as people write them; pure."""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_FORM: Final = re.compile(r"(\d{1,9})([smhdw])")
+LONGEST: Final = timedelta(days=3650)
+
+
+def duration(text: str) -> timedelta:
+    """Read `30s`, `15m`, `1h`, `7d`, `2w`, or several joined as in `1h30m`.
+
+    Raises:
+        ValueError: it is none, or zero, or longer than ten years; the message says what it should look like.
+    """
+    parts = _FORM.findall(text)
+    problem = ValueError(f"{text!r} is not a duration: write it like 30s, 15m, 1h or 7d, at most ten years")
+    if not parts or "".join(count + unit for count, unit in parts) != text:
+        raise problem
+    total = sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in parts), timedelta())
+    if not timedelta() < total <= LONGEST:
+        raise problem
+    return total

@@ -1,0 +1,124 @@
+"""Messages of the outcomes queue as what is to be recorded; pure."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from outcomes import clean
+from outcomes.errors import LedgerRefused
+from outcomes.rows import Entry, entry_of
+from straightline.contracts import Outcome, OutcomeBatch, Recall
+from straightline.ids import canonical
+from straightline.names import TYPE_OUTCOMES, TYPE_RECALL
+
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises at bytes that are not what they should be."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message as the broker delivered it.
+
+    Attributes:
+        epoch: which connection it came on; its tag means nothing on another.
+        tag: what it is acknowledged by.
+        type: the AMQP property.
+        body: its bytes.
+    """
+
+    epoch: int
+    tag: int
+    type: str | None
+    body: bytes
+
+
+class Poison(msgspec.Struct, frozen=True):
+    """One outcome that can never be recorded: its JSON, and why."""
+
+    body: bytes
+    reason: str
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a run of deliveries says.
+
+    Attributes:
+        entries: outcomes, in the order in which they came.
+        recalls: repeated ids, likewise.
+        poison: single outcomes that can never be recorded, out of messages that otherwise can.
+        refused: whole messages that say nothing, each with the reason.
+    """
+
+    entries: list[Entry] = []
+    recalls: list[Recall] = []
+    poison: list[Poison] = []
+    refused: list[tuple[Delivery, str]] = []
+
+
+class _LooseBatch(msgspec.Struct):
+    outcomes: list[msgspec.Raw]
+
+
+_BATCH: Final = msgspec.json.Decoder(OutcomeBatch)
+_LOOSE: Final = msgspec.json.Decoder(_LooseBatch)
+_OUTCOME: Final = msgspec.json.Decoder(Outcome)
+_RECALL: Final = msgspec.json.Decoder(Recall)
+
+
+def read(deliveries: Iterable[Delivery], now: float) -> Reading:
+    """Read messages; each fault costs only the outcome, or the message, that it is in.
+
+    Args:
+        deliveries: in the order in which they came.
+        now: seconds since the epoch, for times that are none.
+    """
+    found = Reading([], [], [], [])
+    for delivery in deliveries:
+        try:
+            if delivery.type == TYPE_OUTCOMES:
+                _read_batch(delivery.body, now, found)
+            elif delivery.type == TYPE_RECALL:
+                found.recalls.append(_read_recall(delivery.body, now))
+            else:
+                found.refused.append((delivery, f"its type {delivery.type!r} is not one of an outcome"))
+        except UNREADABLE as error:
+            found.refused.append((delivery, f"it cannot be read: {error}"))
+        except LedgerRefused as error:
+            found.refused.append((delivery, str(error)))
+    return found
+
+
+def _read_batch(body: bytes, now: float, found: Reading) -> None:
+    try:
+        outcomes = _BATCH.decode(body).outcomes
+    except UNREADABLE:
+        # One bad outcome must not take the others of its message with it.
+        for raw in _LOOSE.decode(body).outcomes:
+            try:
+                _enter(_OUTCOME.decode(raw), now, found)
+            except UNREADABLE as error:
+                found.poison.append(Poison(bytes(raw), f"it cannot be read: {error}"))
+        return
+    for outcome in outcomes:
+        _enter(outcome, now, found)
+
+
+def _enter(outcome: Outcome, now: float, found: Reading) -> None:
+    try:
+        found.entries.append(entry_of(outcome, now))
+    except LedgerRefused as error:
+        found.poison.append(Poison(msgspec.json.encode(outcome), str(error)))
+
+
+def _read_recall(body: bytes, now: float) -> Recall:
+    recall = _RECALL.decode(body)
+    request_id, seen_at = canonical(recall.request_id), clean.time(recall.seen_at)
+    if request_id is None:
+        raise LedgerRefused(f"the recalled id {recall.request_id[:64]!r} is not a UUID")
+    return Recall(
+        request_id=request_id,
+        digest=recall.digest.replace("\x00", "\ufffd"),
+        conflict=recall.conflict,
+        seen_at=now if seen_at is None else seen_at,
+        reply=recall.reply,
+    )

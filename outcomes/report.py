@@ -1,0 +1,113 @@
+"""Answers of the ledger as text for a terminal; pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from outcomes.answers import Failures, Rate
+from straightline.contracts import Attempt, Outcome
+
+_HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "errors")
+NO_NAME = "(never placed)"
+WIDEST_RESULT = 2000
+
+
+def failures_text(failures: Failures) -> str:
+    """Lay out failure rates as two tables."""
+    window = f"Failures from {_minute(failures.since)} to {_minute(failures.until)}"
+    if not failures.by_backend and not failures.by_model:
+        return f"{window}: nothing was attempted.\n"
+    tables = (("backend", failures.by_backend), ("model", failures.by_model))
+    return (
+        "\n\n".join([window, *(table([(name, *_HEADINGS), *map(_cells, rates)]) for name, rates in tables)])
+        + "\n"
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows of cells: the first and the last column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    last = len(widths) - 1
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in (0, last) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Lay out one outcome with what was tried."""
+    lines = [f"{outcome.request_id}  {outcome.state}"]
+    facts = (
+        ("model", " ".join(filter(None, (outcome.model, outcome.version)))),
+        ("class", outcome.class_),
+        ("batch", outcome.batch_id),
+        ("backend", outcome.backend),
+        ("submitted", _moment(outcome.submitted_at)),
+        ("finished", _moment(outcome.finished_at)),
+        ("took", _took(outcome)),
+        ("data", None if outcome.r_d is None else f"{outcome.r_d} bytes"),
+        ("error", " ".join(filter(None, (outcome.error_class, outcome.error))) or None),
+        ("result at", outcome.result_ref.uri if outcome.result_ref else None),
+        ("result", _shortened(bytes(outcome.result))),
+    )
+    lines += [f"  {name:<10} {value}" for name, value in facts if value]
+    for attempt in outcome.attempts:
+        lines += _attempt_lines(attempt)
+    return printable("\n".join(lines)) + "\n"
+
+
+def printable(text: str) -> str:
+    """Replace what would steer a terminal: errors and results come from elsewhere."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+
+
+def _cells(rate: Rate) -> tuple[str, ...]:
+    return (
+        printable(rate.name or NO_NAME),
+        str(rate.attempts),
+        str(rate.attempts_failed),
+        _percent(rate.attempt_failure_rate),
+        str(rate.outcomes),
+        str(rate.outcomes_failed),
+        _percent(rate.failure_rate),
+        str(rate.rejected),
+        printable(", ".join(f"{name} {count}" for name, count in rate.errors.items())),
+    )
+
+
+def _attempt_lines(attempt: Attempt) -> Iterable[str]:
+    end = "succeeded" if attempt.succeeded else f"{attempt.error_class}: {attempt.error}"
+    cold = "" if attempt.cold_start is None else f", cold start {attempt.cold_start * 1000:.1f} ms"
+    yield f"  attempt {attempt.number} on {attempt.backend} ({attempt.worker or 'no worker'}): {end}"
+    yield f"    waited {attempt.wait * 1000:.1f} ms, served {attempt.service * 1000:.1f} ms{cold}"
+    if attempt.reason is not None:
+        yield f"    placed by {msgspec.json.encode(attempt.reason).decode()}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2%}"
+
+
+def _took(outcome: Outcome) -> str | None:
+    if outcome.submitted_at is None:
+        return None
+    return f"{(outcome.finished_at - outcome.submitted_at) * 1000:.1f} ms"
+
+
+def _shortened(result: bytes) -> str:
+    text = result[:WIDEST_RESULT].decode("utf-8", "replace")
+    return text if len(result) <= WIDEST_RESULT else f"{text}... ({len(result)} bytes in all)"
+
+
+def _moment(time: float | None) -> str | None:
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time, UTC).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _minute(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

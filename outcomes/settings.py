@@ -1,0 +1,35 @@
+"""What the ledger's commands read from the environment (`STRAIGHTLINE_` + the name in capitals)."""
+
+from typing import Annotated
+
+import msgspec
+
+
+class QuestionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For the commands that ask or migrate.
+
+    Attributes:
+        database_url: `postgresql+psycopg2://user:password@host:port/database`.
+    """
+
+    database_url: str
+
+
+class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For `record`.
+
+    Attributes:
+        broker_url: `amqp://user:password@host:port/vhost`.
+        database_url: as above.
+        recorder_prefetch: messages held unacknowledged at most, each of 1..n outcomes.
+        recorder_gather: seconds to wait for more messages after the first of a run.
+        recorder_statement_timeout: seconds that a statement may take.
+        recorder_lock_timeout: seconds that it may wait for a lock.
+    """
+
+    broker_url: str
+    database_url: str
+    recorder_prefetch: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 500
+    recorder_gather: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.02
+    recorder_statement_timeout: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    recorder_lock_timeout: Annotated[float, msgspec.Meta(gt=0)] = 5.0

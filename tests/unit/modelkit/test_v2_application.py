@@ -118,8 +118,7 @@ def test_want_of_memory_is_the_servers_and_not_final(tmp_path: Path, write: Writ
         b'{"inputs": [{"name": "z", "shape": [1], "datatype": "FP64", "data": [1.0]}]}',
         b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}]}',
         b'{"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "data": [1.0]}]}',
-        b'{"outputs": [{"name": "q"}], '
-        b'"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}',
+        b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1.0]}],"outputs":[{"name":"q"}]}',
     ],
 )
 def test_what_does_not_fit_the_model_is_400(tmp_path: Path, write: Write, body: bytes) -> None:

@@ -6,23 +6,23 @@ import msgspec
 
 from straightline.contracts import DataRef, Request
 from straightline.contracts.outcome import NO_RESULT
-from straightline.contracts.request import INLINE_LIMIT
-from straightline.errors import StraightLineError
+from straightline.contracts.request import INLINE_LIMIT, MAX_BODY
+from straightline.errors import StoreUnavailable
+from workers.errors import BackendFault, ModelError
 
-
-class BadReference(StraightLineError):  # noqa: N818 - the reference is bad, whoever made it
-    """A request's `data_ref` can never be read: it leads outside of the store, or to other bytes."""
+MAX_RESULT = MAX_BODY - 1024 * 1024
+"""Largest result in bytes that travels, where there is no store: an outcome holds its history besides."""
 
 
 class BodyStore(Protocol):
-    """Where large bodies lie; raises `BadReference` or `BackendFault`."""
+    """Where large bodies lie: `straightline.store.Store`."""
 
-    def get(self, reference: DataRef) -> bytes:
-        """Read the bytes, whose size and hash are checked."""
+    def get(self, ref: DataRef) -> bytes:
+        """Read the bytes; raises `ContractError` or `StoreUnavailable`."""
         ...
 
-    def put(self, name: str, data: bytes) -> DataRef:
-        """Write the bytes under a name of their own."""
+    def put(self, data: bytes) -> DataRef:
+        """Write the bytes; raises `StoreUnavailable`."""
         ...
 
 
@@ -40,21 +40,36 @@ class Bodies:
         """Return a request's V2 infer request as JSON.
 
         Raises:
-            BadReference: it can never be read.
+            ContractError: its reference can never be read.
             BackendFault: it cannot be read now.
         """
         if request.data_ref is None:
             return bytes(request.data)
         if self._store is None:
-            raise BadReference("the data lies in a store, and this pool has none: set STRAIGHTLINE_STORE")
-        return self._store.get(request.data_ref)
+            raise BackendFault(
+                "the data lies in a store, and this pool has none: set STRAIGHTLINE_STORE for it",
+                error_class="store_unavailable",
+            )
+        try:
+            return self._store.get(request.data_ref)
+        except StoreUnavailable as error:
+            raise BackendFault(str(error), error_class="store_unavailable") from error
 
-    def place(self, request_id: str, result: msgspec.Raw) -> tuple[msgspec.Raw, DataRef | None]:
+    def place(self, result: msgspec.Raw) -> tuple[msgspec.Raw, DataRef | None]:
         """Return the result, or where it lies when it is too large to travel.
 
         Raises:
             BackendFault: it cannot be stored now.
+            ModelError: it is too large to travel, and there is no store.
         """
-        if self._store is None or len(memoryview(result)) <= INLINE_LIMIT:
+        size = len(memoryview(result))
+        if size <= INLINE_LIMIT:
             return result, None
-        return NO_RESULT, self._store.put(request_id, bytes(result))
+        if self._store is None:
+            if size > MAX_RESULT:
+                raise ModelError(f"the result is {size} bytes, too large to travel: set STRAIGHTLINE_STORE")
+            return result, None
+        try:
+            return NO_RESULT, self._store.put(bytes(result))
+        except StoreUnavailable as error:
+            raise BackendFault(str(error), error_class="store_unavailable") from error

@@ -12,6 +12,8 @@ from workers.placements import Work
 DANGEROUS: Final = frozenset({"crashed", "out_of_memory", "timed_out"})
 """Faults that a request may have caused itself: after one, it is asked alone, to harm only itself."""
 
+_DECODER: Final = msgspec.json.Decoder(InferRequest)
+
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """A request with the input it brings.
@@ -65,9 +67,6 @@ def _read(body: bytes) -> tuple[Any, InferRequest | None]:
     return signature(request), request
 
 
-_DECODER: Final = msgspec.json.Decoder(InferRequest)
-
-
 def _fit(members: list[tuple[Ask, InferRequest]], limit: int | None) -> Iterator[Group]:
     taken: list[tuple[Ask, InferRequest]] = []
     size = 0
@@ -82,4 +81,5 @@ def _fit(members: list[tuple[Ask, InferRequest]], limit: int | None) -> Iterator
 
 
 def _group(members: list[tuple[Ask, InferRequest]]) -> Group:
-    return Group(asks=[ask for ask, _ in members], requests=[request for _, request in members])
+    requests = [request for _, request in members] if len(members) > 1 else []
+    return Group(asks=[ask for ask, _ in members], requests=requests)

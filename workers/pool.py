@@ -17,6 +17,7 @@ from straightline.contracts.request import MAX_BODY
 from straightline.errors import StraightLineError
 from straightline.names import PREDICT_TASK
 from straightline.settings import load
+from straightline.store import Store
 from workers.answering import Answerer
 from workers.backends.base import Backend
 from workers.backends.factory import backend_of, make_backend
@@ -46,6 +47,7 @@ class PoolStep(bootsteps.StartStopStep):
             name = backend_of(worker.app.amqp.queues.consume_from)
             self._settings = load(PoolSettings, self.environ)
             self._catalogue = read_catalogue(self._settings.models_dir)
+            self._store = Store(self._settings.store) if self._settings.store else None
             self._backend: Backend = make_backend(name, self.environ)
         except StraightLineError as error:
             raise SystemExit(f"workers: {error}") from error
@@ -59,7 +61,7 @@ class PoolStep(bootsteps.StartStopStep):
         best_case = BestCase()
         self._publisher = Publisher(settings.broker_url, name=node, max_body=MAX_BODY + ENVELOPE)
         place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
-        answerer = Answerer(backend, self._catalogue.find, Bodies(None), time.time)
+        answerer = Answerer(backend, self._catalogue.find, Bodies(self._store), time.time)
         reporter = Reporter(self._publisher, place, self._stopping)
         worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case)
         self._pulse = Pulse(

@@ -91,12 +91,14 @@ def attempt_of(work: Work, verdict: Verdict, place: Place) -> Attempt:
 
 def outcome_of(work: Work, verdict: Verdict, place: Place) -> Outcome:
     """Make the final outcome of a request whose verdict is not `fault`."""
-    assert verdict.kind != "fault"  # noqa: S101 - the caller's to hold: a fault is not final
+    state = verdict.kind
+    if state == "fault":
+        raise ValueError("a fault is not final: the request goes back for placement")
     ticket, request = work.ticket, work.request
     attempts = [*ticket.attempts, attempt_of(work, verdict, place)] if verdict.asked else ticket.attempts
     return Outcome(
         request_id=request.id,
-        state=verdict.kind,
+        state=state,
         finished_at=verdict.finished_at,
         model=request.model,
         version=request.version,

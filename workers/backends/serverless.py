@@ -1,0 +1,155 @@
+"""The serverless backend: AWS Lambda's Invoke API, wherever AWS_ENDPOINT_URL_LAMBDA says it is."""
+
+import base64
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from straightline.contracts import ModelSpec
+from straightline.errors import ConfigurationError
+from straightline.names import Backend as BackendName
+from workers.backends.base import Answer, Health
+from workers.backends.lambda_answers import cold_start, function_error, refused
+from workers.errors import BackendFault, FaultClass
+
+MAX_PAYLOAD: Final = 6_291_456
+"""Bytes of the largest event of a synchronous invocation, by Lambda's quotas."""
+CONNECT_TIMEOUT: Final = 2.0
+PROBE_TIMEOUT: Final = 0.9
+PROBE_EVERY: Final = 5.0
+TIMEOUTS: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 900)
+"""Seconds: botocore takes its time-out with the client, so there is a client for each of these."""
+_BROKEN: Final = (ConnectionClosedError, IncompleteReadError, ResponseStreamingError)
+
+
+class LambdaBackend:
+    """Invokes the function `straightline-<model>` and waits. Thread-safe.
+
+    Args:
+        session: knows region, credentials and endpoint, from the environment or the machine's role.
+    """
+
+    name: BackendName = "serverless"
+    max_payload: int | None = MAX_PAYLOAD
+
+    def __init__(self, session: boto3.session.Session) -> None:
+        self._session = session
+        self._clients: dict[int, Any] = {}
+        self._lock = threading.Lock()  # sessions are not thread-safe; clients are
+        self._probed: tuple[float, Health] | None = None
+        self._endpoint = urlsplit(self._client(PROBE_TIMEOUT).meta.endpoint_url)
+
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
+        """Invoke the model's function; see `Backend.infer`."""
+        started = time.perf_counter()
+        try:
+            response = self._client(timeout).invoke(
+                FunctionName=function_name(model.name),
+                InvocationType="RequestResponse",
+                LogType="Tail",
+                Payload=body,
+            )
+            payload: bytes = response["Payload"].read()
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            known = error.response.get("Error", {})
+            raise refused(known.get("Code", ""), status, known.get("Message", "")) from error
+        except (BotoCoreError, OSError) as error:
+            self._probed = None
+            raise _fault(error) from error
+        log = base64.b64decode(response.get("LogResult", "")).decode(errors="replace")
+        if response.get("FunctionError"):
+            raise function_error(payload, log)
+        return Answer(body=payload, service=time.perf_counter() - started, cold_start=cold_start(log))
+
+    def health(self) -> Health:
+        """Say whether the endpoint takes connections; asked anew every few seconds, and after a fault."""
+        probed = self._probed
+        now = time.monotonic()
+        if probed is None or now - probed[0] > PROBE_EVERY or not probed[1].ok:
+            probed = self._probed = (now, self._probe())
+        return probed[1]
+
+    def models(self) -> list[str] | None:
+        """Return None: a function that is not there is refused, and the request goes elsewhere."""
+        return None
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+
+    def _client(self, timeout: float) -> Any:
+        seconds = next((step for step in TIMEOUTS if step >= timeout), TIMEOUTS[-1])
+        with self._lock:
+            if seconds not in self._clients:
+                self._clients[seconds] = self._session.client(
+                    "lambda",
+                    config=Config(
+                        connect_timeout=CONNECT_TIMEOUT,
+                        read_timeout=seconds,
+                        max_pool_connections=64,
+                        retries={"total_max_attempts": 1},  # the scheduler alone tries again
+                    ),
+                )
+            return self._clients[seconds]
+
+    def _probe(self) -> Health:
+        address = (self._endpoint.hostname, self._endpoint.port or 443)
+        try:
+            socket.create_connection(address, timeout=PROBE_TIMEOUT).close()
+        except OSError as error:
+            return Health(ok=False, reason=f"Lambda's endpoint does not take connections: {error}")
+        return Health(ok=True)
+
+
+def function_name(model: str) -> str:
+    """Return the name of a model's function."""
+    return f"straightline-{model.replace('.', '-')}"
+
+
+def create(environ: Mapping[str, str]) -> LambdaBackend:  # noqa: ARG001 - boto3 reads the process's own
+    """Make the backend that the environment describes, as boto3 reads it.
+
+    Raises:
+        ConfigurationError: boto3 has no region, or an endpoint that is no URL.
+    """
+    try:
+        return LambdaBackend(boto3.session.Session())
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(
+            f"the serverless pool cannot use AWS: {error}; set AWS_DEFAULT_REGION, and "
+            "AWS_ENDPOINT_URL_LAMBDA where the functions do not run on AWS"
+        ) from error
+
+
+def _fault(error: Exception) -> BackendFault:
+    word: FaultClass = "unreachable"
+    if isinstance(error, ReadTimeoutError):
+        word = "timed_out"
+    elif isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
+        word = "unreachable"
+    elif isinstance(error, _BROKEN):
+        word = "crashed"
+    elif isinstance(error, HTTPClientError):
+        word = "bad_protocol"
+    return BackendFault(f"Lambda could not be invoked: {error}", error_class=word)

@@ -33,8 +33,8 @@ def add_to(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "submit",
         help="send one request",
-        description="Send one request to the broker at STRAIGHTLINE_BROKER_URL. Prints its id, or its outcome "
-        "with --wait. Data above 256 KiB goes through the store at STRAIGHTLINE_STORE, where that is set.",
+        description="Send one request to the broker at STRAIGHTLINE_BROKER_URL. Prints its id, or with "
+        "--wait its outcome. Data above 256 KiB goes through the store at STRAIGHTLINE_STORE, when set.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

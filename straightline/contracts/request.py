@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from straightline.contracts.poison import poison
 from straightline.contracts.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -18,7 +19,10 @@ INLINE_LIMIT: Final = 256 * 1024
 NO_DATA: Final = msgspec.Raw()
 """The empty value: an optional `Raw` cannot be None, for msgspec would then decode it."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# `$` also matches before a last newline in Python, and `\Z` is no JSON Schema: hence the look-ahead.
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")
+]
 
 
 class DataRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +30,7 @@ class DataRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     uri: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
     size: Annotated[int, msgspec.Meta(ge=0)]
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class Request(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
@@ -104,6 +108,12 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
         raise ContractError(
             f"the request cannot be read: {error}", error_class=kind, request_id=_find_id(body, message_id)
         ) from error
+    unfit = poison(body)
+    if unfit is not None:
+        raise ContractError(
+            f"the request cannot travel: {unfit}",
+            request_id=canonical(request.id) or canonical(message_id or ""),
+        )
     identity = canonical(request.id)
     if identity is None:
         raise ContractError(

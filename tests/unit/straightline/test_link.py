@@ -1,0 +1,78 @@
+"""Reading a broker's URL, waiting between attempts, and saying what went wrong."""
+
+import socket
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorSocketConnectError,
+)
+from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
+
+from straightline.amqp import Outgoing, Publisher
+from straightline.amqp.link import LONGEST_DELAY, delay, describe, parameters
+from straightline.errors import BrokerUnavailable, ConfigurationError
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://host", "amqp://host:port/", "localhost:5672", "amqp://u:secret@h:99999999/"]
+)
+def test_what_is_no_amqp_url_is_refused_without_showing_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="amqp://user") as caught:
+        parameters(url, "name")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_url_keeps_its_own_heartbeat() -> None:
+    assert parameters("amqp://h/v?heartbeat=3", "name").heartbeat == 3
+    assert parameters("amqp://h/v", "name").heartbeat == 20
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_the_delay_grows_to_its_cap_and_never_vanishes(failures: int, chance: float) -> None:
+    assert 0.05 <= delay(failures, chance) <= LONGEST_DELAY
+    assert delay(failures, chance) <= delay(failures + 1, chance)
+
+
+def test_the_innermost_reason_is_told() -> None:
+    inner = AMQPConnectorSocketConnectError(ConnectionRefusedError(111, "Connection refused"))
+    outer = AMQPConnectionError(AMQPConnectionWorkflowFailed([inner]))
+    assert describe(outer) == "ConnectionRefusedError: [Errno 111] Connection refused"
+    assert "password" in describe(AMQPConnectionError(ProbableAuthenticationError("x")))
+
+
+def test_without_a_broker_a_message_fails_in_time_and_says_why() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
+        url = f"amqp://guest:secret@127.0.0.1:{taken.getsockname()[1]}/"
+        publisher = Publisher(url, name="test", confirm_timeout=0.5)
+        error = publisher.publish(Outgoing("e", "k", b"{}")).exception(timeout=20)
+        publisher.close()
+    assert isinstance(error, BrokerUnavailable)
+    assert "refused" in str(error)
+    assert "secret" not in str(error)
+
+
+def test_a_full_window_makes_the_publishing_thread_wait_and_then_fail() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        publisher = Publisher(
+            f"amqp://127.0.0.1:{taken.getsockname()[1]}/", name="test", confirm_timeout=1.0, window=2
+        )
+        started = time.monotonic()
+        futures = [publisher.publish(Outgoing("e", "k", b"{}")) for _ in range(3)]
+        assert time.monotonic() - started > 0.5, "the third had no room"
+        assert all(isinstance(future.exception(timeout=20), BrokerUnavailable) for future in futures[:2])
+        publisher.close(timeout=0)
+
+
+def test_a_closed_publisher_takes_nothing() -> None:
+    publisher = Publisher("amqp://127.0.0.1:1/", name="test")
+    waiting = publisher.publish(Outgoing("e", "k", b"{}"))
+    publisher.close(timeout=0)
+    assert isinstance(waiting.exception(timeout=20), BrokerUnavailable)
+    assert isinstance(publisher.publish(Outgoing("e", "k", b"{}")).exception(timeout=20), BrokerUnavailable)
+    publisher.close()

@@ -1,0 +1,187 @@
+"""Each request of a placement gets one verdict, and a neighbour never worsens it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from straightline.contracts import Attempt, DataRef, ModelSpec
+from straightline.errors import ContractError, StoreUnavailable
+from workers.answering import Answerer, Judged
+from workers.bodies import Bodies
+from workers.errors import BackendFault, ModelError
+from workers.placements import Work
+
+Make = Callable[..., Work]
+
+
+@pytest.fixture
+def ask(backend: Any, model: ModelSpec, clock: Callable[[], float]) -> Callable[..., Judged]:
+    def ask(*work: Work, store: Any = None, found: ModelSpec | None = model) -> Judged:
+        judged = Answerer(backend, lambda *_: found, Bodies(store), clock).answer(work)
+        assert {item.request.id for item, _ in judged} == {item.request.id for item in work}
+        assert len(judged) == len(work)
+        return judged
+
+    return ask
+
+
+def refuse_negative(call: dict[str, Any]) -> None:
+    if any(value < 0 for value in call["inputs"][0]["data"]):
+        raise ModelError("below zero")
+
+
+def values(judged: Judged) -> dict[str, list[float]]:
+    return {
+        item.request.id: msgspec.json.decode(verdict.result)["outputs"][0]["data"] for item, verdict in judged
+    }
+
+
+def test_several_requests_are_one_call(ask: Any, backend: Any, make_work: Make) -> None:
+    work = [make_work([float(n), 0.0]) for n in range(5)]
+    judged = ask(*work)
+    assert len(backend.calls) == 1
+    assert values(judged) == {item.request.id: [2.0 * n, 0.0] for n, item in enumerate(work)}
+    assert {verdict.share for _, verdict in judged} == {5}
+
+
+def test_one_request_travels_as_it_came(ask: Any, backend: Any, make_work: Make) -> None:
+    body = {"id": "mine", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}], "z": 1}
+    ask(make_work(body=body))
+    assert backend.calls == [body]
+
+
+def test_what_is_wrong_with_one_request_spoils_only_that(ask: Any, backend: Any, make_work: Make) -> None:
+    backend.fail = refuse_negative
+    work = [make_work([1.0, 1.0]), make_work([-1.0, 0.0]), make_work([2.0, 2.0])]
+    judged = {item.request.id: verdict for item, verdict in ask(*work)}
+    assert [judged[item.request.id].kind for item in work] == ["succeeded", "failed", "succeeded"]
+    assert judged[work[1].request.id].error_class == "model_error"
+
+
+def test_an_answer_that_cannot_be_split_is_asked_for_one_by_one(
+    ask: Any, backend: Any, make_work: Make
+) -> None:
+    whole = backend.answer
+    backend.answer = lambda call: whole(
+        {"inputs": [{**call["inputs"][0], "shape": [1, 2], "data": call["inputs"][0]["data"][:2]}]}
+    )
+    assert {verdict.kind for _, verdict in ask(make_work([1.0, 1.0]), make_work([2.0, 2.0]))} == {"succeeded"}
+    assert len(backend.calls) == 3
+
+
+def test_a_model_that_is_not_batchable_is_asked_one_by_one(
+    ask: Any, backend: Any, make_work: Make, model: ModelSpec
+) -> None:
+    fixed = msgspec.structs.replace(model, outputs=(msgspec.structs.replace(model.outputs[0], shape=(1, 2)),))
+    ask(make_work(), make_work(), found=fixed)
+    assert len(backend.calls) == 2
+
+
+def test_calls_stay_within_the_payload_limit(ask: Any, backend: Any, make_work: Make) -> None:
+    backend.max_payload = 200
+    judged = ask(*(make_work() for _ in range(6)))
+    assert 1 < len(backend.calls) < 6
+    assert {verdict.kind for _, verdict in judged} == {"succeeded"}
+
+
+def test_who_may_have_crashed_a_backend_before_is_asked_alone(
+    ask: Any, backend: Any, make_work: Make
+) -> None:
+    crash = Attempt(
+        number=1, backend="serverless", succeeded=False, placed_at=0, started_at=0, finished_at=0,
+        error_class="crashed",
+    )  # fmt: skip
+    ask(make_work(), make_work(), make_work(attempts=[crash]))
+    assert sorted(call["inputs"][0]["shape"][0] for call in backend.calls) == [1, 2]
+
+
+def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Make) -> None:
+    def crash(_: Any) -> None:
+        raise BackendFault("it died", error_class="crashed")
+
+    backend.fail = crash
+    verdicts = [verdict for _, verdict in ask(make_work(), make_work())]
+    assert [(verdict.kind, verdict.error_class) for verdict in verdicts] == [("fault", "crashed")] * 2
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model_name":1}', b"[" * 200_000, b"\xff"])
+def test_an_answer_that_is_not_v2_is_a_fault(ask: Any, backend: Any, make_work: Make, body: bytes) -> None:
+    backend.answer = lambda _: body
+    ((_, verdict),) = ask(make_work())
+    assert (verdict.kind, verdict.error_class) == ("fault", "bad_protocol")
+
+
+def test_another_version_than_asked_is_a_fault(ask: Any, backend: Any, make_work: Make) -> None:
+    backend.answer = lambda _: b'{"model_name":"double","model_version":"2","outputs":[]}'
+    ((_, verdict),) = ask(make_work())
+    assert (verdict.kind, verdict.error_class) == ("fault", "not_deployed")
+
+
+def test_an_unknown_model_is_a_fault_of_this_pool(ask: Any, make_work: Make) -> None:
+    ((_, verdict),) = ask(make_work(), found=None)
+    assert (verdict.kind, verdict.error_class) == ("fault", "not_deployed")
+
+
+def test_a_deadline_that_has_passed_is_not_asked_for(ask: Any, backend: Any, make_work: Make) -> None:
+    ((_, verdict),) = ask(make_work(remaining=0.0))
+    assert (verdict.kind, verdict.asked, backend.calls) == ("expired", False, [])
+
+
+def test_a_call_lasts_no_longer_than_model_and_deadlines_allow(
+    ask: Any, backend: Any, make_work: Make
+) -> None:
+    ask(make_work(remaining=1000.0))
+    ask(make_work(remaining=10.0), make_work(remaining=5.0))
+    assert backend.timeouts[0] == 30.0
+    assert 5.0 < backend.timeouts[1] <= 10.0
+
+
+class Store:
+    def __init__(self, content: bytes | Exception) -> None:
+        self.content = content
+        self.kept: list[bytes] = []
+
+    def get(self, ref: DataRef) -> bytes:
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content
+
+    def put(self, data: bytes) -> DataRef:
+        if isinstance(self.content, Exception):
+            raise self.content
+        self.kept.append(data)
+        return DataRef(uri="file:///x", size=len(data), sha256="0" * 64)
+
+
+REF = {"uri": "file:///x", "size": 5, "sha256": "0" * 64}
+
+
+def test_referenced_data_is_fetched(ask: Any, backend: Any, make_work: Make) -> None:
+    body = b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[3,4]}]}'
+    judged = ask(make_work(data_ref=REF), store=Store(body))
+    assert [*values(judged).values()] == [[6, 8]]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "error_class"),
+    [
+        (ContractError("no", error_class="wrong_data"), "failed", "wrong_data"),
+        (StoreUnavailable("no"), "fault", "store_unavailable"),
+    ],
+)
+def test_a_store_that_fails_is_told_apart_from_a_wrong_reference(
+    ask: Any, make_work: Make, error: Exception, kind: str, error_class: str
+) -> None:
+    ((_, verdict),) = ask(make_work(data_ref=REF), store=Store(error))
+    assert (verdict.kind, verdict.error_class) == (kind, error_class)
+
+
+def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
+    store = Store(b"")
+    ((_, verdict),) = ask(make_work([0.5] * 200_000), store=store)
+    assert verdict.kind == "succeeded"
+    assert not verdict.result
+    assert verdict.result_ref is not None
+    assert verdict.result_ref.size == len(store.kept[0])

@@ -1,0 +1,108 @@
+"""A placement is done when the broker has all of its report, and not before."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+import pytest
+
+from straightline import names
+from straightline.amqp.outgoing import Outgoing
+from straightline.contracts import FailedAttempts, Outcome, OutcomeBatch, ReplyAddress
+from straightline.errors import BrokerUnavailable, Rejected
+from workers import reporting
+from workers.placements import Work
+from workers.reporting import Reporter, Unreported
+from workers.verdicts import PRICES, Place, Verdict
+
+PLACE = Place(backend="local", worker="local@test", price=PRICES["local"])
+
+
+class Sender:
+    """Keeps what it is given; `errors` are raised first, one for each message."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.sent: list[Outgoing] = []
+
+    def publish(self, message: Outgoing) -> Future[None]:
+        future: Future[None] = Future()
+        if self.errors:
+            future.set_exception(self.errors.pop(0))
+        else:
+            self.sent.append(message)
+            future.set_result(None)
+        return future
+
+    def of(self, type_: str) -> list[Outgoing]:
+        return [message for message in self.sent if message.type == type_]
+
+
+def reporter(sender: Sender, *, stopping: bool = False) -> Reporter:
+    event = threading.Event()
+    if stopping:
+        event.set()
+    return Reporter(sender, PLACE, event)
+
+
+def verdict(kind: Any = "succeeded", **fields: Any) -> Verdict:
+    return Verdict(kind=kind, started_at=1.0, finished_at=2.0, **fields)
+
+
+def test_outcomes_go_together_and_replies_to_each(make_work: Callable[..., Work]) -> None:
+    sender = Sender()
+    work = [make_work() for _ in range(3)]
+    work[1].ticket.reply = ReplyAddress(to="who", correlation_id="7")
+    reporter(sender).report([(item, verdict(result=msgspec.Raw(b"{}"))) for item in work])
+    (batch,) = sender.of(names.TYPE_OUTCOMES)
+    assert (batch.exchange, batch.routing_key, batch.mandatory) == (names.OUTCOMES, "outcome", True)
+    outcomes = msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes
+    assert [outcome.request_id for outcome in outcomes] == [item.request.id for item in work]
+    (reply,) = sender.of(names.TYPE_OUTCOME)
+    assert (reply.exchange, reply.routing_key, reply.correlation_id) == (names.REPLIES, "who", "7")
+    assert not reply.mandatory
+    assert msgspec.json.decode(reply.body, type=Outcome) == outcomes[1]
+    assert len(sender.of(names.TYPE_FEEDBACK)) == 1
+
+
+def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[..., Work]) -> None:
+    sender = Sender()
+    work = make_work()
+    reporter(sender).report([(work, verdict("fault", error_class="crashed", error="it died"))])
+    (message,) = sender.of(names.TYPE_ATTEMPTS)
+    (failed,) = msgspec.json.decode(message.body, type=FailedAttempts).failed
+    assert failed.ticket == work.ticket
+    assert (failed.attempt.succeeded, failed.attempt.error_class) == (False, "crashed")
+    assert sender.of(names.TYPE_OUTCOMES) == []
+
+
+def test_what_the_broker_refuses_is_sent_again(
+    make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "PATIENCE", (0.0, 0.0))
+    sender = Sender(Rejected("full"), Rejected("full"))
+    reporter(sender).report([(make_work(), verdict())])
+    assert len(sender.of(names.TYPE_OUTCOMES)) == 1
+
+
+def test_a_report_without_a_confirm_is_not_done(make_work: Callable[..., Work]) -> None:
+    with pytest.raises(Unreported):
+        reporter(Sender(BrokerUnavailable("gone"))).report([(make_work(), verdict())])
+
+
+def test_a_pool_that_stops_does_not_wait_for_a_full_queue(make_work: Callable[..., Work]) -> None:
+    with pytest.raises(Unreported):
+        reporter(Sender(Rejected("full")), stopping=True).report([(make_work(), verdict())])
+
+
+def test_a_report_that_is_too_large_for_one_message_is_split(
+    make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "CHUNK", 1000)
+    sender = Sender()
+    reporter(sender).report([(make_work(), verdict()) for _ in range(10)])
+    batches = sender.of(names.TYPE_OUTCOMES)
+    assert len(batches) > 1
+    assert sum(len(msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes) for batch in batches) == 10

@@ -1,0 +1,120 @@
+"""Every way in which a model server may fail is told apart. The servers are sockets that misbehave."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from straightline.contracts import ModelSpec
+from straightline.errors import ConfigurationError
+from workers.backends.v2_http import V2Client
+from workers.errors import BackendFault, ModelError
+
+Serve = Callable[..., V2Client]
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Answer each connection's first request with the next script; None closes, a number waits so long."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def speak(scripts: list[list[bytes | None]]) -> None:
+        for script in scripts:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                for words in script:
+                    connection.recv(65536)
+                    if words is None:
+                        done.wait(10)
+                    else:
+                        connection.sendall(words)
+
+    def start(*scripts: list[bytes | None], max_response: int = 1000) -> V2Client:
+        thread = threading.Thread(target=speak, args=(list(scripts),))
+        thread.start()
+        threads.append(thread)
+        return V2Client(f"http://127.0.0.1:{listener.getsockname()[1]}", max_response=max_response)
+
+    yield start
+    done.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    for thread in threads:
+        thread.join()
+
+
+def http(status: int, body: bytes = b"", headers: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), headers, body)
+
+
+def fault(client: V2Client, model: ModelSpec, timeout: float = 5.0) -> str:
+    with pytest.raises(BackendFault) as caught:
+        client.infer(model, b"{}", timeout)
+    return caught.value.error_class
+
+
+def test_the_body_of_a_good_answer_is_returned(serve: Serve, model: ModelSpec) -> None:
+    assert serve([ANSWER]).infer(model, b"{}", 5.0) == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_class"),
+    [
+        (http(500, b'{"error": "x"}'), "crashed"),
+        (http(502), "crashed"),
+        (http(503), "throttled"),
+        (http(429), "throttled"),
+        (http(404, b'{"error": "no such model"}'), "not_deployed"),
+        (http(413), "too_large"),
+        (http(507), "out_of_memory"),
+        (http(301, headers=b"Location: http://127.0.0.1:1/\r\n"), "bad_protocol"),
+        (http(200, b"x" * 1001), "bad_protocol"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "bad_protocol"),
+        (b"SSH-2.0-OpenSSH_9\r\n\r\n", "bad_protocol"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "bad_protocol"),
+    ],
+)
+def test_a_fault_of_the_server_has_its_word(
+    serve: Serve, model: ModelSpec, answer: bytes, error_class: str
+) -> None:
+    assert fault(serve([answer]), model) == error_class
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_an_error_of_the_model_is_told_with_its_sentence(serve: Serve, model: ModelSpec, status: int) -> None:
+    with pytest.raises(ModelError, match="x is below zero"):
+        serve([http(status, b'{"error": "x is below zero"}')]).infer(model, b"{}", 5.0)
+
+
+def test_a_server_that_does_not_answer_times_out(serve: Serve, model: ModelSpec) -> None:
+    assert fault(serve([None]), model, 0.2) == "timed_out"
+
+
+def test_a_server_that_closes_without_an_answer_has_crashed(serve: Serve, model: ModelSpec) -> None:
+    assert fault(serve([b""], [b""]), model) == "crashed"
+
+
+def test_a_kept_connection_that_was_closed_is_opened_anew(serve: Serve, model: ModelSpec) -> None:
+    client = serve([ANSWER, b""], [ANSWER])
+    assert [client.infer(model, b"{}", 5.0) for _ in range(2)] == [b"{}", b"{}"]
+
+
+def test_nobody_listening_is_unreachable(model: ModelSpec) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    client = V2Client(f"http://127.0.0.1:{port}")
+    assert fault(client, model) == "unreachable"
+    assert not client.ready().ok
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://x", "http://", "http://[::1"])
+def test_a_url_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        V2Client(url)

@@ -126,6 +126,24 @@ class FunctionHost(Served):
         return [int(pid) for pid in tasks.read_text().split()]
 
 
+class ModelServer(Served):
+    """A V2 server under gunicorn, with its own settings file."""
+
+    def __init__(self, models: Path, settings: dict[str, str]) -> None:
+        port = free_port()
+        settings = {"bind": f"127.0.0.1:{port}", **settings}
+        super().__init__(
+            [
+                *(sys.executable, "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
+                "modelkit.serve.app:create()",
+            ],
+            {f"STRAIGHTLINE_SERVE_{name.upper()}": value for name, value in settings.items()}
+            | {"STRAIGHTLINE_MODELS_DIR": str(models)},
+            port,
+            "/v2/health/ready",
+        )
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

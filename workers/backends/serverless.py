@@ -32,6 +32,7 @@ from workers.errors import BackendFault, FaultClass
 MAX_PAYLOAD: Final = 6_291_456
 """Bytes of the largest event of a synchronous invocation, by Lambda's quotas."""
 CONNECT_TIMEOUT: Final = 2.0
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 PROBE_TIMEOUT: Final = 0.9
 PROBE_EVERY: Final = 5.0
 TIMEOUTS: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 900)
@@ -54,7 +55,9 @@ class LambdaBackend:
         self._clients: dict[int, Any] = {}
         self._lock = threading.Lock()  # sessions are not thread-safe; clients are
         self._probed: tuple[float, Health] | None = None
-        self._endpoint = urlsplit(self._client(PROBE_TIMEOUT).meta.endpoint_url)
+        client = session.client("lambda")
+        self._endpoint = urlsplit(client.meta.endpoint_url)
+        client.close()
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
         """Invoke the model's function; see `Backend.infer`."""
@@ -108,6 +111,8 @@ class LambdaBackend:
                         connect_timeout=CONNECT_TIMEOUT,
                         read_timeout=seconds,
                         max_pool_connections=64,
+                        # A proxy from the environment leads out, and this machine is not out there.
+                        proxies={} if self._endpoint.hostname in LOOPBACK else None,
                         retries={"total_max_attempts": 1},  # the scheduler alone tries again
                     ),
                 )

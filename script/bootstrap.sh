@@ -4,7 +4,9 @@
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 cd -- "$ROOT" || exit 1
-STATE=$ROOT/.straightline
+# Where runs, logs and `env` are; another place lets a second stack run from one checkout.
+export STRAIGHTLINE_STATE=${STRAIGHTLINE_STATE:-$ROOT/.straightline}
+STATE=$STRAIGHTLINE_STATE
 LOCKED=requirements/dev.txt
 export PYTHONUNBUFFERED=1
 

@@ -1,6 +1,7 @@
 """`python -m script.stack COMMAND`: what `script/demo`, `up` and `down` do after bootstrapping."""
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,17 +20,18 @@ def main() -> int:
     """Run the command and return its exit status."""
     options = _parser().parse_args()
     screen = console()
+    state = Path(os.environ.get("STRAIGHTLINE_STATE") or ROOT / ".straightline").absolute()
     # A SIGTERM must run the same clean-up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        keep.sweep(ROOT)
+        keep.sweep(state)
         match options.command:
             case "up":
-                return keep.up(ROOT, screen)
+                return keep.up(ROOT, state, screen)
             case "down":
-                return keep.down(ROOT, screen)
+                return keep.down(state, screen)
             case _:
-                return demo.run(ROOT, screen, options.requests, options.seed, options.json)
+                return demo.run(ROOT, state, screen, _trial(options))
     except KeyboardInterrupt:
         print("Interrupted; all that was started is stopped.", file=sys.stderr)
         return 130
@@ -52,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", prog="script/up", description="Start the stack and leave it running.")
     commands.add_parser("down", prog="script/down", description="Stop what script/up started.")
     return parser
+
+
+def _trial(options: argparse.Namespace) -> demo.Trial:
+    return demo.Trial(requests=options.requests, seed=options.seed, file=options.json)
 
 
 def _positive(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,45 +26,54 @@ _RECORDING: Final = 30.0
 """Seconds that the recorder may need for the last outcomes after they were answered."""
 
 
-def run(root: Path, screen: Console, requests: int, seed: int, file: Path | None) -> int:
+@dataclass(frozen=True)
+class Trial:
+    """How many requests to make, of which workload, and where to write the figures as JSON, if anywhere."""
+
+    requests: int
+    seed: int
+    file: Path | None
+
+
+def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
     """Run the demo; 0 when every request has just one outcome, 1 otherwise.
 
     Args:
         root: the checkout.
+        state: where runs lie.
         screen: shows steps and report.
-        requests: how many to make.
-        seed: which workload.
-        file: where to write the figures as JSON; None for nowhere.
+        trial: what to do.
     """
-    own = Run.create(root / ".straightline", stays=False)
+    own = Run.create(state, stays=False)
+    limits = thresholds(trial.requests)
     try:
         stack = start_stack(
             root,
             own,
             screen,
             models=own.directory / "models",
-            thresholds=thresholds(requests),
+            thresholds=limits,
             environ=dict(os.environ),
         )
-        found = _measure(stack, screen, requests, seed)
+        found = _measure(stack, screen, trial)
     finally:
         with step(screen, "Stopping all of it"):
             own.stop()
-    if file is not None:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    if trial.file is not None:
+        trial.file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     screen.print()
-    wrong = report.faults(found, requests)
-    report.show(screen, found, thresholds=thresholds(requests), driver=stack.driver, wrong=wrong)
+    wrong = report.faults(found, trial.requests)
+    report.show(screen, found, thresholds=limits, driver=stack.driver, wrong=wrong)
     return 1 if wrong else 0
 
 
-def _measure(stack: Stack, screen: Console, requests: int, seed: int) -> report.Figures:
+def _measure(stack: Stack, screen: Console, trial: Trial) -> report.Figures:
     images, labels = held_out()
     material = Material(images.astype(int).tolist(), labels.tolist())
     tally = Tally()
     began = time.monotonic()
     with Client(stack.plan.broker_url, store=stack.plan.store.as_uri()) as client:
-        for phase in workload(requests, len(labels), seed):
+        for phase in workload(trial.requests, len(labels), trial.seed):
             _drive(client, screen, phase, material, tally)
     if tally.refused:
         screen.print(f"{tally.refused} requests were not accepted: {tally.refusal}", markup=False)

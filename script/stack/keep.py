@@ -14,9 +14,8 @@ from script.stack.stack import start_stack
 ENVIRONMENT: Final = "env"
 
 
-def up(root: Path, screen: Console) -> int:
+def up(root: Path, state: Path, screen: Console) -> int:
     """Start a stack that stays; where one runs already, say where it is."""
-    state = root / ".straightline"
     for run in [run for run in runs(state) if run.owner is None]:
         if run.started and all(process.alive() for process in run.started):
             screen.print(f"It runs already. Use it with:  source {state / ENVIRONMENT}")
@@ -37,9 +36,8 @@ def up(root: Path, screen: Console) -> int:
     return 0
 
 
-def down(root: Path, screen: Console) -> int:
+def down(state: Path, screen: Console) -> int:
     """Stop what `script/up` left running, and runs whose own command died before it could stop them."""
-    state = root / ".straightline"
     stopped = 0
     for run in runs(state):
         if run.owner is None or run.abandoned():
@@ -51,9 +49,9 @@ def down(root: Path, screen: Console) -> int:
     return 0
 
 
-def sweep(root: Path) -> None:
+def sweep(state: Path) -> None:
     """Stop runs whose command died before it could."""
-    for run in runs(root / ".straightline"):
+    for run in runs(state):
         if run.abandoned():
             run.stop()
 

@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final, Protocol, TypeVar
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 PATIENCE: Final = 1.0
 """Seconds that a repeated id waits for its outcome, where another recorder may be about to commit it."""
 LOOK_AGAIN: Final = 0.1
+MOST_LOGGED: Final = 5
+"""Different faults of one run that are logged."""
 
 T = TypeVar("T")
 
@@ -83,8 +86,8 @@ class Recorder:
 
     def _record(self, run: list[Delivery]) -> None:
         reading = read(run, time.time())
-        for delivery, reason in reading.refused:
-            logger.error("a message of %d bytes is dead-lettered: %s", len(delivery.body), reason)
+        for reason, count in Counter(reason for _, reason in reading.refused).most_common(MOST_LOGGED):
+            logger.error("%d messages are dead-lettered: %s", count, reason)
         poison = [*reading.poison, *self._persist(run, lambda: self._write(reading))]
         if poison:
             self._persist(run, lambda: self._bury(poison))
@@ -105,8 +108,9 @@ class Recorder:
         return [Poison(msgspec.json.encode(entry.source), reason) for entry, reason in refused]
 
     def _bury(self, poison: Sequence[Poison]) -> None:
-        for buried in poison:
-            logger.error("an outcome of %d bytes is dead-lettered: %s", len(buried.body), buried.reason)
+        # One fault may be in thousands of outcomes, as after a change of the contract.
+        for reason, count in Counter(buried.reason for buried in poison).most_common(MOST_LOGGED):
+            logger.error("%d outcomes are dead-lettered: %s", count, reason)
         for sent in [self._outbox.publish(replies.burial(buried)) for buried in poison]:
             sent.result()
 

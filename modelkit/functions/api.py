@@ -14,8 +14,9 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from modelkit.functions.background import Background
+from modelkit.functions.channel import MAX_PAYLOAD
 from modelkit.functions.host import Host, Throttled, UnknownFunction, arn
-from modelkit.functions.invocation import MAX_PAYLOAD, Event
+from modelkit.functions.invocation import Event
 from modelkit.functions.packages import Function, list_functions, plain_name
 from modelkit.functions.report import VERSION, tail
 from straightline.errors import StraightLineError

@@ -3,11 +3,14 @@
 import dataclasses
 import queue
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from straightline.errors import StraightLineError
 
 T = TypeVar("T")
+
+MAX_PAYLOAD: Final = 6 * 1024 * 1024
+"""Largest event and answer of a synchronous invocation in bytes, as on AWS."""
 
 
 class InitFailed(StraightLineError):  # noqa: N818 - it reads as what happened
@@ -38,10 +41,17 @@ class InstanceGone(StraightLineError):  # noqa: N818
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeAnswer:
-    """What the runtime posted: the handler's answer, or the error that it raised."""
+    """What the runtime posted.
+
+    Attributes:
+        payload: the handler's answer, or the error that it raised, JSON; empty where it was too large.
+        failed: whether it is an error.
+        too_large: whether it was above MAX_PAYLOAD.
+    """
 
     payload: bytes
     failed: bool
+    too_large: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

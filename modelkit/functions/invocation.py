@@ -2,16 +2,12 @@
 
 import dataclasses
 import time
-from typing import Any, Final
 
 import msgspec
 
 from modelkit.functions import report
-from modelkit.functions.channel import InitFailed, InstanceGone, Invocation
+from modelkit.functions.channel import MAX_PAYLOAD, InitFailed, InstanceGone, Invocation
 from modelkit.functions.instance import Instance
-
-MAX_PAYLOAD: Final = 6 * 1024 * 1024
-"""Largest event and answer of a synchronous invocation in bytes, as on AWS."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +42,15 @@ class Answer:
     usable: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class _End:
+    """How an invocation ended; `status` as on the REPORT line, None where the runtime answered."""
+
+    payload: bytes
+    failed: bool = True
+    status: str | None = None
+
+
 def invoke(instance: Instance, event: Event, arn: str, *, init_limit: float | None) -> Answer | None:
     """Give an instance an event and wait for the answer, at most the function's timeout.
 
@@ -58,82 +63,70 @@ def invoke(instance: Instance, event: Event, arn: str, *, init_limit: float | No
     Returns:
         The answer; None where a warm instance turns out to have ended.
     """
-    if init_limit is not None:
-        refusal = _initialise(instance, event, init_limit)
-        if refusal is not None:
-            return refusal
-    elif not instance.alive:
-        return None
-    init = None if init_limit is None else time.monotonic() - instance.started_at
-    return _run(instance, event, arn, init)
+    if init_limit is None:
+        return _run(instance, event, arn, init=None) if instance.alive else None
+    refusal = _initialise(instance, event, init_limit)
+    if refusal is not None:
+        return refusal
+    return _run(instance, event, arn, init=time.monotonic() - instance.started_at)
 
 
 def _initialise(instance: Instance, event: Event, limit: float) -> Answer | None:
     """Wait until a new instance is ready; return the answer where it does not become so."""
+    kind = None
     try:
         instance.channel.ready.result(limit)
     except TimeoutError:
-        payload = _error(
-            event, "Sandbox.Timedout", f"Task timed out in its initialisation after {limit:.2f} seconds"
-        )
-        status, kind = "timeout", None
+        message = f"Task timed out in its initialisation after {limit:.2f} seconds"
+        end = _End(_error(event, "Sandbox.Timedout", message), status="timeout")
     except InitFailed as error:
-        payload, status, kind = error.payload, "error", _error_type(error.payload)
+        kind = _error_type(error.payload)
+        end = _End(error.payload, status="error")
     except InstanceGone as error:
         kind = _exit_type(error)
-        payload, status = _error(event, kind, f"Runtime exited with error: {error.status}"), "error"
+        end = _End(_exited(event, error), status="error")
     else:
         return None
-    line = report.init_report_line(time.monotonic() - instance.started_at, status, kind)
-    return _answer(
-        instance, event, payload, failed=True, usable=False, before=line, duration=0.0, status=status
-    )
+    init = time.monotonic() - instance.started_at
+    line = report.init_report_line(init, end.status or "error", kind)
+    return _answer(instance, event, end, before=line, duration=0.0)
 
 
-def _run(instance: Instance, event: Event, arn: str, init: float | None) -> Answer:
+def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> Answer:
     timeout = instance.function.timeout
+    deadline_ms = int((time.time() + timeout) * 1000)
+    invocation = Invocation(event.request_id, event.payload, deadline_ms, arn, event.client_context)
     before = report.start_line(event.request_id)
     started = time.monotonic()
-    invocation = Invocation(
-        event.request_id, event.payload, int((time.time() + timeout) * 1000), arn, event.client_context
-    )
     instance.channel.offer(invocation)
-    usable, status = False, None
     try:
         answer = invocation.answer.result(timeout)
-        payload, failed, usable = answer.payload, answer.failed, True
     except TimeoutError:
-        payload, failed, status = (
-            _error(event, "Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds"),
-            True,
-            "timeout",
-        )
+        message = f"Task timed out after {timeout:.2f} seconds"
+        end = _End(_error(event, "Sandbox.Timedout", message), status="timeout")
     except InstanceGone as error:
-        payload = _error(event, _exit_type(error), f"Runtime exited with error: {error.status}")
-        failed, status = True, "error"
-    if len(payload) > MAX_PAYLOAD:
-        message = f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD} bytes)."
-        payload, failed = _error(event, "Function.ResponseSizeTooLarge", message), True
-    return _answer(
-        instance,
-        event,
-        payload,
-        failed=failed,
-        usable=usable,
-        before=before,
-        duration=time.monotonic() - started,
-        status=status,
-        init=init,
-    )
+        end = _End(_exited(event, error), status="error")
+    else:
+        end = _End(answer.payload, failed=answer.failed)
+        if answer.too_large:
+            message = f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD} bytes)."
+            end = _End(_error(event, "Function.ResponseSizeTooLarge", message))
+    return _answer(instance, event, end, before=before, duration=time.monotonic() - started, init=init)
 
 
 def _answer(
-    instance: Instance, event: Event, payload: bytes, *, failed: bool, usable: bool, before: str, **lines: Any
+    instance: Instance, event: Event, end: _End, *, before: str, duration: float, init: float | None = None
 ) -> Answer:
-    used = instance.memory_used()
-    end = report.end_lines(event.request_id, memory=instance.function.memory, used=used, **lines)
-    log = before.encode() + _whole_lines(instance.take_log()) + end.encode()
-    return Answer(payload, failed, log, usable)
+    lines = report.end_lines(
+        event.request_id,
+        duration=duration,
+        memory=instance.function.memory,
+        used=instance.memory_used(),
+        init=init,
+        status=end.status,
+    )
+    log = before.encode() + _whole_lines(instance.take_log()) + lines.encode()
+    return Answer(end.payload, end.failed, log, usable=end.status is None)
 
 
 def _whole_lines(log: bytes) -> bytes:
@@ -144,6 +137,10 @@ def _error(event: Event, kind: str, message: str) -> bytes:
     return msgspec.json.encode(
         {"errorType": kind, "errorMessage": f"RequestId: {event.request_id} Error: {message}"}
     )
+
+
+def _exited(event: Event, error: InstanceGone) -> bytes:
+    return _error(event, _exit_type(error), f"Runtime exited with error: {error.status}")
 
 
 def _exit_type(error: InstanceGone) -> str:

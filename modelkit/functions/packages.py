@@ -1,6 +1,6 @@
 """The functions that are deployed: a directory of packages, `<name>/function.toml` with its files."""
 
-import hashlib
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -54,23 +54,13 @@ def find_function(packages: Path, name: str) -> Function | None:
     """
     file = packages / name / "function.toml"
     try:
-        content = file.read_bytes()
-        inode = file.stat().st_ino
-    except FileNotFoundError:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    try:
-        function = msgspec.convert(tomllib.loads(content.decode()), Function)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be used: {error}") from error
-    if function.name != name:
-        raise ConfigurationError(
-            f"{file} names the function {function.name}: its directory must have that name"
-        )
     # A package is replaced whole: another inode is another deployment, were even its text the same.
-    revision = hashlib.sha256(content + str(inode).encode()).hexdigest()
-    return msgspec.structs.replace(function, directory=file.parent.resolve(), revision=revision)
+    return _read(file, f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}")
 
 
 def list_functions(packages: Path) -> list[Function]:
@@ -81,3 +71,17 @@ def list_functions(packages: Path) -> list[Function]:
     """
     names = sorted(file.parent.name for file in packages.glob("*/function.toml"))
     return [function for name in names if (function := find_function(packages, name)) is not None]
+
+
+@functools.lru_cache(maxsize=256)
+def _read(file: Path, revision: str) -> Function:
+    """Read a `function.toml`; once for each revision, since every invocation asks."""
+    try:
+        function = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Function)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be used: {error}") from error
+    if function.name != file.parent.name:
+        raise ConfigurationError(
+            f"{file} names the function {function.name}: its directory must have that name"
+        )
+    return msgspec.structs.replace(function, directory=file.parent.resolve(), revision=revision)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
-from script.stack import demo, keep
+from script.stack import keep
 from script.stack.failure import StackError
 from script.stack.progress import console
 from straightline.errors import StraightLineError
@@ -31,7 +31,11 @@ def main() -> int:
             case "down":
                 return keep.down(state, screen)
             case _:
-                return demo.run(ROOT, state, screen, _trial(options))
+                # Its libraries take a second or two to load; `down` shall not wait for them.
+                from script.stack import demo  # noqa: PLC0415
+
+                trial = demo.Trial(requests=options.requests, seed=options.seed, file=options.json)
+                return demo.run(ROOT, state, screen, trial)
     except KeyboardInterrupt:
         print("Interrupted; all that was started is stopped.", file=sys.stderr)
         return 130
@@ -54,10 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", prog="script/up", description="Start the stack and leave it running.")
     commands.add_parser("down", prog="script/down", description="Stop what script/up started.")
     return parser
-
-
-def _trial(options: argparse.Namespace) -> demo.Trial:
-    return demo.Trial(requests=options.requests, seed=options.seed, file=options.json)
 
 
 def _positive(text: str) -> int:

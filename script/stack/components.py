@@ -15,7 +15,7 @@ class Component:
         name: of the process and its log.
         argv: the command.
         environment: variables for it alone.
-        tier: when it is stopped; lower ones first.
+        tier: when it is stopped; lower ones first, so that pools can end what they have begun.
     """
 
     name: str
@@ -41,6 +41,7 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{plan.local_port}",
                 "STRAIGHTLINE_SERVE_THREADS": str(SLOTS["local"]),
             },
+            tier=1,
         ),
         Component(
             "functions",
@@ -52,9 +53,10 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 # As many as the pool asks for at once: with fewer it would be throttled.
                 "STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY": str(SLOTS["serverless"]),
             },
+            tier=1,
         ),
         Component("scheduler", (*python, "scheduler")),
-        Component("recorder", (*python, "outcomes", "record")),
+        Component("recorder", (*python, "outcomes", "record"), tier=1),
         *(_pool(backend, slots) for backend, slots in SLOTS.items()),
         Component(
             "flower",

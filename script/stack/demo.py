@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,6 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from examples.digits.data import held_out
 from outcomes.answers import Summary
 from outcomes.database import connected
 from outcomes.questions import summary
@@ -46,6 +46,8 @@ def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
     """
     own = Run.create(state, stays=False)
     limits = thresholds(trial.requests)
+    loader = ThreadPoolExecutor(1)  # scikit-learn takes a second to load; meanwhile the services start
+    material = loader.submit(_material)
     try:
         stack = start_stack(
             root,
@@ -55,7 +57,7 @@ def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
             thresholds=limits,
             environ=dict(os.environ),
         )
-        found = _measure(stack, screen, trial)
+        found = _measure(stack, screen, trial, material.result())
     finally:
         with step(screen, "Stopping all of it"):
             own.stop()
@@ -67,13 +69,19 @@ def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
     return 1 if wrong else 0
 
 
-def _measure(stack: Stack, screen: Console, trial: Trial) -> report.Figures:
+def _material() -> Material:
+    """Read the digits that the model has not seen."""
+    from examples.digits.data import held_out  # noqa: PLC0415 - slow to load, and wanted late
+
     images, labels = held_out()
-    material = Material(images.astype(int).tolist(), labels.tolist())
+    return Material(images.astype(int).tolist(), labels.tolist())
+
+
+def _measure(stack: Stack, screen: Console, trial: Trial, material: Material) -> report.Figures:
     tally = Tally()
     began = time.monotonic()
     with Client(stack.plan.broker_url, store=stack.plan.store.as_uri()) as client:
-        for phase in workload(trial.requests, len(labels), trial.seed):
+        for phase in workload(trial.requests, len(material.labels), trial.seed):
             _drive(client, screen, phase, material, tally)
     if tally.refused:
         screen.print(f"{tally.refused} requests were not accepted: {tally.refusal}", markup=False)
@@ -88,7 +96,7 @@ def _measure(stack: Stack, screen: Console, trial: Trial) -> report.Figures:
 
 
 def _drive(client: Client, screen: Console, phase: Phase, material: Material, tally: Tally) -> None:
-    title = f"{phase.name}: {phase.size:,} requests ({phase.purpose})"
+    title = f"Publishing {phase.name}, {phase.size:,} requests: {phase.purpose}"
     if not screen.is_terminal:
         with step(screen, title):
             drive(client, phase, material, tally, advance=lambda _: None)
@@ -100,7 +108,7 @@ def _drive(client: Client, screen: Console, phase: Phase, material: Material, ta
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=screen) as progress:
-        task = progress.add_task(f"{phase.name:<10} {phase.purpose[:40]}", total=phase.size)
+        task = progress.add_task(f"Publishing {phase.name:<10}", total=phase.size)
         drive(client, phase, material, tally, advance=lambda more: progress.advance(task, more))
 
 

@@ -74,7 +74,7 @@ def start(home: Path, log: Path, run: str) -> Database:
         environment=environment,
         account=owner,
         stop_signal=signal.SIGINT,  # "fast": do not wait for clients to leave
-        tier=1,
+        tier=2,
     )
     return Database(f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/{DATABASE}", process)
 

@@ -27,6 +27,5 @@ def step(screen: Console, title: str) -> Iterator[None]:
     else:
         screen.print(f"{text} ...")
         yield
-    took = time.monotonic() - began
-    mark = "[green]done[/]" if screen.is_terminal else "  done:"
-    screen.print(f"{mark} {text} [dim]({took:.1f} s)[/]")
+    took = f"{time.monotonic() - began:.1f} s"
+    screen.print(f"[green]done[/] {text} [dim]({took})[/]" if screen.is_terminal else f"  done in {took}")

@@ -96,7 +96,7 @@ def start(home: Path, log: Path, run: str) -> Broker:
         cwd=directory,
         environment=environment,
         account=owner,
-        tier=2,
+        tier=3,
     )
     server = processes.start(
         NAME,
@@ -105,7 +105,7 @@ def start(home: Path, log: Path, run: str) -> Broker:
         cwd=directory,
         environment=environment,
         account=owner,
-        tier=1,
+        tier=2,
     )
     url = f"amqp://straightline:{password}@127.0.0.1:{port}/{VHOST}"
     return Broker(url, found, environment, owner, directory, (epmd, server))

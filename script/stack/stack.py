@@ -88,7 +88,7 @@ def start_stack(
             )
             training.result()
     parts = components(plan)
-    with step(screen, f"Starting {', '.join(part.name for part in parts)}"):
+    with step(screen, "Starting the scheduler, the recorder, three pools, their backends and Flower"):
         _refuse_company(plan)
         _start(root, run, environment, parts)
         _wait(plan, {process.name: process for process in run.started})

@@ -82,7 +82,7 @@ def workload(requests: int, images: int, seed: int) -> tuple[Phase, ...]:
         Phase("calm", "few small requests: local", 0.0, _spread(small(shares["calm"]), 1, 1 / pace)),
         Phase(
             "clumps",
-            "small ones at the same moment: local slots, then container slots, then serverless",
+            "small ones at once: local, then container, then serverless",
             0.0,
             _spread(small(shares["clumps"]), clump, 1.05 * limit.window / clumps_per_window),
         ),

@@ -114,6 +114,8 @@ class ProcessDriver:
             )
         # We bind and the server inherits: a port that was only looked up may be taken by another meanwhile.
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            # Connections have it from the listener as it is when they come: before the server sets it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             try:
                 process = subprocess.Popen(

@@ -1,0 +1,54 @@
+"""What is sent to the engine to build an image: a tar that is the same for the same content."""
+
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from modelkit.package.code import copy_code
+from straightline.errors import ConfigurationError
+
+_EXECUTABLE: Final = 0o100
+
+
+def write_context(
+    target: IO[bytes], dockerfile: str, bundle: Path, wheelhouse: Path, requirements: Path
+) -> None:
+    """Write the context as an uncompressed tar.
+
+    Raises:
+        ConfigurationError: the wheelhouse holds no wheel, or the requirements are not there.
+    """
+    wheels = sorted(wheelhouse.glob("*.whl"))
+    if not wheels:
+        raise ConfigurationError(
+            f"there is no wheel in {wheelhouse}: fill it with `pip download --only-binary=:all: -r "
+            f"{requirements} -d {wheelhouse}`"
+        )
+    if not requirements.is_file():
+        raise ConfigurationError(f"there is no list of requirements at {requirements}: give --requirements")
+    with (
+        tempfile.TemporaryDirectory(prefix="straightline-image-") as scratch,
+        # Links would point out of the context: their targets are sent.
+        tarfile.open(fileobj=target, mode="w", dereference=True) as tar,
+    ):
+        work = Path(scratch)
+        (work / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+        copy_code(work / "code")
+        tar.add(work / "Dockerfile", "Dockerfile", filter=_plain)
+        tar.add(requirements, "requirements.txt", filter=_plain)
+        for wheel in wheels:
+            tar.add(wheel, f"wheelhouse/{wheel.name}", filter=_plain)
+        tar.add(work / "code", "code", filter=_plain)
+        tar.add(bundle, "bundle", filter=_plain)
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave out caches, and what differs between machines: owners, times, and modes that shut others out."""
+    if "__pycache__" in Path(member.name).parts:
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o755 if member.isdir() or member.mode & _EXECUTABLE else 0o644
+    return member

@@ -1,0 +1,113 @@
+"""The Docker image of a model: its bundle, the serving code and its packages, installed without a network."""
+
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from modelkit.bundle import content_digest, read_bundle
+from modelkit.package.context import write_context
+from modelkit.package.dockerfile import dockerfile
+from straightline.errors import StraightLineError
+
+REQUIREMENTS: Final = Path(__file__).parents[2] / "requirements" / "serve.txt"
+_LINES: Final = 25
+_TIMEOUT: Final = 600
+"""Seconds without a word from the engine: installing the packages is one silent step."""
+
+
+class ImageBuildFailed(StraightLineError):  # noqa: N818 - the name says it
+    """The engine does not answer, or could not build the image; the message has the end of its log."""
+
+
+def package_image(
+    bundle: Path,
+    *,
+    base: str,
+    wheelhouse: Path,
+    tag: str,
+    requirements: Path = REQUIREMENTS,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Build the image of a bundle and return its id.
+
+    Nothing is fetched: the base image is there, and the packages are in
+    the wheelhouse, as wheels for the base image's Python.
+
+    Args:
+        bundle: directory of the bundle.
+        base: image to build on; it has `python3` with the module `venv`.
+        wheelhouse: directory with a wheel for each of the requirements.
+        tag: name of the image, `straightline/<model>:<version>` by convention.
+        requirements: the packages, pinned; where it has hashes, the wheels are held against them.
+        environ: where DOCKER_HOST stands; None takes the process's environment.
+
+    Raises:
+        ConfigurationError: the bundle, the wheelhouse or a name cannot be used.
+        ImageBuildFailed: the engine does not answer, has not the base image, or a step failed.
+    """
+    spec = read_bundle(bundle).spec
+    text = dockerfile(spec, content_digest(bundle), base)
+    with tempfile.TemporaryFile() as context:
+        write_context(context, text, bundle, wheelhouse, requirements)
+        context.seek(0)
+        with _engine(environ) as client:
+            _need(client, base)
+            return _image_id(
+                client.api.build(
+                    fileobj=context,
+                    custom_context=True,
+                    tag=tag,
+                    rm=True,
+                    forcerm=True,
+                    network_mode="none",
+                    decode=True,
+                )
+            )
+
+
+@contextmanager
+def _engine(environ: Mapping[str, str] | None) -> Iterator[docker.DockerClient]:
+    try:
+        client = docker.from_env(timeout=_TIMEOUT, environment=None if environ is None else dict(environ))
+        try:
+            yield client
+        finally:
+            client.close()
+    except APIError as error:
+        raise ImageBuildFailed(f"the container engine refused: {error.explanation or error}") from error
+    except (DockerException, requests.exceptions.RequestException) as error:
+        raise ImageBuildFailed(
+            f"the container engine does not answer: start it, or set DOCKER_HOST to one that runs ({error})"
+        ) from error
+
+
+def _need(client: docker.DockerClient, base: str) -> None:
+    try:
+        client.images.get(base)
+    except ImageNotFound as error:
+        raise ImageBuildFailed(
+            f"the engine has no image {base} to build on: pull it, or make one with `script/engine base`"
+        ) from error
+
+
+def _image_id(messages: Iterable[Mapping[str, Any]]) -> str:
+    log: deque[str] = deque(maxlen=_LINES)
+    found = None
+    for message in messages:
+        log.append(str(message.get("stream") or "").rstrip())
+        if "error" in message:
+            lines = "\n".join(line for line in log if line)
+            raise ImageBuildFailed(
+                f"the image could not be built: {message['error']}; the log ends:\n{lines}"
+            )
+        found = message.get("aux", {}).get("ID", found)
+    if found is None:
+        raise ImageBuildFailed("the engine ended the build without an image")
+    return str(found)

@@ -11,8 +11,8 @@ from straightline.errors import ConfigurationError, ContractError, StoreUnavaila
 LARGEST: Final = 1024 * 1024 * 1024
 """Bytes; a larger reference is refused, whatever the store holds."""
 
-_ROOT = re.compile(r"^[a-z][a-z0-9+.-]*://[^?#%:\\]*(:[0-9]+)?[^?#%:\\]*$")
-_SEGMENT = re.compile(r"^(?!\.{1,2}$)[A-Za-z0-9._=-]+$")
+_ROOT = re.compile(r"[a-z][a-z0-9+.-]*://[^?#%:\\]*(:[0-9]+)?[^?#%:\\]*")
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=-]+")
 
 
 class Store:
@@ -75,7 +75,7 @@ class Store:
 
     def _path(self, ref: DataRef) -> str:
         relative = ref.uri.removeprefix(self._root)
-        if relative == ref.uri or not all(_SEGMENT.match(part) for part in relative.split("/")):
+        if relative == ref.uri or not all(_SEGMENT.fullmatch(part) for part in relative.split("/")):
             raise ContractError(
                 f"the reference {ref.uri[:200]!r} does not lie under the store {self._root}",
                 error_class="forbidden_reference",
@@ -98,7 +98,7 @@ class Store:
 
 
 def _open(root: str) -> tuple[Any, str]:
-    if not _ROOT.match(root):
+    if not _ROOT.fullmatch(root):
         raise ConfigurationError(f"the store {root!r} is not the URL of a folder, such as file:///srv/store")
     try:
         import fsspec  # noqa: PLC0415 - an optional dependency, and slow to import for who sends small data

@@ -1,8 +1,7 @@
 """A request as a producer says it, and the message that it becomes; no I/O but the store's."""
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -11,6 +10,8 @@ from straightline.contracts.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError, Rejected
 from straightline.ids import canonical, new_id
 from straightline.names import Backend, RequestClass
+
+LONGEST_DEADLINE: Final = 100 * 365 * 86_400.0
 
 Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memoryview | str
 """A V2 infer request: as a mapping, as the structure, or as JSON."""
@@ -115,18 +116,20 @@ def encode_data(data: Data) -> bytes:
 def _deadline(seconds: float | None, now: float) -> float | None:
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
+    if not isinstance(seconds, int | float) or not 0 < seconds < LONGEST_DEADLINE:
         raise ContractError(
-            f"deadline {seconds!r} is not a number of seconds from now, larger than 0",
+            "deadline is not a number of seconds from now, above 0 and within a century",
             error_class="wrong_type",
         )
     return now + seconds
 
 
 def _allow(backends: Sequence[Backend] | None) -> tuple[Backend, ...] | None:
-    if isinstance(backends, str):
-        raise ContractError(f"allow is a list of backends: [{backends!r}]", error_class="wrong_type")
-    return None if backends is None else tuple(backends)
+    if backends is None:
+        return None
+    if not isinstance(backends, list | tuple | set | frozenset):
+        raise ContractError("allow is a list of backends", error_class="wrong_type")
+    return tuple(backends)
 
 
 def _checked(request: Request) -> bytes:

@@ -4,12 +4,12 @@ from typing import Final
 
 import msgspec
 
-from straightline.contracts.request import DataRef
+from straightline.contracts.request import NO_DATA, DataRef
 from straightline.contracts.ticket import Attempt, ReplyAddress
 from straightline.names import Backend, RequestClass, State
 
-NO_RESULT: Final = msgspec.Raw()
-"""The empty value: an optional `Raw` cannot be None, for msgspec would then decode it."""
+NO_RESULT: Final = NO_DATA
+"""The empty value of `result`; see `NO_DATA`."""
 
 __all__ = ["Attempt", "Outcome", "OutcomeBatch", "Recall"]
 

@@ -17,7 +17,10 @@ INLINE_LIMIT: Final = 256 * 1024
 """Above so many bytes the SDK sends `data` by reference, where it was given a store."""
 
 NO_DATA: Final = msgspec.Raw()
-"""The empty value: an optional `Raw` cannot be None, for msgspec would then decode it."""
+"""The empty value: an optional `Raw` cannot be None, for msgspec would then decode it.
+
+Use this one: msgspec leaves out a default by identity, and another empty `Raw` would break the JSON.
+"""
 
 # `$` also matches before a last newline in Python, and `\Z` is no JSON Schema: hence the look-ahead.
 Name = Annotated[

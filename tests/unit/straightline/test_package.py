@@ -1,0 +1,53 @@
+"""What the published package holds and costs."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from setuptools import find_namespace_packages  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_wheel_holds_the_sdk_alone_and_all_of_it() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = find_namespace_packages(str(ROOT), **settings["tool"]["setuptools"]["packages"]["find"])
+    folders = {
+        str(path.parent.relative_to(ROOT)).replace("/", ".") for path in ROOT.glob("straightline/**/*.py")
+    }
+    assert set(found) - {name for name in found if "__pycache__" in name} == folders
+    assert {name.partition(".")[0] for name in found} == {"straightline"}
+
+
+def test_the_command_that_the_wheel_installs_exists() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, name = settings["project"]["scripts"]["straightline"].partition(":")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; sys.exit({module}.{name}(['--help']))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert "exit codes" in done.stdout
+
+
+def test_importing_the_client_brings_only_what_it_needs() -> None:
+    """Checked in a fresh interpreter; the names are top-level modules that are none of Python's own."""
+    code = (
+        "import sys; before = set(sys.modules); from straightline import Client;"
+        "tops = {name.partition('.')[0] for name in set(sys.modules) - before};"
+        "import json; print(json.dumps(sorted(tops - set(sys.stdlib_module_names))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    brought = set(json.loads(done.stdout))
+    assert brought - {"typing_extensions"} == {"straightline", "pika", "msgspec"}, (
+        "the other is msgspec's, if there"
+    )
+
+
+def test_importing_the_contracts_brings_no_broker() -> None:
+    code = "import sys, straightline.contracts; assert 'pika' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,70 @@
+"""Results that wait to be asked for."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from straightline.results import Results
+
+
+def test_a_result_is_there_for_who_asks_later_and_again() -> None:
+    results = Results(10, 1_000)
+    results.put("a", b"1")
+    assert results.wait("a", 0) == b"1"
+    assert results.wait("a", 0) == b"1"
+    assert results.wait("b", 0) is None
+
+
+def test_who_waits_is_woken_by_the_one_that_comes() -> None:
+    results = Results(10, 1_000)
+    found: list[bytes | None] = []
+    thread = threading.Thread(target=lambda: found.append(results.wait("a", 30)))
+    thread.start()
+    results.put("b", b"2")
+    results.put("a", b"1")
+    thread.join(30)
+    assert found == [b"1"]
+
+
+def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
+    results = Results(10, 1_000)
+    results.put("a", b"1")
+    assert results.wait("a", 0) == b"1"
+    results.put("a", b"2")
+    assert results.wait("a", 0) == b"2"
+    assert len(results) == 1
+
+
+def test_over_the_limit_what_was_read_goes_first_and_then_the_oldest() -> None:
+    results = Results(3, 1_000)
+    for key in "abc":
+        results.put(key, key.encode())
+    results.wait("b", 0)
+    results.put("d", b"d")
+    assert [results.wait(key, 0) for key in "bd"] == [None, b"d"]
+    assert results.dropped == 0
+    results.put("e", b"e")
+    results.put("f", b"f")
+    assert results.wait("a", 0) is None
+    assert results.dropped == 1
+
+
+def test_one_result_larger_than_the_limit_is_kept_all_the_same() -> None:
+    results = Results(10, 4)
+    results.put("a", b"12")
+    results.put("b", b"1234567")
+    assert results.wait("a", 0) is None
+    assert results.wait("b", 0) == b"1234567"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9), st.booleans()), max_size=60))
+def test_the_bounds_hold_whatever_comes(steps: list[tuple[str, int, bool]]) -> None:
+    results = Results(4, 20)
+    for key, size, read in steps:
+        results.put(key, b"x" * size)
+        assert results.wait(key, 0) is not None if read else True
+        kept = [results._unread.get(each) or results._read.get(each) or b"" for each in "abcdef"]
+        assert len(results) <= 4
+        assert sum(map(len, kept)) == results._bytes
+        assert results._bytes <= 20

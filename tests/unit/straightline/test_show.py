@@ -1,0 +1,86 @@
+"""An outcome as people read it."""
+
+import msgspec
+
+from straightline.cli.show import show
+from straightline.contracts import Attempt, Outcome, Reason
+
+
+def test_an_answer_says_where_it_came_from_and_why() -> None:
+    reason = Reason(
+        policy="empirical",
+        rule=3,
+        f_t=2.04,
+        F=50,
+        r_d=300,
+        D=262_144,
+        s_f=True,
+        s_d=False,
+        refused={"gpu-container": "no slot is free"},
+    )
+    failed = Attempt(
+        number=1,
+        backend="serverless",
+        succeeded=False,
+        placed_at=1,
+        started_at=1,
+        finished_at=2,
+        error_class="throttled",
+        error="rate exceeded",
+    )
+    answered = Attempt(
+        number=2,
+        backend="local",
+        succeeded=True,
+        placed_at=1,
+        started_at=1,
+        finished_at=2,
+        wait=0.0021,
+        service=1.5,
+        cold_start=1.2,
+        reason=reason,
+    )
+    outputs = [{"name": "label", "shape": [1], "datatype": "INT64", "data": [7]}]
+    text = show(
+        Outcome(
+            request_id="id-1",
+            state="succeeded",
+            submitted_at=10.0,
+            finished_at=10.25,
+            model="digits",
+            version="1",
+            attempts=[failed, answered],
+            result=msgspec.Raw(msgspec.json.encode({"model_name": "digits", "outputs": outputs})),
+        )
+    )
+    assert text.splitlines() == [
+        "id-1 succeeded, model digits 1, 250.0 ms after it was submitted",
+        "  attempt 1 on serverless: throttled: rate exceeded (waited 0.0 ms, took 0.0 ms)",
+        "  attempt 2 on local: answered (waited 2.1 ms, took 1.50 s, of it 1.20 s cold start)",
+        (
+            "    placed by rule 3 of empirical: f_t 2.0/s (F 50/s), r_d 300 B (D 262144 B), S_F yes, S_D no; "
+            "not on gpu-container (no slot is free)"
+        ),
+        "  label INT64[1]: [7]",
+    ]
+
+
+def test_a_rejected_request_says_what_was_wrong() -> None:
+    text = show(
+        Outcome(
+            request_id="id-1",
+            state="rejected",
+            finished_at=1.0,
+            error_class="unknown_model",
+            error="there is no model x",
+        )
+    )
+    assert text == "id-1 rejected\n  unknown_model: there is no model x"
+
+
+def test_a_result_of_another_form_is_shown_as_it_is_and_cut() -> None:
+    outcome = Outcome(
+        request_id="i", state="succeeded", finished_at=1.0, result=msgspec.Raw(b"[" + b"1," * 500)
+    )
+    assert "characters)" in show(outcome)
+    assert max(map(len, show(outcome).splitlines())) < 120

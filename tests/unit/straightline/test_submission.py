@@ -1,0 +1,116 @@
+"""From what a producer says to the message that is sent."""
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from straightline.contracts import DataRef, decode_request
+from straightline.contracts.request import INLINE_LIMIT, MAX_BODY
+from straightline.errors import ContractError, Rejected
+from straightline.submission import Submission, compose, encode_data, submission_of
+
+NOW = 1_700_000_000.0
+DATA: dict[str, Any] = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
+
+
+class FakeStore:
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+
+    def put(self, data: bytes) -> DataRef:
+        self.kept.append(data)
+        return DataRef(uri="memory://x/y", size=len(data), sha256="0" * 64)
+
+
+def padded(size: int) -> dict[str, Any]:
+    return DATA | {"parameters": {"padding": "x" * size}}
+
+
+def test_the_body_is_a_request_that_the_system_reads() -> None:
+    request, body = compose(Submission(model="digits", data=DATA, deadline=5), store=None, now=NOW)
+    read = decode_request(body)
+    assert (read.id, read.submitted_at, read.deadline) == (request.id, NOW, NOW + 5)
+    assert msgspec.json.decode(read.data) == DATA
+
+
+def test_every_request_has_an_id_of_its_own_that_sorts_by_time() -> None:
+    ids = {compose(Submission(model="m", data=DATA), store=None, now=NOW)[0].id for _ in range(100)}
+    assert len(ids) == 100
+    assert {identity[14] for identity in ids} == {"7"}
+
+
+def test_data_just_within_the_limit_stays_inline_and_above_it_goes_to_the_store() -> None:
+    store = FakeStore()
+    room = INLINE_LIMIT - len(encode_data(padded(0)))
+    request, _ = compose(Submission(model="m", data=padded(room)), store=store, now=NOW)
+    assert request.data
+    assert not store.kept
+    request, body = compose(Submission(model="m", data=padded(room + 1)), store=store, now=NOW)
+    assert not decode_request(body).data
+    assert store.kept == [encode_data(padded(room + 1))]
+    assert request.size == INLINE_LIMIT + 1
+
+
+def test_what_is_refused_leaves_nothing_in_the_store() -> None:
+    store = FakeStore()
+    with pytest.raises(ContractError):
+        compose(Submission(model="", data=padded(INLINE_LIMIT)), store=store, now=NOW)
+    assert not store.kept
+
+
+def test_without_a_store_the_limit_is_that_of_a_message() -> None:
+    with pytest.raises(Rejected, match="Client\\(url, store="):
+        compose(Submission(model="m", data=padded(MAX_BODY)), store=None, now=NOW)
+
+
+@pytest.mark.parametrize("deadline", [0, -1, math.nan, math.inf, "5", [], 10**400])
+def test_a_deadline_that_is_no_time_ahead_is_refused(deadline: Any) -> None:
+    with pytest.raises(ContractError, match="deadline"):
+        compose(Submission(model="m", data=DATA, deadline=deadline), store=None, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "data", [None, 7, [], {}, "", "{", b"\xff", {"inputs": 1}, {"inputs": [object()]}, {1: 2}]
+)
+def test_data_that_is_no_infer_request_is_refused(data: Any) -> None:
+    with pytest.raises(ContractError):
+        encode_data(data)
+
+
+def test_data_that_contains_itself_is_refused() -> None:
+    loop: dict[str, Any] = {"inputs": []}
+    loop["inputs"].append(loop)
+    with pytest.raises(ContractError):
+        encode_data(loop)
+
+
+@pytest.mark.parametrize("word", ["class", "class_"])
+def test_a_mapping_may_say_class_as_on_the_wire(word: str) -> None:
+    assert submission_of({"model": "m", "data": DATA, word: "batch"}).class_ == "batch"
+
+
+@pytest.mark.parametrize("item", [{}, {"model": "m"}, {"model": "m", "data": DATA, "x": 1}, 7, None, "m"])
+def test_what_is_no_submission_is_refused(item: Any) -> None:
+    with pytest.raises(ContractError, match="Submission"):
+        submission_of(item)
+
+
+anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.lists(st.text())
+
+
+@given(
+    st.fixed_dictionaries(
+        {"model": anything, "data": st.just(DATA)},
+        optional=dict.fromkeys(("version", "class_", "deadline", "allow", "id", "batch_id"), anything),
+    )
+)
+def test_arguments_of_any_kind_raise_nothing_but_errors_of_ours(arguments: dict[str, Any]) -> None:
+    try:
+        _, body = compose(submission_of(arguments), store=None, now=NOW)
+    except ContractError:
+        return
+    decode_request(body)

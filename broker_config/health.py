@@ -1,0 +1,98 @@
+"""`python -m broker_config.health QUEUE`: is the process in this container at work? For container health checks.
+
+It is when it holds a connection to the broker and the queue that it serves has a consumer. Of two schedulers
+one consumes and the other waits for its turn: both are well.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import amqp.exceptions
+import msgspec
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from straightline.errors import BrokerUnavailable, ConfigurationError, StraightLineError
+from straightline.settings import load
+
+_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED: Final = "01"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What this command reads from the environment.
+
+    Attributes:
+        broker_url: AMQP URL of the broker.
+    """
+
+    broker_url: str
+
+
+def connected(tables: Iterable[str], port: int) -> bool:
+    """Whether a connection to `port` of any machine is established.
+
+    Args:
+        tables: the text of the kernel's tables of TCP connections (proc(5), `/proc/net/tcp`).
+        port: the remote port.
+    """
+    for table in tables:
+        for line in table.splitlines()[1:]:
+            _, _, remote, state, *_ = line.split()
+            if state == _ESTABLISHED and int(remote.rpartition(":")[2], 16) == port:
+                return True
+    return False
+
+
+def consumers(url: str, queue: str) -> int:
+    """Count the consumers of a queue.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+        ConfigurationError: there is no such queue.
+    """
+    try:
+        with Connection(url, connect_timeout=5) as connection:
+            connection.connect()
+            found = connection.default_channel.queue_declare(queue, passive=True)
+    except amqp.exceptions.NotFound as error:
+        raise ConfigurationError(
+            f"there is no queue {queue}: `python -m broker_config` declares it"
+        ) from error
+    except (OperationalError, OSError, amqp.exceptions.AMQPError) as error:
+        raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+    return int(found.consumer_count)
+
+
+def complaint(url: str, queue: str, tables: Iterable[str]) -> str | None:
+    """Return what is wrong, None where nothing is; raises as `consumers`."""
+    port = Connection(url).port or 5672
+    # First, or the connection of this check would be found.
+    if not connected(tables, port):
+        return "the process holds no connection to the broker"
+    if consumers(url, queue) == 0:
+        return f"nobody consumes {queue}"
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the check; 0 where all is well, 1 with one line where not."""
+    parser = argparse.ArgumentParser(prog="python -m broker_config.health", description=__doc__)
+    parser.add_argument("queue", help="the queue that the process serves")
+    options = parser.parse_args(arguments)
+    try:
+        url = load(Settings, os.environ).broker_url
+        wrong = complaint(url, options.queue, [file.read_text() for file in _TABLES if file.exists()])
+    except StraightLineError as error:
+        wrong = str(error)
+    if wrong is not None:
+        print(f"broker_config.health: {wrong}", file=sys.stderr)
+    return 0 if wrong is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -102,18 +102,14 @@ class Host:
         function = self.find(name)
         while True:
             taken = self._take(function)
-            answer = invoke(
-                taken.instance, event, arn(name), init_limit=self._limits.init if taken.cold else None
-            )
-            if answer is None:  # a warm instance had ended before the event reached it
-                self._drop(taken.instance)
-                continue
-            if answer.usable:
-                with self._lock:
-                    self._pool.release(taken.instance.number, time.monotonic())
-            else:
-                self._drop(taken.instance)
-            return answer
+            answer = None
+            try:
+                init_limit = self._limits.init if taken.cold else None
+                answer = invoke(taken.instance, event, arn(name), init_limit=init_limit)
+            finally:
+                self._give_back(taken.instance, usable=answer is not None and answer.usable)
+            if answer is not None:  # else a warm instance had ended before the event reached it
+                return answer
 
     def close(self) -> None:
         """End every instance, and wait until their processes are gone."""
@@ -150,10 +146,13 @@ class Host:
         _log.info("%s: instance %d started", function.name, instance.number)
         return _Taken(instance, cold=True)
 
-    def _drop(self, instance: Instance) -> None:
-        instance.kill()
+    def _give_back(self, instance: Instance, *, usable: bool) -> None:
         with self._lock:
-            self._pool.remove(instance.number)
+            if usable:
+                self._pool.release(instance.number, time.monotonic())
+            else:
+                instance.kill()
+                self._pool.remove(instance.number)
 
     def _clear(self, instance: Instance) -> None:
         """Clear away an instance whose process ended; called by the watcher."""

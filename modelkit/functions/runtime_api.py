@@ -11,6 +11,7 @@ import http.server
 import socket
 import socketserver
 import threading
+import time
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from modelkit.functions.channel import MAX_PAYLOAD, Channel, RuntimeAnswer
 _ROOT: Final = ["2018-06-01", "runtime"]
 _CHUNK: Final = 1 << 20
 _LOOPBACK: Final = "127.0.0.1"
+_CLOSE_TIMEOUT: Final = 2.0
 _ACCEPTED: Final = b'{"status":"OK"}\n'
 
 
@@ -131,10 +133,12 @@ class Endpoint:
 
     def close(self) -> None:
         """Stop listening and break the connection; the channel must be closed, or `next` goes on waiting."""
-        if self._server.connection is not None:
-            # Something that the process has left behind may still hold the other end.
-            with contextlib.suppress(OSError):
-                self._server.connection.shutdown(socket.SHUT_RDWR)
-        self._server.shutdown()
-        self._thread.join()
+        threading.Thread(target=self._server.shutdown, daemon=True).start()
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            if self._server.connection is not None:
+                # Something that the process has left behind may still hold the other end.
+                with contextlib.suppress(OSError):
+                    self._server.connection.shutdown(socket.SHUT_RDWR)
+            self._thread.join(0.05)
         self._server.server_close()

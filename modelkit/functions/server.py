@@ -1,7 +1,7 @@
 """The host under gunicorn: one worker process with threads, since the instances belong to one process."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from flask import Flask
@@ -10,6 +10,8 @@ from gunicorn.app.base import BaseApplication
 from modelkit.functions import api
 from modelkit.functions.background import Background
 from modelkit.functions.host import Host, Limits
+
+_TIME_TO_END_INSTANCES: Final = 10
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class Server(BaseApplication):
             "workers": 1,
             # More than there are instances, so that what is too much is told so at once instead of waiting.
             "threads": self._settings.concurrency + 24,
-            "graceful_timeout": self._settings.grace,
+            "graceful_timeout": self._settings.grace + _TIME_TO_END_INSTANCES,
             "timeout": 60,
             "keepalive": 75,
             "control_socket_disable": True,
@@ -67,6 +69,8 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Make the host in the worker's process, where its threads and its children belong."""
+        # The worker's copy: it stops waiting before the arbiter kills it, and so can end its instances.
+        self.cfg.set("graceful_timeout", self._settings.grace)
         limits = Limits(
             per_function=self._settings.function_concurrency,
             total=self._settings.concurrency,

@@ -1,5 +1,7 @@
 """One thread that sees to all instances: takes in their logs and notices when they end."""
 
+import functools
+import logging
 import os
 import select
 import threading
@@ -9,6 +11,7 @@ from typing import Final
 from modelkit.functions.instance import Instance
 
 _TICK: Final = 0.5
+_log = logging.getLogger(__name__)
 
 
 class Watcher:
@@ -57,8 +60,14 @@ class Watcher:
             for instance in ended:
                 self._forget(self._logs, instance.log_descriptor)
                 self._forget(self._ends, instance.process_descriptor)
-                self._on_end(instance)
-            self._on_tick()
+                self._guard(functools.partial(self._on_end, instance))
+            self._guard(self._on_tick)
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - without this thread no instance would ever be cleared away again
+            _log.exception("an instance could not be seen to")
 
     def _forget(self, watched: dict[int, Instance], descriptor: int) -> None:
         with self._lock:

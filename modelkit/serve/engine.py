@@ -62,10 +62,8 @@ class Engine(msgspec.Struct, frozen=True):
             return self.predict(inputs)
         except MemoryError as error:
             raise OutOfMemory("the model ran out of memory") from error
-        # SystemExit and the like would end the server's thread and with it the caller's connection.
+        # SystemExit, KeyboardInterrupt and the like would end the server's thread, or the whole server.
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                raise
             raise ModelError(f"model {self.spec.name} raised {type(error).__name__}: {error}") from error
 
     def _outputs(self, tensors: runtimes.Tensors, wanted: list[str]) -> list[InferOutput]:

@@ -305,6 +305,23 @@ def test_nothing_is_left_when_the_host_ends(make_host: HostMaker, how: signal.Si
     until(lambda: not any(map(lives, pids)), "all of its processes are gone")
 
 
+def test_a_running_invocation_does_not_keep_the_host_from_ending(
+    make_host: HostMaker, tmp_path: Path
+) -> None:
+    host = make_host(grace="1")
+    mark = tmp_path / "mark"
+    child = "import subprocess\nsubprocess.Popen(['sleep', '3600'])\n"
+    host.deploy("waits", child + BLOCK)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(invoke, host, "waits", {"mark": str(mark)})
+        until(Path(f"{mark}.started").exists, "the invocation runs")
+        pids = descendants(host.process.pid)
+        host.process.send_signal(signal.SIGTERM)
+        assert host.process.wait(30) == 0
+        until(lambda: not any(map(lives, pids)), "all of its processes are gone")
+        assert answer.exception() is not None or answer.result().error == "Unhandled"
+
+
 def test_nothing_is_left_when_only_the_serving_process_is_killed_and_it_comes_back(
     make_host: HostMaker,
 ) -> None:

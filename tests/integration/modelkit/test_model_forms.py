@@ -29,6 +29,7 @@ def run(inputs):
     if fault == 2: sys.exit(1)
     if fault == 3: raise MemoryError
     if fault == 4: return run(inputs)
+    if fault == 5: raise KeyboardInterrupt
     return {"y": inputs["x"]}
 """
 FAULTY_TOML = """
@@ -136,9 +137,9 @@ def test_faults_of_a_model_are_told_by_status_and_the_server_goes_on(
     url = f"{server.url}/v2/models/faulty.model/infer"
     # More of each than there are threads: none of them may cost one.
     statuses = [
-        requests.post(url, json=fault(number), timeout=30).status_code for number in (0, 1, 2, 3, 4) * 3
+        requests.post(url, json=fault(number), timeout=30).status_code for number in (0, 1, 2, 3, 4, 5) * 3
     ]
-    assert statuses == [200, 422, 422, 507, 422] * 3
+    assert statuses == [200, 422, 422, 507, 422, 422] * 3
     assert requests.post(url, data=b"{", timeout=30).status_code == 400
 
 

@@ -82,6 +82,7 @@ def test_without_a_version_the_newest_answers(tmp_path: Path, write: Write) -> N
     [
         "raise ValueError('no')",
         "raise SystemExit(1)",
+        "raise KeyboardInterrupt",
         "return run(inputs)",
         "return {}",
         "return None",

@@ -1,8 +1,6 @@
-"""RabbitMQ and Postgres for a run: both started at once, then waited for."""
+"""RabbitMQ and Postgres for a run: started, then waited for; and what is done with them by hand."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 import pika
@@ -18,33 +16,6 @@ from script.stack.run import Run
 
 _PATIENCE: Final = 90.0
 """Seconds; RabbitMQ takes about six on an idle machine."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """Where the services are; `broker` is None where another's is used."""
-
-    broker_url: str
-    database_url: str
-    broker: rabbitmq.Broker | None
-
-
-def start_services(run: Run, broker_url: str | None = None, database_url: str | None = None) -> Services:
-    """Start those services whose URL is not given, and wait until they answer.
-
-    Raises:
-        StackError: one is not installed or does not start; the message has the end of its log.
-    """
-    with ThreadPoolExecutor(2) as pool:
-        broker = None if broker_url else pool.submit(start_broker, run)
-        database = None if database_url else pool.submit(start_database, run)
-        # The one that failed first is not known; both have ended when the pool is left.
-        started = broker.result() if broker else None
-        return Services(
-            broker_url=started.url if started else broker_url or "",
-            database_url=database.result() if database else database_url or "",
-            broker=started,
-        )
 
 
 def start_broker(run: Run) -> rabbitmq.Broker:

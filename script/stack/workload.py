@@ -115,10 +115,10 @@ def encode(pixels: Sequence[Sequence[int]], chosen: Images) -> bytes:
 def _shares(requests: int) -> dict[str, int]:
     """Divide the requests among the phases; what rounding leaves goes to the burst."""
     shares = {
-        "calm": requests * 4 // 100,
+        "calm": requests * 3 // 100,
         "clumps": requests * 12 // 100,
-        "large": requests * 2 // 100,
-        "again": requests * 4 // 100,
+        "large": requests * 3 // 200,
+        "again": requests * 3 // 100,
     }
     return shares | {"burst": requests - sum(shares.values())}
 
@@ -137,4 +137,5 @@ def _small(chance: random.Random, images: int) -> Images:
 
 
 def _large(chance: random.Random, images: int) -> Images:
-    return tuple(chance.choices(range(images), k=chance.randint(SMALLEST_LARGE, LARGEST)))
+    count = int(chance.triangular(SMALLEST_LARGE, LARGEST, SMALLEST_LARGE))
+    return tuple(chance.choices(range(images), k=count))

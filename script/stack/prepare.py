@@ -1,0 +1,88 @@
+"""What must stand before StraightLine's own processes start: broker, database, model; all made at once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from script.stack import processes
+from script.stack.failure import StackError
+from script.stack.readiness import indent
+from script.stack.run import Run
+from script.stack.services import start_broker, start_database
+
+
+@dataclass(frozen=True)
+class Ground:
+    """URLs of a broker with the topology and of a migrated database."""
+
+    broker_url: str
+    database_url: str
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes the ground for a run.
+
+    Attributes:
+        root: the checkout.
+        run: records what is started.
+        models: the directory that the example's bundle goes to.
+        functions: the directory that its function package goes to.
+    """
+
+    root: Path
+    run: Run
+    models: Path
+    functions: Path
+
+    def make(self, broker_url: str | None, database_url: str | None) -> Ground:
+        """Start the services whose URL is None, give them topology and tables, and train the example.
+
+        Raises:
+            StackError: a step failed; the message says which and why.
+        """
+        with ThreadPoolExecutor(3) as pool:
+            model = pool.submit(self._model)
+            broker = pool.submit(self._broker, broker_url)
+            database = pool.submit(self._database, database_url)
+            ground = Ground(broker.result(), database.result())
+            model.result()
+        return ground
+
+    def _broker(self, url: str | None) -> str:
+        url = url or start_broker(self.run).url
+        self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=url)
+        return url
+
+    def _database(self, url: str | None) -> str:
+        url = url or start_database(self.run)
+        self._call("migrating the database", "outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=url)
+        return url
+
+    def _model(self) -> None:
+        self.models.mkdir(parents=True, exist_ok=True)
+        self._call("training the digits model", "examples.digits.train", "--out", self.models)
+        bundle = self.models / "digits" / "1"
+        self._call(
+            "packaging the digits function",
+            *("modelkit.package", "function", "--bundle", bundle, "--out", self.functions),
+        )
+
+    def _call(self, title: str, module: str, *arguments: object, **variables: str) -> None:
+        argv: Sequence[str] = (sys.executable, "-m", module, *map(str, arguments))
+        environment: Mapping[str, str] = {
+            **os.environ,
+            "PYTHONPATH": str(self.root),
+            processes.RUN_VARIABLE: self.run.name,
+            **variables,
+        }
+        done = subprocess.run(
+            argv, cwd=self.root, env=environment, capture_output=True, text=True, check=False, timeout=180
+        )
+        if done.returncode != 0:
+            output = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+            raise StackError(f"{title} failed:\n{indent(output)}")

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Final
 
 import msgspec
@@ -67,6 +68,7 @@ class Pulse:
         self._active = active
         self._best_case = best_case
         self._clock = clock
+        self._last: Future[None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -102,7 +104,9 @@ class Pulse:
     def _run(self) -> None:
         while True:
             try:
-                self._sender.publish(self.beat())
+                # While the broker is away they would pile up, and come all at once when they are stale.
+                if self._last is None or self._last.done():
+                    self._last = self._sender.publish(self.beat())
             except Exception:
                 logger.exception("a heartbeat could not be sent")  # the next one is a second away
             if self._stop.wait(INTERVAL):

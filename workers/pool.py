@@ -29,6 +29,8 @@ from workers.verdicts import PRICES, Place
 
 ENVELOPE: Final = 1024 * 1024
 """Bytes that a request's history may add to it on its way back."""
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds: every report was confirmed before its task ended, so that only signals may be under way."""
 
 
 class PoolStep(bootsteps.StartStopStep):
@@ -89,7 +91,7 @@ class PoolStep(bootsteps.StartStopStep):
         self._close()
 
     def _close(self) -> None:
-        self._publisher.close()
+        self._publisher.close(CLOSE_TIMEOUT)
         self._backend.close()
 
 

@@ -1,9 +1,6 @@
 """A real worker process on a real broker, and a small V2 server for it to ask."""
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +16,8 @@ from werkzeug.serving import make_server
 from straightline import names
 from straightline.contracts import Heartbeat, Outcome, OutcomeBatch, ReplyAddress, Ticket
 from straightline.ids import new_id
+from tests.integration.workers.worker_process import ROOT, WorkerProcess
 
-ROOT = Path(__file__).resolve().parents[3]
 MODEL = """
 name = "double"
 version = "1"
@@ -74,7 +71,11 @@ class Bench:
     """The other ends of a worker: places as the scheduler does, reads as the recorder and the clients do."""
 
     def __init__(self, url: str) -> None:
-        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.url = url
+        self.connect()
+
+    def connect(self) -> None:
+        self.connection = pika.BlockingConnection(pika.URLParameters(self.url))
         self.channel = self.connection.channel()
         self.channel.confirm_delivery()
         self.replies = self._listen(names.REPLIES, "me")
@@ -159,48 +160,6 @@ class Bench:
 
     def close(self) -> None:
         self.connection.close()
-
-
-class WorkerProcess:
-    """`celery -A workers worker` as a child of its own process group."""
-
-    def __init__(self, environ: dict[str, str], queue: str = "straightline.local", slots: int = 2) -> None:
-        self.environ = environ
-        command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue]
-        command += ["-n", "local@%h", "-c", str(slots), "-l", "INFO"]
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-
-    @property
-    def log(self) -> str:
-        return "".join(self.lines)
-
-    def end(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(timeout)
-        self._reader.join()
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self._reader.join()
 
 
 @pytest.fixture

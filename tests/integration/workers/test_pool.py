@@ -11,6 +11,8 @@ import pytest
 
 from straightline import names
 from straightline.contracts import FailedAttempts, Feedback, Outcome
+from tests.integration.modelkit.processes import until
+from tests.integration.workers.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.integration
 QUEUE = names.backend_queue("local")
@@ -157,6 +159,38 @@ def test_a_worker_that_is_killed_has_its_placement_answered_by_the_next(
     (outcome,) = bench.outcomes(1)
     assert (outcome.state, values(outcome)) == ("succeeded", [2.0, 4.0])
     assert bench.depth(names.OUTCOMES_QUEUE) == 0
+
+
+def test_a_worker_outlives_its_connections(
+    bench: Any, start_worker: Callable[..., Any], v2_server: Any, broker_admin: Any, broker_url: str
+) -> None:
+    worker = start_worker()
+    v2_server.gate.clear()
+    bench.place(bench.ticket([1.0, 2.0]))
+    bench.wait_for("a call", lambda: len(v2_server.calls) == 1)
+    broker_admin.ctl("close_all_connections", "--vhost", broker_url.rpartition("/")[2], "a test")
+    v2_server.gate.set()
+    bench.connect()
+    (interrupted,) = bench.outcomes(1)
+    assert interrupted.state == "succeeded"
+    second = bench.ticket([3.0, 4.0])
+    bench.place(second)
+    wanted = msgspec.json.decode(second.request)["id"]
+    # The interrupted one may come twice: it could not be acknowledged on a connection that was gone.
+    while bench.outcomes(1)[0].request_id != wanted:
+        pass
+    assert worker.process.poll() is None
+
+
+def test_a_worker_without_a_broker_waits_for_it_and_can_be_stopped(
+    worker_environ: dict[str, str], v2_server: Any
+) -> None:
+    worker = WorkerProcess(worker_environ | {"STRAIGHTLINE_BROKER_URL": "amqp://x:y@127.0.0.1:9/"})
+    try:
+        until(lambda: "Trying again" in worker.log, "it tries again")
+        assert worker.end() == 0
+    finally:
+        worker.close()
 
 
 def test_a_worker_refuses_to_drive_more_than_one_pool(worker_environ: dict[str, str]) -> None:

@@ -1,0 +1,99 @@
+"""The scheduler always knows how a pool is, until it is told that the pool closes."""
+
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from straightline.amqp.outgoing import Outgoing
+from straightline.contracts import Heartbeat
+from workers import heartbeat
+from workers.heartbeat import BestCase, Pulse
+
+
+class Sender:
+    def __init__(self, *, answers: bool = True) -> None:
+        self.answers = answers
+        self.beats: list[Heartbeat] = []
+        self.several = threading.Event()
+
+    def publish(self, message: Outgoing) -> Future[None]:
+        assert (message.persistent, message.mandatory) == (False, False)
+        self.beats.append(msgspec.json.decode(message.body, type=Heartbeat))
+        if len(self.beats) >= 3:
+            self.several.set()
+        future: Future[None] = Future()
+        if self.answers:
+            future.set_result(None)
+        return future
+
+
+def pulse(sender: Sender, backend: Any, best: BestCase | None = None) -> Pulse:
+    return Pulse(
+        sender=sender,
+        backend=backend,
+        worker="local@test",
+        slots=4,
+        active=lambda: 3,
+        best_case=best or BestCase(),
+        clock=lambda: 7.0,
+    )
+
+
+def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
+    best = BestCase()
+    for seconds in (0.5, 0.2, 0.9):
+        best.add(seconds)
+    sent = msgspec.json.decode(pulse(Sender(), backend, best).beat().body, type=Heartbeat)
+    assert sent == Heartbeat(
+        backend="local",
+        worker="local@test",
+        sent_at=7.0,
+        interval=1.0,
+        slots=4,
+        active=3,
+        healthy=True,
+        best_case=0.2,
+    )
+
+
+def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    sender = Sender()
+    running = pulse(sender, backend)
+    running.start()
+    assert sender.several.wait(10)
+    running.stop()
+    assert not any(beat.closing for beat in sender.beats[:-1])
+    assert (sender.beats[-1].closing, sender.beats[-1].healthy) == (True, False)
+
+
+def test_heartbeats_do_not_pile_up_while_the_broker_is_away(backend: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    sender = Sender(answers=False)
+    running = pulse(sender, backend)
+    running.start()
+    assert not sender.several.wait(0.1)
+    running.stop()
+    assert [beat.closing for beat in sender.beats] == [False, True]
+
+
+def test_a_backend_that_fails_to_tell_its_health_does_not_end_the_beat(
+    backend: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    healthy = backend.health
+    failures = iter([ValueError("a defect")])
+
+    def health() -> Any:
+        for failure in failures:
+            raise failure
+        return healthy()
+
+    backend.health = health
+    sender = Sender()
+    running = pulse(sender, backend)
+    running.start()
+    assert sender.several.wait(10)
+    running.stop()

@@ -1,5 +1,6 @@
 """Asking a backend for the requests of a placement: one verdict for each, whatever happens."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -19,6 +20,8 @@ from workers.verdicts import Verdict
 FindModel = Callable[[str, str | None], ModelSpec | None]
 Judged = list[tuple[Work, Verdict]]
 _RESPONSE: Final = msgspec.json.Decoder(InferResponse)
+
+logger = logging.getLogger(__name__)
 
 
 class Answerer:
@@ -51,11 +54,29 @@ class Answerer:
                 by_model.setdefault((item.request.model, item.request.version), []).append(ready)
         for (name, version), asks in by_model.items():
             model = self._find_model(name, version)
-            if model is None:
-                judged += self._unknown(name, version, asks)
-                continue
+            judged += self._unknown(name, version, asks) if model is None else self._ask_all(model, asks)
+        return judged
+
+    def _ask_all(self, model: ModelSpec, asks: list[Ask]) -> Judged:
+        judged: Judged = []
+        started = self._clock()
+        try:
             for group in groups(asks, model, self._backend.max_payload):
                 judged += self._ask(model, group)
+        # A defect of ours, or a model's or library's exit: the request is answered for all the same.
+        except (Exception, SystemExit) as error:
+            logger.exception("a call of %s failed in the worker itself", model.name)
+            fault = BackendFault(
+                f"the worker failed: {type(error).__name__}",
+                error_class="out_of_memory" if isinstance(error, MemoryError) else "internal",
+            )
+            call = Call(started=started, finished=self._clock())
+            done = {work.request.id for work, _ in judged}
+            judged += [
+                (ask.work, faulty(call, fault, ask.work.ticket.deadline))
+                for ask in asks
+                if ask.work.request.id not in done
+            ]
         return judged
 
     def _prepare(self, work: Work) -> Ask | Verdict:

@@ -106,6 +106,26 @@ def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Mak
     assert [(verdict.kind, verdict.error_class) for verdict in verdicts] == [("fault", "crashed")] * 2
 
 
+@pytest.mark.parametrize(
+    ("error", "error_class"),
+    [
+        (ZeroDivisionError(), "internal"),
+        (SystemExit(1), "internal"),
+        (RecursionError(), "internal"),
+        (MemoryError(), "out_of_memory"),
+    ],
+)
+def test_a_defect_of_ours_sends_requests_back_too(
+    ask: Any, backend: Any, make_work: Make, error: BaseException, error_class: str
+) -> None:
+    def fail(_: Any) -> None:
+        raise error
+
+    backend.fail = fail
+    verdicts = [verdict for _, verdict in ask(make_work(), make_work())]
+    assert [(verdict.kind, verdict.error_class) for verdict in verdicts] == [("fault", error_class)] * 2
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model_name":1}', b"[" * 200_000, b"\xff"])
 def test_an_answer_that_is_not_v2_is_a_fault(ask: Any, backend: Any, make_work: Make, body: bytes) -> None:
     backend.answer = lambda _: body

@@ -1,0 +1,62 @@
+"""Nothing escapes from the task but a refusal that brings the placement back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery.exceptions import Reject
+
+from workers.heartbeat import BestCase
+from workers.placements import Work
+from workers.predict import Predict
+from workers.reporting import Unreported
+from workers.verdicts import Verdict
+
+
+class Scripted:
+    """Stands for answerer and reporter; `error` is raised by `report`."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.reported: list[Any] = []
+
+    def answer(self, work: list[Work]) -> list[tuple[Work, Verdict]]:
+        kinds: list[Any] = ["succeeded", "succeeded", "failed"]
+        return [
+            (item, Verdict(kind=kind, started_at=1.0, finished_at=2.0, service=0.25))
+            for item, kind in zip(work, kinds, strict=True)
+        ]
+
+    def report(self, judged: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        self.reported.append(judged)
+
+
+def task(scripted: Any, best_case: BestCase | None = None) -> Predict:
+    predict = Predict()
+    predict.serve(scripted, scripted, best_case or BestCase())
+    return predict
+
+
+def test_the_task_returns_when_the_report_is_safe(make_work: Callable[..., Work]) -> None:
+    scripted, best_case = Scripted(), BestCase()
+    assert task(scripted, best_case).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
+    assert len(scripted.reported) == 1
+    assert best_case.get() == 0.25
+
+
+@pytest.mark.parametrize(
+    "error", [Unreported("no confirm"), SystemExit(1), MemoryError(), RecursionError(), ZeroDivisionError()]
+)
+def test_whatever_goes_wrong_brings_the_placement_back(
+    make_work: Callable[..., Work], error: BaseException
+) -> None:
+    with pytest.raises(Reject) as caught:
+        task(Scripted(error)).run([make_work() for _ in range(3)])
+    assert caught.value.requeue is True
+
+
+def test_a_placement_before_the_pool_has_started_comes_back(make_work: Callable[..., Work]) -> None:
+    with pytest.raises(Reject):
+        Predict().run([make_work()])

@@ -141,9 +141,14 @@ class Link:
         self._connection.add_on_connection_unblocked_callback(lambda *_: self.working())
 
     def _opened(self, connection: Any) -> None:
+        if connection is not self._connection:  # given up while it was being made
+            connection.close()
+            return
         connection.channel(on_open_callback=self._channel_open)
 
     def _channel_open(self, channel: Any) -> None:
+        if channel.connection is not self._connection:
+            return
         channel.add_on_close_callback(self._channel_closed)
         self._on_channel(channel)
 

@@ -223,11 +223,11 @@ class Publisher:
         self._outbox.disconnected()
 
     def _sweep(self) -> None:
+        self._link.call_later(min(0.25, self._confirm_timeout / 4), self._sweep)
         expired = self._outbox.expire(time.monotonic())
         if expired:
             what = "the broker did not confirm the message"
             self._finish([(pending, self._unavailable(what)) for pending in expired])
-        self._link.call_later(min(0.25, self._confirm_timeout / 4), self._sweep)
 
     def _fail_rest(self) -> None:
         what = "the publisher was closed before the broker confirmed the message"

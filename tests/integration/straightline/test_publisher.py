@@ -1,6 +1,8 @@
 """Publishing to a real broker: confirms, returns, refusals, and lost connections."""
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from script.stack.admin import BrokerAdmin
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
-from straightline.errors import Rejected, Unroutable
+from straightline.errors import BrokerUnavailable, Rejected, Unroutable
 
 pytestmark = pytest.mark.integration
 
@@ -202,6 +204,38 @@ def test_connections_closed_by_the_broker_lose_nothing(broker_url: str, broker_a
     assert set(stand) == set(range(len(futures))), "each at least once"
     firsts = list(dict.fromkeys(stand))
     assert firsts == sorted(firsts), "first copies are in order"
+
+
+def test_an_unexpected_fault_on_its_thread_costs_a_connection_and_nothing_else(broker_url: str) -> None:
+    def stumble() -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    with Publisher(broker_url, name="test") as publisher:
+        futures = [publisher.publish(message(number)) for number in range(500)]
+        publisher._link.call(stumble)
+        futures += [publisher.publish(message(number)) for number in range(500, 1_000)]
+        assert errors(futures) == [None] * 1_000
+    assert {int(body) for body in drain(broker_url, names.BATCH_QUEUE)} == set(range(1_000))
+
+
+@pytest.mark.skipif(
+    "STRAIGHTLINE_TEST_BROKER_URL" in os.environ, reason="it would block everybody else on a shared broker"
+)
+def test_a_broker_that_takes_no_messages_is_told_apart(broker_url: str, broker_admin: BrokerAdmin) -> None:
+    with Publisher(broker_url, name="test", confirm_timeout=3) as publisher:
+        publisher.publish(message(1)).result(PATIENCE)
+        broker_admin.ctl("set_vm_memory_high_watermark", "absolute", "1")
+        try:
+            deadline = time.monotonic() + PATIENCE
+            error = None
+            while error is None and time.monotonic() < deadline:  # the alarm is raised a moment later
+                error = publisher.publish(message(2)).exception(PATIENCE)
+            assert isinstance(error, BrokerUnavailable)
+            assert "memory" in str(error)
+        finally:
+            broker_admin.ctl("set_vm_memory_high_watermark", "0.4")
+        publisher.publish(message(3)).exception(PATIENCE)
+        publisher.publish(message(4)).result(PATIENCE)
 
 
 def test_closing_waits_for_what_is_on_its_way(broker_url: str) -> None:

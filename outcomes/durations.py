@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Final
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_FORM: Final = re.compile(r"(\d{1,9})([smhdw])")
+_FORM: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+LONGEST_TEXT: Final = 32
 LONGEST: Final = timedelta(days=3650)
 
 
@@ -17,7 +18,7 @@ def duration(text: str) -> timedelta:
     """
     parts = _FORM.findall(text)
     problem = ValueError(f"{text!r} is not a duration: write it like 30s, 15m, 1h or 7d, at most ten years")
-    if not parts or "".join(count + unit for count, unit in parts) != text:
+    if len(text) > LONGEST_TEXT or not parts or "".join(count + unit for count, unit in parts) != text:
         raise problem
     total = sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in parts), timedelta())
     if not timedelta() < total <= LONGEST:

@@ -1,0 +1,108 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outcomes.ledger import Ledger
+from outcomes.rows import entry_of
+from straightline.contracts import Outcome
+from straightline.ids import new_id
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STRAIGHTLINE_")}
+    return {**kept, **more}
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "outcomes", *arguments],
+        cwd=ROOT,
+        env=_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_ledger_is_migrated_filled_and_asked(
+    database_url: str, make_outcome: Callable[..., Outcome]
+) -> None:
+    url = {"STRAIGHTLINE_DATABASE_URL": database_url}
+    unready = _run("failures", **url)
+    assert (unready.returncode, unready.stderr.count("\n")) == (1, 1)
+    assert "python -m outcomes migrate" in unready.stderr
+    assert _run("migrate", **url).returncode == 0
+    outcome = make_outcome()
+    ledger = Ledger(database_url)
+    ledger.write([entry_of(outcome, now=0.0)])
+    ledger.close()
+
+    table = _run("failures", "--since", "1h", **url)
+    assert table.returncode == 0
+    assert "local" in table.stdout
+    said = json.loads(_run("failures", "--since", "7d", "--model", "digits", "--json", **url).stdout)
+    assert [(rate["name"], rate["outcomes"]) for rate in said["by_model"]] == [("digits", 1)]
+    shown = _run("show", outcome.request_id, **url)
+    assert shown.returncode == 0
+    assert "succeeded" in shown.stdout
+    assert json.loads(_run("show", outcome.request_id, "--json", **url).stdout)["state"] == "succeeded"
+    assert _run("show", new_id(), **url).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "code", "said"),
+    [
+        (
+            ["failures", "--since", "yesterday"],
+            "postgresql+psycopg2://x@127.0.0.1:1/x",
+            2,
+            "write it like 30s",
+        ),
+        (["failures"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "is it started"),
+        (["failures"], "nonsense", 1, "STRAIGHTLINE_DATABASE_URL"),
+        (["failures"], "", 1, "STRAIGHTLINE_DATABASE_URL is not set"),
+        (["migrate"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "is it started"),
+        (["record"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "STRAIGHTLINE_BROKER_URL is not set"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    arguments: list[str], url: str, code: int, said: str
+) -> None:
+    done = _run(*arguments, STRAIGHTLINE_DATABASE_URL=url)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("outage", [False, True])
+def test_the_recorder_stops_within_seconds_of_sigterm(
+    bench: Any, make_outcome: Callable[..., Outcome], wait_for: Callable[..., Any], *, outage: bool
+) -> None:
+    url = "postgresql+psycopg2://x@127.0.0.1:1/x" if outage else bench.database_url
+    bench.send([make_outcome()])
+    with subprocess.Popen(
+        [sys.executable, "-m", "outcomes", "record"],
+        cwd=ROOT,
+        env=_environment(STRAIGHTLINE_BROKER_URL=bench.broker_url, STRAIGHTLINE_DATABASE_URL=url),
+    ) as process:
+        try:
+            wait_for((lambda: bench.waiting() == 0) if outage else (lambda: bench.count() == 1), "taking it")
+            asked = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            assert time.monotonic() - asked < 10
+        finally:
+            process.kill()
+    wait_for(lambda: bench.waiting() == (1 if outage else 0), "the queue's end")

@@ -1,0 +1,205 @@
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from outcomes.migrate import upgrade
+from straightline import names
+from straightline.contracts import Outcome, Recall, ReplyAddress
+from straightline.ids import new_id
+
+pytestmark = pytest.mark.integration
+Make = Callable[..., Outcome]
+Wait = Callable[..., Any]
+
+
+def test_outcomes_are_recorded_and_acknowledged(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
+    for _ in range(40):
+        bench.send([make_outcome() for _ in range(5)])
+    stop = bench.record()
+    wait_for(lambda: bench.count() == 200, "recording")
+    stop()
+    assert bench.count("attempts") == 200
+    assert bench.waiting() == 0
+
+
+def test_a_crash_between_commit_and_acknowledgement_makes_no_second_outcome(
+    bench: Any, make_outcome: Make, wait_for: Wait
+) -> None:
+    bench.send([make_outcome() for _ in range(10)])
+    crash = bench.record(acknowledge=False)
+    wait_for(lambda: bench.count() == 10, "the commit")
+    crash()
+    wait_for(lambda: bench.waiting() == 1, "redelivery")
+    bench.send([make_outcome()])
+    stop = bench.record()
+    wait_for(lambda: bench.count() == 11, "the next outcome")
+    stop()
+    assert (bench.waiting(), bench.count("surplus"), bench.count("attempts")) == (0, 0, 11)
+
+
+@contextmanager
+def _locked(bench: Any) -> Iterator[None]:
+    engine = create_engine(bench.database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE outcomes IN ACCESS EXCLUSIVE MODE")
+        yield
+    engine.dispose()
+
+
+@contextmanager
+def _altered(bench: Any, change: str, back: str) -> Iterator[None]:
+    url = make_url(bench.database_url)
+    engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{url.database}'"  # noqa: S608
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f'ALTER DATABASE "{url.database}" {change}')
+        connection.exec_driver_sql(kill)
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f'ALTER DATABASE "{url.database}" {back}')
+            connection.exec_driver_sql(kill)
+    engine.dispose()
+
+
+def _closed(bench: Any) -> Any:
+    return _altered(bench, "ALLOW_CONNECTIONS false", "ALLOW_CONNECTIONS true")
+
+
+def _read_only(bench: Any) -> Any:
+    return _altered(bench, "SET default_transaction_read_only = on", "RESET default_transaction_read_only")
+
+
+@pytest.mark.parametrize("outage", [_locked, _closed, _read_only])
+def test_an_outage_of_postgres_is_waited_out_with_all_messages_held(
+    bench: Any, make_outcome: Make, wait_for: Wait, outage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = bench.record()
+    bench.send([make_outcome()])
+    wait_for(lambda: bench.count() == 1, "the first outcome")
+    with outage(bench):
+        for _ in range(20):
+            bench.send([make_outcome()])
+        wait_for(lambda: "messages are held" in caplog.text, "the recorder noticing")
+        assert bench.waiting() == 0
+    bench._engine.dispose()
+    wait_for(lambda: bench.count() == 21, "recording after the outage")
+    stop()
+    assert bench.waiting() == 0
+    assert bench.waiting(names.DEAD_QUEUE) == 0
+    assert bench.count("surplus") == 0
+
+
+def test_a_recorder_may_start_before_the_migration(
+    bench: Any, database_url: str, make_outcome: Make, wait_for: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.send([make_outcome()])
+    bench.record(database_url=database_url)
+    wait_for(lambda: "python -m outcomes migrate" in caplog.text, "the hint to migrate")
+    upgrade(database_url)
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+
+        def recorded() -> bool:
+            rows = connection.exec_driver_sql("SELECT count(*) FROM outcomes").scalar_one()
+            connection.rollback()
+            return bool(rows == 1)
+
+        wait_for(recorded, "recording after the migration")
+    engine.dispose()
+
+
+def test_a_lost_connection_to_the_broker_is_made_anew(
+    bench: Any, broker_admin: Any, make_outcome: Make, wait_for: Wait
+) -> None:
+    bench.record()
+    bench.send([make_outcome()])
+    wait_for(lambda: bench.count() == 1, "the first outcome")
+    vhost = bench.broker_url.rpartition("/")[2]
+    broker_admin.ctl("close_all_connections", "--vhost", vhost, "a test")
+    bench.send([make_outcome()])
+    wait_for(lambda: bench.count() == 2, "recording on a new connection")
+
+
+def test_a_row_that_is_refused_goes_to_the_dead_letters_alone(
+    bench: Any, make_outcome: Make, wait_for: Wait
+) -> None:
+    bench.do("ALTER TABLE outcomes ADD CHECK (model <> 'cursed')")
+    cursed = make_outcome(model="cursed")
+    bench.send([make_outcome(), make_outcome(), cursed, make_outcome()])
+    bench.send([make_outcome()])
+    stop = bench.record()
+    properties, body = wait_for(lambda: bench.pop(names.DEAD_QUEUE), "the dead letter")
+    wait_for(lambda: bench.count() == 4, "the others")
+    stop()
+    assert msgspec.json.decode(body, type=Outcome).request_id == cursed.request_id
+    assert "check constraint" in properties.headers["x-straightline-reason"]
+    assert bench.waiting() == 0
+
+
+def test_messages_that_say_nothing_are_dead_lettered_and_the_next_is_recorded(
+    bench: Any, make_outcome: Make, wait_for: Wait
+) -> None:
+    stop = bench.record()
+    bodies = [b"{", b"\xff" * 100, b"[" * 50_000, b"null"]
+    for body in bodies:
+        bench.send_body(body)
+    bench.send_body(b"{}", kind="straightline.unknown")
+    bench.send([make_outcome()])
+    wait_for(lambda: bench.count() == 1, "the good one")
+    wait_for(lambda: bench.waiting(names.DEAD_QUEUE) == len(bodies) + 1, "dead letters")
+    stop()
+    assert bench.waiting() == 0
+
+
+@pytest.fixture
+def reply_key(bench: Any) -> str:
+    key = f"{names.REPLY_QUEUE_PREFIX}test"
+    bench.channel.queue_declare(key, exclusive=True)
+    bench.channel.queue_bind(key, names.REPLIES, key)
+    return key
+
+
+@pytest.mark.parametrize("conflict", [False, True])
+def test_a_repeated_id_is_noted_and_answered(
+    bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str, *, conflict: bool
+) -> None:
+    bench.record()
+    outcome = make_outcome()
+    bench.send([outcome])
+    address = ReplyAddress(to=reply_key, correlation_id="c-1")
+    bench.recall(
+        Recall(
+            request_id=outcome.request_id, digest="x", conflict=conflict, seen_at=time.time(), reply=address
+        )
+    )
+    properties, body = wait_for(lambda: bench.pop(reply_key), "the answer")
+    said = msgspec.json.decode(body, type=Outcome)
+    assert (properties.correlation_id, properties.type) == ("c-1", names.TYPE_OUTCOME)
+    assert said.request_id == outcome.request_id
+    if conflict:
+        assert (said.state, said.error_class) == ("rejected", "conflict")
+    else:
+        assert (said.state, said.backend, bytes(said.result)) == ("succeeded", "local", bytes(outcome.result))
+        assert said.attempts[0].reason == outcome.attempts[0].reason
+    assert bench.ask("SELECT state FROM outcomes") == [("succeeded",)]
+    assert bench.ask("SELECT conflict FROM repeats") == [(conflict,)]
+
+
+def test_a_repeated_id_without_an_outcome_is_noted_and_holds_up_nobody(
+    bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.record()
+    address = ReplyAddress(to=reply_key, correlation_id="c-1")
+    bench.recall(Recall(request_id=new_id(), digest="x", conflict=False, seen_at=1.0, reply=address))
+    wait_for(lambda: "has no outcome of it" in caplog.text, "the note in the log")
+    bench.send([make_outcome()])
+    wait_for(lambda: bench.count() == 1, "the next outcome")
+    assert bench.count("repeats") == 1
+    assert bench.pop(reply_key) is None

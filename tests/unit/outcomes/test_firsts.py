@@ -1,0 +1,28 @@
+from outcomes.firsts import sort_out
+from outcomes.rows import Entry, entry_of
+from straightline.contracts import Outcome
+from straightline.ids import new_id
+
+
+def _entry(request_id: str, finished_at: float = 1.0) -> Entry:
+    return entry_of(Outcome(request_id=request_id, state="succeeded", finished_at=finished_at), now=0.0)
+
+
+def test_the_first_of_a_run_stands_and_another_execution_is_surplus() -> None:
+    request = new_id()
+    first, second = _entry(request, 2.0), _entry(request, 1.0)
+    found = sort_out([first, second], {})
+    assert (found.new, found.again, found.surplus) == ([first], [], [second])
+
+
+def test_the_same_outcome_delivered_again_is_no_further_execution() -> None:
+    request = new_id()
+    found = sort_out([_entry(request), _entry(request)], {})
+    assert (len(found.new), len(found.again), len(found.surplus)) == (1, 1, 0)
+
+
+def test_what_the_ledger_knows_stands() -> None:
+    request = new_id()
+    known = {request: _entry(request, 1.0).execution}
+    found = sort_out([_entry(request, 1.0), _entry(request, 2.0), _entry(new_id())], known)
+    assert (len(found.new), len(found.again), len(found.surplus)) == (1, 1, 1)

@@ -1,0 +1,27 @@
+from outcomes.rates import rates
+
+
+def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:
+    found = rates(
+        [("a", None, True, 6), ("a", "crashed", False, 2), ("b", "throttled", False, 4)],
+        [("a", None, "succeeded", True, 6), ("b", "throttled", "failed", True, 4)],
+    )
+    assert [rate.name for rate in found] == ["b", "a"]
+    worst, other = found
+    assert (worst.attempts, worst.attempts_failed, worst.attempt_failure_rate) == (4, 4, 1.0)
+    assert (worst.outcomes, worst.outcomes_failed, worst.failure_rate) == (4, 4, 1.0)
+    assert (other.attempt_failure_rate, other.failure_rate) == (0.25, 0.0)
+
+
+def test_an_error_is_counted_once_whether_by_attempt_or_by_outcome() -> None:
+    (rate,) = rates(
+        [("a", "crashed", False, 1)],
+        [("a", "crashed", "failed", True, 1), ("a", "deadline", "expired", False, 2)],
+    )
+    assert rate.errors == {"deadline": 2, "crashed": 1}
+
+
+def test_rejected_and_cancelled_requests_are_no_failures() -> None:
+    (rate,) = rates([], [(None, "malformed", "rejected", False, 3), (None, None, "cancelled", False, 1)])
+    assert (rate.outcomes, rate.failure_rate, rate.attempt_failure_rate) == (0, None, None)
+    assert rate.rejected == 3

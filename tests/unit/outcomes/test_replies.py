@@ -1,0 +1,50 @@
+import msgspec
+
+from outcomes.reading import Poison
+from outcomes.replies import REASON_HEADER, answers, burial
+from straightline.contracts import Outcome, Recall, ReplyAddress
+from straightline.ids import new_id
+
+
+def _recall(request_id: str, *, conflict: bool = False, reply: bool = True) -> Recall:
+    address = ReplyAddress(to="straightline.reply.x", correlation_id="c7") if reply else None
+    return Recall(request_id=request_id, digest="d", conflict=conflict, seen_at=9.0, reply=address)
+
+
+def _outcome(request_id: str) -> Outcome:
+    return Outcome(
+        request_id=request_id, state="succeeded", finished_at=1.0, result=msgspec.Raw(b'{"model_name":"m"}')
+    )
+
+
+def test_a_repeated_id_is_answered_with_its_first_outcome() -> None:
+    outcome = _outcome(new_id())
+    (message,) = answers([_recall(outcome.request_id)], {outcome.request_id: outcome})
+    assert (message.routing_key, message.correlation_id, message.mandatory) == (
+        "straightline.reply.x",
+        "c7",
+        False,
+    )
+    assert msgspec.json.decode(message.body) == msgspec.json.decode(msgspec.json.encode(outcome))
+
+
+def test_a_conflicting_id_is_answered_with_a_rejection_that_says_what_to_do() -> None:
+    outcome = _outcome(new_id())
+    (message,) = answers([_recall(outcome.request_id, conflict=True)], {outcome.request_id: outcome})
+    said = msgspec.json.decode(message.body, type=Outcome)
+    assert (said.state, said.error_class) == ("rejected", "conflict")
+    assert "id of its own" in (said.error or "")
+    assert not bytes(said.result)
+
+
+def test_nobody_is_answered_who_did_not_ask_or_whose_outcome_is_unknown() -> None:
+    outcome = _outcome(new_id())
+    recalls = [_recall(outcome.request_id, reply=False), _recall(new_id())]
+    assert answers(recalls, {outcome.request_id: outcome}) == []
+
+
+def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
+    message = burial(Poison(b"{...}", "because " * 1000))
+    assert message.body == b"{...}"
+    assert (message.headers or {})[REASON_HEADER].startswith("because")
+    assert len((message.headers or {})[REASON_HEADER]) <= 1024

@@ -1,0 +1,103 @@
+import math
+import struct
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outcomes.binary import row_packer
+from outcomes.errors import LedgerRefused
+from outcomes.rows import entry_of
+from outcomes.tables import ATTEMPTS, OUTCOMES
+from straightline.contracts import Attempt, Outcome, Reason
+
+ID = "01890000-0000-7000-8000-000000000001"
+REASON = Reason(policy="empirical", rule=3, f_t=1.5, F=50.0, r_d=9, D=100, s_f=True, s_d=False)
+
+
+def _attempt(number: int, **changes: Any) -> Attempt:
+    facts = {"backend": "local", "succeeded": True, "placed_at": 1.0, "started_at": 2.0, "finished_at": 3.0}
+    return Attempt(number=number, **{**facts, **changes})
+
+
+def test_an_outcome_whose_id_is_no_uuid_is_refused() -> None:
+    with pytest.raises(LedgerRefused, match="not a UUID"):
+        entry_of(Outcome(request_id="seven", state="failed", finished_at=1.0), now=5.0)
+
+
+def test_ids_are_brought_to_their_canonical_form() -> None:
+    entry = entry_of(Outcome(request_id=ID.upper(), state="failed", finished_at=1.0), now=5.0)
+    assert entry.request_id == ID
+
+
+def test_the_same_outcome_is_the_same_execution_and_a_later_one_is_another() -> None:
+    def execution(finished_at: float) -> object:
+        return entry_of(Outcome(request_id=ID, state="failed", finished_at=finished_at), now=0.0).execution
+
+    assert execution(1_795_000_000.123456) == execution(1_795_000_000.123456)
+    assert execution(1_795_000_000.123456) != execution(1_795_000_000.123457)
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf, -1.0, 1e300])
+def test_an_impossible_time_becomes_now(time: float) -> None:
+    entry = entry_of(Outcome(request_id=ID, state="failed", finished_at=time), now=7.0)
+    assert entry.execution.finished_us == 7_000_000
+
+
+def test_two_attempts_of_one_number_make_one_row() -> None:
+    outcome = Outcome(
+        request_id=ID, state="failed", finished_at=1.0, attempts=[_attempt(1), _attempt(1, worker="w")]
+    )
+    rows = entry_of(outcome, now=0.0).attempts
+    assert len(rows) == 1
+    assert b"w" in rows[0]
+
+
+@given(
+    error=st.text(st.characters(codec=None)),
+    worker=st.none() | st.text(st.characters(codec=None)),
+    refused=st.dictionaries(st.text(), st.text()),
+    times=st.floats(),
+    size=st.none() | st.integers(),
+    rule=st.integers(),
+)
+def test_whatever_an_outcome_says_a_row_can_be_made(
+    *, error: str, worker: str | None, refused: dict[str, str], times: float, size: int | None, rule: int
+) -> None:
+    reason = msgspec.structs.replace(REASON, refused=refused, rule=rule, f_t=times)
+    attempt = _attempt(rule, worker=worker, reason=reason, finished_at=times, wait=times, error=error)
+    outcome = Outcome(
+        request_id=ID,
+        state="failed",
+        finished_at=times,
+        attempts=[attempt],
+        error=error,
+        batch_id=error,
+        submitted_at=times,
+        r_d=size,
+        cost=times,
+        result=msgspec.Raw(error.encode("utf-8", "surrogatepass")),
+    )
+    entry = entry_of(outcome, now=1.0)
+    assert _values(entry.row) == len(OUTCOMES.c) - 1
+    assert [_values(row) for row in entry.attempts] == [len(ATTEMPTS.c)]
+
+
+def test_texts_lose_what_postgres_cannot_hold_and_nothing_else() -> None:
+    pack = row_packer([OUTCOMES.c.error, ATTEMPTS.c.reason])
+    row = pack(["a\x00b\ud800c", b'{"k":"\\u0000x"}'])
+    assert "a\ufffdb?c".encode() in row
+    assert b'{"k":"\\ufffdx"}' in row
+
+
+def _values(row: bytes) -> int:
+    """Walk a packed row by its own lengths to its very end."""
+    (count,) = struct.unpack_from("!h", row)
+    at = 2
+    for _ in range(count):
+        (length,) = struct.unpack_from("!i", row, at)
+        at += 4 + max(length, 0)
+    assert at == len(row)
+    return int(count)

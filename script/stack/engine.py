@@ -26,7 +26,7 @@ def choose_driver(environ: Mapping[str, str]) -> Driver:
     if given:
         return Driver(given, "STRAIGHTLINE_CONTAINER_DRIVER says so")
     try:
-        client = docker.from_env(timeout=3)
+        client = docker.from_env(timeout=3, environment=dict(environ))
         try:
             version = client.version().get("Version", "of unknown version")
         finally:

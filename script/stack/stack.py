@@ -8,8 +8,10 @@ from typing import Final
 
 from rich.console import Console
 
-from script.stack import engine, processes, signs
+from script.stack import processes, signs
 from script.stack.components import Component, components
+from script.stack.container_driver import settle_driver
+from script.stack.engine import Driver
 from script.stack.failure import StackError
 from script.stack.plan import SLOTS, Plan, Thresholds, with_ports
 from script.stack.ports import accepts
@@ -28,7 +30,7 @@ class Stack:
     """A stack that is ready: what it is, and the driver that its gpu-container pool uses."""
 
     plan: Plan
-    driver: engine.Driver
+    driver: Driver
 
 
 def start_stack(
@@ -54,7 +56,7 @@ def start_stack(
         StackError: a step failed; the message says which and why.
     """
     ground = _prepare(Preparation(root, run, models, run.directory / "functions"), screen, environ)
-    driver = engine.choose_driver(environ)
+    driver = settle_driver(models / "digits" / "1", screen, environ)
     plan = with_ports(
         Plan(
             root=root,

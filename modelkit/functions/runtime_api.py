@@ -53,8 +53,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Take an answer, or an error."""
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            self.close_connection = True
-            self._refuse(411)
+            self._refuse(411, {"Connection": "close"})  # where its body ends cannot be known
             return
         payload, too_large = self._read(int(length))
         channel = self.server.channel
@@ -91,9 +90,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(payload)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, headers: dict[str, str] | None = None) -> None:
         content = {"errorMessage": self.responses[status][0], "errorType": "InvalidRequest"}
-        self._answer(status, msgspec.json.encode(content))
+        self._answer(status, msgspec.json.encode(content), headers)
 
 
 class _Server(socketserver.TCPServer):

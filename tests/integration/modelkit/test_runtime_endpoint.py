@@ -1,0 +1,131 @@
+"""The Runtime API of one instance, spoken to as any runtime may speak to it."""
+
+import http.client
+from collections.abc import Iterator
+
+import pytest
+
+from modelkit.functions.channel import (
+    MAX_PAYLOAD,
+    Channel,
+    InitFailed,
+    InstanceGone,
+    Invocation,
+    RuntimeAnswer,
+)
+from modelkit.functions.runtime_api import Endpoint
+
+pytestmark = pytest.mark.integration
+RUNTIME = "/2018-06-01/runtime"
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return Channel()
+
+
+@pytest.fixture
+def connection(channel: Channel) -> Iterator[http.client.HTTPConnection]:
+    endpoint = Endpoint(channel)
+    made = http.client.HTTPConnection(endpoint.address, timeout=10)
+    yield made
+    channel.close(InstanceGone("exit status 0"))
+    endpoint.close()
+    made.close()
+
+
+def ask(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+) -> http.client.HTTPResponse:
+    connection.request(method, RUNTIME + path, body)
+    answer = connection.getresponse()
+    answer.body = answer.read()  # type: ignore[attr-defined] # kept with its answer
+    return answer
+
+
+def offer(channel: Channel) -> Invocation:
+    invocation = Invocation("id-1", b'{"n": 1}', 1234, "arn:f", client_context='{"a": 1}')
+    channel.offer(invocation)
+    return invocation
+
+
+def test_an_event_goes_out_with_its_headers_and_its_answer_comes_back_on_one_connection(
+    channel: Channel, connection: http.client.HTTPConnection
+) -> None:
+    invocation = offer(channel)
+    taken = ask(connection, "GET", "/invocation/next")
+    assert channel.ready.done()
+    assert taken.headers["Lambda-Runtime-Aws-Request-Id"] == "id-1"
+    assert taken.headers["Lambda-Runtime-Deadline-Ms"] == "1234"
+    assert taken.headers["Lambda-Runtime-Invoked-Function-Arn"] == "arn:f"
+    assert taken.headers["Lambda-Runtime-Client-Context"] == '{"a": 1}'
+    assert taken.body == b'{"n": 1}'  # type: ignore[attr-defined]
+    socket = connection.sock
+    assert ask(connection, "POST", "/invocation/id-1/response", b"2").status == 202
+    assert invocation.answer.result(10) == RuntimeAnswer(b"2", failed=False)
+    assert connection.sock is socket
+
+
+def test_an_error_of_the_handler_is_told_from_its_answer(
+    channel: Channel, connection: http.client.HTTPConnection
+) -> None:
+    invocation = offer(channel)
+    ask(connection, "GET", "/invocation/next")
+    assert ask(connection, "POST", "/invocation/id-1/error", b'{"errorType": "E"}').status == 202
+    assert invocation.answer.result(10).failed
+
+
+def test_only_the_first_answer_counts_and_only_for_the_invocation_under_way(
+    channel: Channel, connection: http.client.HTTPConnection
+) -> None:
+    invocation = offer(channel)
+    ask(connection, "GET", "/invocation/next")
+    assert ask(connection, "POST", "/invocation/id-0/response", b"0").status == 404
+    assert not invocation.answer.done()
+    assert ask(connection, "POST", "/invocation/id-1/response", b"1").status == 202
+    assert ask(connection, "POST", "/invocation/id-1/response", b"2").status == 404
+    assert invocation.answer.result(10).payload == b"1"
+
+
+def test_what_is_too_large_is_read_but_not_kept(
+    channel: Channel, connection: http.client.HTTPConnection
+) -> None:
+    invocation = offer(channel)
+    ask(connection, "GET", "/invocation/next")
+    assert ask(connection, "POST", "/invocation/id-1/response", b"x" * (MAX_PAYLOAD + 1)).status == 202
+    assert invocation.answer.result(10) == RuntimeAnswer(b"", failed=False, too_large=True)
+    assert ask(connection, "POST", "/nonsense", b"").status == 404
+
+
+def test_a_failed_initialisation_is_told_to_who_waits_for_it(
+    channel: Channel, connection: http.client.HTTPConnection
+) -> None:
+    assert ask(connection, "POST", "/init/error", b'{"errorType": "E"}').status == 202
+    with pytest.raises(InitFailed) as caught:
+        channel.ready.result(10)
+    assert caught.value.payload == b'{"errorType": "E"}'
+
+
+def test_what_is_not_of_the_api_is_refused_and_the_endpoint_goes_on(
+    channel: Channel, connection: http.client.HTTPConnection
+) -> None:
+    assert ask(connection, "GET", "/nothing").status == 404
+    assert ask(connection, "POST", "/invocation/response", b"").status == 404
+    assert ask(connection, "PUT", "/init/error", b"").status == 501
+    connection.putrequest("POST", f"{RUNTIME}/init/error")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    refused = connection.getresponse()
+    refused.read()
+    assert refused.status == 411
+    offer(channel)
+    assert ask(connection, "GET", "/invocation/next").status == 200
+
+
+def test_an_instance_that_ends_fails_what_waits_for_it_and_what_comes_later(channel: Channel) -> None:
+    before = offer(channel)
+    channel.close(InstanceGone("signal: killed"))
+    after = offer(channel)
+    for future in (before.answer, after.answer, channel.ready):
+        with pytest.raises(InstanceGone, match="signal: killed"):
+            future.result(10)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from celery import bootsteps
+from celery.concurrency.thread import TaskPool
 from celery.worker import state
 from kombu import compression
 from kombu.common import ignore_errors
@@ -14,7 +15,7 @@ from kombu.common import ignore_errors
 from straightline.amqp.publisher import Publisher
 from straightline.catalogue import read_catalogue
 from straightline.contracts.request import MAX_BODY
-from straightline.errors import StraightLineError
+from straightline.errors import ConfigurationError, StraightLineError
 from straightline.names import PREDICT_TASK
 from straightline.settings import load
 from straightline.store import Store
@@ -46,6 +47,8 @@ class PoolStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         try:
+            if worker.pool_cls is not TaskPool:
+                raise ConfigurationError("a pool's backend lives in threads: start it with -P threads")
             name = backend_of(worker.app.amqp.queues.consume_from)
             self._settings = load(PoolSettings, self.environ)
             self._catalogue = read_catalogue(self._settings.models_dir)

@@ -193,16 +193,31 @@ def test_a_worker_without_a_broker_waits_for_it_and_can_be_stopped(
         worker.close()
 
 
-def test_a_worker_refuses_to_drive_more_than_one_pool(worker_environ: dict[str, str]) -> None:
-    for queues in ([], ["-Q", "straightline.local,straightline.serverless"]):
-        run = subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "workers", "worker", *queues],
-            env=worker_environ,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert run.returncode != 0
-        assert "drives one pool: start it with -Q" in run.stderr
-        assert "Traceback" not in run.stderr
+LOCAL = ["-Q", "straightline.local"]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "message"),
+    [
+        ([], {}, "drives one pool: start it with -Q"),
+        (["-Q", "straightline.local,straightline.serverless"], {}, "drives one pool: start it with -Q"),
+        ([*LOCAL, "-P", "solo"], {}, "start it with -P threads"),
+        (LOCAL, {"STRAIGHTLINE_BROKER_URL": ""}, "STRAIGHTLINE_BROKER_URL is not set"),
+        (LOCAL, {"STRAIGHTLINE_LOCAL_URL": ""}, "STRAIGHTLINE_LOCAL_URL is not set"),
+        (LOCAL, {"STRAIGHTLINE_MODELS_DIR": "/nonexistent"}, "no directory of models at /nonexistent"),
+    ],
+)
+def test_a_worker_that_cannot_start_says_what_mends_it(
+    worker_environ: dict[str, str], options: list[str], changes: dict[str, str], message: str
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "workers", "worker", *options],
+        env=worker_environ | changes,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr

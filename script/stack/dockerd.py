@@ -87,21 +87,30 @@ def start(home: Path) -> Engine:
         raise StackError("a private Docker engine needs root; a running one is found by DOCKER_HOST")
     mark = secrets.token_hex(4)
     # A socket's path may have 107 bytes at most, and a checkout may lie deep.
-    exec_root = Path(tempfile.mkdtemp(prefix="straightline-engine-", dir=_run_directory()))
+    exec_root = tempfile.mkdtemp(prefix="straightline-engine-", dir=_run_directory())
     bridge = f"slbr-{mark}"
-    log = home / "dockerd.log"
-    log.unlink(missing_ok=True)
-    (home / "daemon.json").write_text("{}\n", encoding="ascii")
     try:
         add_bridge(bridge)
-        process = processes.start(
-            NAME, _command(home, exec_root, bridge), log=log, cwd=home, environment=_environment(mark)
-        )
+        return launch(home, mark, bridge, exec_root)
     except BaseException:
         remove_bridge(bridge)
         shutil.rmtree(exec_root, ignore_errors=True)
         raise
-    engine = Engine(f"unix://{exec_root}/docker.sock", mark, bridge, str(exec_root), process)
+
+
+def launch(home: Path, mark: str, bridge: str, exec_root: str) -> Engine:
+    """Start the daemon on a bridge and a directory that are there, and wait until it answers.
+
+    Raises:
+        StackError: it does not start; nothing of it runs then.
+    """
+    log = home / "dockerd.log"
+    log.unlink(missing_ok=True)
+    (home / "daemon.json").write_text("{}\n", encoding="ascii")
+    process = processes.start(
+        NAME, _command(home, Path(exec_root), bridge), log=log, cwd=home, environment=_environment(mark)
+    )
+    engine = Engine(f"unix://{exec_root}/docker.sock", mark, bridge, exec_root, process)
     try:
         engine.write(home / "engine.json")
         wait_until(lambda: answers(engine.url), what=NAME, seconds=_PATIENCE, watched=(process,))

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-GRACE: Final = 5.0
+GRACE: Final = 2.0
 """Seconds between SIGTERM and SIGKILL."""
 _PR_SET_PDEATHSIG: Final = 1
 

@@ -1,0 +1,203 @@
+"""What holds for model servers on demand, in containers as in child processes."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from examples.digits.data import held_out
+from straightline.contracts import ModelSpec, TensorSpec
+from tests.integration.containers.bundles import PROBE, named, said, tell
+from tests.integration.containers.conftest import Inspector, MakeBackend
+from workers.backends.gpu_container import GpuContainerBackend
+from workers.errors import BackendFault, ModelError
+
+pytestmark = pytest.mark.integration
+
+DIGITS = ModelSpec(
+    name="digits",
+    version="1",
+    inputs=(TensorSpec(name="images", datatype="FP32", shape=(-1, 64)),),
+    outputs=(
+        TensorSpec(name="label", datatype="INT64", shape=(-1,)),
+        TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 10)),
+    ),
+)
+PATIENCE = 60.0
+"""Seconds; a start takes one or two where the machine has nothing else to do."""
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def test_the_first_answer_is_cold_the_next_is_warm_and_both_are_right(make_backend: MakeBackend) -> None:
+    images, labels = held_out()
+    body = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "images",
+                    "datatype": "FP32",
+                    "shape": list(images.shape),
+                    "data": images.ravel().tolist(),
+                }
+            ]
+        }
+    ).encode()
+    backend = make_backend()
+    first = backend.infer(DIGITS, body, PATIENCE)
+    second = backend.infer(DIGITS, body, PATIENCE)
+    assert first.cold_start is not None
+    assert 0 < first.cold_start <= first.service
+    assert second.cold_start is None
+    for answer in (first, second):
+        outputs = {tensor["name"]: tensor["data"] for tensor in json.loads(answer.body)["outputs"]}
+        assert np.mean(np.array(outputs["label"]) == labels) > 0.95
+
+
+def test_requests_that_come_together_share_one_start(make_backend: MakeBackend, inspector: Inspector) -> None:
+    backend = make_backend()
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: backend.infer(PROBE, tell("hello"), PATIENCE), range(6)))
+    assert len({said(answer.body) for answer in answers}) == 1
+    assert len(inspector.servers()) == 1
+    assert any(answer.cold_start is not None for answer in answers)
+
+
+def test_a_killed_server_is_replaced_and_the_request_that_finds_it_dead_is_answered(
+    make_backend: MakeBackend, inspector: Inspector
+) -> None:
+    backend = make_backend()
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    (before,) = inspector.servers()
+    inspector.kill(before)
+    answer = backend.infer(PROBE, tell("hello"), PATIENCE)
+    assert answer.cold_start is not None
+    (after,) = inspector.servers()
+    assert after != before
+
+
+def test_a_crash_while_answering_is_a_fault_and_the_next_request_is_answered(
+    make_backend: MakeBackend,
+) -> None:
+    backend = make_backend()
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    with pytest.raises(BackendFault) as caught:
+        backend.infer(PROBE, tell("crash"), PATIENCE)
+    assert caught.value.error_class == "crashed"
+    assert backend.infer(PROBE, tell("hello"), PATIENCE).body
+
+
+def test_an_error_of_the_model_is_told_apart_from_a_fault(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    with pytest.raises(ModelError, match="told to fail") as caught:
+        backend.infer(PROBE, tell("fail"), PATIENCE)
+    assert caught.value.cold_start is not None
+
+
+def test_a_model_that_hangs_costs_no_more_than_the_time_given(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    began = time.monotonic()
+    with pytest.raises(BackendFault) as caught:
+        backend.infer(PROBE, tell("hang"), 1.0)
+    assert caught.value.error_class == "timed_out"
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_dies_while_it_starts_says_how_and_leaves_nothing(
+    make_backend: MakeBackend, inspector: Inspector
+) -> None:
+    with pytest.raises(BackendFault, match="this bundle is broken") as caught:
+        make_backend().infer(named("broken"), tell("hello"), PATIENCE)
+    assert caught.value.error_class == "crashed"
+    assert "exit code 3" in str(caught.value)
+    assert caught.value.cold_start is not None
+    assert inspector.servers() == []
+
+
+def test_a_server_that_is_not_ready_in_time_is_given_up_and_leaves_nothing(
+    make_backend: MakeBackend, inspector: Inspector
+) -> None:
+    with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_START") as caught:
+        make_backend(container_start=1.0).infer(named("slow"), tell("hello"), PATIENCE)
+    assert caught.value.error_class == "cold_start_timed_out"
+    assert inspector.servers() == []
+
+
+def test_a_request_short_of_time_leaves_the_start_to_those_after_it(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    with pytest.raises(BackendFault) as caught:
+        backend.infer(PROBE, tell("hello"), 0.05)
+    assert caught.value.error_class == "cold_start_timed_out"
+    assert backend.infer(PROBE, tell("hello"), PATIENCE).body
+
+
+def test_a_model_that_is_not_there_is_named(make_backend: MakeBackend) -> None:
+    with pytest.raises(BackendFault, match="absent") as caught:
+        make_backend().infer(named("absent"), tell("hello"), PATIENCE)
+    assert caught.value.error_class == "not_deployed"
+
+
+def test_an_idle_server_is_removed(make_backend: MakeBackend, inspector: Inspector) -> None:
+    backend = make_backend(container_idle=0.5)
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    until(lambda: inspector.servers() == [], "the idle server is gone")
+    assert backend.infer(PROBE, tell("hello"), PATIENCE).cold_start is not None
+
+
+def test_a_full_pool_lets_the_longest_unused_go(make_backend: MakeBackend, inspector: Inspector) -> None:
+    backend = make_backend(container_max=1)
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    (before,) = inspector.servers()
+    zeros = {"name": "images", "datatype": "FP32", "shape": [1, 64], "data": [0] * 64}
+    backend.infer(DIGITS, json.dumps({"inputs": [zeros]}).encode(), PATIENCE)
+    (after,) = inspector.servers()
+    assert after != before
+
+
+def test_a_pool_whose_servers_are_all_in_use_has_no_capacity(make_backend: MakeBackend) -> None:
+    backend = make_backend(container_max=1)
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    with ThreadPoolExecutor(1) as threads:
+        hanging = threads.submit(backend.infer, PROBE, tell("hang"), 4.0)
+        until(lambda: backend._pool._slots[("probe", "1")].users == 1, "the server is in use")
+        with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_MAX") as caught:
+            backend.infer(DIGITS, b"{}", 0.3)
+        assert caught.value.error_class == "no_capacity"
+        assert hanging.exception() is not None
+
+
+def test_closing_leaves_nothing_even_while_a_server_starts(
+    make_backend: MakeBackend, inspector: Inspector
+) -> None:
+    backend = make_backend()
+    backend.infer(PROBE, tell("hello"), PATIENCE)
+    starting = threading.Thread(target=_ask_in_vain, args=(backend, named("slow")))
+    starting.start()
+    until(lambda: backend._pool.size() == 2, "the second one starts")
+    backend.close()
+    starting.join(10)
+    assert not starting.is_alive()
+    assert inspector.servers() == []
+
+
+def test_health_says_that_it_can_answer_and_which_driver_does(make_backend: MakeBackend, driver: str) -> None:
+    backend = make_backend()
+    health = backend.health()
+    assert health.ok
+    assert ("child processes" in (health.reason or "")) == (driver == "process")
+    assert {"digits", "probe"} <= set(backend.models() or ())
+
+
+def _ask_in_vain(backend: GpuContainerBackend, model: ModelSpec) -> None:
+    with pytest.raises(BackendFault):
+        backend.infer(model, tell("hello"), PATIENCE)

@@ -13,7 +13,7 @@ from docker.errors import ImageNotFound
 
 from script.stack.failure import StackError
 
-TAG: Final = "straightline/base:latest"
+TAG: Final = "straightline-base:latest"
 _PACKAGES: Final = "python3,python3-venv"
 _SKIPPED: Final = (
     "./var/cache/apt",

@@ -1,0 +1,59 @@
+"""What a container is allowed, as the engine is told."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from straightline.errors import ConfigurationError
+from straightline.settings import load
+from workers.containers.hardening import confinement, devices, network
+from workers.containers.settings import ContainerSettings
+
+SETTINGS = ContainerSettings(models_dir=Path("models"))
+
+
+def test_gpus_are_asked_for_where_the_engine_has_nvidias_runtime() -> None:
+    (request,) = devices({"runc": {}, "nvidia": {"path": "nvidia-container-runtime"}})["device_requests"]
+    assert request["Count"] == -1
+    assert request["Capabilities"] == [["gpu"]]
+
+
+@pytest.mark.parametrize("runtimes", [{"runc": {}}, {}, None])
+def test_no_gpu_is_asked_for_elsewhere(runtimes: object) -> None:
+    assert devices(runtimes) == {}
+
+
+def test_a_container_never_asks_for_more_processors_than_there_are() -> None:
+    assert confinement(SETTINGS, 1.0)["nano_cpus"] == 1_000_000_000
+    assert confinement(SETTINGS, 64.0)["nano_cpus"] == 2_000_000_000
+
+
+def test_the_port_is_published_on_the_loopback_interface_and_the_engine_chooses_it() -> None:
+    assert network(SETTINGS) == {"ports": {"8080/tcp": ("127.0.0.1", None)}}
+
+
+def test_in_a_network_of_the_engine_no_port_is_published() -> None:
+    inside = msgspec.structs.replace(SETTINGS, container_network="straightline")
+    assert network(inside) == {"network": "straightline"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONTAINER_USER", "0"),
+        ("CONTAINER_USER", "root"),
+        ("CONTAINER_USER", "0:0"),
+        ("CONTAINER_DRIVER", "podman"),
+        ("CONTAINER_MAX", "0"),
+        ("CONTAINER_MEMORY", "1"),
+        ("CONTAINER_IDLE", "-1"),
+    ],
+)
+def test_a_setting_that_would_not_confine_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError):
+        load(ContainerSettings, {"STRAIGHTLINE_MODELS_DIR": "models", f"STRAIGHTLINE_{name}": value})
+
+
+def test_the_driver_is_docker_unless_another_is_named() -> None:
+    assert load(ContainerSettings, {"STRAIGHTLINE_MODELS_DIR": "models"}).container_driver == "docker"

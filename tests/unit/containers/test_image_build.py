@@ -1,0 +1,86 @@
+"""What is sent to the engine to build an image."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from modelkit.package.context import write_context
+from modelkit.package.dockerfile import dockerfile
+from straightline.contracts import ModelSpec
+from straightline.errors import ConfigurationError
+
+SPEC = ModelSpec(name="digits", version="1", inputs=(), outputs=())
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A bundle, a wheelhouse and a list of requirements."""
+    bundle, wheels = tmp_path / "bundle", tmp_path / "wheels"
+    (bundle / "__pycache__").mkdir(parents=True)
+    wheels.mkdir()
+    (bundle / "model.toml").write_text("name")
+    (bundle / "model.toml").chmod(0o600)
+    (bundle / "__pycache__" / "model.pyc").write_text("cache")
+    (wheels / "flask-1-py3-none-any.whl").write_text("wheel")
+    (wheels / "notes.txt").write_text("no wheel")
+    requirements = tmp_path / "serve.txt"
+    requirements.write_text("flask==1")
+    return bundle, wheels, requirements
+
+
+def context(parts: tuple[Path, Path, Path]) -> bytes:
+    target = io.BytesIO()
+    write_context(target, "FROM base", *parts)
+    return target.getvalue()
+
+
+def test_the_context_holds_what_is_served_and_nothing_beside_it(parts: tuple[Path, Path, Path]) -> None:
+    with tarfile.open(fileobj=io.BytesIO(context(parts))) as tar:
+        names = set(tar.getnames())
+    assert {"Dockerfile", "requirements.txt", "bundle/model.toml", "code/modelkit/serve/app.py"} <= names
+    assert "wheelhouse/flask-1-py3-none-any.whl" in names
+    assert "wheelhouse/notes.txt" not in names
+    assert not any("__pycache__" in name or name.startswith("code/modelkit/package") for name in names)
+
+
+def test_every_file_can_be_read_by_the_images_user_and_belongs_to_root(
+    parts: tuple[Path, Path, Path],
+) -> None:
+    with tarfile.open(fileobj=io.BytesIO(context(parts))) as tar:
+        members = tar.getmembers()
+    assert all(member.mode & 0o044 == 0o044 for member in members)
+    assert {(member.uid, member.gid, member.mtime) for member in members} == {(0, 0, 0)}
+
+
+def test_the_same_content_makes_the_same_context(parts: tuple[Path, Path, Path]) -> None:
+    assert context(parts) == context(parts)
+
+
+def test_an_empty_wheelhouse_says_how_to_fill_it(parts: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ConfigurationError, match="pip download"):
+        context((parts[0], empty, parts[2]))
+
+
+def test_the_image_runs_as_nobody_of_the_hosts_and_names_its_bundle() -> None:
+    lines = dockerfile(SPEC, "ab" * 32, "debian:stable").splitlines()
+    assert "USER 65532:65532" in lines
+    assert f'straightline.bundle.digest="sha256:{"ab" * 32}"' in lines[-1]
+    assert lines[-1].startswith("LABEL straightline.model=")
+
+
+@pytest.mark.parametrize(
+    ("spec", "base"),
+    [
+        (ModelSpec(name="a\nRUN evil", version="1", inputs=(), outputs=()), "debian"),
+        (ModelSpec(name="a", version="../../etc", inputs=(), outputs=()), "debian"),
+        (SPEC, "debian AS packages\nRUN evil"),
+        (SPEC, ""),
+    ],
+)
+def test_a_name_cannot_write_into_the_dockerfile(spec: ModelSpec, base: str) -> None:
+    with pytest.raises(ConfigurationError, match="Dockerfile"):
+        dockerfile(spec, "00", base)

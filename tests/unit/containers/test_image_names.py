@@ -1,0 +1,39 @@
+"""The template of image names, forth and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from straightline.errors import ConfigurationError
+from workers.containers.image_names import image_name, models_of
+
+TEMPLATES = (
+    "straightline/{model}:{version}",
+    "host.example:5000/a/{model}/{model}:v{version}",
+    "{model}:latest",
+)
+WORD = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True)
+
+
+@given(st.sampled_from(TEMPLATES), WORD, WORD)
+def test_a_name_that_the_template_makes_is_found_again(template: str, model: str, version: str) -> None:
+    assert models_of(template, [image_name(template, model, version), "unrelated/thing:1"]) == [model]
+
+
+def test_a_model_is_named_once_however_many_versions_it_has() -> None:
+    tags = ["straightline/digits:1", "straightline/digits:2", "straightline/base:latest"]
+    assert models_of(TEMPLATES[0], tags) == ["base", "digits"]
+
+
+def test_one_image_for_all_models_tells_nothing_of_them() -> None:
+    assert models_of("registry/all-models:1", ["registry/all-models:1"]) is None
+
+
+def test_docker_wants_lower_case() -> None:
+    assert image_name(TEMPLATES[0], "Digits", "1") == "straightline/digits:1"
+
+
+@pytest.mark.parametrize("template", ["{name}:1", "{}", "{model", "{0}"])
+def test_an_unusable_template_is_a_fault_of_the_settings(template: str) -> None:
+    with pytest.raises(ConfigurationError, match="STRAIGHTLINE_CONTAINER_IMAGE"):
+        image_name(template, "digits", "1")

@@ -3,6 +3,7 @@
 # Services that packages bring are neither started nor enabled; the stack runs private instances.
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+export STRAIGHTLINE_CALLED_FROM=$PWD # what relative paths among the arguments are relative to
 cd -- "$ROOT" || exit 1
 # Where runs, logs and `env` are; another place lets a second stack run from one checkout.
 export STRAIGHTLINE_STATE=${STRAIGHTLINE_STATE:-$ROOT/.straightline}

@@ -34,7 +34,8 @@ def main() -> int:
                 # Its libraries take a second or two to load; `down` shall not wait for them.
                 from script.stack import demo  # noqa: PLC0415
 
-                trial = demo.Trial(requests=options.requests, seed=options.seed, file=options.json)
+                file = _report_file(options.json)
+                trial = demo.Trial(requests=options.requests, seed=options.seed, file=file)
                 return demo.run(ROOT, state, screen, trial)
     except KeyboardInterrupt:
         print("Interrupted; all that was started is stopped.", file=sys.stderr)
@@ -58,6 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", prog="script/up", description="Start the stack and leave it running.")
     commands.add_parser("down", prog="script/down", description="Stop what script/up started.")
     return parser
+
+
+def _report_file(given: Path | None) -> Path | None:
+    """Return where the report goes, as the caller's directory has it.
+
+    Raises:
+        StackError: there is no such directory; better said before the demo than after it.
+    """
+    if given is None:
+        return None
+    file = Path(os.environ.get("STRAIGHTLINE_CALLED_FROM", "."), given).absolute()
+    if not file.parent.is_dir():
+        raise StackError(f"--json {given}: there is no directory {file.parent}")
+    return file
 
 
 def _positive(text: str) -> int:

@@ -16,6 +16,7 @@ from outcomes.database import connected
 from outcomes.questions import summary
 from script.stack import report
 from script.stack.drive import Material, Tally, drive
+from script.stack.keep import FAILED
 from script.stack.progress import step
 from script.stack.run import Run
 from script.stack.stack import Stack, start_stack
@@ -46,27 +47,31 @@ def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
     """
     own = Run.create(state, stays=False)
     limits = thresholds(trial.requests)
+    wrong = ["it did not come to its end"]
     loader = ThreadPoolExecutor(1)  # scikit-learn takes a second to load; meanwhile the services start
     material = loader.submit(_material)
     try:
         stack = start_stack(
-            root,
-            own,
-            screen,
-            models=own.directory / "models",
-            thresholds=limits,
-            environ=dict(os.environ),
+            root, own, screen, models=own.directory / "models", thresholds=limits, environ=dict(os.environ)
         )
         found = _measure(stack, screen, trial, material.result())
+        wrong = report.faults(found, trial.requests)
     finally:
-        with step(screen, "Stopping all of it"):
-            own.stop()
+        _stop(own, screen, state / FAILED if wrong else None)
     if trial.file is not None:
         trial.file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     screen.print()
-    wrong = report.faults(found, trial.requests)
     report.show(screen, found, thresholds=limits, driver=stack.driver, wrong=wrong)
     return 1 if wrong else 0
+
+
+def _stop(own: Run, screen: Console, keep_logs: Path | None) -> None:
+    with step(screen, "Stopping all of it"):
+        stubborn = own.stop(keep_logs=keep_logs)
+    for name in stubborn:
+        screen.print(f"{name} did not end by itself and was killed.")
+    if keep_logs is not None:
+        screen.print(f"The logs are in {keep_logs}", soft_wrap=True)
 
 
 def _material() -> Material:

@@ -12,6 +12,8 @@ from script.stack.run import Run, runs
 from script.stack.stack import start_stack
 
 ENVIRONMENT: Final = "env"
+FAILED: Final = "failed"
+"""Directory of the logs of what went wrong last."""
 
 
 def up(root: Path, state: Path, screen: Console) -> int:
@@ -29,7 +31,8 @@ def up(root: Path, state: Path, screen: Console) -> int:
         )
         _write(state / ENVIRONMENT, stack.plan)
     except BaseException:  # also Ctrl-C: nothing half may stay
-        run.stop()
+        run.stop(keep_logs=state / FAILED)
+        screen.print(f"Its logs are in {state / FAILED}", soft_wrap=True)
         raise
     _tell(screen, stack.plan, run, state)
     screen.print(f"The gpu-container pool uses the driver {stack.driver.name}: {stack.driver.why}.")

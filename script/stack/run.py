@@ -70,8 +70,11 @@ class Run:
         """Whether the process that should have stopped this run is gone."""
         return self.owner is not None and not self.owner.alive()
 
-    def stop(self) -> list[str]:
+    def stop(self, *, keep_logs: Path | None = None) -> list[str]:
         """Stop all of it, tier by tier, and whatever carries its mark; then remove its directories.
+
+        Args:
+            keep_logs: where to put its logs, in place of what is there; None removes them too.
 
         Returns:
             what did not end by itself, for people.
@@ -80,6 +83,9 @@ class Run:
         for tier in sorted({process.tier for process in self.started}):
             stubborn += processes.stop(process for process in self.started if process.tier == tier)
         stubborn += [f"process {pid}" for pid in processes.stop_strays(self.name)]
+        if keep_logs is not None and (self.directory / "logs").is_dir():
+            remove(keep_logs)
+            (self.directory / "logs").rename(keep_logs)
         remove(self.home)
         remove(self.directory)
         return stubborn

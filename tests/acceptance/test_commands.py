@@ -138,6 +138,7 @@ def test_a_component_that_cannot_start_is_told_with_its_log(command: Any, state:
     assert up.returncode == 1
     assert "scheduler ended while it started" in up.stderr
     assert "STRAIGHTLINE_" in up.stderr
+    assert (state / "failed" / "scheduler.log").is_file()
     assert not (state / "env").exists()
     assert list((state / "runs").iterdir()) == []
 

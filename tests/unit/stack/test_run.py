@@ -35,6 +35,16 @@ def test_whoever_reads_the_record_can_stop_it(tmp_path: Path) -> None:
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_logs_are_kept_where_asked_and_replace_older_ones(tmp_path: Path) -> None:
+    kept = tmp_path / "failed"
+    kept.mkdir()
+    (kept / "older.log").touch()
+    run = Run.create(tmp_path, stays=True)
+    _start(run, "one")
+    run.stop(keep_logs=kept)
+    assert [file.name for file in kept.iterdir()] == ["one.log"]
+
+
 def test_stopping_twice_is_no_fault(tmp_path: Path) -> None:
     run = Run.create(tmp_path, stays=True)
     _start(run, "one")

@@ -24,7 +24,8 @@ def main() -> int:
     # A SIGTERM must run the same clean-up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        keep.sweep(state)
+        if options.command != "down":
+            keep.sweep(state)
         match options.command:
             case "up":
                 return keep.up(ROOT, state, screen)

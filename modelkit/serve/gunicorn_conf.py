@@ -9,7 +9,8 @@ from pathlib import Path
 bind = os.environ.get("STRAIGHTLINE_SERVE_BIND", "127.0.0.1:8080")
 worker_class = "gthread"
 workers = int(os.environ.get("STRAIGHTLINE_SERVE_WORKERS", "1"))
-threads = int(os.environ.get("STRAIGHTLINE_SERVE_THREADS", "4"))
+# Two more than there are slots: a pool with all of them busy must still answer that it is healthy.
+threads = int(os.environ.get("STRAIGHTLINE_SERVE_THREADS", "4")) + 2
 graceful_timeout = int(os.environ.get("STRAIGHTLINE_SERVE_GRACE", "10"))
 # The heartbeat of a worker's main loop, not of a request: a long prediction does not trip it.
 timeout = 60

@@ -154,6 +154,8 @@ def _read(answer: Answer, model: ModelSpec) -> InferResponse:
     """Read an answer, and hold it against who was asked: a deployed function may lag behind the directory."""
     try:
         response = _RESPONSE.decode(answer.body)
+        if not answer.body.isascii():
+            answer.body.decode()  # tensors are passed on unread: whoever reads them trusts us for the UTF-8
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise BackendFault(
             f"the answer is not a V2 infer response: {error}",

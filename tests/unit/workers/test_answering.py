@@ -14,6 +14,7 @@ from workers.errors import BackendFault, ModelError
 from workers.placements import Work
 
 Make = Callable[..., Work]
+LATIN = b'{"model_name":"m","outputs":[{"name":"y","shape":[1,2],"datatype":"BYTES","data":["\xe9","\xe8"]}]}'
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_a_defect_of_ours_sends_requests_back_too(
     assert [(verdict.kind, verdict.error_class) for verdict in verdicts] == [("fault", error_class)] * 2
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model_name":1}', b"[" * 200_000, b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model_name":1}', b"[" * 200_000, b"\xff", LATIN])
 def test_an_answer_that_is_not_v2_is_a_fault(ask: Any, backend: Any, make_work: Make, body: bytes) -> None:
     backend.answer = lambda _: body
     ((_, verdict),) = ask(make_work())

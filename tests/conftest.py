@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import make_url
 
 from broker_config import topology
@@ -22,6 +23,10 @@ from broker_config.apply import apply
 from script.stack import services
 from script.stack.admin import BrokerAdmin, system_ctl
 from script.stack.run import Run
+
+# A busy machine must not make a property fail that holds: how long an example takes is no part of it.
+settings.register_profile("straightline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("straightline")
 
 ROOT = Path(__file__).resolve().parent.parent
 VHOSTS_AT_ONCE = 8

@@ -1,4 +1,4 @@
-"""`python -m broker_config.health QUEUE`: is the process in this container at work? For container health checks.
+"""`python -m broker_config.health QUEUE`: is the process of this container at work? For its health check.
 
 It is when it holds a connection to the broker and the queue that it serves has a consumer. Of two schedulers
 one consumes and the other waits for its turn: both are well.
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     except StraightLineError as error:
         wrong = str(error)
     if wrong is not None:
-        print(f"broker_config.health: {wrong}", file=sys.stderr)
+        sys.stderr.write(f"broker_config.health: {wrong}\n")
     return 0 if wrong is None else 1
 
 

@@ -1,0 +1,192 @@
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from script.stack.components import components
+from script.stack.plan import Plan
+from straightline import names
+from straightline.contracts.request import MAX_BODY
+
+Services = dict[str, dict[str, Any]]
+VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<rest>[^}]*)\}")
+SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN|COOKIE")
+UNITS = {"m": 1024**2, "g": 1024**3, "MiB": 1024**2}
+
+
+def once(service: dict[str, Any]) -> bool:
+    return bool(service["restart"] == "no")
+
+
+def python_modules(service: dict[str, Any]) -> list[str]:
+    """Modules that the command and the health check run with `python -m`."""
+    words = [*service.get("entrypoint", ()), *service.get("command", ())]
+    words += service.get("healthcheck", {}).get("test", ())
+    words = [word for text in words for word in text.split()]
+    return [
+        words[place + 2]
+        for place, word in enumerate(words[:-2])
+        if word.endswith("python") and words[place + 1] == "-m"
+    ]
+
+
+def test_every_service_is_checked_or_ends_by_itself(services: Services) -> None:
+    unchecked = [name for name, service in services.items() if "healthcheck" not in service]
+    assert all(once(services[name]) for name in unchecked), unchecked
+    assert not any(once(service) for service in services.values() if "healthcheck" in service)
+
+
+def test_what_is_waited_for_can_come_true(services: Services) -> None:
+    for name, service in services.items():
+        for other, wanted in service.get("depends_on", {}).items():
+            expected = "service_completed_successfully" if once(services[other]) else "service_healthy"
+            assert wanted == {"condition": expected}, f"{name} waits for {other}"
+
+
+def test_every_secret_is_required_and_none_has_a_default(compose_text: str) -> None:
+    used = [(match["name"], match["rest"]) for match in VARIABLE.finditer(compose_text)]
+    secrets = [(name, rest) for name, rest in used if SECRET.search(name)]
+    assert {name for name, _ in secrets} >= {
+        "STRAIGHTLINE_BROKER_PASSWORD",
+        "STRAIGHTLINE_DATABASE_PASSWORD",
+        "STRAIGHTLINE_FLOWER_PASSWORD",
+    }
+    assert [name for name, rest in secrets if not rest.startswith(":?")] == []
+
+
+def test_no_credential_is_written_out(services: Services) -> None:
+    for service in services.values():
+        for name, value in service.get("environment", {}).items():
+            text = str(value)
+            if SECRET.search(name) or name.endswith(("_PASS", "_AUTH")) or re.search(r"://\w+:.+@", text):
+                assert re.search(r"\$\{[A-Z_]+:\?", text), name
+
+
+def test_each_component_has_only_the_secrets_it_needs(services: Services) -> None:
+    def holders(variable: str) -> set[str]:
+        return {name for name, service in services.items() if variable in str(service.get("environment"))}
+
+    assert holders("STRAIGHTLINE_DATABASE_PASSWORD") == {"database", "migrations", "recorder"}
+    assert holders("AWS_SECRET_ACCESS_KEY") == {"pool-serverless"}
+    assert holders("STRAIGHTLINE_FLOWER_PASSWORD") == {"flower"}
+    assert not holders("STRAIGHTLINE_BROKER_PASSWORD") & {"local-server", "functions", "digits", "migrations"}
+
+
+def test_every_image_is_pinned(services: Services, compose_text: str) -> None:
+    assert "latest" not in compose_text
+    for name, service in services.items():
+        image = VARIABLE.sub(lambda match: match["rest"].removeprefix(":-"), service["image"])
+        assert re.search(r":[0-9]", image), name
+
+
+def test_services_of_others_are_new_enough(services: Services) -> None:
+    broker = re.search(r"rabbitmq:(\d+)[.\d]*-management", services["broker"]["image"])
+    database = re.search(r"postgres:(\d+)", services["database"]["image"])
+    assert broker
+    assert int(broker[1]) >= 4
+    assert database
+    assert int(database[1]) >= 18, "before 18 the volume lies elsewhere"
+    assert services["database"]["volumes"] == ["database:/var/lib/postgresql"]
+
+
+def test_ports_are_published_on_the_loopback_interface_alone(services: Services) -> None:
+    ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert set(ports) == {"broker", "flower"}
+    assert all(port.startswith("127.0.0.1:") for found in ports.values() for port in found)
+
+
+def test_every_service_is_confined(services: Services) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert "privileged" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(service), name
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
+        if not once(service):
+            assert service["restart"] == "unless-stopped", name
+            assert "stop_grace_period" in service, name
+
+
+def test_the_broker_outlives_those_that_use_it(services: Services) -> None:
+    for name, service in services.items():
+        if "messaging" in service.get("networks", ()) and name not in {"broker", "client"}:
+            assert "broker" in service["depends_on"], name
+
+
+def test_the_engine_is_within_reach_of_one_service_alone(services: Services) -> None:
+    reach = {name for name, service in services.items() if "docker.sock" in str(service.get("volumes"))}
+    assert reach == {"pool-gpu-container"}
+    assert "scale" not in services["pool-gpu-container"], "two would take each other's containers for orphans"
+
+
+def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], services: Services) -> None:
+    def members(network: str) -> set[str]:
+        return {name for name, service in services.items() if network in service.get("networks", ())}
+
+    assert members("ledger") == {"database", "migrations", "recorder"}
+    assert members("serving") == {"local-server", "pool-local"}
+    assert members("functions") == {"functions", "pool-serverless"}
+    assert members("model-containers") == {"pool-gpu-container"}
+    assert members("edge") == {"broker", "flower"}
+    assert "database" not in members("messaging")
+    outward = {name for name, network in compose["networks"].items() if not network.get("internal")}
+    assert outward == {"edge"}
+    for name, service in services.items():
+        # One that names no network would be put on a default one, which leads outside.
+        assert service.get("networks") or service.get("network_mode") == "none", name
+
+
+def test_every_command_is_there(services: Services, root: Path) -> None:
+    found = {module for service in services.values() for module in python_modules(service)}
+    assert {"broker_config", "broker_config.health", "scheduler", "outcomes", "celery"} <= found
+    assert [module for module in found if importlib.util.find_spec(module) is None] == []
+    command = services["migrations"]["command"]
+    assert command[0] == "alembic"
+    assert (root / command[command.index("-c") + 1]).is_file()
+
+
+def test_the_processes_are_started_as_script_up_starts_them(services: Services, tmp_path: Path) -> None:
+    plan = Plan(
+        root=tmp_path,
+        run="r",
+        directory=tmp_path,
+        models=tmp_path,
+        broker_url="amqp://",
+        database_url="postgresql://",
+        driver="docker",
+    )
+
+    def plain(words: list[str]) -> list[str]:
+        """Drop the interpreter, and the number of slots, which is a setting here."""
+        places = [place for place, word in enumerate(words) if word == "-c" and "worker" in words]
+        return [word for place, word in enumerate(words) if place and place - 1 not in places]
+
+    for component in components(plan):
+        assert plain(list(component.argv)) == plain(services[component.name]["command"]), component.name
+
+
+def test_pools_listen_to_their_own_queue(services: Services) -> None:
+    for backend in names.BACKENDS:
+        pool = services[f"pool-{backend}"]
+        assert pool["command"][pool["command"].index("-Q") + 1] == names.backend_queue(backend)
+        assert f"{backend}@" in pool["healthcheck"]["test"][-1]
+
+
+def test_a_scheduler_stands_by(services: Services) -> None:
+    assert services["scheduler"]["scale"] == 2
+    assert services["scheduler"]["healthcheck"]["test"][-1] == names.INTERACTIVE_QUEUE
+    assert services["recorder"]["healthcheck"]["test"][-1] == names.OUTCOMES_QUEUE
+
+
+def test_the_broker_is_set_up_for_what_it_carries(services: Services, root: Path) -> None:
+    lines = (root / "broker_config" / "rabbitmq.conf").read_text(encoding="ascii").splitlines()
+    settings = dict(line.split(" = ") for line in lines if line and not line.startswith("#"))
+    assert int(settings["max_message_size"]) > 2 * MAX_BODY
+    assert int(settings["consumer_timeout"]) >= 2 * 3600 * 1000, "the database may be down for an hour"
+    watermark = re.fullmatch(r"(\d+)(MiB)", settings["vm_memory_high_watermark.absolute"])
+    limit = re.fullmatch(r"(\d+)([mg])", services["broker"]["mem_limit"])
+    assert watermark
+    assert limit
+    assert int(watermark[1]) * UNITS[watermark[2]] < 0.7 * int(limit[1]) * UNITS[limit[2]]

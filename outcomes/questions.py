@@ -77,7 +77,7 @@ def summary(
             by_state={state: by_state.get(state, 0) for state in get_args(State)},
             by_backend=_by_backend(connection, scope),
             by_rule=dict.fromkeys(RULES, 0) | by_rule,
-            lost=None if wanted is None else _lost(connection, wanted),
+            lost=None if wanted is None else len(wanted) - count,
             duplicates=_number(connection, SURPLUS, scope),
             repeats=_number(connection, REPEATS, scope),
         )
@@ -149,11 +149,6 @@ def _counts(connection: Connection, table: Table, key: Column[Any], scope: Selec
 def _number(connection: Connection, table: Table, scope: Select[Any]) -> int:
     statement = select(func.count()).select_from(table).where(table.c.request_id.in_(scope))
     return connection.execute(statement).scalar_one()
-
-
-def _lost(connection: Connection, ids: list[str]) -> int:
-    found = select(func.count()).where(OUTCOMES.c.request_id.in_(select(func.unnest(uuid_array(ids)))))
-    return len(ids) - connection.execute(found).scalar_one()
 
 
 def _by_backend(connection: Connection, scope: Select[Any]) -> dict[str, BackendSummary]:

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -83,6 +84,30 @@ def test_a_summary_counts_what_became_of_the_ids(migrated_database_url: str, kno
     assert local.p50_ms == pytest.approx(250, abs=0.1)
     assert local.p95_ms == pytest.approx(385, abs=0.1)
     assert (serverless.placed, serverless.failed, serverless.p50_ms) == (1, 1, None)
+
+
+def test_what_is_recorded_while_a_summary_counts_is_either_an_outcome_or_lost(
+    migrated_database_url: str, make_outcome: Make
+) -> None:
+    coming = [make_outcome(request_id=new_id()) for _ in range(400)]
+    ids = [outcome.request_id for outcome in coming]
+    ledger = Ledger(migrated_database_url)
+
+    def record() -> None:
+        for outcome in coming:
+            ledger.write([entry_of(outcome, now=T0)])
+
+    writer = threading.Thread(target=record)
+    writer.start()
+    with connected(migrated_database_url) as connection:
+        while True:
+            counted = summary(connection, ids=ids)
+            connection.rollback()
+            assert counted.outcomes + (counted.lost or 0) == len(ids)
+            if not counted.lost:
+                break
+    writer.join()
+    ledger.close()
 
 
 def test_a_summary_can_be_of_a_batch_or_a_window(migrated_database_url: str, known: list[Outcome]) -> None:

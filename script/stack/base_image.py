@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 import docker
 from docker.errors import ImageNotFound
 
+from script.stack.engine_packages import BASE, SEARCHED, need
 from script.stack.failure import StackError
 
 TAG: Final = "straightline-base:latest"
@@ -42,10 +42,11 @@ def provide_base(client: docker.DockerClient, cache: Path) -> str:
 
 
 def _make(file: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+    need(BASE)
+    if os.geteuid() != 0:
         raise StackError(
-            "the base image is made by root with debootstrap (package debootstrap); or give the engine any "
-            f"image with python3 and venv under the name {TAG}"
+            "only root can make the base image; or give the engine any image with python3 and venv under the "
+            f"name {TAG}"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=file.parent) as scratch:
@@ -55,7 +56,7 @@ def _make(file: Path) -> None:
             check=False,
             capture_output=True,
             text=True,
-            env={**os.environ, **_proxies()},
+            env={**os.environ, **_proxies(), "PATH": SEARCHED},
         )
         if done.returncode != 0:
             raise StackError(f"debootstrap failed:\n{(done.stdout + done.stderr)[-2000:]}")

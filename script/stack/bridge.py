@@ -5,10 +5,12 @@ import json
 import subprocess
 from typing import Final
 
+from script.stack.engine_packages import SEARCHED
 from script.stack.failure import StackError
 
 _POOL: Final = ipaddress.ip_network("172.31.192.0/18")
 """At the end of a private range, where few networks lie; the first free part of it is taken."""
+_ENVIRONMENT: Final = {"PATH": SEARCHED, "LANG": "C.UTF-8"}
 
 
 def add_bridge(name: str) -> None:
@@ -29,7 +31,7 @@ def add_bridge(name: str) -> None:
 
 def remove_bridge(name: str) -> None:
     """Remove the bridge; a missing one is no fault."""
-    subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+    subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True, env=_ENVIRONMENT)
 
 
 def _routes() -> list[str]:
@@ -38,7 +40,7 @@ def _routes() -> list[str]:
 
 
 def _ip(*arguments: str) -> str:
-    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True, env=_ENVIRONMENT)
     if done.returncode != 0:
         raise StackError(
             f"a network for containers cannot be made (ip {' '.join(arguments)}): {done.stderr.strip()}"

@@ -17,13 +17,12 @@ from docker.errors import DockerException
 
 from script.stack import processes
 from script.stack.bridge import add_bridge, remove_bridge
+from script.stack.engine_packages import SEARCHED
 from script.stack.failure import StackError
 from script.stack.readiness import wait_until
 
 NAME: Final = "the Docker engine"
-PROGRAMS: Final = ("dockerd", "containerd", "runc", "ip")
 _PATIENCE: Final = 60.0
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ANSWER: Final = 5
 """Seconds that an engine has to answer."""
 
@@ -58,11 +57,6 @@ class Engine:
         except (OSError, ValueError):
             return None
         return cls(**{**record, "process": processes.Process(**record["process"])})
-
-
-def missing_programs() -> list[str]:
-    """Return the programs that are not installed."""
-    return [name for name in PROGRAMS if shutil.which(name, path=_PATH) is None]
 
 
 def answers(url: str | None) -> bool:
@@ -149,7 +143,7 @@ def _command(home: Path, exec_root: Path, bridge: str) -> list[str]:
 
 
 def _environment(mark: str) -> dict[str, str]:
-    return {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/root", processes.RUN_VARIABLE: mark}
+    return {"PATH": SEARCHED, "LANG": "C.UTF-8", "HOME": "/root", processes.RUN_VARIABLE: mark}
 
 
 def _remove_containers(url: str) -> None:

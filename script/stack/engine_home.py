@@ -3,8 +3,6 @@
 import argparse
 import fcntl
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import docker
 
 from script.stack import dockerd
 from script.stack.base_image import provide_base
+from script.stack.engine_packages import ENGINE, need
 from script.stack.failure import StackError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -77,8 +76,7 @@ def _started(home: Path) -> dockerd.Engine:
             if known.process.alive() and dockerd.answers(known.url):
                 return known
             dockerd.stop(known, home)  # what it left behind
-        if dockerd.missing_programs():
-            _install()
+        need(ENGINE)
         return dockerd.start(home)
 
 
@@ -87,19 +85,6 @@ def _stop(home: Path) -> None:
         known = dockerd.Engine.read(home / "engine.json")
         if known is not None:
             dockerd.stop(known, home)
-
-
-def _install() -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise StackError(
-            "no Docker engine answers, and a private one needs root and Debian's packages; set DOCKER_HOST "
-            f"to one that runs, or install {', '.join(dockerd.missing_programs())}"
-        )
-    done = subprocess.run([str(ROOT / "script" / "engine"), "packages"], check=False, stdout=sys.stderr)
-    if done.returncode != 0 or dockerd.missing_programs():
-        raise StackError(
-            f"the packages of a Docker engine could not be installed: {dockerd.missing_programs()}"
-        )
 
 
 def _home(root: Path) -> Path:

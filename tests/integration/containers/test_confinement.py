@@ -8,10 +8,10 @@ import pytest
 
 from script.stack.model_image import build_image
 from tests.integration.containers.bundles import PROBE, said, tell
-from tests.integration.containers.conftest import DockerInspector, MakeBackend
+from tests.integration.containers.conftest import FIRST_TIME, DockerInspector, MakeBackend
 from workers.errors import BackendFault
 
-pytestmark = [pytest.mark.integration, pytest.mark.docker]
+pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from script.stack.base_image import TAG
 from script.stack.engine_home import base
 from script.stack.failure import StackError
 from tests.integration.containers.bundles import PROBE, tell
-from tests.integration.containers.conftest import ROOT, MakeBackend
+from tests.integration.containers.conftest import FIRST_TIME, ROOT, MakeBackend
 from workers.errors import BackendFault
 
-pytestmark = [pytest.mark.integration, pytest.mark.docker]
+pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
 
 _SERVER = b"""
 import http.server, os, signal

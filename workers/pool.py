@@ -1,5 +1,6 @@
 """The start and stop of a pool, as a step of Celery's worker."""
 
+import logging
 import os
 import threading
 import time
@@ -61,6 +62,8 @@ class PoolStep(bootsteps.StartStopStep):
         """Make the pool ready."""
         # kombu would decompress before any size is checked; nothing of ours is compressed.
         compression._decoders.clear()  # noqa: SLF001 - there is no public way
+        # Of a lost connection it writes ten lines, and the publisher one.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
         backend, settings, node = self._backend, self._settings, worker.hostname
         self._stopping = threading.Event()
         best_case = BestCase()

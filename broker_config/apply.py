@@ -29,7 +29,8 @@ def apply(url: str, *, attempts: int = 20) -> None:
             channel.queue_bind(queue_name, exchange=exchange_name, routing_key=key)
     except (amqp.exceptions.PreconditionFailed, amqp.exceptions.AccessRefused) as error:
         raise ConfigurationError(
-            f"the broker refused the topology: {error}; delete what has the same name, or give the user the right"
+            f"the broker refused the topology: {error}; delete what has the same name, or give the user "
+            "the right"
         ) from error
     except (OperationalError, OSError, amqp.exceptions.AMQPError) as error:
         raise BrokerUnavailable(

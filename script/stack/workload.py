@@ -118,7 +118,7 @@ def _shares(requests: int) -> dict[str, int]:
         "calm": requests * 3 // 100,
         # A few clumps take all slots at once for certain; one or two might not, on a busy machine.
         "clumps": requests * (12 if requests >= 1_000 else 24) // 100,
-        "large": requests * 3 // 200,
+        "large": max(requests * 3 // 200, min(3, requests // 10)),
         "again": requests * 3 // 100,
     }
     return shares | {"burst": requests - sum(shares.values())}

@@ -64,4 +64,4 @@ class Caretaker:
 
     def _remove_orphans(self) -> None:
         for title in self._driver.remove_orphans():
-            _log.warning("%s was left behind by a worker that is dead; it is removed", title)
+            _log.warning("%s was left behind by a worker that died or lost its engine; it is removed", title)

@@ -21,12 +21,15 @@ class Warm:
     client: V2Client
 
     def remove(self) -> None:
-        """End the server; where the engine does not answer, that is logged and left to the next sweep."""
+        """End the server; never raises: what cannot be removed now is logged and left to the next sweep."""
         self.client.close()
         try:
             self.server.remove()
         except BackendFault as fault:
             _log.warning("%s could not be removed: %s", self.server.title, fault)
+        # Its place in the pool would be lost for ever.
+        except Exception:  # noqa: BLE001
+            _log.exception("%s could not be removed", self.server.title)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from script.stack import processes, signs
 from script.stack.ports import free_ports
 from script.stack.readiness import wait_until
 from script.stack.run import Run
-from script.stack.services import start_services
+from script.stack.services import start_broker, start_database
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PATIENCE: Final = 60.0
@@ -90,7 +90,7 @@ def rig() -> Iterator[Rig]:
     """Start a private broker and database with topology and tables; stop all at the end."""
     run = Run.create(ROOT / ".straightline", stays=False)
     try:
-        services = start_services(run)
+        broker_url, database_url = start_broker(run).url, start_database(run)
         bundle = run.directory / "models" / "noop" / "1"
         bundle.mkdir(parents=True)
         (bundle / "model.toml").write_text(MODEL)
@@ -98,11 +98,11 @@ def rig() -> Iterator[Rig]:
         environment = dict(os.environ) | {
             "PYTHONPATH": str(ROOT),
             processes.RUN_VARIABLE: run.name,
-            "STRAIGHTLINE_BROKER_URL": services.broker_url,
-            "STRAIGHTLINE_DATABASE_URL": services.database_url,
+            "STRAIGHTLINE_BROKER_URL": broker_url,
+            "STRAIGHTLINE_DATABASE_URL": database_url,
             "STRAIGHTLINE_MODELS_DIR": str(run.directory / "models"),
         }
-        made = Rig(run, services.broker_url, services.database_url, environment)
+        made = Rig(run, broker_url, database_url, environment)
         made.call("broker_config")
         made.call("alembic", "-c", "migrations/alembic.ini", "upgrade", "head")
         yield made

@@ -51,7 +51,7 @@ class Answerer:
             if isinstance(ready, Verdict):
                 judged.append((item, ready))
             else:
-                by_model.setdefault((item.request.model, item.request.version), []).append(ready)
+                by_model.setdefault((item.request.model, _version(item)), []).append(ready)
         for (name, version), asks in by_model.items():
             model = self._find_model(name, version)
             judged += self._unknown(name, version, asks) if model is None else self._ask_all(model, asks)
@@ -148,6 +148,11 @@ class Answerer:
 def _patience(model: ModelSpec, asks: Iterable[Ask], now: float) -> float:
     """Return seconds for a call: as long as the model may take and anyone of them still waits."""
     return min(model.timeout, max(ask.work.ticket.deadline for ask in asks) - now)
+
+
+def _version(work: Work) -> str | None:
+    """Return the version that the scheduler settled on, so that every pool answers with the same."""
+    return work.ticket.version or work.request.version
 
 
 def _read(answer: Answer, model: ModelSpec) -> InferResponse:

@@ -101,7 +101,7 @@ def outcome_of(work: Work, verdict: Verdict, place: Place) -> Outcome:
         state=state,
         finished_at=verdict.finished_at,
         model=request.model,
-        version=request.version,
+        version=ticket.version or request.version,
         class_=request.class_,
         batch_id=request.batch_id,
         backend=attempts[-1].backend if attempts else None,

@@ -64,7 +64,7 @@ def images(docker_engine: Mapping[str, str], models_dir: Path) -> str:
 
 
 @pytest.fixture
-def environ(request: pytest.FixtureRequest, models_dir: Path, driver: str) -> dict[str, str]:
+def environ(request: pytest.FixtureRequest, models_dir: Path, driver: str, tmp_path: Path) -> dict[str, str]:
     """The settings of a worker with that driver."""
     common = {
         "STRAIGHTLINE_MODELS_DIR": str(models_dir),
@@ -73,7 +73,7 @@ def environ(request: pytest.FixtureRequest, models_dir: Path, driver: str) -> di
         "STRAIGHTLINE_RUN": "tests",
     }
     if driver == "process":
-        return {**os.environ, **common, "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **common, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     engine_environ: Mapping[str, str] = request.getfixturevalue("docker_engine")
     return {
         **engine_environ,

@@ -1,5 +1,6 @@
 """What a worker leaves behind when it ends, well or badly: nothing, at the latest when another one starts."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.integration.containers.conftest import ROOT, MakeBackend
+from tests.integration.containers.bundles import PROBE, tell
+from tests.integration.containers.conftest import ROOT, MakeBackend, ProcessInspector
 
 pytestmark = pytest.mark.integration
 StartWorker = Callable[[], subprocess.Popen[str]]
@@ -101,6 +103,17 @@ def test_workers_leave_each_others_servers_alone(
     backend._driver.remove_orphans()
     assert servers_of(one.pid) > 0
     assert servers_of(other.pid) > 0
+
+
+@pytest.mark.parametrize("driver", ["process"])
+def test_a_server_whose_guardian_is_killed_ends_too(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    backend.infer(PROBE, tell("hello"), 60)
+    (server,) = ProcessInspector().servers()
+    guardian = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(guardian), signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{server}").exists(), "the server has ended")
+    assert backend.infer(PROBE, tell("hello"), 60).cold_start is not None
 
 
 def _environment(place: Path) -> bytes:

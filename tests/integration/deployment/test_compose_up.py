@@ -68,9 +68,10 @@ class Compose:
 
     def states(self) -> dict[str, str]:
         """Health, or exit status, of every container by its name."""
-        label = {"label": f"com.docker.compose.project={PROJECT}"}
         found = {}
-        for container in self.engine.containers.list(all=True, filters=label):
+        for container in self.engine.containers.list(
+            all=True, filters={"label": f"com.docker.compose.project={PROJECT}"}
+        ):
             state = container.attrs["State"]
             health = state.get("Health", {}).get("Status")
             found[str(container.name)] = health or f"{state['Status']} {state['ExitCode']}"

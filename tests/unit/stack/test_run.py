@@ -54,6 +54,7 @@ def test_stopping_twice_is_no_fault(tmp_path: Path) -> None:
 
 def test_data_outside_of_the_checkout_is_removed_too(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "state", stays=True)
+    run.home.rmdir()
     run.home = tmp_path / "elsewhere"
     run.home.mkdir()
     run.stop()

@@ -143,7 +143,7 @@ def _command(home: Path, exec_root: Path, bridge: str) -> list[str]:
 
 
 def _environment(mark: str) -> dict[str, str]:
-    return {"PATH": SEARCHED, "LANG": "C.UTF-8", "HOME": "/root", processes.RUN_VARIABLE: mark}
+    return {"PATH": SEARCHED, "LANG": "C.UTF-8", "HOME": str(Path.home()), processes.RUN_VARIABLE: mark}
 
 
 def _remove_containers(url: str) -> None:

@@ -56,6 +56,7 @@ class Closer:
         *,
         reply_to: str | None,
         correlation_id: str | None,
+        content: str,
     ) -> None:
         """Reject what could not be decoded: by its id where one was found, to the dead letters otherwise."""
         request_id = error.request_id
@@ -64,13 +65,13 @@ class Closer:
             log.warning("a message without a usable id went to %s: %s", names.DEAD_QUEUE, error.error_class)
             return
         reply = reply_address(reply_to, correlation_id, request_id)
-        if self._repeats.find(request_id) is not None:
-            again = Recall(
-                request_id=request_id, digest="unreadable", conflict=True, seen_at=now, reply=reply
-            )
+        seen = self._repeats.find(request_id)
+        if seen is not None:
+            conflict = content != seen.digest
+            again = Recall(request_id=request_id, digest=content, conflict=conflict, seen_at=now, reply=reply)
             self._outbox.send(messages.recall(again, delivery))
             return
-        self._repeats.remember(request_id, "unreadable", delivery)
+        self._repeats.remember(request_id, content)
         outcome = endings.refusal(
             request_id, None, state="rejected", error_class=error.error_class, error=str(error), now=now
         )

@@ -5,6 +5,7 @@ Nothing here reads a clock or does I/O; `scheduler.service` feeds it and carries
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from scheduler.intake import Refused, Terms, digest, find_model, make_ticket, re
 from scheduler.placement.frequency import Frequencies
 from scheduler.placing import LONGEST_HOLD, Placer
 from scheduler.pools import Pools
+from scheduler.reading import UNREADABLE, fingerprint, subject
+from scheduler.redeliveries import Redeliveries
 from scheduler.repeats import Repeats
 from scheduler.settings import Settings
 from straightline import names
@@ -33,6 +36,9 @@ from straightline.contracts import (
 from straightline.errors import ContractError
 
 log = logging.getLogger(__name__)
+
+NO_EPOCH: Final = -1
+"""Of a delivery that must never be acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Core:
         self._catalogue = catalogue
         self._frequencies = Frequencies(settings.window)
         self._repeats = Repeats(settings.remembered)
+        self._redeliveries = Redeliveries(settings.remembered)
         self._closer = Closer(self.outbox, self._repeats)
         self.placer = Placer(settings, self.pools, self.outbox, self._closer, origin=origin)
 
@@ -68,20 +75,22 @@ class Core:
         try:
             request = decode_request(body, message_id=delivery.message_id)
         except ContractError as error:
-            self._closer.unreadable(
-                delivery,
-                body,
-                error,
-                now,
-                reply_to=envelope.reply_to,
-                correlation_id=envelope.correlation_id,
-            )
+            if not self._taken(delivery, error.request_id or fingerprint(body)):
+                self._closer.unreadable(
+                    delivery,
+                    body,
+                    error,
+                    now,
+                    reply_to=envelope.reply_to,
+                    correlation_id=envelope.correlation_id,
+                    content=fingerprint(body),
+                )
             return
         reply = reply_address(envelope.reply_to, envelope.correlation_id, request.id)
         content = digest(request)
-        if self._resumed(request.id, delivery) or self._repeated(delivery, request.id, content, reply, now):
+        if self._taken(delivery, request.id) or self._repeated(delivery, request.id, content, reply, now):
             return
-        self._repeats.remember(request.id, content, delivery)
+        self._repeats.remember(request.id, content)
         try:
             self._admit(delivery, body, request, Terms(reply, envelope.trace, content), now)
         except Refused as why:
@@ -100,16 +109,22 @@ class Core:
         """Take a message that comes back from a delay queue: a ticket, or a recall."""
         try:
             if kind == names.TYPE_RECALL:
-                self._recall_again(delivery, msgspec.json.decode(body, type=Recall), now)
+                recall = msgspec.json.decode(body, type=Recall)
+                if not self._taken(delivery, recall.request_id):
+                    self._recall_again(delivery, recall, now)
                 return
             ticket = msgspec.json.decode(body, type=Ticket)
             request = decode_request(bytes(ticket.request))
-        except (msgspec.MsgspecError, ContractError) as error:
-            self.outbox.send(messages.dead(delivery, body, f"not a ticket: {error}"))
+        except (*UNREADABLE, ContractError) as error:
+            if not self._taken(delivery, fingerprint(body)):
+                self.outbox.send(messages.dead(delivery, body, f"not a ticket: {error}"))
             return
-        if self._resumed(request.id, delivery):
+        if self._taken(delivery, request.id):
             return
-        self._repeats.remember(request.id, ticket.digest, delivery)
+        if self._repeats.ended(request.id):  # what was done twice after a lost connection ends once
+            self.outbox.acknowledge(delivery)
+            return
+        self._repeats.remember(request.id, ticket.digest)
         case = self._case(delivery, request, ticket, now)
         if case is not None and ticket.deadline <= now:
             self._closer.expire(case, now)
@@ -121,15 +136,18 @@ class Core:
         try:
             failed = msgspec.json.decode(body, type=FailedAttempts).failed
             requests = [decode_request(bytes(item.ticket.request)) for item in failed]
-        except (msgspec.MsgspecError, ContractError) as error:
-            self.outbox.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
+        except (*UNREADABLE, ContractError) as error:
+            if not self._taken(delivery, fingerprint(body)):
+                self.outbox.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
             return
-        if requests and self._resumed(requests[0].id, delivery):
+        if self._taken(delivery, fingerprint(body)):  # workers give these messages no id
             return
         delivery.open += 1
         for item, request in zip(failed, requests, strict=True):
             self.pools.left(item.attempt.backend, request.id)
-            self._repeats.remember(request.id, item.ticket.digest, delivery)
+            if self._repeats.ended(request.id):
+                continue
+            self._repeats.remember(request.id, item.ticket.digest)
             item.ticket.attempts.append(item.attempt)
             self._retry(delivery, request, item.ticket, now)
         self.outbox.close(delivery)
@@ -138,7 +156,7 @@ class Core:
         """Take a worker's state; a healthier backend may release what is held."""
         try:
             self.pools.heartbeat(msgspec.json.decode(body, type=Heartbeat), now)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             log.warning("a heartbeat cannot be read: %s", error)
             return
         self.placer.release(now)
@@ -147,7 +165,7 @@ class Core:
         """Take a worker's word on what it has done; free slots may release what is held."""
         try:
             feedback = msgspec.json.decode(body, type=Feedback)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             log.warning("feedback cannot be read: %s", error)
             return
         self.pools.feedback(feedback)
@@ -162,10 +180,30 @@ class Core:
         self.placer.tick(now)
         self.placer.release(now)
 
+    def baffled(self, delivery: Delivery, body: bytes, error: Exception, now: float) -> None:
+        """Keep a message whose processing broke off by a fault of ours, and end its request where it has one.
+
+        Without this the fault would cost the connection, and with it a delivery of every unacknowledged
+        message, until the delivery limit takes the guilty and the innocent alike.
+        """
+        stand_in = replace(delivery, open=0)
+        delivery.epoch = NO_EPOCH
+        self._redeliveries.disown(delivery)
+        why = f"the scheduler met a fault of its own, {type(error).__name__}: {error}"
+        self.outbox.send(messages.dead(stand_in, body, why))
+        request_id = subject(delivery, body)
+        if request_id is not None and not self._repeats.ended(request_id):
+            outcome = endings.refusal(
+                request_id, None, state="failed", error_class="scheduler_fault", error=why, now=now
+            )
+            self._closer.finish(outcome, None, stand_in)
+
     def inputs_lost(self) -> None:
         """The consuming connection is gone: what is held is delivered again, and feedback was missed."""
         for case in self.placer.drop_held():
-            self._repeats.forget(case.request.id)
+            self._redeliveries.forget(case.delivery, case.request.id)
+            if case.delivery.queue != names.RETURNS_QUEUE:
+                self._repeats.forget(case.request.id)
         self.pools.forget_in_flight()
 
     def _admit(
@@ -237,11 +275,11 @@ class Core:
         else:
             self.outbox.send(messages.delayed(recall, [delivery], names.DELAYS_MS[0]))
 
-    def _resumed(self, request_id: str, delivery: Delivery) -> bool:
-        """Whether this is a redelivery of what is in work already, or done and only to be acknowledged."""
-        earlier = self._repeats.resume(request_id, delivery)
-        if earlier is None:
-            return False
-        if earlier.open == 0:
+    def _taken(self, delivery: Delivery, subject: str) -> bool:
+        """Whether this message is in work already, or done and only to be acknowledged."""
+        verdict, earlier = self._redeliveries.take(delivery, subject)
+        if verdict == "copy":
+            self.outbox.acknowledge(delivery)
+        elif verdict == "again" and earlier.open == 0:
             self.outbox.acknowledge(replace(earlier))
-        return True
+        return verdict != "new"

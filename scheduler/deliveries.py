@@ -75,6 +75,6 @@ class Outbox:
         return taken
 
     def take_acks(self) -> list[Delivery]:
-        """Return the deliveries to acknowledge since the last call."""
+        """Return the deliveries to acknowledge since the last call, each once."""
         taken, self._acks = self._acks, []
-        return taken
+        return list({(delivery.epoch, delivery.tag): delivery for delivery in taken}.values())

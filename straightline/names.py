@@ -30,6 +30,8 @@ DEAD: Final = "straightline.dead"
 
 INTERACTIVE_QUEUE: Final = "straightline.requests.interactive"
 BATCH_QUEUE: Final = "straightline.requests.batch"
+REQUEST_QUEUES: Final = (INTERACTIVE_QUEUE, BATCH_QUEUE)
+"""What producers feed."""
 RETURNS_QUEUE: Final = "straightline.requests.returned"
 ATTEMPTS_QUEUE: Final = "straightline.attempts"
 OUTCOMES_QUEUE: Final = "straightline.outcomes"

@@ -109,7 +109,7 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         kind = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
         raise ContractError(
-            f"the request cannot be read: {error}", error_class=kind, request_id=_find_id(body, message_id)
+            f"the request cannot be read: {error}", error_class=kind, request_id=find_id(body, message_id)
         ) from error
     unfit = poison(body)
     if unfit is not None:
@@ -141,7 +141,8 @@ def _check(request: Request) -> None:
         raise ContractError(problem, error_class="wrong_type", request_id=request.id)
 
 
-def _find_id(body: bytes, message_id: str | None) -> str | None:
+def find_id(body: bytes, message_id: str | None) -> str | None:
+    """Return the id that a message names in its body or its properties, or None."""
     try:
         found = canonical(_ID_DECODER.decode(body).id or "")
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

@@ -44,7 +44,9 @@ class Desk:
         self.now = NOW
         self.acked: list[Delivery] = []
         self.published: list[Publish] = []
+        self.failed = b""
         self._tags = itertools.count(1)
+        self._epoch = 1
 
     def beat(self, backend: names.Backend, slots: int, **changes: Any) -> None:
         beat = Heartbeat(
@@ -74,7 +76,9 @@ class Desk:
         message_id: str | None = None,
         redelivered: bool = False,
     ) -> Delivery:
-        return Delivery(queue, 1, next(self._tags), message_id, redelivered)
+        if redelivered:  # which happens on another connection only
+            self._epoch += 1
+        return Delivery(queue, self._epoch, next(self._tags), message_id, redelivered)
 
     def request(
         self, body: bytes | None = None, *, redelivered: bool = False, reply: bool = True, **changes: Any
@@ -104,7 +108,8 @@ class Desk:
             error="nobody answers",
         )
         body = msgspec.json.encode(FailedAttempts(failed=[FailedAttempt(ticket=ticket, attempt=attempt)]))
-        delivery = self.deliver(body, names.ATTEMPTS_QUEUE, message_id=new_id())
+        self.failed = body
+        delivery = self.deliver(body, names.ATTEMPTS_QUEUE)  # workers name no message id
         self.core.attempts(delivery, body, self.now)
         return delivery
 

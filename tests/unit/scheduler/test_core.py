@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from scheduler.core import Envelope
 from straightline import names
 from straightline.contracts import Outcome, Recall, Ticket
 from straightline.ids import new_id
@@ -128,8 +129,6 @@ def test_what_has_no_usable_id_goes_to_the_dead_letters(desk: Desk, body: bytes)
 
 
 def test_a_broken_body_is_rejected_by_its_message_id(desk: Desk) -> None:
-    from scheduler.core import Envelope  # noqa: PLC0415 - this one test speaks AMQP itself
-
     request_id = new_id()
     delivery = desk.deliver(b"{", message_id=request_id)
     desk.core.request(delivery, b"{", Envelope(), desk.now)
@@ -365,3 +364,104 @@ def test_garbage_among_internal_messages_is_kept_and_harms_nothing(desk: Desk) -
     desk.core.returned(desk.deliver(b"{"), b"{", names.TYPE_TICKET, NOW)
     assert [publish.exchange for publish in desk.turn()] == [names.DEAD, names.DEAD]
     assert len(desk.acked) == 2
+
+
+def test_a_repeat_that_comes_again_with_its_first_leaves_neither_unacknowledged() -> None:
+    desk = Desk()
+    body = request_body(NOW)
+    desk.request(body)
+    desk.request(body)
+    desk.turn(confirm=False)
+    desk.core.inputs_lost()
+    first = desk.request(body, redelivered=True)
+    second = desk.deliver(body, message_id=first.message_id)
+    second.redelivered = True
+    desk.core.request(second, body, Envelope(), desk.now)
+    desk.beat_all()
+    assert len(placements(desk.turn())) == 1
+    assert {delivery.tag for delivery in desk.acked} == {first.tag, second.tag}
+
+
+def test_a_copy_of_a_delayed_ticket_is_not_placed_twice(desk: Desk) -> None:
+    desk.request()
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0])
+    (delayed,) = desk.turn()
+    desk.come_back(delayed, after=0.25)
+    copy = desk.come_back(delayed, after=0.0)
+    assert len(placements(desk.turn())) == 1
+    assert copy in desk.acked
+
+
+def test_failed_attempts_that_come_again_without_a_message_id_are_not_retried_twice(desk: Desk) -> None:
+    desk.request()
+    (placement,) = placements(desk.turn())
+    first = desk.fail(tickets(placement)[0])
+    assert len(desk.turn()) == 1
+    assert first in desk.acked
+    again = desk.deliver(desk.failed, names.ATTEMPTS_QUEUE, redelivered=True)
+    desk.core.attempts(again, desk.failed, desk.now)
+    assert desk.turn() == []
+    assert desk.acked[-1].tag == again.tag
+
+
+def test_a_ticket_that_comes_back_after_its_request_has_ended_is_not_run_again(desk: Desk) -> None:
+    desk.request()
+    (placement,) = placements(desk.turn())
+    (ticket,) = tickets(placement)
+    desk.fail(ticket)
+    (delayed,) = desk.turn()
+    desk.done(ticket)
+    delivery = desk.come_back(delayed, after=0.25)
+    assert desk.turn() == []
+    assert delivery in desk.acked
+
+
+def test_a_rejection_delivered_again_is_no_conflict(desk: Desk) -> None:
+    body = b'{"id": "%s"}' % new_id().encode()
+    desk.request(body)
+    assert len(outcomes(desk.turn())) == 1
+    desk.request(body, redelivered=True)
+    assert desk.turn() == []
+    desk.request(body)
+    (recall,) = desk.turn()
+    assert msgspec.json.decode(recall.body, type=Recall).conflict is False
+
+
+def test_what_nests_deep_is_refused_like_all_garbage(desk: Desk) -> None:
+    body = b'{"x":' + b"[" * 100_000
+    desk.core.heartbeat(body, NOW)
+    desk.core.feedback(body, NOW)
+    for kind in (names.TYPE_TICKET, names.TYPE_RECALL):
+        desk.core.returned(desk.deliver(body, names.RETURNS_QUEUE), body, kind, NOW)
+    desk.core.attempts(desk.deliver(body, names.ATTEMPTS_QUEUE), body, NOW)
+    assert {publish.exchange for publish in desk.turn()} == {names.DEAD}
+    assert len(desk.acked) == 3
+
+
+def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = new_id()
+    body = request_body(NOW, id=request_id)
+    with monkeypatch.context() as patch:
+        patch.setattr("scheduler.placing.Placer._reason", _break)
+        delivery = desk.deliver(body, message_id=request_id)
+        with pytest.raises(ZeroDivisionError) as caught:
+            desk.core.request(delivery, body, Envelope(), NOW)
+        desk.core.baffled(delivery, body, caught.value, NOW)
+    published = desk.turn()
+    (outcome,) = outcomes(published)
+    assert (outcome.request_id, outcome.state, outcome.error_class) == (
+        request_id,
+        "failed",
+        "scheduler_fault",
+    )
+    assert names.DEAD in {publish.exchange for publish in published}
+    assert [(taken.epoch, taken.tag) for taken in desk.acked] == [(1, delivery.tag)]
+    desk.request()
+    assert len(placements(desk.turn())) == 1
+
+
+def _break(*_: object) -> None:
+    raise ZeroDivisionError

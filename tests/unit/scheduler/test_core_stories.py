@@ -1,0 +1,306 @@
+"""Whatever happens in whatever order: no accepted request is lost, ends twice, or holds its message forever.
+
+A model of the broker, the pools and the recorder around the real core. Connections are lost, confirms come
+late or never, messages are delivered again or twice, backends fail, clocks jump back.
+"""
+
+import json
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from itertools import count
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from scheduler.core import Core, Envelope
+from scheduler.deliveries import Delivery, Publish
+from scheduler.settings import Settings
+from straightline import names
+from straightline.catalogue import Catalogue
+from straightline.contracts import (
+    Attempt,
+    FailedAttempt,
+    FailedAttempts,
+    Feedback,
+    Heartbeat,
+    Outcome,
+    OutcomeBatch,
+    Recall,
+    Ticket,
+)
+from straightline.contracts.signals import Done
+from straightline.ids import new_id
+from tests.unit.scheduler.desk import DIGITS, NOW, infer, request_body, tickets
+
+SCHEDULER_QUEUES = (
+    names.INTERACTIVE_QUEUE,
+    names.BATCH_QUEUE,
+    names.RETURNS_QUEUE,
+    names.ATTEMPTS_QUEUE,
+)
+PREFETCH = 6
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message in a queue of the broker."""
+
+    queue: str
+    body: bytes
+    message_id: str | None
+    type: str = ""
+    redelivered: bool = False
+
+
+class Stories(RuleBasedStateMachine):
+    """Anything may happen; after each step nothing is lost, and in the end everything has settled once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        limits = Settings(broker_url="", models_dir=".", d=2_000, hold_window=2, batch_prefetch=2)  # type: ignore[arg-type]
+        self.core = Core(limits, Catalogue({"digits": {"1": DIGITS}}), origin="test")
+        self.now = NOW
+        self.epoch = 1
+        self.tags = count(1)
+        self.ready: dict[str, deque[Message]] = {queue: deque() for queue in SCHEDULER_QUEUES}
+        self.unacked: dict[int, Message] = {}
+        self.unconfirmed: list[Publish] = []
+        self.delayed: list[Message] = []
+        self.placed: list[Ticket] = []
+        self.ledger: list[Outcome] = []
+        self.recalls = 0
+        self.dead: list[Publish] = []
+        self.accepted: dict[str, bytes] = {}
+        self.copies = False  # whether the broker took a message twice since its confirm was lost
+
+    # --- producers -----------------------------------------------------------------------------------------
+
+    @rule(
+        batch=st.booleans(),
+        images=st.sampled_from([1, 12]),
+        lifetime=st.sampled_from([None, 0.5, 20.0]),
+        model=st.sampled_from(["digits", "digits", "digits", "cats"]),
+        named=st.booleans(),
+    )
+    def submit(self, *, batch: bool, images: int, lifetime: float | None, model: str, named: bool) -> None:
+        request_id = new_id()
+        body = request_body(
+            self.now,
+            id=request_id,
+            model=model,
+            data=infer(images),
+            deadline=None if lifetime is None else self.now + lifetime,
+            **{"class": "batch" if batch else "interactive"},
+        )
+        self.accepted[request_id] = body
+        queue = names.BATCH_QUEUE if batch else names.INTERACTIVE_QUEUE
+        self.ready[queue].append(Message(queue, body, request_id if named else None))
+
+    @precondition(lambda self: self.accepted)
+    @rule(data=st.data(), broken=st.booleans())
+    def repeat(self, data: st.DataObject, *, broken: bool) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.accepted)))
+        body = b"{" if broken else self.accepted[request_id]
+        message = Message(names.INTERACTIVE_QUEUE, body, request_id)
+        self.ready[names.INTERACTIVE_QUEUE].append(message)
+
+    @rule(queue=st.sampled_from(SCHEDULER_QUEUES), body=st.sampled_from([b"{", b"[]", b"[" * 9_999]))
+    def garbage(self, queue: str, body: bytes) -> None:
+        self.ready[queue].append(Message(queue, body, None, names.TYPE_TICKET))
+
+    # --- the broker ----------------------------------------------------------------------------------------
+
+    @rule(queue=st.sampled_from(SCHEDULER_QUEUES), most=st.integers(1, 4))
+    def deliver(self, queue: str, most: int) -> None:
+        for _ in range(most):
+            held = sum(message.queue == queue for message in self.unacked.values())
+            if not self.ready[queue] or held >= PREFETCH:
+                return
+            message = self.ready[queue].popleft()
+            tag = next(self.tags)
+            self.unacked[tag] = message
+            delivery = Delivery(queue, self.epoch, tag, message.message_id, message.redelivered)
+            if queue == names.ATTEMPTS_QUEUE:
+                self.core.attempts(delivery, message.body, self.now)
+            elif queue == names.RETURNS_QUEUE:
+                self.core.returned(delivery, message.body, message.type, self.now)
+            else:
+                envelope = Envelope("straightline.reply.test")
+                self.core.request(delivery, message.body, envelope, self.now)
+
+    @rule()
+    def turn(self) -> None:
+        self.core.placer.flush()
+        self.unconfirmed += self.core.outbox.take_publishes()
+        owed = {(cause.epoch, cause.tag) for publish in self.unconfirmed for cause in publish.causes}
+        for delivery in self.core.outbox.take_acks():
+            if delivery.epoch != self.epoch:
+                continue
+            assert (delivery.epoch, delivery.tag) not in owed, "acknowledged before it was confirmed"
+            assert delivery.tag in self.unacked, "acknowledged twice"
+            del self.unacked[delivery.tag]
+
+    @precondition(lambda self: self.unconfirmed)
+    @rule(data=st.data(), lost=st.booleans())
+    def confirm(self, data: st.DataObject, *, lost: bool) -> None:
+        """The broker takes a message; where its confirm is lost, it will be published again."""
+        index = data.draw(st.integers(0, len(self.unconfirmed) - 1))
+        self.route(self.unconfirmed[index])
+        if lost:
+            self.copies = True
+        else:
+            self.core.outbox.confirmed(self.unconfirmed.pop(index))
+
+    @rule()
+    def lose_the_connection(self) -> None:
+        self.turn()
+        self.core.inputs_lost()
+        self.epoch += 1
+        for tag in sorted(self.unacked, reverse=True):
+            message = self.unacked.pop(tag)
+            self.ready[message.queue].appendleft(replace(message, redelivered=True))
+
+    @precondition(lambda self: self.delayed)
+    @rule(data=st.data())
+    def come_back(self, data: st.DataObject) -> None:
+        message = self.delayed.pop(data.draw(st.integers(0, len(self.delayed) - 1)))
+        self.ready[names.RETURNS_QUEUE].append(message)
+
+    def route(self, publish: Publish) -> None:
+        if publish.exchange == names.PLACEMENTS:
+            self.placed += tickets(publish)
+        elif publish.exchange == names.DELAYS:
+            message = Message(names.RETURNS_QUEUE, publish.body, publish.message_id, publish.type)
+            self.delayed.append(message)
+        elif publish.exchange == names.DEAD:
+            self.dead.append(publish)
+        elif publish.type == names.TYPE_OUTCOMES:
+            self.ledger += msgspec.json.decode(publish.body, type=OutcomeBatch).outcomes
+        elif publish.type == names.TYPE_RECALL:
+            msgspec.json.decode(publish.body, type=Recall)
+            self.recalls += 1
+
+    # --- the pools -----------------------------------------------------------------------------------------
+
+    @rule(
+        backend=st.sampled_from(names.BACKENDS),
+        slots=st.integers(0, 3),
+        active=st.integers(0, 3),
+        healthy=st.booleans(),
+        interval=st.sampled_from([0.0, 1.0, 1e300]),
+    )
+    def beat(
+        self, backend: names.Backend, slots: int, active: int, interval: float, *, healthy: bool
+    ) -> None:
+        beat = Heartbeat(
+            backend=backend,
+            worker=f"{backend}@test",
+            sent_at=self.now,
+            interval=interval,
+            slots=slots,
+            active=active,
+            healthy=healthy,
+        )
+        self.core.heartbeat(msgspec.json.encode(beat), self.now)
+
+    @precondition(lambda self: self.placed)
+    @rule(data=st.data(), told=st.booleans())
+    def answer(self, data: st.DataObject, *, told: bool) -> None:
+        """A pool answers a request; its feedback may be lost."""
+        ticket = self.placed.pop(data.draw(st.integers(0, len(self.placed) - 1)))
+        assert ticket.backend is not None
+        request_id = _id(ticket)
+        self.ledger.append(Outcome(request_id=request_id, state="succeeded", finished_at=self.now))
+        if told:
+            done = Done(id=request_id, state="succeeded")
+            feedback = Feedback(backend=ticket.backend, worker="x", done=[done])
+            self.core.feedback(msgspec.json.encode(feedback), self.now)
+
+    @precondition(lambda self: self.placed)
+    @rule(most=st.integers(1, 3))
+    def fail(self, most: int) -> None:
+        """A pool reports up to three attempts as failed, in one message."""
+        taken, self.placed = self.placed[:most], self.placed[most:]
+        failed = [FailedAttempt(ticket=ticket, attempt=_attempt(ticket, self.now)) for ticket in taken]
+        body = msgspec.json.encode(FailedAttempts(failed=failed))
+        self.ready[names.ATTEMPTS_QUEUE].append(Message(names.ATTEMPTS_QUEUE, body, None))
+
+    @rule(seconds=st.sampled_from([0.25, 1.0, 10.0, 61.0, -3_600.0]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.now += seconds
+        self.core.tick(self.now)
+
+    # --- what must hold ------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        somewhere = {outcome.request_id for outcome in self.ledger} | {_id(t) for t in self.placed}
+        waiting = [
+            *self.unacked.values(),
+            *self.delayed,
+            *(m for queue in self.ready.values() for m in queue),
+        ]
+        text = b"".join([*(m.body for m in waiting), *(p.body for p in self.unconfirmed)])
+        for request_id in self.accepted.keys() - somewhere:
+            assert request_id.encode() in text, "a request is nowhere"
+
+    def teardown(self) -> None:
+        """Let everything settle: all is delivered, confirmed and answered, and enough is free."""
+        for _ in range(60):
+            self.settle_a_little()
+        assert not any(self.ready.values())
+        assert self.unacked == {}, "a message is never acknowledged"
+        assert self.core.placer.held == 0
+        ended = Counter(outcome.request_id for outcome in self.ledger)
+        assert ended.keys() == self.accepted.keys()
+        if not self.copies:
+            assert set(ended.values()) <= {1}, "a request ended twice"
+
+    def settle_a_little(self) -> None:
+        self.now += 1.0
+        for backend in names.BACKENDS:
+            self.beat(backend, slots=100, active=0, interval=1.0, healthy=True)
+        self.core.tick(self.now)
+        for message in self.delayed:
+            self.ready[names.RETURNS_QUEUE].append(message)
+        self.delayed = []
+        for queue in SCHEDULER_QUEUES:
+            self.deliver(queue, PREFETCH)
+        self.turn()
+        for publish in self.unconfirmed:
+            self.route(publish)
+            self.core.outbox.confirmed(publish)
+        self.unconfirmed = []
+        self.turn()
+        for ticket in self.placed:
+            assert ticket.backend is not None
+            self.ledger.append(Outcome(request_id=_id(ticket), state="succeeded", finished_at=self.now))
+            feedback = Feedback(
+                backend=ticket.backend, worker="x", done=[Done(id=_id(ticket), state="succeeded")]
+            )
+            self.core.feedback(msgspec.json.encode(feedback), self.now)
+        self.placed = []
+
+
+def _id(ticket: Ticket) -> str:
+    return str(json.loads(bytes(ticket.request))["id"])
+
+
+def _attempt(ticket: Ticket, now: float) -> Attempt:
+    assert ticket.backend is not None
+    return Attempt(
+        number=len(ticket.attempts) + 1,
+        backend=ticket.backend,
+        succeeded=False,
+        placed_at=now,
+        started_at=now,
+        finished_at=now,
+        error_class="unreachable",
+        error="nobody answers",
+    )
+
+
+TestStories = Stories.TestCase
+TestStories.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

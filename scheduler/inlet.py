@@ -76,6 +76,8 @@ class Inlet:
 
     def _opened(self, channel: Any) -> None:
         """Listen to signals, so that a standby knows what is free when it takes over."""
+        # A queue that was deleted, or lost its node, ends its consumers: nothing more would come.
+        channel.add_on_cancel_callback(lambda _: channel.connection.is_open and channel.connection.close())
 
         def declared(frame: Any) -> None:
             queue = frame.method.queue
@@ -107,7 +109,10 @@ class Inlet:
 
     def _lead(self, connection: Any) -> None:
         def opened(channel: Any) -> None:
+            if not connection.is_open:
+                return
             channel.add_on_close_callback(lambda *_: connection.is_open and connection.close())
+            channel.add_on_cancel_callback(lambda _: connection.is_open and connection.close())
             self._channel = channel
             self._handlers.leading()
             for queue, prefetch in self._prefetch.items():
@@ -117,7 +122,9 @@ class Inlet:
         connection.channel(on_open_callback=opened)
 
     def _reader(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
-        def read(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        def read(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            if channel is not self._channel:
+                return  # of a connection given up; its tags mean nothing on the present one
             self._handlers.message(queue, method, properties, body)
 
         return read

@@ -9,6 +9,7 @@ from scheduler.coalescing import Group
 from scheduler.deliveries import Delivery, Publish
 from straightline import names
 from straightline.contracts import Outcome, OutcomeBatch, Recall, ReplyAddress, Ticket
+from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
 
 _encode = msgspec.json.Encoder().encode
@@ -95,9 +96,13 @@ def dead(delivery: Delivery, body: bytes, why: str) -> Publish:
     return Publish(
         names.DEAD,
         "",
-        body,
+        body[:MAX_BODY],  # more might not be taken, and would be tried for ever
         "",
         [delivery],
         delivery.message_id or new_id(),
-        headers={"x-straightline-reason": why[:1024], "x-straightline-queue": delivery.queue},
+        headers={
+            "x-straightline-reason": why[:1024].encode(errors="replace").decode(),
+            "x-straightline-queue": delivery.queue,
+            "x-straightline-size": len(body),
+        },
     )

@@ -15,7 +15,7 @@ from scheduler.settings import Settings
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.contracts.request import MAX_BODY
-from straightline.errors import StraightLineError
+from straightline.errors import Rejected, StraightLineError
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ PUBLISH_AGAIN: Final = 1.0
 """Seconds until a message that the broker would not take is tried again."""
 RETURNS_PREFETCH: Final = 512
 ATTEMPTS_PREFETCH: Final = 64
+CONFIRM_PATIENCE: Final = 86_400.0
+"""Seconds. A broker that blocks its publishers has what was written: publishing it again would double it.
+What a lost connection took is published again without this."""
 ROOM: Final = 1 << 30
 """Publishing must never block the thread that reads; what may be on its way is bounded by the prefetch."""
 
@@ -47,6 +50,7 @@ class Service:
         self._publisher = Publisher(
             settings.broker_url,
             name="straightline-scheduler-out",
+            confirm_timeout=CONFIRM_PATIENCE,
             window=ROOM,
             window_bytes=ROOM,
             max_body=2 * MAX_BODY,  # a placement is its requests and their reasons
@@ -93,27 +97,33 @@ class Service:
         self._turn_soon()
 
     def _message(self, queue: str, method: Any, properties: Any, body: bytes) -> None:
+        if self._stopping:
+            return  # the broker gives it to the next scheduler
         delivery = Delivery(
-            queue, self._epoch, method.delivery_tag, properties.message_id, bool(method.redelivered)
+            queue, self._epoch, method.delivery_tag, _text(properties.message_id), bool(method.redelivered)
         )
         now = time.time()
-        if queue == names.ATTEMPTS_QUEUE:
-            self._core.attempts(delivery, body, now)
-        elif queue == names.RETURNS_QUEUE:
-            self._core.returned(delivery, body, properties.type, now)
-        else:
-            headers = properties.headers or {}
-            trace = headers.get("traceparent")
-            envelope = Envelope(
-                properties.reply_to, properties.correlation_id, trace if isinstance(trace, str) else None
-            )
-            self._core.request(delivery, body, envelope, now)
+        try:
+            self._work(delivery, properties, body, now)
+        except Exception as error:
+            log.exception("a message of %s met an unexpected fault and is put aside", queue)
+            self._core.baffled(delivery, body, error, now)
         self._turn_soon()
 
+    def _work(self, delivery: Delivery, properties: Any, body: bytes, now: float) -> None:
+        if delivery.queue == names.ATTEMPTS_QUEUE:
+            self._core.attempts(delivery, body, now)
+        elif delivery.queue == names.RETURNS_QUEUE:
+            self._core.returned(delivery, body, properties.type, now)
+        else:
+            trace = (properties.headers or {}).get("traceparent")
+            envelope = Envelope(_text(properties.reply_to), _text(properties.correlation_id), _text(trace))
+            self._core.request(delivery, body, envelope, now)
+
     def _tick(self) -> None:
+        self._inlet.link.call_later(TICK, self._tick)  # first: time must pass after a fault, too
         self._core.tick(time.time())
         self._turn_soon()
-        self._inlet.link.call_later(TICK, self._tick)
 
     # --- to the broker -------------------------------------------------------------------------------------
 
@@ -155,6 +165,9 @@ class Service:
     def _answered(self, publish: Publish, future: Future[None]) -> None:
         """Runs on the publisher's thread."""
         error = future.exception()
+        if isinstance(error, Rejected) and not publish.mandatory:
+            log.warning("a reply was not delivered: %s", error)  # its outcome stands in the ledger
+            error = None
         if error is None:
             # One wake-up serves all confirms of a burst: the turn clears the flag before it takes them.
             self._confirmed.append(publish)
@@ -175,3 +188,8 @@ class Service:
         for case in self._core.placer.drop_held():
             log.debug("request %s goes back to its queue", case.request.id)
         self._turn_soon()
+
+
+def _text(value: object) -> str | None:
+    """Return an AMQP property as text; pika leaves what is not UTF-8 as bytes, and it is of no use to us."""
+    return value if isinstance(value, str) else None

@@ -14,6 +14,7 @@ import msgspec
 import pika
 import pytest
 
+from broker_config.apply import apply
 from straightline import names
 from straightline.contracts import Heartbeat, OutcomeBatch
 from straightline.ids import new_id
@@ -68,6 +69,9 @@ class Broker:
     def take(self, queue: str) -> bytes | None:
         method, _, body = self._channel.basic_get(queue, auto_ack=True)
         return None if method is None else body
+
+    def consumers(self, queue: str) -> int:
+        return int(self._channel.queue_declare(queue, passive=True).method.consumer_count)
 
     def placed(self) -> list[str]:
         """Take one placement message and return the ids in it."""
@@ -191,6 +195,29 @@ def test_bad_messages_become_outcomes_and_dead_letters_while_work_goes_on(
     assert (ended.request_id, ended.state) == (rejected, "rejected")
     dead = [until(lambda: broker.take(names.DEAD_QUEUE) is not None, pause=broker.beat) for _ in range(5)]
     assert len(dead) == 5
+
+
+def test_properties_that_are_no_text_cost_nothing_but_themselves(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start()
+    odd = {"message_id": b"\xff", "reply_to": b"\xfe\xff", "correlation_id": b"\xff"}
+    body = {"id": new_id(), "model": "digits", "submitted_at": time.time(), "data": IMAGE}
+    properties = pika.BasicProperties(**odd, headers={"traceparent": 7})
+    broker._channel.basic_publish(names.REQUESTS, "interactive", json.dumps(body), properties)
+    ids = [str(body["id"]), broker.request()]
+    assert place(broker, ids) == ids
+
+
+def test_a_queue_that_was_deleted_and_made_again_is_read_again(
+    broker_url: str, broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start()
+    place(broker, [broker.request()])
+    broker._channel.queue_delete(names.INTERACTIVE_QUEUE)
+    until(lambda: broker.consumers(names.BATCH_QUEUE) == 0, pause=broker.beat)  # it notices, and starts anew
+    apply(broker_url)
+    place(broker, [broker.request()])
 
 
 def test_placements_go_on_after_the_broker_closed_every_connection(

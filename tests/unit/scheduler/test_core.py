@@ -9,6 +9,7 @@ import pytest
 from scheduler.core import Envelope
 from straightline import names
 from straightline.contracts import Outcome, Recall, Ticket
+from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
 from tests.unit.scheduler.desk import NOW, Desk, infer, outcomes, placements, request_body, tickets
 
@@ -125,6 +126,15 @@ def test_what_has_no_usable_id_goes_to_the_dead_letters(desk: Desk, body: bytes)
     (dead,) = desk.turn()
     assert (dead.exchange, dead.body) == (names.DEAD, body)
     assert dead.headers["x-straightline-queue"] == names.INTERACTIVE_QUEUE
+    assert desk.acked == [delivery]
+
+
+def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(desk: Desk) -> None:
+    body = bytes(3 * MAX_BODY)
+    delivery = desk.request(body)
+    (dead,) = desk.turn()
+    assert len(dead.body) == MAX_BODY
+    assert dead.headers["x-straightline-size"] == len(body)
     assert desk.acked == [delivery]
 
 

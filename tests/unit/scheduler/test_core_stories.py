@@ -303,4 +303,4 @@ def _attempt(ticket: Ticket, now: float) -> Attempt:
 
 
 TestStories = Stories.TestCase
-TestStories.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestStories.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -19,11 +19,6 @@ class Case:
     f_t: float
     since: float = 0.0
 
-    @property
-    def kind(self) -> Hashable:
-        """Requests of one kind are refused for the same reasons, but for their size."""
-        return (self.request.model, self.ticket.version, self.request.allow, tuple(self.ticket.excluded))
-
 
 class Holds:
     """A small window in memory; the caller sends what does not fit to the broker's delay queues."""
@@ -44,20 +39,20 @@ class Holds:
         """Keep a request, behind those that came before."""
         self._held.append(case)
 
-    def release(self, try_place: Callable[[Case], bool]) -> None:
+    def release(self, try_place: Callable[[Case], bool], kind_of: Callable[[Case], Hashable]) -> None:
         """Offer every held request to `try_place`, oldest first, and keep those that it refuses.
 
-        Once one of a kind was refused, those of its kind that are not smaller are not tried in this round.
+        Once one of a kind (`kind_of`) was refused, those of it that are not smaller are not tried in this
+        round.
         """
         refused: dict[Hashable, int] = {}
         kept: deque[Case] = deque()
         while self._held:
             case = self._held.popleft()
-            smallest = refused.get(case.kind)
+            kind = kind_of(case)
+            smallest = refused.get(kind)
             if (smallest is not None and case.ticket.r_d >= smallest) or not try_place(case):
-                refused[case.kind] = min(
-                    case.ticket.r_d, smallest if smallest is not None else case.ticket.r_d
-                )
+                refused[kind] = min(case.ticket.r_d, smallest if smallest is not None else case.ticket.r_d)
                 kept.append(case)
         self._held = kept
 

@@ -1,5 +1,6 @@
 """Placing and holding: from a case on the desk to a placement message, a hold, or an ending. No clock."""
 
+from collections.abc import Hashable
 from typing import Final
 
 from scheduler import messages
@@ -76,9 +77,14 @@ class Placer:
 
     def release(self, now: float) -> None:
         """Something became free: place what waits, oldest first."""
+        if not self.held:
+            return
+        slowest = max(state.best_case for state in self._pools.state.values())
         for holds in self._holds.values():
-            if holds:
-                holds.release(lambda case: self._try_place(case, now))
+            holds.release(
+                lambda case: self._try_place(case, now),
+                lambda case: self._kind(case, hurried=case.ticket.deadline - now < slowest),
+            )
 
     def tick(self, now: float) -> None:
         """End the holds whose deadline has passed, and move long ones to the broker."""
@@ -99,6 +105,12 @@ class Placer:
     def drop_held(self) -> list[Case]:
         """Forget and return all holds: the broker delivers them again."""
         return [case for holds in self._holds.values() for case in holds.drop(lambda _: True)]
+
+    def _kind(self, case: Case, *, hurried: bool) -> Hashable:
+        """Requests of one kind are refused for the same reasons, but for their size."""
+        ticket = case.ticket
+        large = ticket.r_d >= self._thresholds.D
+        return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, hurried)
 
     def _to_broker(self, case: Case) -> None:
         self._outbox.send(messages.delayed(case.ticket, [case.delivery], HOLD_DELAY))
@@ -126,7 +138,7 @@ class Placer:
         ticket.backend = placement.backend  # type: ignore[assignment]  # policies know backends as str
         ticket.placed_at = now
         ticket.reason = self._reason(features, placement)
-        self._pools.placed(placement.backend, case.request.id, ticket.deadline)
+        self._pools.placed(placement.backend, case.request.id, now, ticket.deadline)
         self._coalescer.add(
             case.spec.name, placement.backend, ticket, case.delivery, batchable=case.spec.batchable
         )

@@ -1,7 +1,7 @@
 """What is free right now, from the workers' heartbeats and our own count of what is on its way. No clock."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from scheduler.placement.model import ALL, BackendState
 from straightline.contracts import Feedback, Heartbeat
@@ -9,11 +9,24 @@ from straightline.contracts import Feedback, Heartbeat
 MISSED: Final = 3
 """Heartbeats that may be missed before a worker counts as gone."""
 
+KEPT: Final = 60
+"""Heartbeats that may be missed before a worker is forgotten."""
+SETTLED: Final = 5.0
+"""Seconds in which a worker with nothing to do has surely taken what was placed for it."""
+
 
 @dataclass(slots=True)
 class _Worker:
     heartbeat: Heartbeat
     seen_at: float
+
+    def live(self, now: float) -> bool:
+        return now - self.seen_at <= MISSED * self.heartbeat.interval
+
+
+class _Flight(NamedTuple):
+    placed_at: float
+    deadline: float
 
 
 class _Pool:
@@ -21,13 +34,13 @@ class _Pool:
 
     def __init__(self) -> None:
         self.workers: dict[str, _Worker] = {}
-        self.in_flight: dict[str, float] = {}  # request id -> its deadline
+        self.in_flight: dict[str, _Flight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
         self.usable: list[Heartbeat] = []
         self.down: str | None = "no pool has reported"
 
     def refresh(self, now: float) -> None:
-        live = [w for w in self.workers.values() if now - w.seen_at <= MISSED * w.heartbeat.interval]
+        live = [worker for worker in self.workers.values() if worker.live(now)]
         self.usable = [w.heartbeat for w in live if w.heartbeat.healthy]
         if self.usable:
             self.down = None
@@ -69,14 +82,17 @@ class Pools:
             pool.workers.pop(beat.worker, None)
         else:
             pool.workers[beat.worker] = _Worker(beat, now)
-        active = sum(worker.heartbeat.active for worker in pool.workers.values())
+        # What a dead worker had is given to another one, which counts it.
+        active = sum(worker.heartbeat.active for worker in pool.workers.values() if worker.live(now))
+        if active == 0:
+            self._land(pool, before=now - SETTLED)
         pool.foreign = max(0, active - len(pool.in_flight))
         self._refresh(beat.backend, now)
 
-    def placed(self, backend: str, request_id: str, deadline: float) -> None:
+    def placed(self, backend: str, request_id: str, now: float, deadline: float) -> None:
         """A request is on its way there and takes a slot."""
         pool = self._pools[backend]
-        pool.in_flight[request_id] = deadline
+        pool.in_flight[request_id] = _Flight(now, deadline)
         self.state[backend] = pool.state()
 
     def feedback(self, feedback: Feedback) -> None:
@@ -94,16 +110,23 @@ class Pools:
     def tick(self, now: float) -> None:
         """Drop workers that fell silent, and slots whose feedback was lost."""
         for backend, pool in self._pools.items():
-            for request_id in [key for key, deadline in pool.in_flight.items() if deadline < now]:
+            for request_id in [key for key, flight in pool.in_flight.items() if flight.deadline < now]:
                 del pool.in_flight[request_id]
-            for name in [n for n, w in pool.workers.items() if now - w.seen_at > 60 * w.heartbeat.interval]:
-                del pool.workers[name]
+            for name, worker in list(pool.workers.items()):
+                worker.seen_at = min(worker.seen_at, now)  # a clock set back must not keep the dead alive
+                if now - worker.seen_at > KEPT * worker.heartbeat.interval:
+                    del pool.workers[name]
             self._refresh(backend, now)
 
     def forget_in_flight(self) -> None:
         """Feedback may have been missed: count anew, from the heartbeats alone."""
         for pool in self._pools.values():
             pool.in_flight.clear()
+
+    def _land(self, pool: _Pool, *, before: float) -> None:
+        """All workers are idle: what was placed a while ago is done, and its feedback was lost."""
+        for request_id in [key for key, flight in pool.in_flight.items() if flight.placed_at < before]:
+            del pool.in_flight[request_id]
 
     def _refresh(self, backend: str, now: float) -> None:
         self._pools[backend].refresh(now)

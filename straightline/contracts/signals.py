@@ -1,8 +1,13 @@
 """What workers tell the scheduler now and then; each may be lost, the next one mends it."""
 
+from typing import Annotated
+
 import msgspec
 
 from straightline.names import Backend, State
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Interval = Annotated[float, msgspec.Meta(gt=0, le=60)]
 
 
 class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -12,7 +17,7 @@ class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
         backend: which backend the pool drives.
         worker: the Celery worker's node name.
         sent_at: seconds since the epoch.
-        interval: seconds until the next one.
+        interval: seconds until the next one, a minute at most.
         slots: requests it can take at once.
         active: requests it has now (running, or reserved).
         healthy: whether its backend can answer.
@@ -26,13 +31,13 @@ class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
     backend: Backend
     worker: str
     sent_at: float
-    interval: float
-    slots: int
-    active: int
+    interval: Interval
+    slots: Count
+    active: Count
     healthy: bool
     reason: str | None = None
     models: list[str] | None = None
-    max_payload: int | None = None
+    max_payload: Count | None = None
     best_case: float | None = None
     closing: bool = False
 

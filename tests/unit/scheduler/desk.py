@@ -16,7 +16,6 @@ from straightline.contracts import (
     FailedAttempt,
     FailedAttempts,
     Feedback,
-    Heartbeat,
     ModelSpec,
     Outcome,
     OutcomeBatch,
@@ -49,18 +48,16 @@ class Desk:
         self._epoch = 1
 
     def beat(self, backend: names.Backend, slots: int, **changes: Any) -> None:
-        beat = Heartbeat(
-            **{
-                "backend": backend,
-                "worker": f"{backend}@test",
-                "sent_at": self.now,
-                "interval": 1.0,
-                "slots": slots,
-                "active": 0,
-                "healthy": True,
-                **changes,
-            }
-        )
+        beat = {
+            "backend": backend,
+            "worker": f"{backend}@test",
+            "sent_at": self.now,
+            "interval": 1.0,
+            "slots": slots,
+            "active": 0,
+            "healthy": True,
+            **changes,
+        }
         self.core.heartbeat(msgspec.json.encode(beat), self.now)
 
     def beat_all(self, local: int = 4, container: int = 2, serverless: int = 8) -> None:

@@ -475,3 +475,76 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
 
 def _break(*_: object) -> None:
     raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        {"slots": -5},
+        {"active": -5},
+        {"interval": 0},
+        {"interval": 1e9},
+        {"interval": None},
+    ],
+    ids=str,
+)
+def test_an_absurd_heartbeat_changes_nothing(absurd: dict[str, Any]) -> None:
+    desk = Desk()
+    desk.beat("local", **{"slots": 4, **absurd})
+    desk.request()
+    assert desk.turn() == []
+    desk.beat("local", 4)
+    assert len(placements(desk.turn())) == 1
+
+
+def test_a_worker_that_dies_after_the_clock_was_set_back_is_noticed(desk: Desk) -> None:
+    desk.now -= 3_600
+    desk.core.tick(desk.now)
+    desk.now += 3.1
+    desk.core.tick(desk.now)
+    desk.request()
+    assert placements(desk.turn()) == []
+
+
+def test_what_a_dead_worker_had_is_not_counted_beside_who_has_it_now() -> None:
+    desk = Desk()
+    desk.beat("local", 4, worker="one", active=4)
+    desk.now += 3.1
+    desk.beat("local", 8, worker="two", active=4)
+    desk.core.tick(desk.now)
+    for _ in range(4):
+        desk.request(allow=["local"])
+    assert sum(len(tickets(publish)) for publish in placements(desk.turn())) == 4
+
+
+def test_a_slot_whose_feedback_was_lost_is_free_when_its_pool_is_idle() -> None:
+    desk = Desk()
+    desk.beat("local", 1)
+    desk.request(request_body(desk.now, **{"class": "batch"}))
+    assert len(placements(desk.turn())) == 1
+    desk.request(request_body(desk.now, **{"class": "batch"}))
+    desk.now += 4.9
+    desk.beat("local", 1)
+    assert placements(desk.turn()) == []
+    desk.now += 0.2
+    desk.beat("local", 1)
+    assert len(placements(desk.turn())) == 1
+
+
+def test_a_small_request_that_waits_does_not_keep_a_large_one_waiting() -> None:
+    desk = Desk()
+    desk.request(allow=["gpu-container"])
+    desk.request(allow=["gpu-container"], data=infer(12))
+    desk.beat("gpu-container", 1, active=1)
+    (placement,) = placements(desk.turn())
+    (ticket,) = tickets(placement)
+    assert ticket.reason is not None
+    assert ticket.reason.rule == 2
+
+
+def test_a_request_too_late_for_a_backend_does_not_keep_another_waiting() -> None:
+    desk = Desk()
+    desk.request(deadline=desk.now + 5)
+    desk.request(deadline=desk.now + 50)
+    desk.beat("local", 4, best_case=10.0)
+    assert len(placements(desk.turn())) == 1

@@ -3,7 +3,7 @@
 import logging
 
 from scheduler import endings, messages
-from scheduler.deliveries import Delivery, Outbox
+from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
 from scheduler.intake import reply_address
 from scheduler.repeats import Repeats
@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 class Closer:
     """Turns endings into messages. No clock: time is an argument."""
 
-    def __init__(self, outbox: Outbox, repeats: Repeats) -> None:
-        self._outbox = outbox
+    def __init__(self, dues: Dues, repeats: Repeats) -> None:
+        self._dues = dues
         self._repeats = repeats
 
     def finish(self, outcome: Outcome, reply: ReplyAddress | None, delivery: Delivery) -> None:
         """Send an outcome to the ledger and, where it was asked for, to the producer."""
         self._repeats.end(outcome.request_id)
-        self._outbox.send(messages.outcome(outcome, delivery))
+        self._dues.send(messages.outcome(outcome, delivery))
         if reply is not None:
-            self._outbox.send(messages.reply(outcome, reply, delivery))
+            self._dues.send(messages.reply(outcome, reply, delivery))
 
     def end(self, case: Case, now: float, *, state: names.State, error_class: str, error: str) -> None:
         """End a request that has a ticket."""
@@ -61,7 +61,7 @@ class Closer:
         """Reject what could not be decoded: by its id where one was found, to the dead letters otherwise."""
         request_id = error.request_id
         if request_id is None:
-            self._outbox.send(messages.dead(delivery, body, str(error)))
+            self._dues.send(messages.dead(delivery, body, str(error)))
             log.warning("a message without a usable id went to %s: %s", names.DEAD_QUEUE, error.error_class)
             return
         reply = reply_address(reply_to, correlation_id, request_id)
@@ -69,7 +69,7 @@ class Closer:
         if seen is not None:
             conflict = content != seen.digest
             again = Recall(request_id=request_id, digest=content, conflict=conflict, seen_at=now, reply=reply)
-            self._outbox.send(messages.recall(again, delivery))
+            self._dues.send(messages.recall(again, delivery))
             return
         self._repeats.remember(request_id, content)
         outcome = endings.refusal(

@@ -1,6 +1,6 @@
 """The scheduler without its sockets: messages and time in, publishes and acknowledgements out.
 
-Nothing here reads a clock or does I/O; `scheduler.service` feeds it and carries out what its outbox holds.
+Nothing here reads a clock or does I/O; `scheduler.service` feeds it and carries out its dues.
 """
 
 import logging
@@ -11,7 +11,7 @@ import msgspec
 
 from scheduler import endings, messages, retries
 from scheduler.closing import Closer
-from scheduler.deliveries import Delivery, Outbox
+from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
 from scheduler.intake import Refused, Terms, digest, find_model, make_ticket, reply_address, submitted
 from scheduler.placement.frequency import Frequencies
@@ -60,15 +60,15 @@ class Core:
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, *, origin: str) -> None:
-        self.outbox = Outbox()
+        self.dues = Dues()
         self.pools = Pools()
         self._max_attempts = settings.max_attempts
         self._catalogue = catalogue
         self._frequencies = Frequencies(settings.window)
         self._repeats = Repeats(settings.remembered)
         self._redeliveries = Redeliveries(settings.remembered)
-        self._closer = Closer(self.outbox, self._repeats)
-        self.placer = Placer(settings, self.pools, self.outbox, self._closer, origin=origin)
+        self._closer = Closer(self.dues, self._repeats)
+        self.placer = Placer(settings, self.pools, self.dues, self._closer, origin=origin)
 
     def request(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
         """Take a producer's message: place it, hold it, or give it its outcome."""
@@ -117,12 +117,12 @@ class Core:
             request = decode_request(bytes(ticket.request))
         except (*UNREADABLE, ContractError) as error:
             if not self._taken(delivery, fingerprint(body)):
-                self.outbox.send(messages.dead(delivery, body, f"not a ticket: {error}"))
+                self.dues.send(messages.dead(delivery, body, f"not a ticket: {error}"))
             return
         if self._taken(delivery, request.id):
             return
         if self._repeats.ended(request.id):  # what was done twice after a lost connection ends once
-            self.outbox.acknowledge(delivery)
+            self.dues.acknowledge(delivery)
             return
         self._repeats.remember(request.id, ticket.digest)
         case = self._case(delivery, request, ticket, now)
@@ -138,7 +138,7 @@ class Core:
             requests = [decode_request(bytes(item.ticket.request)) for item in failed]
         except (*UNREADABLE, ContractError) as error:
             if not self._taken(delivery, fingerprint(body)):
-                self.outbox.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
+                self.dues.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
             return
         if self._taken(delivery, fingerprint(body)):  # workers give these messages no id
             return
@@ -150,7 +150,7 @@ class Core:
             self._repeats.remember(request.id, item.ticket.digest)
             item.ticket.attempts.append(item.attempt)
             self._retry(delivery, request, item.ticket, now)
-        self.outbox.close(delivery)
+        self.dues.close(delivery)
 
     def heartbeat(self, body: bytes, now: float) -> None:
         """Take a worker's state; a healthier backend may release what is held."""
@@ -190,7 +190,7 @@ class Core:
         delivery.epoch = NO_EPOCH
         self._redeliveries.disown(delivery)
         why = f"the scheduler met a fault of its own, {type(error).__name__}: {error}"
-        self.outbox.send(messages.dead(stand_in, body, why))
+        self.dues.send(messages.dead(stand_in, body, why))
         request_id = subject(delivery, body)
         if request_id is not None and not self._repeats.ended(request_id):
             outcome = endings.refusal(
@@ -249,7 +249,7 @@ class Core:
         else:
             ticket.excluded = decision.excluded
             ticket.backend = ticket.reason = ticket.placed_at = None
-            self.outbox.send(messages.delayed(ticket, [delivery], decision.delay))
+            self.dues.send(messages.delayed(ticket, [delivery], decision.delay))
 
     def _repeated(
         self, delivery: Delivery, request_id: str, content: str, reply: ReplyAddress | None, now: float
@@ -271,15 +271,15 @@ class Core:
 
     def _recall(self, delivery: Delivery, recall: Recall, *, ready: bool) -> None:
         if ready:
-            self.outbox.send(messages.recall(recall, delivery))
+            self.dues.send(messages.recall(recall, delivery))
         else:
-            self.outbox.send(messages.delayed(recall, [delivery], names.DELAYS_MS[0]))
+            self.dues.send(messages.delayed(recall, [delivery], names.DELAYS_MS[0]))
 
     def _taken(self, delivery: Delivery, subject: str) -> bool:
         """Whether this message is in work already, or done and only to be acknowledged."""
         verdict, earlier = self._redeliveries.take(delivery, subject)
         if verdict == "copy":
-            self.outbox.acknowledge(delivery)
+            self.dues.acknowledge(delivery)
         elif verdict == "again" and earlier.open == 0:
-            self.outbox.acknowledge(replace(earlier))
+            self.dues.acknowledge(replace(earlier))
         return verdict != "new"

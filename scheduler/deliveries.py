@@ -41,8 +41,8 @@ class Publish:
     mandatory: bool = True
 
 
-class Outbox:
-    """Publishes to be made and deliveries to be acknowledged, in order."""
+class Dues:
+    """What is still to be done on the broker: publishes, and acknowledgements, in order."""
 
     def __init__(self) -> None:
         self._publishes: list[Publish] = []

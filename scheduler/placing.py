@@ -6,7 +6,7 @@ from typing import Final
 from scheduler import messages
 from scheduler.closing import Closer
 from scheduler.coalescing import Coalescer
-from scheduler.deliveries import Outbox
+from scheduler.deliveries import Dues
 from scheduler.holds import Case, Holds
 from scheduler.placement import empirical
 from scheduler.placement.model import Features, Placement, Policy
@@ -26,7 +26,7 @@ class Placer:
     Args:
         settings: thresholds and bounds.
         pools: what is free.
-        outbox: where messages go.
+        dues: where messages go.
         closer: ends what no backend can ever take.
         origin: who places, for the task messages.
         policy: how to place.
@@ -37,7 +37,7 @@ class Placer:
         self,
         settings: Settings,
         pools: Pools,
-        outbox: Outbox,
+        dues: Dues,
         closer: Closer,
         *,
         origin: str,
@@ -46,7 +46,7 @@ class Placer:
     ) -> None:
         self._thresholds = settings.thresholds
         self._pools = pools
-        self._outbox = outbox
+        self._dues = dues
         self._closer = closer
         self._origin = origin
         self._policy = policy
@@ -91,16 +91,16 @@ class Placer:
         for holds in self._holds.values():
             for case in holds.drop(lambda case: case.ticket.deadline <= now):
                 self._closer.expire(case, now)
-                self._outbox.close(case.delivery)
+                self._dues.close(case.delivery)
             for case in holds.drop(lambda case: now - case.since > LONGEST_HOLD):
                 self._to_broker(case)
 
     def flush(self) -> None:
         """Send what was placed since the last flush, joined."""
         for group in self._coalescer.flush():
-            self._outbox.send(messages.placement(group, origin=self._origin))
+            self._dues.send(messages.placement(group, origin=self._origin))
             for cause in group.causes:
-                self._outbox.close(cause)
+                self._dues.close(cause)
 
     def drop_held(self) -> list[Case]:
         """Forget and return all holds: the broker delivers them again."""
@@ -113,8 +113,8 @@ class Placer:
         return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, hurried)
 
     def _to_broker(self, case: Case) -> None:
-        self._outbox.send(messages.delayed(case.ticket, [case.delivery], HOLD_DELAY))
-        self._outbox.close(case.delivery)
+        self._dues.send(messages.delayed(case.ticket, [case.delivery], HOLD_DELAY))
+        self._dues.close(case.delivery)
 
     def _try_place(self, case: Case, now: float) -> bool:
         """Place a request, or end it where waiting is in vain; False where it must wait."""
@@ -166,4 +166,4 @@ class Placer:
             error_class="no_backend",
             error=f"no backend can take it: {reasons}",
         )
-        self._outbox.close(case.delivery)
+        self._dues.close(case.delivery)

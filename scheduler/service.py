@@ -138,13 +138,13 @@ class Service:
         self._woken = False
         while self._confirmed:
             self._unsent -= 1
-            self._core.outbox.confirmed(self._confirmed.popleft())
+            self._core.dues.confirmed(self._confirmed.popleft())
         self._core.placer.flush()
-        for publish in self._core.outbox.take_publishes():
+        for publish in self._core.dues.take_publishes():
             self._unsent += 1
             self._send(publish)
         self._inlet.acknowledge(
-            [delivery.tag for delivery in self._core.outbox.take_acks() if delivery.epoch == self._epoch]
+            [delivery.tag for delivery in self._core.dues.take_acks() if delivery.epoch == self._epoch]
         )
         if self._stopping and self._unsent == 0:
             self._stopped.set()

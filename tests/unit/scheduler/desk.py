@@ -131,12 +131,12 @@ class Desk:
     def turn(self, *, confirm: bool = True) -> list[Publish]:
         """Flush, as the service does; returns what was published in this turn."""
         self.core.placer.flush()
-        published = self.core.outbox.take_publishes()
+        published = self.core.dues.take_publishes()
         self.published.extend(published)
         if confirm:
             for publish in published:
-                self.core.outbox.confirmed(publish)
-        self.acked.extend(self.core.outbox.take_acks())
+                self.core.dues.confirmed(publish)
+        self.acked.extend(self.core.dues.take_acks())
         return published
 
 

@@ -26,7 +26,7 @@ def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(
     (placement,) = desk.turn(confirm=False)
     assert (placement.exchange, placement.key) == (names.PLACEMENTS, "local")
     assert desk.acked == []
-    desk.core.outbox.confirmed(placement)
+    desk.core.dues.confirmed(placement)
     desk.turn()
     assert desk.acked == [delivery]
     (ticket,) = tickets(placement)
@@ -310,7 +310,7 @@ def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(desk: Desk) -> None
     (placement,) = desk.turn(confirm=False)
     again = desk.request(body, redelivered=True)
     assert desk.turn() == []
-    desk.core.outbox.confirmed(placement)
+    desk.core.dues.confirmed(placement)
     desk.turn()
     assert [(d.tag) for d in desk.acked] == [again.tag]
 

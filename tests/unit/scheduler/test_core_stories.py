@@ -133,9 +133,9 @@ class Stories(RuleBasedStateMachine):
     @rule()
     def turn(self) -> None:
         self.core.placer.flush()
-        self.unconfirmed += self.core.outbox.take_publishes()
+        self.unconfirmed += self.core.dues.take_publishes()
         owed = {(cause.epoch, cause.tag) for publish in self.unconfirmed for cause in publish.causes}
-        for delivery in self.core.outbox.take_acks():
+        for delivery in self.core.dues.take_acks():
             if delivery.epoch != self.epoch:
                 continue
             assert (delivery.epoch, delivery.tag) not in owed, "acknowledged before it was confirmed"
@@ -151,7 +151,7 @@ class Stories(RuleBasedStateMachine):
         if lost:
             self.copies = True
         else:
-            self.core.outbox.confirmed(self.unconfirmed.pop(index))
+            self.core.dues.confirmed(self.unconfirmed.pop(index))
 
     @rule()
     def lose_the_connection(self) -> None:
@@ -271,7 +271,7 @@ class Stories(RuleBasedStateMachine):
         self.turn()
         for publish in self.unconfirmed:
             self.route(publish)
-            self.core.outbox.confirmed(publish)
+            self.core.dues.confirmed(publish)
         self.unconfirmed = []
         self.turn()
         for ticket in self.placed:

@@ -135,15 +135,19 @@ class Core:
         """Take the failed attempts of one task: each request is placed again later, or ends."""
         try:
             failed = msgspec.json.decode(body, type=FailedAttempts).failed
-            requests = [decode_request(bytes(item.ticket.request)) for item in failed]
-        except (*UNREADABLE, ContractError) as error:
+        except UNREADABLE as error:
             if not self._taken(delivery, fingerprint(body)):
                 self.dues.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
             return
         if self._taken(delivery, fingerprint(body)):  # workers give these messages no id
             return
         delivery.open += 1
-        for item, request in zip(failed, requests, strict=True):
+        for item in failed:
+            try:
+                request = decode_request(bytes(item.ticket.request))
+            except ContractError as error:
+                self.dues.send(messages.dead(delivery, msgspec.json.encode(item), f"not a request: {error}"))
+                continue
             self.pools.left(item.attempt.backend, request.id)
             if self._repeats.ended(request.id):
                 continue

@@ -548,3 +548,17 @@ def test_a_request_too_late_for_a_backend_does_not_keep_another_waiting() -> Non
     desk.request(deadline=desk.now + 50)
     desk.beat("local", 4, best_case=10.0)
     assert len(placements(desk.turn())) == 1
+
+
+def test_one_unreadable_attempt_of_many_costs_the_others_nothing(desk: Desk) -> None:
+    desk.request()
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0])
+    desk.turn()
+    failed = json.loads(desk.failed)["failed"]
+    failed[0]["attempt"]["error"] = "another"
+    body = json.dumps({"failed": [{**failed[0], "ticket": {**failed[0]["ticket"], "request": 5}}, *failed]})
+    delivery = desk.deliver(body.encode(), names.ATTEMPTS_QUEUE)
+    desk.core.attempts(delivery, body.encode(), desk.now)
+    assert [publish.exchange for publish in desk.turn()] == [names.DEAD, names.DELAYS]
+    assert delivery in desk.acked

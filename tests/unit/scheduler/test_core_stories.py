@@ -153,8 +153,10 @@ class Stories(RuleBasedStateMachine):
         else:
             self.core.dues.confirmed(self.unconfirmed.pop(index))
 
-    @rule()
-    def lose_the_connection(self) -> None:
+    @rule(acks_lost=st.booleans())
+    def lose_the_connection(self, *, acks_lost: bool) -> None:
+        if acks_lost:
+            self.core.dues.take_acks()
         self.turn()
         self.core.inputs_lost()
         self.epoch += 1
@@ -303,4 +305,4 @@ def _attempt(ticket: Ticket, now: float) -> Attempt:
 
 
 TestStories = Stories.TestCase
-TestStories.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestStories.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -235,7 +236,10 @@ def test_what_is_deployed_can_be_listed(host: FunctionHost) -> None:
 def test_an_instance_that_was_killed_while_idle_costs_no_invocation(host: FunctionHost) -> None:
     host.deploy("pid", PID)
     pid = invoke(host, "pid").payload["pid"]
+    end = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
+    assert select.select([end], [], [], 10)[0], "it has ended; until then it is not idle but dying"
+    os.close(end)
     answer = invoke(host, "pid")
     assert answer.error is None
     assert answer.payload["pid"] != pid

@@ -11,6 +11,7 @@ from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Done, Feedback
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
+from straightline.ids import new_id
 from workers.answering import Judged
 from workers.verdicts import Place, failed_attempt_of, outcome_of
 
@@ -127,7 +128,7 @@ def signal(key: str, type_: str, body: bytes) -> Outgoing:
 def _batch(type_: str, key: str, member: bytes, items: Iterable[bytes]) -> Outgoing:
     # The items are encoded once, for the batch and for the replies.
     body = b'{"' + member + b'":[' + b",".join(items) + b"]}"
-    return Outgoing(exchange=names.OUTCOMES, routing_key=key, body=body, type=type_)
+    return Outgoing(exchange=names.OUTCOMES, routing_key=key, body=body, type=type_, message_id=new_id())
 
 
 def _chunks(items: Iterable[bytes]) -> Iterator[list[bytes]]:

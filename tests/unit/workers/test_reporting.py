@@ -106,3 +106,15 @@ def test_a_report_that_is_too_large_for_one_message_is_split(
     batches = sender.of(names.TYPE_OUTCOMES)
     assert len(batches) > 1
     assert sum(len(msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes) for batch in batches) == 10
+
+
+def test_every_report_has_an_id_of_its_own_so_that_a_copy_of_it_is_known(
+    make_work: Callable[..., Work],
+) -> None:
+    sender = Sender()
+    reporter(sender).report(
+        [(make_work(), verdict()), (make_work(), verdict("fault", error_class="crashed"))]
+    )
+    ids = [message.message_id for message in sender.sent if message.exchange == names.OUTCOMES]
+    assert len(ids) == len(set(ids)) == 2
+    assert None not in ids

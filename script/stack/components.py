@@ -66,6 +66,7 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "FLOWER_PORT": str(plan.flower_port),
                 "FLOWER_BASIC_AUTH": f"straightline:{plan.flower_password}",
                 "FLOWER_READ_ONLY": "true",
+                "FLOWER_TASKS_COLUMNS": "name,uuid,state,args,result,received,runtime,worker",
             },
         ),
     )

@@ -1,9 +1,10 @@
-"""Idle round trip, one request at a time: `submit` to result through the local pool, beside plain Celery `rpc://`.
+"""Round trip, one request at a time: `submit` to result through the local pool, beside plain Celery `rpc://`.
 
 Run: python -m benchmarks.round_trip [--blocks B]
 
-A no-op model of the Flask server; a no-op Celery task in a threads pool. Blocks of both in turn; the ratio of
-medians is taken block by block.
+A no-op model of the Flask server; a no-op Celery task in a threads pool. Two ways: *idle*, where calls of
+both alternate with a pause between, so that each meets a system at rest; and *back to back*, in blocks, where
+each keeps its own caches and cores warm. The ratio is of the medians, block by block.
 """
 
 import argparse
@@ -15,33 +16,67 @@ from benchmarks.rig import BODY, rig, start_path, start_peer
 from straightline.client import Client
 
 BLOCK = 100
+PAUSE = 0.02
+"""Seconds between calls to systems at rest."""
+
+Call = Callable[[], object]
+Blocks = tuple[list[list[float]], list[list[float]]]
 
 
-def milliseconds(call: Callable[[], object]) -> list[float]:
-    """Return how long each of a block of calls takes."""
-    times = []
-    for _ in range(BLOCK):
-        start = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - start) * 1e3)
+def milliseconds(call: Call) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e3
+
+
+def back_to_back(ours: Call, theirs: Call, blocks: int) -> Blocks:
+    """Time blocks of one, then of the other."""
+    times: Blocks = ([], [])
+    for _ in range(blocks):
+        for call, into in zip((ours, theirs), times, strict=True):
+            into.append([milliseconds(call) for _ in range(BLOCK)])
     return times
 
 
-def percentile(values: list[float], part: int) -> float:
-    """Return a percentile (1..99)."""
-    return statistics.quantiles(values, n=100)[part - 1]
+def idle(ours: Call, theirs: Call, blocks: int) -> Blocks:
+    """Time one call of each in turn, with a pause before each."""
+    times: Blocks = ([], [])
+    for _ in range(blocks):
+        for into in times:
+            into.append([])
+        for _ in range(BLOCK):
+            for call, into in zip((ours, theirs), times, strict=True):
+                time.sleep(PAUSE)
+                into[-1].append(milliseconds(call))
+    return times
+
+
+def show(title: str, times: Blocks) -> None:
+    """Print p50 and p99 of both, and the ratio."""
+    print(title)
+    for name, blocks in zip(("StraightLine", "Celery rpc://"), times, strict=True):
+        every = [value for block in blocks for value in block]
+        p99 = statistics.quantiles(every, n=100)[98]
+        print(
+            f"  {name:14} p50 {statistics.median(every):6.2f} ms   p99 {p99:6.2f} ms   ({len(every)} calls)"
+        )
+    ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(*times, strict=True)]
+    print(
+        f"  ratio of p50: median {statistics.median(ratios):.2f} "
+        f"(from {min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
 
 
 def main() -> None:
-    """Measure in turn and print p50 and p99 of both, and the ratio."""
+    """Measure both ways."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--blocks", type=int, default=7, help=f"of {BLOCK} calls each")
     options = parser.parse_args()
     with rig() as made:
         start_path(made, slots=64)
         noop = start_peer(made, "rpc://", "-P", "threads", "-c", "8").tasks["peer.noop"]
-        ours: list[list[float]] = []
-        theirs: list[list[float]] = []
         with Client(made.broker_url) as client:
 
             def straightline() -> None:
@@ -51,20 +86,9 @@ def main() -> None:
             def celery() -> None:
                 noop.delay(BODY).get(timeout=30)
 
-            milliseconds(straightline)
-            milliseconds(celery)
-            for _ in range(options.blocks):
-                ours.append(milliseconds(straightline))
-                theirs.append(milliseconds(celery))
-        for name, blocks in (("StraightLine", ours), ("Celery rpc://", theirs)):
-            every = [value for block in blocks for value in block]
-            p50, p99 = statistics.median(every), percentile(every, 99)
-            print(f"{name:14} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   ({len(every)} calls)")
-        ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, theirs, strict=True)]
-        print(
-            f"ratio of p50: median {statistics.median(ratios):.2f} "
-            f"(from {min(ratios):.2f} to {max(ratios):.2f})"
-        )
+            back_to_back(straightline, celery, 1)  # both warm
+            show("idle, calls alternate", idle(straightline, celery, options.blocks))
+            show("back to back, in blocks", back_to_back(straightline, celery, options.blocks))
 
 
 if __name__ == "__main__":

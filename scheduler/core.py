@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from scheduler import endings, messages, retries
+from scheduler.breakers import Breakers
 from scheduler.closing import Closer
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
@@ -37,6 +38,8 @@ from straightline.errors import ContractError
 
 log = logging.getLogger(__name__)
 
+ANSWERED: Final = ("succeeded", "failed")
+"""States that a backend's answer brings; the model's own error is one."""
 NO_EPOCH: Final = -1
 """Of a delivery that must never be acknowledged."""
 
@@ -68,7 +71,8 @@ class Core:
         self._repeats = Repeats(settings.remembered)
         self._redeliveries = Redeliveries(settings.remembered)
         self._closer = Closer(self.dues, self._repeats)
-        self.placer = Placer(settings, self.pools, self.dues, self._closer, origin=origin)
+        self.breakers = Breakers(settings.breaker)
+        self.placer = Placer(settings, self.pools, self.breakers, self.dues, self._closer, origin=origin)
 
     def request(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
         """Take a producer's message: place it, hold it, or give it its outcome."""
@@ -139,7 +143,7 @@ class Core:
             if not self._taken(delivery, fingerprint(body)):
                 self.dues.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
             return
-        if self._taken(delivery, fingerprint(body)):  # workers give these messages no id
+        if self._taken(delivery, delivery.message_id or fingerprint(body)):
             return
         delivery.open += 1
         for item in failed:
@@ -148,11 +152,13 @@ class Core:
             except ContractError as error:
                 self.dues.send(messages.dead(delivery, msgspec.json.encode(item), f"not a request: {error}"))
                 continue
-            self.pools.left(item.attempt.backend, request.id)
+            attempt = item.attempt
+            self.pools.left(attempt.backend, request.id)
+            self.breakers.failed(attempt.backend, request.model, request.id, attempt.error_class, now)
             if self._repeats.ended(request.id):
                 continue
             self._repeats.remember(request.id, item.ticket.digest)
-            item.ticket.attempts.append(item.attempt)
+            item.ticket.attempts.append(attempt)
             self._retry(delivery, request, item.ticket, now)
         self.dues.close(delivery)
 
@@ -172,10 +178,13 @@ class Core:
         except UNREADABLE as error:
             log.warning("feedback cannot be read: %s", error)
             return
-        self.pools.feedback(feedback)
+        backend = feedback.backend
         for done in feedback.done:
+            if done.state in ANSWERED:
+                self.breakers.succeeded(backend, self.pools.model_of(backend, done.id), done.id, now)
             if done.state is not None:
                 self._repeats.end(done.id)
+        self.pools.feedback(feedback)
         self.placer.release(now)
 
     def tick(self, now: float) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scheduler.settled import Settled
 from straightline import names
 from straightline.amqp.link import Link
 
@@ -48,6 +49,7 @@ class Inlet:
         self._prefetch = prefetch
         self._handlers = handlers
         self._channel: Any = None  # the work channel, while leading
+        self._settled = Settled()
         self.link = Link(
             url,
             "straightline-scheduler-in",
@@ -64,8 +66,11 @@ class Inlet:
         """Acknowledge deliveries of the present connection."""
         if self._channel is None or not self._channel.is_open:
             return
+        prefix, single = self._settled.add(tags)
         with self._channel.connection.corked():
-            for tag in tags:
+            if prefix is not None:
+                self._channel.basic_ack(prefix, multiple=True)
+            for tag in single:
                 self._channel.basic_ack(tag)
 
     def cancel(self) -> None:
@@ -114,6 +119,7 @@ class Inlet:
             channel.add_on_close_callback(lambda *_: connection.is_open and connection.close())
             channel.add_on_cancel_callback(lambda _: connection.is_open and connection.close())
             self._channel = channel
+            self._settled = Settled()
             self._handlers.leading()
             for queue, prefetch in self._prefetch.items():
                 channel.basic_qos(prefetch_count=prefetch)

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from scheduler import messages
+from scheduler.breakers import Breakers
 from scheduler.closing import Closer
 from scheduler.coalescing import Coalescer
 from scheduler.deliveries import Dues
@@ -26,6 +27,7 @@ class Placer:
     Args:
         settings: thresholds and bounds.
         pools: what is free.
+        breakers: what fails.
         dues: where messages go.
         closer: ends what no backend can ever take.
         origin: who places, for the task messages.
@@ -37,6 +39,7 @@ class Placer:
         self,
         settings: Settings,
         pools: Pools,
+        breakers: Breakers,
         dues: Dues,
         closer: Closer,
         *,
@@ -46,6 +49,7 @@ class Placer:
     ) -> None:
         self._thresholds = settings.thresholds
         self._pools = pools
+        self._breakers = breakers
         self._dues = dues
         self._closer = closer
         self._origin = origin
@@ -130,7 +134,8 @@ class Placer:
             excluded=tuple(ticket.excluded),
             batch=case.request.class_ == "batch",
         )
-        placement = self._policy(features, self._pools.state, self._thresholds)
+        state = self._breakers.seen(self._pools.state, case.spec.name, now)
+        placement = self._policy(features, state, self._thresholds)
         if placement.backend is None:
             if placement.hopeless:
                 self._hopeless(case, placement, now)
@@ -138,7 +143,8 @@ class Placer:
         ticket.backend = placement.backend  # type: ignore[assignment]  # policies know backends as str
         ticket.placed_at = now
         ticket.reason = self._reason(features, placement)
-        self._pools.placed(placement.backend, case.request.id, now, ticket.deadline)
+        self._pools.placed(placement.backend, case.spec.name, case.request.id, now, ticket.deadline)
+        self._breakers.placed(placement.backend, case.spec.name, case.request.id, now)
         self._coalescer.add(
             case.spec.name, placement.backend, ticket, case.delivery, batchable=case.spec.batchable
         )

@@ -25,6 +25,7 @@ class _Worker:
 
 
 class _Flight(NamedTuple):
+    model: str
     placed_at: float
     deadline: float
 
@@ -38,6 +39,7 @@ class _Pool:
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
         self.usable: list[Heartbeat] = []
         self.down: str | None = "no pool has reported"
+        self.idle = BackendState(down=self.down)  # as it were with nothing on its way
 
     def refresh(self, now: float) -> None:
         live = [worker for worker in self.workers.values() if worker.live(now)]
@@ -50,20 +52,28 @@ class _Pool:
             self.down = f"no heartbeat for {MISSED} intervals"
         else:
             self.down = "no pool has reported"
+        self.idle = self._idle()
 
-    def state(self) -> BackendState:
+    def _idle(self) -> BackendState:
         beats = self.usable
         if self.down is not None or not beats:
             return BackendState(down=self.down)
-        slots = sum(beat.slots for beat in beats)
         models = [beat.models for beat in beats]
         payloads = [beat.max_payload for beat in beats]
         return BackendState(
-            free=slots - len(self.in_flight) - self.foreign,
+            free=sum(beat.slots for beat in beats),
             models=None if any(m is None for m in models) else frozenset(n for m in models for n in m or ()),
             max_payload=None if None in payloads else max(p for p in payloads if p is not None),
             best_case=min((beat.best_case for beat in beats if beat.best_case is not None), default=0.0),
         )
+
+    def state(self) -> BackendState:
+        """Return the state now; asked for every request, while heartbeats change the rest of it."""
+        idle = self.idle
+        if idle.down is not None:
+            return idle
+        free = idle.free - len(self.in_flight) - self.foreign
+        return BackendState(None, free, idle.models, idle.max_payload, idle.best_case)
 
 
 class Pools:
@@ -89,10 +99,15 @@ class Pools:
         pool.foreign = max(0, active - len(pool.in_flight))
         self._refresh(beat.backend, now)
 
-    def placed(self, backend: str, request_id: str, now: float, deadline: float) -> None:
+    def model_of(self, backend: str, request_id: str) -> str | None:
+        """Return the model of a request that is on its way there; None where we do not know of it."""
+        flight = self._pools[backend].in_flight.get(request_id)
+        return flight and flight.model
+
+    def placed(self, backend: str, model: str, request_id: str, now: float, deadline: float) -> None:
         """A request is on its way there and takes a slot."""
         pool = self._pools[backend]
-        pool.in_flight[request_id] = _Flight(now, deadline)
+        pool.in_flight[request_id] = _Flight(model, now, deadline)
         self.state[backend] = pool.state()
 
     def feedback(self, feedback: Feedback) -> None:

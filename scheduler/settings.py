@@ -5,9 +5,11 @@ from typing import Annotated
 
 import msgspec
 
+from scheduler.placement.breaker import Rules
 from scheduler.placement.model import Thresholds
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -27,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True):
         hold_window: held requests kept in memory; the others wait in the broker.
         max_attempts: backends asked before a request has failed.
         remembered: ids kept to recognise a repeated one.
+        breaker_share: of a backend's attempts, which part must fail for its breaker to open.
+        breaker_samples: attempts below which no breaker opens.
+        breaker_window: over how many seconds attempts are counted.
     """
 
     broker_url: str
@@ -36,13 +41,21 @@ class Settings(msgspec.Struct, frozen=True):
     d: Count = 262_144
     prefetch: Count = 512
     batch_prefetch: Count = 64
-    coalesce: Count = 32
+    coalesce: Count = 64
     coalesce_bytes: Count = 262_144
     hold_window: Count = 256
     max_attempts: Count = 3
     remembered: Count = 100_000
+    breaker_share: Share = 0.5
+    breaker_samples: Count = 5
+    breaker_window: Positive = 10.0
 
     @property
     def thresholds(self) -> Thresholds:
         """`F` and `D`."""
         return Thresholds(F=self.f, D=self.d)
+
+    @property
+    def breaker(self) -> Rules:
+        """When a breaker opens."""
+        return Rules(self.breaker_share, self.breaker_samples, self.breaker_window)

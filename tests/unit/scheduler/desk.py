@@ -110,14 +110,14 @@ class Desk:
         self.core.attempts(delivery, body, self.now)
         return delivery
 
-    def done(self, ticket: Ticket) -> None:
+    def done(self, ticket: Ticket, *, state: names.State = "succeeded") -> None:
         """Report the ticket's request as answered."""
         assert ticket.backend is not None
         request_id = json.loads(bytes(ticket.request))["id"]
         feedback = Feedback(
             backend=ticket.backend,
             worker=f"{ticket.backend}@test",
-            done=[Done(id=request_id, state="succeeded")],
+            done=[Done(id=request_id, state=state)],
         )
         self.core.feedback(msgspec.json.encode(feedback), self.now)
 

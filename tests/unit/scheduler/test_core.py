@@ -36,7 +36,8 @@ def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(
     assert ticket.reply.to == "straightline.reply.test"
 
 
-def test_what_arrived_together_travels_together_and_shows_no_payload(desk: Desk) -> None:
+def test_what_arrived_together_travels_together_and_shows_no_payload() -> None:
+    desk = Desk(coalesce=32)
     desk.beat_all(local=100)
     deliveries = [desk.request() for _ in range(40)]
     first, second = placements(desk.turn())

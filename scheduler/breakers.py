@@ -1,0 +1,90 @@
+"""The breakers of all backends, and of each model on them. Pure: time is an argument."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from scheduler.placement.breaker import Breaker, Rules
+from scheduler.placement.model import BackendState, State
+
+BACKEND_FAULTS: Final = frozenset({"unreachable", "throttled", "no_capacity"})
+"""Faults that say something of the backend as a whole, and of every model on it."""
+MODEL_FAULTS: Final = BACKEND_FAULTS | {
+    "timed_out",
+    "crashed",
+    "out_of_memory",
+    "bad_protocol",
+    "not_deployed",
+    "cold_start_timed_out",
+    "cold_start_failed",
+}
+"""Faults that say something of one model on one backend. The others (a store that is away, data that is too
+large) are nobody's failure there."""
+
+Key = tuple[str, str | None]
+
+
+class Breakers:
+    """One breaker for each backend, and one for each model on a backend."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._breakers: dict[Key, Breaker] = {}
+        self._tripped: dict[Key, Breaker] = {}
+
+    def seen(self, state: State, model: str, now: float) -> State:
+        """Return the state of the backends as a request of `model` may use them."""
+        if not self._tripped:
+            return state
+        refusals: dict[str, BackendState] = {}
+        for (backend, of), breaker in self._tripped.items():
+            if of is None or of == model:
+                why = breaker.refusal(now)
+                if why is not None:
+                    refusals[backend] = BackendState(down=why)
+        return {**state, **refusals} if refusals else state
+
+    def placed(self, backend: str, model: str, request_id: str, now: float) -> None:
+        """A request was placed; where a breaker is half-open it is its probe."""
+        if self._tripped:
+            for key in ((backend, None), (backend, model)):
+                if key in self._tripped:
+                    self._tripped[key].passed(request_id, now)
+
+    def succeeded(self, backend: str, model: str | None, request_id: str, now: float) -> None:
+        """A backend answered; an error of the model itself is an answer, too.
+
+        Args:
+            backend: which one.
+            model: None where it is not known (the request was placed by a scheduler before this one).
+            request_id: what it answered.
+            now: seconds since the epoch.
+        """
+        self._record(_keys(backend, model), request_id, now, ok=True)
+
+    def failed(self, backend: str, model: str, request_id: str, error_class: str | None, now: float) -> None:
+        """An attempt failed by a fault of the backend."""
+        if error_class in BACKEND_FAULTS:
+            self._record(_keys(backend, model), request_id, now, ok=False)
+        elif error_class in MODEL_FAULTS:
+            # It was reached, whatever became of the model there.
+            self._record([(backend, None)], request_id, now, ok=True)
+            self._record([(backend, model)], request_id, now, ok=False)
+
+    def open(self) -> Mapping[Key, Breaker]:
+        """Return the breakers that are not closed, by (backend, model); model None for the whole backend."""
+        return self._tripped
+
+    def _record(self, keys: Iterable[Key], request_id: str, now: float, *, ok: bool) -> None:
+        for key in keys:
+            breaker = self._breakers.get(key)
+            if breaker is None:
+                breaker = self._breakers[key] = Breaker(self._rules)
+            breaker.record(request_id, now, ok=ok)
+            if breaker.closed:
+                self._tripped.pop(key, None)
+            else:
+                self._tripped[key] = breaker
+
+
+def _keys(backend: str, model: str | None) -> list[Key]:
+    return [(backend, None)] if model is None else [(backend, None), (backend, model)]

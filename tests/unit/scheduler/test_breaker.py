@@ -1,0 +1,158 @@
+"""A failing backend receives only probes, and is used again soon after it has recovered."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.placement.breaker import LONGEST_COOL_DOWN, PROBE_PATIENCE, Breaker, Rules
+from straightline.contracts import Ticket
+from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
+
+RULES = Rules(share=0.5, samples=4, window=10.0)
+
+
+def tripped() -> Breaker:
+    breaker = Breaker(RULES)
+    for number in range(4):
+        breaker.record(str(number), NOW, ok=False)
+    return breaker
+
+
+def test_it_opens_when_the_share_is_crossed_and_not_before_there_are_samples_enough() -> None:
+    breaker = Breaker(RULES)
+    for number in range(3):
+        breaker.record(str(number), NOW, ok=False)
+        assert breaker.closed
+    breaker.record("4", NOW, ok=False)
+    assert breaker.refusal(NOW) == "breaker open: 4 of 4 attempts failed"
+
+
+def test_failures_that_have_left_the_window_count_no_more() -> None:
+    breaker = Breaker(RULES)
+    for second in range(0, 60, 5):
+        breaker.record(str(second), NOW + second, ok=False)
+    assert breaker.closed
+
+
+def test_one_probe_at_a_time_and_its_success_closes() -> None:
+    breaker = tripped()
+    assert breaker.refusal(NOW + 0.9) is not None
+    assert breaker.refusal(NOW + 1.1) is None
+    breaker.passed("probe", NOW + 1.1)
+    assert "probe is on its way" in (breaker.refusal(NOW + 1.2) or "")
+    breaker.record("sent before it opened", NOW + 1.3, ok=True)
+    assert not breaker.closed
+    breaker.record("probe", NOW + 1.4, ok=True)
+    assert breaker.closed
+
+
+def test_a_failed_probe_opens_it_for_longer_up_to_a_cap() -> None:
+    breaker, now, waits = tripped(), NOW, []
+    for number in range(5):
+        start = now
+        while breaker.refusal(now) is not None:
+            now += 0.125
+        waits.append(now - start)
+        breaker.passed(f"probe {number}", now)
+        breaker.record(f"probe {number}", now, ok=False)
+    assert waits == [1.0, 2.0, LONGEST_COOL_DOWN, LONGEST_COOL_DOWN, LONGEST_COOL_DOWN]
+
+
+def test_a_probe_that_is_lost_makes_room_for_another() -> None:
+    breaker = tripped()
+    breaker.passed("lost", NOW + 1.1)
+    assert breaker.refusal(NOW + 1.1 + PROBE_PATIENCE + 0.1) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=60))
+def test_while_it_is_not_closed_no_two_probes_are_less_than_a_cool_down_or_a_patience_apart(
+    story: list[tuple[bool, float]],
+) -> None:
+    breaker, now, last = Breaker(RULES), NOW, None
+    for number, (ok, wait) in enumerate(story):
+        now += wait
+        if breaker.refusal(now) is not None:
+            continue
+        if not breaker.closed:
+            assert last is None or now - last >= 1.0
+            last = now
+        else:
+            last = None
+        breaker.passed(str(number), now)
+        breaker.record(str(number), now, ok=ok)
+
+
+def place_one(desk: Desk, **changes: Any) -> Ticket | None:
+    """Feed one request and return its ticket where it was placed."""
+    desk.request(**changes)
+    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    return placed[0] if placed else None
+
+
+def trip_local(desk: Desk) -> None:
+    for _ in range(5):
+        ticket = place_one(desk)
+        assert ticket is not None
+        assert ticket.backend == "local"
+        desk.fail(ticket, "unreachable")
+
+
+def test_a_failing_backend_is_refused_with_the_reason_and_others_take_its_work() -> None:
+    desk = Desk()
+    desk.beat_all(local=100)
+    trip_local(desk)
+    ticket = place_one(desk)
+    assert ticket is not None
+    assert ticket.reason is not None
+    assert (ticket.backend, ticket.reason.rule, ticket.reason.s_f) == ("gpu-container", 4, False)
+    assert ticket.reason.refused["local"] == "breaker open: 5 of 5 attempts failed"
+
+
+def test_a_backend_that_recovered_is_used_again_after_one_probe() -> None:
+    desk = Desk()
+    desk.beat_all(local=100)
+    trip_local(desk)
+    desk.now += 1.1
+    desk.beat_all(local=100)
+    probe, other = place_one(desk), place_one(desk)
+    assert probe is not None
+    assert other is not None
+    assert (probe.backend, other.backend) == ("local", "gpu-container")
+    desk.done(probe)
+    ticket = place_one(desk)
+    assert ticket is not None
+    assert ticket.backend == "local"
+
+
+def test_a_request_that_only_the_failing_backend_may_take_waits_and_goes_as_its_probe() -> None:
+    desk = Desk()
+    desk.beat_all(local=100)
+    trip_local(desk)
+    assert place_one(desk, allow=["local"]) is None
+    desk.now += 1.1
+    desk.core.tick(desk.now)
+    published = desk.turn()
+    assert [publish.key for publish in placements(published)] == ["local"]
+    assert outcomes(desk.published) == []
+
+
+def test_a_models_own_errors_open_nothing() -> None:
+    desk = Desk()
+    desk.beat_all(local=100)
+    for _ in range(10):
+        ticket = place_one(desk)
+        assert ticket is not None
+        assert ticket.backend == "local"
+        desk.done(ticket, state="failed")
+    assert desk.core.breakers.open() == {}
+
+
+def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
+    desk = Desk()
+    desk.beat_all(local=100)
+    for _ in range(5):
+        ticket = place_one(desk)
+        assert ticket is not None
+        desk.fail(ticket, "crashed")
+    assert list(desk.core.breakers.open()) == [("local", "digits")]

@@ -4,32 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-
-class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a backend, or a model, failed in a window.
-
-    Attributes:
-        name: the backend or model; None stands for outcomes that never reached one.
-        attempts: placements tried there.
-        attempts_failed: those that brought no answer.
-        attempt_failure_rate: their share, 0..1; None without attempts.
-        outcomes: final outcomes that count: succeeded, failed and expired. A rejected request never was work,
-            and a cancelled one was given up by its owner.
-        outcomes_failed: those that failed or expired.
-        failure_rate: their share, 0..1; None without outcomes.
-        rejected: outcomes of requests that were refused.
-        errors: how often each error class ended an attempt, or an outcome that had no attempt.
-    """
-
-    name: str | None
-    attempts: int = 0
-    attempts_failed: int = 0
-    attempt_failure_rate: float | None = None
-    outcomes: int = 0
-    outcomes_failed: int = 0
-    failure_rate: float | None = None
-    rejected: int = 0
-    errors: dict[str, int] = {}
+from straightline.contracts import FailureRate
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +12,8 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
 
     since: datetime
     until: datetime
-    by_backend: list[Rate]
-    by_model: list[Rate]
+    by_backend: list[FailureRate]
+    by_model: list[FailureRate]
 
 
 class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):

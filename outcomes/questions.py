@@ -12,13 +12,13 @@ from typing import Any, Final, get_args
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
 
-from outcomes.answers import BackendSummary, Failures, Rate, Summary
+from outcomes.answers import BackendSummary, Failures, Summary
 from outcomes.database import translated
 from outcomes.parameters import uuid_array
 from outcomes.rates import rates
 from outcomes.stored import outcome_from
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
-from straightline.contracts import Outcome
+from straightline.contracts import FailureRate, Outcome
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import BACKENDS, State
@@ -110,7 +110,7 @@ def outcomes_of(connection: Connection, request_ids: Iterable[str]) -> dict[str,
 
 def _rates(
     connection: Connection, key: str, since: datetime, until: datetime, model: str | None
-) -> list[Rate]:
+) -> list[FailureRate]:
     def within(table: Table, *extra: ColumnElement[Any]) -> Select[Any]:
         columns = (table.c[key], table.c.error_class, *extra)
         statement = (

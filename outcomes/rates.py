@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from outcomes.answers import Rate
+from straightline.contracts import FailureRate
 
 FAILED: Final = ("failed", "expired")
 COUNTED: Final = ("succeeded", *FAILED)
@@ -14,7 +14,7 @@ Ended = tuple[str | None, str | None, str, bool, int]
 """Name, error class, state, whether there was an attempt, how many outcomes."""
 
 
-def rates(tried: Iterable[Tried], ended: Iterable[Ended]) -> list[Rate]:
+def rates(tried: Iterable[Tried], ended: Iterable[Ended]) -> list[FailureRate]:
     """Join counts of attempts and of outcomes by name, worst failure rate first."""
     tallies: dict[str | None, _Tally] = {}
     for name, error_class, succeeded, count in tried:
@@ -25,7 +25,7 @@ def rates(tried: Iterable[Tried], ended: Iterable[Ended]) -> list[Rate]:
     return sorted(found, key=_badness)
 
 
-def _badness(rate: Rate) -> tuple[float, float, str]:
+def _badness(rate: FailureRate) -> tuple[float, float, str]:
     return (-(rate.failure_rate or 0), -(rate.attempt_failure_rate or 0), rate.name or "")
 
 
@@ -51,8 +51,8 @@ class _Tally:
         if state != "succeeded" and not attempted:
             self._error(error_class, count)
 
-    def rate(self, name: str | None) -> Rate:
-        return Rate(
+    def rate(self, name: str | None) -> FailureRate:
+        return FailureRate(
             name=name,
             attempts=self._attempts,
             attempts_failed=self._attempts_failed,

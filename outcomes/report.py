@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from outcomes.answers import Failures, Rate
-from straightline.contracts import Attempt, Outcome
+from outcomes.answers import Failures
+from straightline.contracts import Attempt, FailureRate, Outcome
 
 _HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "errors")
 NO_NAME = "(never placed)"
@@ -65,7 +65,7 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
-def _cells(rate: Rate) -> tuple[str, ...]:
+def _cells(rate: FailureRate) -> tuple[str, ...]:
     return (
         printable(rate.name or NO_NAME),
         str(rate.attempts),

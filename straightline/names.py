@@ -10,6 +10,9 @@ BACKENDS: Final[tuple[Backend, ...]] = ("serverless", "gpu-container", "local")
 
 RequestClass = Literal["interactive", "batch"]
 State = Literal["succeeded", "failed", "expired", "cancelled", "rejected"]
+"""How a request ended."""
+Stage = Literal["accepted", "held", "placed", "running"]
+"""How far a request came that has not ended."""
 
 REQUESTS: Final = "straightline.requests"
 """Exchange that producers write to; the routing key is the request's class."""

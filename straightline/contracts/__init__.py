@@ -3,6 +3,16 @@
 All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are seconds, sizes are bytes.
 """
 
+from straightline.contracts.answers import (
+    FailureRate,
+    FailureReport,
+    ModelEntry,
+    ModelList,
+    PlacementStep,
+    PlacementStory,
+    Problem,
+    RequestStatus,
+)
 from straightline.contracts.model import ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
@@ -16,19 +26,27 @@ __all__ = [
     "Done",
     "FailedAttempt",
     "FailedAttempts",
+    "FailureRate",
+    "FailureReport",
     "Feedback",
     "Heartbeat",
     "InferInput",
     "InferOutput",
     "InferRequest",
     "InferResponse",
+    "ModelEntry",
+    "ModelList",
     "ModelSpec",
     "Outcome",
     "OutcomeBatch",
+    "PlacementStep",
+    "PlacementStory",
+    "Problem",
     "Reason",
     "Recall",
     "ReplyAddress",
     "Request",
+    "RequestStatus",
     "TensorSpec",
     "Ticket",
     "decode_request",

@@ -22,6 +22,11 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "infer-request": contracts.InferRequest,
     "infer-response": contracts.InferResponse,
     "model": contracts.ModelSpec,
+    "request-status": contracts.RequestStatus,
+    "placement-story": contracts.PlacementStory,
+    "model-list": contracts.ModelList,
+    "failure-report": contracts.FailureReport,
+    "problem": contracts.Problem,
 }
 """The messages by the name of their file."""
 

@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from outcomes.answers import Failures, Rate
+from outcomes.answers import Failures
 from outcomes.report import failures_text, outcome_text, table
-from straightline.contracts import Outcome
+from straightline.contracts import FailureRate, Outcome
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -15,9 +15,14 @@ def test_a_table_is_aligned() -> None:
 
 
 def test_failures_name_every_backend_and_model() -> None:
-    rate = Rate(name="local", attempts=4, attempts_failed=1, attempt_failure_rate=0.25)
+    rate = FailureRate(name="local", attempts=4, attempts_failed=1, attempt_failure_rate=0.25)
     text = failures_text(
-        Failures(since=NOW, until=NOW, by_backend=[rate, Rate(name=None)], by_model=[Rate(name="digits")])
+        Failures(
+            since=NOW,
+            until=NOW,
+            by_backend=[rate, FailureRate(name=None)],
+            by_model=[FailureRate(name="digits")],
+        )
     )
     assert "25.00%" in text
     assert "digits" in text

@@ -1,0 +1,225 @@
+"""What the HTTP gateway answers to who asks about requests, models and failures; JSON.
+
+The command line reads these, the gateway writes them. An error is a `Problem` (RFC 9457).
+"""
+
+import msgspec
+
+from straightline.contracts.model import TensorSpec
+from straightline.contracts.ticket import Attempt, Reason
+from straightline.names import Backend, RequestClass, Stage, State
+
+
+class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
+    """Where a request is: the answer of `GET` and `DELETE /v1/requests/{id}`.
+
+    Attributes:
+        id: the request's id.
+        state: how it ended, or how far it came.
+        model, version, class_, batch_id: as in the request; `version` as settled by the scheduler.
+        backend: which one has it, or answered or failed last; None where none was asked yet.
+        attempts: placements that were tried or are under way.
+        held_reason: why no backend can take it now; None where it is not held.
+        error_class, error: what went wrong, as in its outcome.
+        has_result: whether `GET /v1/requests/{id}/result` brings an answer of the model.
+        cancelling: whether somebody asked to cancel it and it has not ended yet.
+        submitted_at, received_at, placed_at, finished_at, deadline: seconds since the epoch.
+        r_d: bytes of the input data.
+        cost: estimated, in US dollars.
+    """
+
+    id: str
+    state: Stage | State
+    model: str | None = None
+    version: str | None = None
+    class_: RequestClass | None = None
+    batch_id: str | None = None
+    backend: Backend | None = None
+    attempts: int = 0
+    held_reason: str | None = None
+    error_class: str | None = None
+    error: str | None = None
+    has_result: bool = False
+    cancelling: bool = False
+    submitted_at: float | None = None
+    received_at: float | None = None
+    placed_at: float | None = None
+    finished_at: float | None = None
+    deadline: float | None = None
+    r_d: int | None = None
+    cost: float | None = None
+
+
+class PlacementStep(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One placement of a request, and what came of it.
+
+    Attributes:
+        number: 1 for the first.
+        backend: where.
+        reason: why there; None where that is not known any more.
+        succeeded: whether it brought the answer; None while it is under way.
+        worker: the Celery worker's node name.
+        placed_at, started_at, finished_at: seconds since the epoch.
+        wait: seconds between placement and start.
+        service: seconds in the backend, cold start included.
+        cold_start: seconds of `service` that went into starting the backend; None where it was warm.
+        error_class, error: what went wrong.
+    """
+
+    number: int
+    backend: Backend
+    reason: Reason | None = None
+    succeeded: bool | None = None
+    worker: str | None = None
+    placed_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    wait: float | None = None
+    service: float | None = None
+    cold_start: float | None = None
+    error_class: str | None = None
+    error: str | None = None
+
+
+class PlacementStory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why a request was placed where it was: the answer of `GET /v1/placements/{id}`.
+
+    Attributes:
+        id: the request's id.
+        state: how it ended, or how far it came.
+        model, version: which model answers.
+        steps: every placement, the first one first; empty where it was refused or is held before any.
+        held_reason: why no backend can take it now; None where it is not held.
+        error_class, error: what went wrong, as in its outcome.
+        submitted_at, finished_at: seconds since the epoch.
+    """
+
+    id: str
+    state: Stage | State
+    model: str | None = None
+    version: str | None = None
+    steps: list[PlacementStep] = []
+    held_reason: str | None = None
+    error_class: str | None = None
+    error: str | None = None
+    submitted_at: float | None = None
+    finished_at: float | None = None
+
+
+class ModelEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One version of a model, as it is deployed.
+
+    Attributes:
+        name: what requests call it.
+        version: a word of the owner's.
+        default: whether a request that pins no version gets this one.
+        share: percent of those requests that a canary takes; None where it takes none.
+        inputs, outputs: its tensors.
+        backends: where it may run.
+        max_payload: for a backend, the largest `data` in bytes that it takes; absent means no limit.
+        timeout: seconds that one call may take.
+        digest: of its bundle.
+    """
+
+    name: str
+    version: str
+    default: bool = False
+    share: float | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    backends: tuple[Backend, ...] = ()
+    max_payload: dict[Backend, int] = {}
+    timeout: float | None = None
+    digest: str | None = None
+
+
+class ModelList(msgspec.Struct, kw_only=True):
+    """The answer of `GET /v1/models`: every version of every model, by name and rising version."""
+
+    models: list[ModelEntry]
+
+
+class FailureRate(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a backend, or a model, failed in a window.
+
+    Attributes:
+        name: the backend or model; None stands for outcomes that never reached one.
+        attempts: placements tried there.
+        attempts_failed: those that brought no answer.
+        attempt_failure_rate: their share, 0..1; None without attempts.
+        outcomes: final outcomes that count: succeeded, failed and expired. A rejected request never was work,
+            and a cancelled one was given up by its owner.
+        outcomes_failed: those that failed or expired.
+        failure_rate: their share, 0..1; None without outcomes.
+        rejected: outcomes of requests that were refused.
+        errors: how often each error class ended an attempt, or an outcome that had no attempt.
+    """
+
+    name: str | None
+    attempts: int = 0
+    attempts_failed: int = 0
+    attempt_failure_rate: float | None = None
+    outcomes: int = 0
+    outcomes_failed: int = 0
+    failure_rate: float | None = None
+    rejected: int = 0
+    errors: dict[str, int] = {}
+
+
+class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `GET /v1/failures`: rates over `since` <= finished < `until`, worst first.
+
+    Attributes:
+        since, until: seconds since the epoch.
+        by_backend, by_model: the rates.
+    """
+
+    since: float
+    until: float
+    by_backend: list[FailureRate]
+    by_model: list[FailureRate]
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why something was refused: problem details of RFC 9457, `application/problem+json`.
+
+    Attributes:
+        type: names the kind of problem; a relative or absolute URI.
+        title: the same for people.
+        status: the HTTP status.
+        detail: what is wrong in this case, and what mends it.
+        instance: what it happened to.
+        request_id: the request that it is about.
+        state: of that request, where the problem is that it has not ended, or ended without a result.
+        error_class: as in its outcome.
+        retry_after: seconds after which it may be tried again.
+    """
+
+    type: str = "about:blank"
+    title: str = ""
+    status: int = 0
+    detail: str = ""
+    instance: str | None = None
+    request_id: str | None = None
+    state: Stage | State | None = None
+    error_class: str | None = None
+    retry_after: float | None = None
+
+
+def step_of(attempt: Attempt) -> PlacementStep:
+    """Return the placement that an attempt tells of."""
+    return PlacementStep(
+        number=attempt.number,
+        backend=attempt.backend,
+        reason=attempt.reason,
+        succeeded=attempt.succeeded,
+        worker=attempt.worker,
+        placed_at=attempt.placed_at,
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        wait=attempt.wait,
+        service=attempt.service,
+        cold_start=attempt.cold_start,
+        error_class=attempt.error_class,
+        error=attempt.error,
+    )

@@ -40,6 +40,7 @@ COPY outcomes /srv/straightline/outcomes
 COPY scheduler /srv/straightline/scheduler
 COPY workers /srv/straightline/workers
 COPY modelkit /srv/straightline/modelkit
+COPY gateway /srv/straightline/gateway
 COPY migrations /srv/straightline/migrations
 # A checkout may shut others out; and what is not compiled now never is, on a read-only root.
 RUN chmod -R a+rX,go-w /srv/straightline && python3 -m compileall -q /srv/straightline

@@ -78,6 +78,19 @@ DELAY_QUEUES: Final = tuple(
 )
 """Where held requests and retries wait; when their time is over they go back for placement."""
 
+CELERY_QUEUES: Final = (
+    _queue(names.CELERY_QUEUE, REQUESTS, "celery"),
+    _queue(names.CELERY_REPLIES_QUEUE, REPLIES, names.CELERY_REPLY_KEY),
+)
+"""What the door for Celery producers consumes: their tasks, and the outcomes that become their results."""
+
 DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)
 
-QUEUES: Final = (*SCHEDULER_QUEUES, *POOL_QUEUES, OUTCOMES_QUEUE, *DELAY_QUEUES, DEAD_QUEUE)
+QUEUES: Final = (
+    *SCHEDULER_QUEUES,
+    *POOL_QUEUES,
+    OUTCOMES_QUEUE,
+    *CELERY_QUEUES,
+    *DELAY_QUEUES,
+    DEAD_QUEUE,
+)

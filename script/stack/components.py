@@ -57,6 +57,7 @@ def components(plan: Plan) -> tuple[Component, ...]:
         ),
         Component("scheduler", (*python, "scheduler")),
         Component("recorder", (*python, "outcomes", "record"), tier=1),
+        Component("celery-door", (*python, "gateway", "celery")),
         *(_pool(backend, slots) for backend, slots in SLOTS.items()),
         Component(
             "flower",

@@ -121,6 +121,7 @@ def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
         wanted: dict[str, signs.Sign] = {
             "scheduler": partial(broker.consumed, names.INTERACTIVE_QUEUE),
             "recorder": partial(broker.consumed, names.OUTCOMES_QUEUE),
+            "celery-door": partial(broker.consumed, names.CELERY_QUEUE),
             "functions": partial(accepts, plan.functions_port),
             "local-server": partial(signs.answers_http, local),
             "flower": partial(signs.answers_http, f"http://127.0.0.1:{plan.flower_port}/healthcheck"),

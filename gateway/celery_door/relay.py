@@ -1,0 +1,124 @@
+"""From one queue to an exchange: a message is acknowledged when all that was made of it is confirmed."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Final, Protocol
+
+from straightline.amqp.link import Link
+from straightline.amqp.outgoing import Outgoing
+from straightline.errors import Rejected, StraightLineError
+
+log = logging.getLogger(__name__)
+
+AGAIN: Final = 1.0
+"""Seconds until a message that the broker would not take is tried again; meanwhile the prefetch waits."""
+
+
+class Unreadable(StraightLineError):  # noqa: N818 - it says what the message is
+    """Nobody can be answered: the message goes to the dead letters."""
+
+
+class Sender(Protocol):
+    """What publishes: `straightline.amqp.publisher.Publisher`."""
+
+    def publish(self, message: Outgoing) -> Future[None]:
+        """Send a message; the future is done when the broker has it safe."""
+        ...
+
+
+class Relay:
+    """Consumes a queue and publishes what `translate` makes of each message.
+
+    Delivery is at least once: what was not acknowledged when a connection was lost comes again.
+
+    Args:
+        url: of the broker.
+        queue: to consume.
+        translate: from pika's properties and the body to a message; raises `Unreadable`.
+        sender: confirmed publishing.
+        prefetch: messages that may be unacknowledged.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        queue: str,
+        translate: Callable[[Any, bytes], Outgoing],
+        sender: Sender,
+        *,
+        prefetch: int,
+    ) -> None:
+        self._queue = queue
+        self._translate = translate
+        self._sender = sender
+        self._prefetch = prefetch
+        self._channel: Any = None
+        self._link = Link(url, f"straightline-gateway {queue}", on_channel=self._open, on_lost=self._lost)
+
+    def start(self) -> None:
+        """Connect and consume, from now on and after every loss."""
+        self._link.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Close the connection; what is not acknowledged goes back to the queue."""
+        self._link.stop(timeout)
+
+    # All below runs on the link's thread, but for `_answered`.
+
+    def _open(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_cancel_callback(lambda _frame: channel.close(404, "the queue was deleted"))
+
+        def consume(_frame: Any) -> None:
+            channel.basic_consume(self._queue, self._arrived, callback=lambda _frame: self._link.working())
+
+        channel.basic_qos(prefetch_count=self._prefetch, callback=consume)
+
+    def _lost(self, _reason: BaseException) -> None:
+        self._channel = None
+
+    def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        try:
+            outgoing = self._translate(properties, body)
+        except Unreadable as error:
+            log.warning("a message of %s goes to the dead letters: %s", self._queue, error)
+            channel.basic_reject(method.delivery_tag, requeue=False)
+        except Exception:
+            log.exception("a message of %s met an unexpected fault and goes to the dead letters", self._queue)
+            channel.basic_reject(method.delivery_tag, requeue=False)
+        else:
+            self._send(channel, method.delivery_tag, outgoing)
+
+    def _send(self, channel: Any, tag: int, outgoing: Outgoing) -> None:
+        if channel is self._channel:  # else the broker delivers it again
+            future = self._sender.publish(outgoing)
+            future.add_done_callback(partial(self._answered, channel, tag, outgoing))
+
+    def _answered(self, channel: Any, tag: int, outgoing: Outgoing, future: Future[None]) -> None:
+        """Runs on the sender's thread."""
+        error = future.exception()
+        if error is not None and not (isinstance(error, Rejected) and not outgoing.mandatory):
+            log.error("a message of %s was not passed on: %s; trying again", self._queue, error)
+            again = partial(self._send, channel, tag, outgoing)
+            self._link.call(lambda: self._link.call_later(AGAIN, again))
+            return
+        if error is not None:
+            log.warning("a result was not delivered: %s", error)  # its outcome stands in the ledger
+        self._link.call(partial(self._acknowledge, channel, tag))
+
+    def _acknowledge(self, channel: Any, tag: int) -> None:
+        if channel is self._channel and channel.is_open:
+            channel.basic_ack(tag)
+
+
+def serve_all(relays: Sequence[Relay], wait: Callable[[], None]) -> None:
+    """Run relays until `wait` returns."""
+    for relay in relays:
+        relay.start()
+    try:
+        wait()
+    finally:
+        for relay in relays:
+            relay.stop()

@@ -1,0 +1,98 @@
+"""The door as a process: two relays over one publisher, until a signal."""
+
+import logging
+import signal
+import threading
+import time
+from typing import Any, Final
+
+import msgspec
+
+from gateway.celery_door.relay import Relay, Unreadable, serve_all
+from gateway.celery_door.results import refusal, result_of
+from gateway.celery_door.tasks import Unfit, request_of, task_of
+from straightline import names
+from straightline.amqp import Outgoing, Publisher
+from straightline.amqp.outgoing import refusal as unfit_for_amqp
+from straightline.contracts import Outcome
+from straightline.contracts.request import MAX_BODY
+
+log = logging.getLogger(__name__)
+
+PREFETCH: Final = 512
+CONFIRM_PATIENCE: Final = 86_400.0
+"""Seconds: a blocked broker has what was written, and publishing it again would double it."""
+ROOM: Final = 1 << 30
+"""Publishing must never block the threads that read; what may be on its way is bounded by the prefetch."""
+
+
+class DoorSettings(msgspec.Struct, frozen=True):
+    """What the door reads from the environment.
+
+    Attributes:
+        broker_url: `amqp://user:password@host:port/vhost`, of a user that may write the default exchange.
+    """
+
+    broker_url: str
+
+
+def serve(settings: DoorSettings) -> None:
+    """Translate tasks and results until SIGTERM or SIGINT; must run in the main thread."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    publisher = Publisher(
+        settings.broker_url,
+        name="straightline-gateway-celery",
+        confirm_timeout=CONFIRM_PATIENCE,
+        window=ROOM,
+        window_bytes=ROOM,
+        max_body=2 * MAX_BODY,
+    )
+    with publisher:
+        relays = [
+            Relay(settings.broker_url, names.CELERY_QUEUE, request_for, publisher, prefetch=PREFETCH),
+            Relay(settings.broker_url, names.CELERY_REPLIES_QUEUE, result_for, publisher, prefetch=PREFETCH),
+        ]
+        log.info("taking Celery's tasks")
+        serve_all(relays, lambda: _wait(stop))
+    log.info("stopped")
+
+
+def request_for(properties: Any, body: bytes) -> Outgoing:
+    """Return the request of a task message, or the result that refuses it.
+
+    Raises:
+        Unreadable: it is refused, and nobody waits for a result.
+    """
+    task = task_of(properties)
+    try:
+        made = request_of(task, body, time.time())
+        problem = unfit_for_amqp(made)
+        if problem is not None:
+            raise Unfit(problem)
+    except Unfit as why:
+        if task.reply_to is None or task.id is None:
+            raise Unreadable(str(why)) from why
+        return refusal(task.id, task.reply_to, str(why))
+    return made
+
+
+def result_for(properties: Any, body: bytes) -> Outgoing:
+    """Return the Celery result of a pushed outcome; its correlation id is the caller's queue.
+
+    Raises:
+        Unreadable: it is no outcome.
+    """
+    try:
+        outcome = msgspec.json.decode(body, type=Outcome)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise Unreadable(f"not an outcome: {error}") from error
+    if not properties.correlation_id:
+        raise Unreadable("it names no result queue")
+    return result_of(outcome, properties.correlation_id)
+
+
+def _wait(stop: threading.Event) -> None:
+    while not stop.wait(0.2):  # a plain wait would keep a signal's handler from running
+        pass

@@ -1,0 +1,44 @@
+"""The commands of `python -m gateway`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway.celery_door import service
+from straightline.errors import StraightLineError
+from straightline.settings import load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0; 1 with one line on stderr when it could not be done; 2 when it was asked wrongly.
+    """
+    asked = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    try:
+        return int(asked.run(asked))
+    except StraightLineError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 1
+
+
+def _celery(_asked: argparse.Namespace) -> int:
+    service.serve(load(service.DoorSettings, os.environ))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway", description="The front doors of StraightLine beside AMQP itself."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    celery = commands.add_parser(
+        "celery", help="take straightline.infer tasks of Celery producers and answer them, until SIGTERM"
+    )
+    celery.set_defaults(run=_celery)
+    return parser

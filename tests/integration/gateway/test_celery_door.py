@@ -1,0 +1,131 @@
+"""A service that uses Celery, and knows nothing of us but a route, on a real broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery, chain, group
+from celery.exceptions import TaskRevokedError
+
+from straightline import names
+from straightline.contracts import Outcome, Request
+from straightline.ids import new_id
+from tests.integration.straightline.replier import Replier, echo
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[3]
+DATA = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.5]}]}
+
+
+@pytest.fixture
+def door(broker_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STRAIGHTLINE_BROKER_URL": broker_url}
+    with (tmp_path / "door.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "celery"], env=environment, cwd=ROOT, stdout=log, stderr=log
+        )
+    yield process
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0, (tmp_path / "door.log").read_text()
+
+
+@pytest.fixture
+def service(broker_url: str) -> Iterator[Celery]:
+    app = Celery("theirs", broker=broker_url, backend="rpc://", set_as_current=False)
+    app.conf.task_routes = {names.INFER_TASK: {"exchange": names.REQUESTS, "routing_key": "celery"}}
+    yield app
+    app.close()
+
+
+def ask(app: Celery, **options: Any) -> Any:
+    kwargs = {"model": "m", "data": DATA, **options.pop("kwargs", {})}
+    return app.send_task(names.INFER_TASK, kwargs=kwargs, **options)
+
+
+def by_model(request: Request) -> Outcome:
+    """End as the model's name says."""
+    if request.model == "m":
+        return echo(request)
+    state: Any = request.model
+    return Outcome(
+        request_id=request.id, state=state, finished_at=time.time(), error_class="reason", error="why"
+    )
+
+
+@pytest.mark.usefixtures("door")
+def test_a_task_is_answered_with_what_the_model_said(service: Celery, broker_url: str) -> None:
+    with Replier(broker_url) as replier:
+        assert ask(service).get(timeout=20) == DATA
+    assert replier.requests[0].model == "m"
+
+
+@pytest.mark.usefixtures("door")
+def test_every_other_end_is_raised_in_the_caller(service: Celery, broker_url: str) -> None:
+    with Replier(broker_url, by_model):
+        for state, kind in {
+            "failed": "RequestFailed",
+            "rejected": "RequestRejected",
+            "expired": "RequestExpired",
+        }.items():
+            with pytest.raises(Exception, match="reason: why") as caught:
+                ask(service, kwargs={"model": state}).get(timeout=20)
+            assert type(caught.value).__name__ == kind
+        with pytest.raises(TaskRevokedError, match="why"):
+            ask(service, kwargs={"model": "cancelled"}).get(timeout=20)
+
+
+@pytest.mark.usefixtures("door")
+def test_five_hundred_at_once_come_back_in_the_groups_order(service: Celery, broker_url: str) -> None:
+    tensors = [{"inputs": [{**DATA["inputs"][0], "data": [float(number)]}]} for number in range(500)]
+    with Replier(broker_url):
+        asked = group(
+            service.signature(names.INFER_TASK, kwargs={"model": "m", "data": data}) for data in tensors
+        )
+        assert asked.apply_async().get(timeout=60) == tensors
+
+
+@pytest.mark.usefixtures("door")
+def test_what_cannot_be_honoured_is_refused_and_nothing_is_done(service: Celery, broker_url: str) -> None:
+    step = service.signature(names.INFER_TASK, kwargs={"model": "m", "data": DATA}, immutable=True)
+    with Replier(broker_url) as replier:
+        whole = chain(step, step).apply_async()
+        with pytest.raises(Exception, match="a chain cannot be honoured"):
+            whole.parent.get(timeout=20)
+        with pytest.raises(Exception, match="eta and countdown cannot be honoured"):
+            ask(service, countdown=1).get(timeout=20)
+        with pytest.raises(Exception, match="link cannot be honoured"):
+            ask(service, link=step).get(timeout=20)
+        with pytest.raises(Exception, match="UUID"):
+            ask(service, task_id="mine").get(timeout=20)
+        ask(service).get(timeout=20)
+    assert len(replier.requests) == 1
+
+
+def test_a_task_sent_while_the_door_is_away_is_answered_when_it_comes(
+    service: Celery, broker_url: str, request: pytest.FixtureRequest
+) -> None:
+    asked = ask(service)
+    with Replier(broker_url):
+        request.getfixturevalue("door")
+        assert asked.get(timeout=20) == DATA
+
+
+@pytest.mark.usefixtures("door")
+def test_what_nobody_can_be_answered_for_goes_to_the_dead_letters(service: Celery, broker_url: str) -> None:
+    with service.connection() as connection, connection.channel() as channel:
+        producer = connection.Producer(channel)
+        producer.publish(b"\x80\x04.", exchange=names.REQUESTS, routing_key="celery", correlation_id=new_id())
+        end = time.monotonic() + 20
+        while (message := channel.basic_get(names.DEAD_QUEUE, no_ack=True)) is None:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert message.body == b"\x80\x04."
+    with Replier(broker_url):
+        assert ask(service).get(timeout=20) == DATA  # and the door lives on

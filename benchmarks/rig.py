@@ -96,7 +96,7 @@ def rig() -> Iterator[Rig]:
     """Start a private broker and database with topology and tables; stop all at the end."""
     run = Run.create(ROOT / ".straightline", stays=False)
     try:
-        broker_url, database_url = start_broker(run).url, start_database(run)
+        broker_url, database_url = start_broker(run).url, start_database(run).url
         bundle = run.directory / "models" / "noop" / "1"
         bundle.mkdir(parents=True)
         (bundle / "model.toml").write_text(MODEL)

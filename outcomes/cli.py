@@ -17,6 +17,7 @@ from outcomes.questions import failures, outcome_of
 from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve
 from outcomes.settings import QuestionSettings, RecorderSettings
+from straightline import crash
 from straightline.errors import StraightLineError
 from straightline.settings import load
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _record(_asked: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    crash.arm(os.environ)
     return serve(load(RecorderSettings, os.environ))
 
 

@@ -18,6 +18,7 @@ from outcomes.isolate import write_all_but_refused
 from outcomes.ledger import Ledger, Written
 from outcomes.reading import Delivery, Poison, Reading, read
 from outcomes.rows import Entry
+from straightline import crash
 from straightline.amqp.link import LONGEST_DELAY, delay
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Outcome, Recall
@@ -88,7 +89,9 @@ class Recorder:
         reading = read(run, time.time())
         for reason, count in Counter(reason for _, reason in reading.refused).most_common(MOST_LOGGED):
             logger.error("%d messages are dead-lettered: %s", count, reason)
+        crash.here(crash.Step.RECORDER_BEFORE_COMMIT)
         poison = [*reading.poison, *self._persist(run, lambda: self._write(reading))]
+        crash.here(crash.Step.RECORDER_AFTER_COMMIT)
         if poison:
             self._persist(run, lambda: self._bury(poison))
         if reading.recalls:

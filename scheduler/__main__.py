@@ -11,6 +11,7 @@ import threading
 from scheduler.core import Core
 from scheduler.service import Service
 from scheduler.settings import Settings
+from straightline import crash
 from straightline.catalogue import read_catalogue
 from straightline.errors import StraightLineError
 from straightline.settings import load
@@ -25,6 +26,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        crash.arm(os.environ)
         settings = load(Settings, os.environ)
         catalogue = read_catalogue(settings.models_dir)
         service = Service(settings, Core(settings, catalogue, origin=f"scheduler@{socket.gethostname()}"))

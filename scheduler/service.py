@@ -12,7 +12,7 @@ from scheduler.core import Core, Envelope
 from scheduler.deliveries import Delivery, Publish
 from scheduler.inlet import Handlers, Inlet
 from scheduler.settings import Settings
-from straightline import names
+from straightline import crash, names
 from straightline.amqp import Outgoing, Publisher
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected, StraightLineError
@@ -103,6 +103,7 @@ class Service:
             queue, self._epoch, method.delivery_tag, _text(properties.message_id), bool(method.redelivered)
         )
         now = time.time()
+        crash.here(crash.Step.SCHEDULER_BEFORE_DECODE)
         try:
             self._work(delivery, properties, body, now)
         except Exception as error:
@@ -143,9 +144,11 @@ class Service:
         for publish in self._core.dues.take_publishes():
             self._unsent += 1
             self._send(publish)
-        self._inlet.acknowledge(
-            [delivery.tag for delivery in self._core.dues.take_acks() if delivery.epoch == self._epoch]
-        )
+            crash.here(crash.Step.SCHEDULER_AFTER_PUBLISH)
+        tags = [delivery.tag for delivery in self._core.dues.take_acks() if delivery.epoch == self._epoch]
+        if tags:
+            crash.here(crash.Step.SCHEDULER_AFTER_CONFIRM)
+        self._inlet.acknowledge(tags)
         if self._stopping and self._unsent == 0:
             self._stopped.set()
 

@@ -55,7 +55,7 @@ def broker_admin(request: pytest.FixtureRequest) -> BrokerAdmin:
 @pytest.fixture(scope="session")
 def _database_server(request: pytest.FixtureRequest) -> str:
     url = os.environ.get("STRAIGHTLINE_TEST_DATABASE_URL")
-    return url or services.start_database(request.getfixturevalue("_run"))
+    return url or services.start_database(request.getfixturevalue("_run")).url
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections import Counter
 from celery import Task
 from celery.exceptions import Reject
 
+from straightline import crash
 from straightline.names import PREDICT_TASK
 from workers.answering import Answerer
 from workers.heartbeat import BestCase
@@ -51,8 +52,11 @@ class Predict(Task):
     def _run(self, work: list[Work]) -> str:
         if self.answerer is None or self.reporter is None or self.best_case is None:
             raise Unreported("the pool has not started yet")
+        crash.here(crash.Step.WORKER_BEFORE_CALL)
         judged = self.answerer.answer(work)
+        crash.here(crash.Step.WORKER_AFTER_CALL)
         self.reporter.report(judged)
+        crash.here(crash.Step.WORKER_AFTER_CONFIRM)
         for _, verdict in judged:
             if verdict.kind == "succeeded" and verdict.cold_start is None:
                 self.best_case.add(verdict.service)

@@ -4,7 +4,9 @@ import os
 import secrets
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,10 +28,12 @@ class Database:
     Attributes:
         url: SQLAlchemy URL of our database in it, which `ensure_database` makes.
         process: the server.
+        launch: starts the server anew on the same data, once it has ended.
     """
 
     url: str
     process: processes.Process
+    launch: Callable[[], processes.Process]
 
 
 def programs() -> Path | None:
@@ -66,7 +70,8 @@ def start(home: Path, log: Path, run: str) -> Database:
     _make_cluster(found, directory, environment, owner)
     secret.unlink()
     (port,) = free_ports(1)
-    process = processes.start(
+    launch = partial(
+        processes.start,
         NAME,
         [str(found / "postgres"), "-D", str(directory / "data"), *_options(port)],
         log=log,
@@ -76,7 +81,7 @@ def start(home: Path, log: Path, run: str) -> Database:
         stop_signal=signal.SIGINT,  # "fast": do not wait for clients to leave
         tier=2,
     )
-    return Database(f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/{DATABASE}", process)
+    return Database(f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/{DATABASE}", launch(), launch)
 
 
 def _make_cluster(found: Path, directory: Path, environment: dict[str, str], owner: Account) -> None:

@@ -59,7 +59,7 @@ class Preparation:
         return url
 
     def _database(self, url: str | None) -> str:
-        url = url or start_database(self.run)
+        url = url or start_database(self.run).url
         self._call("migrating the database", "outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=url)
         return url
 

@@ -4,8 +4,9 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from script.stack import processes
 from script.stack.accounts import Account, account
 from script.stack.failure import StackError
 from script.stack.ports import free_ports
+from script.stack.processes import Process
 
 NAME: Final = "RabbitMQ"
 VHOST: Final = "straightline"
@@ -30,6 +32,7 @@ class Broker:
         owner: the account that it runs under.
         home: its directory.
         processes: its port mapper and itself, in the order of their start.
+        launch: starts the node anew on the same data, once it has ended.
     """
 
     url: str
@@ -38,6 +41,7 @@ class Broker:
     owner: Account
     home: Path
     processes: tuple[processes.Process, ...]
+    launch: Callable[[], Process]
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
         """Run `rabbitmqctl` on this node and return what it prints.
@@ -98,7 +102,8 @@ def start(home: Path, log: Path, run: str) -> Broker:
         account=owner,
         tier=3,
     )
-    server = processes.start(
+    launch = partial(
+        processes.start,
         NAME,
         [str(found / "rabbitmq-server")],
         log=log,
@@ -108,7 +113,7 @@ def start(home: Path, log: Path, run: str) -> Broker:
         tier=2,
     )
     url = f"amqp://straightline:{password}@127.0.0.1:{port}/{VHOST}"
-    return Broker(url, found, environment, owner, directory, (epmd, server))
+    return Broker(url, found, environment, owner, directory, (epmd, launch()), launch)
 
 
 def _write(directory: Path, port: int, password: str) -> None:

@@ -31,8 +31,8 @@ def start_broker(run: Run) -> rabbitmq.Broker:
     return broker
 
 
-def start_database(run: Run) -> str:
-    """Start a private Postgres for the run, wait until it answers, and return the URL."""
+def start_database(run: Run) -> postgres.Database:
+    """Start a private Postgres for the run, and wait until it answers and has our database."""
     database = postgres.start(run.home, run.log("postgres"), run.name)
     run.add(database.process)
     wait_until(
@@ -42,7 +42,7 @@ def start_database(run: Run) -> str:
         watched=(database.process,),
     )
     create_database(database.url, postgres.DATABASE)
-    return database.url
+    return database
 
 
 def broker_answers(url: str) -> bool:

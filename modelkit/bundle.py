@@ -1,17 +1,18 @@
 """A bundle: the directory of one version of a model, its `model.toml` and the files beside it."""
 
 import hashlib
-import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 import msgspec
 
 from straightline.catalogue import read_catalogue, read_model
-from straightline.contracts import ModelSpec
+from straightline.contracts.model import Flavour, ModelFile
 from straightline.errors import ConfigurationError
 
-Flavour = Literal["onnx", "python"]
+PACKAGES: Final = ".packages"
+"""Where a form that has no installer of its own keeps the model's requirements, beside the bundle's files."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,22 +21,19 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         directory: where its files lie.
         spec: its tensors and limits.
-        flavour: which runtime it needs.
-        artifact: the model's file, for the flavour `onnx`.
+        artifact: the model's file; None for the flavour `external`, and where a callable needs none.
         entry: module and callable, for the flavour `python`.
     """
 
     directory: Path
-    spec: ModelSpec
-    flavour: Flavour
+    spec: ModelFile
     artifact: Path | None = None
     entry: tuple[str, str] | None = None
 
-
-class _Serving(msgspec.Struct, kw_only=True):
-    flavour: Flavour
-    artifact: str | None = None
-    entry: str | None = None
+    @property
+    def flavour(self) -> Flavour:
+        """Which runtime it needs."""
+        return self.spec.flavour
 
 
 def read_bundle(directory: Path) -> Bundle:
@@ -46,14 +44,14 @@ def read_bundle(directory: Path) -> Bundle:
     """
     file = directory / "model.toml"
     spec = read_model(file)
-    try:
-        serving = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _Serving)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{file} cannot be used: {error}") from error
-    bundle = Bundle(directory=directory, spec=spec, flavour=serving.flavour)
-    if serving.flavour == "onnx":
-        return msgspec.structs.replace(bundle, artifact=_artifact(file, serving.artifact))
-    return msgspec.structs.replace(bundle, entry=_entry(file, serving.entry))
+    if spec.requirements is not None:
+        inner_file(file, "requirements", spec.requirements)
+    return Bundle(
+        directory=directory,
+        spec=spec,
+        artifact=None if spec.artifact is None else inner_file(file, "artifact", spec.artifact),
+        entry=None if spec.entry is None else entry_point(file, spec.entry),
+    )
 
 
 def read_bundles(models: Path) -> list[Bundle]:
@@ -74,35 +72,56 @@ def read_bundles(models: Path) -> list[Bundle]:
 
 
 def content_digest(directory: Path) -> str:
-    """Return the sha256 over the names and contents of a directory's files, in the order of their names.
+    """Return the sha256 over the names and contents of a directory's files, in the order of their names."""
+    return digest_of(directory, content_files(directory))
 
-    Caches of the interpreter do not count: they come and go with its version.
+
+def content_files(directory: Path) -> Iterator[Path]:
+    """Give the files that make a bundle what it is, relative to its directory, in the order of their names.
+
+    Caches of the interpreter are not among them: they come and go with its version. Nor are the packages
+    that were installed beside it, which its list of requirements stands for.
     """
-    total = hashlib.sha256()
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):
         name = file.relative_to(directory)
-        if "__pycache__" in name.parts:
-            continue
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        if "__pycache__" not in name.parts and name.parts[0] != PACKAGES:
+            yield name
+
+
+def digest_of(directory: Path, names: Iterator[Path]) -> str:
+    """Return the sha256 over these names and the contents of their files."""
+    total = hashlib.sha256()
+    for name in names:
+        content = hashlib.sha256((directory / name).read_bytes()).hexdigest()
         total.update(f"{name.as_posix()}\0{content}\n".encode())
     return total.hexdigest()
 
 
-def _artifact(file: Path, artifact: str | None) -> Path:
-    if artifact is None:
-        raise ConfigurationError(f'{file} has flavour "onnx" and needs artifact = "<file>.onnx"')
-    path = file.parent / artifact
+def inner_file(file: Path, member: str, name: str) -> Path:
+    """Return the file that a member of `model.toml` names, which lies in the directory of that.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    path = file.parent / name
     if not path.resolve().is_relative_to(file.parent.resolve()) or not path.is_file():
         raise ConfigurationError(
-            f"{file} names the artifact {artifact!r}, which is not a file in its directory"
+            f"{file} names the {member} {name!r}, which is not a file in its directory: write it, or correct "
+            "the name"
         )
     return path
 
 
-def _entry(file: Path, entry: str | None) -> tuple[str, str]:
-    module, colon, name = (entry or "").partition(":")
-    if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise ConfigurationError(f'{file} has flavour "python" and needs entry = "module:callable"')
+def entry_point(file: Path, entry: str) -> tuple[str, str]:
+    """Return module and callable of an entry point of `model.toml`; the module lies beside it.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    module, _, name = entry.partition(":")
     if not (file.parent / Path(*module.split("."))).with_suffix(".py").is_file():
-        raise ConfigurationError(f"{file} names the module {module!r}, which is not in its directory")
+        raise ConfigurationError(
+            f"{file} names the module {module!r}, which is not in its directory: write {module}.py with "
+            f"{name!r} in it, or correct the name"
+        )
     return module, name

@@ -1,13 +1,13 @@
 """The models that are deployed: a directory of bundles, each `<name>/<version>/model.toml` with its files."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import msgspec
 
-from straightline.contracts.model import ModelSpec
+from straightline.contracts.model import ModelFile, ModelSpec
 from straightline.errors import ConfigurationError
+from straightline.model_file import decode_model_file
 
 
 class Catalogue(msgspec.Struct, frozen=True):
@@ -46,15 +46,16 @@ def read_catalogue(directory: Path) -> Catalogue:
     return Catalogue(models)
 
 
-def read_model(file: Path) -> ModelSpec:
+def read_model(file: Path) -> ModelFile:
     """Read one `model.toml`.
 
     Raises:
-        ConfigurationError: it cannot be read or has a wrong or missing member; the message says which.
+        ConfigurationError: it cannot be read or has a wrong, unknown or missing member; the message says
+            which, and in which line.
     """
     try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), ModelSpec)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        return decode_model_file(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ConfigurationError) as error:
         raise ConfigurationError(f"{file} cannot be used: {error}") from error
 
 

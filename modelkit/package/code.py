@@ -8,7 +8,15 @@ import modelkit
 import straightline
 
 MODELKIT: Final = ("bundle.py", "serve")
-STRAIGHTLINE: Final = ("catalogue.py", "contracts", "errors.py", "ids.py", "names.py", "settings.py")
+STRAIGHTLINE: Final = (
+    "catalogue.py",
+    "contracts",
+    "errors.py",
+    "ids.py",
+    "model_file.py",
+    "names.py",
+    "settings.py",
+)
 
 
 def copy_code(target: Path) -> None:

@@ -68,6 +68,7 @@ def create() -> Flask:
     engines = [
         load_engine(bundle, threads=settings.serve_model_threads)
         for bundle in read_bundles(Path(settings.models_dir))
+        if bundle.flavour != "external"  # its own server answers for it
     ]
     return build(Registry(engines), max_body=settings.serve_max_body)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelkit.bundle import Bundle, content_digest
+from modelkit.bundle import PACKAGES, Bundle, content_digest
 from straightline.errors import ConfigurationError
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -28,7 +28,7 @@ def load(bundle: Bundle, *, threads: int = 1) -> Predict:
         ConfigurationError: it cannot be loaded; the message names the bundle and the cause.
     """
     try:
-        return _load_onnx(bundle, threads) if bundle.artifact is not None else _load_python(bundle)
+        return _load_onnx(bundle, threads) if bundle.flavour == "onnx" else _load_python(bundle)
     # Whatever a bundle's code raises while it is imported, SystemExit too, is a fault of the bundle.
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | GeneratorExit | ConfigurationError):
@@ -79,6 +79,10 @@ def _load_python(bundle: Bundle) -> Predict:
     if bundle.entry is None:
         raise ConfigurationError(f"{bundle.directory} names no entry")
     module_name, callable_name = bundle.entry
+    packages = str(bundle.directory.resolve() / PACKAGES)
+    if packages not in sys.path:
+        # At the end: what the server itself runs on comes first.
+        sys.path.append(packages)
     package = f"straightline_bundle_{content_digest(bundle.directory)}"
     if package not in sys.modules:
         spec = importlib.machinery.ModuleSpec(package, None, is_package=True)

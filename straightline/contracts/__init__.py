@@ -13,7 +13,7 @@ from straightline.contracts.answers import (
     Problem,
     RequestStatus,
 )
-from straightline.contracts.model import ModelSpec, TensorSpec
+from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
 from straightline.contracts.signals import Done, Feedback, Heartbeat
@@ -35,6 +35,7 @@ __all__ = [
     "InferRequest",
     "InferResponse",
     "ModelEntry",
+    "ModelFile",
     "ModelList",
     "ModelSpec",
     "Outcome",

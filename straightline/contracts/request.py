@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from straightline.contracts.model import Name
 from straightline.contracts.poison import poison
 from straightline.contracts.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError
@@ -21,11 +22,6 @@ NO_DATA: Final = msgspec.Raw()
 
 Use this one: msgspec leaves out a default by identity, and another empty `Raw` would break the JSON.
 """
-
-# `$` also matches before a last newline in Python, and `\Z` is no JSON Schema: hence the look-ahead.
-Name = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")
-]
 
 
 class DataRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

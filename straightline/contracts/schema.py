@@ -21,7 +21,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "feedback": contracts.Feedback,
     "infer-request": contracts.InferRequest,
     "infer-response": contracts.InferResponse,
-    "model": contracts.ModelSpec,
+    "model": contracts.ModelFile,
     "request-status": contracts.RequestStatus,
     "placement-story": contracts.PlacementStory,
     "model-list": contracts.ModelList,

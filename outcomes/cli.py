@@ -4,15 +4,18 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from sqlalchemy import Engine
 
 from outcomes.answers import Failures
-from outcomes.database import connected
+from outcomes.database import connected, engine_for
 from outcomes.durations import duration
 from outcomes.migrate import upgrade
+from outcomes.partitions import make_ahead, retain
 from outcomes.questions import failures, outcome_of
 from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve
@@ -23,6 +26,8 @@ from straightline.settings import load
 
 USAGE_ERROR = 2
 NOT_FOUND = 3
+LOCK_PATIENCE = 10.0
+"""Seconds that a change of the tables may wait for those who work on them, and have others wait behind it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +56,20 @@ def _record(_asked: argparse.Namespace) -> int:
 
 
 def _migrate(_asked: argparse.Namespace) -> int:
-    upgrade(_url())
+    url = _url()
+    upgrade(url)
+    with _engine(url, "straightline-migrate") as engine:
+        make_ahead(engine, datetime.now(UTC))
     print("The ledger's tables stand.")
+    return 0
+
+
+def _retain(asked: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    with _engine(_url(), "straightline-retain") as engine:
+        make_ahead(engine, now)
+        done = retain(engine, now, asked.keep)
+    print(f"Dropped {len(done.partitions)} partitions and {done.rows} rows beside them.")
     return 0
 
 
@@ -76,6 +93,15 @@ def _show(asked: argparse.Namespace) -> int:
 
 def _json(answer: Failures | msgspec.Struct) -> str:
     return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode("utf-8", "replace")
+
+
+@contextmanager
+def _engine(url: str, name: str) -> Iterator[Engine]:
+    engine = engine_for(url, name=name, lock_timeout=LOCK_PATIENCE)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _url() -> str:
@@ -114,6 +140,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("id", help="the request's id")
     show.add_argument("--json", action="store_true", help="JSON instead of text")
     show.set_defaults(run=_show)
+
+    keep = commands.add_parser("retain", help="delete what is older, whole days at once; for a daily timer")
+    keep.add_argument("--keep", type=_since, required=True, help="how much stays: 30d, 12w (at least 2d)")
+    keep.set_defaults(run=_retain)
 
     migrate = commands.add_parser("migrate", help="make the tables, or bring them up to date")
     migrate.set_defaults(run=_migrate)

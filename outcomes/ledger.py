@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import msgspec
 import psycopg2.errors
-from sqlalchemy import Column, Connection, Table, func, select
+from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.dialects.postgresql import insert
 
 from outcomes.binary import copy_file
 from outcomes.database import engine_for, translated
 from outcomes.errors import LedgerRefused
 from outcomes.firsts import sort_out
-from outcomes.parameters import uuid_array
+from outcomes.parameters import among
 from outcomes.questions import outcomes_of
 from outcomes.rows import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
@@ -123,9 +123,9 @@ def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[R
 def _executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, Execution]:
     if not entries:
         return {}
-    ids = uuid_array({entry.request_id for entry in entries})
+    ids = {entry.request_id for entry in entries}
     columns = (OUTCOMES.c.request_id, OUTCOMES.c.finished_at, OUTCOMES.c.state, OUTCOMES.c.backend)
-    rows = connection.execute(select(*columns).where(OUTCOMES.c.request_id == func.any(ids)))
+    rows = connection.execute(select(*columns).where(among(OUTCOMES.c.request_id, ids)))
     return {
         request_id: Execution((finished_at - _EPOCH) // _MICROSECOND, state, backend)
         for request_id, finished_at, state, backend in rows

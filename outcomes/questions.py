@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, s
 
 from outcomes.answers import BackendSummary, Failures, Summary
 from outcomes.database import translated
-from outcomes.parameters import uuid_array
+from outcomes.parameters import among, uuid_array
 from outcomes.rates import rates
 from outcomes.stored import outcome_from
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
@@ -98,13 +98,15 @@ def outcomes_of(connection: Connection, request_ids: Iterable[str]) -> dict[str,
     Raises:
         ContractError: one of the ids is no UUID.
     """
-    ids = uuid_array([_canonical(text) for text in request_ids])
-    tried = select(ATTEMPTS).where(ATTEMPTS.c.request_id == func.any(ids)).order_by(ATTEMPTS.c.number)
+    ids = {_canonical(text) for text in request_ids}
+    if not ids:
+        return {}
+    tried = select(ATTEMPTS).where(among(ATTEMPTS.c.request_id, ids)).order_by(ATTEMPTS.c.number)
     with translated():
         attempts: dict[str, list[Any]] = {}
         for row in connection.execute(tried).mappings():
             attempts.setdefault(row["request_id"], []).append(row)
-        rows = connection.execute(select(OUTCOMES).where(OUTCOMES.c.request_id == func.any(ids))).mappings()
+        rows = connection.execute(select(OUTCOMES).where(among(OUTCOMES.c.request_id, ids))).mappings()
         return {row["request_id"]: outcome_from(row, attempts.get(row["request_id"], [])) for row in rows}
 
 

@@ -11,11 +11,15 @@ Three choices that the columns do not tell:
   an index costs an insert almost nothing.
 - `attempts` has no foreign key. Both tables are only ever written together, in one transaction, and the check
   would cost one look-up per row.
+- All but `dead_letters` are partitioned by the time that stands in an id of version 7, so that the key
+  remains the id alone and whole days can be dropped (`outcomes.partitions`). Ids without such a time, and
+  those of days without a partition, are in the default one.
 """
 
 from typing import Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -42,6 +46,7 @@ METADATA: Final = MetaData(
 )
 
 _TIME: Final = DateTime(timezone=True)
+_BY_REQUEST: Final = "RANGE (request_id)"
 
 OUTCOMES: Final = Table(
     "outcomes",
@@ -72,6 +77,7 @@ OUTCOMES: Final = Table(
     Column("recorded_at", _TIME, nullable=False, server_default=func.now()),
     CheckConstraint("state IN ('succeeded', 'failed', 'expired', 'cancelled', 'rejected')", name="state"),
     comment="the one final outcome of each request; the first that arrived stands",
+    postgresql_partition_by=_BY_REQUEST,
 )
 Index("outcomes_finished_at", OUTCOMES.c.finished_at, postgresql_using="brin")
 Index("outcomes_batch_id", OUTCOMES.c.batch_id, postgresql_where=OUTCOMES.c.batch_id.is_not(None))
@@ -96,6 +102,7 @@ ATTEMPTS: Final = Table(
     Column("error_class", Text),
     Column("error", Text),
     comment="every placement that was tried for a recorded request",
+    postgresql_partition_by=_BY_REQUEST,
 )
 Index("attempts_finished_at", ATTEMPTS.c.finished_at, postgresql_using="brin")
 
@@ -107,6 +114,7 @@ REPEATS: Final = Table(
     Column("digest", Text, nullable=False),
     Column("conflict", Boolean, nullable=False, comment="whether its content differed from the first"),
     comment="ids that a producer sent again",
+    postgresql_partition_by=_BY_REQUEST,
 )
 
 SURPLUS: Final = Table(
@@ -118,4 +126,56 @@ SURPLUS: Final = Table(
     Column("backend", Text),
     Column("recorded_at", _TIME, nullable=False, server_default=func.now()),
     comment="outcomes of a second execution of a request; the same outcome delivered again is not here",
+    postgresql_partition_by=_BY_REQUEST,
 )
+
+PLACEMENTS: Final = Table(
+    "placements",
+    METADATA,
+    Column("task_id", Uuid(as_uuid=False), primary_key=True),
+    Column("part", SmallInteger, primary_key=True, autoincrement=False, comment="of the placement, from 0"),
+    Column("request_ids", ARRAY(Uuid(as_uuid=False)), nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text),
+    Column("class", Text),
+    Column("batch_id", Text),
+    Column("attempt", SmallInteger, nullable=False, comment="which one this is for its requests, from 1"),
+    Column("placed_at", _TIME, nullable=False),
+    Column("lease", _TIME, nullable=False, comment="until when the outcomes must have come"),
+    Column("replies", JSONB, comment="where the results are pushed, for those that asked"),
+    Column("due_at", _TIME, comment="when the reconciler looks (again); null once all have their outcome"),
+    Column(
+        "looks", SmallInteger, nullable=False, server_default="0", comment="how often it found one missing"
+    ),
+    comment="requests that were placed together, and share a lease",
+    postgresql_partition_by="RANGE (task_id)",
+)
+Index("placements_due_at", PLACEMENTS.c.due_at, postgresql_where=PLACEMENTS.c.due_at.is_not(None))
+
+DEAD_LETTERS: Final = Table(
+    "dead_letters",
+    METADATA,
+    Column("digest", Text, primary_key=True, comment="of where it died, why, and its bytes"),
+    Column("first_at", _TIME, nullable=False),
+    Column("last_at", _TIME, nullable=False),
+    Column("times", BigInteger, nullable=False, comment="how often the same came"),
+    Column("queue", Text, comment="where it died"),
+    Column(
+        "reason",
+        Text,
+        nullable=False,
+        comment="rejected, delivery_limit, ... as the broker says it, or refused",
+    ),
+    Column("said", Text, comment="the sentence of who refused it"),
+    Column("type", Text, comment="AMQP property"),
+    Column("message_id", Text, comment="AMQP property"),
+    Column("size", BigInteger, nullable=False, comment="bytes of the body"),
+    Column("body", LargeBinary, comment="its beginning, where the settings say that it is kept"),
+    Column("resolution", Text, nullable=False, comment="resolved, sent_again or kept"),
+    Column("requests", ARRAY(Uuid(as_uuid=False)), nullable=False, comment="whose it was"),
+    comment="messages that nobody could work, and what became of them",
+)
+Index("dead_letters_last_at", DEAD_LETTERS.c.last_at)
+
+PARTITIONED: Final[tuple[Table, ...]] = (OUTCOMES, ATTEMPTS, REPEATS, SURPLUS, PLACEMENTS)

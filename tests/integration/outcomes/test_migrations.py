@@ -1,12 +1,39 @@
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect, text
 
+from outcomes.ledger import Ledger
 from outcomes.migrate import downgrade, upgrade
-from outcomes.tables import METADATA
+from outcomes.partitions import make_ahead
+from outcomes.questions import outcomes_of
+from outcomes.rows import entry_of
+from outcomes.tables import METADATA, PARTITIONED
+from straightline.contracts import Outcome
 
 pytestmark = pytest.mark.integration
+
+
+def _tables(connection: Connection) -> set[str]:
+    """Names of all tables but the partitions."""
+    found = connection.exec_driver_sql(
+        "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE nspname = 'public' AND relkind IN ('r', 'p') AND NOT relispartition"
+    )
+    return {row[0] for row in found}
+
+
+def _same(connection: Connection) -> list[Any]:
+    ours = _tables(connection)
+    options = {
+        "compare_server_default": True,
+        "include_name": lambda name, kind, _parents: kind != "table" or name in ours,
+    }
+    return compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows_and_can_be_undone(database_url: str) -> None:
@@ -15,13 +42,48 @@ def test_the_migrations_make_the_tables_that_the_code_knows_and_can_be_undone(da
         upgrade(database_url)
         upgrade(database_url)
         with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-            assert compare_metadata(context, METADATA) == []
-            assert set(inspect(connection).get_table_names()) == {*METADATA.tables, "alembic_version"}
+            assert _same(connection) == []
+            assert _tables(connection) == {*METADATA.tables, "alembic_version"}
             assert "outcomes_state" in {
                 check["name"] for check in inspect(connection).get_check_constraints("outcomes")
             }
+            partitioned = connection.execute(
+                text("SELECT partrelid::regclass::text FROM pg_partitioned_table")
+            )
+            assert {name for (name,) in partitioned} == {table.name for table in PARTITIONED}
         downgrade(database_url)
         with engine.connect() as connection:
             assert inspect(connection).get_table_names() == ["alembic_version"]
     engine.dispose()
+
+
+def test_what_was_recorded_before_the_tables_were_partitioned_is_kept_both_ways(
+    database_url: str, make_outcome: Callable[..., Outcome]
+) -> None:
+    old = make_outcome(request_id="0180c1b0-0000-7000-8000-000000000001")
+    random = make_outcome(request_id="c9bf9e57-1685-4c89-bafb-ff5af830be8a")
+    outcomes = [old, random, make_outcome()]
+    ids = [outcome.request_id for outcome in outcomes]
+    upgrade(database_url, "0001")
+    _write(database_url, outcomes)
+    upgrade(database_url)
+    engine = create_engine(database_url)
+    make_ahead(engine, datetime.now(UTC))
+    _write(database_url, [*outcomes, make_outcome()])
+    with engine.connect() as connection:
+        found = outcomes_of(connection, ids)
+        assert set(found) == set(ids)
+        assert all((kept.state, len(kept.attempts)) == ("succeeded", 1) for kept in found.values())
+        assert connection.exec_driver_sql("SELECT count(*) FROM outcomes_default").scalar_one() == 2
+        assert connection.exec_driver_sql("SELECT count(*) FROM outcomes").scalar_one() == 4
+    downgrade(database_url, "0001")
+    with engine.connect() as connection:
+        assert set(outcomes_of(connection, ids)) == set(ids)
+    _write(database_url, outcomes)
+    engine.dispose()
+
+
+def _write(url: str, outcomes: list[Outcome]) -> None:
+    ledger = Ledger(url)
+    ledger.write([entry_of(outcome, now=0.0) for outcome in outcomes])
+    ledger.close()

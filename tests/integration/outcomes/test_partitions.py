@@ -1,0 +1,209 @@
+"""Days of the ledger: made ahead, filled, asked and dropped."""
+
+import io
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from outcomes.cli import main
+from outcomes.database import engine_for
+from outcomes.days import lowest_id
+from outcomes.errors import LedgerUnavailable
+from outcomes.ledger import Ledger
+from outcomes.partitions import make_ahead, retain
+from outcomes.questions import failures, outcomes_of
+from outcomes.rows import entry_of
+from outcomes.tables import PARTITIONED
+from straightline.contracts import Outcome
+from straightline.errors import ConfigurationError
+
+pytestmark = pytest.mark.integration
+Make = Callable[..., Outcome]
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def engine(migrated_database_url: str) -> Iterator[Engine]:
+    made = create_engine(migrated_database_url)
+    yield made
+    made.dispose()
+
+
+def _asked(engine: Engine, sql: str) -> list[Any]:
+    with engine.connect() as connection:
+        return [row[0] for row in connection.exec_driver_sql(sql)]
+
+
+def _where(engine: Engine) -> list[str]:
+    return _asked(engine, "SELECT DISTINCT tableoid::regclass::text FROM outcomes ORDER BY 1")
+
+
+def _id(at: datetime) -> str:
+    return str(
+        uuid.UUID(int=uuid.UUID(lowest_id(at)).int | 0x7 << 76 | 0x2 << 62 | uuid.uuid4().int & 0xFFFF)
+    )
+
+
+def _write(url: str, outcomes: list[Outcome]) -> None:
+    ledger = Ledger(url)
+    ledger.write([entry_of(outcome, now=0.0) for outcome in outcomes])
+    ledger.close()
+
+
+def test_days_are_made_ahead_once_and_every_table_has_them(engine: Engine) -> None:
+    assert make_ahead(engine, NOW) == 15 * len(PARTITIONED)
+    assert make_ahead(engine, NOW + timedelta(days=7)) == 0
+    assert make_ahead(engine, NOW + timedelta(days=8)) == 8 * len(PARTITIONED)
+
+
+def test_two_who_make_them_at_once_do_not_harm_each_other(engine: Engine, migrated_database_url: str) -> None:
+    counts: list[int] = []
+
+    def make() -> None:
+        mine = create_engine(migrated_database_url)
+        counts.append(make_ahead(mine, NOW))
+        mine.dispose()
+
+    threads = [threading.Thread(target=make) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(counts) == 15 * len(PARTITIONED)
+
+
+def test_what_came_before_its_day_was_made_moves_there_and_stays_unique(
+    engine: Engine, migrated_database_url: str, make_outcome: Make
+) -> None:
+    random = make_outcome(request_id="c9bf9e57-1685-4c89-bafb-ff5af830be8a")
+    soon = make_outcome(request_id=_id(NOW + timedelta(days=3)))
+    outcomes = [make_outcome(), soon, random]
+    _write(migrated_database_url, outcomes)
+    assert _where(engine) == ["outcomes_default"]
+    make_ahead(engine, NOW)
+    assert _where(engine) == [
+        f"outcomes_{NOW:%Y%m%d}",
+        f"outcomes_{NOW + timedelta(days=3):%Y%m%d}",
+        "outcomes_default",
+    ]
+    _write(migrated_database_url, outcomes)
+    assert _asked(engine, "SELECT count(*) FROM outcomes") == [3]
+    with engine.connect() as connection:
+        assert len(outcomes_of(connection, [outcome.request_id for outcome in outcomes])) == 3
+
+
+def test_old_days_are_dropped_whole_and_old_rows_beside_them_are_deleted(
+    engine: Engine, migrated_database_url: str, make_outcome: Make
+) -> None:
+    old = NOW - timedelta(days=40)
+    make_ahead(engine, old)
+    make_ahead(engine, NOW)
+    random = "c9bf9e57-1685-4c89-bafb-ff5af830be8a"
+    _write(
+        migrated_database_url,
+        [
+            make_outcome(request_id=_id(old), finished_at=old.timestamp()),
+            make_outcome(request_id=random, finished_at=old.timestamp()),
+            make_outcome(request_id="e" + random[1:]),
+            make_outcome(request_id=_id(NOW - timedelta(days=29))),
+            make_outcome(),
+        ],
+    )
+    done = retain(engine, NOW, timedelta(days=30))
+    assert done.rows == 1
+    assert len(done.partitions) == 10 * len(PARTITIONED)
+    assert f"attempts_{old:%Y%m%d}" in done.partitions
+    assert _asked(engine, "SELECT count(*) FROM outcomes") == [3]
+    assert retain(engine, NOW, timedelta(days=30)).partitions == []
+
+
+def test_what_may_be_under_way_is_not_deleted(engine: Engine) -> None:
+    with pytest.raises(ConfigurationError, match="at least 2 days"):
+        retain(engine, NOW, timedelta(hours=47))
+
+
+def test_a_lock_that_is_not_to_be_had_is_waited_for_in_vain_for_a_bounded_time(
+    engine: Engine, migrated_database_url: str
+) -> None:
+    hurried = engine_for(migrated_database_url, name="test", lock_timeout=0.2)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE outcomes_default IN ACCESS SHARE MODE")
+        with pytest.raises(LedgerUnavailable, match="lock timeout"):
+            make_ahead(hurried, NOW)
+    assert make_ahead(hurried, NOW) == 15 * len(PARTITIONED)
+    hurried.dispose()
+
+
+def test_recording_goes_on_while_a_day_is_made(engine: Engine, migrated_database_url: str) -> None:
+    make_ahead(engine, NOW)
+    with engine.begin() as writer:
+        writer.exec_driver_sql(
+            "INSERT INTO outcomes (request_id, state, attempts, finished_at) VALUES (%s, 'failed', 0, now())",
+            (_id(NOW),),
+        )
+        other = engine_for(migrated_database_url, name="test", lock_timeout=2)
+        assert make_ahead(other, NOW + timedelta(days=10)) > 0
+        other.dispose()
+
+
+def _plan(engine: Engine, question: Callable[[Connection], Any], table: str) -> str:
+    """The plan of the first statement that reads `table`, as Postgres makes it without sequential scans."""
+    plans: list[str] = []
+
+    def explain(connection: Connection, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {sql}", parameters)
+            plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        event.listen(connection, "before_cursor_execute", explain)
+        question(connection)
+    return next(plan for plan in plans if table in plan)
+
+
+def test_questions_by_id_look_into_the_days_of_the_ids_alone(
+    engine: Engine, migrated_database_url: str, make_outcome: Make
+) -> None:
+    make_ahead(engine, NOW)
+    outcome = make_outcome()
+    _write(migrated_database_url, [outcome])
+    plan = _plan(engine, lambda connection: outcomes_of(connection, [outcome.request_id]), "outcomes_2")
+    today = datetime.now(UTC)
+    assert f"outcomes_{today:%Y%m%d}" in plan
+    assert f"outcomes_{today + timedelta(days=1):%Y%m%d}" not in plan
+    assert "default" not in plan
+
+
+def test_questions_by_window_use_the_index_of_each_day(engine: Engine) -> None:
+    make_ahead(engine, NOW)
+    plan = _plan(engine, lambda connection: failures(connection, NOW - timedelta(hours=1)), "outcomes_2")
+    assert "Seq Scan" not in plan
+    assert plan.count("finished_at_idx") + plan.count("outcomes_default_finished_at") == 16
+
+
+def test_retention_is_one_command(
+    migrated_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRAIGHTLINE_DATABASE_URL", migrated_database_url)
+    assert main(["retain", "--keep", "30d"]) == 0
+    assert capsys.readouterr().out == "Dropped 0 partitions and 0 rows beside them.\n"
+    assert main(["retain", "--keep", "1d"]) == 1
+    assert "at least 2 days" in capsys.readouterr().err
+
+
+def test_copying_into_days_is_routed(engine: Engine) -> None:
+    make_ahead(engine, NOW)
+    rows = "".join(f"{_id(NOW + timedelta(days=day))}\tfailed\t0\t2026-01-01\n" for day in (0, 1, 2, 40))
+    with engine.begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.cursor().copy_expert(
+            "COPY outcomes (request_id, state, attempts, finished_at) FROM STDIN", io.StringIO(rows)
+        )
+    assert len(_where(engine)) == 4

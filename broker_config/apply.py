@@ -25,8 +25,8 @@ def apply(url: str, *, attempts: int = 20) -> None:
                 exchange(channel).declare()
             for queue in topology.QUEUES:
                 queue(channel).declare()
-            queue_name, exchange_name, key = topology.RECALLS_BINDING
-            channel.queue_bind(queue_name, exchange=exchange_name, routing_key=key)
+            for queue_name, exchange_name, key in topology.BINDINGS:
+                channel.queue_bind(queue_name, exchange=exchange_name, routing_key=key)
     except (amqp.exceptions.PreconditionFailed, amqp.exceptions.AccessRefused) as error:
         raise ConfigurationError(
             f"the broker refused the topology: {error}; delete what has the same name, or give the user "

@@ -57,11 +57,29 @@ SCHEDULER_QUEUES: Final = tuple(
     for name, exchange, key in (
         (names.INTERACTIVE_QUEUE, REQUESTS, "interactive"),
         (names.BATCH_QUEUE, REQUESTS, "batch"),
+        (names.CANCELS_QUEUE, REQUESTS, "cancel"),
         (names.RETURNS_QUEUE, RETURNS, ""),
         (names.ATTEMPTS_QUEUE, OUTCOMES, "attempt"),
     )
 )
 """What the scheduler consumes; one scheduler at a time."""
+
+CANCELLED_STREAM: Final = Queue(
+    names.CANCELLED_STREAM,
+    PLACEMENTS,
+    routing_key=names.CANCELLED_KEY,
+    durable=True,
+    queue_arguments={
+        "x-queue-type": "stream",
+        # What goes, goes by whole segments, and never the last one.
+        "x-max-age": "2D",
+        "x-max-length-bytes": 64 * 1024 * 1024,
+        "x-stream-max-segment-size-bytes": 4 * 1024 * 1024,
+    },
+)
+"""Cancelled ids, for pools and schedulers, those that are away at present included."""
+MARKS_BINDING: Final = (names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
+"""Readers put a mark into the stream, to know when they have read all before it."""
 
 POOL_QUEUES: Final = tuple(
     _queue(names.backend_queue(backend), PLACEMENTS, backend) for backend in names.BACKENDS
@@ -88,9 +106,12 @@ DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)
 
 QUEUES: Final = (
     *SCHEDULER_QUEUES,
+    CANCELLED_STREAM,
     *POOL_QUEUES,
     OUTCOMES_QUEUE,
     *CELERY_QUEUES,
     *DELAY_QUEUES,
     DEAD_QUEUE,
 )
+BINDINGS: Final = (RECALLS_BINDING, MARKS_BINDING)
+"""Second bindings: (queue, exchange, routing key)."""

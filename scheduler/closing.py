@@ -35,6 +35,17 @@ class Closer:
         )
         self.finish(outcome, case.ticket.reply, case.delivery)
 
+    def cancel(self, case: Case, now: float) -> None:
+        """End a request that was taken back."""
+        self.end(
+            case,
+            now,
+            state="cancelled",
+            error_class="cancelled",
+            error="it was cancelled before it "
+            + ("could be placed again" if case.ticket.attempts else "ran"),
+        )
+
     def expire(self, case: Case, now: float) -> None:
         """End a request whose deadline has passed, or would pass before it could be tried again."""
         where = "while it was held" if case.ticket.held_since else "before it could be placed again"

@@ -23,8 +23,10 @@ from scheduler.redeliveries import Redeliveries
 from scheduler.repeats import Repeats
 from scheduler.settings import Settings
 from straightline import names
+from straightline.cancelled import Cancelled
 from straightline.catalogue import Catalogue
 from straightline.contracts import (
+    Cancel,
     FailedAttempts,
     Feedback,
     Heartbeat,
@@ -34,7 +36,9 @@ from straightline.contracts import (
     Ticket,
     decode_request,
 )
+from straightline.contracts.cancel import Verdict
 from straightline.errors import ContractError
+from straightline.ids import canonical
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Core:
         self._frequencies = Frequencies(settings.window)
         self._repeats = Repeats(settings.remembered)
         self._redeliveries = Redeliveries(settings.remembered)
+        self._cancelled = Cancelled()
         self._closer = Closer(self.dues, self._repeats)
         self.breakers = Breakers(settings.breaker)
         self.placer = Placer(settings, self.pools, self.breakers, self.dues, self._closer, origin=origin)
@@ -96,6 +101,8 @@ class Core:
             return
         self._repeats.remember(request.id, content)
         try:
+            if request.id in self._cancelled:
+                raise Refused("cancelled", "cancelled", "it was cancelled before it was placed")
             self._admit(delivery, body, request, Terms(reply, envelope.trace, content), now)
         except Refused as why:
             outcome = endings.refusal(
@@ -130,9 +137,7 @@ class Core:
             return
         self._repeats.remember(request.id, ticket.digest)
         case = self._case(delivery, request, ticket, now)
-        if case is not None and ticket.deadline <= now:
-            self._closer.expire(case, now)
-        elif case is not None:
+        if case is not None and not self._over(case, now):
             self.placer.enter(case, now)
 
     def attempts(self, delivery: Delivery, body: bytes, now: float) -> None:
@@ -161,6 +166,29 @@ class Core:
             item.ticket.attempts.append(attempt)
             self._retry(delivery, request, item.ticket, now)
         self.dues.close(delivery)
+
+    def cancel(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
+        """Take the wish that a request be not answered: what is held ends here, the rest where it is met."""
+        try:
+            request_id = canonical(msgspec.json.decode(body, type=Cancel).id)
+        except UNREADABLE:
+            request_id = None
+        if self._taken(delivery, request_id or fingerprint(body)):
+            return
+        if request_id is None:
+            self.dues.send(messages.dead(delivery, body, "not a wish to cancel: it has no id that is a UUID"))
+            return
+        verdict = self._cancel(delivery, request_id, now)
+        log.info("request %s is to be cancelled: %s", request_id, verdict)
+        address = reply_address(envelope.reply_to, envelope.correlation_id, request_id)
+        if address is not None:
+            self.dues.send(messages.cancel_answer(request_id, verdict, address, delivery))
+        elif verdict == "ended":
+            self.dues.acknowledge(delivery)
+
+    def cancelled(self, request_id: str) -> None:
+        """Take note of an entry in the stream of cancelled ids, by this scheduler or one before it."""
+        self._cancelled.add(request_id)
 
     def heartbeat(self, body: bytes, now: float) -> None:
         """Take a worker's state; a healthier backend may release what is held."""
@@ -248,9 +276,34 @@ class Core:
         f_t = self._frequencies.rate(spec.name, now) if request.class_ == "interactive" else 0.0
         return Case(request, ticket, spec, delivery, f_t)
 
+    def _over(self, case: Case, now: float) -> bool:
+        """End a case that must not be placed any more; False where it may."""
+        if case.request.id in self._cancelled:
+            self._closer.cancel(case, now)
+        elif case.ticket.deadline <= now:
+            self._closer.expire(case, now)
+        else:
+            return False
+        return True
+
+    def _cancel(self, delivery: Delivery, request_id: str, now: float) -> Verdict:
+        seen = self._repeats.find(request_id)
+        if seen is not None and seen.ended:
+            return "ended"
+        self._cancelled.add(request_id)
+        held = self.placer.take_held(request_id)
+        for case in held:
+            self._closer.cancel(case, now)
+            self.dues.close(case.delivery)
+        # What is held may be on its way a second time, after a lost connection: all shall know.
+        self.dues.send(messages.cancelled(request_id, delivery))
+        if held:
+            return "cancelled"
+        return "noted" if seen is not None else "unknown"
+
     def _retry(self, delivery: Delivery, request: Request, ticket: Ticket, now: float) -> None:
         case = self._case(delivery, request, ticket, now)
-        if case is None:
+        if case is None or self._over(case, now):
             return
         decision = retries.after(ticket, request, case.spec, max_attempts=self._max_attempts)
         if isinstance(decision, retries.GiveUp):

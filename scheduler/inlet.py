@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 RETRY_LOCK: Final = 0.5
 """Seconds between a standby's attempts to become the leader."""
+LOOK_AGAIN: Final = 0.05
+"""Seconds until it is asked again whether this one may lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,14 @@ class Handlers:
         signal: (routing key, body) of heartbeats and feedback, leader or not.
         message: (queue, method, properties, body) of what the leader reads.
         leading: this scheduler has become the leader.
+        ready: whether this scheduler may become the leader now.
         lost: the connection is gone, and with it the lead and every unacknowledged delivery.
     """
 
     signal: Callable[[str, bytes], None]
     message: Callable[[str, Any, Any, bytes], None]
     leading: Callable[[], None]
+    ready: Callable[[], bool]
     lost: Callable[[], None]
 
 
@@ -100,6 +104,9 @@ class Inlet:
     def _try_lock(self, connection: Any) -> None:
         """Ask for the leader's queue; the broker closes the channel when another one has it."""
         if not connection.is_open:
+            return
+        if not self._handlers.ready():
+            self.link.call_later(LOOK_AGAIN, lambda: self._try_lock(connection))
             return
 
         def opened(channel: Any) -> None:

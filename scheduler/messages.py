@@ -8,7 +8,8 @@ import msgspec
 from scheduler.coalescing import Group
 from scheduler.deliveries import Delivery, Publish
 from straightline import names
-from straightline.contracts import Outcome, OutcomeBatch, Recall, ReplyAddress, Ticket
+from straightline.contracts import Cancel, CancelAnswer, Outcome, OutcomeBatch, Recall, ReplyAddress, Ticket
+from straightline.contracts.cancel import Verdict
 from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
 
@@ -83,6 +84,32 @@ def reply(ended: Outcome, address: ReplyAddress, cause: Delivery) -> Publish:
 def recall(repeated: Recall, cause: Delivery) -> Publish:
     """Return the message that has the recorder answer a repeated id."""
     return Publish(names.OUTCOMES, "recall", _encode(repeated), names.TYPE_RECALL, [cause], new_id())
+
+
+def cancelled(request_id: str, cause: Delivery) -> Publish:
+    """Return the entry in the stream of cancelled ids."""
+    return Publish(
+        names.PLACEMENTS,
+        names.CANCELLED_KEY,
+        _encode(Cancel(id=request_id)),
+        names.TYPE_CANCEL,
+        [cause],
+        new_id(),
+    )
+
+
+def cancel_answer(request_id: str, verdict: Verdict, address: ReplyAddress, cause: Delivery) -> Publish:
+    """Return the message that tells who wanted a request cancelled what became of the wish."""
+    return Publish(
+        names.REPLIES,
+        address.to,
+        _encode(CancelAnswer(id=request_id, verdict=verdict)),
+        names.TYPE_CANCEL_ANSWER,
+        [cause],
+        new_id(),
+        correlation_id=address.correlation_id,
+        mandatory=False,
+    )
 
 
 def delayed(content: Ticket | Recall, causes: Sequence[Delivery], milliseconds: int) -> Publish:

@@ -106,6 +106,14 @@ class Placer:
             for cause in group.causes:
                 self._dues.close(cause)
 
+    def take_held(self, request_id: str) -> list[Case]:
+        """Take a request out of what is held in memory."""
+        return [
+            case
+            for holds in self._holds.values()
+            for case in holds.drop(lambda case: case.request.id == request_id)
+        ]
+
     def drop_held(self) -> list[Case]:
         """Forget and return all holds: the broker delivers them again."""
         return [case for holds in self._holds.values() for case in holds.drop(lambda _: True)]

@@ -14,6 +14,7 @@ from scheduler.inlet import Handlers, Inlet
 from scheduler.settings import Settings
 from straightline import crash, names
 from straightline.amqp import Outgoing, Publisher
+from straightline.amqp.cancellations import Cancellations
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected, StraightLineError
 
@@ -25,6 +26,7 @@ PUBLISH_AGAIN: Final = 1.0
 """Seconds until a message that the broker would not take is tried again."""
 RETURNS_PREFETCH: Final = 512
 ATTEMPTS_PREFETCH: Final = 64
+CANCELS_PREFETCH: Final = 64
 CONFIRM_PATIENCE: Final = 86_400.0
 """Seconds. A broker that blocks its publishers has what was written: publishing it again would double it.
 What a lost connection took is published again without this."""
@@ -56,19 +58,32 @@ class Service:
             max_body=2 * MAX_BODY,  # a placement is its requests and their reasons
         )
         prefetch = {
+            names.CANCELS_QUEUE: CANCELS_PREFETCH,
             names.ATTEMPTS_QUEUE: ATTEMPTS_PREFETCH,
             names.RETURNS_QUEUE: RETURNS_PREFETCH,
             names.INTERACTIVE_QUEUE: settings.prefetch,
             names.BATCH_QUEUE: settings.batch_prefetch,
         }
+        self._cancellations = Cancellations(
+            settings.broker_url,
+            name="straightline-scheduler-cancelled",
+            on_id=lambda request_id: self._inlet.link.call(partial(self._core.cancelled, request_id)),
+        )
         self._inlet = Inlet(
             settings.broker_url,
             prefetch,
-            Handlers(signal=self._signal, message=self._message, leading=self._leading, lost=self._lost),
+            Handlers(
+                signal=self._signal,
+                message=self._message,
+                leading=self._leading,
+                lost=self._lost,
+                ready=self._cancellations.ready,
+            ),
         )
 
     def start(self) -> None:
         """Connect, and work as soon as the lead is free."""
+        self._cancellations.start()
         self._inlet.link.start()
         self._inlet.link.call(self._tick)
 
@@ -77,6 +92,7 @@ class Service:
         self._inlet.link.call(self._drain)
         self._stopped.wait(timeout)
         self._publisher.close(timeout)
+        self._cancellations.close(timeout)
         self._inlet.link.stop(timeout)
 
     # --- from the broker, on the inlet's thread ------------------------------------------------------------
@@ -119,7 +135,8 @@ class Service:
         else:
             trace = (properties.headers or {}).get("traceparent")
             envelope = Envelope(_text(properties.reply_to), _text(properties.correlation_id), _text(trace))
-            self._core.request(delivery, body, envelope, now)
+            take = self._core.cancel if delivery.queue == names.CANCELS_QUEUE else self._core.request
+            take(delivery, body, envelope, now)
 
     def _tick(self) -> None:
         self._inlet.link.call_later(TICK, self._tick)  # first: time must pass after a fault, too

@@ -14,6 +14,7 @@ from straightline import names
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.outgoing import Outgoing
 from straightline.amqp.publisher import Publisher
+from straightline.contracts.cancel import Cancel, CancelAnswer, Verdict
 from straightline.contracts.outcome import Outcome
 from straightline.errors import (
     BrokerUnavailable,
@@ -22,7 +23,7 @@ from straightline.errors import (
     ResultTimeout,
     StraightLineError,
 )
-from straightline.ids import canonical
+from straightline.ids import canonical, new_id
 from straightline.many import Account
 from straightline.names import Backend, RequestClass
 from straightline.results import Results
@@ -35,6 +36,7 @@ KEPT_RESULTS: Final = 100_000
 KEPT_BYTES: Final = 256 * 1024 * 1024
 
 _OUTCOME = msgspec.json.Decoder(Outcome)
+_CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
 
 
 class Client:
@@ -177,15 +179,54 @@ class Client:
             ConfigurationError: the client asked for no results, or has no store and the result lies in one.
             StoreUnavailable: the store could not be read.
         """
-        identity = canonical(id)
-        if identity is None:
-            raise ContractError(f"id {id!r} is not a UUID", error_class="wrong_type")
+        identity = _checked(id)
         if self._inbox is None:
             raise ConfigurationError("this client asks for no results: make it without replies=False")
         body = self._results.wait(identity, timeout)
         if body is None:
             raise ResultTimeout(self._no_result(identity, timeout))
         return self._resolve(_decode(body))
+
+    def cancel(self, id: str, timeout: float = 5.0) -> Verdict | None:  # noqa: A002 - the contract's word
+        """Take a request back, whoever submitted it; returns once the broker has the wish safe.
+
+        A request that has not run ends `cancelled`, wherever it is and whoever is down at present. Of one
+        that runs, what comes first is its outcome. Nothing happens to one that has ended.
+
+        Args:
+            id: of the request.
+            timeout: seconds to wait for the scheduler's word besides; 0 does not wait.
+
+        Returns:
+            `cancelled`: it has ended so. `noted`: it is on its way and will end so, if it has no answer
+            before. `ended`: it had its outcome, which stands. `unknown`: nothing is known of it; should it
+            come, it ends cancelled. None: no word in time (the wish is safe all the same), or a client
+            without replies.
+
+        Raises:
+            ContractError: `id` is not a UUID.
+            Unroutable: the broker has no queue for such wishes.
+            BrokerUnavailable: the broker did not confirm it in time; it may be asked again.
+        """
+        identity = _checked(id)
+        answer = new_id()
+        if self._inbox is not None and timeout > 0:
+            self._inbox.wait_ready(self._confirm_timeout)
+        self._publisher.publish(
+            Outgoing(
+                exchange=names.REQUESTS,
+                routing_key="cancel",
+                body=msgspec.json.encode(Cancel(id=identity)),
+                type=names.TYPE_CANCEL,
+                message_id=answer,
+                correlation_id=answer if self._reply_to else None,
+                reply_to=self._reply_to,
+            )
+        ).result()
+        if self._inbox is None:
+            return None
+        body = self._results.wait(answer, timeout)
+        return None if body is None else _CANCEL_ANSWER.decode(body).verdict
 
     def close(self, timeout: float = 10.0) -> None:
         """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
@@ -245,6 +286,13 @@ class Client:
         if self._results.dropped:
             text += f". {self._results.dropped} results were dropped since too many were not read"
         return text + ". To have a lost one sent again, submit the request again with the same id"
+
+
+def _checked(request_id: str) -> str:
+    identity = canonical(request_id)
+    if identity is None:
+        raise ContractError(f"id {request_id!r} is not a UUID", error_class="wrong_type")
+    return identity
 
 
 def _decode(body: bytes) -> Outcome:

@@ -12,9 +12,10 @@ from workers.backends.base import Answer, Backend
 from workers.bodies import Bodies
 from workers.errors import BackendFault, ModelError
 from workers.grouping import Ask, Group, groups
-from workers.judging import Call, failed, faulty, late, succeeded
+from workers.judging import Call, cancelled, failed, faulty, late, succeeded
 from workers.merging import MergeError, join, split
 from workers.placements import Work
+from workers.taken_back import TakenBack
 from workers.verdicts import Verdict
 
 FindModel = Callable[[str, str | None], ModelSpec | None]
@@ -32,18 +33,33 @@ class Answerer:
         find_model: by name and version.
         bodies: where inputs and results lie that are too large to travel.
         clock: seconds since the epoch.
+        taken_back: the cancelled requests.
     """
 
     def __init__(
-        self, backend: Backend, find_model: FindModel, bodies: Bodies, clock: Callable[[], float]
+        self,
+        backend: Backend,
+        find_model: FindModel,
+        bodies: Bodies,
+        clock: Callable[[], float],
+        taken_back: TakenBack,
     ) -> None:
         self._backend = backend
         self._find_model = find_model
         self._bodies = bodies
         self._clock = clock
+        self._taken_back = taken_back
 
     def answer(self, work: Iterable[Work]) -> Judged:
         """Give one verdict for each request."""
+        taken = list(work)
+        self._taken_back.begin(taken)
+        return [
+            (item, verdict if self._taken_back.end(item) else _taken_back(verdict))
+            for item, verdict in self._answer(taken)
+        ]
+
+    def _answer(self, work: Iterable[Work]) -> Judged:
         judged: Judged = []
         by_model: dict[tuple[str, str | None], list[Ask]] = {}
         for item in work:
@@ -81,14 +97,22 @@ class Answerer:
 
     def _prepare(self, work: Work) -> Ask | Verdict:
         started = self._clock()
-        if work.ticket.deadline <= started:
-            return late(Call(started=started, finished=started, asked=False))
+        over = self._over(work, started)
+        if over is not None:
+            return over
         try:
             return Ask(work=work, body=self._bodies.fetch(work.request))
         except ContractError as error:
             return failed(Call(started=started, finished=self._clock(), asked=False), error)
         except BackendFault as fault:
             return faulty(Call(started=started, finished=self._clock()), fault, work.ticket.deadline)
+
+    def _over(self, work: Work, now: float) -> Verdict | None:
+        """Return the verdict on a request that nobody waits for any more; None where it is to be asked."""
+        call = Call(started=now, finished=now, asked=False)
+        if work.request.id in self._taken_back:
+            return cancelled(call)
+        return late(call) if work.ticket.deadline <= now else None
 
     def _unknown(self, name: str, version: str | None, asks: list[Ask]) -> Judged:
         now = self._clock()
@@ -99,6 +123,15 @@ class Answerer:
         return [(ask.work, faulty(call, fault, ask.work.ticket.deadline)) for ask in asks]
 
     def _ask(self, model: ModelSpec, group: Group) -> Judged:
+        """Ask for those of a group that somebody still waits for: calls before this one took their time."""
+        now = self._clock()
+        over = [(ask.work, self._over(ask.work, now)) for ask in group.asks]
+        judged = [(work, verdict) for work, verdict in over if verdict is not None]
+        if judged:
+            group = group.without({work.request.id for work, _ in judged})
+        return judged + self._ask_group(model, group)
+
+    def _ask_group(self, model: ModelSpec, group: Group) -> Judged:
         if not group.requests:
             return [(ask.work, self._ask_alone(model, ask)) for ask in group.asks]
         body, parts = join(group.requests)
@@ -120,11 +153,11 @@ class Answerer:
 
     def _ask_alone(self, model: ModelSpec, ask: Ask) -> Verdict:
         started = self._clock()
-        patience = _patience(model, [ask], started)
-        if patience <= 0:
-            return late(Call(started=started, finished=started, asked=False))
+        over = self._over(ask.work, started)
+        if over is not None:
+            return over
         try:
-            answer = self._backend.infer(model, ask.body, patience)
+            answer = self._backend.infer(model, ask.body, _patience(model, [ask], started))
             _read(answer, model)
         except ModelError as error:
             return failed(Call(started=started, finished=self._clock()), error)
@@ -143,6 +176,11 @@ class Answerer:
         except BackendFault as fault:
             return faulty(call, fault, work.ticket.deadline)
         return succeeded(call, answer, inline, reference)
+
+
+def _taken_back(verdict: Verdict) -> Verdict:
+    call = Call(started=verdict.started_at, finished=verdict.finished_at, asked=verdict.asked)
+    return cancelled(call)
 
 
 def _patience(model: ModelSpec, asks: Iterable[Ask], now: float) -> float:

@@ -1,6 +1,6 @@
 """Which requests of a placement are asked in one call. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +32,12 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     asks: list[Ask]
     requests: list[InferRequest]
+
+    def without(self, gone: Collection[str]) -> "Group":
+        """Return the group without the requests of these ids."""
+        kept = [index for index, ask in enumerate(self.asks) if ask.work.request.id not in gone]
+        requests = [self.requests[index] for index in kept] if self.requests and len(kept) > 1 else []
+        return Group(asks=[self.asks[index] for index in kept], requests=requests)
 
 
 def groups(asks: Iterable[Ask], model: ModelSpec, limit: int | None) -> Iterator[Group]:

@@ -52,6 +52,22 @@ def late(call: Call, answer: Answer | None = None) -> Verdict:
     )
 
 
+def cancelled(call: Call) -> Verdict:
+    """Return the verdict on a request that was taken back before it was asked, or while it was."""
+    return Verdict(
+        kind="cancelled",
+        started_at=call.started,
+        finished_at=call.finished,
+        error_class="cancelled",
+        error="it was cancelled while it was worked at"
+        if call.asked
+        else "it was cancelled before the model was asked",
+        asked=call.asked,
+        service=call.finished - call.started if call.asked else 0.0,
+        share=call.share,
+    )
+
+
 def failed(call: Call, error: ModelError | ContractError) -> Verdict:
     """Return the verdict on what would fail everywhere."""
     return Verdict(

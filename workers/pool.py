@@ -13,6 +13,7 @@ from celery.worker import state
 from kombu import compression
 from kombu.common import ignore_errors
 
+from straightline.amqp.cancellations import Cancellations
 from straightline.amqp.publisher import Publisher
 from straightline.catalogue import read_catalogue
 from straightline.contracts.request import MAX_BODY
@@ -27,6 +28,7 @@ from workers.bodies import Bodies
 from workers.heartbeat import BestCase, Pulse
 from workers.reporting import Reporter
 from workers.settings import PoolSettings
+from workers.taken_back import TakenBack
 from workers.verdicts import PRICES, Place
 
 ENVELOPE: Final = 1024 * 1024
@@ -69,9 +71,15 @@ class PoolStep(bootsteps.StartStopStep):
         best_case = BestCase()
         self._publisher = Publisher(settings.broker_url, name=node, max_body=MAX_BODY + ENVELOPE)
         place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
-        answerer = Answerer(backend, self._catalogue.find, Bodies(self._store), time.time)
-        reporter = Reporter(self._publisher, place, self._stopping)
-        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case)
+        taken_back = TakenBack(time.time)
+        answerer = Answerer(backend, self._catalogue.find, Bodies(self._store), time.time, taken_back)
+        reporter = Reporter(self._publisher, place, self._stopping, time.time)
+        taken_back.when_in_work(reporter.end_early)
+        self._cancellations = Cancellations(
+            settings.broker_url, name=f"{node} cancelled", on_id=taken_back.cancel
+        )
+        self._cancellations.start()
+        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, self._cancellations.wait)
         self._pulse = Pulse(
             sender=self._publisher,
             backend=backend,
@@ -98,6 +106,7 @@ class PoolStep(bootsteps.StartStopStep):
 
     def _close(self) -> None:
         self._publisher.close(CLOSE_TIMEOUT)
+        self._cancellations.close(CLOSE_TIMEOUT)
         self._backend.close()
 
 

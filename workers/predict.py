@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from celery import Task
 from celery.exceptions import Reject
@@ -25,10 +26,14 @@ class Predict(Task):
     answerer: Answerer | None = None
     reporter: Reporter | None = None
     best_case: BestCase | None = None
+    ready: Callable[[], None] = staticmethod(lambda: None)
 
-    def serve(self, answerer: Answerer, reporter: Reporter, best_case: BestCase) -> None:
-        """Take what it works with, once the pool has started."""
+    def serve(
+        self, answerer: Answerer, reporter: Reporter, best_case: BestCase, ready: Callable[[], None]
+    ) -> None:
+        """Take what it works with, once the pool has started; `ready` returns when work may begin."""
         self.answerer, self.reporter, self.best_case = answerer, reporter, best_case
+        self.ready = ready
 
     def run(self, work: list[Work]) -> str:
         """Answer and report.
@@ -52,6 +57,7 @@ class Predict(Task):
     def _run(self, work: list[Work]) -> str:
         if self.answerer is None or self.reporter is None or self.best_case is None:
             raise Unreported("the pool has not started yet")
+        self.ready()  # what was cancelled while this pool was away must not run
         crash.here(crash.Step.WORKER_BEFORE_CALL)
         judged = self.answerer.answer(work)
         crash.here(crash.Step.WORKER_AFTER_CALL)

@@ -1,7 +1,7 @@
 """Telling the ledger, the scheduler and the producers what became of a placement."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Final, Protocol
 
@@ -13,6 +13,8 @@ from straightline.contracts import Done, Feedback
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
 from workers.answering import Judged
+from workers.judging import Call, cancelled
+from workers.placements import Work
 from workers.verdicts import Place, failed_attempt_of, outcome_of
 
 CHUNK: Final = 4 * 1024 * 1024
@@ -40,12 +42,17 @@ class Reporter:
         sender: confirmed publishing.
         place: the pool.
         stopping: set when the pool stops, which ends waiting between tries.
+        clock: seconds since the epoch.
     """
 
-    def __init__(self, sender: Sender, place: Place, stopping: threading.Event) -> None:
+    def __init__(
+        self, sender: Sender, place: Place, stopping: threading.Event, clock: Callable[[], float]
+    ) -> None:
         self._sender = sender
         self._place = place
+        self._clock = clock
         self._stopping = stopping
+        self._early: dict[str, list[Future[None]]] = {}  # by request id
 
     def report(self, judged: Judged) -> None:
         """Publish outcomes, failed attempts and replies; then, unconfirmed, the slots that came free.
@@ -53,8 +60,27 @@ class Reporter:
         Raises:
             Unreported: something was not confirmed.
         """
-        self._deliver([*self._messages(judged)])
+        self._deliver([*self._messages([pair for pair in judged if not self._was_early(pair[0])])])
         self._sender.publish(self._feedback(judged))
+
+    def end_early(self, work: Work, started_at: float) -> None:
+        """Publish the end of a request that is cancelled while in work; `report` sees that it is safe."""
+        verdict = cancelled(Call(started=started_at, finished=max(started_at, self._clock())))
+        self._early[work.request.id] = [
+            self._sender.publish(message) for message in self._messages([(work, verdict)])
+        ]
+
+    def _was_early(self, work: Work) -> bool:
+        """Whether the end of a request was published before, and is safe."""
+        futures = self._early.pop(work.request.id, None)
+        if futures is None:
+            return False
+        try:
+            for future in futures:
+                future.result()
+        except StraightLineError:
+            return False
+        return True
 
     def _messages(self, judged: Judged) -> Iterator[Outgoing]:
         faults = [pair for pair in judged if pair[1].kind == "fault"]

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from straightline.cli import submit
+from straightline.cli import cancel, submit
 from straightline.cli.exits import EXIT_CODES, USAGE, exit_code
 from straightline.errors import StraightLineError
 
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     submit.add_to(commands)
+    cancel.add_to(commands)
     chosen = parser.parse_args(arguments)
     if not hasattr(chosen, "run"):
         parser.print_help(sys.stderr)

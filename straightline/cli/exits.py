@@ -19,7 +19,7 @@ TIMED_OUT: Final = 4
 
 EXIT_CODES: Final = """\
 exit codes:
-  0  the request succeeded (with --wait), or the broker has it safe (without)
+  0  the request succeeded (with --wait), or the broker has it safe (without), or the wish to cancel it
   1  the request ended otherwise: failed, expired, cancelled or rejected; or the broker refused it
   2  wrong usage: an argument, a setting or the input cannot be used; nothing was sent
   3  the broker cannot be reached, or has no queue for requests

@@ -13,6 +13,7 @@ from straightline.contracts.answers import (
     Problem,
     RequestStatus,
 )
+from straightline.contracts.cancel import Cancel, CancelAnswer
 from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
@@ -22,6 +23,8 @@ from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, Inf
 
 __all__ = [
     "Attempt",
+    "Cancel",
+    "CancelAnswer",
     "DataRef",
     "Done",
     "FailedAttempt",

@@ -12,6 +12,8 @@ from straightline import contracts
 
 MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "request": contracts.Request,
+    "cancel": contracts.Cancel,
+    "cancel-answer": contracts.CancelAnswer,
     "ticket": contracts.Ticket,
     "outcome": contracts.Outcome,
     "outcome-batch": contracts.OutcomeBatch,

@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TOML = """
 name = "digits"
 version = "1"
+flavour = "python"
+entry = "double:predict"
 inputs = [{name = "images", datatype = "FP32", shape = [-1, 64]}]
 outputs = [{name = "label", datatype = "INT64", shape = [-1]}]
 """

@@ -21,6 +21,8 @@ from tests.integration.workers.worker_process import ROOT, WorkerProcess
 MODEL = """
 name = "double"
 version = "1"
+flavour = "python"
+entry = "double:predict"
 [[inputs]]
 name = "x"
 datatype = "FP32"

@@ -121,6 +121,14 @@ class Desk:
         )
         self.core.feedback(msgspec.json.encode(feedback), self.now)
 
+    def cancel(self, request_id: str, *, reply: bool = True) -> Delivery:
+        """Feed the wish that a request be cancelled."""
+        body = json.dumps({"id": request_id}).encode()
+        delivery = self.deliver(body, names.CANCELS_QUEUE, message_id=new_id())
+        envelope = Envelope("straightline.reply.test", "answer") if reply else Envelope()
+        self.core.cancel(delivery, body, envelope, self.now)
+        return delivery
+
     def come_back(self, delayed: Publish, *, after: float) -> Delivery:
         """Let a delay pass and bring what waited."""
         self.now += after

@@ -21,6 +21,7 @@ from straightline import names
 from straightline.catalogue import Catalogue
 from straightline.contracts import (
     Attempt,
+    Cancel,
     FailedAttempt,
     FailedAttempts,
     Feedback,
@@ -37,6 +38,7 @@ from tests.unit.scheduler.desk import DIGITS, NOW, infer, request_body, tickets
 SCHEDULER_QUEUES = (
     names.INTERACTIVE_QUEUE,
     names.BATCH_QUEUE,
+    names.CANCELS_QUEUE,
     names.RETURNS_QUEUE,
     names.ATTEMPTS_QUEUE,
 )
@@ -73,6 +75,8 @@ class Stories(RuleBasedStateMachine):
         self.recalls = 0
         self.dead: list[Publish] = []
         self.accepted: dict[str, bytes] = {}
+        self.stream: list[str] = []  # what the pools know to be cancelled
+        self.wishes: set[str] = set()
         self.copies = False  # whether the broker took a message twice since its confirm was lost
 
     # --- producers -----------------------------------------------------------------------------------------
@@ -101,10 +105,18 @@ class Stories(RuleBasedStateMachine):
     @precondition(lambda self: self.accepted)
     @rule(data=st.data(), broken=st.booleans())
     def repeat(self, data: st.DataObject, *, broken: bool) -> None:
-        request_id = data.draw(st.sampled_from(sorted(self.accepted)))
+        request_id = data.draw(st.sampled_from(list(self.accepted)))
         body = b"{" if broken else self.accepted[request_id]
         message = Message(names.INTERACTIVE_QUEUE, body, request_id)
         self.ready[names.INTERACTIVE_QUEUE].append(message)
+
+    @precondition(lambda self: self.accepted)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        request_id = data.draw(st.sampled_from(list(self.accepted)))
+        self.wishes.add(request_id)
+        body = json.dumps({"id": request_id}).encode()
+        self.ready[names.CANCELS_QUEUE].append(Message(names.CANCELS_QUEUE, body, new_id()))
 
     @rule(queue=st.sampled_from(SCHEDULER_QUEUES), body=st.sampled_from([b"{", b"[]", b"[" * 9_999]))
     def garbage(self, queue: str, body: bytes) -> None:
@@ -126,6 +138,8 @@ class Stories(RuleBasedStateMachine):
                 self.core.attempts(delivery, message.body, self.now)
             elif queue == names.RETURNS_QUEUE:
                 self.core.returned(delivery, message.body, message.type, self.now)
+            elif queue == names.CANCELS_QUEUE:
+                self.core.cancel(delivery, message.body, Envelope(), self.now)
             else:
                 envelope = Envelope("straightline.reply.test")
                 self.core.request(delivery, message.body, envelope, self.now)
@@ -171,7 +185,9 @@ class Stories(RuleBasedStateMachine):
         self.ready[names.RETURNS_QUEUE].append(message)
 
     def route(self, publish: Publish) -> None:
-        if publish.exchange == names.PLACEMENTS:
+        if publish.key == names.CANCELLED_KEY:
+            self.stream.append(msgspec.json.decode(publish.body, type=Cancel).id)
+        elif publish.exchange == names.PLACEMENTS:
             self.placed += tickets(publish)
         elif publish.exchange == names.DELAYS:
             message = Message(names.RETURNS_QUEUE, publish.body, publish.message_id, publish.type)
@@ -214,9 +230,10 @@ class Stories(RuleBasedStateMachine):
         ticket = self.placed.pop(data.draw(st.integers(0, len(self.placed) - 1)))
         assert ticket.backend is not None
         request_id = _id(ticket)
-        self.ledger.append(Outcome(request_id=request_id, state="succeeded", finished_at=self.now))
+        state: names.State = "cancelled" if request_id in self.stream else "succeeded"
+        self.ledger.append(Outcome(request_id=request_id, state=state, finished_at=self.now))
         if told:
-            done = Done(id=request_id, state="succeeded")
+            done = Done(id=request_id, state=state)
             feedback = Feedback(backend=ticket.backend, worker="x", done=[done])
             self.core.feedback(msgspec.json.encode(feedback), self.now)
 
@@ -257,6 +274,8 @@ class Stories(RuleBasedStateMachine):
         assert self.core.placer.held == 0
         ended = Counter(outcome.request_id for outcome in self.ledger)
         assert ended.keys() == self.accepted.keys()
+        cancelled = {outcome.request_id for outcome in self.ledger if outcome.state == "cancelled"}
+        assert cancelled <= self.wishes, "nobody wanted it cancelled"
         if not self.copies:
             assert set(ended.values()) <= {1}, "a request ended twice"
 

@@ -12,15 +12,23 @@ from workers.answering import Answerer, Judged
 from workers.bodies import Bodies
 from workers.errors import BackendFault, ModelError
 from workers.placements import Work
+from workers.taken_back import TakenBack
 
 Make = Callable[..., Work]
 LATIN = b'{"model_name":"m","outputs":[{"name":"y","shape":[1,2],"datatype":"BYTES","data":["\xe9","\xe8"]}]}'
 
 
 @pytest.fixture
-def ask(backend: Any, model: ModelSpec, clock: Callable[[], float]) -> Callable[..., Judged]:
+def taken_back(clock: Callable[[], float]) -> TakenBack:
+    return TakenBack(clock)
+
+
+@pytest.fixture
+def ask(
+    backend: Any, model: ModelSpec, clock: Callable[[], float], taken_back: TakenBack
+) -> Callable[..., Judged]:
     def ask(*work: Work, store: Any = None, found: ModelSpec | None = model) -> Judged:
-        judged = Answerer(backend, lambda *_: found, Bodies(store), clock).answer(work)
+        judged = Answerer(backend, lambda *_: found, Bodies(store), clock, taken_back).answer(work)
         assert {item.request.id for item, _ in judged} == {item.request.id for item in work}
         assert len(judged) == len(work)
         return judged
@@ -206,3 +214,65 @@ def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
     assert not verdict.result
     assert verdict.result_ref is not None
     assert verdict.result_ref.size == len(store.kept[0])
+
+
+def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
+    ask: Any, backend: Any, make_work: Make, taken_back: TakenBack
+) -> None:
+    work = [make_work([float(n), 0.0]) for n in range(3)]
+    taken_back.cancel(work[1].request.id)
+    judged = {item.request.id: verdict for item, verdict in ask(*work)}
+    assert [judged[item.request.id].kind for item in work] == ["succeeded", "cancelled", "succeeded"]
+    assert not judged[work[1].request.id].asked
+    assert [call["inputs"][0]["shape"][0] for call in backend.calls] == [2]
+
+
+def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_answer_is_dropped(
+    ask: Any, backend: Any, make_work: Make, taken_back: TakenBack
+) -> None:
+    ended: list[str] = []
+    taken_back.when_in_work(lambda work, _since: ended.append(work.request.id))
+    item, other = make_work(), make_work()
+
+    def cancel(_: Any) -> None:
+        taken_back.cancel(item.request.id)
+        assert ended == [item.request.id], "while the call goes on"
+
+    backend.fail = cancel
+    judged = {work.request.id: verdict for work, verdict in ask(item, other)}
+    assert judged[item.request.id].kind == "cancelled"
+    assert not judged[item.request.id].result
+    assert judged[other.request.id].kind == "succeeded"
+
+
+def test_an_answer_that_came_first_stands(ask: Any, make_work: Make, taken_back: TakenBack) -> None:
+    ended: list[Work] = []
+    taken_back.when_in_work(lambda work, _since: ended.append(work))
+    item = make_work()
+    ((_, verdict),) = ask(item)
+    taken_back.cancel(item.request.id)
+    assert (verdict.kind, ended) == ("succeeded", [])
+
+
+def test_a_request_in_work_twice_is_no_cancelled_one(make_work: Make, taken_back: TakenBack) -> None:
+    item = make_work()
+    taken_back.begin([item])
+    taken_back.begin([item])
+    assert taken_back.end(item)
+    assert taken_back.end(item)
+
+
+def test_those_of_a_call_who_are_late_by_then_are_not_asked(
+    backend: Any, model: ModelSpec, make_work: Make
+) -> None:
+    """Calls of one placement follow each other, and the first may take all the time of the next."""
+    now = [1_000_000.0]
+    backend.max_payload = 100
+    backend.fail = lambda _: now.__setitem__(0, now[0] + 5.0)
+    work = [make_work(remaining=60.0), make_work(remaining=4.0), make_work(remaining=8.0)]
+    taken_back = TakenBack(lambda: now[0])
+    answerer = Answerer(backend, lambda *_: model, Bodies(None), lambda: now[0], taken_back)
+    judged = {item.request.id: verdict for item, verdict in answerer.answer(work)}
+    assert [judged[item.request.id].kind for item in work] == ["succeeded", "expired", "expired"]
+    assert [judged[item.request.id].asked for item in work] == [True, False, True]
+    assert backend.timeouts == [30.0, 3.0]

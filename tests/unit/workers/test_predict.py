@@ -35,7 +35,7 @@ class Scripted:
 
 def task(scripted: Any, best_case: BestCase | None = None) -> Predict:
     predict = Predict()
-    predict.serve(scripted, scripted, best_case or BestCase())
+    predict.serve(scripted, scripted, best_case or BestCase(), lambda: None)
     return predict
 
 

@@ -44,7 +44,7 @@ def reporter(sender: Sender, *, stopping: bool = False) -> Reporter:
     event = threading.Event()
     if stopping:
         event.set()
-    return Reporter(sender, PLACE, event)
+    return Reporter(sender, PLACE, event, lambda: 5.0)
 
 
 def verdict(kind: Any = "succeeded", **fields: Any) -> Verdict:
@@ -118,3 +118,29 @@ def test_every_report_has_an_id_of_its_own_so_that_a_copy_of_it_is_known(
     ids = [message.message_id for message in sender.sent if message.exchange == names.OUTCOMES]
     assert len(ids) == len(set(ids)) == 2
     assert None not in ids
+
+
+def test_what_ended_early_is_reported_once_and_its_slot_comes_free_with_the_call(
+    make_work: Callable[..., Work],
+) -> None:
+    sender = Sender()
+    work = make_work()
+    work.ticket.reply = ReplyAddress(to="who", correlation_id="7")
+    reports = reporter(sender)
+    reports.end_early(work, 4.0)
+    assert [message.routing_key for message in sender.sent] == ["outcome", "who"]
+    (outcome,) = msgspec.json.decode(sender.sent[0].body, type=OutcomeBatch).outcomes
+    assert (outcome.state, outcome.error_class) == ("cancelled", "cancelled")
+    reports.report([(work, verdict("cancelled"))])
+    assert [message.routing_key for message in sender.sent[2:]] == ["feedback"]
+
+
+def test_an_early_end_that_the_broker_did_not_take_is_reported_with_the_rest(
+    make_work: Callable[..., Work],
+) -> None:
+    sender = Sender(BrokerUnavailable("gone"))
+    work = make_work()
+    reports = reporter(sender)
+    reports.end_early(work, 4.0)
+    reports.report([(work, verdict("cancelled"))])
+    assert [message.routing_key for message in sender.sent] == ["outcome", "feedback"]

@@ -1,0 +1,59 @@
+"""Who reads the cancelled ids knows all of them before it says so."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pika
+import pytest
+
+from straightline import names
+from straightline.amqp.cancellations import Cancellations
+from straightline.ids import new_id
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def channel(broker_url: str) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    yield channel
+    connection.close()
+
+
+def read(url: str) -> list[str]:
+    """Return what a reader knows at the moment when it has caught up."""
+    found: list[str] = []
+    reader = Cancellations(url, name="test", on_id=found.append)
+    reader.start()
+    start = time.monotonic()
+    reader.wait()
+    assert time.monotonic() - start < 9, "it gave up"
+    known = list(found)
+    reader.close()
+    return known
+
+
+def test_a_reader_has_all_that_was_appended_before_it_came_and_each_reader_does(
+    broker_url: str, channel: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    assert read(broker_url) == []
+    ids = [new_id() for _ in range(1_500)]
+    for request_id in ids:
+        channel.basic_publish(names.PLACEMENTS, names.CANCELLED_KEY, json.dumps({"id": request_id}))
+    assert read(broker_url) == ids
+    assert read(broker_url) == ids
+
+
+def test_what_is_no_entry_is_passed_over(
+    broker_url: str, channel: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    """Pools may write marks, and nothing that counts as a cancellation."""
+    request_id = new_id()
+    forged = json.dumps({"id": new_id()})
+    channel.basic_publish(names.SIGNALS, names.MARK_KEY, forged)
+    for body in (b"", b"\xff", b"[]", b'{"id": 5}', json.dumps({"id": request_id}).encode()):
+        channel.basic_publish(names.PLACEMENTS, names.CANCELLED_KEY, body)
+    assert read(broker_url) == [request_id]

@@ -1,0 +1,150 @@
+"""A request that was taken back ends `cancelled` once, wherever it is, and nothing else is harmed."""
+
+import msgspec
+import pytest
+
+from scheduler.core import Envelope
+from scheduler.deliveries import Publish
+from straightline import names
+from straightline.contracts import Cancel, CancelAnswer
+from straightline.contracts.cancel import Verdict
+from straightline.ids import new_id
+from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.beat_all()
+    return desk
+
+
+def answer(published: list[Publish]) -> Verdict:
+    (found,) = [publish for publish in published if publish.type == names.TYPE_CANCEL_ANSWER]
+    assert (found.exchange, found.key, found.correlation_id) == (
+        names.REPLIES,
+        "straightline.reply.test",
+        "answer",
+    )
+    return msgspec.json.decode(found.body, type=CancelAnswer).verdict
+
+
+def appended(published: list[Publish]) -> list[str]:
+    """Return the ids that went to the stream."""
+    return [
+        msgspec.json.decode(publish.body, type=Cancel).id
+        for publish in published
+        if (publish.exchange, publish.key) == (names.PLACEMENTS, names.CANCELLED_KEY)
+    ]
+
+
+def test_a_held_request_ends_at_once() -> None:
+    desk = Desk()
+    request_id, other = new_id(), new_id()
+    held = desk.request(id=request_id)
+    desk.request(id=other)
+    desk.turn()
+    wish = desk.cancel(request_id)
+    published = desk.turn()
+    (outcome,) = outcomes(published)
+    assert (outcome.request_id, outcome.state) == (request_id, "cancelled")
+    assert answer(published) == "cancelled"
+    assert {held, wish} <= set(desk.acked)
+    desk.beat_all()
+    (placement,) = placements(desk.turn())
+    assert msgspec.json.decode(tickets(placement)[0].request)["id"] == other
+
+
+def test_what_is_placed_is_noted_for_the_pools_before_the_wish_is_acknowledged(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    desk.turn()
+    wish = desk.cancel(request_id)
+    published = desk.turn(confirm=False)
+    assert (appended(published), answer(published)) == ([request_id], "noted")
+    assert outcomes(published) == [], "the pool that has it ends it"
+    assert wish not in desk.acked
+    for publish in published:
+        desk.core.dues.confirmed(publish)
+    desk.turn()
+    assert wish in desk.acked
+
+
+def test_what_waits_in_a_delay_queue_ends_when_it_comes_back_with_its_history(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0])
+    (delayed,) = desk.turn()
+    desk.cancel(request_id)
+    desk.turn()
+    desk.come_back(delayed, after=0.25)
+    published = desk.turn()
+    (outcome,) = outcomes(published)
+    assert (outcome.state, len(outcome.attempts), placements(published)) == ("cancelled", 1, [])
+
+
+def test_a_failed_attempt_of_a_cancelled_request_is_its_last(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    desk.cancel(request_id)
+    desk.turn()
+    desk.fail(tickets(placement)[0])
+    (outcome,) = outcomes(desk.turn())
+    assert outcome.state == "cancelled"
+
+
+def test_a_wish_may_overtake_its_request(desk: Desk) -> None:
+    request_id = new_id()
+    desk.cancel(request_id)
+    published = desk.turn()
+    assert (appended(published), answer(published)) == ([request_id], "unknown")
+    desk.request(id=request_id)
+    published = desk.turn()
+    (outcome,) = outcomes(published)
+    assert (outcome.state, outcome.error, placements(published)) == (
+        "cancelled",
+        "it was cancelled before it was placed",
+        [],
+    )
+
+
+def test_another_scheduler_that_takes_over_knows_it_from_the_stream() -> None:
+    successor = Desk()
+    successor.beat_all()
+    request_id = new_id()
+    successor.core.cancelled(request_id)
+    successor.request(id=request_id)
+    (outcome,) = outcomes(successor.turn())
+    assert outcome.state == "cancelled"
+
+
+def test_what_has_ended_stays_as_it_ended_and_the_answer_says_so(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    desk.done(tickets(placement)[0])
+    with_reply, without = desk.cancel(request_id), desk.cancel(request_id, reply=False)
+    published = desk.turn()
+    assert (answer(published), outcomes(published), appended(published)) == ("ended", [], [])
+    assert {with_reply, without} <= set(desk.acked)
+
+
+def test_cancelling_twice_ends_once() -> None:
+    desk = Desk()
+    request_id = new_id()
+    desk.request(id=request_id, deadline=NOW + 5)
+    desk.cancel(request_id)
+    desk.cancel(request_id)
+    desk.now += 6
+    desk.core.tick(desk.now)
+    assert [outcome.state for outcome in outcomes(desk.turn())] == ["cancelled"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"id": 7}', b'{"id": "moon"}', b"[" * 9_999])
+def test_a_wish_that_cannot_be_read_is_dead_lettered(desk: Desk, body: bytes) -> None:
+    delivery = desk.deliver(body, names.CANCELS_QUEUE)
+    desk.core.cancel(delivery, body, Envelope(), desk.now)
+    (dead,) = desk.turn()
+    assert (dead.exchange, desk.acked) == (names.DEAD, [delivery])

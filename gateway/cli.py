@@ -32,11 +32,22 @@ def _celery(_asked: argparse.Namespace) -> int:
     return 0
 
 
+def _http(_asked: argparse.Namespace) -> int:
+    settings = "python:gateway.http.gunicorn_conf"
+    # Gunicorn takes over this process: its signals and its exit status are ours.
+    os.execv(  # noqa: S606 - no shell is needed
+        sys.executable,
+        [sys.executable, "-m", "gunicorn", "-c", settings, "gateway.http.app:create()"],
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gateway", description="The front doors of StraightLine beside AMQP itself."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    http = commands.add_parser("http", help="serve V2 and /v1 over HTTP under gunicorn, until SIGTERM")
+    http.set_defaults(run=_http)
     celery = commands.add_parser(
         "celery", help="take straightline.infer tasks of Celery producers and answer them, until SIGTERM"
     )

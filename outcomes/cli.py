@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from sqlalchemy import Engine
 
+from outcomes import key_commands
 from outcomes.answers import Failures
 from outcomes.database import connected, engine_for
 from outcomes.durations import duration
@@ -144,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     keep = commands.add_parser("retain", help="delete what is older, whole days at once; for a daily timer")
     keep.add_argument("--keep", type=_since, required=True, help="how much stays: 30d, 12w (at least 2d)")
     keep.set_defaults(run=_retain)
+
+    key_commands.add(commands)
 
     migrate = commands.add_parser("migrate", help="make the tables, or bring them up to date")
     migrate.set_defaults(run=_migrate)

@@ -41,6 +41,7 @@ METADATA: Final = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
         "ck": "%(table_name)s_%(constraint_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
         "ix": "%(table_name)s_%(column_0_N_name)s",
     }
 )
@@ -179,3 +180,16 @@ DEAD_LETTERS: Final = Table(
 Index("dead_letters_last_at", DEAD_LETTERS.c.last_at)
 
 PARTITIONED: Final[tuple[Table, ...]] = (OUTCOMES, ATTEMPTS, REPEATS, SURPLUS, PLACEMENTS)
+
+API_KEYS: Final = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True, comment="SHA-256 of the key, in hexadecimal"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+    Column("expires_at", _TIME),
+    Column("revoked_at", _TIME),
+    comment="who may call the HTTP gateway; a key itself is nowhere kept",
+)

@@ -57,6 +57,11 @@ def components(plan: Plan) -> tuple[Component, ...]:
         ),
         Component("scheduler", (*python, "scheduler")),
         Component("recorder", (*python, "outcomes", "record"), tier=1),
+        Component(
+            "gateway",
+            (*python, "gateway", "http"),
+            {"STRAIGHTLINE_GATEWAY_BIND": f"127.0.0.1:{plan.gateway_port}"},
+        ),
         Component("celery-door", (*python, "gateway", "celery")),
         *(_pool(backend, slots) for backend, slots in SLOTS.items()),
         Component(

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -36,7 +36,8 @@ class Plan:
         broker_url, database_url: the services.
         driver: of the gpu-container pool, `docker` or `process`.
         thresholds: for the scheduler; None leaves its defaults.
-        local_port, functions_port, flower_port: on the loopback interface.
+        api_key: of the HTTP gateway, with every scope.
+        local_port, functions_port, flower_port, gateway_port: on the loopback interface.
         flower_password: of its user `straightline`.
     """
 
@@ -48,9 +49,11 @@ class Plan:
     database_url: str
     driver: str
     thresholds: Thresholds | None = None
+    api_key: str = ""
     local_port: int = 0
     functions_port: int = 0
     flower_port: int = 0
+    gateway_port: int = 0
     flower_password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
 
     @property
@@ -72,6 +75,8 @@ class Plan:
             "STRAIGHTLINE_FLOWER_URL": (
                 f"http://straightline:{self.flower_password}@127.0.0.1:{self.flower_port}"
             ),
+            "STRAIGHTLINE_GATEWAY_URL": f"http://127.0.0.1:{self.gateway_port}",
+            "STRAIGHTLINE_API_KEY": self.api_key,
             "STRAIGHTLINE_MODELS_DIR": str(self.models),
             "STRAIGHTLINE_LOCAL_URL": f"http://127.0.0.1:{self.local_port}",
             "STRAIGHTLINE_STORE": self.store.as_uri(),
@@ -105,6 +110,5 @@ class Plan:
 
 def with_ports(plan: Plan) -> Plan:
     """Return the plan with free ports in it."""
-    local, functions, flower = free_ports(3)
-    values = {**plan.__dict__, "local_port": local, "functions_port": functions, "flower_port": flower}
-    return Plan(**values)
+    local, functions, flower, gateway = free_ports(4)
+    return replace(plan, local_port=local, functions_port=functions, flower_port=flower, gateway_port=gateway)

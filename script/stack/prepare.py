@@ -1,5 +1,6 @@
 """What must stand before StraightLine's own processes start: broker, database, model; all made at once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from outcomes.keys import SCOPES
 from script.stack import processes
 from script.stack.failure import StackError
 from script.stack.readiness import indent
@@ -17,10 +19,11 @@ from script.stack.services import start_broker, start_database
 
 @dataclass(frozen=True)
 class Ground:
-    """URLs of a broker with the topology and of a migrated database."""
+    """URLs of a broker with the topology and of a migrated database, and a key to the HTTP gateway."""
 
     broker_url: str
     database_url: str
+    api_key: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Preparation:
             model = pool.submit(self._model)
             broker = pool.submit(self._broker, broker_url)
             database = pool.submit(self._database, database_url)
-            ground = Ground(broker.result(), database.result())
+            ground = Ground(broker.result(), *database.result())
             model.result()
         return ground
 
@@ -58,10 +61,16 @@ class Preparation:
         self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=url)
         return url
 
-    def _database(self, url: str | None) -> str:
+    def _database(self, url: str | None) -> tuple[str, str]:
         url = url or start_database(self.run).url
         self._call("migrating the database", "outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=url)
-        return url
+        scopes = [word for scope in SCOPES for word in ("--scope", scope)]
+        made = self._call(
+            "making a key to the gateway",
+            *("outcomes", "keys", "create", self.run.name, *scopes, "--json"),
+            STRAIGHTLINE_DATABASE_URL=url,
+        )
+        return url, json.loads(made)["key"]
 
     def _model(self) -> None:
         self.models.mkdir(parents=True, exist_ok=True)
@@ -72,7 +81,7 @@ class Preparation:
             *("modelkit.package", "function", "--bundle", bundle, "--out", self.functions),
         )
 
-    def _call(self, title: str, module: str, *arguments: object, **variables: str) -> None:
+    def _call(self, title: str, module: str, *arguments: object, **variables: str) -> str:
         argv: Sequence[str] = (sys.executable, "-m", module, *map(str, arguments))
         environment: Mapping[str, str] = {
             **os.environ,
@@ -86,3 +95,4 @@ class Preparation:
         if done.returncode != 0:
             output = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
             raise StackError(f"{title} failed:\n{indent(output)}")
+        return done.stdout

@@ -65,6 +65,7 @@ def start_stack(
             models=models,
             broker_url=ground.broker_url,
             database_url=ground.database_url,
+            api_key=ground.api_key,
             driver=driver.name,
             thresholds=thresholds,
         )
@@ -124,6 +125,9 @@ def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
             "celery-door": partial(broker.consumed, names.CELERY_QUEUE),
             "functions": partial(accepts, plan.functions_port),
             "local-server": partial(signs.answers_http, local),
+            "gateway": partial(
+                signs.answers_http, f"{plan.public()['STRAIGHTLINE_GATEWAY_URL']}/v2/health/ready"
+            ),
             "flower": partial(signs.answers_http, f"http://127.0.0.1:{plan.flower_port}/healthcheck"),
         }
         for name, ready in wanted.items():

@@ -66,7 +66,7 @@ def test_each_component_has_only_the_secrets_it_needs(services: Services) -> Non
     def holders(variable: str) -> set[str]:
         return {name for name, service in services.items() if variable in str(service.get("environment"))}
 
-    assert holders("STRAIGHTLINE_DATABASE_PASSWORD") == {"database", "migrations", "recorder"}
+    assert holders("STRAIGHTLINE_DATABASE_PASSWORD") == {"database", "migrations", "recorder", "gateway"}
     assert holders("AWS_SECRET_ACCESS_KEY") == {"pool-serverless"}
     assert holders("STRAIGHTLINE_FLOWER_PASSWORD") == {"flower"}
     assert not holders("STRAIGHTLINE_BROKER_PASSWORD") & {"local-server", "functions", "digits", "migrations"}
@@ -91,7 +91,7 @@ def test_services_of_others_are_new_enough(services: Services) -> None:
 
 def test_ports_are_published_on_the_loopback_interface_alone(services: Services) -> None:
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert set(ports) == {"broker", "flower"}
+    assert set(ports) == {"broker", "flower", "gateway"}
     assert all(port.startswith("127.0.0.1:") for found in ports.values() for port in found)
 
 
@@ -125,11 +125,11 @@ def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], service
     def members(network: str) -> set[str]:
         return {name for name, service in services.items() if network in service.get("networks", ())}
 
-    assert members("ledger") == {"database", "migrations", "recorder"}
+    assert members("ledger") == {"database", "migrations", "recorder", "gateway"}
     assert members("serving") == {"local-server", "pool-local"}
     assert members("functions") == {"functions", "pool-serverless"}
     assert members("model-containers") == {"pool-gpu-container"}
-    assert members("edge") == {"broker", "flower"}
+    assert members("edge") == {"broker", "flower", "gateway"}
     assert "database" not in members("messaging")
     outward = {name for name, network in compose["networks"].items() if not network.get("internal")}
     assert outward == {"edge"}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-PACKAGES = ("broker_config", "modelkit", "outcomes", "scheduler", "straightline", "workers")
+PACKAGES = ("broker_config", "gateway", "modelkit", "outcomes", "scheduler", "straightline", "workers")
 PREFIXES = {"modelkit.functions.server": "STRAIGHTLINE_FUNCTIONS_"}
 ROW = re.compile(r"^\| `(STRAIGHTLINE_\w+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 UNTYPED = re.compile(r'environ\.get\("(STRAIGHTLINE_\w+)", "([^"]*)"\)')
@@ -38,9 +38,10 @@ def expected(root: Path) -> dict[str, set[str]]:
         for field in msgspec.structs.fields(structure):
             name = PREFIXES.get(module, "STRAIGHTLINE_") + field.encode_name.upper()
             found.setdefault(name, set()).add(shown(field.default))
-    gunicorn = (root / "modelkit" / "serve" / "gunicorn_conf.py").read_text(encoding="utf-8")
-    for name, default in UNTYPED.findall(gunicorn):
-        found[name] = {shown(default)}
+    for place in ("modelkit/serve", "gateway/http"):
+        gunicorn = (root / place / "gunicorn_conf.py").read_text(encoding="utf-8")
+        for name, default in UNTYPED.findall(gunicorn):
+            found[name] = {shown(default)}
     return found
 
 

@@ -1,0 +1,1 @@
+"""The front door over HTTP: the Open Inference Protocol (V2), and requests as resources."""

@@ -1,0 +1,53 @@
+"""The gateway as a Flask application; gunicorn serves it, `python -m gateway http` starts gunicorn."""
+
+import os
+
+from flask import Flask
+
+from gateway.http import problems, resources, v2
+from gateway.http.auth import Keys
+from gateway.http.exchange import Exchange
+from gateway.http.models import Models
+from gateway.http.parts import Parts
+from gateway.http.recent import Recent
+from gateway.http.settings import Settings
+from outcomes.keys import Key, find_key
+from outcomes.reader import Reader
+from straightline.settings import load
+from straightline.store import Store
+
+
+def create() -> Flask:
+    """Connect to what the environment names, and return the application.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    settings = load(Settings, os.environ)
+    reader = Reader(settings.database_url, name="straightline-gateway")
+
+    def find(digest: str) -> Key | None:
+        with reader.connection() as connection:
+            return find_key(connection, digest)
+
+    return build(
+        Parts(
+            settings=settings,
+            exchange=Exchange(settings.broker_url, most=settings.gateway_pending),
+            reader=reader,
+            keys=Keys(find, seconds=settings.key_seconds),
+            models=Models(settings.models_dir),
+            recent=Recent(),
+            store=Store(settings.store) if settings.store else None,
+        )
+    )
+
+
+def build(parts: Parts) -> Flask:
+    """Return the application over its parts."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = parts.settings.gateway_max_body
+    app.register_blueprint(v2.blueprint(parts))
+    app.register_blueprint(resources.blueprint(parts))
+    problems.register(app)
+    return app

@@ -1,0 +1,70 @@
+"""Who calls: API keys, looked up in the ledger and believed for a while, so that its outage stops nobody."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from flask import request
+
+from gateway.http.problems import SOON, Refusal
+from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.keys import Key, Scope, digest_of
+
+MOST_KEPT: Final = 10_000
+"""Keys that are remembered, wrong ones included; above it the oldest are looked up again."""
+
+Find = Callable[[str], Key | None]
+"""From a key's digest to the key."""
+
+
+class Keys:
+    """Tells whose key it is. Thread-safe.
+
+    Args:
+        find: asks the ledger.
+        seconds: how long an answer is believed.
+    """
+
+    def __init__(self, find: Find, *, seconds: float) -> None:
+        self._find = find
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, Key | None]] = {}
+
+    def require(self, scope: Scope) -> Key:
+        """Return the key of the present HTTP request.
+
+        Raises:
+            Refusal: it has none that is good, or not one with this scope.
+        """
+        kind, _, text = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not text.strip():
+            raise Refusal(401, "no_key", "send an API key: `Authorization: Bearer KEY`")
+        key = self._look_up(digest_of(text.strip()))
+        if key is None or key.ended(time.time()):
+            raise Refusal(401, "wrong_key", "the API key is unknown, revoked or expired")
+        if scope not in key.scopes:
+            raise Refusal(403, "forbidden", f"the API key {key.name!r} has not the scope {scope!r}")
+        return key
+
+    def _look_up(self, digest: str) -> Key | None:
+        now = time.monotonic()
+        with self._lock:
+            until, key = self._known.get(digest, (0.0, None))
+        if until > now:
+            return key
+        try:
+            found = self._find(digest)
+        except (LedgerUnavailable, LedgerNotMigrated) as error:
+            if key is not None:
+                return key  # what was known last is better than turning everybody away
+            raise Refusal(
+                503, "keys_unavailable", f"keys cannot be looked up now: {error}", retry_after=SOON
+            ) from error
+        with self._lock:
+            self._known.pop(digest, None)  # so that it stands last
+            self._known[digest] = (now + self._seconds, found)
+            if len(self._known) > MOST_KEPT:
+                del self._known[next(iter(self._known))]
+        return found

@@ -1,0 +1,89 @@
+"""From what came over HTTP to a request as any producer publishes it. Pure: time is an argument."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from straightline.contracts import DataRef
+from straightline.contracts.request import decode_request
+from straightline.ids import new_id
+
+MEMBERS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref", "id")
+"""Members of a request that a caller may give."""
+NAMESPACE: Final = uuid.UUID("6d0f6b5e-8a52-5f0d-9d0c-5b6a6f1f4c1b")
+"""Of the ids that are made of idempotency keys."""
+TRACES: Final = ("traceparent", "tracestate")
+
+Put = Callable[[bytes], DataRef]
+"""Stores data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A request ready to be published.
+
+    Attributes:
+        id: its id.
+        model: its model.
+        body: the message.
+        key: routing key.
+        deadline: seconds since the epoch; None takes the class's.
+    """
+
+    id: str
+    model: str
+    body: bytes
+    key: str
+    deadline: float | None
+
+
+def compose(
+    members: Mapping[str, Any], *, now: float, inline_limit: int, put: Put | None, deadline: float | None
+) -> Composed:
+    """Return the request that `members` describe.
+
+    Args:
+        members: of `MEMBERS`; `data` as `msgspec.Raw`.
+        now: seconds since the epoch.
+        inline_limit: above so many bytes `data` goes into the store.
+        put: the store; None lets data travel inline.
+        deadline: seconds since the epoch, where `members` name none.
+
+    Raises:
+        ContractError: it is none; the message says what to change.
+        StoreUnavailable: the store did not take the data.
+    """
+    given = {name: value for name, value in members.items() if value is not None}
+    given = {"id": new_id(), "deadline": deadline, **given, "submitted_at": now}
+    if given["deadline"] is None:
+        del given["deadline"]
+    data = given.get("data")
+    if put is not None and data is not None and len(memoryview(data)) > inline_limit:
+        # Checked before the store is written: what is refused leaves nothing behind.
+        decode_request(msgspec.json.encode({**given, "data": {}}))
+        del given["data"]
+        given["data_ref"] = put(bytes(data))
+    body = msgspec.json.encode(given)
+    request = decode_request(body)  # the scheduler's own check, whose words the caller gets at once
+    return Composed(request.id, request.model, body, request.class_, request.deadline)
+
+
+def id_for(owner: str, idempotency_key: str | None) -> str | None:
+    """Return the id that an idempotency key stands for; another caller's same key stands for another one.
+
+    Args:
+        owner: whose key it is: a name of the caller.
+        idempotency_key: what he sent; None where he sent none.
+    """
+    if not idempotency_key:
+        return None
+    return str(uuid.uuid5(NAMESPACE, f"{owner}\0{idempotency_key}"))
+
+
+def traces(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the W3C trace context among HTTP headers."""
+    found = {name.lower(): value for name, value in headers.items()}
+    return {name: found[name] for name in TRACES if found.get(name)}

@@ -1,0 +1,153 @@
+"""Requests out, confirmed, and outcomes in, pushed; each waiting thread gets its own."""
+
+import secrets
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from straightline import names
+from straightline.amqp import Outgoing, Publisher
+from straightline.amqp.inbox import Inbox
+from straightline.contracts import Outcome
+from straightline.errors import BrokerUnavailable
+from straightline.ids import canonical
+
+CONFIRM_PATIENCE: Final = 10.0
+"""Seconds that a caller is kept waiting for a broker that does not answer."""
+
+_OUTCOME = msgspec.json.Decoder(Outcome)
+
+
+class Full(BrokerUnavailable):
+    """More requests are waited for than this process may keep."""
+
+
+class Exchange:
+    """Publishes requests and matches the outcomes that come back. Thread-safe.
+
+    Args:
+        url: of the broker.
+        most: requests that may be waited for at once.
+
+    Raises:
+        ConfigurationError: `url` is not an AMQP URL.
+    """
+
+    def __init__(self, url: str, *, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Future[Outcome]]] = {}
+        self._count = 0
+        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}"
+        self._publisher = Publisher(url, name="straightline-gateway", confirm_timeout=CONFIRM_PATIENCE)
+        self._inbox = Inbox(
+            url,
+            name="straightline-gateway-results",
+            queue=self._reply_to,
+            exchange=names.REPLIES,
+            on_message=self._arrived,
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no request can be answered now, for people; None where it can."""
+        return self._inbox.trouble
+
+    def submit(
+        self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
+    ) -> None:
+        """Publish a request that nobody waits for, and return when the broker has it safe.
+
+        Raises:
+            BrokerUnavailable, Rejected, Unroutable: it is not submitted.
+        """
+        self._publish(request_id, body, key=key, headers=headers, reply_to=None).result()
+
+    def ask(
+        self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
+    ) -> Future[Outcome]:
+        """Publish a request and return its outcome to come; `forget` it when it is waited for no longer.
+
+        The future raises `BrokerUnavailable`, `Rejected` or `Unroutable` where it could not be submitted.
+
+        Raises:
+            Full: too many are waited for.
+            BrokerUnavailable: outcomes cannot arrive now.
+        """
+        self._inbox.wait_ready(CONFIRM_PATIENCE)
+        outcome: Future[Outcome] = Future()
+        with self._lock:
+            if self._count >= self._most:
+                raise Full(f"{self._count} requests wait for their outcome here: try again later")
+            self._waiting.setdefault(request_id, []).append(outcome)
+            self._count += 1
+        sent = self._publish(request_id, body, key=key, headers=headers, reply_to=self._reply_to)
+        sent.add_done_callback(partial(self._sent, request_id, outcome))
+        return outcome
+
+    def forget(self, request_id: str, outcome: Future[Outcome]) -> None:
+        """Wait no longer."""
+        with self._lock:
+            waiting = self._waiting.get(request_id, [])
+            if outcome in waiting:
+                waiting.remove(outcome)
+                self._count -= 1
+            if not waiting:
+                self._waiting.pop(request_id, None)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._publisher.close()
+        self._inbox.close()
+
+    def _publish(
+        self,
+        request_id: str,
+        body: bytes,
+        *,
+        key: str,
+        headers: Mapping[str, Any] | None,
+        reply_to: str | None,
+    ) -> Future[None]:
+        return self._publisher.publish(
+            Outgoing(
+                exchange=names.REQUESTS,
+                routing_key=key,
+                body=body,
+                type=names.TYPE_REQUEST,
+                message_id=request_id,
+                correlation_id=request_id if reply_to else None,
+                reply_to=reply_to,
+                headers=dict(headers) if headers else None,
+            )
+        )
+
+    def _sent(self, request_id: str, outcome: Future[Outcome], sent: Future[None]) -> None:
+        error = sent.exception()
+        if error is not None:
+            self.forget(request_id, outcome)
+            with suppress(InvalidStateError):  # it was answered all the same
+                outcome.set_exception(error)
+
+    def _arrived(self, correlation_id: str | None, body: bytes) -> None:
+        request_id = canonical(correlation_id or "")
+        with self._lock:
+            waiting = self._waiting.pop(request_id or "", [])
+            self._count -= len(waiting)
+        if not waiting:
+            return
+        try:
+            outcome = _OUTCOME.decode(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            for future in waiting:
+                with suppress(InvalidStateError):
+                    future.set_exception(BrokerUnavailable(f"an outcome could not be read: {error}"))
+            return
+        for future in waiting:
+            with suppress(InvalidStateError):
+                future.set_result(outcome)

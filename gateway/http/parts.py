@@ -1,0 +1,113 @@
+"""What the endpoints share: made once where the process starts."""
+
+import time
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.http.auth import Keys
+from gateway.http.composing import Composed, Put
+from gateway.http.exchange import Exchange, Full
+from gateway.http.models import Models
+from gateway.http.problems import SOON, Refusal
+from gateway.http.recent import Recent
+from gateway.http.settings import Settings
+from outcomes.reader import Reader
+from straightline.contracts import Outcome
+from straightline.errors import BrokerUnavailable
+from straightline.store import Store
+
+GRACE: Final = 2.0
+"""Seconds behind a deadline in which its `expired` outcome may still come."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The gateway's connections and knowledge.
+
+    Attributes:
+        settings: as read at the start.
+        exchange: the broker.
+        reader: the ledger.
+        keys: who may call.
+        models: what is deployed.
+        recent: what was taken here and may not have ended.
+        store: of large bodies.
+    """
+
+    settings: Settings
+    exchange: Exchange
+    reader: Reader
+    keys: Keys
+    models: Models
+    recent: Recent
+    store: Store | None
+
+    @property
+    def put(self) -> Put | None:
+        """How large data is stored."""
+        return self.store.put if self.store is not None else None
+
+    def submit(self, composed: Composed, headers: dict[str, str]) -> None:
+        """Publish a request that nobody waits for.
+
+        Raises:
+            BrokerUnavailable, Rejected, Unroutable: it is not submitted.
+        """
+        self.exchange.submit(composed.id, composed.body, key=composed.key, headers=headers)
+        self.recent.add(composed, time.time())
+
+    def answer(self, composed: Composed, headers: dict[str, str], *, wait: float | None) -> Outcome | None:
+        """Publish a request and wait for its outcome.
+
+        Args:
+            composed: the request.
+            headers: trace context.
+            wait: seconds; None waits until its deadline.
+
+        Returns:
+            The outcome; None where it has not come in `wait` seconds.
+
+        Raises:
+            Refusal: too many wait here already, or the deadline has passed without a word.
+            BrokerUnavailable, Rejected, Unroutable: it is not submitted.
+        """
+        try:
+            coming = self.exchange.ask(composed.id, composed.body, key=composed.key, headers=headers)
+        except Full as error:
+            raise Refusal(503, "saturated", str(error), retry_after=SOON) from error
+        self.recent.add(composed, time.time())
+        left = self.settings.gateway_timeout
+        if composed.deadline is not None:
+            left = composed.deadline - time.time()
+        try:
+            outcome = coming.result(left + GRACE if wait is None else min(wait, left + GRACE))
+        except NotYet:
+            if wait is not None and wait < left + GRACE:
+                return None
+            raise Refusal(
+                504, "deadline", "no outcome came before the deadline", request_id=composed.id
+            ) from None
+        except BrokerUnavailable:
+            self.recent.drop(composed.id)
+            raise
+        finally:
+            self.exchange.forget(composed.id, coming)
+        self.recent.drop(composed.id)
+        return self.fetched(outcome)
+
+    def fetched(self, outcome: Outcome) -> Outcome:
+        """Bring a result that lies in the store.
+
+        Raises:
+            Refusal: there is no store here.
+            ContractError, StoreUnavailable: it cannot be read.
+        """
+        if outcome.result_ref is None:
+            return outcome
+        if self.store is None:
+            raise Refusal(
+                500, "no_store", f"the result lies at {outcome.result_ref.uri}: set STRAIGHTLINE_STORE here"
+            )
+        outcome.result = type(outcome.result)(self.store.get(outcome.result_ref))
+        return outcome

@@ -1,0 +1,125 @@
+"""What went wrong, over HTTP: problem details (RFC 9457); below `/v2`, the protocol's own shape."""
+
+import logging
+import math
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from straightline.contracts import Outcome, Problem
+from straightline.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    ContractError,
+    Rejected,
+    StoreUnavailable,
+    StraightLineError,
+    Unroutable,
+)
+
+log = logging.getLogger(__name__)
+
+ERROR_HEADER: Final = "X-StraightLine-Error"
+"""Carries the stable word for what went wrong, as the model servers' answers do."""
+SOON: Final = 1.0
+"""Seconds after which it may be tried again, where nothing better is known."""
+
+_FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
+    ContractError: (400, "invalid"),
+    Rejected: (503, "refused_by_broker"),
+    BrokerUnavailable: (503, "broker_unavailable"),
+    Unroutable: (503, "no_topology"),
+    StoreUnavailable: (503, "store_unavailable"),
+    ConfigurationError: (500, "misconfigured"),
+}
+_ENDS: Final = {
+    "too_large": 413,
+    "unknown_model": 404,
+    "unknown_version": 404,
+    "saturated": 503,
+    "conflict": 409,
+    "deadline": 504,
+    "model_error": 422,
+}
+"""Statuses of requests that ended without a result, by error class; others go by their state."""
+_STATES: Final = {"rejected": 400, "expired": 504, "cancelled": 409, "failed": 502}
+
+
+class Refusal(StraightLineError):  # noqa: N818 - it is an answer
+    """A request over HTTP that is not done.
+
+    Attributes:
+        problem: why.
+    """
+
+    def __init__(
+        self, status: int, word: str, detail: str, *, retry_after: float | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(
+            type=f"/problems/{word}",
+            title=word.replace("_", " "),
+            status=status,
+            detail=detail,
+            error_class=word,
+            retry_after=retry_after,
+            **members,
+        )
+
+
+def refusal_of(outcome: Outcome) -> Refusal:
+    """Return what to answer for a request that ended without a result."""
+    word = outcome.error_class or outcome.state
+    status = _ENDS.get(word) or _STATES[outcome.state]
+    retry_after = getattr(outcome, "retry_after", None)
+    if status == 503 and retry_after is None:
+        retry_after = SOON
+    return Refusal(
+        status,
+        word,
+        outcome.error or f"the request {outcome.state}",
+        retry_after=retry_after,
+        request_id=outcome.request_id,
+        state=outcome.state,
+    )
+
+
+def register(app: Flask) -> None:
+    """Have every error of an application answered."""
+    app.register_error_handler(Exception, _failure)
+
+
+def _failure(error: Exception) -> Response:
+    problem = _problem_of(error)
+    protocol = request.path == "/v2" or request.path.startswith("/v2/")
+    content: Any = {"error": problem.detail} if protocol else problem
+    kind = "application/json" if protocol else "application/problem+json"
+    response = Response(msgspec.json.encode(content), problem.status, mimetype=kind)
+    response.headers[ERROR_HEADER] = problem.error_class or "error"
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, Refusal):
+        return error.problem
+    if isinstance(error, RequestEntityTooLarge):
+        return Refusal(413, "too_large", "the body is above STRAIGHTLINE_GATEWAY_MAX_BODY").problem
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        word = {404: "not_found", 405: "wrong_method"}.get(status, "bad_request")
+        return Refusal(status, word, error.description or error.name).problem
+    for kind, (status, word) in _FAULTS.items():
+        if isinstance(error, kind):
+            named = getattr(error, "error_class", None) or word
+            return Refusal(status, named, str(error), retry_after=SOON if status == 503 else None).problem
+    log.error("a request met an unexpected fault", exc_info=error)
+    return Refusal(500, "gateway_fault", "the gateway failed; its log says more").problem

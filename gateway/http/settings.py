@@ -1,0 +1,37 @@
+"""What the HTTP gateway reads from the environment (`STRAIGHTLINE_` + the name in capitals)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from straightline.contracts.request import INLINE_LIMIT
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """For `python -m gateway http`.
+
+    Attributes:
+        broker_url: `amqp://user:password@host:port/vhost`.
+        database_url: `postgresql+psycopg2://...`, of the ledger: keys, outcomes, failure rates.
+        models_dir: the bundles, for the models' metadata.
+        store: URL of the store of large bodies; None lets data travel inline.
+        gateway_timeout: seconds that a request which names no deadline may take to be answered.
+        gateway_pending: requests that may be waited for at once; above it new ones are asked to come later.
+        gateway_max_body: largest body of a request in bytes.
+        inline_limit: above so many bytes `data` goes into the store.
+        key_seconds: how long a key that was looked up is believed without looking again.
+    """
+
+    broker_url: str
+    database_url: str
+    models_dir: Path
+    store: str | None = None
+    gateway_timeout: Positive = 60.0
+    gateway_pending: Count = 512
+    gateway_max_body: Count = 64 * 1024 * 1024
+    inline_limit: Count = INLINE_LIMIT
+    key_seconds: Positive = 30.0

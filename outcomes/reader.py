@@ -1,0 +1,39 @@
+"""A pool of connections to the ledger, for who asks it much."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from outcomes.database import engine_for, translated
+
+
+class Reader:
+    """Opens connections for the questions of this package. Thread-safe.
+
+    Args:
+        url: as for `outcomes.database.engine_for`.
+        name: what `pg_stat_activity` shows.
+        connections: most of them at once; who finds none free waits.
+        statement_timeout: seconds that a question may take.
+
+    Raises:
+        ConfigurationError: the URL is none.
+    """
+
+    def __init__(self, url: str, *, name: str, connections: int = 4, statement_timeout: float = 10.0) -> None:
+        self._engine = engine_for(url, name=name, statement_timeout=statement_timeout, pool_size=connections)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Open a connection, and give it back.
+
+        Raises:
+            LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as the question goes wrong.
+        """
+        with translated(), self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()

@@ -1,0 +1,189 @@
+"""The whole system is one model server to whoever speaks the Open Inference Protocol."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pika
+import pytest
+import requests
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+from straightline import names
+from straightline.contracts import Outcome, Request
+from tests.integration.gateway.conftest import Gateway, body, double
+from tests.integration.straightline.replier import Replier
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> triton.InferenceServerClient:
+    return triton.InferenceServerClient(gateway.url.removeprefix("http://"))
+
+
+def asked(values: Any, *, binary: bool) -> list[triton.InferInput]:
+    tensor = triton.InferInput("x", [len(values)], "FP32")
+    tensor.set_data_from_numpy(np.asarray(values, dtype=np.float32), binary_data=binary)
+    return [tensor]
+
+
+def ended(state: Any, error_class: str) -> Callable[[Request], Outcome]:
+    return lambda request: Outcome(
+        request_id=request.id, state=state, finished_at=time.time(), error_class=error_class, error="why"
+    )
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritons_client_works_unchanged(
+    gateway: Gateway, client: triton.InferenceServerClient, binary: bool
+) -> None:
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("double")
+    assert client.get_model_metadata("double")["inputs"][0]["name"] == "x"
+    outputs = [triton.InferRequestedOutput("y", binary_data=binary)]
+    answer = client.infer("double", asked([1.5, -2], binary=binary), outputs=outputs, headers=headers)
+    assert answer.as_numpy("y").tolist() == [3.0, -4.0]
+    everything = client.infer("double", asked([7.0], binary=binary), headers=headers, model_version="1")
+    assert everything.as_numpy("y").tolist() == [14.0]
+    with pytest.raises(InferenceServerException, match="no model unknown"):
+        client.infer("unknown", asked([1.0], binary=binary), headers=headers)
+
+
+def test_an_answer_names_its_request_and_its_backend(gateway: Gateway, model: Replier) -> None:
+    answer = gateway.infer([1.0])
+    assert answer.json()["outputs"][0]["data"] == [2.0]
+    assert answer.headers["X-StraightLine-Request-Id"] == model.requests[0].id
+    assert answer.headers["X-StraightLine-Backend"] == "local"
+
+
+def test_large_data_goes_by_the_store(gateway: Gateway, system_url: str) -> None:
+    with Replier(system_url, ended("failed", "model_error")) as replier:
+        answer = gateway.infer([0.5] * 100_000)
+    assert answer.status_code == 422
+    reference = replier.requests[0].data_ref
+    assert reference is not None
+    assert Path(reference.uri.removeprefix("file://")).stat().st_size == reference.size
+
+
+def test_the_same_idempotency_key_is_the_same_request(gateway: Gateway, model: Replier) -> None:
+    for _ in range(2):
+        gateway.infer([1.0], headers={"Idempotency-Key": "order-7"})
+    other = gateway.make_key("infer")
+    gateway.infer([1.0], headers={"Idempotency-Key": "order-7"}, key=other)
+    first, second, third = (request.id for request in model.requests)
+    assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("state", "error_class", "status"),
+    [
+        ("rejected", "wrong_inputs", 400),
+        ("rejected", "saturated", 503),
+        ("failed", "model_error", 422),
+        ("failed", "unreachable", 502),
+        ("expired", "deadline", 504),
+        ("cancelled", "cancelled", 409),
+    ],
+)
+def test_every_other_end_has_a_status_and_the_protocols_shape(
+    gateway: Gateway, system_url: str, state: str, error_class: str, status: int
+) -> None:
+    with Replier(system_url, ended(state, error_class)):
+        answer = gateway.infer([1.0])
+    assert (answer.status_code, answer.json()) == (status, {"error": "why"})
+    assert answer.headers["X-StraightLine-Error"] == error_class
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_who_prefers_not_to_wait_is_told_where_to_ask(gateway: Gateway) -> None:
+    answer = gateway.infer([1.0], headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202
+    status = gateway.ask("GET", answer.headers["Location"])
+    assert status.json()["state"] == "accepted"
+
+
+def test_nobody_waits_beyond_the_deadline(gateway: Gateway) -> None:
+    request = {**body([1.0]), "parameters": {"timeout": 100_000}}  # microseconds
+    began = time.monotonic()
+    answer = gateway.ask("POST", "/v2/models/double/infer", json=request)
+    assert answer.status_code == 504
+    assert time.monotonic() - began < 10
+
+
+def waiting(url: str) -> int:
+    """Count the requests that nobody has taken up."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        found: Any = connection.channel().queue_declare(names.INTERACTIVE_QUEUE, passive=True)
+        return int(found.method.message_count)
+
+
+def test_above_its_limit_the_gateway_asks_to_come_later(
+    start_gateway: Callable[..., Gateway], system_url: str
+) -> None:
+    gateway = start_gateway(STRAIGHTLINE_GATEWAY_PENDING="1")
+    first = threading.Thread(target=gateway.infer, args=([1.0],))
+    first.start()
+    end = time.monotonic() + 20
+    while waiting(system_url) == 0:
+        assert time.monotonic() < end
+    answer = gateway.infer([1.0])
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    with Replier(system_url, double):
+        first.join(20)
+    assert not first.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [({}, 401), ({"Authorization": "Bearer sl_wrong"}, 401), ({"Authorization": "Basic eDp5"}, 401)],
+)
+def test_without_a_good_key_nothing_is_done(
+    gateway: Gateway, model: Replier, header: dict[str, str], status: int
+) -> None:
+    answer = requests.post(
+        gateway.url + "/v2/models/double/infer", json=body([1.0]), headers=header, timeout=30
+    )
+    assert answer.status_code == status
+    assert "error" in answer.json()
+    assert model.requests == []
+
+
+def test_a_key_does_what_its_scopes_say(gateway: Gateway) -> None:
+    assert gateway.infer([1.0], key=gateway.make_key("read")).status_code == 403
+    assert gateway.ask("GET", "/v1/models", key=gateway.make_key("infer")).status_code == 403
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "words"),
+    [
+        (b"{", {}, 400, "V2 infer request"),
+        (b'{"inputs": 1}', {}, 400, "inputs"),
+        (b"{}", {"Inference-Header-Content-Length": "99"}, 400, "99"),
+        (b"{}", {"Inference-Header-Content-Length": "x"}, 400, "number"),
+        (b'{"inputs":[]}zz', {"Inference-Header-Content-Length": "13"}, 400, "left over"),
+    ],
+)
+def test_what_is_no_request_is_refused_at_once(
+    gateway: Gateway, content: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    answer = gateway.ask("POST", "/v2/models/double/infer", data=content, headers=headers)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+    assert gateway.infer([1.0]).status_code == 200
+
+
+def test_a_body_above_the_limit_is_refused(start_gateway: Callable[..., Gateway]) -> None:
+    gateway = start_gateway(STRAIGHTLINE_GATEWAY_MAX_BODY="1000")
+    answer = gateway.infer([1.0] * 1000)
+    assert answer.status_code == 413
+    assert "STRAIGHTLINE_GATEWAY_MAX_BODY" in answer.json()["error"]

@@ -1,0 +1,196 @@
+"""The gateway's pure parts: preferences, idempotency keys, composing, the binary extension, keys' memory."""
+
+import json
+import struct
+import time
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gateway.http import binary
+from gateway.http.auth import Keys
+from gateway.http.composing import compose, id_for, traces
+from gateway.http.prefer import preference
+from gateway.http.problems import Refusal
+from gateway.http.recent import Recent
+from outcomes.errors import LedgerUnavailable
+from outcomes.keys import Key, digest_of
+from straightline.contracts import DataRef, InferResponse
+from straightline.contracts.v2 import InferOutput
+from straightline.errors import ContractError
+
+NOW = 1_800_000_000.0
+DTYPES = {"FP32": "<f4", "FP64": "<f8", "INT64": "<i8", "UINT8": "u1", "BOOL": "?", "FP16": "<f2"}
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        (None, None),
+        ("wait=5", None),
+        ("respond-async", 0.0),
+        ("respond-async, wait=10", 10.0),
+        ('wait="3" , RESPOND-ASYNC', 3.0),
+        ("respond-async, wait=-1", 0.0),
+        ("handling=lenient; x, ,=", None),
+    ],
+)
+def test_a_caller_who_will_not_wait_says_how_long(header: str | None, wait: float | None) -> None:
+    assert preference(header).wait == wait
+
+
+def test_an_idempotency_key_is_its_owners() -> None:
+    assert id_for("a", "k") == id_for("a", "k") != id_for("b", "k")
+    assert id_for("a", None) is id_for("a", "") is None
+
+
+def test_what_is_refused_leaves_nothing_in_the_store() -> None:
+    stored: list[bytes] = []
+
+    def put(data: bytes) -> DataRef:
+        stored.append(data)
+        return DataRef(uri="file:///x", size=len(data), sha256="0" * 64)
+
+    large = {"model": "m", "data": msgspec.Raw(b'{"a": "' + b"x" * 50 + b'"}')}
+    with pytest.raises(ContractError):
+        compose({**large, "model": 1}, now=NOW, inline_limit=10, put=put, deadline=None)
+    assert stored == []
+    composed = compose(large, now=NOW, inline_limit=10, put=put, deadline=NOW + 5)
+    sent = json.loads(composed.body)
+    assert (sent["data_ref"]["uri"], sent["deadline"], sent["submitted_at"]) == ("file:///x", NOW + 5, NOW)
+    assert "data" not in sent
+
+
+def test_trace_headers_are_found_in_any_case() -> None:
+    assert traces({"Traceparent": "00-1", "X": "y"}) == {"traceparent": "00-1"}
+
+
+@given(st.data())
+def test_binary_tensors_become_json_and_back(data: st.DataObject) -> None:
+    datatype = data.draw(st.sampled_from(list(DTYPES)))
+    dtype = np.dtype(DTYPES[datatype])
+    elements = hnp.from_dtype(dtype, allow_nan=False, allow_infinity=False)
+    array = data.draw(hnp.arrays(dtype, hnp.array_shapes(min_side=0, max_side=4), elements=elements))
+    raw = array.tobytes()
+    head = {
+        "inputs": [
+            {
+                "name": "x",
+                "shape": list(array.shape),
+                "datatype": datatype,
+                "parameters": {"binary_data_size": len(raw)},
+            }
+        ]
+    }
+    header = json.dumps(head).encode()
+    request = binary.to_json(header + raw, len(header))
+    tensor = request.inputs[0]
+    assert tensor.parameters == {}
+    assert np.array_equal(np.array(json.loads(bytes(tensor.data)), dtype).reshape(array.shape), array)
+    output = InferOutput(name="x", shape=tensor.shape, datatype=datatype, data=tensor.data)
+    body, length = binary.from_json(InferResponse(model_name="m", outputs=[output]), binary=True)
+    assert length is not None
+    assert body[length:] == raw
+
+
+def test_texts_are_behind_their_lengths() -> None:
+    raw = b"".join(struct.pack("<I", len(text)) + text for text in (b"a", "ü".encode(), b""))
+    head = {
+        "inputs": [
+            {"name": "t", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
+        ]
+    }
+    header = json.dumps(head).encode()
+    request = binary.to_json(header + raw, len(header))
+    assert json.loads(bytes(request.inputs[0].data)) == ["a", "ü", ""]
+    output = InferOutput(name="t", shape=[3], datatype="BYTES", data=request.inputs[0].data)
+    body, length = binary.from_json(InferResponse(model_name="m", outputs=[output]), binary=frozenset({"t"}))
+    assert body[length:] == raw
+
+
+@given(st.binary(max_size=300), st.integers(-5, 400))
+def test_no_body_can_do_more_than_be_refused(body: bytes, length: int) -> None:
+    with suppress(ContractError):
+        binary.to_json(body, length)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "raw", "words"),
+    [
+        ({"shape": [2], "datatype": "FP32"}, b"1234", "8"),
+        ({"shape": [-1], "datatype": "FP32"}, b"1234", "shape"),
+        ({"shape": [1], "datatype": "BF16"}, b"12", "BF16"),
+        ({"shape": [1], "datatype": "FP32"}, struct.pack("<f", float("nan")), "finite"),
+        ({"shape": [2], "datatype": "BYTES"}, b"\x01\x00\x00\x00a", "2 elements"),
+        ({"shape": [1], "datatype": "BYTES"}, b"\x01\x00\x00\x00\xff", "UTF-8"),
+    ],
+)
+def test_a_tensor_that_is_not_what_it_says_is_named(tensor: dict[str, Any], raw: bytes, words: str) -> None:
+    head = {"inputs": [{"name": "mine", **tensor, "parameters": {"binary_data_size": len(raw)}}]}
+    header = json.dumps(head).encode()
+    with pytest.raises(ContractError, match=f"mine.*{words}"):
+        binary.to_json(header + raw, len(header))
+
+
+def test_wishes_for_binary_outputs_are_the_gateways_and_not_the_models() -> None:
+    head: dict[str, Any] = {
+        "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}],
+        "outputs": [{"name": "a", "parameters": {"binary_data": True}}, {"name": "b"}],
+        "parameters": {"binary_data_output": False},
+    }
+    encoded = json.dumps(head).encode()
+    request = binary.to_json(encoded, len(encoded))
+    assert binary.wanted(request) == frozenset({"a"})
+    assert "binary" not in msgspec.json.encode(request).decode()
+
+
+def key(**fields: Any) -> Key:
+    return Key(id="1", name="k", scopes=("read",), created_at=0.0, **fields)
+
+
+def required(keys: Keys, text: str = "sl_x") -> Key:
+    with Flask(__name__).test_request_context(headers={"Authorization": f"Bearer {text}"}):
+        return keys.require("read")
+
+
+def test_a_key_that_was_known_is_good_while_the_ledger_is_away() -> None:
+    answers: list[Any] = [key(), LedgerUnavailable("away")]
+
+    def find(digest: str) -> Key | None:
+        assert digest == digest_of("sl_x")
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    keys = Keys(find, seconds=0.0)
+    assert required(keys) == required(keys) == key()
+    answers.append(LedgerUnavailable("away"))
+    with pytest.raises(Refusal) as caught:
+        required(Keys(lambda _: find(digest_of("sl_x")), seconds=0.0), "sl_x")
+    assert caught.value.problem.status == 503
+
+
+@pytest.mark.parametrize("ended", [{"revoked_at": 1.0}, {"expires_at": 1.0}])
+def test_a_key_that_has_ended_is_refused(ended: dict[str, float]) -> None:
+    with pytest.raises(Refusal, match="revoked or expired"):
+        required(Keys(lambda _: key(**ended), seconds=1.0))
+
+
+def test_the_memory_of_requests_is_bounded() -> None:
+    recent = Recent(most=2)
+    ids = []
+    for _ in range(3):
+        composed = compose(
+            {"model": "m", "data": msgspec.Raw(b"{}")}, now=NOW, inline_limit=10, put=None, deadline=None
+        )
+        recent.add(composed, time.time())
+        ids.append(composed.id)
+    assert [recent.status(each) is not None for each in ids] == [False, True, True]

@@ -26,13 +26,15 @@ from workers.backends.base import Backend
 from workers.backends.factory import backend_of, make_backend
 from workers.bodies import Bodies
 from workers.heartbeat import BestCase, Pulse
-from workers.reporting import Reporter
+from workers.reporting import CONFIRM_PATIENCE, Reporter
 from workers.settings import PoolSettings
 from workers.taken_back import TakenBack
 from workers.verdicts import PRICES, Place
 
 ENVELOPE: Final = 1024 * 1024
 """Bytes that a request's history may add to it on its way back."""
+ROOM: Final = 1 << 30
+"""Publishing never waits for room, or a stop would wait with it; the tasks at work bound what is out."""
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds: every report was confirmed before its task ended, so that only signals may be under way."""
 
@@ -69,7 +71,14 @@ class PoolStep(bootsteps.StartStopStep):
         backend, settings, node = self._backend, self._settings, worker.hostname
         self._stopping = threading.Event()
         best_case = BestCase()
-        self._publisher = Publisher(settings.broker_url, name=node, max_body=MAX_BODY + ENVELOPE)
+        self._publisher = Publisher(
+            settings.broker_url,
+            name=node,
+            confirm_timeout=CONFIRM_PATIENCE,
+            window=ROOM,
+            window_bytes=ROOM,
+            max_body=MAX_BODY + ENVELOPE,
+        )
         place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
         taken_back = TakenBack(time.time)
         answerer = Answerer(backend, self._catalogue.find, Bodies(self._store), time.time, taken_back)

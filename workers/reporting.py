@@ -1,6 +1,8 @@
 """Telling the ledger, the scheduler and the producers what became of a placement."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Final, Protocol
@@ -21,6 +23,15 @@ CHUNK: Final = 4 * 1024 * 1024
 """Bytes from which a task's outcomes are split over several messages."""
 PATIENCE: Final[tuple[float, ...]] = (0.2, 1.0, 5.0, 10.0)
 """Seconds between tries while the broker refuses an outcome: its queue is full, or not there."""
+CONFIRM_PATIENCE: Final = 86_400.0
+"""Seconds, for the sender. A broker that blocks its publishers has what was written, and confirms it when it
+goes on: a placement given back meanwhile would be worked again and again."""
+LAST_WAIT: Final = 10.0
+"""Seconds that confirms are waited for once the pool stops."""
+LOOK: Final = 0.5
+"""Seconds between looks at whether it does."""
+
+logger = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
@@ -66,9 +77,8 @@ class Reporter:
     def end_early(self, work: Work, started_at: float) -> None:
         """Publish the end of a request that is cancelled while in work; `report` sees that it is safe."""
         verdict = cancelled(Call(started=started_at, finished=max(started_at, self._clock())))
-        self._early[work.request.id] = [
-            self._sender.publish(message) for message in self._messages([(work, verdict)])
-        ]
+        sent = [(message, self._sender.publish(message)) for message in self._messages([(work, verdict)])]
+        self._early[work.request.id] = [future for message, future in sent if message.mandatory]
 
     def _was_early(self, work: Work) -> bool:
         """Whether the end of a request was published before, and is safe."""
@@ -77,7 +87,7 @@ class Reporter:
             return False
         try:
             for future in futures:
-                future.result()
+                self._confirmed(future)
         except StraightLineError:
             return False
         return True
@@ -123,13 +133,29 @@ class Reporter:
         problem: Exception | None = None
         for message, future in zip(messages, futures, strict=True):
             try:
-                future.result()  # the sender gives up by itself
+                self._confirmed(future)
             except (Rejected, Unroutable) as error:
+                if not message.mandatory:  # a reply; its outcome is in the ledger
+                    logger.warning("a reply was not delivered: %s", error)
+                    continue
                 refused.append(message)
                 problem = error
             except BrokerUnavailable as error:
                 raise Unreported(f"the broker did not confirm: {error}") from error
         return refused, problem
+
+    def _confirmed(self, future: Future[None]) -> None:
+        """Wait for the broker's answer: for as long as it takes, unless the pool stops."""
+        stopped_at = None
+        while True:
+            try:
+                return future.result(LOOK)
+            except TimeoutError:
+                if not self._stopping.is_set():
+                    continue
+                stopped_at = stopped_at or time.monotonic()
+                if time.monotonic() - stopped_at > LAST_WAIT:
+                    raise Unreported("the pool stops, and the broker has not confirmed") from None
 
     def _feedback(self, judged: Judged) -> Outgoing:
         done = [

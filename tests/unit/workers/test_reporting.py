@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -21,15 +21,24 @@ PLACE = Place(backend="local", worker="local@test", price=PRICES["local"])
 
 
 class Sender:
-    """Keeps what it is given; `errors` are raised first, one for each message."""
+    """Keeps what it is given; `errors` are raised first, one for each message.
 
-    def __init__(self, *errors: Exception) -> None:
+    What goes to the key `refuses` is refused; a `silent` one answers nothing.
+    """
+
+    def __init__(self, *errors: Exception, refuses: str | None = None, silent: bool = False) -> None:
         self.errors = list(errors)
+        self.refuses = refuses
+        self.silent = silent
         self.sent: list[Outgoing] = []
 
     def publish(self, message: Outgoing) -> Future[None]:
         future: Future[None] = Future()
-        if self.errors:
+        if self.silent:
+            return future
+        if message.routing_key == self.refuses:
+            future.set_exception(Rejected("full"))
+        elif self.errors:
             future.set_exception(self.errors.pop(0))
         else:
             self.sent.append(message)
@@ -144,3 +153,32 @@ def test_an_early_end_that_the_broker_did_not_take_is_reported_with_the_rest(
     reports.end_early(work, 4.0)
     reports.report([(work, verdict("cancelled"))])
     assert [message.routing_key for message in sender.sent] == ["outcome", "feedback"]
+
+
+def test_a_reply_that_its_queue_refuses_costs_the_placement_nothing(make_work: Callable[..., Work]) -> None:
+    """The producer's queue is full or wrongly made: asking the model again would not mend that."""
+    work = make_work()
+    work.ticket.reply = ReplyAddress(to="full", correlation_id="7")
+    sender = Sender(refuses="full")
+    reporter(sender, stopping=True).report([(work, verdict())])  # one that would try again raises
+    assert len(sender.of(names.TYPE_OUTCOMES)) == 1
+    assert len(sender.of(names.TYPE_FEEDBACK)) == 1
+
+
+def test_a_blocked_broker_is_waited_for_and_a_pool_that_stops_gives_the_placement_back(
+    make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was sent it has: working the placement again would only double it."""
+    monkeypatch.setattr(reporting, "LOOK", 0.01)
+    monkeypatch.setattr(reporting, "LAST_WAIT", 0.05)
+    sender = Sender(silent=True)
+    stopping = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            Reporter(sender, PLACE, stopping, lambda: 5.0).report, [(make_work(), verdict())]
+        )
+        with pytest.raises(TimeoutError):
+            running.result(0.2)
+        stopping.set()
+        with pytest.raises(Unreported):
+            running.result(5)

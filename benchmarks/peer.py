@@ -11,7 +11,7 @@ def make_app(broker_url: str, backend: str) -> Celery:
     app.conf.task_default_queue = "peer"
     app.conf.broker_connection_retry_on_startup = True
 
-    @app.task(name="peer.noop")
+    @app.task(name="peer.noop", shared=False)
     def noop(payload: dict[str, object]) -> list[int]:
         del payload
         return [0]

@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 from outcomes import key_commands
 from outcomes.answers import Failures
 from outcomes.database import connected, engine_for
-from outcomes.durations import duration
 from outcomes.migrate import upgrade
 from outcomes.partitions import make_ahead, retain
 from outcomes.questions import failures, outcome_of
@@ -22,6 +21,7 @@ from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve
 from outcomes.settings import QuestionSettings, RecorderSettings
 from straightline import crash
+from straightline.durations import duration
 from straightline.errors import StraightLineError
 from straightline.settings import load
 

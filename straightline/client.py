@@ -1,49 +1,30 @@
 """The producer's client: submit requests, and take their results as they are pushed."""
 
 import logging
-import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self, Unpack
 
-import msgspec
-
-from straightline import names
-from straightline.amqp.inbox import Inbox
-from straightline.amqp.outgoing import Outgoing
-from straightline.amqp.publisher import Publisher
-from straightline.contracts.cancel import Cancel, CancelAnswer, Verdict
+from straightline.contracts.cancel import Verdict
 from straightline.contracts.outcome import Outcome
-from straightline.errors import (
-    BrokerUnavailable,
-    ConfigurationError,
-    ContractError,
-    ResultTimeout,
-    StraightLineError,
-)
-from straightline.ids import canonical, new_id
+from straightline.errands import Errands
+from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.many import Account
-from straightline.names import Backend, RequestClass
-from straightline.results import Results
+from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict
 from straightline.store import Store
-from straightline.submission import Data, Submission, compose, submission_of
+from straightline.submission import Data, Options, Submission, submission_of
 
 logger = logging.getLogger(__name__)
-
-KEPT_RESULTS: Final = 100_000
-KEPT_BYTES: Final = 256 * 1024 * 1024
-
-_OUTCOME = msgspec.json.Decoder(Outcome)
-_CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
 
 
 class Client:
     """Submits requests to StraightLine and takes their results, over AMQP alone.
 
     One client may be used by many threads; make it in the process that uses it, after any fork. As a context
-    manager it is closed at the end. It reconnects by itself.
+    manager it is closed at the end. It reconnects by itself. For asyncio there is `straightline.aio`.
 
     Results are pushed to a queue that belongs to the client's connection. What was pushed while that
     connection was lost does not come again by itself: submit the same request with the same id, and the
@@ -58,6 +39,8 @@ class Client:
         replies: False asks for no results, for a producer that never calls `result`.
         kept_results: results that are kept for `result`, 256 MiB of them at most; over that the oldest go,
             those that were read already first.
+        keep_inputs: leave data in the store when its request has ended. Without this the client removes it
+            then; what it cannot remove since it ended first, `straightline sweep` does.
 
     Raises:
         ConfigurationError: `url` or `store` cannot be used.
@@ -72,15 +55,19 @@ class Client:
         window: int = 4096,
         replies: bool = True,
         kept_results: int = KEPT_RESULTS,
+        keep_inputs: bool = False,
     ) -> None:
-        self._store = Store(store) if isinstance(store, str) else store
         self._confirm_timeout = confirm_timeout
-        self._results = Results(kept_results, KEPT_BYTES)
-        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}" if replies else None
-        self._publisher = Publisher(
-            url, name="straightline-client", confirm_timeout=confirm_timeout, window=window
+        self._callbacks = Errands("straightline-client-callbacks")
+        self._producer = Producer(
+            url,
+            store=store,
+            confirm_timeout=confirm_timeout,
+            window=window,
+            replies=replies,
+            kept_results=kept_results,
+            keep_inputs=keep_inputs,
         )
-        self._inbox = self._open_inbox(url) if replies else None
 
     def __enter__(self) -> Self:
         return self
@@ -91,29 +78,23 @@ class Client:
         self.close()
 
     def submit(
-        self,
-        model: str,
-        data: Data,
-        *,
-        version: str | None = None,
-        class_: RequestClass = "interactive",
-        deadline: float | None = None,
-        allow: Sequence[Backend] | None = None,
-        id: str | None = None,  # noqa: A002 - the contract's word
-        batch_id: str | None = None,
+        self, model: str, data: Data, *, on_result: OnResult | None = None, **options: Unpack[Options]
     ) -> str:
         """Submit one request and return its id once the broker has it safe.
 
         Args:
             model: the model's name.
-            data: a V2 infer request, as a mapping, as JSON, or as `straightline.contracts.InferRequest`.
-            version: a version of the model; None leaves it to the system.
-            class_: `interactive`, or `batch` for work that may wait for free resources.
-            deadline: seconds from now after which the answer is of no more use; None takes the class's (a
-                minute for `interactive`, a day for `batch`).
-            allow: the only backends that may answer; None allows all.
-            id: UUID, the idempotency key; None makes a new one.
-            batch_id: the batch job it belongs to.
+            data: arrays by the names of their tensors, `{"images": array}`; or a V2 infer request, as a
+                mapping, as JSON, or as `straightline.contracts.InferRequest`.
+            on_result: called with the outcome when it comes, on a thread for such calls; what it raises is
+                logged.
+            options: `version` (of the model; None leaves it to the system), `class_` (`interactive`, or
+                `batch` for work that may wait for free resources), `deadline` (seconds from now after which
+                the answer is of no more use; None takes the class's: a minute for `interactive`, a day for
+                `batch`), `allow` (the only backends that may answer), `id` (UUID) or `idempotency_key` (your
+                own word), with which submitting again brings the first outcome again, `batch_id` (the batch
+                job it belongs to) and `trace` (`traceparent` and `tracestate`; None takes OpenTelemetry's
+                current context).
 
         Raises:
             ContractError: an argument or the data is wrong; nothing was sent.
@@ -123,31 +104,26 @@ class Client:
                 is the error's `request_id`.
             StoreUnavailable: the store did not take the data; nothing was sent.
         """
-        identity, confirmed = self._send(
-            Submission(
-                model=model,
-                data=data,
-                version=version,
-                class_=class_,
-                deadline=deadline,
-                allow=allow,
-                id=id,
-                batch_id=batch_id,
-            )
-        )
+        request, message = self._producer.compose(Submission(model=model, data=data, **options))
         try:
-            confirmed.result()
+            self._wait_for_inbox()
+            if on_result is not None:
+                self.call_back(request.id, on_result)
+            self._producer.publisher.publish(message).result()
         except BrokerUnavailable as error:
-            error.request_id = identity
+            error.request_id = request.id
             raise
-        return identity
+        return request.id
 
-    def submit_many(self, requests: Iterable[Submission | Mapping[str, Any]]) -> list[str]:
+    def submit_many(
+        self, requests: Iterable[Submission | Mapping[str, Any]], *, on_result: OnResult | None = None
+    ) -> list[str]:
         """Submit many requests, not waiting for each to be confirmed, and return their ids in order.
 
         Args:
             requests: `Submission`s, or mappings of the arguments of `submit`; taken one at a time, so that it
                 may be a generator of any length.
+            on_result: as in `submit`, for each of them.
 
         Raises:
             PartlySubmitted: some were refused or not confirmed; it says which and why, and holds the ids of
@@ -155,10 +131,7 @@ class Client:
         """
         account = Account()
         for item in requests:
-            try:
-                account.sent(*self._send(submission_of(item)))
-            except StraightLineError as error:
-                account.refused(error)
+            self._send_one(item, account, on_result)
             if account.stop_if_gone():
                 break
         return account.close()
@@ -167,7 +140,8 @@ class Client:
         """Return the outcome of a request that this client submitted, as soon as it is pushed.
 
         `Outcome.state` says how it ended: a request that failed, expired or was rejected is an outcome too,
-        not an exception. A result that lies in the store is fetched into `Outcome.result`.
+        not an exception; `Outcome.outputs()` gives the answer as numpy arrays. A result that lies in the
+        store is fetched into `Outcome.result`, its digest checked.
 
         Args:
             id: of the request.
@@ -179,13 +153,80 @@ class Client:
             ConfigurationError: the client asked for no results, or has no store and the result lies in one.
             StoreUnavailable: the store could not be read.
         """
-        identity = _checked(id)
-        if self._inbox is None:
-            raise ConfigurationError("this client asks for no results: make it without replies=False")
-        body = self._results.wait(identity, timeout)
+        identity = self._producer.awaited(id)
+        body = self._producer.results.wait(identity, timeout)
         if body is None:
-            raise ResultTimeout(self._no_result(identity, timeout))
-        return self._resolve(_decode(body))
+            raise self._producer.no_result([identity], timeout)
+        return self._producer.resolve(decode(body))
+
+    def future(self, id: str) -> Future[Outcome]:  # noqa: A002 - the contract's word
+        """Return a future of the outcome of a request that this client submitted.
+
+        It raises what `result` raises; `ResultTimeout` when the client is closed first. Its callbacks must
+        not block. To cancel the future is not to cancel the request, see `cancel`.
+
+        Raises:
+            ContractError, ConfigurationError: as `result`.
+        """
+        identity = self._producer.awaited(id)
+        future: Future[Outcome] = Future()
+
+        def arrived(body: bytes | None) -> None:
+            if body is None:
+                _fail(future, self._producer.no_result([identity], None))
+            else:
+                self._fulfil(future, body)
+
+        body = self._producer.results.ask(identity, arrived)
+        if body is not None:
+            arrived(body)
+        return future
+
+    def call_back(self, id: str, on_result: OnResult) -> None:  # noqa: A002 - the contract's word
+        """Have `on_result` called with the outcome of a request, as `submit` does.
+
+        Raises:
+            ContractError, ConfigurationError: as `result`.
+        """
+
+        def arrived(done: Future[Outcome]) -> None:
+            error = done.exception()
+            if error is None:
+                self._callbacks.run(lambda: on_result(done.result()))
+            else:
+                logger.warning("there is no outcome to call back with: %s", error)
+
+        self.future(id).add_done_callback(arrived)
+
+    def as_completed(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Outcome]:
+        """Yield the outcomes of requests that this client submitted, each as it comes.
+
+        Args:
+            ids: of the requests; one that is there twice is yielded once.
+            timeout: seconds for all of them; None waits for ever.
+
+        Raises:
+            ResultTimeout: some did not come in time; its `request_ids` are those.
+            ContractError, ConfigurationError, StoreUnavailable: as `result`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        arrived: SimpleQueue[tuple[str, bytes | None]] = SimpleQueue()
+        calls = {identity: _labelled(identity, arrived) for identity in map(self._producer.awaited, ids)}
+        results = self._producer.results
+        try:
+            for identity, call in calls.items():
+                body = results.ask(identity, call)
+                if body is not None:
+                    call(body)
+            while calls:
+                identity, body = _next(arrived, deadline)
+                if body is None:
+                    raise self._producer.no_result(list(calls), timeout)
+                del calls[identity]
+                yield self._producer.resolve(decode(body))
+        finally:
+            for identity, call in calls.items():
+                results.give_up(identity, call)
 
     def cancel(self, id: str, timeout: float = 5.0) -> Verdict | None:  # noqa: A002 - the contract's word
         """Take a request back, whoever submitted it; returns once the broker has the wish safe.
@@ -208,97 +249,81 @@ class Client:
             Unroutable: the broker has no queue for such wishes.
             BrokerUnavailable: the broker did not confirm it in time; it may be asked again.
         """
-        identity = _checked(id)
-        answer = new_id()
-        if self._inbox is not None and timeout > 0:
-            self._inbox.wait_ready(self._confirm_timeout)
-        self._publisher.publish(
-            Outgoing(
-                exchange=names.REQUESTS,
-                routing_key="cancel",
-                body=msgspec.json.encode(Cancel(id=identity)),
-                type=names.TYPE_CANCEL,
-                message_id=answer,
-                correlation_id=answer if self._reply_to else None,
-                reply_to=self._reply_to,
-            )
-        ).result()
-        if self._inbox is None:
+        answer, message = self._producer.wish(id)
+        self._wait_for_inbox()
+        self._producer.publisher.publish(message).result()
+        if self._producer.inbox is None:
             return None
-        body = self._results.wait(answer, timeout)
-        return None if body is None else _CANCEL_ANSWER.decode(body).verdict
+        body = self._producer.results.wait(answer, timeout)
+        return None if body is None else decode_verdict(body)
 
     def close(self, timeout: float = 10.0) -> None:
         """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
-        self._publisher.close(timeout)
-        if self._inbox is not None:
-            self._inbox.close()
+        self._producer.close(timeout)
+        self._callbacks.close(timeout)
 
-    def _open_inbox(self, url: str) -> Inbox:
-        return Inbox(
-            url,
-            name="straightline-client-results",
-            queue=self._reply_to or "",
-            exchange=names.REPLIES,
-            on_message=self._arrived,
-        )
-
-    def _arrived(self, correlation_id: str | None, body: bytes) -> None:
-        identity = canonical(correlation_id or "")
-        if identity is None:
-            logger.warning("a result without the id of a request was dropped")
+    def _send_one(
+        self, item: Submission | Mapping[str, Any], account: Account, on_result: OnResult | None
+    ) -> None:
+        try:
+            request, message = self._producer.compose(submission_of(item))
+        except StraightLineError as error:
+            account.refused(error)
             return
-        self._results.put(identity, body)
+        settled = account.sent(request.id)
+        try:
+            self._wait_for_inbox()
+            if on_result is not None:
+                self.call_back(request.id, on_result)
+            self._producer.publisher.send(message, settled)
+        except StraightLineError as error:
+            account.unsent(error)
 
-    def _send(self, submission: Submission) -> tuple[str, Future[None]]:
-        request, body = compose(submission, store=self._store, now=time.time())
-        if self._inbox is not None:
-            # A result that comes before its queue stands would be lost.
-            self._inbox.wait_ready(self._confirm_timeout)
-        confirmed = self._publisher.publish(
-            Outgoing(
-                exchange=names.REQUESTS,
-                routing_key=request.class_,
-                body=body,
-                type=names.TYPE_REQUEST,
-                message_id=request.id,
-                correlation_id=request.id if self._reply_to else None,
-                reply_to=self._reply_to,
-            )
-        )
-        return request.id, confirmed
+    def _wait_for_inbox(self) -> None:
+        """Wait until results can arrive: one that comes before its queue stands would be lost."""
+        inbox = self._producer.inbox
+        if inbox is not None and not inbox.ready:
+            inbox.wait_ready(self._confirm_timeout)
 
-    def _resolve(self, outcome: Outcome) -> Outcome:
+    def _fulfil(self, future: Future[Outcome], body: bytes) -> None:
+        """Put an outcome into its future, once the result is fetched where it lies in the store."""
+        try:
+            outcome = decode(body)
+        except StraightLineError as error:
+            _fail(future, error)
+            return
         if outcome.result_ref is None:
-            return outcome
-        if self._store is None:
-            raise ConfigurationError(
-                f"the result lies at {outcome.result_ref.uri}: make the client with that store, "
-                "Client(url, store=...)"
-            )
-        outcome.result = msgspec.Raw(self._store.get(outcome.result_ref))
-        return outcome
+            _settle(future, outcome)
+            return
 
-    def _no_result(self, identity: str, timeout: float) -> str:
-        text = f"no result of {identity} came within {timeout:g} s; it may still come"
-        if self._inbox is not None and self._inbox.trouble:
-            text += f". There is no connection to take results from now ({self._inbox.trouble})"
-        if self._results.dropped:
-            text += f". {self._results.dropped} results were dropped since too many were not read"
-        return text + ". To have a lost one sent again, submit the request again with the same id"
+        def fetch() -> None:
+            try:
+                _settle(future, self._producer.resolve(outcome))
+            except StraightLineError as error:
+                _fail(future, error)
+
+        if not self._producer.errands.run(fetch):
+            _fail(future, self._producer.no_result([outcome.request_id], None))
 
 
-def _checked(request_id: str) -> str:
-    identity = canonical(request_id)
-    if identity is None:
-        raise ContractError(f"id {request_id!r} is not a UUID", error_class="wrong_type")
-    return identity
+def _labelled(identity: str, into: SimpleQueue[tuple[str, bytes | None]]) -> Any:
+    return lambda body: into.put((identity, body))
 
 
-def _decode(body: bytes) -> Outcome:
+def _next(arrived: SimpleQueue[tuple[str, bytes | None]], deadline: float | None) -> tuple[str, bytes | None]:
     try:
-        return _OUTCOME.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ContractError(
-            f"the result cannot be read: {error}; are client and system of one version?"
-        ) from error
+        if deadline is None:
+            return arrived.get()
+        return arrived.get(timeout=max(0.0, deadline - time.monotonic()))
+    except Empty:
+        return "", None
+
+
+def _settle(future: Future[Outcome], outcome: Outcome) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(outcome)
+
+
+def _fail(future: Future[Outcome], error: Exception) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_exception(error)

@@ -4,6 +4,8 @@ Adapters translate foreign exceptions (pika's, boto3's, Docker's, SQLAlchemy's) 
 them, so that a caller needs to know this page alone. A message says what was wrong and what mends it.
 """
 
+from collections.abc import Iterable
+
 
 class StraightLineError(Exception):
     """The root: catch it to catch all of them."""
@@ -77,4 +79,46 @@ class StoreUnavailable(StraightLineError):  # noqa: N818
 
 
 class ResultTimeout(StraightLineError):  # noqa: N818
-    """No result came within the time allowed; the request itself goes on until its deadline."""
+    """No result came within the time allowed; the request itself goes on until its deadline.
+
+    Attributes:
+        request_ids: of the requests that were waited for and have no result yet.
+    """
+
+    def __init__(self, message: str, request_ids: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.request_ids = tuple(request_ids)
+
+
+class NoResult(StraightLineError):  # noqa: N818
+    """The request ended without an answer, and somebody wants to read it.
+
+    Attributes:
+        request_id: of the request.
+        state: how it ended: `failed`, `expired`, `cancelled` or `rejected`.
+        error_class, error: what went wrong, as in its outcome.
+    """
+
+    def __init__(self, request_id: str, state: str, error_class: str | None, error: str | None) -> None:
+        why = f": {error_class or 'error'}: {error}" if error else ""
+        super().__init__(f"request {request_id} has no answer, it ended {state}{why}")
+        self.request_id = request_id
+        self.state = state
+        self.error_class = error_class
+        self.error = error
+
+
+class GatewayUnavailable(StraightLineError):  # noqa: N818
+    """The HTTP gateway could not be reached or has too much to do; it may be asked again.
+
+    Attributes:
+        retry_after: seconds after which, where it said so.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotKnown(StraightLineError):  # noqa: N818
+    """There is no such request, model or job, or this key may not see it."""

@@ -1,9 +1,14 @@
-"""Large bodies by reference: bytes under one root URL, named by their SHA-256."""
+"""Large bodies by reference: bytes under one root URL, named by their SHA-256 or for their request."""
 
 import hashlib
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from straightline.contracts.request import DataRef
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
@@ -11,8 +16,21 @@ from straightline.errors import ConfigurationError, ContractError, StoreUnavaila
 LARGEST: Final = 1024 * 1024 * 1024
 """Bytes; a larger reference is refused, whatever the store holds."""
 
+FRESH: Final = 3600.0
+"""Seconds for which what was put need not be put again. Nothing as young may be swept."""
+
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f-]{36}-[0-9a-f]{16})(\.[0-9a-f]{8}\.part)?")
 _ROOT = re.compile(r"[a-z][a-z0-9+.-]*://[^?#%:\\]*(:[0-9]+)?[^?#%:\\]*")
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=-]+")
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What lies in a store: where, its size in bytes, and when it was written (seconds since the epoch)."""
+
+    uri: str
+    size: int
+    modified: float
 
 
 class Store:
@@ -32,21 +50,66 @@ class Store:
         self._largest = largest
         self._files, self._folder = _open(root)
 
-    def put(self, data: bytes) -> DataRef:
-        """Store bytes; the same bytes are stored once.
+    def put(self, data: bytes, owner: str | None = None) -> DataRef:
+        """Store bytes.
+
+        Args:
+            data: the bytes.
+            owner: the id of the request that they belong to alone, so that they may be removed with it.
+                Without one, the same bytes are stored once, whoever puts them.
 
         Raises:
             StoreUnavailable: it could not be written now.
         """
         digest = hashlib.sha256(data).hexdigest()
-        name = f"{digest[:2]}/{digest}"
+        name = f"{digest[:2]}/{digest}" if owner is None else f"{owner[-2:]}/{owner}-{digest[:16]}"
         path = f"{self._folder}/{name}"
         try:
-            if not (self._files.exists(path) and self._files.size(path) == len(data)):
+            if not self._is_there(path, len(data)):
                 self._write(path, data)
         except Exception as error:
             raise StoreUnavailable(f"the store {self._root} could not be written: {error}") from error
         return DataRef(uri=self._root + name, size=len(data), sha256=digest)
+
+    def remove(self, ref: DataRef) -> None:
+        """Remove what lies at a reference, where it is still there.
+
+        Raises:
+            ContractError: it lies outside of the root.
+            StoreUnavailable: it could not be removed now.
+        """
+        path = self._path(ref)
+        try:
+            self._files.rm_file(path)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise StoreUnavailable(f"{ref.uri} could not be removed: {error}") from error
+
+    def listing(self) -> Iterator[Kept]:
+        """Yield what clients and workers have put here, folder by folder; what others keep here is left out.
+
+        Raises:
+            StoreUnavailable: it could not be listed now.
+        """
+        for folder in self._list(self._folder):
+            if folder["type"] != "directory" or not _SHARD.fullmatch(_last(folder["name"])):
+                continue
+            for file in self._list(folder["name"]):
+                if file["type"] == "file" and _OURS.fullmatch(_last(file["name"])):
+                    yield Kept(
+                        uri=f"{self._root}{_last(folder['name'])}/{_last(file['name'])}",
+                        size=int(file.get("size") or 0),
+                        modified=self._modified(file),
+                    )
+
+    def discard(self, kept: Kept) -> None:
+        """Remove what `listing` told of.
+
+        Raises:
+            StoreUnavailable: it could not be removed now.
+        """
+        self.remove(DataRef(uri=kept.uri, size=0, sha256="0" * 64))
 
     def get(self, ref: DataRef) -> bytes:
         """Return the bytes of a reference, of which size and digest are right.
@@ -86,6 +149,32 @@ class Store:
             )
         return f"{self._folder}/{relative}"
 
+    def _is_there(self, path: str, size: int) -> bool:
+        """Tell whether the bytes are there, and so young that no sweep takes them for forgotten."""
+        if not (self._files.exists(path) and self._files.size(path) == size):
+            return False
+        return bool(time.time() - self._files.modified(path).timestamp() < FRESH)
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        try:
+            return list(self._files.ls(path, detail=True, refresh=True))
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            raise StoreUnavailable(f"the store {self._root} could not be listed: {error}") from error
+
+    def _modified(self, file: dict[str, Any]) -> float:
+        for word in ("mtime", "LastModified", "last_modified", "updated", "created"):
+            value = file.get(word)
+            if isinstance(value, datetime):
+                return value.timestamp()
+            if isinstance(value, int | float):
+                return float(value)
+        try:
+            return float(self._files.modified(file["name"]).timestamp())
+        except Exception as error:
+            raise StoreUnavailable(f"the age of {file['name']} is not known: {error}") from error
+
     def _write(self, path: str, data: bytes) -> None:
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         if "file" not in self._files.protocol:
@@ -95,6 +184,10 @@ class Store:
         part = f"{path}.{secrets.token_hex(4)}.part"
         self._files.pipe_file(part, data)
         self._files.mv(part, path)
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _open(root: str) -> tuple[Any, str]:

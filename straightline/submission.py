@@ -1,27 +1,41 @@
-"""A request as a producer says it, and the message that it becomes; no I/O but the store's."""
+"""A request as a producer says it, and the message body that it becomes; no I/O but the store's."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 
 import msgspec
 
+from straightline.contracts.arrays import are_arrays, infer_request
 from straightline.contracts.request import INLINE_LIMIT, MAX_BODY, NO_DATA, DataRef, Request, decode_request
 from straightline.contracts.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError, Rejected
-from straightline.ids import canonical, new_id
+from straightline.ids import canonical, id_of_key, new_id
 from straightline.names import Backend, RequestClass
 
 LONGEST_DEADLINE: Final = 100 * 365 * 86_400.0
 
 Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memoryview | str
-"""A V2 infer request: as a mapping, as the structure, or as JSON."""
+"""A V2 infer request, as a mapping, as the structure, or as JSON; or arrays by the names of their tensors."""
 
 
 class Putting(Protocol):
     """What takes large data: `straightline.store.Store`."""
 
-    def put(self, data: bytes) -> DataRef:
+    def put(self, data: bytes, owner: str | None = None) -> DataRef:
         """Store the bytes and say where."""
+
+
+class Options(TypedDict, total=False):
+    """What may be said of a request beside its model and its data; see `Submission`."""
+
+    version: str | None
+    class_: RequestClass
+    deadline: float | None
+    allow: Sequence[Backend] | None
+    id: str | None
+    idempotency_key: str | None
+    batch_id: str | None
+    trace: Mapping[str, str] | None
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
@@ -29,13 +43,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
 
     Attributes:
         model: the model's name.
-        data: a V2 infer request.
+        data: a V2 infer request, or arrays by the names of their tensors.
         version: a version of the model; None leaves it to the system.
         class_: `interactive` or `batch` (backfill, which does not get into the way of the former).
         deadline: seconds from now after which the answer is of no more use; None takes the class's.
         allow: the only backends that may answer; None allows all.
-        id: UUID, the idempotency key: the same id again brings the first outcome again. None makes a new one.
+        id: UUID: the same id again brings the first outcome again, computed once. None makes a new one.
+        idempotency_key: a word of the producer's own in place of an id, such as `order-4711`; see
+            `straightline.ids.id_of_key`.
         batch_id: the batch job it belongs to.
+        trace: W3C trace context, `traceparent` and `tracestate`; None takes OpenTelemetry's current one, if
+            the process uses it, and an empty mapping none.
     """
 
     model: str
@@ -45,10 +63,32 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
     deadline: float | None = None
     allow: Sequence[Backend] | None = None
     id: str | None = None
+    idempotency_key: str | None = None
     batch_id: str | None = None
+    trace: Mapping[str, str] | None = None
 
 
-def compose(submission: Submission, *, store: Putting | None, now: float) -> tuple[Request, bytes]:
+class Draft(msgspec.Struct):
+    """A request that is checked and ready, but for data that must be stored first.
+
+    Attributes:
+        request: what it says.
+        body: the message's body; empty while there is
+        large: data for the store.
+    """
+
+    request: Request
+    body: bytes
+    large: bytes | None = None
+
+    def refer(self, reference: DataRef) -> None:
+        """Complete it with where its data lies."""
+        self.request.data_ref = reference
+        self.body = _encode(self.request)
+        self.large = None
+
+
+def compose(submission: Submission, *, store: Putting | None, now: float) -> Draft:
     """Make the request and its body, everything checked that can be without knowing the models.
 
     Args:
@@ -61,14 +101,26 @@ def compose(submission: Submission, *, store: Putting | None, now: float) -> tup
         Rejected: the data is too large to travel without a store.
         StoreUnavailable: the store did not take it.
     """
-    identity = new_id() if submission.id is None else canonical(submission.id)
-    if identity is None:
-        raise ContractError(
-            f"id {submission.id!r} is not a UUID: leave it out, or use straightline.ids.new_id()",
-            error_class="wrong_type",
-        )
+    draft = prepare(submission, by_reference=store is not None, now=now)
+    if draft.large is not None and store is not None:
+        draft.refer(store.put(draft.large, draft.request.id))
+    return draft
+
+
+def prepare(submission: Submission, *, by_reference: bool, now: float) -> Draft:
+    """Do as `compose` does, and leave large data to be stored; no I/O.
+
+    Args:
+        submission: what is asked.
+        by_reference: whether there is a store for data larger than `INLINE_LIMIT`.
+        now: seconds since the epoch.
+
+    Raises:
+        ContractError, Rejected: as `compose`.
+    """
+    identity = _identity(submission)
     data = encode_data(submission.data)
-    by_reference = store is not None and len(data) > INLINE_LIMIT
+    by_reference = by_reference and len(data) > INLINE_LIMIT
     request = Request(
         id=identity,
         model=submission.model,
@@ -78,16 +130,14 @@ def compose(submission: Submission, *, store: Putting | None, now: float) -> tup
         deadline=_deadline(submission.deadline, now),
         allow=_allow(submission.allow),
         batch_id=submission.batch_id,
-        data=NO_DATA if by_reference else msgspec.Raw(data),
+        data=msgspec.Raw(b"{}" if by_reference else data),
     )
     # Checked before the store is written: what is refused leaves nothing behind.
-    body = _checked(
-        request if not by_reference else msgspec.structs.replace(request, data=msgspec.Raw(b"{}"))
-    )
-    if by_reference and store is not None:
-        request.data_ref = store.put(data)
-        body = _encode(request)
-    return request, body
+    body = _checked(request)
+    if not by_reference:
+        return Draft(request, body)
+    request.data = NO_DATA
+    return Draft(request, b"", data)
 
 
 def encode_data(data: Data) -> bytes:
@@ -101,16 +151,34 @@ def encode_data(data: Data) -> bytes:
             encoded = data.encode()
         elif isinstance(data, bytes | bytearray | memoryview | msgspec.Raw):
             encoded = bytes(data)
+        elif isinstance(data, Mapping) and are_arrays(data):
+            encoded = msgspec.json.encode(infer_request(data))
         else:
             encoded = msgspec.json.encode(data)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ContractError(
-            f"data cannot be written as JSON: {error}; use lists, numbers and strings "
-            "(of an array: its .tolist())",
+            f"data cannot be written as JSON: {error}; give arrays by the names of their tensors, or a V2 "
+            "infer request of lists, numbers and strings",
             error_class="wrong_type",
         ) from error
     decode_infer_request(encoded)
     return encoded
+
+
+def _identity(submission: Submission) -> str:
+    if submission.idempotency_key is not None:
+        if submission.id is not None:
+            raise ContractError(
+                "a request has an id or an idempotency_key, not both", error_class="wrong_type"
+            )
+        return id_of_key(submission.idempotency_key)
+    identity = new_id() if submission.id is None else canonical(submission.id)
+    if identity is None:
+        raise ContractError(
+            f"id {submission.id!r} is not a UUID: leave it out, or give your own word as idempotency_key",
+            error_class="wrong_type",
+        )
+    return identity
 
 
 def _deadline(seconds: float | None, now: float) -> float | None:

@@ -41,6 +41,7 @@ class Inbox:
         self._exchange = exchange
         self._on_message = on_message
         self._ready = threading.Event()
+        self._callers: list[Callable[[], None]] = []
         self._link = Link(url, name, on_channel=self._setup, on_lost=lambda _: self._ready.clear())
         self._link.start()
 
@@ -56,10 +57,23 @@ class Inbox:
             BrokerUnavailable: that took longer than `timeout` seconds.
         """
         if not self._ready.is_set() and not self._ready.wait(timeout):
-            raise BrokerUnavailable(
-                f"no queue for results could be made within {timeout:g} s ({self._link.trouble}); "
-                "is the broker started, and is the URL right?"
-            )
+            raise self.not_ready(timeout)
+
+    @property
+    def ready(self) -> bool:
+        """Whether messages can arrive now."""
+        return self._ready.is_set()
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Call `call` once, on the inbox's thread, when messages can arrive."""
+        self._link.call(lambda: call() if self._ready.is_set() else self._callers.append(call))
+
+    def not_ready(self, timeout: float) -> BrokerUnavailable:
+        """Return the error that says that no message could arrive within `timeout` seconds, and why."""
+        return BrokerUnavailable(
+            f"no queue for results could be made within {timeout:g} s ({self._link.trouble}); "
+            "is the broker started, and is the URL right?"
+        )
 
     def close(self, timeout: float = 5.0) -> None:
         """Close the connection; the queue goes with it."""
@@ -78,6 +92,9 @@ class Inbox:
         def consuming(_frame: Any) -> None:
             self._link.working()
             self._ready.set()
+            callers, self._callers = self._callers, []
+            for call in callers:
+                call()
 
         channel.queue_declare(self._queue, exclusive=True, auto_delete=True, callback=declared)
 

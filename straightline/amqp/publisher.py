@@ -16,7 +16,7 @@ from straightline.amqp.link import Link
 from straightline.amqp.outbox import Outbox
 from straightline.amqp.outgoing import SERIAL_HEADER, Outgoing, refusal
 from straightline.contracts.request import MAX_BODY
-from straightline.errors import BrokerUnavailable, Rejected, Unroutable
+from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +25,32 @@ BURST: Final = 512
 WINDOW_BYTES: Final = 64 * 1024 * 1024
 
 
-class _Pending:
-    __slots__ = ("future", "message")
+Settled = Callable[[Exception | None], object]
+"""Called once with what became of a message: None when the broker has it safe, else `Unroutable` (no queue
+takes it), `Rejected` (refused by the broker) or `BrokerUnavailable` (not confirmed in time; it may or may not
+have arrived)."""
 
-    def __init__(self, message: Outgoing) -> None:
+
+class _Pending:
+    __slots__ = ("message", "settled")
+
+    def __init__(self, message: Outgoing, settled: Settled) -> None:
         self.message = message
-        self.future: Future[None] = Future()
-        self.future.set_running_or_notify_cancel()  # what is on its way cannot be called back
+        self.settled = settled
+
+
+class _Confirm(Future[None]):
+    """A future that a message's fate is put into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_running_or_notify_cancel()  # what is on its way cannot be called back
+
+    def settle(self, error: Exception | None) -> None:
+        if error is None:
+            self.set_result(None)
+        else:
+            self.set_exception(error)
 
 
 class Publisher:
@@ -72,8 +91,9 @@ class Publisher:
         # Who waits for room is woken when a quarter of the window is free, not for every message.
         self._low_messages = window * 3 // 4
         self._low_bytes = window_bytes * 3 // 4
-        self._state = threading.Condition()  # guards the five below
+        self._state = threading.Condition()  # guards the six below
         self._waiters = 0
+        self._callers: list[Callable[[], None]] = []
         self._messages = 0
         self._bytes = 0
         self._woken = False
@@ -94,20 +114,51 @@ class Publisher:
         """Send a message on its way; blocks while the window is full, for `confirm_timeout` at most.
 
         Returns:
-            A future that is done once the broker has the message safe. It raises `Unroutable` (no queue
-            takes it), `Rejected` (refused by the broker, or never sent since it is too large) or
-            `BrokerUnavailable` (not confirmed in time; it may or may not have arrived). Callbacks of the
+            A future that is done once the broker has the message safe, and else raises one of the errors that
+            `Settled` names, or `Rejected` where it was never sent since it is too large. Callbacks of the
             future run on the publisher's thread and must not block; publishing from them never blocks.
         """
-        pending = _Pending(message)
-        problem = refusal(message, self._max_body)
-        if problem is not None:
-            pending.future.set_exception(Rejected(problem))
-            return pending.future
-        error = self._admit(pending)
-        if error is not None:
-            pending.future.set_exception(error)
-        return pending.future
+        confirm = _Confirm()
+        try:
+            self.send(message, confirm.settle)
+        except StraightLineError as error:
+            confirm.settle(error)
+        return confirm
+
+    def send(self, message: Outgoing, settled: Settled) -> None:
+        """Do as `publish` does and call `settled`, on the publisher's thread, where a future costs too much.
+
+        Raises:
+            Rejected: it cannot be sent; `settled` will not be called.
+            BrokerUnavailable: no room came free in time, or the publisher is closed; likewise.
+        """
+        self._check(message)
+        self._admit(_Pending(message, settled), patient=not self._link.on_own_thread())
+
+    def send_if_room(self, message: Outgoing, settled: Settled) -> bool:
+        """Do as `send` does where that needs no waiting, and return whether it was done.
+
+        Raises:
+            Rejected, BrokerUnavailable: as `send`.
+        """
+        self._check(message)
+        with self._state:
+            if not self._closed and not self._room(len(message.body)):
+                return False
+        self._admit(_Pending(message, settled), patient=False)
+        return True
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Call `call` once when a part of the window is free: now, or later on the publisher's thread."""
+        with self._state:
+            if not self._closed and (self._messages > self._low_messages or self._bytes > self._low_bytes):
+                self._callers.append(call)
+                return
+        call()
+
+    def no_room(self) -> BrokerUnavailable:
+        """Return the error that says that no part of the window came free in time, and why."""
+        return self._unavailable("no room for another message came free")
 
     def close(self, timeout: float = 10.0) -> None:
         """Wait for outstanding confirms, `timeout` seconds at most, then close; the rest fail."""
@@ -121,22 +172,26 @@ class Publisher:
             self._link.call(self._fail_rest)
             self._link.stop(max(1.0, deadline - time.monotonic()))
 
-    def _admit(self, pending: _Pending) -> Exception | None:
+    def _check(self, message: Outgoing) -> None:
+        problem = refusal(message, self._max_body)
+        if problem is not None:
+            raise Rejected(problem)
+
+    def _admit(self, pending: _Pending, *, patient: bool) -> None:
         size = len(pending.message.body)
         with self._state:
-            if not self._room(size) and not self._link.on_own_thread():
+            if patient and not self._room(size):
                 self._wait(lambda: self._closed or self._room(size), self._confirm_timeout)
                 if not self._closed and not self._room(size):
-                    return self._unavailable("no room for another message came free")
+                    raise self.no_room()
             if self._closed:
-                return BrokerUnavailable("the publisher is closed: make a new one")
+                raise BrokerUnavailable("the publisher is closed: make a new one")
             self._messages += 1
             self._bytes += size
             self._outbox.put(pending, time.monotonic() + self._confirm_timeout)
             wake, self._woken = not self._woken, True
         if wake:
             self._link.call(self._drain)
-        return None
 
     def _wait(self, for_what: Callable[[], bool], timeout: float) -> None:
         self._waiters += 1
@@ -238,14 +293,21 @@ class Publisher:
             return
         with self._state:
             self._messages -= len(settled)
-            self._bytes -= sum(len(pending.message.body) for pending, _ in settled)
-            if self._waiters and self._messages <= self._low_messages and self._bytes <= self._low_bytes:
-                self._state.notify_all()
+            self._bytes -= sum([len(pending.message.body) for pending, _ in settled])
+            calls = self._make_room()
         for pending, error in settled:
-            if error is None:
-                pending.future.set_result(None)
-            else:
-                pending.future.set_exception(error)
+            pending.settled(error)
+        for call in calls:
+            call()
+
+    def _make_room(self) -> list[Callable[[], None]]:
+        """Wake who waits for room, where there is some, and return who is to be called."""
+        if self._messages > self._low_messages or self._bytes > self._low_bytes:
+            return []
+        if self._waiters:
+            self._state.notify_all()
+        calls, self._callers = self._callers, []
+        return calls
 
 
 def _verdict(message: Outgoing, accepted: bool, returned: str | None) -> Exception | None:

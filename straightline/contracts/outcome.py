@@ -1,12 +1,18 @@
 """How a request ended, and what was tried on the way."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from straightline.contracts.arrays import arrays_of
 from straightline.contracts.request import NO_DATA, DataRef
 from straightline.contracts.ticket import Attempt, ReplyAddress
+from straightline.contracts.v2 import InferResponse, decode_infer_response
+from straightline.errors import ContractError, NoResult
 from straightline.names import Backend, RequestClass, State
+
+if TYPE_CHECKING:
+    from straightline.contracts.arrays import Array
 
 NO_RESULT: Final = NO_DATA
 """The empty value of `result`; see `NO_DATA`."""
@@ -53,6 +59,29 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_"
     r_d: int | None = None
     cost: float | None = None
     digest: str | None = None
+
+    def response(self) -> InferResponse:
+        """Return the answer of the model.
+
+        Raises:
+            NoResult: the request did not succeed; the error says how it ended.
+            ContractError: the answer is no V2 infer response.
+        """
+        if self.state != "succeeded":
+            raise NoResult(self.request_id, self.state, self.error_class, self.error)
+        if not self.result:
+            where = "in no message" if self.result_ref is None else f"at {self.result_ref.uri}"
+            raise ContractError(f"the result lies {where}: read it through a client with that store")
+        return decode_infer_response(self.result)
+
+    def outputs(self) -> "dict[str, Array]":
+        """Return the tensors of the answer as numpy arrays by their names.
+
+        Raises:
+            NoResult, ContractError: as `response`.
+            ConfigurationError: numpy is not installed.
+        """
+        return arrays_of(self.response())
 
 
 class OutcomeBatch(msgspec.Struct, kw_only=True):

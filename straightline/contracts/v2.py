@@ -52,6 +52,7 @@ class InferResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _REQUEST = msgspec.json.Decoder(InferRequest)
+_RESPONSE = msgspec.json.Decoder(InferResponse)
 
 
 def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
@@ -68,6 +69,18 @@ def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
             "{name, shape, datatype, data}",
             error_class="wrong_type",
         ) from error
+
+
+def decode_infer_response(result: bytes | msgspec.Raw) -> InferResponse:
+    """Read a V2 infer response.
+
+    Raises:
+        ContractError: `result` is none; the message says which member is wrong.
+    """
+    try:
+        return _RESPONSE.decode(result)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ContractError(f"the result is not a V2 infer response: {error}") from error
 
 
 def check_inputs(request: InferRequest, model: ModelSpec) -> None:

@@ -21,7 +21,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.kept: list[bytes] = []
 
-    def put(self, data: bytes) -> DataRef:
+    def put(self, data: bytes, owner: str | None = None) -> DataRef:
         self.kept.append(data)
         return DataRef(uri="memory://x/y", size=len(data), sha256="0" * 64)
 
@@ -31,14 +31,14 @@ def padded(size: int) -> dict[str, Any]:
 
 
 def test_the_body_is_a_request_that_the_system_reads() -> None:
-    request, body = compose(Submission(model="digits", data=DATA, deadline=5), store=None, now=NOW)
-    read = decode_request(body)
-    assert (read.id, read.submitted_at, read.deadline) == (request.id, NOW, NOW + 5)
+    draft = compose(Submission(model="digits", data=DATA, deadline=5), store=None, now=NOW)
+    read = decode_request(draft.body)
+    assert (read.id, read.submitted_at, read.deadline) == (draft.request.id, NOW, NOW + 5)
     assert msgspec.json.decode(read.data) == DATA
 
 
 def test_every_request_has_an_id_of_its_own_that_sorts_by_time() -> None:
-    ids = {compose(Submission(model="m", data=DATA), store=None, now=NOW)[0].id for _ in range(100)}
+    ids = {compose(Submission(model="m", data=DATA), store=None, now=NOW).request.id for _ in range(100)}
     assert len(ids) == 100
     assert {identity[14] for identity in ids} == {"7"}
 
@@ -46,13 +46,13 @@ def test_every_request_has_an_id_of_its_own_that_sorts_by_time() -> None:
 def test_data_just_within_the_limit_stays_inline_and_above_it_goes_to_the_store() -> None:
     store = FakeStore()
     room = INLINE_LIMIT - len(encode_data(padded(0)))
-    request, _ = compose(Submission(model="m", data=padded(room)), store=store, now=NOW)
-    assert request.data
+    draft = compose(Submission(model="m", data=padded(room)), store=store, now=NOW)
+    assert draft.request.data
     assert not store.kept
-    request, body = compose(Submission(model="m", data=padded(room + 1)), store=store, now=NOW)
-    assert not decode_request(body).data
+    draft = compose(Submission(model="m", data=padded(room + 1)), store=store, now=NOW)
+    assert not decode_request(draft.body).data
     assert store.kept == [encode_data(padded(room + 1))]
-    assert request.size == INLINE_LIMIT + 1
+    assert draft.request.size == INLINE_LIMIT + 1
 
 
 def test_what_is_refused_leaves_nothing_in_the_store() -> None:
@@ -110,7 +110,7 @@ anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max
 )
 def test_arguments_of_any_kind_raise_nothing_but_errors_of_ours(arguments: dict[str, Any]) -> None:
     try:
-        _, body = compose(submission_of(arguments), store=None, now=NOW)
+        body = compose(submission_of(arguments), store=None, now=NOW).body
     except ContractError:
         return
     decode_request(body)

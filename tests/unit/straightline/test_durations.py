@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from outcomes.durations import duration
+from straightline.durations import duration
 
 
 @pytest.mark.parametrize(

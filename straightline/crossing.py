@@ -1,0 +1,65 @@
+"""From other threads into an event loop: what happens in one burst wakes the loop once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Crossing:
+    """Runs calls of other threads in a loop, in their order.
+
+    `loop.call_soon_threadsafe` alone writes to a socket for every call, which costs more than a result.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._woken = False
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have `function` called in the loop soon; from any thread. Once the loop is closed nothing is."""
+        self._due.append((function, arguments))
+        if self._woken:
+            return
+        self._woken = True
+        try:
+            self._loop.call_soon_threadsafe(self._run)
+        except RuntimeError:  # the loop is closed: nobody is left who waits
+            self._due.clear()
+
+    def settler(self, future: asyncio.Future[None]) -> Callable[[BaseException | None], None]:
+        """Return what ends a future of the loop from any thread, with an error or without."""
+        return lambda error: self.call(_settle, future, error)
+
+    def setter(self, future: asyncio.Future[T]) -> Callable[[T], None]:
+        """Return what gives a future of the loop its result from any thread."""
+        return lambda value: self.call(_set, future, value)
+
+    def caller(
+        self, function: Callable[[tuple[str, bytes | None]], object], label: str
+    ) -> Callable[[bytes | None], None]:
+        """Return what calls `function` in the loop with a label and a body, from any thread."""
+        return lambda body: self.call(function, (label, body))
+
+    def _run(self) -> None:
+        self._woken = False  # before the look: what comes after it wakes the loop again
+        for _ in range(len(self._due)):
+            function, arguments = self._due.popleft()
+            function(*arguments)
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.done():  # nobody waits any more
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+def _set(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)

@@ -1,0 +1,228 @@
+"""What both clients are made of: confirmed publishing, pushed results, large data by reference.
+
+Nothing here waits, but for the store, and where a timeout is an argument.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from straightline import names
+from straightline.amqp.inbox import Inbox
+from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publisher import Publisher
+from straightline.contracts.cancel import Cancel, CancelAnswer, Verdict
+from straightline.contracts.outcome import Outcome
+from straightline.contracts.request import Request
+from straightline.errands import Errands
+from straightline.errors import ConfigurationError, ContractError, ResultTimeout
+from straightline.ids import canonical, new_id
+from straightline.inputs import Inputs
+from straightline.results import Results
+from straightline.store import Store
+from straightline.submission import Draft, Submission, compose, prepare
+from straightline.tracing import headers
+
+logger = logging.getLogger(__name__)
+
+KEPT_RESULTS: Final = 100_000
+KEPT_BYTES: Final = 256 * 1024 * 1024
+
+_OUTCOME = msgspec.json.Decoder(Outcome)
+_CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
+
+
+class Producer:
+    """The connections and the memory of a client. Its arguments are those of `straightline.client.Client`.
+
+    Attributes:
+        publisher: sends requests.
+        inbox: takes results; None where none are asked for.
+        results: those that came.
+        store: of large data; None where there is none.
+        errands: what must not hold up the connections' threads.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        store: str | Store | None,
+        confirm_timeout: float,
+        window: int,
+        replies: bool,
+        kept_results: int,
+        keep_inputs: bool,
+    ) -> None:
+        self.store = Store(store) if isinstance(store, str) else store
+        self.results = Results(kept_results, KEPT_BYTES)
+        self.errands = Errands("straightline-client-store")
+        self._inputs = Inputs(self.store, self.errands, keep=keep_inputs or not replies)
+        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}" if replies else None
+        self.publisher = Publisher(
+            url, name="straightline-client", confirm_timeout=confirm_timeout, window=window
+        )
+        self.inbox = self._open_inbox(url, self._reply_to) if self._reply_to is not None else None
+
+    def compose(self, submission: Submission) -> tuple[Request, Outgoing]:
+        """Make the request and its message; writes to the store where the data is large.
+
+        Raises:
+            ContractError, Rejected, StoreUnavailable: as `straightline.submission.compose`.
+        """
+        draft = compose(submission, store=self.store, now=time.time())
+        return draft.request, self.message(submission, draft)
+
+    def prepare(self, submission: Submission) -> Draft:
+        """Make the request, but for large data to be stored; no I/O.
+
+        Raises:
+            ContractError, Rejected: as `compose`.
+        """
+        return prepare(submission, by_reference=self.store is not None, now=time.time())
+
+    def message(self, submission: Submission, draft: Draft) -> Outgoing:
+        """Return the message of a complete draft.
+
+        Raises:
+            ContractError: the trace context is none.
+        """
+        request = draft.request
+        if request.data_ref is not None:
+            self._inputs.stored(request.id, request.data_ref)
+        return Outgoing(
+            exchange=names.REQUESTS,
+            routing_key=request.class_,
+            body=draft.body,
+            type=names.TYPE_REQUEST,
+            message_id=request.id,
+            correlation_id=request.id if self._reply_to else None,
+            reply_to=self._reply_to,
+            headers=headers(submission.trace),
+        )
+
+    def wish(self, request_id: str) -> tuple[str, Outgoing]:
+        """Return the message that takes a request back, and the id that the answer to it has.
+
+        Raises:
+            ContractError: `request_id` is not a UUID.
+        """
+        answer = new_id()
+        return answer, Outgoing(
+            exchange=names.REQUESTS,
+            routing_key="cancel",
+            body=msgspec.json.encode(Cancel(id=_checked(request_id))),
+            type=names.TYPE_CANCEL,
+            message_id=answer,
+            correlation_id=answer if self._reply_to else None,
+            reply_to=self._reply_to,
+        )
+
+    def awaited(self, request_id: str) -> str:
+        """Return the id in its canonical form, where its result can be waited for.
+
+        Raises:
+            ContractError: it is not a UUID.
+            ConfigurationError: this client asks for no results.
+        """
+        identity = _checked(request_id)
+        if self.inbox is None:
+            raise ConfigurationError("this client asks for no results: make it without replies=False")
+        return identity
+
+    def resolve(self, outcome: Outcome) -> Outcome:
+        """Fetch a result that lies in the store, its size and digest checked; blocks meanwhile.
+
+        Raises:
+            ConfigurationError: the client has no store.
+            ContractError: what lies there is not the result.
+            StoreUnavailable: the store could not be read.
+        """
+        if outcome.result_ref is None:
+            return outcome
+        if self.store is None:
+            raise ConfigurationError(
+                f"the result lies at {outcome.result_ref.uri}: make the client with that store, "
+                "Client(url, store=...)"
+            )
+        outcome.result = msgspec.Raw(self.store.get(outcome.result_ref))
+        return outcome
+
+    def no_result(self, request_ids: list[str], timeout: float | None) -> ResultTimeout:
+        """Return the error that says that results did not come in time, and why that may be."""
+        of = request_ids[0] if len(request_ids) == 1 else f"{len(request_ids)} requests"
+        within = "before the client was closed" if timeout is None else f"within {timeout:g} s"
+        text = f"no result of {of} came {within}; it may still come"
+        if self.inbox is not None and self.inbox.trouble:
+            text += f". There is no connection to take results from now ({self.inbox.trouble})"
+        if self.results.dropped:
+            text += f". {self.results.dropped} results were dropped since too many were not read"
+        return ResultTimeout(
+            text + ". To have a lost one sent again, submit the request again with the same id", request_ids
+        )
+
+    def close(self, timeout: float) -> None:
+        """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
+        self.publisher.close(timeout)
+        if self.inbox is not None:
+            self.inbox.close()
+        self.results.close()
+        self.errands.close(timeout)
+
+    def _open_inbox(self, url: str, queue: str) -> Inbox:
+        return Inbox(
+            url,
+            name="straightline-client-results",
+            queue=queue,
+            exchange=names.REPLIES,
+            on_message=self._arrived,
+        )
+
+    def _arrived(self, correlation_id: str | None, body: bytes) -> None:
+        identity = canonical(correlation_id or "")
+        if identity is None:
+            logger.warning("a result without the id of a request was dropped")
+            return
+        self.results.put(identity, body)
+        self._inputs.ended(identity, body)
+
+
+def _checked(request_id: str) -> str:
+    identity = canonical(request_id)
+    if identity is None:
+        raise ContractError(f"id {request_id!r} is not a UUID", error_class="wrong_type")
+    return identity
+
+
+def decode(body: bytes) -> Outcome:
+    """Read an outcome as it was pushed.
+
+    Raises:
+        ContractError: it is none.
+    """
+    try:
+        return _OUTCOME.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"the result cannot be read: {error}; are client and system of one version?"
+        ) from error
+
+
+def decode_verdict(body: bytes) -> Verdict:
+    """Read what became of the wish to take a request back.
+
+    Raises:
+        ContractError: it cannot be read.
+    """
+    try:
+        return _CANCEL_ANSWER.decode(body).verdict
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ContractError(f"the answer to a cancellation cannot be read: {error}") from error
+
+
+OnResult = Callable[[Outcome], object]
+"""What a user has called with an outcome."""

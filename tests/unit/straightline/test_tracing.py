@@ -1,0 +1,53 @@
+"""The trace context that travels with a request."""
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+
+from straightline.errors import ContractError
+from straightline.tracing import headers
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_what_is_given_travels() -> None:
+    assert headers({"traceparent": PARENT}) == {"traceparent": PARENT}
+    both = {"traceparent": PARENT, "tracestate": "vendor=1"}
+    assert headers(both | {"baggage": "x"}) == both
+
+
+def test_the_current_context_of_opentelemetry_travels_by_itself() -> None:
+    context = SpanContext(
+        trace_id=0x0AF7651916CD43DD8448EB211C80319C,
+        span_id=0xB7AD6B7169203331,
+        is_remote=False,
+        trace_flags=TraceFlags(1),
+        trace_state=TraceState([("vendor", "1")]),
+    )
+    with trace.use_span(NonRecordingSpan(context)):
+        assert headers(None) == {"traceparent": PARENT, "tracestate": "vendor=1"}
+        assert headers({}) is None
+    assert headers(None) is None
+
+
+def test_a_state_that_is_too_long_to_pass_on_is_left_out() -> None:
+    assert headers({"traceparent": PARENT, "tracestate": "x" * 513}) == {"traceparent": PARENT}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tracestate": "a=1"},
+        {"traceparent": ""},
+        {"traceparent": PARENT + "\n"},
+        {"traceparent": PARENT.upper()},
+        {"traceparent": "ff" + PARENT[2:]},
+        {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"},
+        {"traceparent": f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01"},
+        {"traceparent": 7},
+        {"traceparent": PARENT, "tracestate": 7},
+    ],
+)
+def test_what_is_no_trace_context_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(ContractError, match="trace"):
+        headers(given)

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from outcomes.database import connected
-from outcomes.durations import duration
 from outcomes.keys import SCOPES, Key, all_keys, create_key, revoke_key
 from outcomes.settings import QuestionSettings
+from straightline.durations import duration
 from straightline.settings import load
 
 NOT_FOUND = 3

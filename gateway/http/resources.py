@@ -11,7 +11,6 @@ from gateway.http.composing import MEMBERS, compose, id_for, traces
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
-from outcomes.durations import duration
 from outcomes.questions import failures, outcome_of
 from straightline.contracts import (
     FailureReport,
@@ -21,6 +20,7 @@ from straightline.contracts import (
     RequestStatus,
 )
 from straightline.contracts.answers import step_of
+from straightline.durations import duration
 from straightline.errors import ContractError
 from straightline.ids import canonical
 

@@ -19,13 +19,17 @@ STRAIGHTLINE: Final = (
 )
 
 
-def copy_code(target: Path) -> None:
+def copy_code(target: Path, *, also: tuple[str, ...] = ()) -> None:
     """Copy the serving code into `target` as the packages `modelkit` and `straightline`.
 
     The packages' own `__init__.py` stay empty there: what the published one offers (the producer SDK) needs
     libraries that a model server has no use for.
+
+    Args:
+        target: a directory.
+        also: more members of `modelkit`.
     """
-    _copy(_home(modelkit.__file__), target / "modelkit", MODELKIT)
+    _copy(_home(modelkit.__file__), target / "modelkit", (*MODELKIT, *also))
     _copy(_home(straightline.__file__), target / "straightline", STRAIGHTLINE)
 
 

@@ -69,6 +69,8 @@ def dockerfile(spec: ModelSpec, digest: str, base: str) -> str:
             # The root file system is read-only where it runs: what is compiled must be so before.
             f'RUN ["{ENVIRONMENT}/bin/python", "-m", "compileall", "-q", "{CODE}"]',
             f"ENV STRAIGHTLINE_MODELS_DIR={MODELS} STRAIGHTLINE_SERVE_BIND=0.0.0.0:{PORT}",
+            # Whoever runs something else in the image (a validation) finds the same Python.
+            f"ENV PATH={ENVIRONMENT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp",
             f"WORKDIR {CODE}",
             f"USER {USER}",

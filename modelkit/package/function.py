@@ -8,17 +8,20 @@ or in the image or layer that goes to AWS.
 import compileall
 import math
 import py_compile
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from modelkit.bundle import Bundle, content_digest, read_bundle
+from modelkit.bundle import PACKAGES, Bundle, content_digest, read_bundle
 from modelkit.package.code import copy_code
+from modelkit.package.server import add_packages, copy_bundle
+from modelkit.replacing import replaced
 from straightline.errors import ConfigurationError
 
 MEMORY_MB: Final = 1024
 """Enough for ONNX Runtime with a small model and the largest payload that Lambda takes."""
+
+_SMALLEST_MB: Final = 128
+"""Less is not given by Lambda."""
 
 _HANDLER: Final = '''"""The function's handler; its bundle is loaded when this module is."""
 
@@ -35,7 +38,9 @@ def function_name(model: str) -> str:
     return f"straightline-{model.replace('.', '-')}"
 
 
-def package_function(bundle: Path, out: Path, *, memory: int = MEMORY_MB) -> Path:
+def package_function(
+    bundle: Path, out: Path, *, memory: int | None = None, wheelhouse: Path | None = None
+) -> Path:
     """Build the function package of the bundle in `bundle`, as `out/<function name>/`.
 
     What stood there is replaced; the package appears whole, or not at all.
@@ -43,43 +48,65 @@ def package_function(bundle: Path, out: Path, *, memory: int = MEMORY_MB) -> Pat
     Args:
         bundle: the bundle's directory.
         out: the directory of packages.
-        memory: limit of an instance in MiB.
+        memory: limit of an instance in MiB; None takes the model's own, or `MEMORY_MB`.
+        wheelhouse: where the wheels of the model's own requirements lie, if it has any.
 
     Returns:
         The package's directory.
 
     Raises:
-        ConfigurationError: the bundle is wrong, or `out` cannot be written.
+        ConfigurationError: the bundle or the wheelhouse cannot be used, or `out` cannot be written.
     """
     source = read_bundle(bundle)
+    hold_servable(source)
     name = function_name(source.spec.name)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as scratch:
-            # Two folders down, where no reader of `<name>/function.toml` looks.
-            fresh, old = Path(scratch) / "package" / "fresh", Path(scratch) / "package" / "old"
-            _fill(fresh, source, name, memory)
-            if (out / name).exists():
-                (out / name).rename(old)
-            fresh.rename(out / name)
+        with replaced(out / name) as fresh:
+            fill(fresh, source, memory=memory, wheelhouse=wheelhouse)
     except OSError as error:
         raise ConfigurationError(f"the package cannot be written to {out}: {error}") from error
     return out / name
 
 
-def _fill(target: Path, bundle: Bundle, name: str, memory: int) -> None:
+def fill(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path | None) -> None:
+    """Write the package of a bundle into `target`, which is empty.
+
+    Raises:
+        ConfigurationError: the wheelhouse cannot be used.
+    """
     copy_code(target)
-    shutil.copytree(bundle.directory, target / "bundle", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_bundle(bundle.directory, target / "bundle")
+    add_packages(bundle.directory, target / "bundle" / PACKAGES, wheelhouse)
     (target / "function.py").write_text(_HANDLER, encoding="utf-8")
     (target / "function.toml").write_text(
-        f'name = "{name}"\n'
+        f'name = "{function_name(bundle.spec.name)}"\n'
         'handler = "function.handler"\n'
         f"timeout = {math.ceil(bundle.spec.timeout)}  # seconds\n"
-        f"memory = {memory}  # MiB\n"
+        f"memory = {max(_SMALLEST_MB, memory or bundle.spec.resources.memory or MEMORY_MB)}  # MiB\n"
         f'model = "{bundle.spec.name}"\n'
         f'version = "{bundle.spec.version}"\n'
         f'digest = "{content_digest(bundle.directory)}"  # sha256 over the bundle\n',
         encoding="utf-8",
     )
-    # Compiled here once, so that no cold start does; by content, since times change when files are copied.
-    compileall.compile_dir(target, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    # Compiled here once, so that no cold start does; by content, since times change when files are copied,
+    # and with the paths that it has on Lambda, so that the same bundle gives the same files.
+    compileall.compile_dir(
+        target,
+        quiet=2,
+        stripdir=target,
+        prependdir="/var/task",
+        invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
+    )
+
+
+def hold_servable(bundle: Bundle) -> None:
+    """Do nothing for a bundle that we can serve.
+
+    Raises:
+        ConfigurationError: it is served by somebody else.
+    """
+    if bundle.flavour == "external":
+        raise ConfigurationError(
+            f"{bundle.spec.name} is external: {bundle.spec.url} serves it, and only the form `server`, which "
+            "registers it, can be made of it"
+        )

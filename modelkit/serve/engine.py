@@ -43,8 +43,29 @@ class Engine(msgspec.Struct, frozen=True):
             model_name=self.spec.name,
             model_version=self.spec.version,
             id=request.id,
-            outputs=self._outputs(self._call(inputs), wanted),
+            outputs=self._encoded(self.answer(inputs), wanted),
         )
+
+    def answer(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
+        """Call the model and return its outputs, each of which has the shape that `model.toml` promises.
+
+        Raises:
+            ModelError: the model raised, or gave something else.
+            OutOfMemory: there was not memory enough.
+        """
+        tensors = self._call(inputs)
+        for spec in self.spec.outputs:
+            array = tensors.get(spec.name)
+            if array is None:
+                raise ModelError(f"model {self.spec.name} gave no output {spec.name!r}")
+            if len(array.shape) != len(spec.shape) or any(
+                want not in (-1, size) for size, want in zip(array.shape, spec.shape, strict=True)
+            ):
+                raise ModelError(
+                    f"output {spec.name!r} has the shape {list(array.shape)}; "
+                    f"model.toml says {list(spec.shape)}"
+                )
+        return tensors
 
     def _wanted(self, request: InferRequest) -> list[str]:
         """Return the names of the outputs that are asked for; all where the request names none."""
@@ -57,6 +78,13 @@ class Engine(msgspec.Struct, frozen=True):
                 )
         return [name for name in known if not asked or name in asked]
 
+    def _encoded(self, tensors: runtimes.Tensors, wanted: list[str]) -> list[InferOutput]:
+        return [
+            encode_tensor(spec.name, spec.datatype, tensors[spec.name])
+            for spec in self.spec.outputs
+            if spec.name in wanted
+        ]
+
     def _call(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
         try:
             return self.predict(inputs)
@@ -65,24 +93,6 @@ class Engine(msgspec.Struct, frozen=True):
         # SystemExit, KeyboardInterrupt and the like would end the server's thread, or the whole server.
         except BaseException as error:
             raise ModelError(f"model {self.spec.name} raised {type(error).__name__}: {error}") from error
-
-    def _outputs(self, tensors: runtimes.Tensors, wanted: list[str]) -> list[InferOutput]:
-        outputs = []
-        for spec in self.spec.outputs:
-            if spec.name not in wanted:
-                continue
-            array = tensors.get(spec.name)
-            if array is None:
-                raise ModelError(f"model {self.spec.name} gave no output {spec.name!r}")
-            if len(array.shape) != len(spec.shape) or any(
-                want not in (-1, size) for size, want in zip(array.shape, spec.shape, strict=True)
-            ):
-                raise ModelError(
-                    f"output {spec.name!r} has the shape {list(array.shape)}; "
-                    f"model.toml says {list(spec.shape)}"
-                )
-            outputs.append(encode_tensor(spec.name, spec.datatype, array))
-        return outputs
 
 
 def load_engine(bundle: Bundle, *, threads: int = 1) -> Engine:

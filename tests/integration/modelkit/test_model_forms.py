@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import requests
 
-from examples.digits import train
+from examples.digits import making, train
 from examples.digits.data import held_out
 from modelkit.package.function import package_function
+from modelkit.package.server import package_server
 from straightline.errors import ConfigurationError
 from tests.integration.modelkit.processes import ROOT, HostMaker, ModelServer, until
 
@@ -194,7 +195,7 @@ def test_a_server_with_a_broken_bundle_does_not_start_and_names_it(faulty_bundle
 def test_training_writes_nothing_below_its_minimum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train, "MINIMUM_ACCURACY", 1.1)
+    monkeypatch.setattr(making, "validate", lambda predict: {"accuracy": 0.5})
     assert train.main(["--out", str(tmp_path)]) == 1
     assert "nothing was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -202,7 +203,7 @@ def test_training_writes_nothing_below_its_minimum(
 
 def test_a_bundle_and_a_package_are_replaced_whole(digits_models: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        written = train.write_bundle((digits_models / "digits" / "1" / "model.onnx").read_bytes(), tmp_path)
+        written = package_server(digits_models / "digits" / "1", tmp_path)
         package = package_function(written, tmp_path / "functions")
     assert sorted(path.name for path in written.iterdir()) == ["model.onnx", "model.toml"]
     assert [path.name for path in (tmp_path / "functions").iterdir()] == [package.name]

@@ -1,0 +1,52 @@
+"""The command line, `python -m modelkit`: one module a command, each with `add_to` and `run`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from modelkit.cli import compress, new, train, validate
+from modelkit.cli.answer import Answer
+from modelkit.cli.exits import EXIT_CODES, INTERRUPTED, USAGE, exit_code
+from straightline.errors import StraightLineError
+
+COMMANDS: Final = (new, train, validate, compress)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; `python -m modelkit --help` says what the codes mean."""
+    parser = argparse.ArgumentParser(
+        prog="python -m modelkit",
+        description="From a model project to what can be deployed.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    chosen = parser.parse_args(arguments)
+    if not hasattr(chosen, "run"):
+        parser.print_help(sys.stderr)
+        return USAGE
+    try:
+        answer: Answer = chosen.run(chosen, os.environ)
+    except StraightLineError as error:
+        code = exit_code(error)
+        print(f"modelkit: {error}", file=sys.stderr)
+        if chosen.json:
+            _print_json({"error": str(error), "error_class": type(error).__name__, "exit_code": code})
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if chosen.json:
+        _print_json(answer.record)
+    else:
+        print(answer.text)
+    return answer.code
+
+
+def _print_json(record: object) -> None:
+    print(msgspec.json.encode(record).decode())

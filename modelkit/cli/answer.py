@@ -1,0 +1,17 @@
+"""What a command gives back."""
+
+import msgspec
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command prints, and its exit code.
+
+    Attributes:
+        text: for people.
+        record: the same for programs, printed with `--json`.
+        code: the exit code.
+    """
+
+    text: str
+    record: object
+    code: int = 0

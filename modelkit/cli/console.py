@@ -1,0 +1,60 @@
+"""Shows a running job on standard error, and keeps its log."""
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+_BAR: Final = 24
+_STEPS: Final = 10
+
+
+class Console:
+    """A `Listener` for people: lines as they come, and below them on a terminal how far it is.
+
+    Args:
+        log: file that gets every line.
+        stream: where it is shown; None takes standard error.
+    """
+
+    def __init__(self, log: Path, stream: TextIO | None = None) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = log.open("w", encoding="utf-8")
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._shown = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clear()
+        self._log.close()
+
+    def line(self, text: str) -> None:
+        """Show a line."""
+        self._log.write(f"{text}\n")
+        self._log.flush()
+        self._clear()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """Show how far it is; where there is no terminal, a line for each tenth."""
+        share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+        words = f"{share:4.0%} {text}".rstrip()
+        self._log.write(f"{words}\n")
+        if self._terminal:
+            bar = "█" * round(share * _BAR)
+            self._stream.write(f"\r\033[K{bar:·<{_BAR}} {words}")
+            self._stream.flush()
+        elif int(share * _STEPS) != self._shown:
+            self._shown = int(share * _STEPS)
+            self._stream.write(f"{words}\n")
+            self._stream.flush()
+
+    def _clear(self) -> None:
+        if self._terminal:
+            self._stream.write("\r\033[K")

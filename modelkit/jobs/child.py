@@ -1,0 +1,83 @@
+"""Jobs as child processes: the runtime `local`, for a machine without an engine.
+
+The limits of time and memory hold as in a container. It is kept from nothing else: it reaches the network,
+and the files of its user.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import modelkit
+from modelkit.inside import runner
+from modelkit.jobs.job import Ending, Job, JobRefused, Listener
+from modelkit.jobs.stream import Stream
+
+_PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_PASSED_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "OMP_")
+_GRACE: Final = 10.0
+
+
+class ChildRuntime:
+    """Runs jobs with this process's own interpreter.
+
+    Args:
+        environ: the environment; a job gets its paths and locale, none of its settings and secrets.
+    """
+
+    name: Final = "local"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environment = {
+            name: value
+            for name, value in environ.items()
+            if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+        } | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(self, job: Job, listener: Listener) -> Ending:
+        """Run a job; see `Runtime.run`."""
+        stream = Stream(listener)
+        began = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-u", runner.__file__, json.dumps(_call(job))],
+                cwd=job.output,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise JobRefused(f"{job.title} could not be started: {error}") from error
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        try:
+            while chunk := os.read(process.stdout.fileno(), 65536):
+                stream.feed(chunk)
+            code = process.wait(_GRACE)
+        finally:
+            # The runner ends what the job has started when it is told to end; its children end with it.
+            process.terminate()
+            process.wait()
+            process.stdout.close()
+        stream.close()
+        seconds = time.monotonic() - began
+        return stream.ending(code=code, out_of_memory=False, timed_out=False, seconds=seconds)
+
+
+def _call(job: Job) -> dict[str, object]:
+    return {
+        "kind": job.kind,
+        "entry": job.step.entry,
+        "project": str(job.project),
+        "output": str(job.output),
+        "inputs": None if job.inputs is None else str(job.inputs),
+        "bundle": None if job.bundle is None else str(job.bundle),
+        "code": str(Path(modelkit.__file__ or "").resolve().parents[1]),
+        "timeout": job.step.timeout,
+        "memory": job.memory_bytes,
+    }

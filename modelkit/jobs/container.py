@@ -1,0 +1,177 @@
+"""Jobs in containers of a Docker engine, confined: the runtime `docker`."""
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, LogConfig, Mount
+
+from modelkit.jobs.job import Ending, Job, JobRefused, Listener
+from modelkit.jobs.stream import Stream
+from modelkit.package.code import copy_code
+
+LABEL: Final = "straightline.job"
+_CALL_TIMEOUT: Final = 60
+_GRACE: Final = 10.0
+"""Seconds beyond its own time limit after which a job that did not see to it itself is ended from outside."""
+_TMP: Final = "/tmp"  # noqa: S108 - inside of the container
+
+
+class ContainerRuntime:
+    """Runs each job in a container of its own, which is removed when it has ended.
+
+    Args:
+        image: the image; it has `python3` and what the entry point imports.
+        environ: where DOCKER_HOST stands.
+        setting: what names the image, for messages.
+        tmp: bytes that a job may write beside its output; they are memory.
+    """
+
+    name: Final = "docker"
+
+    def __init__(self, image: str, environ: Mapping[str, str], setting: str, tmp: int) -> None:
+        self._image = image
+        self._environ = dict(environ)
+        self._setting = setting
+        self._tmp = tmp
+
+    def run(self, job: Job, listener: Listener) -> Ending:
+        """Run a job; see `Runtime.run`."""
+        with (
+            self._engine() as client,
+            tempfile.TemporaryDirectory(prefix="straightline-job-") as code,
+        ):
+            copy_code(Path(code) / "code", also=("inside",))
+            container = self._create(client, job, Path(code) / "code")
+            try:
+                return self._follow(client, container, job, listener)
+            finally:
+                with contextlib.suppress(NotFound):
+                    client.api.remove_container(container, v=True, force=True)
+
+    def _create(self, client: docker.DockerClient, job: Job, code: Path) -> str:
+        facts = client.info()
+        if job.step.gpus and "nvidia" not in (facts.get("Runtimes") or {}):
+            raise JobRefused(
+                f"{job.title} asks for {job.step.gpus} GPU(s), and the engine has no NVIDIA runtime: install "
+                f"NVIDIA's container toolkit, or set gpus = 0 in [{job.kind}]"
+            )
+        try:
+            created = client.containers.create(
+                self._image,
+                ["python3", "-u", "/code/modelkit/inside/runner.py", json.dumps(_call(job))],
+                entrypoint=[],
+                labels={LABEL: f"{os.getpid()}"},
+                environment={"HOME": _TMP, "PYTHONDONTWRITEBYTECODE": "1"},
+                working_dir="/output",
+                mounts=_mounts(job, code),
+                network_mode="bridge" if job.step.network else "none",
+                **_confinement(job, float(facts["NCPU"]), self._tmp),
+            )
+        except ImageNotFound as error:
+            raise JobRefused(
+                f"the engine has no image {self._image}: pull or build it, or name another one with "
+                f"{self._setting}"
+            ) from error
+        return str(created.id)
+
+    def _follow(self, client: docker.DockerClient, container: str, job: Job, listener: Listener) -> Ending:
+        stream = Stream(listener)
+        began = time.monotonic()
+        try:
+            client.api.start(container)
+        except APIError as error:
+            raise JobRefused(
+                f"{job.title} could not be started in {self._image}: {error.explanation or error}; the image "
+                "must have python3, and the engine must see this machine's directories"
+            ) from error
+        late = threading.Event()
+        clock = threading.Timer(job.step.timeout + _GRACE, self._kill, (client, container, late))
+        clock.daemon = True
+        clock.start()
+        try:
+            for chunk in client.api.logs(container, stream=True, follow=True):
+                stream.feed(chunk)
+            stream.close()
+            client.api.wait(container)
+        finally:
+            clock.cancel()
+        state = client.api.inspect_container(container)["State"]
+        return stream.ending(
+            code=state["ExitCode"],
+            out_of_memory=bool(state["OOMKilled"]),
+            timed_out=late.is_set(),
+            seconds=time.monotonic() - began,
+        )
+
+    def _kill(self, client: docker.DockerClient, container: str, late: threading.Event) -> None:
+        late.set()
+        with contextlib.suppress(DockerException, requests.RequestException):
+            client.api.kill(container)
+
+    @contextlib.contextmanager
+    def _engine(self) -> Iterator[docker.DockerClient]:
+        try:
+            client = docker.from_env(timeout=_CALL_TIMEOUT, environment=self._environ)
+            try:
+                yield client
+            finally:
+                client.close()
+        except APIError as error:
+            raise JobRefused(f"the container engine refused: {error.explanation or error}") from error
+        except (DockerException, requests.exceptions.RequestException) as error:
+            raise JobRefused(
+                "the container engine does not answer: start it, set DOCKER_HOST to one that runs, or take "
+                f"--runtime local ({error})"
+            ) from error
+
+
+def _confinement(job: Job, processors: float, tmp: int) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "user": f"{os.getuid()}:{os.getgid()}",  # so that what it writes is the caller's
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "read_only": True,
+        "tmpfs": {_TMP: f"rw,nosuid,nodev,size={tmp},mode=1777"},
+        "pids_limit": 4096,
+        "log_config": LogConfig(type="json-file", config={"max-size": "16m", "max-file": "2"}),
+        "nano_cpus": int(min(job.step.cpus or processors, processors) * 1e9),
+    }
+    if job.memory_bytes is not None:
+        options |= {"mem_limit": job.memory_bytes, "memswap_limit": job.memory_bytes}  # no swap on top
+    if job.step.gpus:
+        options["device_requests"] = [DeviceRequest(count=job.step.gpus, capabilities=[["gpu"]])]
+    return options
+
+
+def _mounts(job: Job, code: Path) -> list[Mount]:
+    readable = {"/code": code, "/project": job.project, "/inputs": job.inputs, "/bundle": job.bundle}
+    mounts = [
+        Mount(target, str(source), type="bind", read_only=True)
+        for target, source in readable.items()
+        if source is not None
+    ]
+    return [*mounts, Mount("/output", str(job.output), type="bind")]
+
+
+def _call(job: Job) -> dict[str, object]:
+    return {
+        "kind": job.kind,
+        "entry": job.step.entry,
+        "project": "/project",
+        "output": "/output",
+        "inputs": None if job.inputs is None else "/inputs",
+        "bundle": None if job.bundle is None else "/bundle",
+        "code": "/code",
+        "timeout": job.step.timeout,
+        "memory": None,  # the container's own limit holds
+    }

@@ -1,0 +1,100 @@
+"""The output of a job, chunk by chunk: lines for people, events for us; pure."""
+
+import codecs
+import signal
+from typing import Any, Final
+
+import msgspec
+
+from modelkit.inside.runner import SEPARATOR
+from modelkit.jobs.job import Ending, Listener
+
+_LONGEST: Final = 64 * 1024
+"""Characters of a line; a longer one is cut into several."""
+
+
+class Stream:
+    """Takes a job's output, tells the listener of it, and knows in the end how the job ended."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+        self._seen: dict[str, Any] = {}
+        self._bad_alloc = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece of output."""
+        # A carriage return is how progress bars write over their line.
+        text = self._rest + self._decoder.decode(chunk).replace("\r\n", "\n").replace("\r", "\n")
+        *lines, self._rest = text.split("\n")
+        if len(self._rest) > _LONGEST:
+            lines, self._rest = [*lines, self._rest], ""
+        for line in lines:
+            self._line(line)
+
+    def close(self) -> None:
+        """Take the end of the output."""
+        if self._rest:
+            self._line(self._rest)
+            self._rest = ""
+
+    def ending(self, *, code: int, out_of_memory: bool, timed_out: bool, seconds: float) -> Ending:
+        """Return how the job ended.
+
+        Args:
+            code: exit code of its first process; above 128, or below 0, for a signal.
+            out_of_memory: whether whoever ran it knows that it was killed for want of memory.
+            timed_out: whether whoever ran it has ended it.
+            seconds: how long it took.
+        """
+        ended = self._seen.get("ended") or {}
+        message = self._seen.get("failed", "")
+        name = ended.get("signal") or (_signal_name(code) if not ended else None)
+        code = ended.get("code", code)
+        ending = Ending(how="finished", code=code, message=message, seconds=seconds)
+        replace = msgspec.structs.replace
+        if timed_out or ended.get("timed_out"):
+            return replace(ending, how="timed_out")
+        if (
+            out_of_memory
+            or ended.get("out_of_memory")
+            or self._seen.get("out_of_memory")
+            or (name and self._bad_alloc)
+        ):
+            return replace(ending, how="out_of_memory")
+        if name:
+            return replace(ending, how="killed", signal=name)
+        if "result" in self._seen and not message:
+            return replace(ending, result=self._seen["result"])
+        if message and not message.startswith("it called sys.exit"):
+            return replace(ending, how="failed")
+        return replace(ending, how="exited", message=message or "the runner did not tell why")
+
+    def _line(self, line: str) -> None:
+        text, mark, event = line.partition(SEPARATOR)
+        if text or not mark:
+            self._bad_alloc |= "std::bad_alloc" in text
+            self._listener.line(text)
+        if mark:
+            self._event(event)
+
+    def _event(self, event: str) -> None:
+        try:
+            told = msgspec.json.decode(event, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            self._listener.line(event)  # not ours
+            return
+        if "progress" in told:
+            done, total, text = told["progress"]
+            self._listener.progress(done, total, text)
+        else:
+            self._seen |= told
+
+
+def _signal_name(code: int) -> str | None:
+    number = -code if code < 0 else code - 128
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return None

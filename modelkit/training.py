@@ -1,0 +1,118 @@
+"""Trains a project's model: runs its entry point, and keeps what that wrote."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import msgspec
+
+from modelkit.bundle import content_digest
+from modelkit.jobs.job import Ending, Job, Listener, Runtime, hold_finished
+from modelkit.project import COMPRESSION, METRICS, Project, assemble, project_digest
+from modelkit.replacing import replaced
+from modelkit.wheels import unpack_wheels
+from straightline.contracts.model import Step
+from straightline.errors import ConfigurationError
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """A training that finished; `training.json`.
+
+    Attributes:
+        model, version: what was trained.
+        project: sha256 over the project's files at that time.
+        bundle: sha256 over the bundle that came of it.
+        runtime: where it ran.
+        seconds: how long it took.
+        finished_at: when, seconds since the epoch.
+    """
+
+    model: str
+    version: str
+    project: str
+    bundle: str
+    runtime: str
+    seconds: float
+    finished_at: float
+
+
+def train(
+    project: Project, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
+) -> Training:
+    """Train, and assemble the bundle; what was trained before stays where this fails.
+
+    Raises:
+        ConfigurationError: the project has nothing to train, or the training wrote not what it should.
+        JobRefused: the job could not be started.
+        JobFailed: it did not finish.
+    """
+    step = project.spec.train
+    if step is None:
+        raise ConfigurationError(
+            f"{project.title} has nothing to train: its model.toml has no [train]; go on with `validate`"
+        )
+    with replaced(project.made) as fresh:
+        job = Job(
+            kind="train",
+            title=f"training {project.title}",
+            step=step,
+            project=project.directory,
+            output=fresh,
+            inputs=job_inputs(project, step, wheelhouse),
+        )
+        ending = runtime.run(job, listener)
+        hold_finished(job, ending)
+        _hold_written(project, fresh)
+    for stale in (COMPRESSION, METRICS):
+        (project.build / stale).unlink(missing_ok=True)
+    return _record(project, runtime, ending)
+
+
+def job_inputs(project: Project, step: Step, wheelhouse: Path | None) -> Path | None:
+    """Return the directory of what a step reads beside the project; None where it reads nothing.
+
+    Raises:
+        ConfigurationError: it cannot be had.
+    """
+    if step.wheels is None:
+        return None
+    return unpack_wheels(project.directory / step.wheels, project.build / "inputs", wheelhouse)
+
+
+def read_record(file: Path) -> Training | None:
+    """Read what the last training left; None where there is none."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(file.read_bytes(), type=Training)
+    return None
+
+
+def _hold_written(project: Project, made: Path) -> None:
+    artifact = project.spec.artifact
+    if artifact is not None and not (made / artifact).is_file():
+        step = project.spec.train
+        written = sorted(path.name for path in made.iterdir())
+        raise ConfigurationError(
+            f"the training of {project.title} wrote {written or 'nothing'}, and model.toml names the "
+            f"artifact {artifact!r}: let {step.entry if step else 'it'} write it into `output`"
+        )
+
+
+def _record(project: Project, runtime: Runtime, ending: Ending) -> Training:
+    record = Training(
+        model=project.spec.name,
+        version=project.spec.version,
+        project=project_digest(project),
+        bundle=content_digest(assemble(project)),
+        runtime=runtime.name,
+        seconds=round(ending.seconds, 3),
+        finished_at=time.time(),
+    )
+    write_json(project.build / "training.json", record)
+    return record
+
+
+def write_json(file: Path, record: msgspec.Struct) -> None:
+    """Write a record for people and programs; it appears whole."""
+    draft = file.with_suffix(".draft")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    draft.replace(file)

@@ -1,0 +1,149 @@
+"""The commands write and read projects, print JSON where asked, and end with the code they document."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelkit.cli import COMMANDS, main
+
+pytestmark = pytest.mark.integration
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
+    """Run a command with --json; its exit code, what it prints as JSON, and what it tells people."""
+    code = main([*arguments, "--json"])
+    printed = capsys.readouterr()
+    return code, json.loads(printed.out), printed.err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_each_command_has_help_with_its_exit_codes(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command.__name__.rpartition(".")[2], "--help"])
+    assert caught.value.code == 0
+    assert "exit codes:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flavour", ["onnx", "python"])
+def test_a_new_project_trains_and_validates_at_once(
+    flavour: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = str(tmp_path / "plane")
+    assert run(capsys, "new", "plane", "--flavour", flavour, "--directory", project)[0] == 0
+    code, trained, log = run(capsys, "train", project, "--runtime", "local")
+    assert code == 0
+    assert "100% loss" in log
+    code, found, _ = run(capsys, "validate", project, "--runtime", "local")
+    assert code == 0
+    assert found["accepted"]
+    assert found["bundle"] == trained["bundle"]
+    again = run(capsys, "train", project, "--runtime", "local")[1]
+    assert again["bundle"] == trained["bundle"], "the same inputs give the same digest"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["new", "../evil"], 2, "cannot be a model's name"),
+        (["train", "nowhere"], 2, "no model project in nowhere"),
+        (["validate", "PROJECT", "--runtime", "local"], 2, "not trained yet"),
+    ],
+)
+def test_a_fault_is_one_sentence_with_its_exit_code(
+    arguments: list[str], code: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = str(tmp_path / "plane")
+    run(capsys, "new", "plane", "--directory", project)
+    found, record, text = run(capsys, *(project if word == "PROJECT" else word for word in arguments))
+    assert (found, record["exit_code"]) == (code, code)
+    assert told in record["error"]
+    assert told in text
+    assert "Traceback" not in text
+
+
+def test_a_new_project_does_not_write_over_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    code, record, _ = run(capsys, "new", "plane", "--directory", str(tmp_path))
+    assert code == 2
+    assert "not empty" in record["error"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_entry_point_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "plane"
+    run(capsys, "new", "plane", "--directory", str(project))
+    file = project / "model.toml"
+    file.write_text(file.read_text().replace("training:train", "making:train"))
+    code, record, _ = run(capsys, "train", str(project), "--runtime", "local")
+    assert code == 2
+    assert "'making', which is not in its directory: write making.py with 'train' in it" in record["error"]
+    file.write_text(file.read_text().replace("making:train", "training:fit"))
+    code, record, _ = run(capsys, "train", str(project), "--runtime", "local")
+    assert code == 4
+    assert "training.py has no callable 'fit'" in record["error"]
+
+
+def test_a_model_that_gives_other_tensors_than_its_file_says_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "plane"
+    run(capsys, "new", "plane", "--flavour", "python", "--directory", str(project))
+    run(capsys, "train", str(project), "--runtime", "local")
+    code = project / "model.py"
+    for wrong, told in (
+        ('inputs["features"] @ _WEIGHTS).ravel()', "has the shape [500]; model.toml says [-1, 1]"),
+        ('inputs["features"] @ _WEIGHTS).astype(complex)', "is complex128, model.toml says FP32"),
+    ):
+        text = code.read_text()
+        code.write_text(text.replace('inputs["features"] @ _WEIGHTS', f"({wrong}"))
+        exit_code, record, _ = run(capsys, "validate", str(project), "--runtime", "local")
+        code.write_text(text)
+        assert exit_code == 4
+        assert told in record["error"]
+
+
+def test_an_external_server_that_does_not_answer_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = str(tmp_path / "theirs")
+    url = "http://127.0.0.1:9"
+    run(capsys, "new", "theirs", "--flavour", "external", "--url", url, "--directory", project)
+    code, record, _ = run(capsys, "validate", project)
+    assert code == 2
+    assert f"{url} does not serve theirs in V2" in record["error"]
+    code, record, _ = run(capsys, "train", project)
+    assert "nothing to train" in record["error"]
+
+
+def test_digits_are_compressed_measured_and_what_is_packaged_is_the_compressed_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = ["examples/digits", "--build", str(tmp_path / "build"), "--runtime", "local"]
+    trained = run(capsys, "train", *project)[1]
+    code, found, _ = run(capsys, "compress", *project)
+    assert code == 0
+    assert found["bytes_after"] < 0.5 * found["bytes_before"]
+    assert found["before"] - found["after"] <= 0.005
+    code, valid, _ = run(capsys, "validate", *project)
+    assert (code, valid["value"]) == (0, found["after"])
+    assert valid["bundle"] != trained["bundle"]
+    assert (tmp_path / "build" / "bundle" / "model.onnx").stat().st_size == found["bytes_after"]
+
+
+def test_a_compression_that_gains_nothing_is_refused_and_the_uncompressed_one_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = str(tmp_path / "plane")
+    run(capsys, "new", "plane", "--directory", project)
+    trained = run(capsys, "train", project, "--runtime", "local")[1]
+    code, record, _ = run(capsys, "compress", project, "--runtime", "local")
+    assert code == 9
+    assert "plane 1 stays uncompressed" in record["error"]
+    valid = run(capsys, "validate", project, "--runtime", "local")[1]
+    assert valid["bundle"] == trained["bundle"]

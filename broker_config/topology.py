@@ -89,6 +89,8 @@ POOL_QUEUES: Final = tuple(
 OUTCOMES_QUEUE: Final = _queue(names.OUTCOMES_QUEUE, OUTCOMES, "outcome")
 RECALLS_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "recall")
 """Recalls stand in the same queue as the outcomes, so that they are read after them."""
+LEASES_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "placement")
+"""So do leases: when the recorder is behind, it is with both."""
 
 DELAY_QUEUES: Final = tuple(
     _queue(names.delay_queue(ms), DELAYS, str(ms), dead=names.RETURNS, extra={"x-message-ttl": ms})
@@ -113,5 +115,5 @@ QUEUES: Final = (
     *DELAY_QUEUES,
     DEAD_QUEUE,
 )
-BINDINGS: Final = (RECALLS_BINDING, MARKS_BINDING)
+BINDINGS: Final = (RECALLS_BINDING, LEASES_BINDING, MARKS_BINDING)
 """Second bindings: (queue, exchange, routing key)."""

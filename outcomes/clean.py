@@ -17,6 +17,13 @@ def key(value: str | None) -> str | None:
     return None if value is None else value[:LONGEST_KEY]
 
 
+def text(value: str | None) -> str | None:
+    """Replace what Postgres has in no text: NUL, and lone surrogates."""
+    if value is None:
+        return None
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def number(value: float | None) -> float | None:
     """Drop what is no number, for it would spoil every average and percentile."""
     return value if value is not None and math.isfinite(value) else None

@@ -12,6 +12,7 @@ import psycopg2.errors
 from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.dialects.postgresql import insert
 
+from outcomes import placements
 from outcomes.binary import copy_file
 from outcomes.database import engine_for, translated
 from outcomes.errors import LedgerRefused
@@ -20,7 +21,7 @@ from outcomes.parameters import among
 from outcomes.questions import outcomes_of
 from outcomes.rows import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
-from straightline.contracts import Outcome, Recall
+from straightline.contracts import Lease, Outcome, Recall
 from straightline.errors import StraightLineError
 
 logger = logging.getLogger(__name__)
@@ -67,8 +68,10 @@ class Ledger:
         """Close the connection."""
         self._engine.dispose()
 
-    def write(self, entries: Iterable[Entry], recalls: Sequence[Recall] = ()) -> Written:
-        """Commit outcomes with their attempts, and notes of repeated ids: all of it or nothing.
+    def write(
+        self, entries: Iterable[Entry], recalls: Sequence[Recall] = (), leases: Sequence[Lease] = ()
+    ) -> Written:
+        """Commit outcomes with their attempts, notes of repeated ids, and leases: all of it or nothing.
 
         Doing it again changes nothing. Of each request the first outcome stands.
 
@@ -82,7 +85,9 @@ class Ledger:
         for _ in range(RACES):
             try:
                 with self._transaction() as connection:
-                    return _write(connection, ordered, recalls)
+                    written = _write(connection, ordered, recalls)
+                    placements.record(connection, leases)
+                    return written
             except _RaceError:
                 logger.debug("another recorder wrote the same ids; looking again")
         raise LedgerRefused("its key is taken, though the ledger has no such outcome")

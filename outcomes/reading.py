@@ -8,9 +8,9 @@ import msgspec
 from outcomes import clean
 from outcomes.errors import LedgerRefused
 from outcomes.rows import Entry, entry_of
-from straightline.contracts import Outcome, OutcomeBatch, Recall
+from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
 from straightline.ids import canonical
-from straightline.names import TYPE_OUTCOMES, TYPE_RECALL
+from straightline.names import TYPE_LEASES, TYPE_OUTCOMES, TYPE_RECALL
 
 UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What msgspec raises at bytes that are not what they should be."""
@@ -45,12 +45,14 @@ class Reading(msgspec.Struct, frozen=True):
     Attributes:
         entries: outcomes, in the order in which they came.
         recalls: repeated ids, likewise.
+        leases: what was placed.
         poison: single outcomes that can never be recorded, out of messages that otherwise can.
         refused: whole messages that say nothing, each with the reason.
     """
 
     entries: list[Entry] = []
     recalls: list[Recall] = []
+    leases: list[Lease] = []
     poison: list[Poison] = []
     refused: list[tuple[Delivery, str]] = []
 
@@ -63,6 +65,7 @@ _BATCH: Final = msgspec.json.Decoder(OutcomeBatch)
 _LOOSE: Final = msgspec.json.Decoder(_LooseBatch)
 _OUTCOME: Final = msgspec.json.Decoder(Outcome)
 _RECALL: Final = msgspec.json.Decoder(Recall)
+_LEASES: Final = msgspec.json.Decoder(LeaseBatch)
 
 
 def read(deliveries: Iterable[Delivery], now: float) -> Reading:
@@ -72,13 +75,15 @@ def read(deliveries: Iterable[Delivery], now: float) -> Reading:
         deliveries: in the order in which they came.
         now: seconds since the epoch, for times that are none.
     """
-    found = Reading([], [], [], [])
+    found = Reading([], [], [], [], [])
     for delivery in deliveries:
         try:
             if delivery.type == TYPE_OUTCOMES:
                 _read_batch(delivery.body, now, found)
             elif delivery.type == TYPE_RECALL:
                 found.recalls.append(_read_recall(delivery.body, now))
+            elif delivery.type == TYPE_LEASES:
+                found.leases.extend(map(_checked, _LEASES.decode(delivery.body).leases))
             else:
                 found.refused.append((delivery, f"its type {delivery.type!r} is not one of an outcome"))
         except UNREADABLE as error:
@@ -122,3 +127,11 @@ def _read_recall(body: bytes, now: float) -> Recall:
         seen_at=now if seen_at is None else seen_at,
         reply=recall.reply,
     )
+
+
+def _checked(lease: Lease) -> Lease:
+    task, ids = canonical(lease.task_id), [canonical(text) for text in lease.ids]
+    if task is None or not ids or None in ids:
+        raise LedgerRefused("a lease names a task or a request by what is not a UUID, or no request at all")
+    lease.task_id, lease.ids = task, [text for text in ids if text is not None]
+    return lease

@@ -100,9 +100,9 @@ class Recorder:
 
     def _write(self, reading: Reading) -> list[Poison]:
         def write(part: Sequence[Entry]) -> Written:
-            return self._ledger.write(part, reading.recalls)
+            return self._ledger.write(part, reading.recalls, reading.leases)
 
-        if not reading.entries and not reading.recalls:
+        if not reading.entries and not reading.recalls and not reading.leases:
             return []
         done, refused = write_all_but_refused(reading.entries, write)
         surplus = sum(written.surplus for written in done)

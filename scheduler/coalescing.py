@@ -3,16 +3,17 @@
 from dataclasses import dataclass, field
 
 from scheduler.deliveries import Delivery
-from straightline.contracts import Ticket
+from straightline.contracts import Request, Ticket
 
 
 @dataclass(slots=True)
 class Group:
-    """Placed tickets of one model and version for one backend, and the deliveries that they came from."""
+    """Placed tickets of one model and version for one backend, their requests, and where they came from."""
 
     model: str
     backend: str
     tickets: list[Ticket] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     causes: list[Delivery] = field(default_factory=list)
     size: int = 0
 
@@ -26,7 +27,16 @@ class Coalescer:
         self._open: dict[tuple[str, str | None, str], Group] = {}
         self._full: list[Group] = []
 
-    def add(self, model: str, backend: str, ticket: Ticket, cause: Delivery, *, batchable: bool) -> None:
+    def add(
+        self,
+        model: str,
+        backend: str,
+        ticket: Ticket,
+        request: Request,
+        cause: Delivery,
+        *,
+        batchable: bool,
+    ) -> None:
         """Add a placed ticket to the group of its model, version and backend."""
         key = (model, ticket.version, backend)
         group = self._open.get(key)
@@ -36,6 +46,7 @@ class Coalescer:
         if group is None:
             group = self._open[key] = Group(model, backend)
         group.tickets.append(ticket)
+        group.requests.append(request)
         group.causes.append(cause)
         group.size += ticket.r_d
         if not batchable or len(group.tickets) >= self._most:

@@ -8,7 +8,17 @@ import msgspec
 from scheduler.coalescing import Group
 from scheduler.deliveries import Delivery, Publish
 from straightline import names
-from straightline.contracts import Cancel, CancelAnswer, Outcome, OutcomeBatch, Recall, ReplyAddress, Ticket
+from straightline.contracts import (
+    Cancel,
+    CancelAnswer,
+    Lease,
+    LeaseBatch,
+    Outcome,
+    OutcomeBatch,
+    Recall,
+    ReplyAddress,
+    Ticket,
+)
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
@@ -79,6 +89,12 @@ def reply(ended: Outcome, address: ReplyAddress, cause: Delivery) -> Publish:
         correlation_id=address.correlation_id,
         mandatory=False,
     )
+
+
+def leased(placed: list[Lease], causes: Sequence[Delivery]) -> Publish:
+    """Return the message that tells the ledger of all that was placed in one turn."""
+    body = _encode(LeaseBatch(leases=placed))
+    return Publish(names.OUTCOMES, "placement", body, names.TYPE_LEASES, causes, new_id())
 
 
 def recall(repeated: Recall, cause: Delivery) -> Publish:

@@ -9,11 +9,12 @@ from scheduler.closing import Closer
 from scheduler.coalescing import Coalescer
 from scheduler.deliveries import Dues
 from scheduler.holds import Case, Holds
+from scheduler.leases import leases
 from scheduler.placement import empirical
 from scheduler.placement.model import Features, Placement, Policy
 from scheduler.pools import Pools
 from scheduler.settings import Settings
-from straightline.contracts import Reason
+from straightline.contracts import Lease, Reason
 
 HOLD_DELAY: Final = 1_000
 """Milliseconds that a held request waits in the broker before it is tried again."""
@@ -53,6 +54,7 @@ class Placer:
         self._dues = dues
         self._closer = closer
         self._origin = origin
+        self._grace = settings.lease_grace
         self._policy = policy
         self._policy_name = policy_name
         self._coalescer = Coalescer(most=settings.coalesce, most_bytes=settings.coalesce_bytes)
@@ -100,11 +102,18 @@ class Placer:
                 self._to_broker(case)
 
     def flush(self) -> None:
-        """Send what was placed since the last flush, joined."""
-        for group in self._coalescer.flush():
-            self._dues.send(messages.placement(group, origin=self._origin))
-            for cause in group.causes:
-                self._dues.close(cause)
+        """Send what was placed since the last flush, joined, and tell the ledger of all of it."""
+        groups = self._coalescer.flush()
+        placed: list[Lease] = []
+        for group in groups:
+            placement = messages.placement(group, origin=self._origin)
+            self._dues.send(placement)
+            placed += leases(group, placement.message_id, grace=self._grace)
+        causes = [cause for group in groups for cause in group.causes]
+        if placed:
+            self._dues.send(messages.leased(placed, causes))
+        for cause in causes:
+            self._dues.close(cause)
 
     def take_held(self, request_id: str) -> list[Case]:
         """Take a request out of what is held in memory."""
@@ -154,7 +163,12 @@ class Placer:
         self._pools.placed(placement.backend, case.spec.name, case.request.id, now, ticket.deadline)
         self._breakers.placed(placement.backend, case.spec.name, case.request.id, now)
         self._coalescer.add(
-            case.spec.name, placement.backend, ticket, case.delivery, batchable=case.spec.batchable
+            case.spec.name,
+            placement.backend,
+            ticket,
+            case.request,
+            case.delivery,
+            batchable=case.spec.batchable,
         )
         return True
 

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True):
         breaker_share: of a backend's attempts, which part must fail for its breaker to open.
         breaker_samples: attempts below which no breaker opens.
         breaker_window: over how many seconds attempts are counted.
+        lease_grace: seconds after its deadline from which on a placed request without an outcome is lost.
     """
 
     broker_url: str
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
     breaker_share: Share = 0.5
     breaker_samples: Count = 5
     breaker_window: Positive = 10.0
+    lease_grace: Positive = 30.0
 
     @property
     def thresholds(self) -> Thresholds:

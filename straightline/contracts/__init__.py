@@ -14,6 +14,7 @@ from straightline.contracts.answers import (
     RequestStatus,
 )
 from straightline.contracts.cancel import Cancel, CancelAnswer
+from straightline.contracts.lease import Lease, LeaseBatch
 from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
@@ -37,6 +38,8 @@ __all__ = [
     "InferOutput",
     "InferRequest",
     "InferResponse",
+    "Lease",
+    "LeaseBatch",
     "ModelEntry",
     "ModelFile",
     "ModelList",

@@ -18,6 +18,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "outcome": contracts.Outcome,
     "outcome-batch": contracts.OutcomeBatch,
     "recall": contracts.Recall,
+    "lease-batch": contracts.LeaseBatch,
     "failed-attempts": contracts.FailedAttempts,
     "heartbeat": contracts.Heartbeat,
     "feedback": contracts.Feedback,

@@ -18,7 +18,7 @@ from outcomes.recorder import Recorder
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.amqp.publisher import Publisher
-from straightline.contracts import Attempt, Outcome, OutcomeBatch, Reason, Recall
+from straightline.contracts import Attempt, Lease, LeaseBatch, Outcome, OutcomeBatch, Reason, Recall
 from straightline.ids import new_id
 
 REASON = Reason(
@@ -80,6 +80,10 @@ class Bench:
 
     def send_body(self, body: bytes, kind: str = names.TYPE_OUTCOMES) -> None:
         self.publisher.publish(Outgoing(names.OUTCOMES, "outcome", body, type=kind)).result(20)
+
+    def lease(self, *leases: Lease) -> None:
+        body = msgspec.json.encode(LeaseBatch(leases=list(leases)))
+        self.publisher.publish(Outgoing(names.OUTCOMES, "placement", body, type=names.TYPE_LEASES)).result(20)
 
     def recall(self, recall: Recall) -> None:
         body = msgspec.json.encode(recall)

@@ -10,7 +10,8 @@ from sqlalchemy.engine import make_url
 
 from outcomes.migrate import upgrade
 from straightline import names
-from straightline.contracts import Outcome, Recall, ReplyAddress
+from straightline.contracts import Lease, Outcome, Recall, ReplyAddress
+from straightline.contracts.lease import Awaited
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -203,3 +204,46 @@ def test_a_repeated_id_without_an_outcome_is_noted_and_holds_up_nobody(
     wait_for(lambda: bench.count() == 1, "the next outcome")
     assert bench.count("repeats") == 1
     assert bench.pop(reply_key) is None
+
+
+def test_leases_are_recorded_once_however_often_they_are_delivered(bench: Any, wait_for: Wait) -> None:
+    lease = Lease(
+        task_id=new_id(),
+        ids=[new_id(), new_id()],
+        backend="local",
+        model="digits",
+        version="1",
+        class_="batch",
+        batch_id="a\x00b",
+        placed_at=1_790_000_000.5,
+        until=1e300,
+        awaited=[Awaited(to="nul \x00", positions=[1])],
+    )
+    other = Lease(
+        task_id=lease.task_id, part=1, ids=[new_id()], backend="local", model="m", placed_at=1, until=2
+    )
+    for _ in range(3):
+        bench.lease(lease, other)
+    stop = bench.record()
+    wait_for(lambda: bench.count("placements") == 2, "the leases")
+    wait_for(lambda: bench.waiting() == 0, "the queue's end")
+    stop()
+    assert bench.count("placements") == 2
+    found = bench.ask(
+        "SELECT request_ids::text[], batch_id, extract(epoch FROM placed_at)::float, due_at = lease, replies"
+        " FROM placements WHERE part = 0"
+    )
+    assert found == [(lease.ids, "a\ufffdb", 1_790_000_000.5, True, [{"to": "nul \ufffd", "positions": [1]}])]
+
+
+def test_a_lease_that_names_nothing_is_dead_lettered_alone(
+    bench: Any, make_outcome: Make, wait_for: Wait
+) -> None:
+    bench.lease(Lease(task_id="seven", ids=[new_id()], backend="local", model="m", placed_at=1, until=2))
+    bench.lease(Lease(task_id=new_id(), ids=[], backend="local", model="m", placed_at=1, until=2))
+    bench.send([make_outcome()])
+    stop = bench.record()
+    wait_for(lambda: bench.count() == 1, "the outcome")
+    wait_for(lambda: bench.waiting(names.DEAD_QUEUE) == 2, "the dead letters")
+    stop()
+    assert bench.count("placements") == 0

@@ -67,8 +67,9 @@ class System:
     def outcomes(self) -> list[Outcome]:
         """Take what waits for the recorder."""
         found: list[Outcome] = []
-        while (body := self.channel.basic_get(names.OUTCOMES_QUEUE, auto_ack=True)[2]) is not None:
-            found += msgspec.json.decode(body, type=OutcomeBatch).outcomes
+        while (message := self.channel.basic_get(names.OUTCOMES_QUEUE, auto_ack=True))[2] is not None:
+            if message[1].type == names.TYPE_OUTCOMES:  # and not a lease
+                found += msgspec.json.decode(message[2], type=OutcomeBatch).outcomes
         return found
 
     def until(self, what: str, condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:

@@ -16,7 +16,7 @@ import pytest
 
 from broker_config.apply import apply
 from straightline import names
-from straightline.contracts import Heartbeat, OutcomeBatch
+from straightline.contracts import Heartbeat, LeaseBatch, OutcomeBatch
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -192,9 +192,15 @@ def test_bad_messages_become_outcomes_and_dead_letters_while_work_goes_on(
     rejected = broker.request(model="cats")
     good = broker.request()
     assert place(broker, [good]) == [good]
-    outcome = until(lambda: broker.take(names.OUTCOMES_QUEUE), pause=broker.beat)
-    (ended,) = msgspec.json.decode(outcome, type=OutcomeBatch).outcomes
+    for_the_ledger = [
+        until(lambda: broker.take(names.OUTCOMES_QUEUE), pause=broker.beat).partition(b":")
+        for _ in ("the refusal", "the lease")
+    ]
+    said = {kind: value for kind, _, value in for_the_ledger}
+    (ended,) = msgspec.json.decode(b'{"outcomes":' + said[b'{"outcomes"'], type=OutcomeBatch).outcomes
     assert (ended.request_id, ended.state) == (rejected, "rejected")
+    (lease,) = msgspec.json.decode(b'{"leases":' + said[b'{"leases"'], type=LeaseBatch).leases
+    assert lease.ids == [good]
     dead = [until(lambda: broker.take(names.DEAD_QUEUE) is not None, pause=broker.beat) for _ in range(5)]
     assert len(dead) == 5
 

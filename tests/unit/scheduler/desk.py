@@ -16,6 +16,8 @@ from straightline.contracts import (
     FailedAttempt,
     FailedAttempts,
     Feedback,
+    Lease,
+    LeaseBatch,
     ModelSpec,
     Outcome,
     OutcomeBatch,
@@ -178,6 +180,15 @@ def outcomes(published: list[Publish]) -> list[Outcome]:
         for publish in published
         if publish.type == names.TYPE_OUTCOMES
         for outcome in msgspec.json.decode(publish.body, type=OutcomeBatch).outcomes
+    ]
+
+
+def leases(published: list[Publish]) -> list[Lease]:
+    return [
+        lease
+        for publish in published
+        if publish.type == names.TYPE_LEASES
+        for lease in msgspec.json.decode(publish.body, type=LeaseBatch).leases
     ]
 
 

@@ -23,10 +23,13 @@ def desk() -> Desk:
 
 def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(desk: Desk) -> None:
     delivery = desk.request()
-    (placement,) = desk.turn(confirm=False)
+    placement, lease = desk.turn(confirm=False)
     assert (placement.exchange, placement.key) == (names.PLACEMENTS, "local")
-    assert desk.acked == []
-    desk.core.dues.confirmed(placement)
+    assert (lease.exchange, lease.key) == (names.OUTCOMES, "placement")
+    for publish in (placement, lease):
+        desk.turn()
+        assert desk.acked == []
+        desk.core.dues.confirmed(publish)
     desk.turn()
     assert desk.acked == [delivery]
     (ticket,) = tickets(placement)
@@ -308,10 +311,11 @@ def test_a_rejected_id_that_comes_again_is_recalled_not_rejected_twice(desk: Des
 def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(desk: Desk) -> None:
     body = request_body(NOW)
     desk.request(body)
-    (placement,) = desk.turn(confirm=False)
+    caused = desk.turn(confirm=False)
     again = desk.request(body, redelivered=True)
     assert desk.turn() == []
-    desk.core.dues.confirmed(placement)
+    for publish in caused:
+        desk.core.dues.confirmed(publish)
     desk.turn()
     assert [(d.tag) for d in desk.acked] == [again.tag]
 

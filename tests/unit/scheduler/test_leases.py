@@ -1,0 +1,92 @@
+from straightline.contracts import ReplyAddress
+from straightline.contracts.lease import Awaited
+from tests.unit.scheduler.desk import NOW, Desk, leases, placements, request_body, tickets
+
+GRACE = 7.0
+
+
+def _desk() -> Desk:
+    desk = Desk(lease_grace=GRACE, coalesce=64)
+    desk.beat_all(local=100)
+    return desk
+
+
+def test_a_placement_has_one_lease_that_names_its_requests_and_ends_after_their_last_deadline() -> None:
+    desk = _desk()
+    for number in range(5):
+        desk.request(deadline=NOW + 50 + number)
+    published = desk.turn()
+    (placement,) = placements(published)
+    (lease,) = leases(published)
+    assert len(set(lease.ids)) == len(tickets(placement)) == 5
+    assert (lease.task_id, lease.part) == (placement.message_id, 0)
+    assert (lease.backend, lease.model, lease.version, lease.class_) == (
+        "local",
+        "digits",
+        "1",
+        "interactive",
+    )
+    assert (lease.placed_at, lease.until, lease.attempt) == (NOW, NOW + 54 + GRACE, 1)
+
+
+def test_all_that_is_placed_in_one_turn_is_told_in_one_message() -> None:
+    desk = Desk(coalesce=2)
+    desk.beat_all(local=100)
+    for _ in range(6):
+        desk.request()
+    published = desk.turn()
+    assert len(placements(published)) == 3
+    assert len(published) == 4
+    assert [len(lease.ids) for lease in leases(published)] == [2, 2, 2]
+
+
+def test_a_request_of_hours_does_not_lengthen_the_lease_of_one_of_seconds() -> None:
+    desk = _desk()
+    desk.request()
+    desk.request(request_body(NOW, **{"class": "batch", "batch_id": "job"}))
+    published = desk.turn()
+    assert len(placements(published)) == 1
+    short, long = leases(published)
+    assert (short.part, long.part) == (0, 1)
+    assert short.task_id == long.task_id
+    assert (short.until, short.batch_id) == (NOW + 60 + GRACE, None)
+    assert (long.until, long.class_, long.batch_id) == (NOW + 86_400 + GRACE, "batch", "job")
+
+
+def test_a_second_attempt_says_that_it_is_one() -> None:
+    desk = _desk()
+    desk.request()
+    published = desk.turn()
+    (ticket,) = tickets(placements(published)[0])
+    desk.fail(ticket)
+    (delayed,) = desk.turn()
+    desk.come_back(delayed, after=1.0)
+    (lease,) = leases(desk.turn())
+    assert (lease.attempt, lease.backend) == (2, "gpu-container")
+
+
+def test_who_waits_is_named_once_with_the_places_of_what_it_waits_for() -> None:
+    desk = _desk()
+    desk.request(reply=False)
+    desk.request()
+    desk.request()
+    (lease,) = leases(desk.turn())
+    assert lease.awaited == [Awaited(to="straightline.reply.test", positions=[1, 2])]
+
+
+def test_a_correlation_id_of_the_producers_own_is_kept() -> None:
+    desk = _desk()
+    desk.request()
+    (ticket,) = tickets(placements(desk.turn())[0])
+    ticket.reply = ReplyAddress(to="elsewhere", correlation_id="c-7")
+    desk.fail(ticket)
+    (delayed,) = desk.turn()
+    desk.come_back(delayed, after=1.0)
+    (lease,) = leases(desk.turn())
+    assert lease.awaited == [Awaited(to="elsewhere", positions=[0], correlation_ids=["c-7"])]
+
+
+def test_what_is_held_has_no_lease() -> None:
+    desk = Desk()
+    desk.request(request_body(NOW))
+    assert leases(desk.turn()) == []

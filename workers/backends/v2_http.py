@@ -24,6 +24,7 @@ MAX_RESPONSE: Final = 64 * 1024 * 1024
 """Largest answer in bytes that is read."""
 CONNECT_TIMEOUT: Final = 2.0
 HEALTH_TIMEOUT: Final = 0.9
+_READY: Final = "/v2/health/ready"
 _CHUNK: Final = 256 * 1024
 _FAULTS: Final[dict[int, FaultClass]] = {
     404: "not_deployed",
@@ -89,7 +90,7 @@ class V2Client:
     def ready(self) -> Health:
         """Say whether the server is ready; never raises, and takes a second at most."""
         try:
-            status, _ = self._call("GET", "/v2/health/ready", None, HEALTH_TIMEOUT)
+            status = self._ready()
         except BackendFault as fault:
             return Health(ok=False, reason=str(fault))
         return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
@@ -98,17 +99,21 @@ class V2Client:
         """Close the connections."""
         self._http.clear()
 
+    def _ready(self) -> int:
+        deadline = time.monotonic() + HEALTH_TIMEOUT
+        try:
+            return self._call("GET", _READY, None, HEALTH_TIMEOUT)[0]
+        except BackendFault as fault:
+            if fault.error_class != "crashed":
+                raise
+        # A kept connection may be closed just as it is used again; a look harms nobody a second time.
+        return self._call("GET", _READY, None, deadline - time.monotonic())[0]
+
     def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
+        """Ask once: where the server broke off, it may have died of this request."""
         deadline = time.monotonic() + timeout
         try:
-            try:
-                response = self._open(method, path, body, deadline)
-            except ProtocolError as error:
-                # A connection kept open may be closed by the server just as it is used again; the request
-                # was then not read. A server that died is met again at once.
-                if not _closed(error):
-                    raise
-                response = self._open(method, path, body, deadline)
+            response = self._open(method, path, body, deadline)
             return response.status, self._read(response, deadline)
         except HTTPError as error:
             raise _fault(error, timeout) from error
@@ -140,7 +145,8 @@ class V2Client:
     def _read_whole(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        for chunk in response.stream(_CHUNK):
+        # What has come, as it comes: waiting for whole chunks would let a dripping answer take for ever.
+        while chunk := response.read1(_CHUNK):
             size += len(chunk)
             if size > self._max_response:
                 raise BackendFault(

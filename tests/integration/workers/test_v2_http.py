@@ -1,7 +1,9 @@
 """Every way in which a model server may fail is told apart. The servers are sockets that misbehave."""
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +19,10 @@ Serve = Callable[..., V2Client]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
+class Drip(bytes):
+    """An answer whose head comes at once, and the rest of it byte by byte."""
+
+
 @pytest.fixture
 def model() -> ModelSpec:
     tensor = TensorSpec(name="x", datatype="FP32", shape=(-1, 2))
@@ -26,16 +32,32 @@ def model() -> ModelSpec:
 def read_request(connection: socket.socket) -> None:
     """Read the head and the two bytes of the body: closing with unread bytes would reset the connection."""
     heard = b""
-    while not heard.endswith(b"\r\n\r\n{}"):
+    while not heard.endswith(b"\r\n\r\n" if heard.startswith(b"GET") else b"\r\n\r\n{}"):
         piece = connection.recv(65536)
         if not piece:
             return
         heard += piece
 
 
+def drip(connection: socket.socket, words: Drip, done: threading.Event) -> None:
+    head, end, rest = words.partition(b"\r\n\r\n")
+    connection.sendall(head + end)
+    with contextlib.suppress(OSError):
+        for position in range(len(rest)):
+            if done.wait(0.05):
+                return
+            connection.sendall(rest[position : position + 1])
+
+
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Answer each connection's first request with the next script; None closes, a number waits so long."""
+def closed() -> threading.Event:
+    """Set when the server has closed a connection."""
+    return threading.Event()
+
+
+@pytest.fixture
+def serve(closed: threading.Event) -> Iterator[Serve]:
+    """Answer the requests of each connection by the next script, then close it; None waits instead."""
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
     threads: list[threading.Thread] = []
@@ -51,8 +73,11 @@ def serve() -> Iterator[Serve]:
                     read_request(connection)
                     if words is None:
                         done.wait(10)
+                    elif isinstance(words, Drip):
+                        drip(connection, words, done)
                     else:
                         connection.sendall(words)
+            closed.set()
 
     def start(*scripts: list[bytes | None], max_response: int = 1000) -> V2Client:
         thread = threading.Thread(target=speak, args=(list(scripts),))
@@ -119,9 +144,32 @@ def test_a_server_that_closes_without_an_answer_has_crashed(serve: Serve, model:
     assert fault(serve([b""], [b""]), model) == "crashed"
 
 
-def test_a_kept_connection_that_was_closed_is_opened_anew(serve: Serve, model: ModelSpec) -> None:
+def test_a_kept_connection_that_was_closed_is_opened_anew(
+    serve: Serve, model: ModelSpec, closed: threading.Event
+) -> None:
+    client = serve([ANSWER], [ANSWER])
+    assert client.infer(model, b"{}", 5.0) == b"{}"
+    assert closed.wait(5)
+    assert client.infer(model, b"{}", 5.0) == b"{}"
+
+
+def test_a_server_that_dies_of_a_request_is_not_sent_it_again(serve: Serve, model: ModelSpec) -> None:
+    """On a kept connection too: a server with several processes would lose one more of them to it."""
     client = serve([ANSWER, b""], [ANSWER])
-    assert [client.infer(model, b"{}", 5.0) for _ in range(2)] == [b"{}", b"{}"]
+    assert client.infer(model, b"{}", 5.0) == b"{}"
+    assert fault(client, model) == "crashed"
+
+
+def test_a_look_at_the_health_survives_a_connection_that_closes_meanwhile(serve: Serve) -> None:
+    client = serve([ANSWER, b""], [ANSWER])
+    assert client.ready().ok
+    assert client.ready().ok
+
+
+def test_an_answer_that_drips_times_out(serve: Serve, model: ModelSpec) -> None:
+    began = time.monotonic()
+    assert fault(serve([Drip(http(200, b"x" * 100))]), model, 0.3) == "timed_out"
+    assert time.monotonic() - began < 2.0
 
 
 def test_nobody_listening_is_unreachable(model: ModelSpec) -> None:

@@ -6,6 +6,8 @@ malformed messages, read and tried with the locked versions.
 
 from typing import Any
 
+from kombu import Exchange, Queue
+
 from broker_config.topology import POOL_QUEUES
 
 
@@ -13,7 +15,7 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
     """Return the settings as a mapping for `app.conf.update`."""
     return {
         "broker_url": broker_url,
-        "task_queues": POOL_QUEUES,
+        "task_queues": tuple(_standing(queue) for queue in POOL_QUEUES),
         "task_create_missing_queues": False,  # a misspelt -Q must fail, not make a queue that nobody feeds
         "task_ignore_result": True,  # outcomes have their own exchange and ledger
         # The backends hold connections and threads, which a fork would break; calls wait on the network.
@@ -52,3 +54,16 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         "timezone": "UTC",
         "enable_utc": True,
     }
+
+
+def _standing(queue: Queue) -> Queue:
+    """Return a queue that is used as it stands: a pool may not declare it, and need not."""
+    exchange = Exchange(queue.exchange.name, type=queue.exchange.type, no_declare=True)
+    return Queue(
+        queue.name,
+        exchange,
+        routing_key=queue.routing_key,
+        durable=True,
+        queue_arguments=queue.queue_arguments,  # Celery looks here for the type of the queue
+        no_declare=True,
+    )

@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ from sqlalchemy.engine import make_url
 
 from broker_config import topology
 from broker_config.apply import apply
+from broker_config.definitions import definitions
+from broker_config.users import USERS
 from script.stack import services
 from script.stack.admin import BrokerAdmin, system_ctl
 from script.stack.run import Run
@@ -31,6 +34,14 @@ settings.load_profile("straightline")
 ROOT = Path(__file__).resolve().parent.parent
 VHOSTS_AT_ONCE = 8
 """Each call of rabbitmqctl costs more than a second, for one virtual host as for eight."""
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """Of the broker's users in this session, whose names have a prefix of its own."""
+
+    prefix: str
+    by_user: dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +70,12 @@ def _database_server(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def _vhosts(broker_admin: BrokerAdmin) -> Iterator[Iterator[str]]:
+def _passwords() -> Passwords:
+    return Passwords(f"test-{secrets.token_hex(4)}-", {user: secrets.token_hex(16) for user in USERS})
+
+
+@pytest.fixture(scope="session")
+def _vhosts(broker_admin: BrokerAdmin, _passwords: Passwords) -> Iterator[Iterator[str]]:
     """Names of fresh, empty virtual hosts, made several at once."""
     made: list[str] = []
 
@@ -67,14 +83,13 @@ def _vhosts(broker_admin: BrokerAdmin) -> Iterator[Iterator[str]]:
         for _ in itertools.count():
             batch = [f"test-{secrets.token_hex(4)}" for _ in range(VHOSTS_AT_ONCE)]
             user = make_url(broker_admin.url).username
-            definitions = {
-                "vhosts": [{"name": name} for name in batch],
-                "permissions": [
-                    {"user": user, "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}
-                    for name in batch
-                ],
-            }
-            broker_admin.ctl("import_definitions", stdin=json.dumps(definitions))
+            document = definitions(_passwords.by_user, batch, prefix=_passwords.prefix)
+            document["vhosts"] = [{"name": name} for name in batch]
+            document["permissions"] += [
+                {"user": user, "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}
+                for name in batch
+            ]
+            broker_admin.ctl("import_definitions", stdin=json.dumps(document))
             made.extend(batch)
             yield from batch
 
@@ -82,6 +97,8 @@ def _vhosts(broker_admin: BrokerAdmin) -> Iterator[Iterator[str]]:
     if os.environ.get("STRAIGHTLINE_TEST_BROKER_URL"):
         for name in made:
             broker_admin.ctl("delete_vhost", name)
+        for user in _passwords.by_user if made else ():
+            broker_admin.ctl("delete_user", _passwords.prefix + user)
 
 
 @pytest.fixture
@@ -96,6 +113,16 @@ def broker_url(empty_broker_url: str) -> Iterator[str]:
     apply(empty_broker_url)
     yield empty_broker_url
     _delete_queues(empty_broker_url)
+
+
+@pytest.fixture
+def user_urls(broker_url: str, _passwords: Passwords) -> dict[str, str]:
+    """AMQP URL of the same virtual host for each of the broker's users, by its kind of component."""
+    where = broker_url.rpartition("@")[2]
+    return {
+        user: f"amqp://{_passwords.prefix}{user}:{password}@{where}"
+        for user, password in _passwords.by_user.items()
+    }
 
 
 @pytest.fixture

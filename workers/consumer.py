@@ -5,9 +5,11 @@ worker, come back and stop the next. Here all of them go to the dead-letter queu
 """
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from amqp.exceptions import AccessRefused, NotFound
 from celery.exceptions import InvalidTaskError
 from celery.worker.consumer import Consumer
 
@@ -15,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 EVENTS_EVERY: Final = 0.25
 """Seconds that Flower may be behind."""
+REFUSED_AGAIN: Final = 1.0
+"""Seconds until a missing or forbidden queue is asked for again; Celery would ask ten times as often."""
 
 
 class PoolConsumer(Consumer):
@@ -66,6 +70,17 @@ class PoolConsumer(Consumer):
                 self.bury(message, error)
 
         return on_task_received
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Say what mends it where the queue is not to be had, and take time."""
+        super().on_connection_error_after_connected(exc)
+        if isinstance(exc, (NotFound, AccessRefused)):
+            logger.error(
+                "the broker gives no queue (%s): declare it with `python -m broker_config`, or give the user "
+                "the right to read it; trying again",
+                exc.reply_text,
+            )
+            time.sleep(REFUSED_AGAIN)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Reject it; Celery would acknowledge it."""

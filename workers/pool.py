@@ -25,6 +25,7 @@ from workers.answering import Answerer
 from workers.backends.base import Backend
 from workers.backends.factory import backend_of, make_backend
 from workers.bodies import Bodies
+from workers.controls import answer_questions_alone
 from workers.heartbeat import BestCase, Pulse
 from workers.reporting import CONFIRM_PATIENCE, Reporter
 from workers.settings import PoolSettings
@@ -66,6 +67,7 @@ class PoolStep(bootsteps.StartStopStep):
         """Make the pool ready."""
         # kombu would decompress before any size is checked; nothing of ours is compressed.
         compression._decoders.clear()  # noqa: SLF001 - there is no public way
+        answer_questions_alone()
         # Of a lost connection it writes ten lines, and the publisher one.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         backend, settings, node = self._backend, self._settings, worker.hostname

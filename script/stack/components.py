@@ -55,19 +55,29 @@ def components(plan: Plan) -> tuple[Component, ...]:
             },
             tier=1,
         ),
-        Component("scheduler", (*python, "scheduler")),
-        Component("recorder", (*python, "outcomes", "record"), tier=1),
+        Component("scheduler", (*python, "scheduler"), _broker(plan, "scheduler")),
+        Component(
+            "recorder",
+            (*python, "outcomes", "record"),
+            {**_broker(plan, "recorder"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+            tier=1,
+        ),
         Component(
             "gateway",
             (*python, "gateway", "http"),
-            {"STRAIGHTLINE_GATEWAY_BIND": f"127.0.0.1:{plan.gateway_port}"},
+            {
+                **_broker(plan, "gateway"),
+                "STRAIGHTLINE_DATABASE_URL": plan.database_url,
+                "STRAIGHTLINE_GATEWAY_BIND": f"127.0.0.1:{plan.gateway_port}",
+            },
         ),
-        Component("celery-door", (*python, "gateway", "celery")),
-        *(_pool(backend, slots) for backend, slots in SLOTS.items()),
+        Component("celery-door", (*python, "gateway", "celery"), _broker(plan, "celery-door")),
+        *(_pool(plan, backend, slots) for backend, slots in SLOTS.items()),
         Component(
             "flower",
             (*python, "celery", "-A", "workers", "flower"),
             {
+                **_broker(plan, "flower"),
                 "FLOWER_ADDRESS": "127.0.0.1",
                 "FLOWER_PORT": str(plan.flower_port),
                 "FLOWER_BASIC_AUTH": f"straightline:{plan.flower_password}",
@@ -78,7 +88,11 @@ def components(plan: Plan) -> tuple[Component, ...]:
     )
 
 
-def _pool(backend: str, slots: int) -> Component:
+def _broker(plan: Plan, user: str) -> dict[str, str]:
+    return {"STRAIGHTLINE_BROKER_URL": plan.broker.of(user)}
+
+
+def _pool(plan: Plan, backend: str, slots: int) -> Component:
     return Component(
         f"pool-{backend}",
         (
@@ -87,4 +101,5 @@ def _pool(backend: str, slots: int) -> Component:
             # Pools need nothing of each other; both would make each start wait for the others' answers.
             *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
         ),
+        _broker(plan, f"pool-{backend}"),
     )

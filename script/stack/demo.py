@@ -85,7 +85,7 @@ def _material() -> Material:
 def _measure(stack: Stack, screen: Console, trial: Trial, material: Material) -> report.Figures:
     tally = Tally()
     began = time.monotonic()
-    with Client(stack.plan.broker_url, store=stack.plan.store.as_uri()) as client:
+    with Client(stack.plan.broker.of("producer"), store=stack.plan.store.as_uri()) as client:
         for phase in workload(trial.requests, len(material.labels), trial.seed):
             _drive(client, screen, phase, material, tally)
     if tally.refused:

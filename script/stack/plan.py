@@ -8,11 +8,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from script.stack.access import Access
 from script.stack.ports import free_ports
 from script.stack.processes import RUN_VARIABLE
 
 SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container": 2, "serverless": 4})
 """Requests that each pool takes at once; few, so that a demo on a small machine sees them taken."""
+
+SECRET: Final = frozenset(
+    {
+        "STRAIGHTLINE_BROKER_URL",
+        "STRAIGHTLINE_DATABASE_URL",
+        "STRAIGHTLINE_FLOWER_URL",
+        "STRAIGHTLINE_API_KEY",
+    }
+)
+"""Variables with passwords, of which a process has those that it uses."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,8 @@ class Plan:
         run: name of the run.
         directory: the run's private directory.
         models: the directory of bundles.
-        broker_url, database_url: the services.
+        broker: URLs of RabbitMQ.
+        database_url: of Postgres.
         driver: of the gpu-container pool, `docker` or `process`.
         thresholds: for the scheduler; None leaves its defaults.
         api_key: of the HTTP gateway, with every scope.
@@ -45,7 +57,7 @@ class Plan:
     run: str
     directory: Path
     models: Path
-    broker_url: str
+    broker: Access
     database_url: str
     driver: str
     thresholds: Thresholds | None = None
@@ -70,7 +82,7 @@ class Plan:
         """Return the variables that a user of this stack needs, as `.straightline/env` has them."""
         functions = f"http://127.0.0.1:{self.functions_port}"
         return {
-            "STRAIGHTLINE_BROKER_URL": self.broker_url,
+            "STRAIGHTLINE_BROKER_URL": self.broker.of("producer"),
             "STRAIGHTLINE_DATABASE_URL": self.database_url,
             "STRAIGHTLINE_FLOWER_URL": (
                 f"http://straightline:{self.flower_password}@127.0.0.1:{self.flower_port}"
@@ -89,7 +101,7 @@ class Plan:
         }
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """Return the whole environment of a process of this stack."""
+        """Return what every process of this stack is told; who uses a service is given its URL besides."""
         programs = self.root / ".venv" / "bin"
         ours = self.public() | {
             RUN_VARIABLE: self.run,
@@ -105,7 +117,7 @@ class Plan:
                 "STRAIGHTLINE_WINDOW": str(self.thresholds.window),
                 "STRAIGHTLINE_D": str(self.thresholds.D),
             }
-        return dict(inherited) | ours
+        return {name: value for name, value in (dict(inherited) | ours).items() if name not in SECRET}
 
 
 def with_ports(plan: Plan) -> Plan:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from outcomes.keys import SCOPES
 from script.stack import processes
+from script.stack.access import Access
 from script.stack.failure import StackError
 from script.stack.readiness import indent
 from script.stack.run import Run
@@ -21,7 +22,7 @@ from script.stack.services import start_broker, start_database
 class Ground:
     """URLs of a broker with the topology and of a migrated database, and a key to the HTTP gateway."""
 
-    broker_url: str
+    broker: Access
     database_url: str
     api_key: str
 
@@ -56,10 +57,10 @@ class Preparation:
             model.result()
         return ground
 
-    def _broker(self, url: str | None) -> str:
-        url = url or start_broker(self.run).url
-        self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=url)
-        return url
+    def _broker(self, url: str | None) -> Access:
+        access = Access(url) if url else start_broker(self.run).access
+        self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=access.admin)
+        return access
 
     def _database(self, url: str | None) -> tuple[str, str]:
         url = url or start_database(self.run).url

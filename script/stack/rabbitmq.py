@@ -1,5 +1,6 @@
 """A private RabbitMQ: own node, ports, data, log, plugins, cookie and user; nothing of the system's."""
 
+import json
 import os
 import secrets
 import shutil
@@ -10,7 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from broker_config.definitions import definitions, hashed
+from broker_config.users import USER_PREFIX, USERS
 from script.stack import processes
+from script.stack.access import Access
 from script.stack.accounts import Account, account
 from script.stack.failure import StackError
 from script.stack.ports import free_ports
@@ -18,6 +22,7 @@ from script.stack.processes import Process
 
 NAME: Final = "RabbitMQ"
 VHOST: Final = "straightline"
+ADMIN: Final = "straightline"
 _PLACES: Final = ("/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/sbin")
 
 
@@ -26,7 +31,7 @@ class Broker:
     """A started RabbitMQ.
 
     Attributes:
-        url: AMQP URL with its user, password and virtual host.
+        access: AMQP URLs, with user, password and virtual host.
         programs: the directory of its command line tools.
         environment: what they need to find this node.
         owner: the account that it runs under.
@@ -35,13 +40,18 @@ class Broker:
         launch: starts the node anew on the same data, once it has ended.
     """
 
-    url: str
+    access: Access
     programs: Path
     environment: Mapping[str, str]
     owner: Account
     home: Path
     processes: tuple[processes.Process, ...]
     launch: Callable[[], Process]
+
+    @property
+    def url(self) -> str:
+        """The administrator's URL."""
+        return self.access.admin
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
         """Run `rabbitmqctl` on this node and return what it prints.
@@ -88,8 +98,8 @@ def start(home: Path, log: Path, run: str) -> Broker:
     owner = account("rabbitmq")
     directory = home / "rabbitmq"
     port, distribution, mapping = free_ports(3)
-    password = secrets.token_urlsafe(24)
-    _write(directory, port, password)
+    passwords = {user: secrets.token_urlsafe(24) for user in (ADMIN, *USERS)}
+    _write(directory, port, passwords)
     owner.give(directory)
     environment = _environment(directory, run, distribution, mapping)
     # Our own port mapper: one that the node started as a daemon would outlive it.
@@ -112,14 +122,22 @@ def start(home: Path, log: Path, run: str) -> Broker:
         account=owner,
         tier=2,
     )
-    url = f"amqp://straightline:{password}@127.0.0.1:{port}/{VHOST}"
-    return Broker(url, found, environment, owner, directory, (epmd, launch()), launch)
+    return Broker(_access(port, passwords), found, environment, owner, directory, (epmd, launch()), launch)
 
 
-def _write(directory: Path, port: int, password: str) -> None:
+def _access(port: int, passwords: Mapping[str, str]) -> Access:
+    def url(name: str, password: str) -> str:
+        return f"amqp://{name}:{password}@127.0.0.1:{port}/{VHOST}"
+
+    users = {user: url(USER_PREFIX + user, passwords[user]) for user in USERS}
+    return Access(url(ADMIN, passwords[ADMIN]), users)
+
+
+def _write(directory: Path, port: int, passwords: Mapping[str, str]) -> None:
     directory.mkdir(mode=0o700)
     for name, text in {
-        "rabbitmq.conf": _configuration(port, password),
+        "rabbitmq.conf": _configuration(directory, port),
+        "definitions.json": _definitions(passwords),
         "enabled_plugins": "[].\n",
         "environment.conf": "",
         ".erlang.cookie": secrets.token_hex(20),
@@ -130,15 +148,21 @@ def _write(directory: Path, port: int, password: str) -> None:
     (directory / ".erlang.cookie").chmod(0o400)
 
 
-def _configuration(port: int, password: str) -> str:
+def _definitions(passwords: Mapping[str, str]) -> str:
+    """Return what the node starts with. It makes no user `guest` and no virtual host `/` then."""
+    made = definitions({user: passwords[user] for user in USERS}, [VHOST])
+    made["vhosts"] = [{"name": VHOST}]
+    made["users"].append({"name": ADMIN, "tags": "administrator", **hashed(passwords[ADMIN])})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    made["permissions"].append({"user": ADMIN, "vhost": VHOST, **everything})
+    return json.dumps(made)
+
+
+def _configuration(directory: Path, port: int) -> str:
     return "\n".join(
         (
             f"listeners.tcp.local = 127.0.0.1:{port}",
-            # These replace the user `guest` and the virtual host `/`.
-            "default_user = straightline",
-            f"default_pass = {password}",
-            f"default_vhost = {VHOST}",
-            "loopback_users.straightline = true",
+            f"load_definitions = {directory / 'definitions.json'}",
             "log.console = true",
             "log.console.level = info",
             "log.file = false",

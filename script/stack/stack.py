@@ -63,7 +63,7 @@ def start_stack(
             run=run.name,
             directory=run.directory,
             models=models,
-            broker_url=ground.broker_url,
+            broker=ground.broker,
             database_url=ground.database_url,
             api_key=ground.api_key,
             driver=driver.name,
@@ -94,7 +94,7 @@ def _prepare(preparation: Preparation, screen: Console, environ: Mapping[str, st
 
 def _refuse_company(plan: Plan) -> None:
     """Stop where another stack works on the broker that we were given: they would share its requests."""
-    with signs.broker_signs(plan.broker_url) as broker:
+    with signs.broker_signs(plan.broker.admin) as broker:
         if broker.consumed(names.INTERACTIVE_QUEUE):
             raise StackError(
                 "another scheduler already works on the broker that STRAIGHTLINE_BROKER_URL names: "
@@ -118,7 +118,7 @@ def _start(root: Path, run: Run, environment: Mapping[str, str], parts: Sequence
 
 def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
     local = f"{plan.public()['STRAIGHTLINE_LOCAL_URL']}/v2/health/ready"
-    with signs.broker_signs(plan.broker_url) as broker:
+    with signs.broker_signs(plan.broker.admin) as broker:
         wanted: dict[str, signs.Sign] = {
             "scheduler": partial(broker.consumed, names.INTERACTIVE_QUEUE),
             "recorder": partial(broker.consumed, names.OUTCOMES_QUEUE),

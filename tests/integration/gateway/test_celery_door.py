@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 from celery import Celery, chain, group
 from celery.exceptions import TaskRevokedError
@@ -25,8 +26,8 @@ DATA = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.5]
 
 
 @pytest.fixture
-def door(broker_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STRAIGHTLINE_BROKER_URL": broker_url}
+def door(user_urls: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STRAIGHTLINE_BROKER_URL": user_urls["celery-door"]}
     with (tmp_path / "door.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "celery"], env=environment, cwd=ROOT, stdout=log, stderr=log
@@ -37,8 +38,8 @@ def door(broker_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def service(broker_url: str) -> Iterator[Celery]:
-    app = Celery("theirs", broker=broker_url, backend="rpc://", set_as_current=False)
+def service(user_urls: dict[str, str]) -> Iterator[Celery]:
+    app = Celery("theirs", broker=user_urls["celery-producer"], backend="rpc://", set_as_current=False)
     app.conf.task_routes = {names.INFER_TASK: {"exchange": names.REQUESTS, "routing_key": "celery"}}
     yield app
     app.close()
@@ -122,10 +123,12 @@ def test_what_nobody_can_be_answered_for_goes_to_the_dead_letters(service: Celer
     with service.connection() as connection, connection.channel() as channel:
         producer = connection.Producer(channel)
         producer.publish(b"\x80\x04.", exchange=names.REQUESTS, routing_key="celery", correlation_id=new_id())
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel = connection.channel()
         end = time.monotonic() + 20
-        while (message := channel.basic_get(names.DEAD_QUEUE, no_ack=True)) is None:
+        while (body := channel.basic_get(names.DEAD_QUEUE, auto_ack=True)[2]) is None:
             assert time.monotonic() < end
             time.sleep(0.05)
-    assert message.body == b"\x80\x04."
+    assert body == b"\x80\x04."
     with Replier(broker_url):
         assert ask(service).get(timeout=20) == DATA  # and the door lives on

@@ -102,7 +102,7 @@ def broker(broker_url: str) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def start(broker_url: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(user_urls: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     bundle = tmp_path / "models" / "digits" / "1"
     bundle.mkdir(parents=True)
     (bundle / "model.toml").write_text(TOML)
@@ -113,7 +113,10 @@ def start(broker_url: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.
             [sys.executable, "-m", "scheduler"],
             cwd=ROOT,
             env=os.environ
-            | {"STRAIGHTLINE_BROKER_URL": broker_url, "STRAIGHTLINE_MODELS_DIR": str(tmp_path / "models")}
+            | {
+                "STRAIGHTLINE_BROKER_URL": user_urls["scheduler"],
+                "STRAIGHTLINE_MODELS_DIR": str(tmp_path / "models"),
+            }
             | environ,
         )
         started.append(process)

@@ -187,11 +187,11 @@ def bench(broker_url: str) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def worker_environ(broker_url: str, v2_server: V2Server, models_dir: Path) -> dict[str, str]:
+def worker_environ(user_urls: dict[str, str], v2_server: V2Server, models_dir: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "STRAIGHTLINE_BROKER_URL": broker_url,
+        "STRAIGHTLINE_BROKER_URL": user_urls["pool-local"],
         "STRAIGHTLINE_LOCAL_URL": v2_server.url,
         "STRAIGHTLINE_MODELS_DIR": str(models_dir),
     }

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import requests
 
+from broker_config.apply import apply
 from tests.integration.modelkit.processes import free_port
+from tests.integration.workers.worker_process import WorkerProcess
 from workers.app import create
 
 pytestmark = pytest.mark.integration
@@ -59,8 +61,13 @@ class Flower:
 
 
 @pytest.fixture
-def flower(worker_environ: dict[str, str], tmp_path: Path) -> Iterator[Flower]:
-    flower = Flower(worker_environ, tmp_path)
+def flower_environ(worker_environ: dict[str, str], user_urls: dict[str, str]) -> dict[str, str]:
+    return {**worker_environ, "STRAIGHTLINE_BROKER_URL": user_urls["flower"]}
+
+
+@pytest.fixture
+def flower(flower_environ: dict[str, str], tmp_path: Path) -> Iterator[Flower]:
+    flower = Flower(flower_environ, tmp_path)
     yield flower
     flower.close()
 
@@ -81,13 +88,13 @@ def test_flower_shows_pools_and_redacted_tasks(flower: Flower, bench: Any, start
 
 
 def test_a_running_placement_is_shown_without_its_content(
-    worker_environ: dict[str, str], bench: Any, start_worker: Any, v2_server: Any
+    flower_environ: dict[str, str], bench: Any, start_worker: Any, v2_server: Any
 ) -> None:
     start_worker()
     v2_server.gate.clear()
     bench.place(bench.ticket([SECRET, 0.0]))
     bench.wait_for("a call", lambda: len(v2_server.calls) == 1)
-    app = create(worker_environ)
+    app = create(flower_environ)
     ((active,),) = app.control.inspect(timeout=5.0, limit=1).active().values()
     assert active["args"] == "1 of double"
     assert str(SECRET) not in repr(active)
@@ -96,3 +103,40 @@ def test_a_running_placement_is_shown_without_its_content(
 def test_flower_asks_for_a_password(flower: Flower) -> None:
     flower.until("/api/workers?status=1", lambda answer: True)
     assert requests.get(f"{flower.url}/api/workers", timeout=10).status_code == 401
+
+
+def test_a_worker_answers_questions_and_takes_no_orders(
+    flower_environ: dict[str, str], bench: Any, start_worker: Any
+) -> None:
+    start_worker()
+    control = create(flower_environ).control
+    for order in (
+        "shutdown",
+        "pool_grow",
+        "pool_restart",
+        "cancel_consumer",
+        "add_consumer",
+        "memdump",
+        "revoke",
+    ):
+        (answer,) = control.broadcast(order, reply=True, timeout=5.0, limit=1)
+        assert [set(said) for said in answer.values()] == [{"error"}], order
+    (answer,) = control.ping(timeout=5.0, limit=1)
+    assert list(answer.values()) == [{"ok": "pong"}]
+    bench.place(bench.ticket([1.0, 2.0]))
+    bench.outcomes(1)
+
+
+def test_a_worker_waits_for_the_queue_that_it_may_not_make(
+    bench: Any, worker_environ: dict[str, str], broker_url: str
+) -> None:
+    bench.channel.queue_delete("straightline.local")
+    worker = WorkerProcess(worker_environ)
+    try:
+        bench.wait_for("a refusal", lambda: "python -m broker_config" in worker.log)
+        apply(broker_url)
+        bench.place(bench.ticket([1.0, 2.0]))
+        bench.outcomes(1)
+        assert worker.log.count("NOT_FOUND") < 20, "it asks again at leisure"
+    finally:
+        worker.close()

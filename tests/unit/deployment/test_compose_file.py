@@ -3,6 +3,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from broker_config import definitions
+from broker_config.users import USER_PREFIX
+from script.stack.access import Access
 from script.stack.components import components
 from script.stack.plan import Plan
 from straightline import names
@@ -11,6 +14,16 @@ from straightline.contracts.request import MAX_BODY
 Services = dict[str, dict[str, Any]]
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<rest>[^}]*)\}")
 SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN|COOKIE")
+USERS = {
+    "scheduler": "scheduler",
+    "recorder": "recorder",
+    "flower": "flower",
+    "celery-door": "celery-door",
+    "gateway": "gateway",
+    "client": "producer",
+    **{f"pool-{backend}": f"pool-{backend}" for backend in names.BACKENDS},
+}
+"""The broker's user of each service that has one."""
 UNITS = {"m": 1024**2, "g": 1024**3, "MiB": 1024**2}
 
 
@@ -69,7 +82,13 @@ def test_each_component_has_only_the_secrets_it_needs(services: Services) -> Non
     assert holders("STRAIGHTLINE_DATABASE_PASSWORD") == {"database", "migrations", "recorder", "gateway"}
     assert holders("AWS_SECRET_ACCESS_KEY") == {"pool-serverless"}
     assert holders("STRAIGHTLINE_FLOWER_PASSWORD") == {"flower"}
-    assert not holders("STRAIGHTLINE_BROKER_PASSWORD") & {"local-server", "functions", "digits", "migrations"}
+    assert holders("STRAIGHTLINE_BROKER_PASSWORD:") == {"broker", "topology"}
+    for service, user in USERS.items():
+        assert holders(definitions.variable(user)) == {"topology", service}
+        assert f"//{USER_PREFIX}{user}:" in services[service]["environment"]["STRAIGHTLINE_BROKER_URL"]
+    others = {"local-server", "functions", "digits", "digits-image", "migrations", "database"}
+    assert not holders("STRAIGHTLINE_BROKER_PASSWORD") & others
+    assert holders("STRAIGHTLINE_BROKER_PASSWORD") == set(services) - others
 
 
 def test_every_image_is_pinned(services: Services, compose_text: str) -> None:
@@ -153,7 +172,7 @@ def test_the_processes_are_started_as_script_up_starts_them(services: Services, 
         run="r",
         directory=tmp_path,
         models=tmp_path,
-        broker_url="amqp://",
+        broker=Access("amqp://"),
         database_url="postgresql://",
         driver="docker",
     )
@@ -171,7 +190,7 @@ def test_pools_listen_to_their_own_queue(services: Services) -> None:
     for backend in names.BACKENDS:
         pool = services[f"pool-{backend}"]
         assert pool["command"][pool["command"].index("-Q") + 1] == names.backend_queue(backend)
-        assert f"{backend}@" in pool["healthcheck"]["test"][-1]
+        assert pool["healthcheck"]["test"][-1] == names.backend_queue(backend)
 
 
 def test_a_scheduler_stands_by(services: Services) -> None:

@@ -5,16 +5,19 @@ import socket
 import subprocess
 from pathlib import Path
 
+from broker_config import users
+from script.stack.access import Access
 from script.stack.components import components
 from script.stack.plan import Plan, Thresholds, with_ports
 from script.stack.ports import free_ports
 
+USERS = {name: f"amqp://{name}:secret@127.0.0.1:1/vhost" for name in users.USERS}
 PLAN = Plan(
     root=Path("/checkout"),
     run="abc",
     directory=Path("/checkout/.straightline/runs/abc"),
     models=Path("/models"),
-    broker_url="amqp://user:secret@127.0.0.1:1/vhost",
+    broker=Access("amqp://user:secret@127.0.0.1:1/vhost", USERS),
     database_url="postgresql+psycopg2://user:secret@127.0.0.1:2/ledger",
     driver="process",
     thresholds=Thresholds(F=10.0, window=2.0, D=65_536),
@@ -26,7 +29,7 @@ PLAN = Plan(
 
 def test_the_public_variables_say_where_everything_is() -> None:
     public = PLAN.public()
-    assert public["STRAIGHTLINE_BROKER_URL"] == PLAN.broker_url
+    assert public["STRAIGHTLINE_BROKER_URL"] == USERS["producer"]
     assert public["STRAIGHTLINE_DATABASE_URL"] == PLAN.database_url
     assert public["STRAIGHTLINE_FLOWER_URL"].endswith("@127.0.0.1:5")
     assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
@@ -74,7 +77,7 @@ def test_free_ports_are_free_and_different() -> None:
 def test_a_plan_gets_its_ports_and_keeps_the_rest() -> None:
     plan = with_ports(PLAN)
     assert len({plan.local_port, plan.functions_port, plan.flower_port}) == 3
-    assert plan.broker_url == PLAN.broker_url
+    assert plan.broker == PLAN.broker
     assert plan.flower_password == PLAN.flower_password
 
 
@@ -83,3 +86,26 @@ def test_the_bootstrap_is_a_shell_script_without_mistakes_of_syntax() -> None:
     for name in ("bootstrap.sh", "demo", "up", "down", "test", "lint"):
         done = subprocess.run(["bash", "-n", root / "script" / name], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
+    shared = PLAN.environment({"STRAIGHTLINE_BROKER_URL": "amqp://inherited", "STRAIGHTLINE_FLOWER_URL": "x"})
+    told = {part.name: {**shared, **part.environment} for part in components(PLAN)}
+    given = {name: each.get("STRAIGHTLINE_BROKER_URL") for name, each in told.items()}
+    assert given == {
+        "local-server": None,
+        "functions": None,
+        **{name: USERS[name] for name in given if name not in ("local-server", "functions")},
+    }
+    assert {name for name, each in told.items() if "STRAIGHTLINE_DATABASE_URL" in each} == {
+        "gateway",
+        "recorder",
+    }
+    assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in told.values())
+
+
+def test_a_given_broker_is_used_by_all_with_its_one_url() -> None:
+    plan = Plan(**{**PLAN.__dict__, "broker": Access("amqp://given")})
+    assert plan.public()["STRAIGHTLINE_BROKER_URL"] == "amqp://given"
+    urls = {part.environment.get("STRAIGHTLINE_BROKER_URL", "amqp://given") for part in components(plan)}
+    assert urls == {"amqp://given"}

@@ -1,0 +1,76 @@
+"""RabbitMQ's definitions document with our users: for `rabbitmqctl import_definitions` or the HTTP API."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from broker_config.users import USER_PREFIX, USERS
+from straightline.errors import ConfigurationError
+
+PASSWORD_PREFIX: Final = "STRAIGHTLINE_BROKER_PASSWORD_"  # noqa: S105 - the name of a variable
+SHORTEST: Final = 16
+"""Characters; a shorter password is refused."""
+
+Definitions = dict[str, list[dict[str, Any]]]
+
+
+def variable(user: str) -> str:
+    """Name of the environment variable with the password of a user."""
+    return PASSWORD_PREFIX + user.upper().replace("-", "_")
+
+
+def passwords(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the password of each user for whom the environment has one.
+
+    Raises:
+        ConfigurationError: one is too short, or serves two users; the message names the variables alone.
+    """
+    found = {user: environ[variable(user)] for user in USERS if environ.get(variable(user))}
+    for user, password in found.items():
+        if len(password) < SHORTEST:
+            raise ConfigurationError(
+                f"the password in {variable(user)} is too short: take {SHORTEST} characters or more"
+            )
+        others = [variable(other) for other in found if other != user and found[other] == password]
+        if others:
+            raise ConfigurationError(f"{variable(user)} and {others[0]} are the same: give each its own")
+    return found
+
+
+def definitions(
+    passwords: Mapping[str, str], vhosts: Iterable[str], *, prefix: str = USER_PREFIX
+) -> Definitions:
+    """Make the document: users that have a password, and their rights in each virtual host.
+
+    Importing it again changes nothing but the passwords.
+
+    Args:
+        passwords: by kind of component; who has none is left out.
+        vhosts: virtual hosts that exist.
+        prefix: what the users' names begin with.
+    """
+    return {
+        "users": [
+            {"name": prefix + user, "tags": "", **hashed(password)} for user, password in passwords.items()
+        ],
+        "permissions": [
+            {"user": prefix + user, "vhost": vhost, **USERS[user].patterns()}
+            for vhost in vhosts
+            for user in passwords
+        ],
+    }
+
+
+def hashed(password: str) -> dict[str, str]:
+    """Return a password as RabbitMQ keeps it, so that no document holds it in clear.
+
+    Source: RabbitMQ's "Passwords" guide: base64 of a salt of 4 bytes and of SHA-256 over salt and password.
+    """
+    salt = secrets.token_bytes(4)
+    digest = hashlib.sha256(salt + password.encode()).digest()
+    return {
+        "password_hash": base64.b64encode(salt + digest).decode("ascii"),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+    }

@@ -2,9 +2,10 @@
 
 import os
 
-from flask import Flask
+import msgspec
+from flask import Flask, Response
 
-from gateway.http import problems, resources, v2
+from gateway.http import insight, openapi, problems, resources, v2
 from gateway.http.auth import Keys
 from gateway.http.exchange import Exchange
 from gateway.http.models import Models
@@ -49,5 +50,12 @@ def build(parts: Parts) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = parts.settings.gateway_max_body
     app.register_blueprint(v2.blueprint(parts))
     app.register_blueprint(resources.blueprint(parts))
+    app.register_blueprint(insight.blueprint(parts))
+    described = msgspec.json.encode(openapi.document())
+
+    @app.get("/openapi.json")
+    def description() -> Response:
+        return Response(described, mimetype="application/json")
+
     problems.register(app)
     return app

@@ -1,5 +1,6 @@
 """From what came over HTTP to a request as any producer publishes it. Pure: time is an argument."""
 
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ import msgspec
 
 from straightline.contracts import DataRef
 from straightline.contracts.request import decode_request
+from straightline.contracts.v2 import decode_infer_request
+from straightline.errors import ContractError
 from straightline.ids import new_id
 
 MEMBERS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref", "id")
 """Members of a request that a caller may give."""
 NAMESPACE: Final = uuid.UUID("6d0f6b5e-8a52-5f0d-9d0c-5b6a6f1f4c1b")
 """Of the ids that are made of idempotency keys."""
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 TRACES: Final = ("traceparent", "tracestate")
 
 Put = Callable[[bytes], DataRef]
@@ -64,10 +68,13 @@ def compose(
     if put is not None and data is not None and len(memoryview(data)) > inline_limit:
         # Checked before the store is written: what is refused leaves nothing behind.
         decode_request(msgspec.json.encode({**given, "data": {}}))
+        decode_infer_request(data)
         del given["data"]
         given["data_ref"] = put(bytes(data))
     body = msgspec.json.encode(given)
-    request = decode_request(body)  # the scheduler's own check, whose words the caller gets at once
+    request = decode_request(body)  # the scheduler's own checks, whose words the caller gets at once
+    if request.data_ref is None:
+        request.infer_request()
     return Composed(request.id, request.model, body, request.class_, request.deadline)
 
 
@@ -77,9 +84,14 @@ def id_for(owner: str, idempotency_key: str | None) -> str | None:
     Args:
         owner: whose key it is: a name of the caller.
         idempotency_key: what he sent; None where he sent none.
+
+    Raises:
+        ContractError: it is not 1 to 255 visible ASCII characters.
     """
-    if not idempotency_key:
+    if idempotency_key is None:
         return None
+    if not _KEY.fullmatch(idempotency_key):
+        raise ContractError("Idempotency-Key takes 1 to 255 visible ASCII characters")
     return str(uuid.uuid5(NAMESPACE, f"{owner}\0{idempotency_key}"))
 
 

@@ -13,9 +13,9 @@ import msgspec
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.inbox import Inbox
-from straightline.contracts import Outcome
+from straightline.contracts import Cancel, Outcome
 from straightline.errors import BrokerUnavailable
-from straightline.ids import canonical
+from straightline.ids import canonical, new_id
 
 CONFIRM_PATIENCE: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
@@ -89,6 +89,21 @@ class Exchange:
         sent = self._publish(request_id, body, key=key, headers=headers, reply_to=self._reply_to)
         sent.add_done_callback(partial(self._sent, request_id, outcome))
         return outcome
+
+    def cancel(self, request_id: str) -> None:
+        """Publish the wish that a request be taken back, and return when the broker has it safe.
+
+        Raises:
+            BrokerUnavailable, Rejected, Unroutable: it does not.
+        """
+        wish = Outgoing(
+            exchange=names.REQUESTS,
+            routing_key="cancel",
+            body=msgspec.json.encode(Cancel(id=request_id)),
+            type=names.TYPE_CANCEL,
+            message_id=new_id(),
+        )
+        self._publisher.publish(wish).result()
 
     def forget(self, request_id: str, outcome: Future[Outcome]) -> None:
         """Wait no longer."""

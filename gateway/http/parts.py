@@ -79,7 +79,7 @@ class Parts:
         self.recent.add(composed, time.time())
         left = self.settings.gateway_timeout
         if composed.deadline is not None:
-            left = composed.deadline - time.time()
+            left = max(0.0, composed.deadline - time.time())
         try:
             outcome = coming.result(left + GRACE if wait is None else min(wait, left + GRACE))
         except NotYet:

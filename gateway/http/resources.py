@@ -1,7 +1,6 @@
-"""Requests as resources: `/v1/requests`, `/v1/models`, `/v1/failures`, `/v1/placements`."""
+"""Requests as resources: `/v1/requests`."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -11,16 +10,8 @@ from gateway.http.composing import MEMBERS, compose, id_for, traces
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
-from outcomes.questions import failures, outcome_of
-from straightline.contracts import (
-    FailureReport,
-    ModelList,
-    Outcome,
-    PlacementStory,
-    RequestStatus,
-)
-from straightline.contracts.answers import step_of
-from straightline.durations import duration
+from outcomes.questions import outcome_of
+from straightline.contracts import Outcome, RequestStatus
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
@@ -29,7 +20,7 @@ _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 def blueprint(parts: Parts) -> Blueprint:
-    """Return the endpoints below `/v1` that concern requests and what became of them."""
+    """Return the endpoints below `/v1` that concern a request: submit, ask, take back."""
     made = Blueprint("v1", __name__, url_prefix="/v1")
 
     @made.post("/requests")
@@ -51,15 +42,26 @@ def blueprint(parts: Parts) -> Blueprint:
     @made.get("/requests/<request_id>")
     def status(request_id: str) -> Response:
         parts.keys.require("read")
-        return _json(_status(parts, request_id))
+        return _json(current(parts, request_id))
+
+    @made.delete("/requests/<request_id>")
+    def cancel(request_id: str) -> Response:
+        parts.keys.require("cancel")
+        identity = identity_of(request_id)
+        outcome = outcome_in(parts, identity)
+        if outcome is not None:  # it stands
+            return _json(status_of(outcome))
+        parts.exchange.cancel(identity)
+        status = parts.recent.status(identity) or RequestStatus(id=identity, state="accepted")
+        return _json(msgspec.structs.replace(status, cancelling=True), 202)
 
     @made.get("/requests/<request_id>/result")
     def result(request_id: str) -> Response:
         parts.keys.require("read")
-        identity = _identity(request_id)
-        outcome = _outcome(parts, identity)
+        identity = identity_of(request_id)
+        outcome = outcome_in(parts, identity)
         if outcome is None:
-            state = _status(parts, identity).state
+            state = current(parts, identity).state
             raise Refusal(
                 409,
                 "not_ended",
@@ -70,34 +72,6 @@ def blueprint(parts: Parts) -> Blueprint:
         if outcome.state != "succeeded":
             raise refusal_of(outcome)
         return Response(bytes(parts.fetched(outcome).result), mimetype="application/json")
-
-    @made.get("/models")
-    def models() -> Response:
-        parts.keys.require("read")
-        return _json(ModelList(models=parts.models.entries()))
-
-    @made.get("/failures")
-    def failure_rates() -> Response:
-        parts.keys.require("read")
-        until = datetime.now(UTC)
-        since = until - _since(request.args.get("since", "1h"))
-        with parts.reader.connection() as connection:
-            found = failures(connection, since, until, model=request.args.get("model"))
-        return _json(
-            FailureReport(
-                since=found.since.timestamp(),
-                until=found.until.timestamp(),
-                by_backend=found.by_backend,
-                by_model=found.by_model,
-            )
-        )
-
-    @made.get("/placements/<request_id>")
-    def placements(request_id: str) -> Response:
-        parts.keys.require("read")
-        identity = _identity(request_id)
-        outcome = _outcome(parts, identity)
-        return _json(story_of(outcome) if outcome is not None else _unfinished(_status(parts, identity)))
 
     return made
 
@@ -134,35 +108,15 @@ def status_of(outcome: Outcome) -> RequestStatus:
     )
 
 
-def story_of(outcome: Outcome) -> PlacementStory:
-    """Return why a request that has ended was placed where it was."""
-    return PlacementStory(
-        id=outcome.request_id,
-        state=outcome.state,
-        model=outcome.model,
-        version=outcome.version,
-        steps=[step_of(attempt) for attempt in outcome.attempts],
-        error_class=outcome.error_class,
-        error=outcome.error,
-        submitted_at=outcome.submitted_at,
-        finished_at=outcome.finished_at,
-    )
+def current(parts: Parts, request_id: str) -> RequestStatus:
+    """Return how far a request came, or how it ended.
 
-
-def _unfinished(status: RequestStatus) -> PlacementStory:
-    return PlacementStory(
-        id=status.id,
-        state=status.state,
-        model=status.model,
-        version=status.version,
-        held_reason=status.held_reason,
-        submitted_at=status.submitted_at,
-    )
-
-
-def _status(parts: Parts, request_id: str) -> RequestStatus:
-    identity = _identity(request_id)
-    outcome = _outcome(parts, identity)
+    Raises:
+        Refusal: nothing is known of it.
+        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
+    """
+    identity = identity_of(request_id)
+    outcome = outcome_in(parts, identity)
     if outcome is not None:
         parts.recent.drop(identity)
         return status_of(outcome)
@@ -177,7 +131,8 @@ def _status(parts: Parts, request_id: str) -> RequestStatus:
     return status
 
 
-def _outcome(parts: Parts, request_id: str) -> Outcome | None:
+def outcome_in(parts: Parts, request_id: str) -> Outcome | None:
+    """Return the outcome that stands in the ledger; None where there is none yet."""
     with parts.reader.connection() as connection:
         return outcome_of(connection, request_id)
 
@@ -195,18 +150,16 @@ def _members(body: bytes) -> dict[str, Any]:
     return members
 
 
-def _identity(text: str) -> str:
+def identity_of(text: str) -> str:
+    """Return the id in its canonical form.
+
+    Raises:
+        Refusal: it is none.
+    """
     identity = canonical(text)
     if identity is None:
         raise Refusal(404, "unknown_request", f"{text[:64]!r} is not a UUID, as requests' ids are")
     return identity
-
-
-def _since(text: str) -> timedelta:
-    try:
-        return duration(text)
-    except (ValueError, OverflowError) as error:
-        raise ContractError(str(error)) from error
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -118,7 +118,7 @@ class Starter:
             )
         self._started.append(process)
         url = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while not _ready(url):
             assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()

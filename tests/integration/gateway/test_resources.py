@@ -100,6 +100,7 @@ def test_models_are_listed_with_their_tensors(gateway: Gateway) -> None:
         (("POST", "/v1/requests", b'{"modell": 1}'), 400, "no member modell"),
         (("POST", "/v1/requests", b'{"model": "double"}'), 400, "either data or data_ref"),
         (("POST", "/v1/requests", b'{"model": 1, "data": {}}'), 400, "model"),
+        (("POST", "/v1/requests", b'{"model": "double", "data": {}}'), 400, "inputs"),
     ],
 )
 def test_what_is_wrong_is_a_problem_with_its_cure(

@@ -27,6 +27,7 @@ from straightline.contracts.v2 import InferOutput
 from straightline.errors import ContractError
 
 NOW = 1_800_000_000.0
+DATA = b'{"inputs": []}'
 DTYPES = {"FP32": "<f4", "FP64": "<f8", "INT64": "<i8", "UINT8": "u1", "BOOL": "?", "FP16": "<f2"}
 
 
@@ -48,7 +49,10 @@ def test_a_caller_who_will_not_wait_says_how_long(header: str | None, wait: floa
 
 def test_an_idempotency_key_is_its_owners() -> None:
     assert id_for("a", "k") == id_for("a", "k") != id_for("b", "k")
-    assert id_for("a", None) is id_for("a", "") is None
+    assert id_for("a", None) is None
+    for text in ("", "a b", "x" * 256, "ü"):
+        with pytest.raises(ContractError, match="Idempotency-Key"):
+            id_for("a", text)
 
 
 def test_what_is_refused_leaves_nothing_in_the_store() -> None:
@@ -58,7 +62,7 @@ def test_what_is_refused_leaves_nothing_in_the_store() -> None:
         stored.append(data)
         return DataRef(uri="file:///x", size=len(data), sha256="0" * 64)
 
-    large = {"model": "m", "data": msgspec.Raw(b'{"a": "' + b"x" * 50 + b'"}')}
+    large = {"model": "m", "data": msgspec.Raw(b'{"inputs": [], "id": "' + b"x" * 50 + b'"}')}
     with pytest.raises(ContractError):
         compose({**large, "model": 1}, now=NOW, inline_limit=10, put=put, deadline=None)
     assert stored == []
@@ -189,7 +193,7 @@ def test_the_memory_of_requests_is_bounded() -> None:
     ids = []
     for _ in range(3):
         composed = compose(
-            {"model": "m", "data": msgspec.Raw(b"{}")}, now=NOW, inline_limit=10, put=None, deadline=None
+            {"model": "m", "data": msgspec.Raw(DATA)}, now=NOW, inline_limit=99, put=None, deadline=None
         )
         recent.add(composed, time.time())
         ids.append(composed.id)

@@ -1,0 +1,101 @@
+"""What the system knows: `/v1/models`, `/v1/failures`, `/v1/placements`."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from gateway.http.openapi import SINCE
+from gateway.http.parts import Parts
+from gateway.http.resources import current, identity_of, outcome_in
+from outcomes.questions import failures
+from straightline.contracts import FailureReport, ModelList, Outcome, PlacementStory, RequestStatus
+from straightline.contracts.answers import step_of
+from straightline.durations import duration
+from straightline.errors import ContractError
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    """Return the endpoints below `/v1` that explain."""
+    made = Blueprint("insight", __name__, url_prefix="/v1")
+
+    @made.get("/models")
+    def models() -> Response:
+        parts.keys.require("read")
+        return _json(ModelList(models=parts.models.entries()))
+
+    @made.get("/failures")
+    def failure_rates() -> Response:
+        parts.keys.require("read")
+        unknown = sorted(request.args.keys() - {"since", "model"})
+        if unknown:
+            raise ContractError(
+                f"there is no parameter {', '.join(unknown)[:200]}; there are since and model"
+            )
+        until = datetime.now(UTC)
+        since = until - _since(request.args.get("since", "1h"))
+        with parts.reader.connection() as connection:
+            found = failures(connection, since, until, model=_model(request.args.get("model")))
+        return _json(
+            FailureReport(
+                since=found.since.timestamp(),
+                until=found.until.timestamp(),
+                by_backend=found.by_backend,
+                by_model=found.by_model,
+            )
+        )
+
+    @made.get("/placements/<request_id>")
+    def placements(request_id: str) -> Response:
+        parts.keys.require("read")
+        identity = identity_of(request_id)
+        outcome = outcome_in(parts, identity)
+        return _json(story_of(outcome) if outcome is not None else _unfinished(current(parts, identity)))
+
+    return made
+
+
+def story_of(outcome: Outcome) -> PlacementStory:
+    """Return why a request that has ended was placed where it was."""
+    return PlacementStory(
+        id=outcome.request_id,
+        state=outcome.state,
+        model=outcome.model,
+        version=outcome.version,
+        steps=[step_of(attempt) for attempt in outcome.attempts],
+        error_class=outcome.error_class,
+        error=outcome.error,
+        submitted_at=outcome.submitted_at,
+        finished_at=outcome.finished_at,
+    )
+
+
+def _unfinished(status: RequestStatus) -> PlacementStory:
+    return PlacementStory(
+        id=status.id,
+        state=status.state,
+        model=status.model,
+        version=status.version,
+        held_reason=status.held_reason,
+        submitted_at=status.submitted_at,
+    )
+
+
+def _since(text: str) -> timedelta:
+    if not re.fullmatch(SINCE, text):
+        raise ContractError(f"since={text[:64]!r} is not a number and its unit, such as 30s, 15m, 1h or 7d")
+    return duration(text)
+
+
+def _model(text: str | None) -> str | None:
+    if text is not None and not NAME.fullmatch(text):
+        raise ContractError(f"{text[:64]!r} cannot be the name of a model")
+    return text
+
+
+def _json(content: Any) -> Response:
+    return Response(msgspec.json.encode(content), mimetype="application/json")

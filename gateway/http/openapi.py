@@ -1,0 +1,228 @@
+"""The gateway's OpenAPI document (3.1), made of the contracts that it answers with. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from gateway.http.composing import MEMBERS
+from straightline import contracts
+from straightline.contracts.schema import schema
+
+SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "Request": contracts.Request,
+    "InferRequest": contracts.InferRequest,
+    "InferResponse": contracts.InferResponse,
+    "RequestStatus": contracts.RequestStatus,
+    "PlacementStory": contracts.PlacementStory,
+    "ModelList": contracts.ModelList,
+    "FailureReport": contracts.FailureReport,
+    "Problem": contracts.Problem,
+}
+VERSION: Final = "1"
+"""Of the interface, as in its paths."""
+SINCE: Final = "[1-9][0-9]{0,2}[smhd]"
+"""How far back failure rates go: a number and its unit."""
+_UUID: Final = {"type": "string", "format": "uuid"}
+_NAME: Final = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 128}
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`respond-async`, or `respond-async, wait=N`: 202 after N seconds without an outcome",
+    "schema": {"type": "string"},
+}
+_IDEMPOTENCY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "the same key of the same caller is the same request",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the whole document."""
+    schemas: dict[str, Any] = {}
+    for name, message in SCHEMAS.items():
+        _add(schemas, name, schema(message))
+    _open_to_callers(schemas["Request"])
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "StraightLine",
+            "version": VERSION,
+            "description": "Machine-learning requests, answered where it is soonest and surest.",
+        },
+        "security": [{"key": []}],
+        "paths": {**_protocol(), **_resources()},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _protocol() -> dict[str, Any]:
+    infer = {
+        "summary": "Ask a model, and wait for its answer",
+        "parameters": [_PREFER, _IDEMPOTENCY],
+        "requestBody": _body("InferRequest"),
+        "responses": {
+            "200": _answer("InferResponse"),
+            "202": _taken(),
+            **_errors("v2", 400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
+        },
+    }
+    plain = {"type": "object"}
+    paths: dict[str, Any] = {}
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready"):
+        answers = {"200": _json(plain), **({"503": _json(plain)} if path.endswith("ready") else {})}
+        paths[path] = {"get": {"summary": path, "security": [], "responses": answers}}
+    model, version = _path("name", _NAME), _path("version", _NAME)
+    for base, where in (
+        ("/v2/models/{name}", [model]),
+        ("/v2/models/{name}/versions/{version}", [model, version]),
+    ):
+        open_answers = {"200": _json(plain), **_errors("v2", 404, 503)}
+        paths[base] = {
+            "parameters": where,
+            "get": {"summary": "The model's tensors", "security": [], "responses": open_answers},
+        }
+        paths[f"{base}/ready"] = {
+            "parameters": where,
+            "get": {"summary": "Whether it can be asked", "security": [], "responses": open_answers},
+        }
+        paths[f"{base}/infer"] = {"parameters": where, "post": infer}
+    return paths
+
+
+def _resources() -> dict[str, Any]:
+    one = _path("id", _UUID)
+    asked = (400, 401, 403, 404, 503)
+    return {
+        "/v1/requests": {
+            "post": {
+                "summary": "Take a request",
+                "parameters": [_PREFER, _IDEMPOTENCY],
+                "requestBody": _body("Request"),
+                "responses": {
+                    "200": _answer("RequestStatus"),
+                    "202": _taken(),
+                    **_errors("v1", 400, 401, 403, 413, 503, 504),
+                },
+            }
+        },
+        "/v1/requests/{id}": {
+            "parameters": [one],
+            "get": {
+                "summary": "How far it came, or how it ended",
+                "responses": {"200": _answer("RequestStatus"), **_errors("v1", *asked)},
+            },
+            "delete": {
+                "summary": "Take it back",
+                "responses": {
+                    "200": _answer("RequestStatus"),
+                    "202": _answer("RequestStatus"),
+                    **_errors("v1", *asked),
+                },
+            },
+        },
+        "/v1/requests/{id}/result": {
+            "parameters": [one],
+            "get": {
+                "summary": "The model's answer",
+                "responses": {
+                    "200": _answer("InferResponse"),
+                    **_errors("v1", *asked, 409, 413, 422, 500, 502, 504),
+                },
+            },
+        },
+        "/v1/placements/{id}": {
+            "parameters": [one],
+            "get": {
+                "summary": "Why it was placed where it was",
+                "responses": {"200": _answer("PlacementStory"), **_errors("v1", *asked)},
+            },
+        },
+        "/v1/models": {
+            "get": {
+                "summary": "What is deployed",
+                "responses": {"200": _answer("ModelList"), **_errors("v1", 401, 403, 503)},
+            }
+        },
+        "/v1/failures": {
+            "get": {
+                "summary": "Failure rates of backends and models",
+                "parameters": [
+                    {
+                        "name": "since",
+                        "in": "query",
+                        "schema": {"type": "string", "pattern": f"^{SINCE}$", "default": "1h"},
+                    },
+                    {"name": "model", "in": "query", "schema": _NAME},
+                ],
+                "responses": {"200": _answer("FailureReport"), **_errors("v1", 400, 401, 403, 503)},
+            }
+        },
+    }
+
+
+def _add(schemas: dict[str, Any], name: str, found: dict[str, Any]) -> None:
+    """Take a message's schema, and those that it refers to, in among the components."""
+    found.pop("$schema", None)
+    for inner, content in found.pop("$defs", {}).items():
+        schemas.setdefault(inner, _moved(content))
+    schemas.setdefault(name, _moved(found))
+
+
+def _moved(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref" and isinstance(value, str)
+            else _moved(value)
+            for key, value in content.items()
+        }
+    return [_moved(item) for item in content] if isinstance(content, list) else content
+
+
+def _open_to_callers(request: dict[str, Any]) -> None:
+    """Leave of a request what a caller over HTTP gives; the gateway adds the rest."""
+    request["properties"] = {name: request["properties"][name] for name in MEMBERS}
+    request["properties"]["id"] = _UUID
+    request["properties"]["data"] = {"$ref": "#/components/schemas/InferRequest"}
+    request["properties"]["data_ref"] = {"$ref": "#/components/schemas/DataRef"}
+    request["required"] = ["model"]
+    request["oneOf"] = [{"required": ["data"]}, {"required": ["data_ref"]}]
+    request["additionalProperties"] = False
+
+
+def _path(name: str, kind: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": kind}
+
+
+def _body(name: str) -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+    }
+
+
+def _answer(name: str) -> dict[str, Any]:
+    return _json({"$ref": f"#/components/schemas/{name}"})
+
+
+def _json(kind: Mapping[str, Any], media: str = "application/json") -> dict[str, Any]:
+    return {"description": "", "content": {media: {"schema": kind}}}
+
+
+def _taken() -> dict[str, Any]:
+    location = {"description": "where to ask for it", "schema": {"type": "string"}}
+    return {**_answer("RequestStatus"), "headers": {"Location": location}}
+
+
+def _errors(shape: str, *statuses: int) -> dict[str, Any]:
+    if shape == "v2":
+        kind = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        return {str(status): _json(kind) for status in statuses}
+    problem = {"$ref": "#/components/schemas/Problem"}
+    return {str(status): _json(problem, "application/problem+json") for status in statuses}

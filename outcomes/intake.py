@@ -53,10 +53,14 @@ class Intake:
         All are of one connection. The list is empty once `wake` was called.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopped)
-            if not self._full():
-                self._changed.wait_for(lambda: self._full() or self._stopped, gather)
-            return [] if self._stopped else self._run()
+            while not self._stopped:
+                self._changed.wait_for(lambda: self._waiting or self._stopped)
+                if not self._full():
+                    self._changed.wait_for(lambda: self._full() or self._stopped, gather)
+                # What had come is gone where the connection was lost while more was waited for.
+                if self._waiting and not self._stopped:
+                    return self._run()
+            return []
 
     def current(self, epoch: int) -> bool:
         """Tell whether the connection that `epoch` names is still the one."""

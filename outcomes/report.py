@@ -1,12 +1,13 @@
 """Answers of the ledger as text for a terminal; pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
 
 from outcomes.answers import Failures
 from straightline.contracts import Attempt, FailureRate, Outcome
+from straightline.terminal import printable, table
 
 _HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "errors")
 NO_NAME = "(never placed)"
@@ -22,19 +23,6 @@ def failures_text(failures: Failures) -> str:
     return (
         "\n\n".join([window, *(table([(name, *_HEADINGS), *map(_cells, rates)]) for name, rates in tables)])
         + "\n"
-    )
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Align rows of cells: the first and the last column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    last = len(widths) - 1
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in (0, last) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
     )
 
 
@@ -58,11 +46,6 @@ def outcome_text(outcome: Outcome) -> str:
     for attempt in outcome.attempts:
         lines += _attempt_lines(attempt)
     return printable("\n".join(lines)) + "\n"
-
-
-def printable(text: str) -> str:
-    """Replace what would steer a terminal: errors and results come from elsewhere."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
 def _cells(rate: FailureRate) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The command line, `straightline`."""
+"""The command line, `straightline`: one module a command, each with `add_to(commands)` and its `run`."""
 
 import argparse
 import logging
@@ -6,22 +6,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from straightline.cli import cancel, submit
+from straightline.cli import cancel, completion, failures, models, result, status, submit, sweep, why
 from straightline.cli.exits import EXIT_CODES, USAGE, exit_code
 from straightline.errors import StraightLineError
+from straightline.terminal import printable
+
+COMMANDS = (submit, status, result, cancel, why, models, failures, sweep)
+"""In the order in which the help lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; `straightline --help` says what the codes mean."""
-    parser = argparse.ArgumentParser(
-        prog="straightline",
-        description="Send machine-learning requests to StraightLine.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(metavar="COMMAND")
-    submit.add_to(commands)
-    cancel.add_to(commands)
+    parser = make_parser()
     chosen = parser.parse_args(arguments)
     if not hasattr(chosen, "run"):
         parser.print_help(sys.stderr)
@@ -30,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("straightline").addHandler(logging.NullHandler())
     try:
         code: int = chosen.run(chosen, os.environ)
+        sys.stdout.flush()
     except StraightLineError as error:
-        print(f"straightline: {error}", file=sys.stderr)
+        print(f"straightline: {printable(str(error))}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         return 130
@@ -40,3 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="straightline",
+        description="Send machine-learning requests to StraightLine, and ask what became of them.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    completion.add_to(commands, make_parser)
+    return parser

@@ -6,7 +6,10 @@ from straightline.errors import (
     BrokerUnavailable,
     ConfigurationError,
     ContractError,
+    GatewayUnavailable,
+    NotKnown,
     ResultTimeout,
+    StoreUnavailable,
     StraightLineError,
     Unroutable,
 )
@@ -16,23 +19,27 @@ FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 3
 TIMED_OUT: Final = 4
+NOT_KNOWN: Final = 5
 
 EXIT_CODES: Final = """\
 exit codes:
-  0  the request succeeded (with --wait), or the broker has it safe (without), or the wish to cancel it
-  1  the request ended otherwise: failed, expired, cancelled or rejected; or the broker refused it
+  0  done: the request succeeded, or the broker has it or the wish to cancel it safe, or the answer is printed
+  1  the request ended otherwise: failed, expired, cancelled or rejected; or it was refused
   2  wrong usage: an argument, a setting or the input cannot be used; nothing was sent
-  3  the broker cannot be reached, or has no queue for requests
-  4  no result came in the time that --timeout gives; the request goes on
+  3  the broker, the gateway or the store cannot be reached or takes nothing now; it may be tried again
+  4  no result came in the time that --timeout gives, or there is none yet; the request goes on
+  5  there is no such request, or nothing is known of it yet
 """
 
 
 def exit_code(error: StraightLineError) -> int:
     """Return the code for an error that ended a command."""
-    if isinstance(error, BrokerUnavailable | Unroutable):
+    if isinstance(error, BrokerUnavailable | Unroutable | GatewayUnavailable | StoreUnavailable):
         return UNAVAILABLE
     if isinstance(error, ResultTimeout):
         return TIMED_OUT
+    if isinstance(error, NotKnown):
+        return NOT_KNOWN
     if isinstance(error, ContractError | ConfigurationError):
         return USAGE
     return FAILED

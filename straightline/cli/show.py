@@ -5,6 +5,7 @@ import msgspec
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.ticket import Attempt, Reason
 from straightline.contracts.v2 import InferOutput, InferResponse
+from straightline.terminal import printable, seconds
 
 _SHOWN = 72
 """Characters of a tensor's data."""
@@ -18,8 +19,8 @@ def show(outcome: Outcome) -> str:
     for attempt in outcome.attempts:
         lines += _attempt(attempt)
     if outcome.result:
-        lines += _answer(bytes(outcome.result))
-    return "\n".join(lines)
+        lines += answer(bytes(outcome.result))
+    return printable("\n".join(lines))
 
 
 def _headline(outcome: Outcome) -> str:
@@ -28,14 +29,14 @@ def _headline(outcome: Outcome) -> str:
     if model:
         text += f", model {model}"
     if outcome.submitted_at is not None:
-        text += f", {_seconds(outcome.finished_at - outcome.submitted_at)} after it was submitted"
+        text += f", {seconds(outcome.finished_at - outcome.submitted_at)} after it was submitted"
     return text
 
 
 def _attempt(attempt: Attempt) -> list[str]:
     how = "answered" if attempt.succeeded else f"{attempt.error_class}: {attempt.error}"
-    cold = "" if attempt.cold_start is None else f", of it {_seconds(attempt.cold_start)} cold start"
-    times = f"waited {_seconds(attempt.wait)}, took {_seconds(attempt.service)}{cold}"
+    cold = "" if attempt.cold_start is None else f", of it {seconds(attempt.cold_start)} cold start"
+    times = f"waited {seconds(attempt.wait)}, took {seconds(attempt.service)}{cold}"
     lines = [f"  attempt {attempt.number} on {attempt.backend}: {how} ({times})"]
     if attempt.reason is not None:
         lines.append(f"    {_reason(attempt.reason)}")
@@ -52,12 +53,13 @@ def _reason(reason: Reason) -> str:
     return text
 
 
-def _answer(result: bytes) -> list[str]:
+def answer(result: bytes) -> list[str]:
+    """Return a line for each tensor of a V2 infer response."""
     try:
         response = msgspec.json.decode(result, type=InferResponse)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return [f"  result: {_cut(result.decode(errors='replace'))}"]
-    return [_output(output) for output in response.outputs]
+        return [printable(f"  result: {_cut(result.decode(errors='replace'))}")]
+    return [printable(_output(output)) for output in response.outputs]
 
 
 def _output(output: InferOutput) -> str:
@@ -67,10 +69,6 @@ def _output(output: InferOutput) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
-
-
-def _seconds(value: float) -> str:
-    return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
 
 
 def _yes(value: bool) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from straightline.cli.exits import EXIT_CODES, FAILED, SUCCEEDED
+from straightline.cli.command import add_command, print_json
+from straightline.cli.exits import FAILED, SUCCEEDED
 from straightline.cli.show import show
-from straightline.client import Client
 from straightline.errors import BrokerUnavailable, ContractError
 from straightline.names import BACKENDS
 from straightline.settings import load
@@ -30,13 +30,13 @@ class Settings(msgspec.Struct, frozen=True):
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "submit",
         help="send one request",
         description="Send one request to the broker at STRAIGHTLINE_BROKER_URL. Prints its id, or with "
         "--wait its outcome. Data above 256 KiB goes through the store at STRAIGHTLINE_STORE, when set.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        json="print JSON: {id}, or with --wait the outcome",
     )
     parser.add_argument("--model", required=True, help="name of the model")
     parser.add_argument(
@@ -54,6 +54,11 @@ def add_to(commands: Any) -> None:
         help="a backend that may answer (repeatable)",
     )
     parser.add_argument("--id", help="UUID that makes sending again safe (default: a new one)")
+    parser.add_argument(
+        "--idempotency-key",
+        metavar="KEY",
+        help="your own word that makes sending again safe, in place of --id",
+    )
     parser.add_argument("--batch-id", metavar="ID", help="the batch job it belongs to")
     parser.add_argument("--wait", action="store_true", help="wait for the result and print it")
     parser.add_argument(
@@ -66,7 +71,6 @@ def add_to(commands: Any) -> None:
         metavar="S",
         help="seconds until the broker counts as unreachable (default 10)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON: {id}, or with --wait the outcome")
     parser.set_defaults(run=run)
 
 
@@ -76,6 +80,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises:
         StraightLineError: any of what `Client` raises.
     """
+    from straightline.client import Client  # noqa: PLC0415 - other commands need no broker
+
     settings = load(Settings, environ)
     data = _read(arguments.input)
     with Client(
@@ -93,6 +99,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 deadline=arguments.deadline,
                 allow=arguments.allow,
                 id=arguments.id,
+                idempotency_key=arguments.idempotency_key,
                 batch_id=arguments.batch_id,
             )
         except BrokerUnavailable as error:
@@ -100,10 +107,16 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 print(f"straightline: the request's id is {error.request_id}", file=sys.stderr)
             raise
         if not arguments.wait:
-            print(msgspec.json.encode({"id": identity}).decode() if arguments.json else identity)
+            if arguments.json:
+                print_json({"id": identity})
+            else:
+                print(identity)
             return SUCCEEDED
         outcome = client.result(identity, arguments.timeout)
-    print(msgspec.json.encode(outcome).decode() if arguments.json else show(outcome))
+    if arguments.json:
+        print_json(outcome)
+    else:
+        print(show(outcome))
     return SUCCEEDED if outcome.state == "succeeded" else FAILED
 
 

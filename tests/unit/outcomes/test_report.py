@@ -3,15 +3,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from outcomes.answers import Failures
-from outcomes.report import failures_text, outcome_text, table
+from outcomes.report import failures_text, outcome_text
 from straightline.contracts import FailureRate, Outcome
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def test_a_table_is_aligned() -> None:
-    lines = table([("name", "n", "errors"), ("a", "10000", "x 1"), ("longer", "7", "")]).splitlines()
-    assert lines == ["name        n  errors", "a       10000  x 1", "longer      7"]
 
 
 def test_failures_name_every_backend_and_model() -> None:

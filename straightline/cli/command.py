@@ -1,0 +1,43 @@
+"""What every command has alike: its parser, and how it prints JSON."""
+
+import argparse
+from typing import Any
+
+import msgspec
+
+from straightline.cli.exits import EXIT_CODES
+
+GATEWAY = " Asks the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    *,
+    help: str,  # noqa: A002 - argparse's word
+    description: str,
+    json: str = "print JSON",
+) -> argparse.ArgumentParser:
+    """Add a parser with `--json`.
+
+    Args:
+        commands: where to.
+        name: of the command.
+        help: a few words in the list of commands.
+        description: sentences in the command's own help.
+        json: what `--json` prints.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help=json)
+    return parser
+
+
+def print_json(answer: object) -> None:
+    """Print an answer as JSON, indented for people as well."""
+    print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())

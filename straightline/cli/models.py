@@ -1,0 +1,63 @@
+"""`straightline models`: what is deployed."""
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from straightline.cli.command import GATEWAY, add_command, print_json
+from straightline.cli.exits import SUCCEEDED
+from straightline.cli.gateway import open_gateway
+from straightline.contracts.answers import ModelEntry, ModelList
+from straightline.contracts.model import TensorSpec
+from straightline.terminal import printable, table
+
+HEADINGS = ("model", "version", "", "runs on", "inputs", "outputs")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = add_command(
+        commands,
+        "models",
+        help="what is deployed",
+        description="List every version of every model, with its tensors and where it may run." + GATEWAY,
+        json="print JSON: model-list.json of the contracts",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Ask and print.
+
+    Raises:
+        StraightLineError: any of what `Gateway.get` raises.
+    """
+    found = open_gateway(environ).get(ModelList, "models")
+    if arguments.json:
+        print_json(found)
+    else:
+        print(text(found))
+    return SUCCEEDED
+
+
+def text(found: ModelList) -> str:
+    """Lay out models for people; pure."""
+    if not found.models:
+        return "No model is deployed."
+    return printable(table([HEADINGS, *map(_row, found.models)], left=range(len(HEADINGS))))
+
+
+def _row(model: ModelEntry) -> tuple[str, ...]:
+    canary = "" if model.share is None else f"canary {model.share:g} %"
+    return (
+        model.name,
+        model.version,
+        "default" if model.default else canary,
+        ", ".join(model.backends),
+        _tensors(model.inputs),
+        _tensors(model.outputs),
+    )
+
+
+def _tensors(tensors: Iterable[TensorSpec]) -> str:
+    return ", ".join(f"{each.name} {each.datatype}{list(each.shape)}" for each in tensors)

@@ -1,0 +1,70 @@
+"""`straightline result`: the answer of the model to a request."""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from straightline.cli.command import GATEWAY, add_command
+from straightline.cli.exits import SUCCEEDED
+from straightline.cli.gateway import Gateway, open_gateway
+from straightline.cli.show import answer
+from straightline.errors import ConfigurationError, NotKnown, ResultTimeout
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 2.0
+"""Seconds between two questions while waiting."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = add_command(
+        commands,
+        "result",
+        help="the answer to a request",
+        description="Print the answer of the model to a request, whoever submitted it." + GATEWAY,
+        json="print the V2 infer response as it came",
+    )
+    parser.add_argument("id", metavar="ID", help="of the request")
+    parser.add_argument("--out", metavar="FILE", help="write the V2 infer response there, as it came")
+    parser.add_argument("--wait", action="store_true", help="wait until the request has ended")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Ask, wait where that is wanted, and print.
+
+    Raises:
+        StraightLineError: any of what `Gateway.ask` raises.
+    """
+    body = _ask(open_gateway(environ), arguments.id, arguments.timeout if arguments.wait else 0.0)
+    if arguments.out:
+        try:
+            Path(arguments.out).write_bytes(body)
+        except OSError as error:
+            raise ConfigurationError(f"the answer cannot be written: {error}") from error
+    elif arguments.json:
+        sys.stdout.buffer.write(body + b"\n")
+        sys.stdout.buffer.flush()
+    else:
+        print("\n".join(answer(body)))
+    return SUCCEEDED
+
+
+def _ask(gateway: Gateway, request_id: str, patience: float) -> bytes:
+    until = time.monotonic() + patience
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return gateway.ask("GET", "requests", request_id, "result")
+        except (ResultTimeout, NotKnown):
+            # Unknown is also what has not come to the ledger yet.
+            if time.monotonic() + pause > until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,100 @@
+"""`straightline why`: why a request was placed where it was."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any, Final
+
+from straightline.cli.command import GATEWAY, add_command, print_json
+from straightline.cli.exits import SUCCEEDED
+from straightline.cli.gateway import open_gateway
+from straightline.contracts.answers import PlacementStep, PlacementStory
+from straightline.contracts.ticket import Reason
+from straightline.terminal import facts, moment, printable, seconds
+
+RULES: Final = {
+    1: "f_t > F and r_d < D, many small requests: serverless",
+    2: "r_d >= D, large data: GPU container",
+    3: "a local server is available: local",
+    4: "a GPU container is available: GPU container",
+    5: "nothing nearer is available: serverless",
+}
+"""The branches of the empirical dynamic placing algorithm."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = add_command(
+        commands,
+        "why",
+        help="why a request was placed where it was",
+        description="Tell every placement of a request: the rule that decided, what it was held against, and "
+        "what came of it." + GATEWAY,
+        json="print JSON: placement-story.json of the contracts",
+    )
+    parser.add_argument("id", metavar="ID", help="of the request")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Ask and print.
+
+    Raises:
+        StraightLineError: any of what `Gateway.get` raises.
+    """
+    story = open_gateway(environ).get(PlacementStory, "placements", arguments.id)
+    if arguments.json:
+        print_json(story)
+    else:
+        print(text(story))
+    return SUCCEEDED
+
+
+def text(story: PlacementStory) -> str:
+    """Lay out a story for people; pure."""
+    model = " ".join(filter(None, (story.model, story.version)))
+    lines = [f"{story.id}  {story.state}{f', model {model}' if model else ''}"]
+    for step in story.steps:
+        lines += _step(step)
+    if story.held_reason:
+        lines.append(f"held: {story.held_reason}")
+    if not story.steps and not story.held_reason:
+        lines.append("it was placed nowhere")
+    if story.error:
+        lines.append(f"{story.error_class or 'error'}: {story.error}")
+    return printable("\n".join(lines))
+
+
+def _step(step: PlacementStep) -> list[str]:
+    lines = [f"{step.number}. {step.backend}: {_ending(step)}"]
+    reason = step.reason
+    pairs: list[tuple[str, str | None]] = [
+        ("placed", moment(step.placed_at)),
+        ("worker", step.worker),
+        ("waited", None if step.wait is None else seconds(step.wait)),
+        ("took", None if step.service is None else seconds(step.service) + _cold(step)),
+    ]
+    if reason is not None:
+        pairs = [*_reason(reason), *pairs]
+    return [*lines, *facts(pairs)]
+
+
+def _ending(step: PlacementStep) -> str:
+    if step.succeeded is None:
+        return "under way"
+    return "answered" if step.succeeded else f"{step.error_class}: {step.error}"
+
+
+def _cold(step: PlacementStep) -> str:
+    return "" if step.cold_start is None else f", of it {seconds(step.cold_start)} cold start"
+
+
+def _reason(reason: Reason) -> list[tuple[str, str | None]]:
+    rule = RULES.get(reason.rule) if reason.policy == "empirical" else None
+    return [
+        ("rule", f"{reason.rule} of {reason.policy}{f': {rule}' if rule else ''}"),
+        ("f_t", f"{reason.f_t:.1f} requests/s of this model (F {reason.F:g})"),
+        ("r_d", f"{reason.r_d:,} bytes (D {reason.D:,})"),
+        ("S_F", "yes, a local server was available" if reason.s_f else "no local server was available"),
+        ("S_D", "yes, a GPU container was available" if reason.s_d else "no GPU container was available"),
+        *((f"not {backend}", why) for backend, why in reason.refused.items()),
+    ]

@@ -1,0 +1,158 @@
+"""What the commands that ask the gateway print for people."""
+
+from straightline.cli import failures, models, status, why
+from straightline.contracts import (
+    FailureRate,
+    FailureReport,
+    ModelEntry,
+    ModelList,
+    PlacementStep,
+    PlacementStory,
+    Reason,
+    RequestStatus,
+    TensorSpec,
+)
+
+REASON = Reason(
+    policy="empirical",
+    rule=3,
+    f_t=2.04,
+    F=50,
+    r_d=1300,
+    D=262_144,
+    s_f=True,
+    s_d=False,
+    refused={"gpu-container": "no slot is free"},
+)
+
+
+def test_a_status_says_what_is_known() -> None:
+    assert status.text(RequestStatus(id="i", state="accepted")) == "i  accepted"
+    text = status.text(
+        RequestStatus(
+            id="i",
+            state="failed",
+            model="digits",
+            version="2",
+            backend="local",
+            attempts=2,
+            error_class="model_error",
+            error="it stumbled",
+            submitted_at=0.0,
+            finished_at=0.25,
+            r_d=1300,
+        )
+    )
+    assert text.splitlines() == [
+        "i  failed",
+        "  model       digits 2",
+        "  backend     local",
+        "  placements  2",
+        "  submitted   1970-01-01 00:00:00.000 UTC",
+        "  finished    1970-01-01 00:00:00.250 UTC",
+        "  took        250.0 ms",
+        "  data        1,300 bytes",
+        "  error       model_error: it stumbled",
+    ]
+
+
+def test_a_held_request_says_why() -> None:
+    text = status.text(RequestStatus(id="i", state="held", held_reason="no backend is up", cancelling=True))
+    assert text.splitlines() == ["i  held, being cancelled", "  held  no backend is up"]
+
+
+def test_a_story_tells_every_placement_and_why() -> None:
+    steps = [
+        PlacementStep(
+            number=1, backend="serverless", succeeded=False, error_class="throttled", error="too many"
+        ),
+        PlacementStep(
+            number=2, backend="local", succeeded=True, reason=REASON, wait=0.002, service=1.5, cold_start=1.2
+        ),
+    ]
+    text = why.text(PlacementStory(id="i", state="succeeded", model="digits", steps=steps))
+    assert text.splitlines() == [
+        "i  succeeded, model digits",
+        "1. serverless: throttled: too many",
+        "2. local: answered",
+        "  rule               3 of empirical: a local server is available: local",
+        "  f_t                2.0 requests/s of this model (F 50)",
+        "  r_d                1,300 bytes (D 262,144)",
+        "  S_F                yes, a local server was available",
+        "  S_D                no GPU container was available",
+        "  not gpu-container  no slot is free",
+        "  waited             2.0 ms",
+        "  took               1.50 s, of it 1.20 s cold start",
+    ]
+
+
+def test_a_request_that_was_placed_nowhere_says_so() -> None:
+    story = PlacementStory(id="i", state="rejected", error_class="unknown_model", error="there is no x")
+    assert why.text(story).splitlines() == [
+        "i  rejected",
+        "it was placed nowhere",
+        "unknown_model: there is no x",
+    ]
+    held = PlacementStory(id="i", state="held", held_reason="no slot is free")
+    assert why.text(held).splitlines() == ["i  held", "held: no slot is free"]
+    running = PlacementStory(id="i", state="running", steps=[PlacementStep(number=1, backend="local")])
+    assert "1. local: under way" in why.text(running)
+
+
+def test_another_policys_rule_is_not_taken_for_the_papers() -> None:
+    reason = Reason(policy="predictive", rule=3, f_t=1, F=1, r_d=1, D=1, s_f=False, s_d=False)
+    step = PlacementStep(number=1, backend="local", reason=reason)
+    assert "3 of predictive\n" in why.text(PlacementStory(id="i", state="placed", steps=[step]))
+
+
+def test_models_are_a_table() -> None:
+    images = TensorSpec(name="images", datatype="FP32", shape=(-1, 64))
+    found = ModelList(
+        models=[
+            ModelEntry(name="digits", version="1", default=True, inputs=(images,), backends=("local",)),
+            ModelEntry(name="digits", version="2", share=5, inputs=(images,)),
+        ]
+    )
+    assert models.text(found).splitlines() == [
+        "model   version              runs on  inputs               outputs",
+        "digits  1        default     local    images FP32[-1, 64]",
+        "digits  2        canary 5 %           images FP32[-1, 64]",
+    ]
+    assert models.text(ModelList(models=[])) == "No model is deployed."
+
+
+def test_failures_are_two_tables() -> None:
+    rate = FailureRate(
+        name="local",
+        attempts=4,
+        attempts_failed=1,
+        attempt_failure_rate=0.25,
+        outcomes=3,
+        failure_rate=0.0,
+        errors={"throttled": 1},
+    )
+    report = FailureReport(since=0.0, until=60.0, by_backend=[rate], by_model=[FailureRate(name=None)])
+    assert failures.text(report).splitlines() == [
+        "Failures from 1970-01-01 00:00:00.000 UTC to 1970-01-01 00:01:00.000 UTC",
+        "",
+        "backend  attempts  failed    rate  outcomes  failed   rate  rejected  errors",
+        "local           4       1  25.00%         3       0  0.00%         0  throttled 1",
+        "",
+        "model           attempts  failed  rate  outcomes  failed  rate  rejected  errors",
+        "(never placed)         0       0     -         0       0     -         0",
+    ]
+    empty = FailureReport(since=0.0, until=60.0, by_backend=[], by_model=[])
+    assert failures.text(empty).endswith("nothing was attempted.")
+
+
+def test_what_comes_from_elsewhere_does_not_steer_the_terminal() -> None:
+    evil = "\x1b[2J\r"
+    texts = [
+        status.text(RequestStatus(id=evil, state="failed", error=evil)),
+        why.text(PlacementStory(id="i", state="failed", error=evil)),
+        models.text(ModelList(models=[ModelEntry(name=evil, version=evil)])),
+        failures.text(
+            FailureReport(since=0, until=1, by_backend=[], by_model=[FailureRate(name="m", errors={evil: 1})])
+        ),
+    ]
+    assert all("\x1b" not in text and "\r" not in text for text in texts)

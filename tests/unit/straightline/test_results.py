@@ -68,3 +68,48 @@ def test_the_bounds_hold_whatever_comes(steps: list[tuple[str, int, bool]]) -> N
         assert len(results) <= 4
         assert sum(map(len, kept)) == results._bytes
         assert results._bytes <= 20
+
+
+def test_who_asks_is_called_once_with_what_comes_and_at_once_with_what_is_there() -> None:
+    results = Results(10, 1_000)
+    called: list[bytes | None] = []
+    assert results.ask("a", called.append) is None
+    results.put("a", b"1")
+    results.put("a", b"2")
+    assert called == [b"1"]
+    assert results.ask("a", called.append) == b"2"
+    assert called == [b"1"]
+
+
+def test_who_has_given_up_is_not_called() -> None:
+    results = Results(10, 1_000)
+    called: list[bytes | None] = []
+    results.ask("a", called.append)
+    results.give_up("a", called.append)
+    results.give_up("b", called.append)
+    results.put("a", b"1")
+    assert called == []
+
+
+def test_closing_tells_who_waits_and_who_comes_later() -> None:
+    results = Results(10, 1_000)
+    called: list[bytes | None] = []
+    results.put("a", b"1")
+    results.ask("b", called.append)
+    results.close()
+    assert called == [None]
+    assert results.ask("a", called.append) == b"1"
+    assert results.ask("c", called.append) is None
+    assert called == [None, None]
+    assert results.wait("c", 30) is None
+
+
+def test_what_somebody_waits_for_reaches_them_whatever_the_bounds() -> None:
+    results = Results(1, 1)
+    called: list[bytes | None] = []
+    for key in "abc":
+        results.ask(key, called.append)
+    for key in "abc":
+        results.put(key, key.encode() * 9)
+    assert called == [b"a" * 9, b"b" * 9, b"c" * 9]
+    assert results.dropped == 0

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -22,6 +23,7 @@ FRESH: Final = 3600.0
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f-]{36}-[0-9a-f]{16})(\.[0-9a-f]{8}\.part)?")
 _ROOT = re.compile(r"[a-z][a-z0-9+.-]*://[^?#%:\\]*(:[0-9]+)?[^?#%:\\]*")
+_LOCAL_ROOT = re.compile(r"file://(/(?:[^?#%:\\]|%(?!00)[0-9A-Fa-f]{2})*)")
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=-]+")
 
 
@@ -37,8 +39,8 @@ class Store:
     """Puts and gets bytes under `root` through fsspec. Thread-safe.
 
     Args:
-        root: URL of a folder, such as `file:///var/lib/straightline/store` or `s3://bucket/prefix`.
-            References outside of it are refused.
+        root: URL of a folder, such as `file:///var/lib/straightline/store` or `s3://bucket/prefix`; of a
+            local folder as `pathlib.Path.as_uri` writes it. References outside of it are refused.
         largest: bytes of the largest body that is read.
 
     Raises:
@@ -191,15 +193,16 @@ def _last(path: str) -> str:
 
 
 def _open(root: str) -> tuple[Any, str]:
-    if not _ROOT.fullmatch(root):
+    local = _LOCAL_ROOT.fullmatch(root)
+    if local is None and not _ROOT.fullmatch(root):
         raise ConfigurationError(f"the store {root!r} is not the URL of a folder, such as file:///srv/store")
     try:
         import fsspec  # noqa: PLC0415 - an optional dependency, and slow to import for who sends small data
     except ImportError as error:
-        raise ConfigurationError(
-            "a store needs fsspec: install it with `pip install straightline[store]`"
-        ) from error
+        raise ConfigurationError("a store needs fsspec: install it with `pip install fsspec`") from error
     try:
+        if local is not None:  # fsspec would not undo the escapes
+            return fsspec.filesystem("file"), unquote(local[1]).rstrip("/")
         files, folder = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError, OSError) as error:
         raise ConfigurationError(f"the store {root!r} cannot be used: {error}") from error

@@ -120,6 +120,22 @@ def test_a_root_that_is_no_folder_url_is_refused(root: str) -> None:
         Store(root)
 
 
+@pytest.mark.parametrize("name", ["my files", "été", "100%", "a%20b", "a#b?c", "a:b", "a\\b"])
+def test_a_local_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    store = Store(folder.as_uri())
+    ref = store.put(b"hello")
+    assert [file.read_bytes() for file in folder.rglob("*") if file.is_file()] == [b"hello"]
+    assert store.get(ref) == b"hello"
+    assert [kept.uri for kept in store.listing()] == [ref.uri]
+
+
+@pytest.mark.parametrize("root", ["file:///a%0", "file:///a%00b", "file:///a%zz", "s3://bucket/a%20b"])
+def test_an_escape_that_means_nothing_is_refused(root: str) -> None:
+    with pytest.raises(ConfigurationError, match="store"):
+        Store(root)
+
+
 def test_without_fsspec_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ConfigurationError, match="pip install"):

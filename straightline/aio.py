@@ -38,7 +38,7 @@ class AsyncClient:
     the loop that uses it. Nothing it does blocks the loop: its executor reads and writes the store.
 
     Raises:
-        ConfigurationError: `url` or `store` cannot be used.
+        ConfigurationError: `url`, `store` or `confirm_timeout` cannot be used.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class Client:
             then; what it cannot remove since it ended first, `straightline sweep` does.
 
     Raises:
-        ConfigurationError: `url` or `store` cannot be used.
+        ConfigurationError: `url`, `store` or `confirm_timeout` cannot be used.
     """
 
     def __init__(

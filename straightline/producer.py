@@ -5,6 +5,7 @@ Nothing here waits, but for the store, and where a timeout is an argument.
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -58,6 +59,10 @@ class Producer:
         kept_results: int,
         keep_inputs: bool,
     ) -> None:
+        if not 0 < confirm_timeout <= threading.TIMEOUT_MAX:
+            raise ConfigurationError(
+                f"confirm_timeout is a number of seconds above 0; {confirm_timeout} is none"
+            )
         self.store = Store(store) if isinstance(store, str) else store
         self.results = Results(kept_results, KEPT_BYTES)
         self.errands = Errands("straightline-client-store")

@@ -86,7 +86,7 @@ class Results:
         if body is not None:
             return body
         try:
-            return box.get(timeout=timeout)
+            return box.get(timeout=min(timeout, threading.TIMEOUT_MAX))
         except Empty:
             return None
         finally:

@@ -42,6 +42,7 @@ class Inbox:
         self._on_message = on_message
         self._ready = threading.Event()
         self._callers: list[Callable[[], None]] = []
+        self._closed = False
         self._link = Link(url, name, on_channel=self._setup, on_lost=lambda _: self._ready.clear())
         self._link.start()
 
@@ -54,22 +55,32 @@ class Inbox:
         """Return once messages can arrive.
 
         Raises:
-            BrokerUnavailable: that took longer than `timeout` seconds.
+            BrokerUnavailable: that took longer than `timeout` seconds, or the inbox is closed.
         """
+        if self._closed:
+            raise self.not_ready(timeout)
         if not self._ready.is_set() and not self._ready.wait(timeout):
             raise self.not_ready(timeout)
 
     @property
     def ready(self) -> bool:
         """Whether messages can arrive now."""
-        return self._ready.is_set()
+        return self._ready.is_set() and not self._closed
 
     def when_ready(self, call: Callable[[], None]) -> None:
-        """Call `call` once, on the inbox's thread, when messages can arrive."""
+        """Call `call` once, on the inbox's thread, when messages can arrive.
+
+        Raises:
+            BrokerUnavailable: the inbox is closed.
+        """
+        if self._closed:
+            raise self.not_ready(0.0)
         self._link.call(lambda: call() if self._ready.is_set() else self._callers.append(call))
 
     def not_ready(self, timeout: float) -> BrokerUnavailable:
         """Return the error that says that no message could arrive within `timeout` seconds, and why."""
+        if self._closed:
+            return BrokerUnavailable("the client is closed: make a new one")
         return BrokerUnavailable(
             f"no queue for results could be made within {timeout:g} s ({self._link.trouble}); "
             "is the broker started, and is the URL right?"
@@ -77,6 +88,8 @@ class Inbox:
 
     def close(self, timeout: float = 5.0) -> None:
         """Close the connection; the queue goes with it."""
+        self._closed = True
+        self._ready.clear()
         self._link.stop(timeout)
 
     def _setup(self, channel: Any) -> None:

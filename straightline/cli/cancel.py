@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from straightline.cli.command import add_command, print_json
+from straightline.cli.command import add_command, print_json, seconds
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import RequestStatus
@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("id", metavar="ID", help="of the request")
     parser.add_argument(
-        "--timeout", type=float, default=5.0, metavar="S", help="seconds to wait for an answer (default 5)"
+        "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait for an answer (default 5)"
     )
     parser.set_defaults(run=run)
 

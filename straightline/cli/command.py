@@ -1,6 +1,7 @@
 """What every command has alike: its parser, and how it prints JSON."""
 
 import argparse
+import threading
 from typing import Any
 
 import msgspec
@@ -36,6 +37,17 @@ def add_command(
     )
     parser.add_argument("--json", action="store_true", help=json)
     return parser
+
+
+def seconds(text: str) -> float:
+    """Read how long to wait from an argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return value
 
 
 def print_json(answer: object) -> None:

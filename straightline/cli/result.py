@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from straightline.cli.command import GATEWAY, add_command
+from straightline.cli.command import GATEWAY, add_command, seconds
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import Gateway, open_gateway
 from straightline.cli.show import answer
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--out", metavar="FILE", help="write the V2 infer response there, as it came")
     parser.add_argument("--wait", action="store_true", help="wait until the request has ended")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"
+        "--timeout", type=seconds, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"
     )
     parser.set_defaults(run=run)
 

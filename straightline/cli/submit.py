@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from straightline.cli.command import add_command, print_json
+from straightline.cli.command import add_command, print_json, seconds
 from straightline.cli.exits import FAILED, SUCCEEDED
 from straightline.cli.show import show
 from straightline.errors import BrokerUnavailable, ContractError
@@ -62,11 +62,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--batch-id", metavar="ID", help="the batch job it belongs to")
     parser.add_argument("--wait", action="store_true", help="wait for the result and print it")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"
+        "--timeout", type=seconds, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"
     )
     parser.add_argument(
         "--confirm-timeout",
-        type=float,
+        type=seconds,
         default=10.0,
         metavar="S",
         help="seconds until the broker counts as unreachable (default 10)",

@@ -123,6 +123,10 @@ def test_without_the_topology_the_exit_code_is_3(empty_broker_url: str) -> None:
         (["--input", "/nowhere/at/all"], "", "cannot be read"),
         (["--input", "-", "--id", "7"], json.dumps(DATA), "UUID"),
         (["--input", "-", "--class", "urgent"], "", "invalid choice"),
+        (["--input", "-", "--wait", "--timeout", "nan"], "", "number of seconds"),
+        (["--input", "-", "--wait", "--timeout", "inf"], "", "number of seconds"),
+        (["--input", "-", "--timeout", "-1"], "", "number of seconds"),
+        (["--input", "-", "--confirm-timeout", "0"], json.dumps(DATA), "number of seconds"),
         ([], "", "--input"),
     ],
 )

@@ -263,3 +263,19 @@ def test_without_a_broker_a_request_fails_in_time_and_keeps_its_id() -> None:
         assert partly.value.stopped_at == len(partly.value.ids) == len(partly.value.failures)
     with Client("amqp://127.0.0.1:1/", confirm_timeout=0.5) as client, pytest.raises(BrokerUnavailable):
         client.submit("digits", DATA)
+
+
+def test_a_closed_client_says_so_at_once(broker_url: str) -> None:
+    for replies in (True, False):
+        with Client(broker_url, replies=replies) as client:
+            client.submit("digits", DATA)
+        before = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match="is closed: make a new one"):
+            client.submit("digits", DATA)
+        assert time.monotonic() - before < 5
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_client_cannot_wait_for_confirms_without_an_end(seconds: float) -> None:
+    with pytest.raises(ConfigurationError, match="confirm_timeout"):
+        Client("amqp://127.0.0.1:1/", confirm_timeout=seconds)

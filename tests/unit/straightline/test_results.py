@@ -1,5 +1,6 @@
 """Results that wait to be asked for."""
 
+import math
 import threading
 
 from hypothesis import given
@@ -14,6 +15,16 @@ def test_a_result_is_there_for_who_asks_later_and_again() -> None:
     assert results.wait("a", 0) == b"1"
     assert results.wait("a", 0) == b"1"
     assert results.wait("b", 0) is None
+
+
+def test_one_may_wait_for_ever() -> None:
+    results = Results(10, 1_000)
+    found: list[bytes | None] = []
+    thread = threading.Thread(target=lambda: found.append(results.wait("a", math.inf)))
+    thread.start()
+    results.put("a", b"1")
+    thread.join(30)
+    assert found == [b"1"]
 
 
 def test_who_waits_is_woken_by_the_one_that_comes() -> None:

@@ -7,6 +7,7 @@ worker, come back and stop the next. Here all of them go to the dead-letter queu
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from amqp.exceptions import AccessRefused, NotFound
@@ -19,6 +20,9 @@ EVENTS_EVERY: Final = 0.25
 """Seconds that Flower may be behind."""
 REFUSED_AGAIN: Final = 1.0
 """Seconds until a missing or forbidden queue is asked for again; Celery would ask ten times as often."""
+RECONNECT: Final = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
+"""Seconds between tries to connect. Celery's own go up to 30: after an outage of half a minute a pool would
+stay away for as long again."""
 
 
 class PoolConsumer(Consumer):
@@ -41,6 +45,11 @@ class PoolConsumer(Consumer):
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
         super().__init__(*args, worker_options=options, **kwargs)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, and try again as often as every other component of ours."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        return super().ensure_connected(conn)
 
     def on_send_event_buffered(self) -> None:
         """Plan one flush of the events that tasks leave; Celery would publish them at every turn of its loop.

@@ -69,15 +69,16 @@ def database_answers(url: str) -> bool:
 
 def create_database(url: str, name: str, *, template: str = "template0") -> None:
     """Make a database on the server of `url`."""
-    _administer(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    administer(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
 
 def drop_database(url: str, name: str) -> None:
     """Remove a database of the server of `url`, with its connections."""
-    _administer(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    administer(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _administer(url: str, statement: str) -> None:
+def administer(url: str, statement: str) -> None:
+    """Run a statement on the server of `url`, outside of a transaction."""
     connection = _connect(url, "postgres")
     try:
         connection.autocommit = True  # databases are not made in transactions

@@ -1,0 +1,95 @@
+"""The stack of the suite, shared by its rows; the table of what they found; and which rows run by default."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kit.row import Line, Row
+from tests.faults.kit.scene import Scene
+
+# Of every connection that is refused it writes nine lines, and here many are.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+HERE = Path(__file__).resolve().parent
+TABLE = pytest.StashKey[list[Line]]()
+
+
+class Stage:
+    """Has a scene that works, and makes another where a row has left one that cannot be healed."""
+
+    def __init__(self) -> None:
+        self._scene: Scene | None = None
+
+    def scene(self) -> Scene:
+        """Return a scene in which everything works."""
+        if self._scene is None:
+            self._scene = Scene.open()
+        return self._scene
+
+    def heal(self) -> None:
+        """Bring everything back to what it was; where that fails, the next row has a new scene."""
+        try:
+            self.scene().heal()
+        except Exception:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop everything."""
+        if self._scene is not None:
+            self._scene.close()
+            self._scene = None
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def scene(stage: Stage) -> Iterator[Scene]:
+    yield stage.scene()
+    stage.heal()
+
+
+@pytest.fixture
+def row(scene: Scene, request: pytest.FixtureRequest) -> Row:
+    line = Line(request.node.name.removeprefix("test_"))
+    request.config.stash.setdefault(TABLE, []).append(line)
+    return Row(scene, line)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where all tests are run, run the fast rows alone; the others are counted as deselected."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or os.environ.get("STRAIGHTLINE_FAULTS"):
+        return
+    slow = [
+        item
+        for item in items
+        if item.path.is_relative_to(HERE)
+        and item.get_closest_marker("faults")
+        and not item.get_closest_marker("fast")
+    ]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the rows found."""
+    lines = config.stash.get(TABLE, [])
+    if not lines:
+        return
+    terminalreporter.section("faults")
+    wide = max(len(line.fault) for line in lines)
+    head = ("requests", "lost", "doubled", "run twice", "recovery s", "verdict")
+    terminalreporter.write_line(f"{'fault':{wide}}  " + "  ".join(f"{word:>10}" for word in head))
+    for line in lines:
+        felt = "-" if line.recovery is None else f"{line.recovery:.1f}"
+        told = (line.requests, line.lost, line.doubled, line.surplus, felt, line.verdict)
+        terminalreporter.write_line(f"{line.fault:{wide}}  " + "  ".join(f"{word!s:>10}" for word in told))

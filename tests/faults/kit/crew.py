@@ -1,0 +1,123 @@
+"""Our own processes under a supervisor, which starts anew whatever ends, as a deployment does."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from script.stack import processes
+from script.stack.components import Component
+from script.stack.processes import Process
+from script.stack.run import Run
+from tests.faults.kit.deaths import Death
+
+LOOK: Final = 0.1
+"""Seconds between two looks at who is alive; also what a restart waits at most."""
+
+Environment = Callable[[Component], Mapping[str, str]]
+
+
+class Crew:
+    """Runs components; one that ends without being asked to is started anew and counted.
+
+    `restarts` counts that, and `ended` has when it happened last, at most `LOOK` seconds too early.
+
+    Args:
+        run: records what is started.
+        root: the checkout.
+        parts: the components.
+        environment: asked for the whole environment of a component whenever it is started.
+    """
+
+    def __init__(self, run: Run, root: Path, parts: Iterable[Component], environment: Environment) -> None:
+        self._run = run
+        self._root = root
+        self._parts = {part.name: part for part in parts}
+        self._environment = environment
+        self._lock = threading.RLock()
+        self._running: dict[str, Process] = {}
+        self._extra: dict[str, Mapping[str, str]] = {}
+        self._down: set[str] = set(self._parts)
+        self._over = threading.Event()
+        self.restarts: Counter[str] = Counter()
+        self.ended: dict[str, float] = {}
+        self._watcher = threading.Thread(target=self._watch, name="crew", daemon=True)
+        self._watcher.start()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all components."""
+        return tuple(self._parts)
+
+    def process(self, name: str) -> Process:
+        """Return the running process of that name."""
+        with self._lock:
+            return self._running[name]
+
+    def changed(self) -> list[str]:
+        """Name the components that are down, or run with settings of one test."""
+        with self._lock:
+            return sorted({*self._down, *(name for name, extra in self._extra.items() if extra)})
+
+    def start(self, name: str, once: Mapping[str, str] | None = None, **extra: str) -> Process:
+        """Start a component that is down.
+
+        Args:
+            name: of the component.
+            once: variables that it has this time, and not when the supervisor starts it anew.
+            extra: variables that it has beside its own, also when it is started anew.
+        """
+        with self._lock:
+            self._extra[name] = extra
+            self._down.discard(name)
+            return self._launch(name, once or {})
+
+    def stop(self, name: str, *, patience: float = 20.0) -> bool:
+        """Ask a component to end, and keep it down; tell whether it ended by itself."""
+        with self._lock:
+            process = self._keep_down(name)
+        return process is None or not processes.stop([process], patience=patience)
+
+    def restart(self, name: str, once: Mapping[str, str] | None = None, **extra: str) -> Process:
+        """Stop a component and start it, with variables of its own."""
+        self.stop(name)
+        return self.start(name, once, **extra)
+
+    def die(self, name: str, death: Death = Death.KILLED, *, down: bool = False) -> Process:
+        """Let a component die; the supervisor starts it anew unless it is to stay `down`."""
+        with self._lock:
+            process = self._running[name]
+            if down:
+                self._keep_down(name)
+        death.befall(process)
+        return process
+
+    def close(self) -> None:
+        """Supervise no more; the run stops what runs."""
+        self._over.set()
+        self._watcher.join(5)
+
+    def _keep_down(self, name: str) -> Process | None:
+        self._down.add(name)
+        return self._running.get(name)
+
+    def _launch(self, name: str, once: Mapping[str, str]) -> Process:
+        part = self._parts[name]
+        environment = {**self._environment(part), **part.environment, **self._extra.get(name, {}), **once}
+        process = processes.start(
+            name, part.argv, log=self._run.log(name), cwd=self._root, environment=environment, tier=part.tier
+        )
+        self._run.add(process)
+        self._running[name] = process
+        return process
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK):
+            with self._lock:
+                for name, process in list(self._running.items()):
+                    if name not in self._down and not process.alive():
+                        self.ended[name] = time.time() - LOOK  # it lived then
+                        self.restarts[name] += 1
+                        self._launch(name, {})

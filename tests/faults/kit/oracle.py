@@ -1,0 +1,168 @@
+"""What must hold after every fault: a pure judgement over facts that others collected."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final
+
+SHOWN: Final = 5
+"""Of many ids with the same fault, so many are named."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the ledger says of one id: how many final outcomes, and of the first its state and reason."""
+
+    rows: int
+    state: str
+    error_class: str | None = None
+    error: str | None = None
+    backend: str | None = None
+    attempts: int = 1
+    submitted_at: float | None = None
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that was put aside: whose it is, where that can be told, and the reason it carries."""
+
+    request_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found when the fault was over.
+
+    Attributes:
+        sent: every id that was ever put on its way, confirmed or not.
+        confirmed: ids whose publish the broker confirmed.
+        endings: what the ledger has, by id.
+        executions: how often a model was asked for each id; None where nobody counted.
+        dead: what lay in the dead-letter queue.
+        depths: messages in each queue, unacknowledged ones included.
+        restarts: how often each process had to be started anew.
+        leaks: where a secret was found.
+    """
+
+    sent: AbstractSet[str]
+    confirmed: AbstractSet[str]
+    endings: Mapping[str, Ending]
+    executions: Mapping[str, int] | None = None
+    dead: Sequence[DeadLetter] = ()
+    depths: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    leaks: Sequence[str] = ()
+
+    @property
+    def lost(self) -> AbstractSet[str]:
+        """Confirmed ids without an outcome."""
+        return self.confirmed - self.endings.keys()
+
+    @property
+    def doubled(self) -> AbstractSet[str]:
+        """Ids with more than one final outcome."""
+        return {one for one, ending in self.endings.items() if ending.rows > 1}
+
+    @property
+    def surplus(self) -> int:
+        """Executions beyond the first of each id."""
+        return sum(count - 1 for count in (self.executions or {}).values() if count > 1)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a fault may cost.
+
+    Attributes:
+        surplus: executions beyond the first of each id, in all.
+        each: executions of any one id.
+        restarts: of each process; one that is not named may not have ended at all.
+        unknown_dead: dead letters that are of no request: what the test itself sent.
+        unsent: ids of outcomes that were sent past the load, as malformed messages are.
+    """
+
+    surplus: int = 0
+    each: int = 4
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    unknown_dead: int = 0
+    unsent: AbstractSet[str] = frozenset()
+
+
+def violations(facts: Facts, allowed: Allowance) -> list[str]:
+    """Return, as sentences, whatever does not hold."""
+    return [
+        *_ids("were confirmed and have no outcome", facts.lost),
+        *_ids("have more than one final outcome", facts.doubled),
+        *_ids("have an outcome and were never sent", facts.endings.keys() - facts.sent - allowed.unsent),
+        *_dead(facts, allowed),
+        *_executions(facts, allowed),
+        *_restarts(facts, allowed),
+        *(f"a secret stands in {where}" for where in facts.leaks),
+        *(f"{count} messages are left in {queue}" for queue, count in facts.depths.items() if count),
+    ]
+
+
+def _ids(what: str, ids: AbstractSet[str]) -> list[str]:
+    shown = ", ".join(sorted(ids)[:SHOWN])
+    return [f"{len(ids)} ids {what}: {shown}"] if ids else []
+
+
+def _dead(facts: Facts, allowed: Allowance) -> list[str]:
+    found = []
+    unknown = [letter for letter in facts.dead if letter.request_id is None]
+    if len(unknown) > allowed.unknown_dead:
+        reasons = "; ".join(letter.reason for letter in unknown[:SHOWN])
+        found.append(f"{len(unknown)} dead letters are of no known request: {reasons}")
+    for letter in facts.dead:
+        if letter.request_id is None:
+            continue
+        ending = facts.endings.get(letter.request_id)
+        if ending is None:
+            found.append(f"a dead letter of {letter.request_id} has no outcome: {letter.reason}")
+        elif ending.state != "succeeded" and not ending.error_class:
+            found.append(f"the outcome of the dead letter of {letter.request_id} has no reason")
+    return found
+
+
+def _executions(facts: Facts, allowed: Allowance) -> list[str]:
+    if facts.executions is None:
+        return []
+    often = {one for one, count in facts.executions.items() if count > allowed.each}
+    told = {one for one, ending in facts.endings.items() if ending.state == "succeeded"}
+    found = _ids(f"were executed more than {allowed.each} times", often)
+    found += _ids("succeeded and were never executed", (told & facts.confirmed) - facts.executions.keys())
+    if facts.surplus > allowed.surplus:
+        found.append(f"{facts.surplus} executions were done twice, {allowed.surplus} may be")
+    return found
+
+
+def _restarts(facts: Facts, allowed: Allowance) -> list[str]:
+    return [
+        f"{name} ended {count} times, {allowed.restarts.get(name, 0)} may be"
+        for name, count in facts.restarts.items()
+        if count > allowed.restarts.get(name, 0)
+    ]
+
+
+def recovery(endings: Mapping[str, Ending], over: float) -> float:
+    """Return how long after the fault's end it was still felt, in seconds.
+
+    It is felt until the last of the requests that were submitted before its end is answered, and until every
+    backend has answered the first of those that were submitted later.
+
+    Args:
+        endings: what the ledger has.
+        over: when the fault ended, seconds since the epoch.
+    """
+    last = over
+    first: dict[str | None, float] = {}
+    for end in endings.values():
+        if end.submitted_at is None:
+            continue
+        if end.submitted_at <= over:
+            last = max(last, end.finished_at)
+        else:
+            first[end.backend] = min(end.finished_at, first.get(end.backend, end.finished_at))
+    return max(last, *first.values(), over) - over

@@ -1,0 +1,137 @@
+"""The database of the suite: what is done to it, and what the ledger in it says."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+from sqlalchemy.engine import make_url
+
+from script.stack import processes, services
+from script.stack.readiness import wait_until
+from script.stack.run import Run
+from tests.faults.kit.oracle import Ending
+
+_ENDINGS = """
+select request_id::text, state, error_class, error, backend, attempts,
+       extract(epoch from submitted_at)::float8, extract(epoch from finished_at)::float8
+from outcomes where recorded_at >= to_timestamp(%s)
+"""
+_END_RECORDER = """
+select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'straightline-recorder'
+"""
+
+
+class Records:
+    """A private Postgres that can be stopped and started again on its data."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._server = services.start_database(run)
+        self.url = self._server.url
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(make_url(self.url).port or 0)
+
+    @property
+    def process(self) -> processes.Process:
+        """The server's process."""
+        return self._server.process
+
+    def stop(self) -> None:
+        """Stop it as `pg_ctl stop -m immediate` does: without goodbye, to be recovered at the next start."""
+        processes.stop([replace(self._server.process, stop_signal=int(signal.SIGQUIT))], patience=15)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        began = self._server.launch()
+        self._run.add(began)
+        self._server = replace(self._server, process=began)
+        wait_until(lambda: services.database_answers(self.url), what="the database", seconds=60)
+
+    @contextlib.contextmanager
+    def connection(self, name: str = "straightline-faults") -> Iterator[Any]:
+        """Open a connection; what is done on it is committed at the end."""
+        parts = make_url(self.url)
+        opened = psycopg2.connect(
+            host=parts.host,
+            port=parts.port,
+            user=parts.username,
+            password=parts.password,
+            dbname=parts.database,
+            connect_timeout=5,
+            application_name=name,
+        )
+        try:
+            with opened:
+                yield opened
+        finally:
+            opened.close()
+
+    def ask(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        with self.connection() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def administer(self, statement: str) -> None:
+        """Run a statement on the server, outside of a transaction; `{database}` is our database's name."""
+        parts = make_url(self.url)
+        services.administer(self.url, statement.format(database=f'"{parts.database}"'))
+
+    def disconnect_others(self) -> None:
+        """End every other connection to our database, so that new settings hold for all."""
+        database = make_url(self.url).database
+        statement = "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'"
+        services.administer(self.url, statement.format(database))
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        """Take every connection that the server has to give, the recorder's too."""
+        with contextlib.ExitStack() as held:
+            first = held.enter_context(self.connection())
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                try:
+                    while True:
+                        held.enter_context(self.connection())
+                except psycopg2.OperationalError:
+                    with first.cursor() as cursor:
+                        cursor.execute(_END_RECORDER)
+                        if not cursor.fetchall():
+                            break
+            yield
+
+    def is_behind(self, confirmed: Iterable[str]) -> bool:
+        """Whether some of these have no outcome yet, read through a connection of its own kind."""
+        return bool(set(confirmed) - self.recorded(confirmed))
+
+    def recorded(self, ids: Iterable[str]) -> set[str]:
+        """Return which of these ids have an outcome."""
+        statement = "select request_id::text from outcomes where request_id = any(%s::uuid[])"
+        return {row[0] for row in self.ask(statement, list(ids))}
+
+    def endings(self, since: float) -> Mapping[str, Ending]:
+        """Return the outcomes that were recorded from then on, by id."""
+        found: dict[str, Ending] = {}
+        for identity, state, word, error, backend, attempts, submitted, finished in self.ask(_ENDINGS, since):
+            rows = found[identity].rows + 1 if identity in found else 1
+            found[identity] = Ending(rows, state, word, error, backend, attempts, submitted, finished)
+        return found
+
+    def mentions(self, secret: str) -> list[str]:
+        """Say in which column of words a secret stands."""
+        columns = (("outcomes", "error"), ("attempts", "error"), ("attempts", "reason"))
+        return [
+            f"the column {table}.{column}"
+            for table, column in columns
+            if self.ask(
+                f"select 1 from {table} where {column}::text like %s limit 1",  # noqa: S608 - of ours
+                f"%{secret}%",
+            )
+        ]

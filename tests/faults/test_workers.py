@@ -1,0 +1,80 @@
+"""A worker dies or is asked to end, under load; two claim the same name."""
+
+import pytest
+
+from straightline.crash import VARIABLE, Step
+from tests.faults.kit.deaths import Death
+from tests.faults.kit.load import Mix
+from tests.faults.kit.oracle import Allowance
+from tests.faults.kit.row import Row
+from tests.faults.kit.scene import POOLS
+from tests.faults.kit.tree import descendants
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+REPLACED = 15.0
+"""Seconds after a worker's death within which all that it had is answered."""
+SLOW = Mix(commands=("echo", "echo", "sleep:0.3"), rate=20)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [pytest.param(name, marks=[pytest.mark.fast] if name == "pool-gpu-container" else []) for name in POOLS],
+)
+def test_02_worker_killed_while_it_runs__what_it_had_is_redelivered_and_nothing_is_left_over(
+    row: Row, pool: str
+) -> None:
+    with row.load(SLOW) as load:
+        load.wait_confirmed(60)
+        killed = row.scene.crew.process(pool)
+        servers = descendants(killed.pid)
+        row.scene.crew.die(pool)
+        row.fault_over()
+        load.run_for(4)
+        judged = row.judge(allowed=Allowance(surplus=64, restarts={pool: 1}))
+    assert judged.recovery <= REPLACED
+    assert judged.states().keys() == {"succeeded"}
+    row.wait_for(lambda: not any(process.alive() for process in servers), f"{pool} left model servers behind")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(Step.WORKER_BEFORE_CALL),
+        pytest.param(Step.WORKER_AFTER_CALL, marks=pytest.mark.fast),
+        pytest.param(Step.WORKER_AFTER_CONFIRM),
+    ],
+)
+def test_04_worker_dies_between_two_steps__each_request_has_one_outcome(row: Row, step: Step) -> None:
+    pool = "pool-local"
+    row.scene.crew.restart(pool, once={VARIABLE: f"{step}:20"})
+    row.scene.wait_ready()
+    with row.load() as load:
+        row.fault_over(row.wait_restarted(pool))
+        load.run_for(4)
+        judged = row.judge(allowed=Allowance(surplus=64, restarts={pool: 1}))
+    assert judged.recovery <= REPLACED
+    assert judged.states().keys() == {"succeeded"}
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        pytest.param(Death.ASKED, marks=pytest.mark.fast),
+        pytest.param(Death.ASKED_TWICE),
+        pytest.param(Death.ASKED_TO_QUIT),
+    ],
+)
+def test_05_worker_asked_to_end_under_load__loses_nothing(row: Row, death: Death) -> None:
+    pool = "pool-local"
+    with row.load(SLOW) as load:
+        load.wait_confirmed(60)
+        row.fault_over()
+        row.scene.crew.die(pool, death)
+        row.wait_restarted(pool)
+        load.run_for(4)
+        # Only a worker that was given the time to end has done nothing in vain.
+        spent = 0 if death is Death.ASKED else 64
+        judged = row.judge(allowed=Allowance(surplus=spent, restarts={pool: 1}))
+    assert judged.recovery <= REPLACED
+    assert judged.states().keys() == {"succeeded"}

@@ -1,0 +1,91 @@
+"""The oracle can fail: each of its sentences is said when it must be, and no other."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.kit.oracle import Allowance, DeadLetter, Ending, Facts, recovery, violations
+
+DONE = Ending(rows=1, state="succeeded")
+SOUND = Facts(
+    sent={"a", "b", "c"},
+    confirmed={"a", "b"},
+    endings={"a": DONE, "b": DONE},
+    executions={"a": 1, "b": 1},
+    depths={"straightline.local": 0},
+    restarts={"recorder": 0},
+)
+
+
+def test_what_is_sound_passes() -> None:
+    assert violations(SOUND, Allowance()) == []
+
+
+def test_an_id_that_was_not_confirmed_may_or_may_not_have_an_outcome() -> None:
+    assert violations(replace(SOUND, endings={**SOUND.endings, "c": DONE}), Allowance()) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (replace(SOUND, endings={"a": DONE}), "1 ids were confirmed and have no outcome: b"),
+        (
+            replace(SOUND, endings={"a": replace(DONE, rows=2), "b": DONE}),
+            "1 ids have more than one final outcome: a",
+        ),
+        (
+            replace(SOUND, endings={**SOUND.endings, "stranger": DONE}),
+            "1 ids have an outcome and were never sent: stranger",
+        ),
+        (
+            replace(SOUND, dead=[DeadLetter("c", "no JSON")]),
+            "a dead letter of c has no outcome: no JSON",
+        ),
+        (
+            replace(SOUND, dead=[DeadLetter("a", "x")], endings={"a": Ending(1, "rejected"), "b": DONE}),
+            "the outcome of the dead letter of a has no reason",
+        ),
+        (
+            replace(SOUND, dead=[DeadLetter(None, "scalar")]),
+            "1 dead letters are of no known request: scalar",
+        ),
+        (replace(SOUND, executions={"a": 1}), "1 ids succeeded and were never executed: b"),
+        (replace(SOUND, executions={"a": 2, "b": 1}), "1 executions were done twice, 0 may be"),
+        (replace(SOUND, restarts={"recorder": 1}), "recorder ended 1 times, 0 may be"),
+        (replace(SOUND, leaks=["scheduler.log"]), "a secret stands in scheduler.log"),
+        (replace(SOUND, depths={"straightline.dead": 3}), "3 messages are left in straightline.dead"),
+    ],
+)
+def test_each_fault_is_said_and_nothing_else(facts: Facts, sentence: str) -> None:
+    assert violations(facts, Allowance()) == [sentence]
+
+
+def test_one_id_that_is_executed_again_and_again_is_a_fault_whatever_is_allowed_in_all() -> None:
+    facts = replace(SOUND, executions={"a": 9, "b": 1})
+    assert violations(facts, Allowance(surplus=100)) == ["1 ids were executed more than 4 times: a"]
+
+
+def test_what_a_fault_may_cost_is_no_violation() -> None:
+    facts = replace(
+        SOUND,
+        executions={"a": 2, "b": 1},
+        restarts={"recorder": 1},
+        dead=[DeadLetter(None, "scalar"), DeadLetter("b", "null")],
+        endings={"a": DONE, "b": Ending(1, "rejected", "malformed"), "s": DONE},
+    )
+    allowed = Allowance(surplus=1, restarts={"recorder": 1}, unknown_dead=1, unsent={"s"})
+    assert violations(facts, allowed) == []
+
+
+def answered(submitted: float, finished: float, backend: str = "local") -> Ending:
+    return Ending(1, "succeeded", backend=backend, submitted_at=submitted, finished_at=finished)
+
+
+def test_a_fault_is_felt_until_all_that_came_before_its_end_is_answered() -> None:
+    assert recovery({"a": answered(8.0, 12.5), "b": answered(9.0, 9.1)}, 10.0) == 2.5
+    assert recovery({"a": answered(8.0, 9.0)}, 10.0) == 0.0
+
+
+def test_a_fault_is_felt_until_each_backend_answers_the_first_of_what_came_after() -> None:
+    endings = {"a": answered(10.5, 14.0), "b": answered(11.0, 30.0), "c": answered(12.0, 13.0, "serverless")}
+    assert recovery(endings, 10.0) == 4.0

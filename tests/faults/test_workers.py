@@ -1,8 +1,11 @@
 """A worker dies or is asked to end, under load; two claim the same name."""
 
+from typing import cast
+
 import pytest
 
 from straightline.crash import VARIABLE, Step
+from straightline.names import Backend
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance
@@ -24,14 +27,17 @@ SLOW = Mix(commands=("echo", "echo", "sleep:0.3"), rate=20)
 def test_02_worker_killed_while_it_runs__what_it_had_is_redelivered_and_nothing_is_left_over(
     row: Row, pool: str
 ) -> None:
-    with row.load(SLOW) as load:
-        load.wait_confirmed(60)
-        killed = row.scene.crew.process(pool)
-        servers = descendants(killed.pid)
+    backend = cast(Backend, pool.removeprefix("pool-"))
+    mix = Mix(commands=("sleep:0.4",), rate=6, pinned=1.0, large=0.0, backends=(backend,))
+    with row.load() as others, row.load(mix, seed=2) as load:
+        others.wait_confirmed(60)
+        servers = descendants(row.scene.crew.process(pool).pid)
+        row.wait_executed(load)
         row.scene.crew.die(pool)
         row.fault_over()
         load.run_for(4)
         judged = row.judge(allowed=Allowance(surplus=64, restarts={pool: 1}))
+    assert judged.facts.surplus, "nothing ran when it was killed"
     assert judged.recovery <= REPLACED
     assert judged.states().keys() == {"succeeded"}
     row.wait_for(lambda: not any(process.alive() for process in servers), f"{pool} left model servers behind")

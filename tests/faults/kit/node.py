@@ -21,7 +21,10 @@ from straightline import names
 from tests.faults.kit.oracle import DeadLetter
 from tests.faults.kit.tree import descendants
 
-QUEUES: Final = tuple(queue.name for queue in topology.QUEUES)
+QUEUES: Final = tuple(
+    queue.name for queue in topology.QUEUES if queue.queue_arguments["x-queue-type"] == "quorum"
+)
+"""What must drain; a stream keeps what was read."""
 _TICK: Final = 500
 """Milliseconds after which a quorum queue says anew what it holds, unacknowledged messages included."""
 _ADVANCED: Final = f"[{{rabbit, [{{quorum_tick_interval, {_TICK}}}, {{channel_tick_interval, 5000}}]}}].\n"
@@ -91,10 +94,10 @@ class Node:
             connection.close()
 
     def depths(self) -> Mapping[str, int]:
-        """Count the messages in each durable queue, unacknowledged ones included."""
+        """Count the messages in each queue, unacknowledged ones included."""
         vhost = rabbitmq.VHOST
-        told = self.ctl("list_queues", "-p", vhost, "name", "messages", "durable", "--formatter", "json")
-        return {queue["name"]: queue["messages"] for queue in json.loads(told) if queue["durable"]}
+        told = self.ctl("list_queues", "-p", vhost, "name", "messages", "--formatter", "json")
+        return {queue["name"]: queue["messages"] for queue in json.loads(told) if queue["name"] in QUEUES}
 
     def take_dead(self) -> list[DeadLetter]:
         """Take what lies in the dead-letter queue."""

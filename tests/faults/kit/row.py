@@ -96,6 +96,14 @@ class Row:
         )
         return crew.ended[name]
 
+    def wait_executed(self, load: Load) -> None:
+        """Return right after the model has begun with a request of that load."""
+        seen = mind.executions(self.scene.executions).keys()
+        self.wait_for(
+            lambda: bool((mind.executions(self.scene.executions).keys() - seen) & load.account.sent),
+            "the model was not asked",
+        )
+
     def log(self, name: str) -> str:
         """Return what a component has logged in this row."""
         file = self.scene.run.log(name)

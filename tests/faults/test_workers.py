@@ -28,7 +28,7 @@ def test_02_worker_killed_while_it_runs__what_it_had_is_redelivered_and_nothing_
     row: Row, pool: str
 ) -> None:
     backend = cast(Backend, pool.removeprefix("pool-"))
-    mix = Mix(commands=("sleep:0.4",), rate=6, pinned=1.0, large=0.0, backends=(backend,))
+    mix = Mix(commands=("sleep:0.4",), rate=4, pinned=1.0, large=0.0, backends=(backend,))
     with row.load() as others, row.load(mix, seed=2) as load:
         others.wait_confirmed(60)
         servers = descendants(row.scene.crew.process(pool).pid)

@@ -105,7 +105,7 @@ class Crew:
 
     def _launch(self, name: str, once: Mapping[str, str]) -> Process:
         part = self._parts[name]
-        environment = {**self._environment(part), **part.environment, **self._extra.get(name, {}), **once}
+        environment = {**self._environment(part), **self._extra.get(name, {}), **once}
         process = processes.start(
             name, part.argv, log=self._run.log(name), cwd=self._root, environment=environment, tier=part.tier
         )

@@ -38,7 +38,8 @@ class Node:
         started = rabbitmq.start(run.home, run.log("rabbitmq"), run.name)
         run.add(*started.processes)
         self._broker = started
-        self.url = started.url
+        self.access = started.access
+        self.url = started.access.admin
         self.wait(60)
         for name, value in (("quorum_tick_interval", _TICK), ("channel_tick_interval", 5000)):
             self.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")

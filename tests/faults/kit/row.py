@@ -75,7 +75,7 @@ class Row:
         """Make producers; they begin with the block, and `judge` ends them at the latest."""
         scene = self.scene
         load = Load(
-            url or scene.node.url,
+            url or scene.node.access.of("producer"),
             scene.plan.store.as_uri(),
             mix or Mix(),
             canary=scene.canary,

@@ -16,6 +16,7 @@ from typing import Final, Self
 import pika.exceptions
 from sqlalchemy.engine import make_url
 
+from broker_config.users import USERS
 from script.stack.components import Component, components
 from script.stack.plan import Plan, Thresholds, with_ports
 from script.stack.ports import accepts
@@ -84,11 +85,10 @@ class Scene:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What may stand in no log, event, error or argument."""
-        passwords = (
-            pika.URLParameters(self.node.url).credentials.password,
-            make_url(self.records.url).password,
-        )
-        return (self.canary, *map(str, passwords), self.plan.flower_password)
+        access = self.node.access
+        urls = (self.records.url, access.admin, *(access.of(user) for user in USERS))
+        passwords = {str(make_url(url).password) for url in urls}
+        return (self.canary, *passwords, self.plan.flower_password)
 
     def leader(self) -> str:
         """Name the scheduler that took the lead last."""
@@ -164,7 +164,7 @@ class Scene:
                 run=self.run.name,
                 directory=self.run.directory,
                 models=models,
-                broker_url=self.node.url,
+                broker=self.node.access,
                 database_url=self.records.url,
                 driver="process",
                 thresholds=_THRESHOLDS,
@@ -202,7 +202,7 @@ class Scene:
         )
 
     def _environment(self, part: Component) -> Mapping[str, str]:
-        environment = self.plan.environment(os.environ)
+        environment = {**self.plan.environment(os.environ), **part.environment}
         for real, other in self.wiring.get(part.name, {}).items():
             pattern = re.compile(rf"\b127\.0\.0\.1:{real}\b")
             environment = {

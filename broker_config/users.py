@@ -19,6 +19,7 @@ USER_PREFIX: Final = "straightline-"
 _OWN: Final = r"amq\.gen-.*"
 """Queues that the broker names. Their users declare them exclusive, so that no other connection sees them."""
 _REPLY: Final = re.escape(names.REPLY_QUEUE_PREFIX) + r".+"
+_BREAKERS: Final = re.escape(names.BREAKERS_QUEUE_PREFIX) + r".+"
 _UUID: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DEFAULT: Final = r"amq\.default"
 """As RabbitMQ calls the default exchange, which has no name, when it looks for a right."""
@@ -52,9 +53,15 @@ def _pool(backend: str) -> Rights:
     # Celery declares what it uses of its own, each time; a pool that deletes these harms what Flower shows.
     inbox = rf"{re.escape(backend)}@.+\.celery\.pidbox"
     return Rights(
-        configure=(_EVENTS, _CONTROL, _ANSWERS, inbox),
-        write=(*_named(names.OUTCOMES, names.REPLIES, names.SIGNALS), _EVENTS, _ANSWERS, inbox),
-        read=(*_named(names.backend_queue(backend), names.CANCELLED_STREAM), _CONTROL, inbox),
+        configure=(_EVENTS, _CONTROL, _ANSWERS, inbox, _BREAKERS),
+        write=(*_named(names.OUTCOMES, names.REPLIES, names.SIGNALS), _EVENTS, _ANSWERS, inbox, _BREAKERS),
+        read=(
+            *_named(names.backend_queue(backend), names.CANCELLED_STREAM),
+            *_named(names.SIGNALS),  # how the breakers stand
+            _CONTROL,
+            inbox,
+            _BREAKERS,
+        ),
     )
 
 

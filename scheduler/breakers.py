@@ -1,7 +1,7 @@
 """The breakers of all backends, and of each model on them. Pure: time is an argument."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NamedTuple
 
 from scheduler.placement.breaker import Breaker, Rules
 from scheduler.placement.model import BackendState, State
@@ -23,6 +23,14 @@ large) are nobody's failure there."""
 Key = tuple[str, str | None]
 
 
+class Change(NamedTuple):
+    """A breaker that opened (`why` says why) or closed (it is empty); `model` is None for a whole backend."""
+
+    backend: str
+    model: str | None
+    why: str
+
+
 class Breakers:
     """One breaker for each backend, and one for each model on a backend."""
 
@@ -30,6 +38,7 @@ class Breakers:
         self._rules = rules
         self._breakers: dict[Key, Breaker] = {}
         self._tripped: dict[Key, Breaker] = {}
+        self._changes: list[Change] = []
 
     def seen(self, state: State, model: str, now: float) -> State:
         """Return the state of the backends as a request of `model` may use them."""
@@ -43,47 +52,63 @@ class Breakers:
                     refusals[backend] = BackendState(down=why)
         return {**state, **refusals} if refusals else state
 
-    def placed(self, backend: str, model: str, request_id: str, now: float) -> None:
-        """A request was placed; where a breaker is half-open it is its probe."""
+    def placed(self, backend: str, model: str, request_id: str, now: float) -> bool:
+        """A request was placed; returns whether it is the probe of a half-open breaker."""
+        probe = False
         if self._tripped:
             for key in ((backend, None), (backend, model)):
-                if key in self._tripped:
-                    self._tripped[key].passed(request_id, now)
+                if key in self._tripped and self._tripped[key].passed(request_id, now):
+                    probe = True
+        return probe
 
-    def succeeded(self, backend: str, model: str | None, request_id: str, now: float) -> None:
-        """A backend answered; an error of the model itself is an answer, too.
+    def answered(self, backend: str, model: str | None, request_ids: Collection[str], now: float) -> None:
+        """A backend answered a call; an error of the model itself is an answer, too.
 
         Args:
             backend: which one.
-            model: None where it is not known (the request was placed by a scheduler before this one).
-            request_id: what it answered.
+            model: None where it is not known (the requests were placed by a scheduler before this one).
+            request_ids: whom the call was for.
             now: seconds since the epoch.
         """
-        self._record(_keys(backend, model), request_id, now, ok=True)
+        self._record(_keys(backend, model), request_ids, now, ok=True)
 
-    def failed(self, backend: str, model: str, request_id: str, error_class: str | None, now: float) -> None:
-        """An attempt failed by a fault of the backend."""
+    def failed(
+        self, backend: str, model: str | None, request_ids: Collection[str], error_class: str, now: float
+    ) -> None:
+        """A call failed by a fault of the backend; the arguments are those of `answered`."""
         if error_class in BACKEND_FAULTS:
-            self._record(_keys(backend, model), request_id, now, ok=False)
+            self._record(_keys(backend, model), request_ids, now, ok=False)
         elif error_class in MODEL_FAULTS:
             # It was reached, whatever became of the model there.
-            self._record([(backend, None)], request_id, now, ok=True)
-            self._record([(backend, model)], request_id, now, ok=False)
+            self._record([(backend, None)], request_ids, now, ok=True)
+            if model is not None:
+                self._record([(backend, model)], request_ids, now, ok=False)
 
     def open(self) -> Mapping[Key, Breaker]:
         """Return the breakers that are not closed, by (backend, model); model None for the whole backend."""
         return self._tripped
 
-    def _record(self, keys: Iterable[Key], request_id: str, now: float, *, ok: bool) -> None:
+    def changes(self) -> list[Change]:
+        """Return which opened and closed since the last call, in order."""
+        if not self._changes:
+            return []
+        taken, self._changes = self._changes, []
+        return taken
+
+    def _record(self, keys: Iterable[Key], request_ids: Collection[str], now: float, *, ok: bool) -> None:
         for key in keys:
             breaker = self._breakers.get(key)
             if breaker is None:
                 breaker = self._breakers[key] = Breaker(self._rules)
-            breaker.record(request_id, now, ok=ok)
-            if breaker.closed:
-                self._tripped.pop(key, None)
-            else:
+            was_closed = breaker.closed
+            breaker.record(request_ids, now, ok=ok)
+            if breaker.closed == was_closed:
+                continue
+            if was_closed:
                 self._tripped[key] = breaker
+            else:
+                del self._tripped[key]
+            self._changes.append(Change(*key, breaker.why))
 
 
 def _keys(backend: str, model: str | None) -> list[Key]:

@@ -6,6 +6,7 @@ from scheduler import endings, messages
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
 from scheduler.intake import reply_address
+from scheduler.placement.saturation import Saturated
 from scheduler.repeats import Repeats
 from straightline import names
 from straightline.contracts import Outcome, Recall, ReplyAddress
@@ -34,6 +35,22 @@ class Closer:
             case.ticket, case.request, state=state, error_class=error_class, error=error, now=now
         )
         self.finish(outcome, case.ticket.reply, case.delivery)
+
+    def saturated(self, case: Case, why: Saturated, now: float) -> None:
+        """Reject a request that would wait in vain, before it has."""
+        self.finish(
+            endings.ending(
+                case.ticket,
+                case.request,
+                state="rejected",
+                error_class="saturated",
+                error=f"{why.why}; try again in {why.retry_after:.0f} s, under a new id",
+                now=now,
+                retry_after=why.retry_after,
+            ),
+            case.ticket.reply,
+            case.delivery,
+        )
 
     def cancel(self, case: Case, now: float) -> None:
         """End a request that was taken back."""

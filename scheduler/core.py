@@ -11,6 +11,7 @@ import msgspec
 
 from scheduler import endings, messages, retries
 from scheduler.breakers import Breakers
+from scheduler.calls import Calls
 from scheduler.closing import Closer
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
@@ -27,6 +28,7 @@ from straightline.cancelled import Cancelled
 from straightline.catalogue import Catalogue
 from straightline.contracts import (
     Cancel,
+    FailedAttempt,
     FailedAttempts,
     Feedback,
     Heartbeat,
@@ -42,8 +44,6 @@ from straightline.ids import canonical
 
 log = logging.getLogger(__name__)
 
-ANSWERED: Final = ("succeeded", "failed")
-"""States that a backend's answer brings; the model's own error is one."""
 NO_EPOCH: Final = -1
 """Of a delivery that must never be acknowledged."""
 
@@ -77,6 +77,7 @@ class Core:
         self._cancelled = Cancelled()
         self._closer = Closer(self.dues, self._repeats)
         self.breakers = Breakers(settings.breaker)
+        self._calls = Calls(self.pools, self.breakers, self.dues)
         self.placer = Placer(settings, self.pools, self.breakers, self.dues, self._closer, origin=origin)
 
     def request(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
@@ -132,6 +133,7 @@ class Core:
             return
         if self._taken(delivery, request.id):
             return
+        self.placer.came_back(ticket)
         if self._repeats.ended(request.id):  # what was done twice after a lost connection ends once
             self.dues.acknowledge(delivery)
             return
@@ -151,19 +153,13 @@ class Core:
         if self._taken(delivery, delivery.message_id or fingerprint(body)):
             return
         delivery.open += 1
-        for item in failed:
-            try:
-                request = decode_request(bytes(item.ticket.request))
-            except ContractError as error:
-                self.dues.send(messages.dead(delivery, msgspec.json.encode(item), f"not a request: {error}"))
-                continue
-            attempt = item.attempt
-            self.pools.left(attempt.backend, request.id)
-            self.breakers.failed(attempt.backend, request.model, request.id, attempt.error_class, now)
+        read = [(item, request) for item in failed if (request := self._read(delivery, item)) is not None]
+        self._calls.failed(read, now)
+        for item, request in read:
             if self._repeats.ended(request.id):
                 continue
             self._repeats.remember(request.id, item.ticket.digest)
-            item.ticket.attempts.append(attempt)
+            item.ticket.attempts.append(item.attempt)
             self._retry(delivery, request, item.ticket, now)
         self.dues.close(delivery)
 
@@ -206,18 +202,16 @@ class Core:
         except UNREADABLE as error:
             log.warning("feedback cannot be read: %s", error)
             return
-        backend = feedback.backend
+        self._calls.ended(feedback, now)
         for done in feedback.done:
-            if done.state in ANSWERED:
-                self.breakers.succeeded(backend, self.pools.model_of(backend, done.id), done.id, now)
             if done.state is not None:
                 self._repeats.end(done.id)
-        self.pools.feedback(feedback)
         self.placer.release(now)
 
     def tick(self, now: float) -> None:
         """Let time pass: workers fall silent, deadlines pass, long holds move to the broker."""
         self.pools.tick(now)
+        self._calls.tick(now)
         self.placer.tick(now)
         self.placer.release(now)
 
@@ -260,7 +254,7 @@ class Core:
         if request.class_ == "interactive":
             f_t = self._frequencies.observe(spec.name, submitted(request, now))
         ticket = make_ticket(request, body, spec, terms, now)
-        self.placer.enter(Case(request, ticket, spec, delivery, f_t), now)
+        self.placer.enter(Case(request, ticket, spec, delivery, f_t), now, fresh=True)
 
     def _case(self, delivery: Delivery, request: Request, ticket: Ticket, now: float) -> Case | None:
         """Make a case of a ticket that comes back; where its model is gone, end it and return None."""
@@ -301,21 +295,29 @@ class Core:
             return "cancelled"
         return "noted" if seen is not None else "unknown"
 
+    def _read(self, delivery: Delivery, item: FailedAttempt) -> Request | None:
+        try:
+            return decode_request(bytes(item.ticket.request))
+        except ContractError as error:
+            self.dues.send(messages.dead(delivery, msgspec.json.encode(item), f"not a request: {error}"))
+            return None
+
     def _retry(self, delivery: Delivery, request: Request, ticket: Ticket, now: float) -> None:
         case = self._case(delivery, request, ticket, now)
         if case is None or self._over(case, now):
             return
-        decision = retries.after(ticket, request, case.spec, max_attempts=self._max_attempts)
+        decision = retries.after(ticket, request, case.spec, max_attempts=self._max_attempts, now=now)
         if isinstance(decision, retries.GiveUp):
             self._closer.end(
                 case, now, state="failed", error_class=decision.error_class, error=decision.error
             )
-        elif now + decision.delay / 1000 >= ticket.deadline:
+        elif isinstance(decision, retries.TooLate):
             self._closer.expire(case, now)
         else:
             ticket.excluded = decision.excluded
-            ticket.backend = ticket.reason = ticket.placed_at = None
-            self.dues.send(messages.delayed(ticket, [delivery], decision.delay))
+            ticket.backend = ticket.reason = ticket.placed_at = ticket.held_since = None
+            if not (decision.at_once and self.placer.place_now(case, now)):
+                self.dues.send(messages.delayed(ticket, [delivery], decision.delay))
 
     def _repeated(
         self, delivery: Delivery, request_id: str, content: str, reply: ReplyAddress | None, now: float

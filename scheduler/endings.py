@@ -35,7 +35,14 @@ def refusal(
 
 
 def ending(
-    ticket: Ticket, request: Request, *, state: State, error_class: str, error: str, now: float
+    ticket: Ticket,
+    request: Request,
+    *,
+    state: State,
+    error_class: str,
+    error: str,
+    now: float,
+    retry_after: float | None = None,
 ) -> Outcome:
     """Return the outcome of a ticket that ends here, with all that was tried."""
     return Outcome(
@@ -54,4 +61,5 @@ def ending(
         received_at=ticket.received_at,
         r_d=ticket.r_d,
         digest=ticket.digest,
+        retry_after=retry_after,
     )

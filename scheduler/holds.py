@@ -1,7 +1,8 @@
 """Requests that no backend can take now, first come, first served. No clock."""
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from scheduler.deliveries import Delivery
@@ -10,7 +11,14 @@ from straightline.contracts import ModelSpec, Request, Ticket
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """A request on the scheduler's desk."""
+    """A request on the scheduler's desk.
+
+    Attributes:
+        request, ticket, spec, delivery: what it is, its history, its model, and the message it came in.
+        f_t: requests per second of its model.
+        since: since when it is held here, seconds since the epoch.
+        kind: of those of one kind none is placed before an older one.
+    """
 
     request: Request
     ticket: Ticket
@@ -18,26 +26,36 @@ class Case:
     delivery: Delivery
     f_t: float
     since: float = 0.0
+    kind: Hashable = None
 
 
 class Holds:
-    """A small window in memory; the caller sends what does not fit to the broker's delay queues."""
+    """A small window in memory, for the oldest; the caller sends the others to the broker's delay queues."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._held: deque[Case] = deque()
+        self._held: list[Case] = []  # the oldest first
+        self._kinds: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    @property
-    def full(self) -> bool:
-        """Whether another one must wait in the broker."""
-        return len(self._held) >= self._size
+    def older(self, case: Case) -> bool:
+        """Whether one of the same kind is held that came before, and is no larger."""
+        return self._kinds[case.kind] > 0 and any(
+            held.kind == case.kind and _age(held) <= _age(case) and held.ticket.r_d <= case.ticket.r_d
+            for held in self._held
+        )
 
-    def add(self, case: Case) -> None:
-        """Keep a request, behind those that came before."""
-        self._held.append(case)
+    def add(self, case: Case) -> Case | None:
+        """Keep a request in the order of age; returns the youngest where it must make room."""
+        insort(self._held, case, key=_age)
+        self._kinds[case.kind] += 1
+        if len(self._held) <= self._size:
+            return None
+        youngest = self._held.pop()
+        self._forget(youngest)
+        return youngest
 
     def release(self, try_place: Callable[[Case], bool], kind_of: Callable[[Case], Hashable]) -> None:
         """Offer every held request to `try_place`, oldest first, and keep those that it refuses.
@@ -46,19 +64,31 @@ class Holds:
         round.
         """
         refused: dict[Hashable, int] = {}
-        kept: deque[Case] = deque()
-        while self._held:
-            case = self._held.popleft()
+        kept: list[Case] = []
+        for case in self._held:
             kind = kind_of(case)
             smallest = refused.get(kind)
             if (smallest is not None and case.ticket.r_d >= smallest) or not try_place(case):
                 refused[kind] = min(case.ticket.r_d, smallest if smallest is not None else case.ticket.r_d)
                 kept.append(case)
+            else:
+                self._forget(case)
         self._held = kept
 
-    def drop(self, which: Callable[[Case], bool]) -> Iterator[Case]:
+    def drop(self, which: Callable[[Case], bool]) -> list[Case]:
         """Take out the requests that `which` names."""
         taken = [case for case in self._held if which(case)]
         if taken:
-            self._held = deque(case for case in self._held if not which(case))
-        return iter(taken)
+            self._held = [case for case in self._held if not which(case)]
+            for case in taken:
+                self._forget(case)
+        return taken
+
+    def _forget(self, case: Case) -> None:
+        self._kinds[case.kind] -= 1
+        if not self._kinds[case.kind]:
+            del self._kinds[case.kind]
+
+
+def _age(case: Case) -> float:
+    return case.ticket.received_at

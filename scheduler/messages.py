@@ -5,10 +5,12 @@ from typing import Final
 
 import msgspec
 
+from scheduler.breakers import Change
 from scheduler.coalescing import Group
 from scheduler.deliveries import Delivery, Publish
 from straightline import names
 from straightline.contracts import (
+    BreakerState,
     Cancel,
     CancelAnswer,
     Lease,
@@ -125,6 +127,20 @@ def cancel_answer(request_id: str, verdict: Verdict, address: ReplyAddress, caus
         new_id(),
         correlation_id=address.correlation_id,
         mandatory=False,
+    )
+
+
+def breaker(change: Change, now: float) -> Publish:
+    """Return the signal that says how a breaker stands; it may be lost, for what is open is said again."""
+    state = BreakerState(
+        backend=change.backend,  # type: ignore[arg-type]  # breakers know backends as str
+        model=change.model,
+        open=bool(change.why),
+        why=change.why or None,
+        at=now,
+    )
+    return Publish(
+        names.SIGNALS, names.BREAKER_KEY, _encode(state), names.TYPE_BREAKER, [], new_id(), mandatory=False
     )
 
 

@@ -1,9 +1,11 @@
 """Placing and holding: from a case on the desk to a placement message, a hold, or an ending. No clock."""
 
 from collections.abc import Hashable
+from dataclasses import replace
+from math import inf
 from typing import Final
 
-from scheduler import messages
+from scheduler import messages, retries
 from scheduler.breakers import Breakers
 from scheduler.closing import Closer
 from scheduler.coalescing import Coalescer
@@ -11,13 +13,19 @@ from scheduler.deliveries import Dues
 from scheduler.holds import Case, Holds
 from scheduler.leases import leases
 from scheduler.placement import empirical
-from scheduler.placement.model import Features, Placement, Policy
+from scheduler.placement.budget import RetryBudget
+from scheduler.placement.feasibility import stranded
+from scheduler.placement.model import Features, Placement, Policy, State
+from scheduler.placement.saturation import saturated
 from scheduler.pools import Pools
 from scheduler.settings import Settings
-from straightline.contracts import Lease, Reason
+from straightline import names
+from straightline.contracts import Lease, Reason, Ticket
 
-HOLD_DELAY: Final = 1_000
-"""Milliseconds that a held request waits in the broker before it is tried again."""
+HOLD_DELAYS: Final = ((1_000, 1_000), (10_000, 5_000))
+"""Up to so many waiting in the broker, the milliseconds until each is tried again."""
+LONG_HOLD_DELAY: Final = 30_000
+"""Milliseconds where there are more: all of them must be turned over in that time."""
 LONGEST_HOLD: Final = 60.0
 """Seconds after which a request held in memory goes to the broker, so that no consumer time-out is met."""
 
@@ -58,6 +66,10 @@ class Placer:
         self._policy = policy
         self._policy_name = policy_name
         self._coalescer = Coalescer(most=settings.coalesce, most_bytes=settings.coalesce_bytes)
+        self._budget = RetryBudget(settings.allowance)
+        self._limits = settings.limits
+        self._patience = settings.longest_wait or inf
+        self._away = 0  # held requests that wait in the broker, as far as this scheduler knows
         self._holds = {
             "interactive": Holds(settings.hold_window),
             "batch": Holds(settings.batch_prefetch),
@@ -68,18 +80,43 @@ class Placer:
         """How many requests wait in memory."""
         return sum(len(holds) for holds in self._holds.values())
 
-    def enter(self, case: Case, now: float) -> None:
-        """Place a request, or hold it; its delivery stays open until the one or the other is safe."""
+    def enter(self, case: Case, now: float, *, fresh: bool = False) -> None:
+        """Place a request, or hold it; its delivery stays open until the one or the other is safe.
+
+        Args:
+            case: the request.
+            now: seconds since the epoch.
+            fresh: whether it has just come from its producer: then it may also be refused, where it would
+                wait in vain. What was taken once is held until its deadline.
+        """
         case.delivery.open += 1
-        if self._try_place(case, now):
-            return
+        holds = self._holds[case.request.class_]
+        if not len(holds):
+            if self._try_place(case, now, fresh=fresh):
+                return
+            case.kind = self._kind(case)
+        else:
+            case.kind = self._kind(case)
+            if not holds.older(case) and self._try_place(case, now, fresh=fresh):
+                return
         case.since = now
         case.ticket.held_since = case.ticket.held_since or now
-        holds = self._holds[case.request.class_]
-        if holds.full:
-            self._to_broker(case)
-        else:
-            holds.add(case)
+        youngest = holds.add(case)
+        if youngest is not None:
+            self._to_broker(youngest, now)
+
+    def place_now(self, case: Case, now: float) -> bool:
+        """Place a request whose delivery is open otherwise; False where it must wait."""
+        case.delivery.open += 1
+        if self._try_place(case, now):
+            return True
+        case.delivery.open -= 1
+        return False
+
+    def came_back(self, ticket: Ticket) -> None:
+        """A ticket has come out of a delay queue."""
+        if ticket.held_since is not None:
+            self._away = max(0, self._away - 1)
 
     def release(self, now: float) -> None:
         """Something became free: place what waits, oldest first."""
@@ -89,7 +126,7 @@ class Placer:
         for holds in self._holds.values():
             holds.release(
                 lambda case: self._try_place(case, now),
-                lambda case: self._kind(case, hurried=case.ticket.deadline - now < slowest),
+                lambda case: (case.kind, case.ticket.deadline - now < slowest),
             )
 
     def tick(self, now: float) -> None:
@@ -99,7 +136,7 @@ class Placer:
                 self._closer.expire(case, now)
                 self._dues.close(case.delivery)
             for case in holds.drop(lambda case: now - case.since > LONGEST_HOLD):
-                self._to_broker(case)
+                self._to_broker(case, now)
 
     def flush(self) -> None:
         """Send what was placed since the last flush, joined, and tell the ledger of all of it."""
@@ -125,23 +162,34 @@ class Placer:
 
     def drop_held(self) -> list[Case]:
         """Forget and return all holds: the broker delivers them again."""
+        self._away = 0
         return [case for holds in self._holds.values() for case in holds.drop(lambda _: True)]
 
-    def _kind(self, case: Case, *, hurried: bool) -> Hashable:
-        """Requests of one kind are refused for the same reasons, but for their size."""
+    def _kind(self, case: Case) -> Hashable:
+        """Requests of one kind are refused for the same reasons, but for their size and their haste."""
         ticket = case.ticket
         large = ticket.r_d >= self._thresholds.D
-        return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, hurried)
+        retry = bool(ticket.attempts)
+        return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, retry)
 
-    def _to_broker(self, case: Case) -> None:
-        self._dues.send(messages.delayed(case.ticket, [case.delivery], HOLD_DELAY))
+    def _to_broker(self, case: Case, now: float) -> None:
+        delay = next((delay for most, delay in HOLD_DELAYS if self._away < most), LONG_HOLD_DELAY)
+        left = case.ticket.deadline - now
+        delay = retries.fitting(delay, seconds=left) or names.DELAYS_MS[0]
+        self._away += 1
+        self._dues.send(messages.delayed(case.ticket, [case.delivery], delay))
         self._dues.close(case.delivery)
 
-    def _try_place(self, case: Case, now: float) -> bool:
+    def _try_place(self, case: Case, now: float, *, fresh: bool = False) -> bool:
         """Place a request, or end it where waiting is in vain; False where it must wait."""
         ticket = case.ticket
+        model = case.spec.name
+        retry = bool(ticket.attempts)
+        if retry and self._budget.spent(model, now):
+            return False
+        batch = case.request.class_ == "batch"
         features = Features(
-            model=case.spec.name,
+            model=model,
             f_t=case.f_t,
             r_d=ticket.r_d,
             time_left=ticket.deadline - now,
@@ -149,30 +197,46 @@ class Placer:
             limits=case.spec.max_payload,  # type: ignore[arg-type]  # a Backend is a str
             allow=case.request.allow,
             excluded=tuple(ticket.excluded),
-            batch=case.request.class_ == "batch",
+            batch=batch,
+            patience=self._patience if fresh and not batch else inf,
         )
-        state = self._breakers.seen(self._pools.state, case.spec.name, now)
+        state = self._breakers.seen(self._pools.state, model, now)
         placement = self._policy(features, state, self._thresholds)
+        if placement.backend is None and stranded(features, state):
+            features = replace(features, excluded=())
+            placement = self._policy(features, state, self._thresholds)
         if placement.backend is None:
             if placement.hopeless:
                 self._hopeless(case, placement, now)
-            return placement.hopeless
-        ticket.backend = placement.backend  # type: ignore[assignment]  # policies know backends as str
+                return True
+            return fresh and not batch and self._refused(case, features, state, now)
+        backend = placement.backend
+        ticket.backend = backend  # type: ignore[assignment]  # policies know backends as str
         ticket.placed_at = now
-        ticket.reason = self._reason(features, placement)
-        self._pools.placed(placement.backend, case.spec.name, case.request.id, now, ticket.deadline)
-        self._breakers.placed(placement.backend, case.spec.name, case.request.id, now)
+        probe = self._breakers.placed(backend, model, case.request.id, now)
+        ticket.reason = self._reason(features, placement, probe=probe)
+        self._budget.placed(model, now, retry=retry)
+        self._pools.placed(backend, model, case.request.id, now, ticket.deadline)
         self._coalescer.add(
-            case.spec.name,
-            placement.backend,
+            model,
+            backend,
             ticket,
             case.request,
             case.delivery,
-            batchable=case.spec.batchable,
+            batchable=case.spec.batchable and not probe,
         )
         return True
 
-    def _reason(self, features: Features, placement: Placement) -> Reason:
+    def _refused(self, case: Case, features: Features, state: State, now: float) -> bool:
+        """Reject a new request that would wait in vain; False where it may be held."""
+        why = saturated(features, state, self.held + self._away, self._limits)
+        if why is None:
+            return False
+        self._closer.saturated(case, why, now)
+        self._dues.close(case.delivery)
+        return True
+
+    def _reason(self, features: Features, placement: Placement, *, probe: bool) -> Reason:
         return Reason(
             policy=self._policy_name,
             rule=placement.rule,
@@ -183,6 +247,7 @@ class Placer:
             s_f=placement.s_f,
             s_d=placement.s_d,
             refused=dict(placement.refused),
+            probe=probe,
         )
 
     def _hopeless(self, case: Case, placement: Placement, now: float) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from scheduler.placement.model import ALL, BackendState
+from scheduler.placement.throughput import Throughput
 from straightline.contracts import Feedback, Heartbeat
 
 MISSED: Final = 3
@@ -37,6 +38,8 @@ class _Pool:
         self.workers: dict[str, _Worker] = {}
         self.in_flight: dict[str, _Flight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
+        self.throughput = Throughput()
+        self.rate: float | None = None  # requests per second when it is full
         self.usable: list[Heartbeat] = []
         self.down: str | None = "no pool has reported"
         self.idle = BackendState(down=self.down)  # as it were with nothing on its way
@@ -53,6 +56,7 @@ class _Pool:
         else:
             self.down = "no pool has reported"
         self.idle = self._idle()
+        self.rate = self.throughput.rate(now)
 
     def _idle(self) -> BackendState:
         beats = self.usable
@@ -72,8 +76,10 @@ class _Pool:
         idle = self.idle
         if idle.down is not None:
             return idle
-        free = idle.free - len(self.in_flight) - self.foreign
-        return BackendState(None, free, idle.models, idle.max_payload, idle.best_case)
+        busy = len(self.in_flight) + self.foreign
+        return BackendState(
+            None, idle.free - busy, idle.models, idle.max_payload, idle.best_case, busy, self.rate
+        )
 
 
 class Pools:
@@ -110,9 +116,13 @@ class Pools:
         pool.in_flight[request_id] = _Flight(model, now, deadline)
         self.state[backend] = pool.state()
 
-    def feedback(self, feedback: Feedback) -> None:
+    def feedback(self, feedback: Feedback, now: float) -> None:
         """Requests left a worker: their slots are free again."""
         pool = self._pools[feedback.backend]
+        if self.state[feedback.backend].free > 0:
+            pool.throughput.idle(now)
+        else:
+            pool.throughput.answered(len(feedback.done), now)
         for done in feedback.done:
             pool.in_flight.pop(done.id, None)
         self.state[feedback.backend] = pool.state()

@@ -1,17 +1,27 @@
 """The one retry owner: whether a failed request is placed again, where not, and after how long. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
 
 from straightline.contracts import Attempt, ModelSpec, Request, Ticket
 from straightline.names import DELAYS_MS, Backend
 
+LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
+"""Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
+EXCUSED: Final = 8
+"""Attempts that do not count: as a breaker's probe, since we sent it where it was likely to fail, and those
+that a pool gave back unasked, since the breaker had opened meanwhile. So many at most, or a request that only
+a dead backend may take would have a history without end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Place it again after `delay` milliseconds, without the `excluded` backends."""
+    """Place it again after `delay` milliseconds, without the `excluded`; `at_once` where that can be."""
 
     delay: int
     excluded: list[Backend]
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +32,66 @@ class GiveUp:
     error: str
 
 
-def after(ticket: Ticket, request: Request, spec: ModelSpec, *, max_attempts: int) -> Again | GiveUp:
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """Its deadline would pass before it could be tried again."""
+
+
+def after(
+    ticket: Ticket, request: Request, spec: ModelSpec, *, max_attempts: int, now: float
+) -> Again | GiveUp | TooLate:
     """Decide on a ticket whose last attempt has failed.
 
     The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
-    lifted: what failed may have recovered while the request waited.
+    lifted: what failed may have recovered while the request waited. (Where all others are down, placing
+    passes over them.) Who is excused goes elsewhere at once.
     """
-    number = len(ticket.attempts)
-    if number >= max_attempts:
-        return GiveUp(ticket.attempts[-1].error_class or "failed", story(ticket.attempts))
+    last = ticket.attempts[-1]
+    failures = counted(ticket.attempts)
+    if failures >= max_attempts:
+        return GiveUp(last.error_class or "failed", story(ticket.attempts))
     excluded: list[Backend] = [*ticket.excluded]
-    if ticket.attempts[-1].backend not in excluded:
-        excluded.append(ticket.attempts[-1].backend)
+    if last.backend not in excluded:
+        excluded.append(last.backend)
     possible = set(spec.backends) & set(request.allow or spec.backends)
     if possible <= set(excluded):
         excluded = []
-    return Again(DELAYS_MS[min(number, len(DELAYS_MS)) - 1], excluded)
+    delay = fitting(
+        rung(failures, chance(f"{request.id} {len(ticket.attempts)}")), seconds=ticket.deadline - now
+    )
+    if delay is None:
+        return TooLate()
+    return Again(delay, excluded, at_once=bool(excluded) and _excused(last))
+
+
+def counted(attempts: list[Attempt]) -> int:
+    """Return how many of the attempts count against the most there may be."""
+    return len(attempts) - min(EXCUSED, sum(map(_excused, attempts)))
+
+
+def rung(failures: int, lot: float) -> int:
+    """Return the milliseconds to wait; `lot` of [0, 1) spreads those that failed together."""
+    choices = LADDER[max(0, min(failures, len(LADDER)) - 1)]
+    return choices[int(lot * len(choices))]
+
+
+def fitting(milliseconds: int, *, seconds: float) -> int | None:
+    """Return that delay, or the longest that ends within `seconds`; None where there is none."""
+    if milliseconds < seconds * 1_000:
+        return milliseconds
+    return max((delay for delay in DELAYS_MS if delay < seconds * 1_000), default=None)
+
+
+def chance(text: str) -> float:
+    """Draw a lot of [0, 1) that is always the same for the same text."""
+    return crc32(text.encode()) / 2**32
 
 
 def story(attempts: list[Attempt]) -> str:
     """Tell in one sentence what was tried."""
     tries = "; ".join(f"{attempt.backend}: {attempt.error}" for attempt in attempts)
     return f"{len(attempts)} attempt{'s' if len(attempts) != 1 else ''} failed: {tries}"
+
+
+def _excused(attempt: Attempt) -> bool:
+    return attempt.error_class == "breaker_open" or (attempt.reason is not None and attempt.reason.probe)

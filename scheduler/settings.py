@@ -6,7 +6,9 @@ from typing import Annotated
 import msgspec
 
 from scheduler.placement.breaker import Rules
+from scheduler.placement.budget import Allowance
 from scheduler.placement.model import Thresholds
+from scheduler.placement.saturation import Limits
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -29,9 +31,13 @@ class Settings(msgspec.Struct, frozen=True):
         hold_window: held requests kept in memory; the others wait in the broker.
         max_attempts: backends asked before a request has failed.
         remembered: ids kept to recognise a repeated one.
-        breaker_share: of a backend's attempts, which part must fail for its breaker to open.
-        breaker_samples: attempts below which no breaker opens.
-        breaker_window: over how many seconds attempts are counted.
+        retry_share: of a model's first attempts, how many retries there may be.
+        retry_floor: retries that there may be in ten seconds besides.
+        breaker_share: of a backend's calls, which part must fail for its breaker to open.
+        breaker_samples: calls below which no breaker opens.
+        breaker_window: over how many seconds calls are counted.
+        most_held: held requests above which new interactive ones are rejected.
+        longest_wait: expected seconds of waiting above which they are, too; None leaves it to deadlines.
         lease_grace: seconds after its deadline from which on a placed request without an outcome is lost.
     """
 
@@ -47,9 +53,13 @@ class Settings(msgspec.Struct, frozen=True):
     hold_window: Count = 256
     max_attempts: Count = 3
     remembered: Count = 100_000
+    retry_share: Share = 0.5
+    retry_floor: Count = 100
     breaker_share: Share = 0.5
     breaker_samples: Count = 5
     breaker_window: Positive = 10.0
+    most_held: Count = 250_000
+    longest_wait: Positive | None = None
     lease_grace: Positive = 30.0
 
     @property
@@ -61,3 +71,13 @@ class Settings(msgspec.Struct, frozen=True):
     def breaker(self) -> Rules:
         """When a breaker opens."""
         return Rules(self.breaker_share, self.breaker_samples, self.breaker_window)
+
+    @property
+    def allowance(self) -> Allowance:
+        """How many retries there may be."""
+        return Allowance(self.retry_share, self.retry_floor)
+
+    @property
+    def limits(self) -> Limits:
+        """What a new request may find before it is refused."""
+        return Limits(self.most_held, self.longest_wait)

@@ -41,6 +41,8 @@ CANCELS_QUEUE: Final = "straightline.requests.cancel"
 CANCELLED_STREAM: Final = "straightline.cancelled"
 """Stream of the ids that must not run any more; every pool and scheduler reads it from a day ago on."""
 CANCELLED_KEY: Final = "cancelled"
+BREAKER_KEY: Final = "breaker"
+"""Routing key on `straightline.signals` of how a breaker stands, from the scheduler."""
 MARK_KEY: Final = "mark"
 """Routing key on `straightline.signals` of a message that its own reader of the stream waits for: what was
 appended before it has then been read."""
@@ -56,9 +58,12 @@ CELERY_REPLIES_QUEUE: Final = "straightline.replies.celery"
 """Outcomes on their way to become Celery results."""
 LEADER_QUEUE: Final = "straightline.scheduler.leader"
 """Exclusive queue held by the one scheduler that works."""
+BREAKERS_QUEUE_PREFIX: Final = "straightline.breakers."
+"""Exclusive queues in which pools hear of breakers."""
 REPLY_QUEUE_PREFIX: Final = "straightline.reply."
 
-DELAYS_MS: Final[tuple[int, ...]] = (250, 1_000, 5_000, 30_000)
+DELAYS_MS: Final[tuple[int, ...]] = (250, 350, 500, 1_000, 1_400, 2_000, 5_000, 7_000, 10_000, 30_000)
+"""What messages may wait; several of a kind, so that what failed together does not come back together."""
 
 PREDICT_TASK: Final = "straightline.predict"
 INFER_TASK: Final = "straightline.infer"
@@ -74,6 +79,7 @@ TYPE_ATTEMPTS: Final = "straightline.attempts.v1"
 TYPE_TICKET: Final = "straightline.ticket.v1"
 TYPE_OUTCOME: Final = "straightline.outcome.v1"
 TYPE_HEARTBEAT: Final = "straightline.heartbeat.v1"
+TYPE_BREAKER: Final = "straightline.breaker.v1"
 TYPE_FEEDBACK: Final = "straightline.feedback.v1"
 """The AMQP `type` property of each message."""
 

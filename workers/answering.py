@@ -10,6 +10,7 @@ from straightline.contracts import InferResponse, ModelSpec
 from straightline.errors import ContractError
 from workers.backends.base import Answer, Backend
 from workers.bodies import Bodies
+from workers.breakers import OpenBreakers
 from workers.errors import BackendFault, ModelError
 from workers.grouping import Ask, Group, groups
 from workers.judging import Call, cancelled, failed, faulty, late, succeeded
@@ -34,6 +35,7 @@ class Answerer:
         bodies: where inputs and results lie that are too large to travel.
         clock: seconds since the epoch.
         taken_back: the cancelled requests.
+        breakers: those that are open.
     """
 
     def __init__(
@@ -42,13 +44,16 @@ class Answerer:
         find_model: FindModel,
         bodies: Bodies,
         clock: Callable[[], float],
+        *,
         taken_back: TakenBack,
+        breakers: OpenBreakers,
     ) -> None:
         self._backend = backend
         self._find_model = find_model
         self._bodies = bodies
         self._clock = clock
         self._taken_back = taken_back
+        self._breakers = breakers
 
     def answer(self, work: Iterable[Work]) -> Judged:
         """Give one verdict for each request."""
@@ -112,7 +117,18 @@ class Answerer:
         call = Call(started=now, finished=now, asked=False)
         if work.request.id in self._taken_back:
             return cancelled(call)
-        return late(call) if work.ticket.deadline <= now else None
+        if work.ticket.deadline <= now:
+            return late(call)
+        return self._given_back(work, call)
+
+    def _given_back(self, work: Work, call: Call) -> Verdict | None:
+        """Return the verdict on a request that the scheduler would place elsewhere by now."""
+        why = self._breakers.refusal(work.request.model)
+        reason = work.ticket.reason
+        if why is None or (reason is not None and reason.probe):
+            return None
+        fault = BackendFault(f"not asked, its breaker is open: {why}", error_class="breaker_open")
+        return faulty(call, fault, work.ticket.deadline)
 
     def _unknown(self, name: str, version: str | None, asks: list[Ask]) -> Judged:
         now = self._clock()

@@ -21,6 +21,7 @@ FaultClass = Literal[
     "cold_start_failed",
     "no_capacity",
     "store_unavailable",
+    "breaker_open",
     "internal",
 ]
 """The words for what went wrong on the backend's side; they stand in the ledger, so they are stable."""

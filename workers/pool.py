@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -14,17 +15,19 @@ from kombu import compression
 from kombu.common import ignore_errors
 
 from straightline.amqp.cancellations import Cancellations
+from straightline.amqp.inbox import Inbox
 from straightline.amqp.publisher import Publisher
 from straightline.catalogue import read_catalogue
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import ConfigurationError, StraightLineError
-from straightline.names import PREDICT_TASK
+from straightline.names import BREAKER_KEY, BREAKERS_QUEUE_PREFIX, PREDICT_TASK, SIGNALS
 from straightline.settings import load
 from straightline.store import Store
 from workers.answering import Answerer
 from workers.backends.base import Backend
 from workers.backends.factory import backend_of, make_backend
 from workers.bodies import Bodies
+from workers.breakers import OpenBreakers
 from workers.controls import answer_questions_alone
 from workers.heartbeat import BestCase, Pulse
 from workers.reporting import CONFIRM_PATIENCE, Reporter
@@ -83,13 +86,29 @@ class PoolStep(bootsteps.StartStopStep):
         )
         place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
         taken_back = TakenBack(time.time)
-        answerer = Answerer(backend, self._catalogue.find, Bodies(self._store), time.time, taken_back)
+        breakers = OpenBreakers(backend.name, time.time)
+        answerer = Answerer(
+            backend,
+            self._catalogue.find,
+            Bodies(self._store),
+            time.time,
+            taken_back=taken_back,
+            breakers=breakers,
+        )
         reporter = Reporter(self._publisher, place, self._stopping, time.time)
         taken_back.when_in_work(reporter.end_early)
         self._cancellations = Cancellations(
             settings.broker_url, name=f"{node} cancelled", on_id=taken_back.cancel
         )
         self._cancellations.start()
+        self._breakers = Inbox(
+            settings.broker_url,
+            name=f"{node} breakers",
+            queue=f"{BREAKERS_QUEUE_PREFIX}{secrets.token_hex(12)}",
+            exchange=SIGNALS,
+            key=BREAKER_KEY,
+            on_message=lambda _, body: breakers.tell(body),
+        )
         worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, self._cancellations.wait)
         self._pulse = Pulse(
             sender=self._publisher,
@@ -118,6 +137,7 @@ class PoolStep(bootsteps.StartStopStep):
     def _close(self) -> None:
         self._publisher.close(CLOSE_TIMEOUT)
         self._cancellations.close(CLOSE_TIMEOUT)
+        self._breakers.close(CLOSE_TIMEOUT)
         self._backend.close()
 
 

@@ -163,6 +163,7 @@ class Reporter:
                 id=work.request.id,
                 state=None if verdict.kind == "fault" else verdict.kind,
                 service=verdict.service,
+                fault=verdict.error_class if verdict.kind == "expired" and verdict.asked else None,
             )
             for work, verdict in judged
         ]

@@ -6,13 +6,15 @@ Half-open: one probe at a time; its success closes the breaker, its failure open
 up to a cap.
 """
 
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from scheduler.placement.tally import Tally
+
 FIRST_COOL_DOWN: Final = 1.0
 LONGEST_COOL_DOWN: Final = 4.0
-"""Seconds; with the next probe's time it bounds how late a recovery is seen."""
+"""Seconds from one probe to the next; with that one's time it bounds how late a recovery is seen."""
 PROBE_PATIENCE: Final = 3.0
 """Seconds after which a probe without an answer makes room for another one; it still counts when it comes."""
 PROBES_KEPT: Final = 16
@@ -23,8 +25,8 @@ class Rules:
     """When a breaker opens.
 
     Attributes:
-        share: of the attempts in the window, how many must have failed (0..1].
-        samples: attempts in the window below which it stays closed.
+        share: of the calls in the window, how many must have failed (0..1].
+        samples: calls in the window below which it stays closed.
         window: seconds that are looked back, counted in whole seconds.
     """
 
@@ -38,11 +40,16 @@ class Breaker:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._buckets: deque[list[float]] = deque()  # [second, attempts, failures], oldest first
-        self._probes: dict[str, float] = {}  # request id -> until when it is waited for
-        self._attempts = self._failures = self._reopens_at = 0.0
+        self._tally = Tally(rules.window)  # calls, and those that failed
+        self._probes: dict[str, float] = {}  # request id -> when it was sent
+        self._reopens_at = 0.0
         self._cool_down = FIRST_COOL_DOWN
         self._why = ""
+
+    @property
+    def why(self) -> str:
+        """Why it is not closed; empty where it is."""
+        return self._why
 
     @property
     def closed(self) -> bool:
@@ -55,56 +62,50 @@ class Breaker:
             return None
         if now < self._reopens_at:
             return f"breaker open: {self._why}"
-        if any(until > now for until in self._probes.values()):
+        if any(sent + PROBE_PATIENCE > now for sent in self._probes.values()):
             return f"breaker half-open, a probe is on its way: {self._why}"
         return None
 
-    def passed(self, request_id: str, now: float) -> None:
-        """A request was let through; where the breaker is not closed it is the probe."""
+    def passed(self, request_id: str, now: float) -> bool:
+        """A request was let through; returns whether it is a probe, as it is where this is not closed."""
         if self.closed:
-            return
-        self._probes[request_id] = now + PROBE_PATIENCE
+            return False
+        self._probes[request_id] = now
         if len(self._probes) > PROBES_KEPT:
             del self._probes[next(iter(self._probes))]
+        return True
 
-    def record(self, request_id: str, now: float, *, ok: bool) -> None:
-        """Take an outcome. While it is not closed only probes count: the others were sent before."""
+    def record(self, request_ids: Iterable[str], now: float, *, ok: bool) -> None:
+        """Take the outcome of a call; for how many requests it was, it is one sample.
+
+        While it is not closed only probes count: the others were sent before.
+        """
         if self.closed:
-            self._count(now, ok=ok)
+            self._tally.add(now, 1, not ok)
             if not ok and self._crossed():
-                self._open(now, f"{self._failures:.0f} of {self._attempts:.0f} attempts failed")
-        elif self._probes.pop(request_id, None) is None:
+                self._cool_down = FIRST_COOL_DOWN
+                why = f"{self._tally.second:.0f} of {self._tally.first:.0f} calls failed"
+                self._open(now + self._cool_down, why)
             return
-        elif ok:
+        sent = [at for at in (self._probes.pop(one, None) for one in request_ids) if at is not None]
+        if not sent:
+            return
+        if ok:
             self._close()
         else:
+            # From when it was sent: a probe that hangs until it fails must not put off the next one.
             self._cool_down = min(2 * self._cool_down, LONGEST_COOL_DOWN)
-            self._open(now, "the last probe failed")
-
-    def _count(self, now: float, *, ok: bool) -> None:
-        second = float(int(now))
-        if not self._buckets or self._buckets[-1][0] < second:
-            self._buckets.append([second, 0.0, 0.0])
-        while self._buckets[0][0] <= now - self._rules.window:
-            _, attempts, failures = self._buckets.popleft()
-            self._attempts -= attempts
-            self._failures -= failures
-        self._buckets[-1][1] += 1
-        self._buckets[-1][2] += not ok
-        self._attempts += 1
-        self._failures += not ok
+            self._open(max(now, min(sent) + self._cool_down), "the last probe failed")
 
     def _crossed(self) -> bool:
-        enough = self._attempts >= self._rules.samples
-        return enough and self._failures >= self._rules.share * self._attempts
+        enough = self._tally.first >= self._rules.samples
+        return enough and self._tally.second >= self._rules.share * self._tally.first
 
-    def _open(self, now: float, why: str) -> None:
+    def _open(self, until: float, why: str) -> None:
         self._why = why
-        self._reopens_at = now + self._cool_down
+        self._reopens_at = until
 
     def _close(self) -> None:
-        self._buckets.clear()  # what was counted before says nothing of now
+        self._tally.clear()  # what was counted before says nothing of now
         self._probes.clear()
-        self._attempts = self._failures = self._reopens_at = 0.0
-        self._cool_down = FIRST_COOL_DOWN
         self._why = ""

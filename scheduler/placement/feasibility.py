@@ -1,6 +1,6 @@
 """Feasibility first: whether a backend could take a request at all, busy or not."""
 
-from scheduler.placement.model import BackendState, Features
+from scheduler.placement.model import ALL, BackendState, Features, State
 
 
 def never(backend: str, features: Features) -> str | None:
@@ -29,4 +29,23 @@ def not_now(features: Features, backend: BackendState | None) -> str | None:
         return f"{features.r_d} bytes are over its limit of {backend.max_payload}"
     if features.time_left < backend.best_case:
         return f"{features.time_left:.3f} s to the deadline, its best case is {backend.best_case:.3f} s"
-    return None
+    return crowded(features, backend) if backend.rate is not None else None
+
+
+def crowded(features: Features, backend: BackendState) -> str | None:
+    """Return why what is on its way there takes too long to wait for, or None where it does not."""
+    patience = min(features.time_left, features.patience)
+    if backend.rate is None or backend.busy <= patience * backend.rate:
+        return None
+    return f"{backend.busy} wait there and {backend.rate:.1f}/s are answered, it has {patience:.1f} s"
+
+
+def stranded(features: Features, state: State) -> bool:
+    """Whether earlier failures exclude all that is up: then what failed may be asked again.
+
+    A backend that is only busy is worth waiting for; one that is down may stay so beyond the deadline.
+    """
+    if not features.excluded:
+        return False
+    others = [state.get(backend) for backend in ALL if never(backend, features) is None]
+    return all(other is None or other.down is not None for other in others)

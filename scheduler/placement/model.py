@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 SERVERLESS: Final = "serverless"
@@ -32,6 +33,7 @@ class Features:
         allow: the only backends the producer allows; None allows all.
         excluded: backends where an earlier attempt failed.
         batch: whether it is backfill, which takes free slots only.
+        patience: seconds that it may wait in a queue, its deadline apart.
     """
 
     model: str
@@ -43,6 +45,7 @@ class Features:
     allow: tuple[str, ...] | None = None
     excluded: tuple[str, ...] = ()
     batch: bool = False
+    patience: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class BackendState:
         models: what is deployed there; None where any model is.
         max_payload: largest data in bytes that it takes; None without limit.
         best_case: seconds of its fastest answer lately.
+        busy: requests that are on their way there.
+        rate: requests per second that it answers when it is full, at its best lately; None where not known.
     """
 
     down: str | None = None
@@ -62,6 +67,8 @@ class BackendState:
     models: frozenset[str] | None = None
     max_payload: int | None = None
     best_case: float = 0.0
+    busy: int = 0
+    rate: float | None = None
 
 
 State = Mapping[str, BackendState]

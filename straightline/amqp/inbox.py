@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Consumes an exclusive queue, bound to an exchange with its own name as the key.
+    """Consumes an exclusive queue, bound to an exchange.
 
     The queue goes with its connection, so what was pushed in between is lost. On the next connection it has
     the same name: what is pushed from then on arrives.
@@ -22,6 +22,7 @@ class Inbox:
         name: shown as the connection's name in the broker's tools.
         queue: its name, which is its address too.
         exchange: what messages are pushed to.
+        key: the routing key of those that are wanted; None takes the queue's name.
         on_message: called with correlation id and body, on the inbox's thread; it must not block.
 
     Raises:
@@ -36,8 +37,10 @@ class Inbox:
         queue: str,
         exchange: str,
         on_message: Callable[[str | None, bytes], None],
+        key: str | None = None,
     ) -> None:
         self._queue = queue
+        self._key = queue if key is None else key
         self._exchange = exchange
         self._on_message = on_message
         self._ready = threading.Event()
@@ -94,7 +97,7 @@ class Inbox:
 
     def _setup(self, channel: Any) -> None:
         def declared(_frame: Any) -> None:
-            channel.queue_bind(self._queue, self._exchange, routing_key=self._queue, callback=bound)
+            channel.queue_bind(self._queue, self._exchange, routing_key=self._key, callback=bound)
 
         def bound(_frame: Any) -> None:
             # Acked on delivery: the queue does not outlive this consumer, so nothing could come again.

@@ -18,12 +18,13 @@ from straightline.contracts.lease import Lease, LeaseBatch
 from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
-from straightline.contracts.signals import Done, Feedback, Heartbeat
+from straightline.contracts.signals import BreakerState, Done, Feedback, Heartbeat
 from straightline.contracts.ticket import FailedAttempt, FailedAttempts, Reason, ReplyAddress, Ticket
 from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, InferResponse
 
 __all__ = [
     "Attempt",
+    "BreakerState",
     "Cancel",
     "CancelAnswer",
     "DataRef",

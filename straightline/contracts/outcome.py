@@ -39,6 +39,8 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_"
         r_d: bytes of the input data.
         cost: estimated, in US dollars.
         digest: of the request's content, which tells a repeated id from a conflicting one.
+        retry_after: seconds after which a request like it (under a new id) may do better; only where it was
+            rejected as `saturated`.
     """
 
     request_id: str
@@ -59,6 +61,7 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_"
     r_d: int | None = None
     cost: float | None = None
     digest: str | None = None
+    retry_after: float | None = None
 
     def response(self) -> InferResponse:
         """Return the answer of the model.

@@ -22,6 +22,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "failed-attempts": contracts.FailedAttempts,
     "heartbeat": contracts.Heartbeat,
     "feedback": contracts.Feedback,
+    "breaker-state": contracts.BreakerState,
     "infer-request": contracts.InferRequest,
     "infer-response": contracts.InferResponse,
     "model": contracts.ModelFile,

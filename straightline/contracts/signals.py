@@ -43,11 +43,20 @@ class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Done(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A request that left a pool: `state` is final, or None for a failed attempt."""
+    """A request that left a pool.
+
+    Attributes:
+        id: of the request.
+        state: final, or None for a failed attempt.
+        service: seconds in the backend.
+        fault: what the backend did wrong, where the request ended by it since its deadline left no time for
+            another attempt.
+    """
 
     id: str
     state: State | None = None
     service: float = 0.0
+    fault: str | None = None
 
 
 class Feedback(msgspec.Struct, kw_only=True):
@@ -56,3 +65,21 @@ class Feedback(msgspec.Struct, kw_only=True):
     backend: Backend
     worker: str
     done: list[Done]
+
+
+class BreakerState(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How a breaker stands: told when it changes, and once a second while it is open.
+
+    Attributes:
+        backend: whose.
+        model: of which model there; None for the whole backend.
+        open: whether it lets only probes through.
+        why: why it is open, for people.
+        at: seconds since the epoch.
+    """
+
+    backend: Backend
+    open: bool
+    at: float
+    model: str | None = None
+    why: str | None = None

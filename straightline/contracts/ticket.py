@@ -18,6 +18,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         s_f: whether a local server was available.
         s_d: whether a GPU container was available.
         refused: for each backend that was no candidate, why.
+        probe: whether it went to a backend that was failing, to see whether it has recovered.
     """
 
     policy: str
@@ -29,6 +30,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     s_f: bool
     s_d: bool
     refused: dict[str, str] = {}
+    probe: bool = False
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -45,7 +47,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
         service: seconds in the backend, cold start included.
         cold_start: seconds of `service` that went into starting the backend; None where it was warm.
         error_class: `unreachable`, `throttled`, `timed_out`, `crashed`, `out_of_memory`, `bad_protocol`,
-            `cold_start_timed_out`, `model_error`, ...; None when it succeeded.
+            `cold_start_timed_out`, `breaker_open` (not asked), `model_error`, ...; None when it succeeded.
         error: the sentence for people.
     """
 

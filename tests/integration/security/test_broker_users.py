@@ -47,11 +47,11 @@ MAY_CONSUME = {
 }
 """Who may consume which queue."""
 
-MAY_BIND_OWN = {names.REPLIES: {"producer", "gateway"}, names.SIGNALS: {"scheduler"}}
+MAY_BIND_OWN = {names.REPLIES: {"producer", "gateway"}, names.SIGNALS: {"scheduler"} | POOLS}
 """Who may have messages of which exchange sent to a queue of its own."""
 
 SAME_NAME = {
-    (names.OUTCOMES_QUEUE, names.SIGNALS): {"scheduler"},
+    (names.OUTCOMES_QUEUE, names.SIGNALS): {"scheduler"} | POOLS,
     (names.DEAD_QUEUE, names.SIGNALS): {"scheduler"},
     (names.OUTCOMES_QUEUE, names.DEAD): {"reconciler"},
     (names.DEAD_QUEUE, names.OUTCOMES): {"recorder"},

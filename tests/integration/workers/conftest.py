@@ -35,10 +35,12 @@ shape = [-1, 2]
 
 
 class V2Server:
-    """Doubles what it is sent; refuses numbers below zero; waits while `gate` is shut."""
+    """Doubles what it is sent; refuses numbers below zero; waits while `gate` is shut; may be `failing`."""
 
     def __init__(self) -> None:
         self.calls: list[int] = []
+        self.seen: list[tuple[float, bool]] = []  # when it was asked, and whether it failed
+        self.failing = False
         self.gate = threading.Event()
         self.gate.set()
         app = Flask(__name__)
@@ -51,7 +53,10 @@ class V2Server:
         def infer() -> Any:
             tensor = request.get_json()["inputs"][0]
             self.calls.append(tensor["shape"][0])
+            self.seen.append((time.monotonic(), self.failing))
             self.gate.wait(60)
+            if self.failing:
+                return Response("out of order", 500)
             if any(value < 0 for value in tensor["data"]):
                 return Response('{"error": "x is below zero"}', 400)
             doubled = [2 * value for value in tensor["data"]]

@@ -93,33 +93,50 @@ class Desk:
         self.core.request(delivery, body, envelope, self.now)
         return delivery
 
-    def fail(self, ticket: Ticket, error_class: str = "unreachable") -> Delivery:
-        """Report an attempt on the ticket's backend as failed."""
+    def fail(self, *failed: Ticket, error_class: str = "unreachable") -> Delivery:
+        """Report the attempts of one task as failed."""
+        body = msgspec.json.encode(
+            FailedAttempts(
+                failed=[
+                    FailedAttempt(ticket=ticket, attempt=self._attempt(ticket, error_class))
+                    for ticket in failed
+                ]
+            )
+        )
+        self.failed = body
+        delivery = self.deliver(body, names.ATTEMPTS_QUEUE)  # workers name no message id
+        self.core.attempts(delivery, body, self.now)
+        return delivery
+
+    def _attempt(self, ticket: Ticket, error_class: str) -> Attempt:
         assert ticket.backend is not None
-        attempt = Attempt(
+        return Attempt(
             number=len(ticket.attempts) + 1,
             backend=ticket.backend,
             succeeded=False,
+            reason=ticket.reason,
             placed_at=self.now,
             started_at=self.now,
             finished_at=self.now,
             error_class=error_class,
             error="nobody answers",
         )
-        body = msgspec.json.encode(FailedAttempts(failed=[FailedAttempt(ticket=ticket, attempt=attempt)]))
-        self.failed = body
-        delivery = self.deliver(body, names.ATTEMPTS_QUEUE)  # workers name no message id
-        self.core.attempts(delivery, body, self.now)
-        return delivery
 
-    def done(self, ticket: Ticket, *, state: names.State = "succeeded") -> None:
-        """Report the ticket's request as answered."""
+    def done(
+        self,
+        ticket: Ticket,
+        *,
+        state: names.State = "succeeded",
+        fault: str | None = None,
+        service: float = 0.02,
+    ) -> None:
+        """Report the ticket's request as ended."""
         assert ticket.backend is not None
         request_id = json.loads(bytes(ticket.request))["id"]
         feedback = Feedback(
             backend=ticket.backend,
             worker=f"{ticket.backend}@test",
-            done=[Done(id=request_id, state=state)],
+            done=[Done(id=request_id, state=state, fault=fault, service=service)],
         )
         self.core.feedback(msgspec.json.encode(feedback), self.now)
 

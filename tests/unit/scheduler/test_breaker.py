@@ -15,23 +15,23 @@ RULES = Rules(share=0.5, samples=4, window=10.0)
 def tripped() -> Breaker:
     breaker = Breaker(RULES)
     for number in range(4):
-        breaker.record(str(number), NOW, ok=False)
+        breaker.record([str(number)], NOW, ok=False)
     return breaker
 
 
 def test_it_opens_when_the_share_is_crossed_and_not_before_there_are_samples_enough() -> None:
     breaker = Breaker(RULES)
     for number in range(3):
-        breaker.record(str(number), NOW, ok=False)
+        breaker.record([str(number)], NOW, ok=False)
         assert breaker.closed
-    breaker.record("4", NOW, ok=False)
-    assert breaker.refusal(NOW) == "breaker open: 4 of 4 attempts failed"
+    breaker.record(["4"], NOW, ok=False)
+    assert breaker.refusal(NOW) == "breaker open: 4 of 4 calls failed"
 
 
 def test_failures_that_have_left_the_window_count_no_more() -> None:
     breaker = Breaker(RULES)
     for second in range(0, 60, 5):
-        breaker.record(str(second), NOW + second, ok=False)
+        breaker.record([str(second)], NOW + second, ok=False)
     assert breaker.closed
 
 
@@ -41,9 +41,9 @@ def test_one_probe_at_a_time_and_its_success_closes() -> None:
     assert breaker.refusal(NOW + 1.1) is None
     breaker.passed("probe", NOW + 1.1)
     assert "probe is on its way" in (breaker.refusal(NOW + 1.2) or "")
-    breaker.record("sent before it opened", NOW + 1.3, ok=True)
+    breaker.record(["sent before it opened"], NOW + 1.3, ok=True)
     assert not breaker.closed
-    breaker.record("probe", NOW + 1.4, ok=True)
+    breaker.record(["probe"], NOW + 1.4, ok=True)
     assert breaker.closed
 
 
@@ -55,7 +55,7 @@ def test_a_failed_probe_opens_it_for_longer_up_to_a_cap() -> None:
             now += 0.125
         waits.append(now - start)
         breaker.passed(f"probe {number}", now)
-        breaker.record(f"probe {number}", now, ok=False)
+        breaker.record([f"probe {number}"], now, ok=False)
     assert waits == [1.0, 2.0, LONGEST_COOL_DOWN, LONGEST_COOL_DOWN, LONGEST_COOL_DOWN]
 
 
@@ -80,7 +80,7 @@ def test_while_it_is_not_closed_no_two_probes_are_less_than_a_cool_down_or_a_pat
         else:
             last = None
         breaker.passed(str(number), now)
-        breaker.record(str(number), now, ok=ok)
+        breaker.record([str(number)], now, ok=ok)
 
 
 def place_one(desk: Desk, **changes: Any) -> Ticket | None:
@@ -95,7 +95,7 @@ def trip_local(desk: Desk) -> None:
         ticket = place_one(desk)
         assert ticket is not None
         assert ticket.backend == "local"
-        desk.fail(ticket, "unreachable")
+        desk.fail(ticket, error_class="unreachable")
 
 
 def test_a_failing_backend_is_refused_with_the_reason_and_others_take_its_work() -> None:
@@ -106,7 +106,7 @@ def test_a_failing_backend_is_refused_with_the_reason_and_others_take_its_work()
     assert ticket is not None
     assert ticket.reason is not None
     assert (ticket.backend, ticket.reason.rule, ticket.reason.s_f) == ("gpu-container", 4, False)
-    assert ticket.reason.refused["local"] == "breaker open: 5 of 5 attempts failed"
+    assert ticket.reason.refused["local"] == "breaker open: 5 of 5 calls failed"
 
 
 def test_a_backend_that_recovered_is_used_again_after_one_probe() -> None:
@@ -154,5 +154,5 @@ def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
     for _ in range(5):
         ticket = place_one(desk)
         assert ticket is not None
-        desk.fail(ticket, "crashed")
+        desk.fail(ticket, error_class="crashed")
     assert list(desk.core.breakers.open()) == [("local", "digits")]

@@ -231,7 +231,8 @@ def test_a_failed_attempt_is_placed_elsewhere_after_a_delay_with_its_history(des
     (placement,) = placements(desk.turn())
     delivery = desk.fail(tickets(placement)[0])
     (delayed,) = desk.turn()
-    assert (delayed.exchange, delayed.key) == (names.DELAYS, "250")
+    assert delayed.exchange == names.DELAYS
+    assert delayed.key in ("250", "350", "500")
     assert delivery in desk.acked
     desk.come_back(delayed, after=0.25)
     (placement,) = placements(desk.turn())
@@ -250,7 +251,7 @@ def test_attempts_run_out_and_the_outcome_tells_each(desk: Desk) -> None:
         (delayed,) = desk.turn()
         desk.come_back(delayed, after=1.0)
     (placement,) = placements(desk.turn())
-    desk.fail(tickets(placement)[0], "timed_out")
+    desk.fail(tickets(placement)[0], error_class="timed_out")
     (outcome,) = outcomes(desk.turn())
     assert (outcome.state, outcome.error_class, len(outcome.attempts)) == ("failed", "timed_out", 3)
     assert (outcome.error or "").startswith("3 attempts failed: local: nobody answers; gpu-container: ")
@@ -478,7 +479,7 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
     assert len(placements(desk.turn())) == 1
 
 
-def _break(*_: object) -> None:
+def _break(*_: object, **__: object) -> None:
     raise ZeroDivisionError
 
 

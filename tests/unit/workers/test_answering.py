@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from straightline.contracts import Attempt, DataRef, ModelSpec
+from straightline.contracts import Attempt, DataRef, ModelSpec, Reason
 from straightline.errors import ContractError, StoreUnavailable
 from workers.answering import Answerer, Judged
 from workers.bodies import Bodies
+from workers.breakers import LASTS, OpenBreakers
 from workers.errors import BackendFault, ModelError
 from workers.placements import Work
 from workers.taken_back import TakenBack
@@ -24,11 +25,18 @@ def taken_back(clock: Callable[[], float]) -> TakenBack:
 
 
 @pytest.fixture
+def breakers(clock: Callable[[], float]) -> OpenBreakers:
+    return OpenBreakers("local", clock)
+
+
+@pytest.fixture
 def ask(
-    backend: Any, model: ModelSpec, clock: Callable[[], float], taken_back: TakenBack
+    backend: Any, model: ModelSpec, clock: Callable[[], float], taken_back: TakenBack, breakers: OpenBreakers
 ) -> Callable[..., Judged]:
     def ask(*work: Work, store: Any = None, found: ModelSpec | None = model) -> Judged:
-        judged = Answerer(backend, lambda *_: found, Bodies(store), clock, taken_back).answer(work)
+        judged = Answerer(
+            backend, lambda *_: found, Bodies(store), clock, taken_back=taken_back, breakers=breakers
+        ).answer(work)
         assert {item.request.id for item, _ in judged} == {item.request.id for item in work}
         assert len(judged) == len(work)
         return judged
@@ -271,8 +279,59 @@ def test_those_of_a_call_who_are_late_by_then_are_not_asked(
     backend.fail = lambda _: now.__setitem__(0, now[0] + 5.0)
     work = [make_work(remaining=60.0), make_work(remaining=4.0), make_work(remaining=8.0)]
     taken_back = TakenBack(lambda: now[0])
-    answerer = Answerer(backend, lambda *_: model, Bodies(None), lambda: now[0], taken_back)
+    answerer = Answerer(
+        backend,
+        lambda *_: model,
+        Bodies(None),
+        lambda: now[0],
+        taken_back=taken_back,
+        breakers=OpenBreakers("local", lambda: now[0]),
+    )
     judged = {item.request.id: verdict for item, verdict in answerer.answer(work)}
     assert [judged[item.request.id].kind for item in work] == ["succeeded", "expired", "expired"]
     assert [judged[item.request.id].asked for item in work] == [True, False, True]
     assert backend.timeouts == [30.0, 3.0]
+
+
+def test_what_waited_for_a_failing_backend_is_given_back_unasked_but_for_the_probe(
+    ask: Any, backend: Any, make_work: Make, breakers: OpenBreakers
+) -> None:
+    breakers.tell(b'{"backend":"local","open":true,"at":1.0,"why":"5 of 5 calls failed"}')
+    waited, probe = make_work(), make_work()
+    probe.ticket.reason = Reason(
+        policy="empirical", rule=3, f_t=1, F=50, r_d=10, D=100, s_f=True, s_d=False, probe=True
+    )
+    judged = {item.request.id: verdict for item, verdict in ask(waited, probe)}
+    assert (judged[waited.request.id].kind, judged[waited.request.id].error_class) == (
+        "fault",
+        "breaker_open",
+    )
+    assert judged[waited.request.id].asked is False
+    assert judged[probe.request.id].kind == "succeeded"
+    assert len(backend.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        b"{",
+        b'{"backend":"serverless","open":true,"at":1.0}',
+        b'{"backend":"local","model":"another","open":true,"at":1.0}',
+        b'{"backend":"local","model":"double","open":false,"at":1.0}',
+    ],
+)
+def test_another_breaker_is_no_matter_here(
+    ask: Any, make_work: Make, breakers: OpenBreakers, signal: bytes
+) -> None:
+    breakers.tell(signal)
+    ((_, verdict),) = ask(make_work())
+    assert verdict.kind == "succeeded"
+
+
+def test_a_breaker_of_which_nothing_is_heard_any_more_counts_as_closed() -> None:
+    now = [0.0]
+    breakers = OpenBreakers("local", lambda: now[0])
+    breakers.tell(b'{"backend":"local","model":"double","open":true,"at":1.0,"why":"x"}')
+    assert breakers.refusal("double") == "x"
+    now[0] = LASTS + 0.1
+    assert breakers.refusal("double") is None

@@ -1,0 +1,41 @@
+"""Counting two things over a rolling window, in whole seconds. Pure: time is an argument."""
+
+from collections import deque
+
+
+class Tally:
+    """How many of each there were in the last `window` seconds. O(1) each; a counter for each second."""
+
+    __slots__ = ("_buckets", "_window", "first", "second")
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._buckets: deque[list[float]] = deque()  # [second, first, second], oldest first
+        self.first = 0.0
+        self.second = 0.0
+
+    def add(self, now: float, first: int, second: int) -> None:
+        """Count, and forget what has left the window."""
+        at = float(int(now))
+        buckets = self._buckets
+        if not buckets or buckets[-1][0] < at:
+            buckets.append([at, 0.0, 0.0])
+            self.forget(now)
+        newest = buckets[-1]
+        newest[1] += first
+        newest[2] += second
+        self.first += first
+        self.second += second
+
+    def forget(self, now: float) -> None:
+        """Drop what has left the window."""
+        buckets = self._buckets
+        while buckets and buckets[0][0] <= now - self._window:
+            _, first, second = buckets.popleft()
+            self.first -= first
+            self.second -= second
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._buckets.clear()
+        self.first = self.second = 0.0

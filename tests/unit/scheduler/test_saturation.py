@@ -1,0 +1,191 @@
+"""What would wait in vain is told so at once, with when to come again; nothing else is refused."""
+
+from typing import Any
+
+import pytest
+
+from scheduler.placement.model import BackendState, Features
+from scheduler.placement.saturation import Limits, saturated
+from scheduler.placement.throughput import EARLY, ENOUGH, REMEMBERED, SPELL, Throughput
+from straightline import names
+from straightline.contracts import Outcome
+from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, request_body, tickets
+
+BATCH: Any = {"class": "batch"}
+
+
+def spell(rate: float, seconds: float, throughput: Throughput, now: float = NOW) -> float:
+    """Answer at `rate` for `seconds`, full all the time; returns when it ended."""
+    for number in range(int(rate * seconds) + 1):
+        throughput.answered(1, now + number / rate)
+    return now + seconds
+
+
+def test_the_rate_is_measured_while_the_backend_is_full_and_not_before_there_is_enough() -> None:
+    throughput = Throughput()
+    assert throughput.rate(NOW) is None
+    now = spell(100.0, EARLY - 0.1, throughput)
+    assert throughput.rate(now) is None
+    now = spell(100.0, SPELL, throughput, now + 0.01)
+    assert throughput.rate(now) == pytest.approx(100, rel=0.05)
+    throughput.idle(now)
+    assert throughput.rate(now + REMEMBERED - 3) is not None
+    assert throughput.rate(now + REMEMBERED + 1) is None
+
+
+def test_a_stall_is_no_measurement() -> None:
+    throughput = Throughput()
+    now = spell(100.0, SPELL - 1, throughput)
+    assert throughput.rate(now + 30) == pytest.approx(100, rel=0.05)
+
+
+def test_what_is_answered_with_room_to_spare_says_nothing() -> None:
+    throughput = Throughput()
+    for number in range(100):
+        throughput.idle(NOW + number)
+        throughput.answered(1, NOW + number)
+    assert throughput.rate(NOW + 100) is None
+
+
+def test_a_cold_start_is_no_measurement() -> None:
+    throughput = Throughput()
+    throughput.answered(1, NOW + 60)  # the first answer, after a minute
+    now = spell(50.0, 3.0, throughput, NOW + 60.02)
+    assert throughput.rate(now) == pytest.approx(50, rel=0.1)
+
+
+def test_the_best_spell_of_late_counts() -> None:
+    throughput = Throughput()
+    now = spell(100.0, SPELL + 0.1, throughput)
+    now = spell(10.0, SPELL + 0.1, throughput, now)
+    assert throughput.rate(now) == pytest.approx(100, rel=0.1)
+    assert ENOUGH < 100
+
+
+def features(**changes: Any) -> Features:
+    members: dict[str, Any] = {"model": "m", "f_t": 1.0, "r_d": 10, "time_left": 10.0}
+    return Features(**members | changes)
+
+
+FULL = {"serverless": BackendState(free=0, busy=300, rate=10.0), "local": BackendState(down="gone")}
+
+
+def test_the_wait_is_what_is_ahead_over_what_is_answered() -> None:
+    why = saturated(features(), FULL, 20, Limits())
+    assert why is not None
+    assert why.retry_after == 22
+    assert why.why == (
+        "320 requests wait and 10.0/s are answered: it would take 32.0 s, and this request has 10.0 s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "held"),
+    [
+        ({"time_left": 33.0}, FULL, 20),
+        ({}, {"serverless": BackendState(busy=100_000)}, 100_000),
+        ({}, FULL | {"local": BackendState()}, 20),
+        ({}, {"serverless": BackendState(down="gone", busy=300, rate=10.0)}, 20),
+        ({}, {}, 100_000),
+    ],
+    ids=["in time", "nothing measured", "another of which nothing is known", "a backend is down", "no pools"],
+)
+def test_where_there_is_hope_it_is_held(changes: Any, state: Any, held: int) -> None:
+    assert saturated(features(**changes), state, held, Limits()) is None
+
+
+def test_the_operator_may_bound_what_is_held() -> None:
+    assert saturated(features(), {}, 10, Limits(most_held=10)) is not None
+
+
+def fill(desk: Desk, rate: int, seconds: int) -> None:
+    """Have the serverless pool full and answering, so many a second."""
+    for _ in range(seconds * rate):
+        desk.now += 1 / rate
+        desk.beat("serverless", 2)
+        desk.request()
+        waiting.extend(t for publish in placements(desk.turn()) for t in tickets(publish))
+        if len(waiting) > 4:
+            desk.done(waiting.pop(0))
+
+
+waiting: list[Any] = []
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A serverless pool that is full, answers 10 a second, and has 4 waiting."""
+    waiting.clear()
+    desk = Desk()
+    fill(desk, rate=10, seconds=12)
+    return desk
+
+
+def test_a_request_that_cannot_be_answered_in_time_is_rejected_with_when_to_come_again(desk: Desk) -> None:
+    for _ in range(40):
+        desk.request(deadline=desk.now + 60)
+    assert outcomes(desk.turn()) == []
+    request = desk.request(deadline=desk.now + 2)
+    published = desk.turn()
+    (outcome,) = outcomes(published)
+    assert (outcome.state, outcome.error_class) == ("rejected", "saturated")
+    assert outcome.retry_after is not None
+    assert 1 <= outcome.retry_after <= 5
+    assert "wait and" in (outcome.error or "")
+    (reply,) = [publish for publish in published if publish.exchange == names.REPLIES]
+    assert b'"retry_after":' in reply.body
+    assert isinstance(outcome, Outcome)
+    assert request in desk.acked
+
+
+def test_batch_work_waits_and_is_not_rejected(desk: Desk) -> None:
+    for _ in range(40):
+        desk.request(deadline=desk.now + 60)
+    desk.turn()
+    for _ in range(30):
+        desk.request(request_body(desk.now, deadline=desk.now + 2, **BATCH))
+    assert [outcome.state for outcome in outcomes(desk.turn())] == []
+
+
+def test_what_was_taken_once_is_never_rejected(desk: Desk) -> None:
+    desk.request(deadline=desk.now + 60, allow=["local"])  # held: no such pool
+    taken = desk.core.placer._holds["interactive"]._held[0]
+    desk.core.placer.drop_held()
+    for _ in range(400):
+        desk.request(deadline=desk.now + 60)
+    desk.turn()
+    taken.ticket.deadline = desk.now + 2
+    taken.request.allow = None
+    desk.core.placer.enter(taken, desk.now)
+    assert outcomes(desk.turn()) == []
+
+
+def test_the_operator_may_bound_the_wait() -> None:
+    waiting.clear()
+    desk = Desk(longest_wait=3.0)
+    fill(desk, rate=10, seconds=12)
+    for _ in range(60):
+        desk.request(deadline=desk.now + 60)
+    rejected = outcomes(desk.turn())
+    assert {outcome.error_class for outcome in rejected} == {"saturated"}
+    assert 20 <= len(rejected) <= 40
+
+
+def test_a_backlog_of_a_hundred_thousand_after_an_outage_is_taken() -> None:
+    """They come as fast as the scheduler reads; a tenth of them, for the rest is more of the same."""
+    desk = Desk(remembered=1_000)
+    desk.beat("serverless", 8)
+    rejected = 0
+    tail: list[Any] = []
+    for number in range(10_000):
+        desk.now += 0.0002
+        desk.request(deadline=desk.now + 3_600, reply=False)
+        if number % 100 == 99:
+            published = desk.turn()
+            desk.published.clear()
+            rejected += len(outcomes(published))
+            tail += [ticket for publish in placements(published) for ticket in tickets(publish)]
+            for ticket in tail[:20]:
+                desk.done(ticket)
+            del tail[:20]
+    assert rejected == 0

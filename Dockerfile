@@ -1,6 +1,7 @@
 # Images of StraightLine, by target:
 #   application (the default)  every process of the system; the command chooses which
 #   digits                     the example model in its container form, for the gpu-container pool
+#   train, validate            what models are trained and validated in, without GPUs
 #   digits-release             the application with the trained example beside it, which fills the volumes
 #
 # The base needs `python3` (3.11 or newer) with the module `venv`. Packages come from the index that pip is set
@@ -33,6 +34,17 @@ ARG PIP_FIND_LINKS
 ARG PIP_NO_INDEX
 RUN ["/pip/bin/python", "-m", "pip", "install", "-r", "/requirements/dev.txt"]
 
+# What `python -m modelkit train` and `validate` run a project's entry points in: packages, and nothing of ours.
+FROM ${PYTHON_IMAGE} AS train
+COPY --from=training-packages /opt/straightline /opt/straightline
+ENV PATH=/opt/straightline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
+USER 65532:65532
+
+FROM ${PYTHON_IMAGE} AS validate
+COPY --from=serving-packages /opt/straightline /opt/straightline
+ENV PATH=/opt/straightline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
+USER 65532:65532
+
 FROM installer AS code
 COPY straightline /srv/straightline/straightline
 COPY broker_config /srv/straightline/broker_config
@@ -51,7 +63,7 @@ COPY examples/digits /srv/straightline/examples/digits
 WORKDIR /srv/straightline
 ENV PYTHONPATH=/srv/straightline
 RUN ["/opt/straightline/bin/python", "-m", "examples.digits.train", "--out", "/release/models"]
-# The serving code alone, as `python -m modelkit.package image` puts it into the image of any other model.
+# The serving code alone, as `python -m modelkit package --form image` puts it into the image of any other model.
 RUN ["/opt/straightline/bin/python", "-c", \
      "from pathlib import Path; from modelkit.package.code import copy_code; copy_code(Path('/release/code'))"]
 RUN chmod -R a+rX,go-w /release && python3 -m compileall -q /release/code
@@ -83,7 +95,7 @@ CMD ["python", "-m", "straightline", "--help"]
 
 FROM application AS digits-release
 COPY --from=digits-trained /release/models /release/models
-CMD ["sh", "-c", "cp -R /release/models/. /models/ && exec python -m modelkit.package function --bundle /models/digits/1 --out /functions"]
+CMD ["sh", "-c", "cp -R /release/models/. /models/ && exec python -m modelkit package --bundle /models/digits/1 --form function --out /"]
 
 # The default target is the last one.
 FROM application

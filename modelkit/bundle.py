@@ -9,10 +9,14 @@ import msgspec
 
 from straightline.catalogue import read_catalogue, read_model
 from straightline.contracts.model import Flavour, ModelFile
-from straightline.errors import ConfigurationError
+from straightline.errors import ConfigurationError, StraightLineError
 
 PACKAGES: Final = ".packages"
 """Where a form that has no installer of its own keeps the model's requirements, beside the bundle's files."""
+
+
+class DigestMismatch(StraightLineError):  # noqa: N818 - it reads as what was found
+    """A bundle's content is not what its digest says."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +99,20 @@ def digest_of(directory: Path, names: Iterator[Path]) -> str:
         content = hashlib.sha256((directory / name).read_bytes()).hexdigest()
         total.update(f"{name.as_posix()}\0{content}\n".encode())
     return total.hexdigest()
+
+
+def hold_digest(directory: Path, digest: str) -> None:
+    """Do nothing for a bundle of this digest, with or without `sha256:` before it.
+
+    Raises:
+        DigestMismatch: it has another one.
+    """
+    found = content_digest(directory)
+    if found != digest.removeprefix("sha256:"):
+        raise DigestMismatch(
+            f"the bundle in {directory} is sha256:{found}, and not {digest}: it was changed after it was "
+            "made; make it anew, or give the digest that is meant"
+        )
 
 
 def inner_file(file: Path, member: str, name: str) -> Path:

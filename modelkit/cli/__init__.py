@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 
-from modelkit.cli import compress, new, train, validate
+from modelkit.cli import compress, new, package, train, validate
 from modelkit.cli.answer import Answer
 from modelkit.cli.exits import EXIT_CODES, INTERRUPTED, USAGE, exit_code
 from straightline.errors import StraightLineError
 
-COMMANDS: Final = (new, train, validate, compress)
+COMMANDS: Final = (new, train, validate, compress, package)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from modelkit.bundle import DigestMismatch
 from modelkit.compression import NotCompressed
 from modelkit.jobs.job import How, JobFailed, JobRefused
 from modelkit.validation import BelowMinimum, NotValidated
@@ -22,6 +23,7 @@ _KINDS: Final[dict[type[StraightLineError], int]] = {
     BelowMinimum: BELOW_MINIMUM,
     NotCompressed: NOT_COMPRESSED,
     NotValidated: NOT_VALIDATED,
+    DigestMismatch: NOT_VALIDATED,
     ConfigurationError: USAGE,
 }
 
@@ -37,7 +39,7 @@ exit codes:
    7  it was ended at its time limit
    8  the model's figure is below the minimum of its model.toml
    9  the compressed model was refused; the uncompressed one stays
-  10  the bundle is not validated, or not the one that was
+  10  the bundle is not validated, or is not the one that was, or that a digest means
  130  interrupted
 """
 

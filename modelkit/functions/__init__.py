@@ -1,6 +1,6 @@
 """A function host for one machine: AWS Lambda's Invoke API in front, its Runtime API behind.
 
-`python -m modelkit.functions --packages DIR` runs what `python -m modelkit.package function` builds, under
+`python -m modelkit.functions --packages DIR` runs what `python -m modelkit package` builds, under
 AWS's own runtime interface client (`awslambdaric`), so that boto3 in front and the function behind are as on
 AWS. Instances are processes: apart from each other, but no security boundary. Nobody is authenticated,
 so it listens on loopback.

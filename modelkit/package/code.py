@@ -40,7 +40,7 @@ def _home(file: str | None) -> Path:
 
 
 def _copy(source: Path, target: Path, members: tuple[str, ...]) -> None:
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     (target / "__init__.py").touch()
     for member in members:
         if (source / member).is_dir():

@@ -6,15 +6,30 @@ from pathlib import Path
 from typing import IO, Final
 
 from modelkit.package.code import copy_code
+from modelkit.package.server import copy_bundle
 from straightline.errors import ConfigurationError
 
 _EXECUTABLE: Final = 0o100
 
 
 def write_context(
-    target: IO[bytes], dockerfile: str, bundle: Path, wheelhouse: Path, requirements: Path
+    target: IO[bytes],
+    dockerfile: str,
+    bundle: Path,
+    wheelhouse: Path,
+    requirements: Path,
+    *,
+    handler: str | None = None,
 ) -> None:
     """Write the context as an uncompressed tar.
+
+    Args:
+        target: what it is written to.
+        dockerfile: the Dockerfile's text.
+        bundle: directory of the bundle.
+        wheelhouse: directory of wheels.
+        requirements: the list of packages.
+        handler: text of a function's `function.py`, which goes with the code; None for a server.
 
     Raises:
         ConfigurationError: the wheelhouse holds no wheel, or the requirements are not there.
@@ -35,12 +50,15 @@ def write_context(
         work = Path(scratch)
         (work / "Dockerfile").write_text(dockerfile, encoding="utf-8")
         copy_code(work / "code")
+        copy_bundle(bundle, work / "bundle")
+        if handler is not None:
+            (work / "code" / "function.py").write_text(handler, encoding="utf-8")
         tar.add(work / "Dockerfile", "Dockerfile", filter=_plain)
         tar.add(requirements, "requirements.txt", filter=_plain)
         for wheel in wheels:
             tar.add(wheel, f"wheelhouse/{wheel.name}", filter=_plain)
         tar.add(work / "code", "code", filter=_plain)
-        tar.add(bundle, "bundle", filter=_plain)
+        tar.add(work / "bundle", "bundle", filter=_plain)
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -2,22 +2,28 @@
 
 import json
 import re
-from typing import Final
+from typing import Final, Literal
 
 from straightline.contracts import ModelSpec
 from straightline.errors import ConfigurationError
+
+ImageForm = Literal["server", "function"]
 
 PORT: Final = 8080
 USER: Final = "65532:65532"
 """The image's user: neither root nor anybody of the host's."""
 CODE: Final = "/srv/straightline"
 MODELS: Final = "/srv/models"
+TASK: Final = "/var/task"
+"""Where Lambda has a function's files."""
 ENVIRONMENT: Final = "/opt/straightline"
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 
 
-def dockerfile(spec: ModelSpec, digest: str, base: str) -> str:
+def dockerfile(
+    spec: ModelSpec, digest: str, base: str, *, form: ImageForm = "server", requirements: str | None = None
+) -> str:
     """Return the Dockerfile for a context with `wheelhouse/`, `requirements.txt`, `code/` and `bundle/`.
 
     What changes seldom comes first, so that a new version of a model costs one small layer.
@@ -26,6 +32,8 @@ def dockerfile(spec: ModelSpec, digest: str, base: str) -> str:
         spec: the model.
         digest: sha256 over the files of its bundle, in hexadecimal.
         base: the image to build on; it has `python3` with the module `venv`.
+        form: a V2 server, or a function for AWS Lambda; that one's context also has `function.py`.
+        requirements: the bundle's own list of packages, a file in it.
 
     Raises:
         ConfigurationError: a name cannot be part of a Dockerfile.
@@ -34,50 +42,84 @@ def dockerfile(spec: ModelSpec, digest: str, base: str) -> str:
         ("the model's name", spec.name, _WORD),
         ("the model's version", spec.version, _WORD),
         ("the base image", base, _REFERENCE),
+        ("the list of requirements", requirements or "none", _REFERENCE),
     ):
         if not pattern.fullmatch(word):
             raise ConfigurationError(
                 f"{what} {word!r} cannot stand in a Dockerfile: it matches not {pattern.pattern}"
             )
-    install = [
-        *("/pip/bin/python", "-m", "pip", "--python", f"{ENVIRONMENT}/bin/python"),
-        *("install", "--no-index", "--find-links", "/wheelhouse", "--no-cache-dir"),
-        *("--disable-pip-version-check", "--root-user-action", "ignore"),
-        *("-r", "/requirements.txt"),
-    ]
-    serve = [
-        *(f"{ENVIRONMENT}/bin/python", "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
-        "modelkit.serve.app:create()",
-    ]
     labels = {
         "straightline.model": spec.name,
         "straightline.version": spec.version,
         "straightline.bundle.digest": f"sha256:{digest}",
     }
+    ending = _server(spec) if form == "server" else _function()
     return "\n".join(
         (
-            f"FROM {base} AS packages",
-            'RUN ["python3", "-m", "venv", "/pip"]',
-            # What is served has no installer.
-            f'RUN ["python3", "-m", "venv", "--without-pip", "{ENVIRONMENT}"]',
-            "COPY wheelhouse /wheelhouse",
-            "COPY requirements.txt /requirements.txt",
-            f"RUN {json.dumps(install)}",
+            *_packages(base, requirements),
             f"FROM {base}",
             f"COPY --from=packages {ENVIRONMENT} {ENVIRONMENT}",
-            f"COPY code {CODE}",
-            # The root file system is read-only where it runs: what is compiled must be so before.
-            f'RUN ["{ENVIRONMENT}/bin/python", "-m", "compileall", "-q", "{CODE}"]',
-            f"ENV STRAIGHTLINE_MODELS_DIR={MODELS} STRAIGHTLINE_SERVE_BIND=0.0.0.0:{PORT}",
             # Whoever runs something else in the image (a validation) finds the same Python.
             f"ENV PATH={ENVIRONMENT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp",
-            f"WORKDIR {CODE}",
-            f"USER {USER}",
-            f"EXPOSE {PORT}",
-            f"CMD {json.dumps(serve)}",
-            f"COPY bundle {MODELS}/{spec.name}/{spec.version}",
+            *ending,
             "LABEL " + " ".join(f"{name}={json.dumps(value)}" for name, value in labels.items()),
             "",
         )
     )
+
+
+def _packages(base: str, requirements: str | None) -> list[str]:
+    lines = [
+        f"FROM {base} AS packages",
+        'RUN ["python3", "-m", "venv", "/pip"]',
+        # What is served has no installer.
+        f'RUN ["python3", "-m", "venv", "--without-pip", "{ENVIRONMENT}"]',
+        "COPY wheelhouse /wheelhouse",
+        "COPY requirements.txt /requirements.txt",
+        f"RUN {json.dumps(_install('/requirements.txt'))}",
+    ]
+    if requirements is not None:
+        # The list is taken as it is, as in the forms without an installer.
+        own = _install("/own-requirements.txt", "--no-deps")
+        lines += [f"COPY bundle/{requirements} /own-requirements.txt", f"RUN {json.dumps(own)}"]
+    return lines
+
+
+def _install(listed: str, *options: str) -> list[str]:
+    return [
+        *("/pip/bin/python", "-m", "pip", "--python", f"{ENVIRONMENT}/bin/python"),
+        *("install", "--no-index", "--find-links", "/wheelhouse", "--no-cache-dir", *options),
+        *("--disable-pip-version-check", "--root-user-action", "ignore"),
+        *("-r", listed),
+    ]
+
+
+def _code(place: str) -> list[str]:
+    # The root file system is read-only where it runs: what is compiled must be so before.
+    compiled = [f"{ENVIRONMENT}/bin/python", "-m", "compileall", "-q", place]
+    return [f"COPY code {place}", f"RUN {json.dumps(compiled)}", f"WORKDIR {place}", f"USER {USER}"]
+
+
+def _server(spec: ModelSpec) -> list[str]:
+    serve = [
+        *(f"{ENVIRONMENT}/bin/python", "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
+        "modelkit.serve.app:create()",
+    ]
+    return [
+        *_code(CODE),
+        f"ENV STRAIGHTLINE_MODELS_DIR={MODELS} STRAIGHTLINE_SERVE_BIND=0.0.0.0:{PORT}",
+        f"EXPOSE {PORT}",
+        f"CMD {json.dumps(serve)}",
+        f"COPY bundle {MODELS}/{spec.name}/{spec.version}",
+    ]
+
+
+def _function() -> list[str]:
+    return [
+        *_code(TASK),
+        # As AWS's own images: the entry point is the runtime's client, the command is the handler.
+        f"ENTRYPOINT {json.dumps([f'{ENVIRONMENT}/bin/python', '-m', 'awslambdaric'])}",
+        'CMD ["function.handler"]',
+        f"COPY bundle {TASK}/bundle",
+    ]

@@ -23,7 +23,7 @@ MEMORY_MB: Final = 1024
 _SMALLEST_MB: Final = 128
 """Less is not given by Lambda."""
 
-_HANDLER: Final = '''"""The function's handler; its bundle is loaded when this module is."""
+HANDLER: Final = '''"""The function's handler; its bundle is loaded when this module is."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def fill(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path |
     copy_code(target)
     copy_bundle(bundle.directory, target / "bundle")
     add_packages(bundle.directory, target / "bundle" / PACKAGES, wheelhouse)
-    (target / "function.py").write_text(_HANDLER, encoding="utf-8")
+    (target / "function.py").write_text(HANDLER, encoding="utf-8")
     (target / "function.toml").write_text(
         f'name = "{function_name(bundle.spec.name)}"\n'
         'handler = "function.handler"\n'

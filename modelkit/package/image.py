@@ -13,10 +13,11 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from modelkit.bundle import content_digest, read_bundle
 from modelkit.package.context import write_context
-from modelkit.package.dockerfile import dockerfile
+from modelkit.package.dockerfile import ImageForm, dockerfile
+from modelkit.package.function import HANDLER, hold_servable
+from modelkit.package.lists import REQUIREMENTS
 from straightline.errors import StraightLineError
 
-REQUIREMENTS: Final = Path(__file__).parents[2] / "requirements" / "serve.txt"
 _LINES: Final = 25
 _TIMEOUT: Final = 600
 """Seconds without a word from the engine: installing the packages is one silent step."""
@@ -33,6 +34,7 @@ def package_image(
     wheelhouse: Path,
     tag: str,
     requirements: Path = REQUIREMENTS,
+    form: ImageForm = "server",
     environ: Mapping[str, str] | None = None,
 ) -> str:
     """Build the image of a bundle and return its id.
@@ -43,19 +45,23 @@ def package_image(
     Args:
         bundle: directory of the bundle.
         base: image to build on; it has `python3` with the module `venv`.
-        wheelhouse: directory with a wheel for each of the requirements.
+        wheelhouse: directory with a wheel for each of the requirements, the model's own too.
         tag: name of the image, `straightline/<model>:<version>` by convention.
         requirements: the packages, pinned; where it has hashes, the wheels are held against them.
+        form: a V2 server, or a function for AWS Lambda.
         environ: where DOCKER_HOST stands; None takes the process's environment.
 
     Raises:
         ConfigurationError: the bundle, the wheelhouse or a name cannot be used.
         ImageBuildFailed: the engine does not answer, has not the base image, or a step failed.
     """
-    spec = read_bundle(bundle).spec
-    text = dockerfile(spec, content_digest(bundle), base)
+    found = read_bundle(bundle)
+    hold_servable(found)
+    spec = found.spec
+    text = dockerfile(spec, content_digest(bundle), base, form=form, requirements=spec.requirements)
+    handler = HANDLER if form == "function" else None
     with tempfile.TemporaryFile() as context:
-        write_context(context, text, bundle, wheelhouse, requirements)
+        write_context(context, text, bundle, wheelhouse, requirements, handler=handler)
         context.seek(0)
         with _engine(environ) as client:
             _need(client, base)

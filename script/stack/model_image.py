@@ -1,21 +1,37 @@
 """The image of a model for an engine, with all that it takes: base image, wheels, build."""
 
-import hashlib
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelkit.package.image import REQUIREMENTS, package_image
+import modelkit.wheels
+from modelkit.package.dockerfile import ImageForm
+from modelkit.package.image import package_image
+from modelkit.package.lists import REQUIREMENTS
 from script.stack.engine_home import ROOT, base
 from script.stack.failure import StackError
+from straightline.errors import ConfigurationError
 
 
-def build_image(bundle: Path, tag: str, environ: Mapping[str, str], root: Path = ROOT) -> str:
+def build_image(
+    bundle: Path,
+    tag: str,
+    environ: Mapping[str, str],
+    *,
+    form: ImageForm = "server",
+    lists: tuple[Path, ...] = (),
+    root: Path = ROOT,
+) -> str:
     """Build the image of a bundle as `tag` on the engine of `environ`, and return its id.
 
     Base image and wheels are kept in the checkout's cache and in the engine: only the first time is long.
+
+    Args:
+        bundle: the bundle's directory.
+        tag: the image's name.
+        environ: leads to the engine.
+        form: a server, or a function.
+        lists: the model's own lists of packages.
+        root: the checkout.
 
     Raises:
         StackError: the base image or the wheels cannot be had.
@@ -24,32 +40,20 @@ def build_image(bundle: Path, tag: str, environ: Mapping[str, str], root: Path =
     return package_image(
         bundle,
         base=base(root, environ),
-        wheelhouse=provide_wheels(root / ".straightline" / "cache"),
+        wheelhouse=provide_wheels(root / ".straightline" / "cache", *lists),
         tag=tag,
+        form=form,
         environ=environ,
     )
 
 
-def provide_wheels(cache: Path) -> Path:
-    """Fetch the wheels of a model server's packages, once for each state of the list; return where."""
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
-    target = cache / f"wheels-{digest}-py{sys.version_info.major}{sys.version_info.minor}"
-    if target.is_dir():
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="wheels-", dir=cache) as scratch:
-        fresh = Path(scratch) / "fresh"
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"),
-                *("--require-hashes", "--only-binary=:all:", "-r", str(REQUIREMENTS), "-d", str(fresh)),
-            ],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode != 0:
-            raise StackError(f"the wheels of {REQUIREMENTS} cannot be fetched:\n{done.stderr[-2000:]}")
-        if not target.is_dir():
-            fresh.replace(target)
-    return target
+def provide_wheels(cache: Path, *more: Path) -> Path:
+    """Fetch the wheels of a model server's packages and of `more` lists; once for each state; return where.
+
+    Raises:
+        StackError: they cannot be fetched.
+    """
+    try:
+        return modelkit.wheels.provide_wheels([REQUIREMENTS, *more], cache)
+    except ConfigurationError as error:
+        raise StackError(str(error)) from error

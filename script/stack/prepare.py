@@ -79,7 +79,16 @@ class Preparation:
         bundle = self.models / "digits" / "1"
         self._call(
             "packaging the digits function",
-            *("modelkit.package", "function", "--bundle", bundle, "--out", self.functions),
+            *(
+                "modelkit",
+                "package",
+                "--bundle",
+                bundle,
+                "--form",
+                "function",
+                "--out",
+                self.functions.parent,
+            ),
         )
 
     def _call(self, title: str, module: str, *arguments: object, **variables: str) -> str:

@@ -112,8 +112,8 @@ class DockerDriver:
                 client.images.get(image)
             except ImageNotFound as error:
                 raise BackendFault(
-                    f"the engine has no image {image}: build it with `python -m modelkit.package image --tag "
-                    f"{image} ...`, or pull it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE",
+                    f"the engine has no image {image}: build it with `python -m modelkit package --form "
+                    "image`, or pull it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE",
                     error_class="not_deployed",
                 ) from error
             facts = client.info()

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from modelkit.bundle import content_digest
 from modelkit.cli import COMMANDS, main
+from tests.integration.modelkit.processes import HostMaker, ModelServer
 
 pytestmark = pytest.mark.integration
 
@@ -119,6 +122,51 @@ def test_an_external_server_that_does_not_answer_is_refused(
     assert f"{url} does not serve theirs in V2" in record["error"]
     code, record, _ = run(capsys, "train", project)
     assert "nothing to train" in record["error"]
+
+
+@pytest.mark.parametrize("flavour", ["onnx", "python"])
+def test_a_new_project_is_packaged_and_answers_as_server_and_as_function(
+    flavour: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], make_host: HostMaker
+) -> None:
+    project = tmp_path / "plane"
+    run(capsys, "new", "plane", "--flavour", flavour, "--directory", str(project))
+    for step in ("train", "validate"):
+        assert run(capsys, step, str(project), "--runtime", "local")[0] == 0
+    code, packages, _ = run(capsys, "package", str(project), "--out", str(tmp_path / "out"))
+    assert code == 0
+    assert packages["digest"] == f"sha256:{content_digest(Path(packages['forms']['server']))}"
+    assert packages["digest"].removeprefix("sha256:") in (
+        Path(packages["forms"]["function"]) / "function.toml"
+    ).read_text(encoding="utf-8")
+    request = json.loads((project / "request.json").read_text(encoding="utf-8"))
+    server = ModelServer(tmp_path / "out" / "models", {})
+    try:
+        server.wait_until_ready()
+        served = requests.post(f"{server.url}/v2/models/plane/infer", json=request, timeout=30).json()
+    finally:
+        server.stop()
+    client = make_host(tmp_path / "out" / "functions").client
+    answer = client.invoke(FunctionName="straightline-plane", Payload=json.dumps(request).encode())
+    assert served["outputs"][0]["data"] == pytest.approx([4.0], abs=0.1)
+    assert json.loads(answer["Payload"].read())["outputs"] == served["outputs"]
+
+
+def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "plane"
+    run(capsys, "new", "plane", "--flavour", "python", "--directory", str(project))
+    run(capsys, "train", str(project), "--runtime", "local")
+    code, record, _ = run(capsys, "package", str(project))
+    assert (code, "plane 1 is not validated" in record["error"]) == (10, True)
+    run(capsys, "validate", str(project), "--runtime", "local")
+    assert run(capsys, "package", str(project))[0] == 0
+    code, record, _ = run(capsys, "package", str(project), "--digest", "sha256:" + "0" * 64)
+    assert (code, record["error_class"]) == (10, "DigestMismatch")
+    with (project / "model.py").open("a") as file:
+        file.write("# changed\n")
+    code, record, _ = run(capsys, "package", str(project))
+    assert (code, "run `validate` again" in record["error"]) == (10, True)
 
 
 def test_digits_are_compressed_measured_and_what_is_packaged_is_the_compressed_one(

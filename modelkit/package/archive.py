@@ -1,0 +1,98 @@
+"""A bundle as a zip for AWS Lambda: the function package with every library; the same each time."""
+
+import compileall
+import py_compile
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from modelkit.bundle import read_bundle
+from modelkit.package.function import fill, function_name, hold_servable
+from modelkit.package.lists import REQUIREMENTS
+from modelkit.wheels import install_wheels
+from straightline.errors import ConfigurationError
+
+UNZIPPED_LIMIT: Final = 250 * 1024 * 1024
+"""Bytes that Lambda takes, unzipped."""
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+def package_archive(
+    bundle: Path,
+    out: Path,
+    *,
+    wheelhouse: Path,
+    memory: int | None = None,
+    requirements: Sequence[Path] = (REQUIREMENTS,),
+) -> Path:
+    """Write `out/<function name>-<version>.zip`, for Lambda's Python of the version that this one has.
+
+    Args:
+        bundle: the bundle's directory.
+        out: the directory of archives.
+        wheelhouse: directory with a wheel for each of the requirements, the model's own too.
+        memory: limit of an instance in MiB; None takes the model's own.
+        requirements: lists of the packages that go in, beside the model's own.
+
+    Raises:
+        ConfigurationError: the bundle or the wheelhouse cannot be used, `out` cannot be written, or the
+            function is larger than Lambda takes.
+    """
+    source = read_bundle(bundle)
+    hold_servable(source)
+    target = out / f"{function_name(source.spec.name)}-{source.spec.version}.zip"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".archive-", dir=out) as scratch:
+            content, draft = Path(scratch) / "content", Path(scratch) / "draft.zip"
+            content.mkdir()
+            install_wheels(requirements, wheelhouse, content)
+            _lighten(content)
+            fill(content, source, memory=memory, wheelhouse=wheelhouse)
+            _compile(content)
+            _hold_size(content, target.name)
+            write_archive(content, draft)
+            draft.replace(target)
+    except OSError as error:
+        raise ConfigurationError(f"the archive cannot be written to {out}: {error}") from error
+    return target
+
+
+def write_archive(content: Path, target: Path) -> None:
+    """Write a directory as a zip that depends on names and contents alone."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for file in sorted(path for path in content.rglob("*") if path.is_file()):
+            member = zipfile.ZipInfo(file.relative_to(content).as_posix(), _EPOCH)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            member.external_attr = (0o100755 if file.stat().st_mode & 0o100 else 0o100644) << 16
+            archive.writestr(member, file.read_bytes())
+
+
+def _lighten(content: Path) -> None:
+    """Leave out what no function runs: commands, which name this machine's Python, and libraries' tests."""
+    for folder in [content / "bin", *content.rglob("tests")]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compile(content: Path) -> None:
+    """Compile all of it, without looking at the sources again: nobody changes them on Lambda."""
+    compileall.compile_dir(
+        content,
+        quiet=2,
+        force=True,
+        stripdir=content,
+        prependdir="/var/task",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def _hold_size(content: Path, name: str) -> None:
+    size = sum(path.stat().st_size for path in content.rglob("*") if path.is_file())
+    if size > UNZIPPED_LIMIT:
+        raise ConfigurationError(
+            f"{name} would have {size:,} bytes unzipped, and Lambda takes {UNZIPPED_LIMIT:,}: compress the "
+            "model, or take the form function-image"
+        )

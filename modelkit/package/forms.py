@@ -1,0 +1,139 @@
+"""The forms that a bundle can be deployed in, each built by its name."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from modelkit.bundle import content_digest, read_bundle
+from modelkit.package.lists import NVIDIA_REQUIREMENTS, REQUIREMENTS
+from modelkit.settings import KitSettings
+from modelkit.wheels import provide_wheels
+from straightline.errors import ConfigurationError
+
+Form = Literal["server", "function", "function-zip", "function-image", "image", "image-nvidia"]
+FORMS: Final[tuple[Form, ...]] = get_args(Form)
+_FROM_WHEELS: Final = ("function-zip", "function-image", "image", "image-nvidia")
+
+
+class Packages(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle in the forms that were built of it.
+
+    Attributes:
+        model, version: what it is.
+        digest: of the bundle, `sha256:` and hexadecimal; each form carries it.
+        forms: for each form, the directory or file, or the image's name.
+        images: for each form that is an image, its id.
+    """
+
+    model: str
+    version: str
+    digest: str
+    forms: dict[str, str]
+    images: dict[str, str]
+
+
+class Workshop(msgspec.Struct, frozen=True, kw_only=True):
+    """What packages are built with.
+
+    Attributes:
+        out: gets `models/`, `functions/` and `archives/`.
+        settings: base images and wheelhouse.
+        environ: where DOCKER_HOST stands.
+        fetch: whether wheels may be fetched where no wheelhouse is set; they are kept in `out/wheels`.
+        tag: template of the images' names with `{model}` and `{version}`; the variants add to it.
+    """
+
+    out: Path
+    settings: KitSettings
+    environ: Mapping[str, str]
+    fetch: bool = False
+    tag: str = "straightline/{model}:{version}"
+
+
+def build_forms(bundle: Path, forms: tuple[Form, ...], workshop: Workshop) -> Packages:
+    """Build each of these forms of one bundle.
+
+    Raises:
+        ConfigurationError: the bundle, the wheelhouse or a name cannot be used.
+        ImageBuildFailed: an image cannot be built.
+    """
+    spec = read_bundle(bundle).spec
+    built: dict[str, str] = {}
+    images: dict[str, str] = {}
+    for form in forms:
+        if form.endswith(("image", "image-nvidia")):
+            built[form], images[form] = _image(bundle, form, workshop)
+        else:
+            built[form] = str(_FILES[form](bundle, form, workshop))
+    digest = f"sha256:{content_digest(bundle)}"
+    return Packages(model=spec.name, version=spec.version, digest=digest, forms=built, images=images)
+
+
+def _server(bundle: Path, form: Form, workshop: Workshop) -> Path:
+    from modelkit.package.server import package_server  # noqa: PLC0415 - each form loads what it needs
+
+    return package_server(bundle, workshop.out / "models", wheelhouse=_wheelhouse(bundle, form, workshop))
+
+
+def _function(bundle: Path, form: Form, workshop: Workshop) -> Path:
+    from modelkit.package.function import package_function  # noqa: PLC0415
+
+    return package_function(
+        bundle, workshop.out / "functions", wheelhouse=_wheelhouse(bundle, form, workshop)
+    )
+
+
+def _archive(bundle: Path, form: Form, workshop: Workshop) -> Path:
+    from modelkit.package.archive import package_archive  # noqa: PLC0415
+
+    wheels = _needed(_wheelhouse(bundle, form, workshop))
+    return package_archive(bundle, workshop.out / "archives", wheelhouse=wheels)
+
+
+def _image(bundle: Path, form: Form, workshop: Workshop) -> tuple[str, str]:
+    from modelkit.package.image import package_image  # noqa: PLC0415
+
+    spec, settings = read_bundle(bundle).spec, workshop.settings
+    nvidia, function = form == "image-nvidia", form == "function-image"
+    # Docker wants names in lower case.
+    tag = workshop.tag.format(model=spec.name.lower(), version=spec.version)
+    tag += "-nvidia" if nvidia else "-function" if function else ""
+    ident = package_image(
+        bundle,
+        base=settings.nvidia_base_image if nvidia else settings.base_image,
+        wheelhouse=_needed(_wheelhouse(bundle, form, workshop)),
+        tag=tag,
+        requirements=NVIDIA_REQUIREMENTS if nvidia else REQUIREMENTS,
+        form="function" if function else "server",
+        environ=workshop.environ,
+    )
+    return tag, ident
+
+
+_FILES: Final[Mapping[str, Callable[[Path, Form, Workshop], Path]]] = {
+    "server": _server,
+    "function": _function,
+    "function-zip": _archive,
+}
+
+
+def _wheelhouse(bundle: Path, form: Form, workshop: Workshop) -> Path | None:
+    """Return where the form's wheels are; fetch them where that is allowed and needed."""
+    if workshop.settings.wheelhouse is not None or not workshop.fetch:
+        return workshop.settings.wheelhouse
+    own = read_bundle(bundle).spec.requirements
+    lists = [bundle / own] if own is not None else []
+    if form in _FROM_WHEELS:
+        lists.insert(0, NVIDIA_REQUIREMENTS if form == "image-nvidia" else REQUIREMENTS)
+    return provide_wheels(lists, workshop.out / "wheels") if lists else None
+
+
+def _needed(wheelhouse: Path | None) -> Path:
+    if wheelhouse is None:
+        raise ConfigurationError(
+            "this form is built of wheels: give their directory by --wheelhouse or STRAIGHTLINE_WHEELHOUSE, "
+            "or fetch them with --fetch"
+        )
+    return wheelhouse

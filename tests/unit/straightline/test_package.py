@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from setuptools import find_namespace_packages  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,6 +47,24 @@ def test_importing_the_client_brings_only_what_it_needs() -> None:
     assert brought - {"typing_extensions"} == {"straightline", "pika", "msgspec"}, (
         "the other is msgspec's, if there"
     )
+
+
+@pytest.mark.parametrize(
+    ("imported", "most"),
+    [("straightline.contracts", 100), ("straightline.client", 240), ("straightline.aio", 240)],
+)
+def test_an_import_stays_small(imported: str, most: int) -> None:
+    """Modules are counted, which no busy machine changes; `benchmarks.import_cost` measures the time."""
+    code = f"import sys; before = len(sys.modules); import {imported}; print(len(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(done.stdout) <= most, "something new is imported before it is needed"
+
+
+def test_its_types_are_shipped() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["straightline"]
+    assert (ROOT / "straightline" / "py.typed").exists()
+    assert (ROOT / settings["project"]["readme"]).read_text(encoding="utf-8").startswith("# straightline")
 
 
 def test_importing_the_contracts_brings_no_broker() -> None:

@@ -32,6 +32,13 @@ class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float | None = None
 
 
+class Repeats(msgspec.Struct, frozen=True):
+    """How often an id was submitted again; of these `conflicts` times with other content."""
+
+    count: int = 0
+    conflicts: int = 0
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a set of requests.
 

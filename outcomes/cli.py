@@ -16,7 +16,7 @@ from outcomes.answers import Failures
 from outcomes.database import connected, engine_for
 from outcomes.migrate import upgrade
 from outcomes.partitions import make_ahead, retain
-from outcomes.questions import failures, outcome_of
+from outcomes.questions import failures, outcome_of, repeats_of
 from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve
 from outcomes.settings import QuestionSettings, RecorderSettings
@@ -84,11 +84,11 @@ def _failures(asked: argparse.Namespace) -> int:
 
 def _show(asked: argparse.Namespace) -> int:
     with connected(_url(), name="straightline-show") as connection:
-        outcome = outcome_of(connection, asked.id)
+        outcome, repeats = outcome_of(connection, asked.id), repeats_of(connection, asked.id)
     if outcome is None:
         print(f"outcomes: request {asked.id} has no outcome yet, or never came", file=sys.stderr)
         return NOT_FOUND
-    print(_json(outcome) if asked.json else outcome_text(outcome), end="\n" if asked.json else "")
+    print(_json(outcome) if asked.json else outcome_text(outcome, repeats), end="\n" if asked.json else "")
     return 0
 
 

@@ -6,13 +6,14 @@ from typing import Final
 
 import psycopg2
 import psycopg2.errors
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from outcomes.errors import LedgerNotMigrated, LedgerRefused, LedgerUnavailable
 from straightline.errors import ConfigurationError, StraightLineError
 
 MIGRATE = "python -m outcomes migrate"
+DRIVER: Final = "postgresql+psycopg2"
 
 _ROWS_FAULT: Final = ("22", "23", "54")
 """SQLSTATE classes that blame the values: data exception, integrity violation, program limit exceeded.
@@ -28,7 +29,7 @@ def engine_for(
     """Make an engine; nothing is connected yet.
 
     Args:
-        url: `postgresql+psycopg2://user:password@host:port/database`.
+        url: `postgresql+psycopg2://user:password@host:port/database`; `postgresql://` means the same.
         name: what `pg_stat_activity` shows.
         statement_timeout: seconds that a statement may take; 0 for no limit.
         lock_timeout: seconds that it may wait for a lock; 0 for no limit.
@@ -40,7 +41,7 @@ def engine_for(
     options = f"-c statement_timeout={statement_timeout * 1000:.0f} -c lock_timeout={lock_timeout * 1000:.0f}"
     try:
         engine = create_engine(
-            url,
+            _with_driver(url),
             pool_size=pool_size,
             max_overflow=0,
             connect_args={
@@ -54,7 +55,7 @@ def engine_for(
                 "tcp_user_timeout": 20_000,
             },
         )
-    except (ArgumentError, NoSuchModuleError, ValueError, TypeError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
         raise ConfigurationError(
             "STRAIGHTLINE_DATABASE_URL is not a database URL: "
             "write postgresql+psycopg2://user:password@host:port/database"
@@ -64,6 +65,12 @@ def engine_for(
             f"STRAIGHTLINE_DATABASE_URL names {engine.dialect.name}; the ledger needs postgresql+psycopg2"
         )
     return engine
+
+
+def _with_driver(url: str) -> URL:
+    """Read a URL; one as `psql` takes it, without a driver, means ours."""
+    parts = make_url(url)
+    return parts.set(drivername=DRIVER) if parts.drivername in ("postgresql", "postgres") else parts
 
 
 @contextmanager

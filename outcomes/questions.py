@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
 
-from outcomes.answers import BackendSummary, Failures, Summary
+from outcomes.answers import BackendSummary, Failures, Repeats, Summary
 from outcomes.database import translated
 from outcomes.parameters import among, uuid_array
 from outcomes.rates import rates
@@ -108,6 +108,18 @@ def outcomes_of(connection: Connection, request_ids: Iterable[str]) -> dict[str,
             attempts.setdefault(row["request_id"], []).append(row)
         rows = connection.execute(select(OUTCOMES).where(among(OUTCOMES.c.request_id, ids))).mappings()
         return {row["request_id"]: outcome_from(row, attempts.get(row["request_id"], [])) for row in rows}
+
+
+def repeats_of(connection: Connection, request_id: str) -> Repeats:
+    """Say how often the id of a request was submitted again.
+
+    Raises:
+        ContractError: `request_id` is no UUID.
+    """
+    counts = select(func.count(), func.count().filter(REPEATS.c.conflict))
+    with translated():
+        row = connection.execute(counts.where(REPEATS.c.request_id == _canonical(request_id))).one()
+    return Repeats(*row)
 
 
 def _rates(

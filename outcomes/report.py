@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-import msgspec
-
-from outcomes.answers import Failures
+from outcomes.answers import Failures, Repeats
+from straightline.cli.show import placed_by
 from straightline.contracts import Attempt, FailureRate, Outcome
 from straightline.terminal import printable, table
 
@@ -26,8 +25,8 @@ def failures_text(failures: Failures) -> str:
     )
 
 
-def outcome_text(outcome: Outcome) -> str:
-    """Lay out one outcome with what was tried."""
+def outcome_text(outcome: Outcome, repeats: Repeats) -> str:
+    """Lay out one outcome with what was tried, and how often its id came again."""
     lines = [f"{outcome.request_id}  {outcome.state}"]
     facts = (
         ("model", " ".join(filter(None, (outcome.model, outcome.version)))),
@@ -38,7 +37,8 @@ def outcome_text(outcome: Outcome) -> str:
         ("finished", _moment(outcome.finished_at)),
         ("took", _took(outcome)),
         ("data", None if outcome.r_d is None else f"{outcome.r_d} bytes"),
-        ("error", " ".join(filter(None, (outcome.error_class, outcome.error))) or None),
+        ("error", ": ".join(filter(None, (outcome.error_class, outcome.error))) or None),
+        ("repeated", _repeated(repeats)),
         ("result at", outcome.result_ref.uri if outcome.result_ref else None),
         ("result", _shortened(bytes(outcome.result))),
     )
@@ -68,7 +68,14 @@ def _attempt_lines(attempt: Attempt) -> Iterable[str]:
     yield f"  attempt {attempt.number} on {attempt.backend} ({attempt.worker or 'no worker'}): {end}"
     yield f"    waited {attempt.wait * 1000:.1f} ms, served {attempt.service * 1000:.1f} ms{cold}"
     if attempt.reason is not None:
-        yield f"    placed by {msgspec.json.encode(attempt.reason).decode()}"
+        yield f"    {placed_by(attempt.reason)}"
+
+
+def _repeated(repeats: Repeats) -> str | None:
+    if not repeats.count:
+        return None
+    text = f"{repeats.count} time{'s' if repeats.count != 1 else ''}"
+    return f"{text}, {repeats.conflicts} with other content" if repeats.conflicts else text
 
 
 def _percent(share: float | None) -> str:

@@ -39,11 +39,12 @@ def _attempt(attempt: Attempt) -> list[str]:
     times = f"waited {seconds(attempt.wait)}, took {seconds(attempt.service)}{cold}"
     lines = [f"  attempt {attempt.number} on {attempt.backend}: {how} ({times})"]
     if attempt.reason is not None:
-        lines.append(f"    {_reason(attempt.reason)}")
+        lines.append(f"    {placed_by(attempt.reason)}")
     return lines
 
 
-def _reason(reason: Reason) -> str:
+def placed_by(reason: Reason) -> str:
+    """Return the rule that decided, what it was held against, and why other backends were no candidates."""
     text = (
         f"placed by rule {reason.rule} of {reason.policy}: f_t {reason.f_t:.1f}/s (F {reason.F:g}/s), "
         f"r_d {reason.r_d} B (D {reason.D} B), S_F {_yes(reason.s_f)}, S_D {_yes(reason.s_d)}"

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from sqlalchemy import create_engine
 
+from outcomes.answers import Repeats
 from outcomes.database import connected
 from outcomes.ledger import Ledger, Written
-from outcomes.questions import outcome_of, summary
+from outcomes.questions import outcome_of, repeats_of, summary
 from outcomes.rows import entry_of
 from straightline.contracts import Outcome, Recall
 
@@ -52,6 +53,8 @@ def test_writing_again_changes_nothing_and_another_execution_is_noted(
     with connected(migrated_database_url) as connection:
         found = summary(connection, ids=[outcome.request_id for outcome in outcomes])
         kept = outcome_of(connection, outcomes[0].request_id)
+        again = [repeats_of(connection, outcome.request_id) for outcome in outcomes[:2]]
+    assert again == [Repeats(1, 1), Repeats(0, 0)]
     assert (found.outcomes, found.lost, found.duplicates, found.repeats) == (5, 0, 1, 1)
     assert kept is not None
     assert kept.state == "succeeded"

@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from outcomes.answers import Failures
+from outcomes.answers import Failures, Repeats
 from outcomes.report import failures_text, outcome_text
-from straightline.contracts import FailureRate, Outcome
+from straightline.contracts import Attempt, FailureRate, Outcome, Reason
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -34,6 +34,35 @@ def test_an_outcome_cannot_steer_the_terminal() -> None:
     outcome = Outcome(
         request_id="i", state="failed", finished_at=1.0, error="\x1b[2J", result=msgspec.Raw(b'"\x9b\x07"')
     )
-    text = outcome_text(outcome)
+    text = outcome_text(outcome, Repeats())
     assert all(char.isprintable() or char == "\n" for char in text)
     assert "[2J" in text
+
+
+def test_an_outcome_tells_its_error_its_repeats_and_its_placements_in_words() -> None:
+    reason = Reason(policy="empirical", rule=3, f_t=1.5, F=50.0, r_d=414, D=262144, s_f=True, s_d=False)
+    attempt = Attempt(
+        number=1,
+        backend="local",
+        succeeded=False,
+        placed_at=1.0,
+        started_at=1.0,
+        finished_at=1.0,
+        reason=reason,
+        error_class="unreachable",
+        error="nobody answers",
+    )
+    outcome = Outcome(
+        request_id="i",
+        state="expired",
+        finished_at=1.0,
+        error_class="deadline",
+        error="it passed",
+        attempts=[attempt],
+    )
+    lines = outcome_text(outcome, Repeats(3, 1)).splitlines()
+    assert "  error      deadline: it passed" in lines
+    assert "  repeated   3 times, 1 with other content" in lines
+    assert lines[-1].startswith("    placed by rule 3 of empirical: f_t 1.5/s (F 50/s), r_d 414 B")
+    assert "  repeated   1 time" in outcome_text(outcome, Repeats(1, 0)).splitlines()
+    assert "repeated" not in outcome_text(outcome, Repeats())

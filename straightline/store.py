@@ -13,9 +13,13 @@ import msgspec
 
 from straightline.contracts.request import DataRef
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
+from straightline.local_files import GUARDED, Escape, check_below, read_below
 
 LARGEST: Final = 1024 * 1024 * 1024
 """Bytes; a larger reference is refused, whatever the store holds."""
+
+SCHEMES: Final = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "sftp", "memory")
+"""Kinds of stores. What is fetched over HTTP is none: a server there may send its reader anywhere else."""
 
 FRESH: Final = 3600.0
 """Seconds for which what was put need not be put again. Nothing as young may be swept."""
@@ -51,6 +55,7 @@ class Store:
         self._root = root.rstrip("/") + "/"
         self._largest = largest
         self._files, self._folder = _open(root)
+        self._is_folder = "file" in self._files.protocol
 
     def put(self, data: bytes, owner: str | None = None) -> DataRef:
         """Store bytes.
@@ -82,6 +87,7 @@ class Store:
         """
         path = self._path(ref)
         try:
+            self._stay_below(path)
             self._files.rm_file(path)
         except FileNotFoundError:
             return
@@ -123,7 +129,9 @@ class Store:
         """
         path = self._path(ref)
         try:
-            data = self._files.cat_file(path, start=0, end=ref.size + 1)
+            data = self._read(path, ref.size + 1)
+        except Escape as error:
+            raise self._forbidden(ref) from error
         except FileNotFoundError as error:
             raise ContractError(
                 f"there is nothing at {ref.uri}: store the data before the request is sent",
@@ -141,21 +149,34 @@ class Store:
     def _path(self, ref: DataRef) -> str:
         relative = ref.uri.removeprefix(self._root)
         if relative == ref.uri or not all(_SEGMENT.fullmatch(part) for part in relative.split("/")):
-            raise ContractError(
-                f"the reference {ref.uri[:200]!r} does not lie under the store {self._root}",
-                error_class="forbidden_reference",
-            )
+            raise self._forbidden(ref)
         if ref.size > self._largest:
             raise ContractError(
                 f"the reference says {ref.size} bytes, the limit is {self._largest}", error_class="too_large"
             )
         return f"{self._folder}/{relative}"
 
+    def _forbidden(self, ref: DataRef) -> ContractError:
+        return ContractError(
+            f"the reference {ref.uri[:200]!r} does not lie under the store {self._root}",
+            error_class="forbidden_reference",
+        )
+
+    def _read(self, path: str, most: int) -> bytes:
+        if self._is_folder and GUARDED:
+            return read_below(self._folder, path.removeprefix(f"{self._folder}/").split("/"), most)
+        return bytes(self._files.cat_file(path, start=0, end=most))
+
     def _is_there(self, path: str, size: int) -> bool:
         """Tell whether the bytes are there, and so young that no sweep takes them for forgotten."""
         if not (self._files.exists(path) and self._files.size(path) == size):
             return False
         return bool(time.time() - self._files.modified(path).timestamp() < FRESH)
+
+    def _stay_below(self, path: str) -> None:
+        """Raise `Escape` where a folder on the way to `path` is a link."""
+        if self._is_folder and GUARDED:
+            check_below(self._folder, path.removeprefix(f"{self._folder}/").split("/")[:-1])
 
     def _list(self, path: str) -> list[dict[str, Any]]:
         try:
@@ -178,8 +199,9 @@ class Store:
             raise StoreUnavailable(f"the age of {file['name']} is not known: {error}") from error
 
     def _write(self, path: str, data: bytes) -> None:
+        self._stay_below(path)
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        if "file" not in self._files.protocol:
+        if not self._is_folder:
             self._files.pipe_file(path, data)
             return
         # Object stores show a file when it is whole; a folder shows it at once, so it gets its name last.
@@ -196,6 +218,8 @@ def _open(root: str) -> tuple[Any, str]:
     local = _LOCAL_ROOT.fullmatch(root)
     if local is None and not _ROOT.fullmatch(root):
         raise ConfigurationError(f"the store {root!r} is not the URL of a folder, such as file:///srv/store")
+    if root.partition(":")[0] not in SCHEMES:
+        raise ConfigurationError(f"the store {root!r} is of no kind that is used here: {', '.join(SCHEMES)}")
     try:
         import fsspec  # noqa: PLC0415 - an optional dependency, and slow to import for who sends small data
     except ImportError as error:

@@ -108,12 +108,20 @@ class PoolConsumer(Consumer):
         self.bury(message, exc)
 
     def bury(self, message: Any, error: Exception) -> None:
-        """Send a message to the dead-letter queue."""
+        """Send a message to the dead-letter queue; one of remote control, which wants no answer, is lost."""
+        done = message.acknowledged or _wants_no_answer(message)
         logger.error(
-            "a message of %d bytes goes to the dead-letter queue: %s: %s",
+            "a message of %d bytes %s: %s: %s",
             len(message.body or b""),
+            "is dropped" if done else "goes to the dead-letter queue",
             type(error).__name__,
             str(error)[:300],
         )
-        if not message.acknowledged:
+        if not done:
             message.reject_log_error(logger, self.connection_errors)
+
+
+def _wants_no_answer(message: Any) -> bool:
+    """Whether the broker takes no answer to this message, and closes the channel over one."""
+    tags = message.channel.no_ack_consumers or ()
+    return message.delivery_info.get("consumer_tag") in tags

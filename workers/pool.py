@@ -32,6 +32,7 @@ from workers.controls import answer_questions_alone
 from workers.heartbeat import BestCase, Pulse
 from workers.reporting import CONFIRM_PATIENCE, Reporter
 from workers.settings import PoolSettings
+from workers.sturdy import read_sturdily
 from workers.taken_back import TakenBack
 from workers.verdicts import PRICES, Place
 
@@ -71,6 +72,7 @@ class PoolStep(bootsteps.StartStopStep):
         # kombu would decompress before any size is checked; nothing of ours is compressed.
         compression._decoders.clear()  # noqa: SLF001 - there is no public way
         answer_questions_alone()
+        read_sturdily()
         # Of a lost connection it writes ten lines, and the publisher one.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         backend, settings, node = self._backend, self._settings, worker.hostname

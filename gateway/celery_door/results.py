@@ -10,6 +10,7 @@ import msgspec
 
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Outcome
+from straightline.ids import canonical
 from straightline.names import State
 
 DEFAULT_EXCHANGE: Final = ""
@@ -22,6 +23,14 @@ ERRORS: Final[dict[State, tuple[str, str | None]]] = {
     "cancelled": ("TaskRevokedError", "celery.exceptions"),
 }
 """For each state, the exception's type and module that the caller sees; without a module Celery makes one."""
+
+
+def is_result_queue(name: str) -> bool:
+    """Whether a queue can be one of results: Celery names them by a UUID, and no other queue has such a name.
+
+    The default exchange reaches every queue of the virtual host, so a caller's word is not enough.
+    """
+    return canonical(name) == name
 
 
 def result_of(outcome: Outcome, reply_to: str) -> Outgoing:

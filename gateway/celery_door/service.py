@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.celery_door.relay import Relay, Unreadable, serve_all
-from gateway.celery_door.results import refusal, result_of
+from gateway.celery_door.results import is_result_queue, refusal, result_of
 from gateway.celery_door.tasks import Unfit, request_of, task_of
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
@@ -63,9 +63,11 @@ def request_for(properties: Any, body: bytes) -> Outgoing:
     """Return the request of a task message, or the result that refuses it.
 
     Raises:
-        Unreadable: it is refused, and nobody waits for a result.
+        Unreadable: it is refused, and nobody waits for a result; or its result would go to another's queue.
     """
     task = task_of(properties)
+    if task.reply_to is not None and not is_result_queue(task.reply_to):
+        raise Unreadable("the queue that it names for its result is none of Celery's")
     try:
         made = request_of(task, body, time.time())
         problem = unfit_for_amqp(made)
@@ -88,8 +90,8 @@ def result_for(properties: Any, body: bytes) -> Outgoing:
         outcome = msgspec.json.decode(body, type=Outcome)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"not an outcome: {error}") from error
-    if not properties.correlation_id:
-        raise Unreadable("it names no result queue")
+    if not isinstance(properties.correlation_id, str) or not is_result_queue(properties.correlation_id):
+        raise Unreadable("it names no result queue of Celery's")
     return result_of(outcome, properties.correlation_id)
 
 

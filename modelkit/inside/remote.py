@@ -16,6 +16,15 @@ from straightline.errors import ConfigurationError
 
 _LOOK: Final = 10.0
 """Seconds that a look at the server may take."""
+_LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of an answer; more is not read."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Asks the server that model.toml names and no other, wherever it points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 class _Tensor(msgspec.Struct):
@@ -91,11 +100,13 @@ def _ask(url: str, body: bytes | None, timeout: float) -> bytes:
     headers = {"Content-Type": "application/json"} if body is not None else {}
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - model.toml allows http(s) alone
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
-            content: Any = response.read()
-            return bytes(content)
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as response:
+            content: Any = response.read(_LARGEST + 1)
     except urllib.error.HTTPError as error:
         text = error.read(500).decode(errors="replace")
         raise ModelError(f"{url} answered {error.code}: {text}") from error
     except OSError as error:
         raise ModelError(f"{url} cannot be reached ({error})") from error
+    if len(content) > _LARGEST:
+        raise ModelError(f"{url} answered with more than {_LARGEST} bytes")
+    return bytes(content)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import pika
+from straightline.amqp.sturdy import SturdyConnection
 
 LARGEST_WRITE: Final = 256 * 1024
 
 
-class CorkedConnection(pika.SelectConnection):
+class CorkedConnection(SturdyConnection):
     """Writes once per burst what is published inside `corked()`.
 
     pika hands the socket every frame by itself: three system calls a message, each of which gives up the

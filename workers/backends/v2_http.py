@@ -143,10 +143,13 @@ class V2Client:
         return answer
 
     def _read_whole(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            # Nothing compressed was asked for, and little of it may hold very much.
+            raise BackendFault("the answer is compressed", error_class="bad_protocol")
         chunks: list[bytes] = []
         size = 0
         # What has come, as it comes: waiting for whole chunks would let a dripping answer take for ever.
-        while chunk := response.read1(_CHUNK):
+        while chunk := response.read1(_CHUNK, decode_content=False):
             size += len(chunk)
             if size > self._max_response:
                 raise BackendFault(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pika
 import pytest
 from celery import Celery, chain, group
@@ -132,3 +133,28 @@ def test_what_nobody_can_be_answered_for_goes_to_the_dead_letters(service: Celer
     assert body == b"\x80\x04."
     with Replier(broker_url):
         assert ask(service).get(timeout=20) == DATA  # and the door lives on
+
+
+@pytest.mark.usefixtures("door")
+def test_the_door_writes_to_no_queue_but_those_of_results(user_urls: dict[str, str], broker_url: str) -> None:
+    """It alone may write the default exchange, and the address comes from the caller."""
+    victim = names.backend_queue("local")
+    task = b'[[], {"model": "m", "data": {"inputs": []}}, {}]'
+    headers = {"task": names.INFER_TASK, "id": new_id()}
+    request = {"id": new_id(), "model": "m", "submitted_at": time.time(), "data": DATA}
+    kinds = {"content_type": "application/json", "content_encoding": "utf-8"}
+    with pika.BlockingConnection(pika.URLParameters(user_urls["celery-producer"])) as theirs:
+        channel = theirs.channel()
+        for sent in (headers, headers | {"eta": "tomorrow"}):
+            properties = pika.BasicProperties(headers=sent, reply_to=victim, **kinds)
+            channel.basic_publish(names.REQUESTS, "celery", task, properties)
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection, Replier(broker_url):
+        channel = connection.channel()
+        # By way of a plain request, too, whose answer is sent to the door.
+        properties = pika.BasicProperties(reply_to=names.CELERY_REPLY_KEY, correlation_id=victim)
+        channel.basic_publish(names.REQUESTS, "interactive", msgspec.json.encode(request), properties)
+        end = time.monotonic() + 20
+        while channel.queue_declare(names.DEAD_QUEUE, passive=True).method.message_count < 3:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert channel.queue_declare(victim, passive=True).method.message_count == 0

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties
 
+from gateway.celery_door.relay import Unreadable
 from gateway.celery_door.results import result_of
 from gateway.celery_door.service import request_for, result_for
 from gateway.celery_door.tasks import Unfit, request_of, task_of
@@ -20,6 +21,7 @@ from straightline.ids import new_id
 
 NOW = 1_800_000_000.0
 DATA = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.5]}]}
+QUEUE = "0195e3a0-5c1e-7000-8000-00000000abcd"
 KWARGS = {"model": "m", "data": DATA}
 
 
@@ -27,7 +29,7 @@ def message(
     app: Celery, kwargs: dict[str, Any] | None = None, **options: Any
 ) -> tuple[BasicProperties, bytes]:
     """Return what Celery itself would publish for `send_task`."""
-    options.setdefault("reply_to", "their-queue")
+    options.setdefault("reply_to", QUEUE)
     made = app.amqp.as_task_v2(new_id(), names.INFER_TASK, kwargs=kwargs or KWARGS, **options)
     return properties(made.headers, **made.properties), json.dumps(made.body).encode()
 
@@ -54,7 +56,7 @@ def test_a_task_becomes_a_request_with_the_tasks_id_and_the_way_back(app: Celery
     assert (request.model, request.version, request.allow) == ("m", "2", ("local",))
     assert json.loads(bytes(request.data)) == DATA
     assert (made.exchange, made.routing_key) == (names.REQUESTS, "interactive")
-    assert (made.reply_to, made.correlation_id) == (names.CELERY_REPLY_KEY, "their-queue")
+    assert (made.reply_to, made.correlation_id) == (names.CELERY_REPLY_KEY, QUEUE)
 
 
 def test_a_batch_task_goes_the_batch_way(app: Celery) -> None:
@@ -140,7 +142,7 @@ def test_a_refusal_is_the_callers_result(app: Celery) -> None:
     made = request_for(*sent)
     assert (made.exchange, made.routing_key, made.correlation_id) == (
         "",
-        "their-queue",
+        QUEUE,
         sent[0].correlation_id,
     )
     result = json.loads(made.body)
@@ -150,7 +152,7 @@ def test_a_refusal_is_the_callers_result(app: Celery) -> None:
 
 @given(st.binary(max_size=200), st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text()))
 def test_no_message_can_do_more_than_be_refused(body: bytes, headers: dict[str, Any]) -> None:
-    sent = properties({"task": names.INFER_TASK, "id": new_id(), **headers}, reply_to="q")
+    sent = properties({"task": names.INFER_TASK, "id": new_id(), **headers}, reply_to=QUEUE)
     made = request_for(sent, body)
     assert made.exchange in {"", names.REQUESTS}
 
@@ -177,9 +179,18 @@ def test_an_answer_is_the_result_as_it_came_or_where_it_lies() -> None:
     outcome = Outcome(
         request_id=new_id(), state="succeeded", finished_at=NOW, result=msgspec.Raw(b'{"outputs":[1e2]}')
     )
-    arrived = result_for(BasicProperties(correlation_id="their-queue"), msgspec.json.encode(outcome))
-    assert arrived.routing_key == "their-queue"
+    arrived = result_for(BasicProperties(correlation_id=QUEUE), msgspec.json.encode(outcome))
+    assert arrived.routing_key == QUEUE
     assert b'"result":{"outputs":[1e2]}' in arrived.body
     reference = DataRef(uri="file:///x", size=3, sha256="0" * 64)
     far = Outcome(request_id=new_id(), state="succeeded", finished_at=NOW, result_ref=reference)
     assert json.loads(result_of(far, "q").body)["result"]["result_ref"]["uri"] == "file:///x"
+
+
+@pytest.mark.parametrize("queue", ["straightline.local", "straightline.outcomes", QUEUE.upper(), "q", "\n"])
+def test_no_result_is_written_to_a_queue_that_is_none_of_results(app: Celery, queue: str) -> None:
+    with pytest.raises(Unreadable):
+        request_for(*message(app, reply_to=queue))
+    outcome = msgspec.json.encode(Outcome(request_id=new_id(), state="failed", finished_at=NOW))
+    with pytest.raises(Unreadable):
+        result_for(BasicProperties(correlation_id=queue), outcome)

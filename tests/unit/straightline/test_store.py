@@ -1,6 +1,7 @@
 """Large bodies by reference."""
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,39 @@ def test_a_reference_outside_of_the_root_is_refused_unread(store: Store, tmp_pat
     assert refusal(store, ref) == "forbidden_reference"
 
 
+def test_a_link_below_the_root_leads_nowhere(store: Store, tmp_path: Path) -> None:
+    root, outside = tmp_path / "store", tmp_path / "outside"
+    (outside / "aa").mkdir(parents=True)
+    (outside / "aa" / "secret").write_bytes(b"hello")
+    root.mkdir()
+    (root / "file").symlink_to(outside / "aa" / "secret")
+    (root / "folder").symlink_to(outside)
+    (root / DIGEST[:2]).symlink_to(outside / "aa")
+    (root / "dangling").symlink_to(outside / "nothing")
+    for name in ("file", "folder/aa/secret", f"{DIGEST[:2]}/secret", "dangling"):
+        assert refusal(store, reference(f"{root.as_uri()}/{name}")) == "forbidden_reference", name
+    with pytest.raises(StoreUnavailable):
+        store.put(b"hello")
+    with pytest.raises(StoreUnavailable):
+        store.remove(reference(f"{root.as_uri()}/folder/aa/secret"))
+    assert (outside / "aa" / "secret").read_bytes() == b"hello"
+    assert list((outside / "aa").iterdir()) == [outside / "aa" / "secret"]
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk")
+    store = Store((tmp_path / "store").as_uri())
+    assert store.get(store.put(b"hello")) == b"hello"
+
+
+def test_what_is_no_plain_file_is_not_waited_for(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "store" / "folder").mkdir(parents=True)
+    os.mkfifo(tmp_path / "store" / "pipe")
+    for name in ("pipe", "folder", "pipe/a"):
+        assert refusal(store, reference(f"{tmp_path.as_uri()}/store/{name}")) == "forbidden_reference", name
+
+
 def test_what_is_not_there_is_told_apart_from_what_is_wrong(store: Store) -> None:
     ref = store.put(b"hello")
     assert refusal(store, msgspec.structs.replace(ref, uri=ref.uri + "0")) == "missing_data"
@@ -113,7 +147,18 @@ def test_a_store_that_cannot_be_written_or_read_is_unavailable(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "root", ["", "store", "/srv/store", "file:relative", "a::file:///x", "file:///x?y", "nosuch://x"]
+    "root",
+    [
+        "",
+        "store",
+        "/srv/store",
+        "file:relative",
+        "a::file:///x",
+        "file:///x?y",
+        "nosuch://x",
+        "https://host/x",
+        "github://x/y",
+    ],
 )
 def test_a_root_that_is_no_folder_url_is_refused(root: str) -> None:
     with pytest.raises(ConfigurationError, match="store"):

@@ -76,4 +76,5 @@ def _ask_gateway(arguments: argparse.Namespace, environ: Mapping[str, str]) -> N
     if arguments.json:
         print_json(status)
     else:
-        print(printable(f"{status.id} {'is being cancelled' if status.cancelling else f'is {status.state}'}"))
+        end = "is being cancelled" if status.cancelling else f"had its outcome already: {status.state}"
+        print(printable(f"{status.id} {end}"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from straightline.cli import main
 from straightline.contracts import FailureReport, ModelList, Outcome, PlacementStory, RequestStatus
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
@@ -153,10 +154,27 @@ def test_models_and_failures_are_tables(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("command", ["status", "result", "why"])
 @pytest.mark.parametrize("identity", [new_id(), "7", "../models", "a b", "%2e%2e"])
-def test_what_is_not_known_has_the_exit_code_5(gateway: Gateway, command: str, identity: str) -> None:
-    done = run(gateway, command, identity)
-    assert done.returncode == 5
-    assert done.stderr.count("\n") == 1
+def test_what_is_not_known_has_the_exit_code_5(
+    gateway: Gateway,
+    command: str,
+    identity: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STRAIGHTLINE_GATEWAY_URL", gateway.url)
+    monkeypatch.setenv("STRAIGHTLINE_API_KEY", gateway.key)
+    assert main([command, identity]) == 5
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+def test_a_request_is_taken_back_through_the_gateway_where_there_is_no_broker(gateway: Gateway) -> None:
+    waiting = gateway.ask("POST", "/v1/requests", json={"model": "double", "data": body([1.0])}).json()["id"]
+    done = run(gateway, "cancel", waiting)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{waiting} is being cancelled\n"
+    ended = succeeded(gateway).request_id
+    assert run(gateway, "cancel", ended).stdout == f"{ended} had its outcome already: succeeded\n"
 
 
 def test_a_wrong_key_is_told_and_not_shown(gateway: Gateway) -> None:

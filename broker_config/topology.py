@@ -104,6 +104,9 @@ CELERY_QUEUES: Final = (
 )
 """What the door for Celery producers consumes: their tasks, and the outcomes that become their results."""
 
+WEBHOOKS_QUEUE: Final = _queue(names.WEBHOOKS_QUEUE, REPLIES, names.WEBHOOK_REPLY_KEY)
+"""Outcomes that webhooks are to be told of."""
+
 DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)
 
 QUEUES: Final = (
@@ -112,6 +115,7 @@ QUEUES: Final = (
     *POOL_QUEUES,
     OUTCOMES_QUEUE,
     *CELERY_QUEUES,
+    WEBHOOKS_QUEUE,
     *DELAY_QUEUES,
     DEAD_QUEUE,
 )

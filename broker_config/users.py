@@ -101,6 +101,7 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
             write=(*_named(names.REQUESTS), _DEFAULT),
             read=_named(names.CELERY_QUEUE, names.CELERY_REPLIES_QUEUE),
         ),
+        "webhooks": Rights(read=_named(names.WEBHOOKS_QUEUE)),
         # It looks, and asks workers for their state; `workers` answers questions and takes no orders.
         "flower": Rights(
             configure=(_EVENTS, _CONTROL, _ANSWERS, _EVENT_QUEUE, _ANSWER_QUEUE),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gateway.celery_door import service
+from gateway.webhooks import service as webhooks
 from straightline.errors import StraightLineError
 from straightline.settings import load
 
@@ -32,6 +33,11 @@ def _celery(_asked: argparse.Namespace) -> int:
     return 0
 
 
+def _webhooks(_asked: argparse.Namespace) -> int:
+    webhooks.serve(load(webhooks.WebhookSettings, os.environ))
+    return 0
+
+
 def _http(_asked: argparse.Namespace) -> int:
     settings = "python:gateway.http.gunicorn_conf"
     # Gunicorn takes over this process: its signals and its exit status are ours.
@@ -48,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     http = commands.add_parser("http", help="serve V2 and /v1 over HTTP under gunicorn, until SIGTERM")
     http.set_defaults(run=_http)
+    hooks = commands.add_parser("webhooks", help="tell services that their requests ended, until SIGTERM")
+    hooks.set_defaults(run=_webhooks)
     celery = commands.add_parser(
         "celery", help="take straightline.infer tasks of Celery producers and answer them, until SIGTERM"
     )

@@ -26,12 +26,14 @@ from sqlalchemy import (
     Column,
     DateTime,
     Double,
+    ForeignKey,
     Index,
     LargeBinary,
     MetaData,
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
 )
@@ -42,6 +44,7 @@ METADATA: Final = MetaData(
         "pk": "%(table_name)s_pkey",
         "ck": "%(table_name)s_%(constraint_name)s",
         "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
         "ix": "%(table_name)s_%(column_0_N_name)s",
     }
 )
@@ -192,4 +195,40 @@ API_KEYS: Final = Table(
     Column("expires_at", _TIME),
     Column("revoked_at", _TIME),
     comment="who may call the HTTP gateway; a key itself is nowhere kept",
+)
+
+WEBHOOKS: Final = Table(
+    "webhooks",
+    METADATA,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("key_id", Uuid(as_uuid=False), ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+    comment="where the owner of a key is told that a request has ended",
+)
+
+WEBHOOK_DELIVERIES: Final = Table(
+    "webhook_deliveries",
+    METADATA,
+    Column("id", Uuid(as_uuid=False), primary_key=True, comment="the message's, at each try"),
+    Column("webhook_id", Uuid(as_uuid=False), ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("request_id", Uuid(as_uuid=False), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("failures", SmallInteger, nullable=False, server_default="0"),
+    Column("error", Text),
+    Column(
+        "next_at",
+        _TIME,
+        server_default=func.now(),
+        comment="of the next try; null where it is done, or given up",
+    ),
+    Column("delivered_at", _TIME),
+    UniqueConstraint("webhook_id", "request_id"),
+    comment="what a webhook was told, or is to be told",
+)
+Index(
+    "webhook_deliveries_next_at",
+    WEBHOOK_DELIVERIES.c.next_at,
+    postgresql_where=WEBHOOK_DELIVERIES.c.next_at.is_not(None),
 )

@@ -4,18 +4,21 @@ import logging
 import signal
 import threading
 import time
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from gateway.celery_door.relay import Relay, Unreadable, serve_all
 from gateway.celery_door.results import is_result_queue, refusal, result_of
 from gateway.celery_door.tasks import Unfit, request_of, task_of
+from gateway.relay import Relay, Unreadable, serve_all
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.outgoing import refusal as unfit_for_amqp
 from straightline.contracts import Outcome
 from straightline.contracts.request import MAX_BODY
+from straightline.errors import Rejected
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +52,16 @@ def serve(settings: DoorSettings) -> None:
         window_bytes=ROOM,
         max_body=2 * MAX_BODY,
     )
+
+    def deliver(result: Outgoing) -> Future[None]:
+        delivered: Future[None] = Future()
+        publisher.publish(result).add_done_callback(partial(_forgive, delivered))
+        return delivered
+
     with publisher:
         relays = [
-            Relay(settings.broker_url, names.CELERY_QUEUE, request_for, publisher, prefetch=PREFETCH),
-            Relay(settings.broker_url, names.CELERY_REPLIES_QUEUE, result_for, publisher, prefetch=PREFETCH),
+            Relay(settings.broker_url, names.CELERY_QUEUE, request_for, publisher.publish, prefetch=PREFETCH),
+            Relay(settings.broker_url, names.CELERY_REPLIES_QUEUE, result_for, deliver, prefetch=PREFETCH),
         ]
         log.info("taking Celery's tasks")
         serve_all(relays, lambda: _wait(stop))
@@ -93,6 +102,17 @@ def result_for(properties: Any, body: bytes) -> Outgoing:
     if not isinstance(properties.correlation_id, str) or not is_result_queue(properties.correlation_id):
         raise Unreadable("it names no result queue of Celery's")
     return result_of(outcome, properties.correlation_id)
+
+
+def _forgive(delivered: Future[None], sent: Future[None]) -> None:
+    """Count a result that its caller's queue refuses as delivered: its outcome stands in the ledger."""
+    error = sent.exception()
+    if isinstance(error, Rejected):
+        log.warning("a result was not delivered: %s", error)
+    if error is None or isinstance(error, Rejected):
+        delivered.set_result(None)
+    else:
+        delivered.set_exception(error)
 
 
 def _wait(stop: threading.Event) -> None:

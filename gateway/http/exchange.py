@@ -59,14 +59,30 @@ class Exchange:
         return self._inbox.trouble
 
     def submit(
-        self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
+        self,
+        request_id: str,
+        body: bytes,
+        *,
+        key: str,
+        headers: Mapping[str, Any] | None = None,
+        webhook: str | None = None,
     ) -> None:
-        """Publish a request that nobody waits for, and return when the broker has it safe.
+        """Publish a request that nobody waits for here, and return when the broker has it safe.
+
+        Args:
+            request_id: its id.
+            body: the message.
+            key: routing key.
+            headers: trace context.
+            webhook: id of the one to be told of its end.
 
         Raises:
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
-        self._publish(request_id, body, key=key, headers=headers, reply_to=None).result()
+        reply_to = names.WEBHOOK_REPLY_KEY if webhook is not None else None
+        self._publish(
+            request_id, body, key=key, headers=headers, reply_to=reply_to, correlation_id=webhook
+        ).result()
 
     def ask(
         self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
@@ -128,6 +144,7 @@ class Exchange:
         key: str,
         headers: Mapping[str, Any] | None,
         reply_to: str | None,
+        correlation_id: str | None = None,
     ) -> Future[None]:
         return self._publisher.publish(
             Outgoing(
@@ -136,7 +153,7 @@ class Exchange:
                 body=body,
                 type=names.TYPE_REQUEST,
                 message_id=request_id,
-                correlation_id=request_id if reply_to else None,
+                correlation_id=correlation_id or (request_id if reply_to else None),
                 reply_to=reply_to,
                 headers=dict(headers) if headers else None,
             )

@@ -53,7 +53,7 @@ def document() -> dict[str, Any]:
             "description": "Machine-learning requests, answered where it is soonest and surest.",
         },
         "security": [{"key": []}],
-        "paths": {**_protocol(), **_resources()},
+        "paths": {**_protocol(), **_resources(), **_webhooks()},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -162,6 +162,42 @@ def _resources() -> dict[str, Any]:
                 ],
                 "responses": {"200": _answer("FailureReport"), **_errors("v1", 400, 401, 403, 503)},
             }
+        },
+    }
+
+
+def _webhooks() -> dict[str, Any]:
+    shown = {"id": {"type": "string"}, "url": {"type": "string"}}
+    pattern = r"^https://[a-z0-9](\.?[a-z0-9-])*(:[0-9]{1,4})?(/[!-~]*)?$"
+    url = {"type": "string", "maxLength": 2048, "pattern": pattern}
+    wanted = {
+        "type": "object",
+        "required": ["url"],
+        "properties": {"url": url},
+        "additionalProperties": False,
+    }
+    made = {"type": "object", "properties": {**shown, "secret": {"type": "string"}}}
+    return {
+        "/v1/webhooks": {
+            "get": {
+                "summary": "The webhooks of this key",
+                "responses": {"200": _json({"type": "object"}), **_errors("v1", 401, 403, 503)},
+            },
+            "post": {
+                "summary": "Where to tell that a request has ended",
+                "requestBody": {"required": True, "content": {"application/json": {"schema": wanted}}},
+                "responses": {"201": _json(made), **_errors("v1", 400, 401, 403, 503)},
+            },
+        },
+        "/v1/webhooks/{id}": {
+            "parameters": [_path("id", _UUID)],
+            "delete": {
+                "summary": "Tell there no more",
+                "responses": {
+                    "204": {"description": "it is forgotten"},
+                    **_errors("v1", 401, 403, 404, 503),
+                },
+            },
         },
     }
 

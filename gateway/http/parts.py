@@ -48,13 +48,13 @@ class Parts:
         """How large data is stored."""
         return self.store.put if self.store is not None else None
 
-    def submit(self, composed: Composed, headers: dict[str, str]) -> None:
-        """Publish a request that nobody waits for.
+    def submit(self, composed: Composed, headers: dict[str, str], *, webhook: str | None = None) -> None:
+        """Publish a request that nobody waits for here; a webhook may be told of its end.
 
         Raises:
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
-        self.exchange.submit(composed.id, composed.body, key=composed.key, headers=headers)
+        self.exchange.submit(composed.id, composed.body, key=composed.key, headers=headers, webhook=webhook)
         self.recent.add(composed, time.time())
 
     def answer(self, composed: Composed, headers: dict[str, str], *, wait: float | None) -> Outcome | None:

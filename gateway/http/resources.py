@@ -7,6 +7,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from gateway.http.composing import MEMBERS, compose, id_for, traces
+from gateway.http.hooks import own_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
@@ -25,19 +26,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @made.post("/requests")
     def submit() -> Response:
-        key = parts.keys.require("infer")
-        members = _members(request.get_data(cache=False))
-        members.setdefault("id", id_for(key.id, request.headers.get("Idempotency-Key")))
-        now = time.time()
-        composed = compose(
-            members, now=now, inline_limit=parts.settings.inline_limit, put=parts.put, deadline=None
-        )
-        wait = preference(request.headers.get("Prefer")).wait
-        if wait is None or wait == 0:
-            parts.submit(composed, traces(dict(request.headers)))
-            return accepted(parts, composed.id)
-        outcome = parts.answer(composed, traces(dict(request.headers)), wait=wait)
-        return accepted(parts, composed.id) if outcome is None else _json(status_of(outcome))
+        return _submit(parts)
 
     @made.get("/requests/<request_id>")
     def status(request_id: str) -> Response:
@@ -74,6 +63,28 @@ def blueprint(parts: Parts) -> Blueprint:
         return Response(bytes(parts.fetched(outcome).result), mimetype="application/json")
 
     return made
+
+
+def _submit(parts: Parts) -> Response:
+    key = parts.keys.require("infer")
+    members = _members(request.get_data(cache=False))
+    members.setdefault("id", id_for(key.id, request.headers.get("Idempotency-Key")))
+    webhook = request.headers.get("X-StraightLine-Webhook")
+    if webhook is not None:
+        webhook = own_webhook(parts, key.id, webhook)
+    now = time.time()
+    composed = compose(
+        members, now=now, inline_limit=parts.settings.inline_limit, put=parts.put, deadline=None
+    )
+    if webhook is not None:
+        parts.submit(composed, traces(dict(request.headers)), webhook=webhook)
+        return accepted(parts, composed.id)
+    wait = preference(request.headers.get("Prefer")).wait
+    if wait is None or wait == 0:
+        parts.submit(composed, traces(dict(request.headers)))
+        return accepted(parts, composed.id)
+    outcome = parts.answer(composed, traces(dict(request.headers)), wait=wait)
+    return accepted(parts, composed.id) if outcome is None else _json(status_of(outcome))
 
 
 def accepted(parts: Parts, request_id: str) -> Response:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from gateway.webhooks.address import hosts_of
 from straightline.contracts.request import INLINE_LIMIT
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -23,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         gateway_pending: requests that may be waited for at once; above it new ones are asked to come later.
         gateway_max_body: largest body of a request in bytes.
         inline_limit: above so many bytes `data` goes into the store.
+        webhook_hosts: hosts, separated by commas, that webhooks may reach though they lie in our own network,
+            and by plain HTTP.
         key_seconds: how long a key that was looked up is believed without looking again.
     """
 
@@ -34,4 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_pending: Count = 512
     gateway_max_body: Count = 64 * 1024 * 1024
     inline_limit: Count = INLINE_LIMIT
+    webhook_hosts: str = ""
     key_seconds: Positive = 30.0
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """The webhooks' hosts, each by itself."""
+        return hosts_of(self.webhook_hosts)

@@ -71,6 +71,11 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "STRAIGHTLINE_GATEWAY_BIND": f"127.0.0.1:{plan.gateway_port}",
             },
         ),
+        Component(
+            "webhooks",
+            (*python, "gateway", "webhooks"),
+            {**_broker(plan, "webhooks"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+        ),
         Component("celery-door", (*python, "gateway", "celery"), _broker(plan, "celery-door")),
         *(_pool(plan, backend, slots) for backend, slots in SLOTS.items()),
         Component(

@@ -122,6 +122,7 @@ def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
         wanted: dict[str, signs.Sign] = {
             "scheduler": partial(broker.consumed, names.INTERACTIVE_QUEUE),
             "recorder": partial(broker.consumed, names.OUTCOMES_QUEUE),
+            "webhooks": partial(broker.consumed, names.WEBHOOKS_QUEUE),
             "celery-door": partial(broker.consumed, names.CELERY_QUEUE),
             "functions": partial(accepts, plan.functions_port),
             "local-server": partial(signs.answers_http, local),

@@ -195,5 +195,5 @@ def model(system_url: str) -> Iterator[Replier]:
 def _ready(url: str) -> bool:
     try:
         return requests.get(url + "/v2/health/ready", timeout=2).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
+    except requests.RequestException:
         return False

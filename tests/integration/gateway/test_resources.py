@@ -64,7 +64,7 @@ def test_what_has_ended_is_told_with_every_placement(gateway: Gateway) -> None:
         Outcome(
             request_id=new_id(),
             state="succeeded",
-            model="double",
+            model="explained",
             backend="serverless",
             attempts=tried,
             finished_at=time.time(),
@@ -78,7 +78,7 @@ def test_what_has_ended_is_told_with_every_placement(gateway: Gateway) -> None:
     story = gateway.ask("GET", f"/v1/placements/{ended.request_id}").json()
     assert [step["backend"] for step in story["steps"]] == ["local", "serverless"]
     assert story["steps"][0]["reason"]["rule"] == 3
-    rates = gateway.ask("GET", "/v1/failures?since=5m").json()
+    rates = gateway.ask("GET", "/v1/failures?since=5m&model=explained").json()
     assert {rate["name"]: rate["attempts_failed"] for rate in rates["by_backend"]}["local"] == 1
 
 

@@ -40,6 +40,7 @@ MAY_CONSUME = {
     **{queue.name: {"scheduler"} for queue in topology.SCHEDULER_QUEUES},
     **{names.backend_queue(backend): {f"pool-{backend}"} for backend in names.BACKENDS},
     **{queue.name: set() for queue in topology.DELAY_QUEUES},
+    names.WEBHOOKS_QUEUE: {"webhooks"},
     **{queue.name: {"celery-door"} for queue in topology.CELERY_QUEUES},
     names.CANCELLED_STREAM: {"scheduler"} | POOLS,
     names.OUTCOMES_QUEUE: {"recorder"},

@@ -19,6 +19,7 @@ USERS = {
     "recorder": "recorder",
     "flower": "flower",
     "celery-door": "celery-door",
+    "webhooks": "webhooks",
     "gateway": "gateway",
     "client": "producer",
     **{f"pool-{backend}": f"pool-{backend}" for backend in names.BACKENDS},
@@ -79,7 +80,13 @@ def test_each_component_has_only_the_secrets_it_needs(services: Services) -> Non
     def holders(variable: str) -> set[str]:
         return {name for name, service in services.items() if variable in str(service.get("environment"))}
 
-    assert holders("STRAIGHTLINE_DATABASE_PASSWORD") == {"database", "migrations", "recorder", "gateway"}
+    assert holders("STRAIGHTLINE_DATABASE_PASSWORD") == {
+        "database",
+        "migrations",
+        "recorder",
+        "gateway",
+        "webhooks",
+    }
     assert holders("AWS_SECRET_ACCESS_KEY") == {"pool-serverless"}
     assert holders("STRAIGHTLINE_FLOWER_PASSWORD") == {"flower"}
     assert holders("STRAIGHTLINE_BROKER_PASSWORD:") == {"broker", "topology"}
@@ -144,11 +151,11 @@ def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], service
     def members(network: str) -> set[str]:
         return {name for name, service in services.items() if network in service.get("networks", ())}
 
-    assert members("ledger") == {"database", "migrations", "recorder", "gateway"}
+    assert members("ledger") == {"database", "migrations", "recorder", "gateway", "webhooks"}
     assert members("serving") == {"local-server", "pool-local"}
     assert members("functions") == {"functions", "pool-serverless"}
     assert members("model-containers") == {"pool-gpu-container"}
-    assert members("edge") == {"broker", "flower", "gateway"}
+    assert members("edge") == {"broker", "flower", "gateway", "webhooks"}
     assert "database" not in members("messaging")
     outward = {name for name, network in compose["networks"].items() if not network.get("internal")}
     assert outward == {"edge"}

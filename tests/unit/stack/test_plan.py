@@ -98,6 +98,7 @@ def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
         **{name: USERS[name] for name in given if name not in ("local-server", "functions")},
     }
     assert {name for name, each in told.items() if "STRAIGHTLINE_DATABASE_URL" in each} == {
+        "webhooks",
         "gateway",
         "recorder",
     }

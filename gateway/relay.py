@@ -1,43 +1,36 @@
-"""From one queue to an exchange: a message is acknowledged when all that was made of it is confirmed."""
+"""From one queue to somewhere else: a message is acknowledged when what was made of it is safe there."""
 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, TypeVar
 
 from straightline.amqp.link import Link
-from straightline.amqp.outgoing import Outgoing
-from straightline.errors import Rejected, StraightLineError
+from straightline.errors import StraightLineError
 
 log = logging.getLogger(__name__)
 
 AGAIN: Final = 1.0
-"""Seconds until a message that the broker would not take is tried again; meanwhile the prefetch waits."""
+"""Seconds until what was not taken is tried again; meanwhile the prefetch waits."""
+
+T = TypeVar("T")
 
 
 class Unreadable(StraightLineError):  # noqa: N818 - it says what the message is
     """Nobody can be answered: the message goes to the dead letters."""
 
 
-class Sender(Protocol):
-    """What publishes: `straightline.amqp.publisher.Publisher`."""
-
-    def publish(self, message: Outgoing) -> Future[None]:
-        """Send a message; the future is done when the broker has it safe."""
-        ...
-
-
-class Relay:
-    """Consumes a queue and publishes what `translate` makes of each message.
+class Relay(Generic[T]):
+    """Consumes a queue and passes on what `translate` makes of each message.
 
     Delivery is at least once: what was not acknowledged when a connection was lost comes again.
 
     Args:
         url: of the broker.
         queue: to consume.
-        translate: from pika's properties and the body to a message; raises `Unreadable`.
-        sender: confirmed publishing.
+        translate: from pika's properties and the body to what is passed on; raises `Unreadable`.
+        pass_on: returns a future that is done when it is safe; what it raises is tried again.
         prefetch: messages that may be unacknowledged.
     """
 
@@ -45,14 +38,14 @@ class Relay:
         self,
         url: str,
         queue: str,
-        translate: Callable[[Any, bytes], Outgoing],
-        sender: Sender,
+        translate: Callable[[Any, bytes], T],
+        pass_on: Callable[[T], "Future[None]"],
         *,
         prefetch: int,
     ) -> None:
         self._queue = queue
         self._translate = translate
-        self._sender = sender
+        self._pass_on = pass_on
         self._prefetch = prefetch
         self._channel: Any = None
         self._link = Link(url, f"straightline-gateway {queue}", on_channel=self._open, on_lost=self._lost)
@@ -81,7 +74,7 @@ class Relay:
 
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         try:
-            outgoing = self._translate(properties, body)
+            item = self._translate(properties, body)
         except Unreadable as error:
             log.warning("a message of %s goes to the dead letters: %s", self._queue, error)
             channel.basic_reject(method.delivery_tag, requeue=False)
@@ -89,31 +82,28 @@ class Relay:
             log.exception("a message of %s met an unexpected fault and goes to the dead letters", self._queue)
             channel.basic_reject(method.delivery_tag, requeue=False)
         else:
-            self._send(channel, method.delivery_tag, outgoing)
+            self._send(channel, method.delivery_tag, item)
 
-    def _send(self, channel: Any, tag: int, outgoing: Outgoing) -> None:
+    def _send(self, channel: Any, tag: int, item: T) -> None:
         if channel is self._channel:  # else the broker delivers it again
-            future = self._sender.publish(outgoing)
-            future.add_done_callback(partial(self._answered, channel, tag, outgoing))
+            self._pass_on(item).add_done_callback(partial(self._answered, channel, tag, item))
 
-    def _answered(self, channel: Any, tag: int, outgoing: Outgoing, future: Future[None]) -> None:
-        """Runs on the sender's thread."""
+    def _answered(self, channel: Any, tag: int, item: T, future: "Future[None]") -> None:
+        """Runs on a thread of whoever took it."""
         error = future.exception()
-        if error is not None and not (isinstance(error, Rejected) and not outgoing.mandatory):
-            log.error("a message of %s was not passed on: %s; trying again", self._queue, error)
-            again = partial(self._send, channel, tag, outgoing)
-            self._link.call(lambda: self._link.call_later(AGAIN, again))
+        if error is None:
+            self._link.call(partial(self._acknowledge, channel, tag))
             return
-        if error is not None:
-            log.warning("a result was not delivered: %s", error)  # its outcome stands in the ledger
-        self._link.call(partial(self._acknowledge, channel, tag))
+        log.error("a message of %s was not passed on: %s; trying again", self._queue, error)
+        again = partial(self._send, channel, tag, item)
+        self._link.call(lambda: self._link.call_later(AGAIN, again))
 
     def _acknowledge(self, channel: Any, tag: int) -> None:
         if channel is self._channel and channel.is_open:
             channel.basic_ack(tag)
 
 
-def serve_all(relays: Sequence[Relay], wait: Callable[[], None]) -> None:
+def serve_all(relays: Sequence[Relay[Any]], wait: Callable[[], None]) -> None:
     """Run relays until `wait` returns."""
     for relay in relays:
         relay.start()

@@ -1,0 +1,167 @@
+"""The webhooks' process: outcomes from their queue into the ledger, and from there to who is to be told.
+
+The queue's messages are acknowledged once they stand in the ledger, which then keeps the schedule. What is
+due is taken by one process at a time, so any number of them may run.
+"""
+
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from gateway.http.resources import status_of
+from gateway.relay import Relay, Unreadable, serve_all
+from gateway.webhooks.address import hosts_of
+from gateway.webhooks.schedule import again_after
+from gateway.webhooks.sender import NotTaken, send
+from gateway.webhooks.signing import headers
+from outcomes.reader import Reader
+from outcomes.webhooks import Due, enqueue, settle, take_due
+from straightline import names
+from straightline.contracts import Outcome
+from straightline.errors import StraightLineError
+from straightline.ids import canonical
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 8
+"""Receivers that are waited for at the same time."""
+LEASE: Final = timedelta(seconds=60)
+"""Longer than a try can take; what a process that died had taken is due again after it."""
+LOOK: Final = 0.5
+"""Seconds between looks for what is due."""
+
+
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For `python -m gateway webhooks`.
+
+    Attributes:
+        broker_url: `amqp://user:password@host:port/vhost`.
+        database_url: of the ledger.
+        webhook_hosts: hosts, separated by commas, that may lie in our own network and speak plain HTTP.
+    """
+
+    broker_url: str
+    database_url: str
+    webhook_hosts: str = ""
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """The hosts, each by itself."""
+        return hosts_of(self.webhook_hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a webhook is to be told: its id, the request's, and the body to send."""
+
+    webhook_id: str
+    request_id: str
+    body: bytes
+
+
+def serve(settings: WebhookSettings) -> None:
+    """Deliver until SIGTERM or SIGINT; must run in the main thread."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    reader = Reader(settings.database_url, name="straightline-webhooks", connections=AT_ONCE + 2)
+    keeper = ThreadPoolExecutor(1, thread_name_prefix="keeper")
+
+    def keep(told: Told) -> Future[None]:
+        return keeper.submit(_keep, reader, told)
+
+    relay = Relay(settings.broker_url, names.WEBHOOKS_QUEUE, told_of, keep, prefetch=64)
+    log.info("telling webhooks")
+    try:
+        serve_all([relay], lambda: Deliveries(reader, settings.trusted).run(stop))
+    finally:
+        keeper.shutdown()
+        reader.close()
+    log.info("stopped")
+
+
+def told_of(properties: Any, body: bytes) -> Told:
+    """Return what is to be told of a pushed outcome; its correlation id is the webhook's id.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    webhook_id = canonical(properties.correlation_id or "")
+    try:
+        outcome = msgspec.json.decode(body, type=Outcome)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise Unreadable(f"not an outcome: {error}") from error
+    if webhook_id is None:
+        raise Unreadable("it names no webhook")
+    ended = datetime.fromtimestamp(outcome.finished_at, UTC).isoformat()
+    event = {"type": f"request.{outcome.state}", "timestamp": ended, "data": status_of(outcome)}
+    return Told(webhook_id, outcome.request_id, msgspec.json.encode(event))
+
+
+class Deliveries:
+    """Sends what is due, several at a time.
+
+    Args:
+        reader: of the ledger.
+        trusted: hosts that may lie in our own network.
+    """
+
+    def __init__(self, reader: Reader, trusted: Collection[str]) -> None:
+        self._reader = reader
+        self._trusted = trusted
+
+    def run(self, stop: threading.Event) -> None:
+        """Look for what is due until `stop`."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as senders:
+            while not stop.is_set():
+                try:
+                    with self._reader.connection() as connection:
+                        due = take_due(connection, most=AT_ONCE, lease=LEASE)
+                    list(senders.map(self._try, due))
+                except StraightLineError as error:
+                    log.warning("webhooks wait: %s", error)
+                    due = []
+                if not due:
+                    stop.wait(LOOK)
+
+    def _try(self, due: Due) -> None:
+        try:
+            self._tell(due)
+        except StraightLineError:
+            raise
+        except Exception:
+            # It is due again when its lease is over; the others must not wait for a defect of ours.
+            log.exception("webhook %s met an unexpected fault", due.webhook.id)
+
+    def _tell(self, due: Due) -> None:
+        error, again_in = None, None
+        signed = headers(due.webhook.secret, due.id, int(time.time()), due.body)
+        try:
+            send(due.webhook.url, due.body, signed, self._trusted)
+        except NotTaken as why:
+            error = str(why)
+            if not why.final:
+                again_in = again_after(due.failures + 1, random.random())  # noqa: S311 - jitter is no secret
+            log.log(
+                logging.INFO if again_in is not None else logging.WARNING,
+                "webhook %s was not taken (%s); %s",
+                due.webhook.id,
+                error,
+                "it is given up" if again_in is None else f"trying again in {again_in:.0f} s",
+            )
+        with self._reader.connection() as connection:
+            settle(connection, due.id, again_in=again_in, error=error)
+
+
+def _keep(reader: Reader, told: Told) -> None:
+    with reader.connection() as connection:
+        enqueue(connection, told.webhook_id, told.request_id, told.body)

@@ -1,0 +1,221 @@
+"""A service is told that its request has ended: signed, once taken, and again while it does not take it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pika
+import pytest
+
+from gateway.webhooks.signing import headers
+from outcomes.database import connected
+from straightline import names
+from straightline.contracts import Outcome, Request
+from tests.integration.gateway.conftest import Gateway, Starter, body
+from tests.integration.straightline.replier import Replier
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Receiver:
+    """Takes webhooks, or answers with the statuses in `refusals` first."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.refusals: list[int] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                status = receiver.refusals.pop(0) if receiver.refusals else 204
+                if status == 204:
+                    receiver.taken.append((dict(self.headers), content))
+                self.send_response(status)
+                self.send_header("Location", "http://127.0.0.1:1/")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://localhost:{self._server.server_port}/hook"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
+def trusting(place: tuple[Starter, str]) -> Gateway:
+    """A gateway that lets webhooks go to this machine."""
+    return place[0].start(STRAIGHTLINE_WEBHOOK_HOSTS="localhost")
+
+
+@pytest.fixture
+def _teller(trusting: Gateway, system_url: str, tmp_path: Path) -> Iterator[None]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "STRAIGHTLINE_BROKER_URL": system_url,
+        "STRAIGHTLINE_DATABASE_URL": trusting.database_url,
+        "STRAIGHTLINE_WEBHOOK_HOSTS": "localhost",
+    }
+    log = tmp_path / "webhooks.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "webhooks"], env=environment, cwd=ROOT, stdout=out, stderr=out
+        )
+    yield
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0, log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come"
+        time.sleep(0.05)
+
+
+def end_request(url: str) -> str:
+    """End the next request as the system would, at least once, and return its id."""
+    ended: list[Outcome] = []
+
+    def end(request: Request) -> Outcome:
+        ended.append(Outcome(request_id=request.id, state="succeeded", finished_at=time.time()))
+        return ended[0]
+
+    with Replier(url, end):
+        until(lambda: ended, "the request")
+    return ended[0].request_id
+
+
+def waiting(url: str) -> int:
+    """Count the outcomes that no webhook was told of yet."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        found: Any = connection.channel().queue_declare(names.WEBHOOKS_QUEUE, passive=True)
+        return int(found.method.message_count)
+
+
+def tell_again(url: str, webhook_id: str, request_id: str) -> None:
+    """Send an outcome a second time, as a lost connection may."""
+    outcome = Outcome(request_id=request_id, state="succeeded", finished_at=time.time())
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        connection.channel().basic_publish(
+            names.REPLIES,
+            names.WEBHOOK_REPLY_KEY,
+            msgspec.json.encode(outcome),
+            pika.BasicProperties(correlation_id=webhook_id),
+        )
+
+
+@pytest.mark.usefixtures("_teller")
+def test_a_request_that_ended_is_told_once_and_signed(
+    trusting: Gateway, receiver: Receiver, system_url: str
+) -> None:
+    made = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url})
+    assert made.status_code == 201
+    hook = made.json()
+    answer = trusting.ask(
+        "POST",
+        "/v1/requests",
+        json={"model": "double", "data": body([1.0])},
+        headers={"X-StraightLine-Webhook": hook["id"]},
+    )
+    assert answer.status_code == 202
+    request_id = end_request(system_url)
+    until(lambda: receiver.taken, "the webhook")
+    tell_again(system_url, hook["id"], request_id)
+    until(lambda: waiting(system_url) == 0, "an empty queue")
+    given, content = receiver.taken[0]
+    signed = {name.lower(): value for name, value in given.items()}
+    wanted = headers(hook["secret"], signed["webhook-id"], int(signed["webhook-timestamp"]), content)
+    assert signed["webhook-signature"] == wanted["webhook-signature"]
+    event = msgspec.json.decode(content)
+    assert (event["type"], event["data"]["id"]) == ("request.succeeded", request_id)
+
+    def told() -> list[tuple[bool, bool]]:
+        with connected(trusting.database_url) as connection:
+            rows = connection.exec_driver_sql(
+                "select delivered_at is not null, next_at is null from webhook_deliveries"
+            )
+            return [(row[0], row[1]) for row in rows]
+
+    until(lambda: told() == [(True, True)], "one delivery, done")
+    assert len(receiver.taken) == 1
+
+
+@pytest.mark.usefixtures("_teller")
+def test_what_was_not_taken_is_told_again_and_a_redirect_is_not_followed(
+    trusting: Gateway, receiver: Receiver, system_url: str
+) -> None:
+    receiver.refusals = [302, 500]
+    hook = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
+    trusting.ask(
+        "POST",
+        "/v1/requests",
+        json={"model": "double", "data": body([1.0])},
+        headers={"X-StraightLine-Webhook": hook["id"]},
+    )
+    request_id = end_request(system_url)
+
+    def failures() -> int:
+        with connected(trusting.database_url) as connection:
+            connection.exec_driver_sql(
+                "update webhook_deliveries set next_at = now() where failures > 0 and delivered_at is null "
+                "and error is not null and next_at > now() + interval '4 seconds'"
+            )
+            connection.commit()
+            found = connection.exec_driver_sql(
+                f"select failures from webhook_deliveries where request_id = '{request_id}'"  # noqa: S608
+            )
+            return int(found.scalar() or 0)
+
+    until(lambda: failures() == 2 and receiver.taken, "two failures and a success")
+
+
+def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> None:
+    hook = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
+    other = trusting.make_key("webhooks", "infer")
+    assert hook["id"] in {each["id"] for each in trusting.ask("GET", "/v1/webhooks").json()["webhooks"]}
+    assert trusting.ask("GET", "/v1/webhooks", key=other).json() == {"webhooks": []}
+    assert trusting.ask("DELETE", f"/v1/webhooks/{hook['id']}", key=other).status_code == 404
+    foreign = trusting.ask(
+        "POST",
+        "/v1/requests",
+        json={"model": "double", "data": body([1.0])},
+        headers={"X-StraightLine-Webhook": hook["id"]},
+        key=other,
+    )
+    assert foreign.status_code == 400
+    assert trusting.ask("DELETE", f"/v1/webhooks/{hook['id']}").status_code == 204
+    assert trusting.ask("DELETE", f"/v1/webhooks/{hook['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b'{"url": 1}', b'{"url": "http://127.0.0.1/"}', b'{"u": "https://a/"}']
+)
+def test_what_is_no_webhook_is_refused(gateway: Gateway, content: bytes) -> None:
+    assert gateway.ask("POST", "/v1/webhooks", data=content).status_code == 400

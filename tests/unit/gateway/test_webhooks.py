@@ -1,0 +1,95 @@
+"""Webhooks are signed as their standard has it, lead nowhere they must not, and are tried for a day."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+
+from gateway.webhooks.address import check_url, hosts_of, resolve
+from gateway.webhooks.schedule import DELAYS, again_after
+from gateway.webhooks.signing import headers, new_secret
+from straightline.errors import ContractError
+
+
+def test_the_specifications_own_example_is_signed_alike() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    signed = headers(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_receiver_can_check_it_with_nothing_but_the_secret() -> None:
+    secret = new_secret()
+    signed = headers(secret, "id", 7, b"body")
+    key = base64.b64decode(secret.split("_", 1)[1])
+    wanted = base64.b64encode(hmac.new(key, b"id.7.body", hashlib.sha256).digest()).decode()
+    assert signed["webhook-signature"] == f"v1,{wanted}"
+    assert len(key) >= 24
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/",
+        "ftp://example.org/",
+        "https://user:secret@example.org/",
+        "https:///path",
+        "https://example.org:99999/",
+        "https://example.org/a b",
+        "https://exämple.org/",
+        "https://example.org/" + "x" * 2048,
+        "nonsense",
+        "",
+    ],
+)
+def test_a_url_that_could_never_be_called_is_refused(url: str) -> None:
+    with pytest.raises(ContractError):
+        check_url(url, frozenset())
+
+
+def look_up(*addresses: str) -> Any:
+    return lambda host, port, **_: [(2, 1, 6, "", (address, port)) for address in addresses]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "192.168.0.1",
+        "0.0.0.0",  # noqa: S104 - it is refused
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "100.64.0.1",
+        "::ffff:10.0.0.1",
+    ],
+)
+def test_no_name_leads_into_our_own_network(address: str) -> None:
+    for found in (look_up(address), look_up("93.184.216.34", address)):
+        with pytest.raises(ContractError, match="private network"):
+            resolve("https://hook.example/x", frozenset(), found)
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
+    target = resolve("https://hook.example:8443/x?y=1", frozenset(), look_up("93.184.216.34"))
+    assert (target.address, target.host, target.port, target.path) == (
+        "93.184.216.34",
+        "hook.example",
+        8443,
+        "/x?y=1",
+    )
+
+
+def test_a_host_that_the_settings_name_may_be_ours_and_plain() -> None:
+    target = resolve("http://inside:8080", hosts_of("other, Inside"), look_up("10.0.0.7"))
+    assert (target.scheme, target.address, target.path) == ("http", "10.0.0.7", "/")
+
+
+def test_it_is_tried_for_more_than_a_day_and_then_given_up() -> None:
+    waits = [again_after(failures, 0.0) for failures in range(1, len(DELAYS) + 2)]
+    assert waits[-1] is None
+    assert sum(wait for wait in waits if wait is not None) > 24 * 3600
+    assert again_after(1, 0.99) == pytest.approx(DELAYS[0] * 1.099)

@@ -17,6 +17,19 @@ fail() {
   exit 1
 }
 
+# Asked for help, a command prints the comment at its head; nothing is installed for that.
+usage() {
+  case " $* " in
+  *" -h "* | *" --help "*)
+    sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "script/${0##*/}"
+    exit 0
+    ;;
+  esac
+}
+
+# Whether a service is given by this variable, and not just known from sourcing what `script/up` wrote.
+given() { [ -n "${!1:-}" ] && [[ " ${STRAIGHTLINE_UP:-} " != *" $1 "* ]]; }
+
 # Called with what the command at hand needs: rabbitmq, postgres, or neither.
 bootstrap() {
   mkdir -p "$STATE"
@@ -55,7 +68,7 @@ find_python() {
   fail "Python 3.11 or newer is needed, and none was found." "$(other_way)"
 }
 
-other_way() { say "The other way, without installing anything here: docker compose up"; }
+other_way() { say "The other way, in containers: script/compose-env && docker compose up"; }
 
 provide_packages() {
   local missing=() python

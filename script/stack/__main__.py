@@ -8,9 +8,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
+from rich.console import Console
+
 from script.stack import keep
 from script.stack.failure import StackError
 from script.stack.progress import console
+from script.stack.sourced import sourced
 from straightline.errors import StraightLineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +28,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if options.command != "down":
+            _forget_sourced(screen)
             keep.sweep(state)
         match options.command:
             case "up":
@@ -44,6 +48,15 @@ def main() -> int:
     except (StackError, StraightLineError) as error:
         print(f"It did not work: {error}", file=sys.stderr)
         return 1
+
+
+def _forget_sourced(screen: Console) -> None:
+    """Take what an earlier `script/up` told this shell out of the environment."""
+    names = sourced(os.environ)
+    for name in names:
+        del os.environ[name]
+    if names:
+        screen.print("This shell knows the stack of script/up; what is started now is apart from it.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> Never:

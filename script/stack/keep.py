@@ -9,6 +9,7 @@ from rich.console import Console
 
 from script.stack.plan import Plan
 from script.stack.run import Run, runs
+from script.stack.sourced import marked
 from script.stack.stack import start_stack
 
 ENVIRONMENT: Final = "env"
@@ -60,7 +61,9 @@ def sweep(state: Path) -> None:
 
 
 def _write(file: Path, plan: Plan) -> None:
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in plan.public().items()]
+    lines = [
+        f"export {name}={shlex.quote(value)}" for name, value in marked(plan.public(), os.environ).items()
+    ]
     draft = file.with_suffix(".new")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)  # it has passwords

@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +60,14 @@ class Preparation:
 
     def _broker(self, url: str | None) -> Access:
         access = Access(url) if url else start_broker(self.run).access
-        self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=access.admin)
+        with _cure(url, "STRAIGHTLINE_BROKER_URL"):
+            self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=access.admin)
         return access
 
     def _database(self, url: str | None) -> tuple[str, str]:
-        url = url or start_database(self.run).url
-        self._call("migrating the database", "outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=url)
+        given, url = url, url or start_database(self.run).url
+        with _cure(given, "STRAIGHTLINE_DATABASE_URL"):
+            self._call("migrating the database", "outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=url)
         scopes = [word for scope in SCOPES for word in ("--scope", scope)]
         made = self._call(
             "making a key to the gateway",
@@ -106,3 +109,16 @@ class Preparation:
             output = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
             raise StackError(f"{title} failed:\n{indent(output)}")
         return done.stdout
+
+
+@contextmanager
+def _cure(given: str | None, variable: str) -> Iterator[None]:
+    """Add to a failure with a service that was given how to go on without it."""
+    try:
+        yield
+    except StackError as error:
+        if not given:
+            raise
+        raise StackError(
+            f"{error}\n{variable} names it; unset that variable to have a private one."
+        ) from error

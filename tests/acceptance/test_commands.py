@@ -100,9 +100,10 @@ def test_a_stack_stays_up_answers_and_leaves_nothing_behind(command: Any, state:
     _wait(lambda: _state_in_ledger(variables["STRAIGHTLINE_DATABASE_URL"], identity) == "succeeded", 30)
     _flower_shows_pools_and_tasks(variables["STRAIGHTLINE_FLOWER_URL"])
 
-    again = command("up")
+    again = command("up", **variables)
     assert again.returncode == 0
     assert "runs already" in again.stdout
+    assert "what is started now is apart from it" in again.stdout
 
     started = {pid: processes._started(pid) for pid in _running(state)}
     assert len(started) > 8
@@ -131,6 +132,14 @@ def test_given_services_are_used_and_left_running(
     assert json.loads(file.read_text())["outcomes"] == 30
     assert _count(migrated_database_url) == 30
     assert "Using RabbitMQ and Postgres as the environment says" in done.stdout
+
+
+def test_help_installs_nothing(command: Any, state: Path) -> None:
+    for name in ("demo", "up", "down", "lint"):
+        asked = command(name, "--help")
+        assert asked.returncode == 0
+        assert asked.stdout.startswith(f"script/{name}")
+    assert not state.exists() or not list(state.iterdir())
 
 
 def test_a_component_that_cannot_start_is_told_with_its_log(command: Any, state: Path) -> None:

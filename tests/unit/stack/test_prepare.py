@@ -1,0 +1,17 @@
+"""What is said when the ground cannot be prepared."""
+
+import pytest
+
+from script.stack import prepare
+from script.stack.failure import StackError
+
+
+def test_a_given_service_that_fails_is_named_with_the_way_without_it() -> None:
+    with pytest.raises(StackError, match="does not answer\nSTRAIGHTLINE_BROKER_URL names it; unset"):
+        with prepare._cure("amqp://127.0.0.1:1/", "STRAIGHTLINE_BROKER_URL"):
+            raise StackError("it does not answer")
+
+
+def test_of_a_private_service_no_variable_is_blamed() -> None:
+    with pytest.raises(StackError, match="^it ended$"), prepare._cure(None, "STRAIGHTLINE_BROKER_URL"):
+        raise StackError("it ended")

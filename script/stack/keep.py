@@ -61,9 +61,8 @@ def sweep(state: Path) -> None:
 
 
 def _write(file: Path, plan: Plan) -> None:
-    lines = [
-        f"export {name}={shlex.quote(value)}" for name, value in marked(plan.public(), os.environ).items()
-    ]
+    variables = marked(plan.public(), os.environ)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     draft = file.with_suffix(".new")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)  # it has passwords

@@ -1,4 +1,4 @@
-"""Knowing `.straightline/env` again in a shell that has sourced it: what it says is of one stack, not for the next.
+"""Knowing `.straightline/env` again in a shell that has sourced it: it tells of one stack, not of the next.
 
 Without this, who followed the README to its end and then asked for another demo would have it look for the
 services of the stack that is gone.

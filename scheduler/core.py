@@ -133,7 +133,7 @@ class Core:
             return
         if self._taken(delivery, request.id):
             return
-        self.placer.came_back(ticket)
+        self.placer.came_back(request.model, ticket)
         if self._repeats.ended(request.id):  # what was done twice after a lost connection ends once
             self.dues.acknowledge(delivery)
             return

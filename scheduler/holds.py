@@ -4,6 +4,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from math import inf
 
 from scheduler.deliveries import Delivery
 from straightline.contracts import ModelSpec, Request, Ticket
@@ -17,7 +18,8 @@ class Case:
         request, ticket, spec, delivery: what it is, its history, its model, and the message it came in.
         f_t: requests per second of its model.
         since: since when it is held here, seconds since the epoch.
-        kind: of those of one kind none is placed before an older one.
+        kind: of those of one kind none is placed before an older one; the model's name is its first part.
+        patience: seconds that it may wait in a backend's queue, its deadline apart.
     """
 
     request: Request
@@ -26,7 +28,8 @@ class Case:
     delivery: Delivery
     f_t: float
     since: float = 0.0
-    kind: Hashable = None
+    kind: tuple[Hashable, ...] = ()
+    patience: float = inf
 
 
 class Holds:
@@ -35,10 +38,14 @@ class Holds:
     def __init__(self, size: int) -> None:
         self._size = size
         self._held: list[Case] = []  # the oldest first
-        self._kinds: Counter[Hashable] = Counter()
+        self._kinds: Counter[tuple[Hashable, ...]] = Counter()
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def count(self, model: str) -> int:
+        """How many requests of a model are held."""
+        return sum(count for kind, count in self._kinds.items() if kind[0] == model)
 
     def older(self, case: Case) -> bool:
         """Whether one of the same kind is held that came before, and is no larger."""

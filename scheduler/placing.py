@@ -1,5 +1,6 @@
 """Placing and holding: from a case on the desk to a placement message, a hold, or an ending. No clock."""
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import replace
 from math import inf
@@ -15,7 +16,7 @@ from scheduler.leases import leases
 from scheduler.placement import empirical
 from scheduler.placement.budget import RetryBudget
 from scheduler.placement.feasibility import stranded
-from scheduler.placement.model import Features, Placement, Policy, State
+from scheduler.placement.model import Features, Placement, Policy
 from scheduler.placement.saturation import saturated
 from scheduler.pools import Pools
 from scheduler.settings import Settings
@@ -69,7 +70,7 @@ class Placer:
         self._budget = RetryBudget(settings.allowance)
         self._limits = settings.limits
         self._patience = settings.longest_wait or inf
-        self._away = 0  # held requests that wait in the broker, as far as this scheduler knows
+        self._away: Counter[str] = Counter()  # held in the broker, of each model, as far as is known here
         self._holds = {
             "interactive": Holds(settings.hold_window),
             "batch": Holds(settings.batch_prefetch),
@@ -91,14 +92,19 @@ class Placer:
         """
         case.delivery.open += 1
         holds = self._holds[case.request.class_]
-        if not len(holds):
-            if self._try_place(case, now, fresh=fresh):
-                return
+        refusable = fresh and case.request.class_ == "interactive"
+        if refusable:
+            case.patience = self._patience
+        waits = False
+        if len(holds):
             case.kind = self._kind(case)
-        else:
-            case.kind = self._kind(case)
-            if not holds.older(case) and self._try_place(case, now, fresh=fresh):
-                return
+            waits = holds.older(case)
+        if not waits and self._try_place(case, now):
+            return
+        if refusable and self._refused(case, now):
+            return
+        case.patience = inf
+        case.kind = case.kind or self._kind(case)
         case.since = now
         case.ticket.held_since = case.ticket.held_since or now
         youngest = holds.add(case)
@@ -113,10 +119,10 @@ class Placer:
         case.delivery.open -= 1
         return False
 
-    def came_back(self, ticket: Ticket) -> None:
+    def came_back(self, model: str, ticket: Ticket) -> None:
         """A ticket has come out of a delay queue."""
-        if ticket.held_since is not None:
-            self._away = max(0, self._away - 1)
+        if ticket.held_since is not None and self._away[model] > 0:
+            self._away[model] -= 1
 
     def release(self, now: float) -> None:
         """Something became free: place what waits, oldest first."""
@@ -162,10 +168,10 @@ class Placer:
 
     def drop_held(self) -> list[Case]:
         """Forget and return all holds: the broker delivers them again."""
-        self._away = 0
+        self._away.clear()
         return [case for holds in self._holds.values() for case in holds.drop(lambda _: True)]
 
-    def _kind(self, case: Case) -> Hashable:
+    def _kind(self, case: Case) -> tuple[Hashable, ...]:
         """Requests of one kind are refused for the same reasons, but for their size and their haste."""
         ticket = case.ticket
         large = ticket.r_d >= self._thresholds.D
@@ -173,33 +179,22 @@ class Placer:
         return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, retry)
 
     def _to_broker(self, case: Case, now: float) -> None:
-        delay = next((delay for most, delay in HOLD_DELAYS if self._away < most), LONG_HOLD_DELAY)
+        away = self._away.total()
+        delay = next((delay for most, delay in HOLD_DELAYS if away < most), LONG_HOLD_DELAY)
         left = case.ticket.deadline - now
         delay = retries.fitting(delay, seconds=left) or names.DELAYS_MS[0]
-        self._away += 1
+        self._away[case.request.model] += 1
         self._dues.send(messages.delayed(case.ticket, [case.delivery], delay))
         self._dues.close(case.delivery)
 
-    def _try_place(self, case: Case, now: float, *, fresh: bool = False) -> bool:
+    def _try_place(self, case: Case, now: float) -> bool:
         """Place a request, or end it where waiting is in vain; False where it must wait."""
         ticket = case.ticket
         model = case.spec.name
         retry = bool(ticket.attempts)
         if retry and self._budget.spent(model, now):
             return False
-        batch = case.request.class_ == "batch"
-        features = Features(
-            model=model,
-            f_t=case.f_t,
-            r_d=ticket.r_d,
-            time_left=ticket.deadline - now,
-            backends=case.spec.backends,
-            limits=case.spec.max_payload,  # type: ignore[arg-type]  # a Backend is a str
-            allow=case.request.allow,
-            excluded=tuple(ticket.excluded),
-            batch=batch,
-            patience=self._patience if fresh and not batch else inf,
-        )
+        features = self._features(case, now)
         state = self._breakers.seen(self._pools.state, model, now)
         placement = self._policy(features, state, self._thresholds)
         if placement.backend is None and stranded(features, state):
@@ -209,7 +204,7 @@ class Placer:
             if placement.hopeless:
                 self._hopeless(case, placement, now)
                 return True
-            return fresh and not batch and self._refused(case, features, state, now)
+            return False
         backend = placement.backend
         ticket.backend = backend  # type: ignore[assignment]  # policies know backends as str
         ticket.placed_at = now
@@ -227,9 +222,31 @@ class Placer:
         )
         return True
 
-    def _refused(self, case: Case, features: Features, state: State, now: float) -> bool:
+    def _features(self, case: Case, now: float) -> Features:
+        ticket = case.ticket
+        return Features(
+            model=case.spec.name,
+            f_t=case.f_t,
+            r_d=ticket.r_d,
+            time_left=ticket.deadline - now,
+            backends=case.spec.backends,
+            limits=case.spec.max_payload,  # type: ignore[arg-type]  # a Backend is a str
+            allow=case.request.allow,
+            excluded=tuple(ticket.excluded),
+            batch=case.request.class_ == "batch",
+            patience=case.patience,
+        )
+
+    def _refused(self, case: Case, now: float) -> bool:
         """Reject a new request that would wait in vain; False where it may be held."""
-        why = saturated(features, state, self.held + self._away, self._limits)
+        model = case.spec.name
+        why = saturated(
+            self._features(case, now),
+            self._breakers.seen(self._pools.state, model, now),
+            self._limits,
+            held=self.held + self._away.total(),
+            before=self._holds["interactive"].count(model) + self._away[model],
+        )
         if why is None:
             return False
         self._closer.saturated(case, why, now)

@@ -36,7 +36,9 @@ class Saturated:
     retry_after: float
 
 
-def saturated(features: Features, state: State, held: int, limits: Limits) -> Saturated | None:
+def saturated(
+    features: Features, state: State, limits: Limits, *, held: int, before: int
+) -> Saturated | None:
     """Judge a request that no backend can take now; None where it may be held with hope.
 
     Its wait is estimated from what is on its way and held, and from what the backends that could take it
@@ -46,12 +48,13 @@ def saturated(features: Features, state: State, held: int, limits: Limits) -> Sa
     Args:
         features: of the request; `patience` bounds its wait beside its deadline.
         state: of the backends.
-        held: requests that are held.
         limits: the operator's bounds.
+        held: requests that are held, of all models.
+        before: those of them that surely come before this one.
     """
     if held >= limits.most_held:
         return Saturated(f"{held} requests are held, the most there may be", 30.0)
-    ahead, rate = held, 0.0
+    ahead, rate = before, 0.0
     for backend in ALL:
         load = state.get(backend)
         if load is None or never(backend, features) or not_now(features, replace(load, rate=None)):

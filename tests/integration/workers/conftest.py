@@ -41,6 +41,7 @@ class V2Server:
         self.calls: list[int] = []
         self.seen: list[tuple[float, bool]] = []  # when it was asked, and whether it failed
         self.failing = False
+        self.takes = 0.0  # seconds
         self.gate = threading.Event()
         self.gate.set()
         app = Flask(__name__)
@@ -55,6 +56,7 @@ class V2Server:
             self.calls.append(tensor["shape"][0])
             self.seen.append((time.monotonic(), self.failing))
             self.gate.wait(60)
+            time.sleep(self.takes)
             if self.failing:
                 return Response("out of order", 500)
             if any(value < 0 for value in tensor["data"]):

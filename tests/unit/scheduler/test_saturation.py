@@ -71,7 +71,7 @@ FULL = {"serverless": BackendState(free=0, busy=300, rate=10.0), "local": Backen
 
 
 def test_the_wait_is_what_is_ahead_over_what_is_answered() -> None:
-    why = saturated(features(), FULL, 20, Limits())
+    why = saturated(features(), FULL, Limits(), held=500, before=20)
     assert why is not None
     assert why.retry_after == 22
     assert why.why == (
@@ -91,11 +91,11 @@ def test_the_wait_is_what_is_ahead_over_what_is_answered() -> None:
     ids=["in time", "nothing measured", "another of which nothing is known", "a backend is down", "no pools"],
 )
 def test_where_there_is_hope_it_is_held(changes: Any, state: Any, held: int) -> None:
-    assert saturated(features(**changes), state, held, Limits()) is None
+    assert saturated(features(**changes), state, Limits(), held=held, before=held) is None
 
 
 def test_the_operator_may_bound_what_is_held() -> None:
-    assert saturated(features(), {}, 10, Limits(most_held=10)) is not None
+    assert saturated(features(), {}, Limits(most_held=10), held=10, before=0) is not None
 
 
 def fill(desk: Desk, rate: int, seconds: int) -> None:
@@ -189,3 +189,23 @@ def test_a_backlog_of_a_hundred_thousand_after_an_outage_is_taken() -> None:
                 desk.done(ticket)
             del tail[:20]
     assert rejected == 0
+
+
+def test_behind_others_of_its_kind_it_is_judged_by_all_that_come_before() -> None:
+    desk = Desk()
+    desk.beat("local", 2)
+    for _ in range(200):
+        desk.request(deadline=desk.now + 60)
+    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    for _ in range(50):  # ten a second
+        desk.now += 0.1
+        desk.beat("local", 2)
+        desk.done(placed.pop(0))
+        placed += [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    for seconds, state in ((10, ["rejected"]), (20, [])):
+        desk.request(deadline=desk.now + seconds)
+        assert [outcome.state for outcome in outcomes(desk.turn())] == state
+
+
+def test_what_other_models_wait_for_is_not_ahead(desk: Desk) -> None:
+    assert saturated(features(time_left=31.0), FULL, Limits(), held=100_000, before=0) is None

@@ -4,22 +4,18 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from sqlalchemy import Engine
 
-from outcomes import key_commands
+from outcomes import keeping_commands, key_commands
 from outcomes.answers import Failures
-from outcomes.database import connected, engine_for
-from outcomes.migrate import upgrade
-from outcomes.partitions import make_ahead, retain
+from outcomes.database import connected
 from outcomes.questions import failures, outcome_of, repeats_of
 from outcomes.report import failures_text, outcome_text
-from outcomes.service import serve
-from outcomes.settings import QuestionSettings, RecorderSettings
+from outcomes.service import serve, serve_reconciler
+from outcomes.settings import QuestionSettings, ReconcilerSettings, RecorderSettings
 from straightline import crash
 from straightline.durations import duration
 from straightline.errors import StraightLineError
@@ -27,8 +23,6 @@ from straightline.settings import load
 
 USAGE_ERROR = 2
 NOT_FOUND = 3
-LOCK_PATIENCE = 10.0
-"""Seconds that a change of the tables may wait for those who work on them, and have others wait behind it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,28 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _record(_asked: argparse.Namespace) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    _log()
     crash.arm(os.environ)
     return serve(load(RecorderSettings, os.environ))
 
 
-def _migrate(_asked: argparse.Namespace) -> int:
-    url = _url()
-    upgrade(url)
-    with _engine(url, "straightline-migrate") as engine:
-        make_ahead(engine, datetime.now(UTC))
-    print("The ledger's tables stand.")
-    return 0
+def _reconcile(_asked: argparse.Namespace) -> int:
+    _log()
+    crash.arm(os.environ)
+    return serve_reconciler(load(ReconcilerSettings, os.environ))
 
 
-def _retain(asked: argparse.Namespace) -> int:
-    now = datetime.now(UTC)
-    with _engine(_url(), "straightline-retain") as engine:
-        make_ahead(engine, now)
-        done = retain(engine, now, asked.keep)
-    print(f"Dropped {len(done.partitions)} partitions and {done.rows} rows beside them.")
-    return 0
+def _log() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
 
 
 def _failures(asked: argparse.Namespace) -> int:
@@ -96,15 +82,6 @@ def _json(answer: Failures | msgspec.Struct) -> str:
     return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode("utf-8", "replace")
 
 
-@contextmanager
-def _engine(url: str, name: str) -> Iterator[Engine]:
-    engine = engine_for(url, name=name, lock_timeout=LOCK_PATIENCE)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
 def _url() -> str:
     return load(QuestionSettings, os.environ).database_url
 
@@ -120,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m outcomes",
         description="The ledger of StraightLine: how every request ended, in Postgres.",
-        epilog="STRAIGHTLINE_DATABASE_URL says which database; `record` needs STRAIGHTLINE_BROKER_URL too.",
+        epilog="STRAIGHTLINE_DATABASE_URL says which database; "
+        "`record` and `reconcile` need STRAIGHTLINE_BROKER_URL too.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -128,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
         "record", help="write outcomes from the queue into the ledger, until SIGTERM"
     )
     record.set_defaults(run=_record)
+
+    reconcile = commands.add_parser(
+        "reconcile", help="end what was lost and see to dead letters, until SIGTERM; one of several works"
+    )
+    reconcile.set_defaults(run=_reconcile)
 
     rates = commands.add_parser("failures", help="failure rates of backends and models")
     rates.add_argument(
@@ -142,12 +125,6 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="JSON instead of text")
     show.set_defaults(run=_show)
 
-    keep = commands.add_parser("retain", help="delete what is older, whole days at once; for a daily timer")
-    keep.add_argument("--keep", type=_since, required=True, help="how much stays: 30d, 12w (at least 2d)")
-    keep.set_defaults(run=_retain)
-
     key_commands.add(commands)
-
-    migrate = commands.add_parser("migrate", help="make the tables, or bring them up to date")
-    migrate.set_defaults(run=_migrate)
+    keeping_commands.add(commands)
     return parser

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from outcomes.resolutions import NO_EXECUTION
 from outcomes.rows import Entry, Execution
 
 
@@ -12,7 +13,7 @@ class Sorted(msgspec.Struct, frozen=True):
 
     Attributes:
         new: the first outcome of its request.
-        again: the outcome that stands, delivered once more.
+        again: the outcome that stands, delivered once more, or what reports no execution.
         surplus: the outcome of another execution than the one that stands.
     """
 
@@ -33,7 +34,7 @@ def sort_out(entries: Iterable[Entry], known: Mapping[str, Execution]) -> Sorted
         execution = standing.setdefault(entry.request_id, entry.execution)
         if execution is entry.execution:
             found.new.append(entry)
-        elif execution == entry.execution:
+        elif execution == entry.execution or entry.source.error_class in NO_EXECUTION:
             found.again.append(entry)
         else:
             found.surplus.append(entry)

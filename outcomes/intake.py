@@ -1,7 +1,8 @@
-"""Taking messages from the outcomes queue, many at a time, and acknowledging them."""
+"""Taking messages from a queue, many at a time, and acknowledging them."""
 
 import threading
 from collections import deque
+from concurrent.futures import Future
 from typing import Any, Final
 
 from outcomes.reading import Delivery
@@ -13,24 +14,34 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 
 
 class Intake:
-    """A consumer of the outcomes queue whose messages are taken in runs by another thread.
+    """A consumer of a queue whose messages are taken in runs by another thread.
 
     Args:
         url: of the broker.
         prefetch: messages held unacknowledged at most.
+        queue: which one.
+        name: shown as the connection's name in the broker's tools.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
     """
 
-    def __init__(self, url: str, *, prefetch: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefetch: int,
+        queue: str = names.OUTCOMES_QUEUE,
+        name: str = "straightline-recorder",
+    ) -> None:
         self._prefetch = prefetch
+        self._queue = queue
         self._changed = threading.Condition()  # guards the three below
         self._waiting: deque[Delivery] = deque()
         self._epoch = 0
         self._stopped = False
         self._channel: Any = None
-        self._link = Link(url, "straightline-recorder", on_channel=self._open, on_lost=self._lost)
+        self._link = Link(url, name, on_channel=self._open, on_lost=self._lost)
 
     def start(self) -> None:
         """Connect and consume, from now on and after every loss."""
@@ -95,6 +106,24 @@ class Intake:
 
         self._link.call(close)
 
+    def depth(self, queue: str, *, timeout: float = 5.0) -> int | None:
+        """Return how many messages wait in a queue that exists; None where the broker does not say."""
+        answer: Future[int | None] = Future()
+
+        def ask() -> None:
+            if self._channel is not None and self._channel.is_open:
+                self._channel.queue_declare(
+                    queue, passive=True, callback=lambda frame: answer.set_result(frame.method.message_count)
+                )
+            else:
+                answer.set_result(None)
+
+        self._link.call(ask)
+        try:
+            return answer.result(timeout)
+        except TimeoutError:
+            return None
+
     def _full(self) -> bool:
         return len(self._waiting) >= self._prefetch
 
@@ -116,12 +145,12 @@ class Intake:
 
         def arrived(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             with self._changed:
-                self._waiting.append(Delivery(epoch, method.delivery_tag, properties.type, body))
+                self._waiting.append(Delivery(epoch, method.delivery_tag, properties.type, body, properties))
                 if len(self._waiting) == 1 or self._full():
                     self._changed.notify_all()
 
         def consume(_frame: Any) -> None:
-            channel.basic_consume(names.OUTCOMES_QUEUE, arrived, callback=lambda _frame: self._link.working())
+            channel.basic_consume(self._queue, arrived, callback=lambda _frame: self._link.working())
 
         # Who deletes the queue cancels us; a new connection waits until there is one again.
         channel.add_on_cancel_callback(lambda _frame: channel.close(404, "the queue was deleted"))

@@ -1,7 +1,7 @@
 """Messages of the outcomes queue as what is to be recorded; pure."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,12 +24,14 @@ class Delivery(msgspec.Struct, frozen=True):
         tag: what it is acknowledged by.
         type: the AMQP property.
         body: its bytes.
+        properties: pika's form of all AMQP properties.
     """
 
     epoch: int
     tag: int
     type: str | None
     body: bytes
+    properties: Any = None
 
 
 class Poison(msgspec.Struct, frozen=True):

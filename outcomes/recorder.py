@@ -1,28 +1,25 @@
 """The recorder: outcomes from the queue into the ledger, acknowledged once they are committed."""
 
 import logging
-import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from outcomes import replies
-from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.holding import Abandoned, persist
 from outcomes.intake import Intake
 from outcomes.isolate import write_all_but_refused
 from outcomes.ledger import Ledger, Written
 from outcomes.reading import Delivery, Poison, Reading, read
 from outcomes.rows import Entry
+from outcomes.sending import Outbox, send
 from straightline import crash
-from straightline.amqp.link import LONGEST_DELAY, delay
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.link import LONGEST_DELAY
 from straightline.contracts import Outcome, Recall
-from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +30,6 @@ MOST_LOGGED: Final = 5
 """Different faults of one run that are logged."""
 
 T = TypeVar("T")
-
-
-class Outbox(Protocol):
-    """What the recorder needs of `straightline.amqp.publisher.Publisher`."""
-
-    def publish(self, message: Outgoing) -> Future[None]:
-        """Send a message; the future is done once the broker has it safe."""
-
-
-class Abandoned(Exception):  # noqa: N818 - no fault, a decision
-    """The run is not to be finished: the recorder stops, or the broker will deliver the run again."""
 
 
 class Recorder:
@@ -114,19 +100,12 @@ class Recorder:
         # One fault may be in thousands of outcomes, as after a change of the contract.
         for reason, count in Counter(buried.reason for buried in poison).most_common(MOST_LOGGED):
             logger.error("%d outcomes are dead-lettered: %s", count, reason)
-        for sent in [self._outbox.publish(replies.burial(buried)) for buried in poison]:
-            sent.result()
+        send(self._outbox, map(replies.burial, poison))
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
         asked = [recall for recall in recalls if recall.reply is not None]
         outcomes = self._standing({recall.request_id for recall in asked})
-        for sent in [self._outbox.publish(message) for message in replies.answers(asked, outcomes)]:
-            try:
-                sent.result()
-            except BrokerUnavailable:
-                raise
-            except StraightLineError as error:
-                logger.warning("a repeated id was not answered: %s", error)
+        send(self._outbox, replies.answers(asked, outcomes))
 
     def _standing(self, ids: set[str]) -> dict[str, Outcome]:
         until = time.monotonic() + PATIENCE
@@ -138,18 +117,4 @@ class Recorder:
         return found
 
     def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
-        failures = 0
-        while True:
-            try:
-                result = step()
-            except (LedgerUnavailable, LedgerNotMigrated, BrokerUnavailable, Rejected, Unroutable) as error:
-                failures += 1
-                level = logging.WARNING if failures == 1 else logging.DEBUG
-                logger.log(level, "%d messages are held: %s", len(run), error)
-            else:
-                if failures:
-                    logger.warning("recording goes on after %d failures", failures)
-                return result
-            self._stopping.wait(delay(failures, random.random()))  # noqa: S311 - jitter is no secret
-            if self._stopping.is_set() or not self._intake.current(run[0].epoch):
-                raise Abandoned
+        return persist(run, step, intake=self._intake, stopping=self._stopping)

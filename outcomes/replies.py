@@ -1,17 +1,23 @@
-"""What the recorder says to others; pure."""
+"""What recorder and reconciler say to others; pure, but for the new ids of messages."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from outcomes.reading import Poison
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import Outcome, Recall
+from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall
+from straightline.ids import new_id
+from straightline.names import Backend
 
 REASON_HEADER: Final = "x-straightline-reason"
+QUEUE_HEADER: Final = "x-straightline-queue"
+"""Of dead letters that a component sends itself: why, and which queue the message came from."""
 LONGEST_REASON: Final = 1024
+AT_ONCE: Final = 100
+"""Outcomes in one message."""
 
 
 def answer(recall: Recall, outcome: Outcome) -> Outgoing | None:
@@ -27,14 +33,48 @@ def answer(recall: Recall, outcome: Outcome) -> Outgoing | None:
     if recall.reply is None:
         return None
     said = _conflict(recall, outcome) if recall.conflict else outcome
+    return pushed(said, recall.reply.to, recall.reply.correlation_id)
+
+
+def pushed(outcome: Outcome, to: str, correlation_id: str) -> Outgoing:
+    """Push an outcome to who asked for it."""
     return Outgoing(
         exchange=names.REPLIES,
-        routing_key=recall.reply.to,
-        body=msgspec.json.encode(said),
+        routing_key=to,
+        body=msgspec.json.encode(outcome),
         type=names.TYPE_OUTCOME,
-        message_id=recall.request_id,
-        correlation_id=recall.reply.correlation_id,
+        message_id=outcome.request_id,
+        correlation_id=correlation_id,
         mandatory=False,  # who asked may be gone
+    )
+
+
+def sent_to_ledger(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | None = None) -> list[Outgoing]:
+    """Send outcomes on the way that all of them take, some in each message."""
+    return [
+        Outgoing(
+            exchange=names.OUTCOMES,
+            routing_key="outcome",
+            body=msgspec.json.encode(OutcomeBatch(outcomes=list(outcomes[first : first + AT_ONCE]))),
+            type=names.TYPE_OUTCOMES,
+            message_id=new_id(),
+            headers=headers,
+        )
+        for first in range(0, len(outcomes), AT_ONCE)
+    ]
+
+
+def slots_freed(backend: Backend, ids: Iterable[str]) -> Outgoing:
+    """Tell the scheduler that requests ended which a backend had, as far as anybody knows."""
+    # Not as failed: that would be an answer of the backend, and speak for its health.
+    done = [Done(id=request_id, state="expired") for request_id in ids]
+    return Outgoing(
+        exchange=names.SIGNALS,
+        routing_key="feedback",
+        body=msgspec.json.encode(Feedback(backend=backend, worker="reconciler", done=done)),
+        type=names.TYPE_FEEDBACK,
+        persistent=False,
+        mandatory=False,  # it may be lost
     )
 
 
@@ -53,7 +93,7 @@ def burial(poison: Poison) -> Outgoing:
         routing_key=names.OUTCOMES_QUEUE,
         body=poison.body,
         type=names.TYPE_OUTCOME,
-        headers={REASON_HEADER: poison.reason[:LONGEST_REASON]},
+        headers={REASON_HEADER: poison.reason[:LONGEST_REASON], QUEUE_HEADER: names.OUTCOMES_QUEUE},
     )
 
 

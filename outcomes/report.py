@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from outcomes.answers import Failures, Repeats
+from outcomes.dead_letters import DeadLetter
 from straightline.cli.show import placed_by
 from straightline.contracts import Attempt, FailureRate, Outcome
 from straightline.terminal import printable, table
 
 _HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "errors")
+_DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
 NO_NAME = "(never placed)"
 WIDEST_RESULT = 2000
 
@@ -46,6 +48,26 @@ def outcome_text(outcome: Outcome, repeats: Repeats) -> str:
     for attempt in outcome.attempts:
         lines += _attempt_lines(attempt)
     return printable("\n".join(lines)) + "\n"
+
+
+def dead_text(letters: Sequence[DeadLetter]) -> str:
+    """Lay out dead letters as a table, and what was said of each."""
+    if not letters:
+        return "There are no dead letters.\n"
+    rows = [
+        (
+            _minute(letter.last_at),
+            str(letter.times),
+            str(letter.size),
+            letter.resolution,
+            letter.queue or "?",
+            letter.reason,
+            str(len(letter.requests)),
+            letter.said or " ".join(letter.requests[:1]),
+        )
+        for letter in letters
+    ]
+    return printable(table([_DEAD_HEADINGS, *rows])) + "\n"
 
 
 def _cells(rate: FailureRate) -> tuple[str, ...]:

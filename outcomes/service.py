@@ -1,19 +1,39 @@
-"""The recorder as a process: its parts put together, signals, and a clean end."""
+"""Recorder and reconciler as processes: their parts put together, signals, and a clean end."""
 
 import logging
 import signal
 import threading
+from collections.abc import Sequence
+from typing import Final, Protocol
 
+from outcomes.database import engine_for
+from outcomes.dead_letters import DeadLetters
 from outcomes.intake import Intake
 from outcomes.ledger import Ledger
+from outcomes.reconciler import Reconciler
 from outcomes.recorder import Recorder
-from outcomes.settings import RecorderSettings
+from outcomes.settings import ReconcilerSettings, RecorderSettings
+from outcomes.undertaker import PREFETCH, Undertaker
+from straightline import names
 from straightline.amqp.publisher import Publisher
+from straightline.contracts.request import MAX_BODY
 
 logger = logging.getLogger(__name__)
 
-GRACE = 8.0
-"""Seconds for the batch at hand after SIGTERM. What is not committed by then comes back from the queue."""
+GRACE: Final = 8.0
+"""Seconds for the work at hand after SIGTERM. What is not committed by then comes back from the queue."""
+
+
+class Loop(Protocol):
+    """What works until it is told to stop."""
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        ...
+
+    def stop(self) -> None:
+        """Make `run` return soon; from any thread."""
+        ...
 
 
 def serve(settings: RecorderSettings) -> int:
@@ -33,12 +53,63 @@ def serve(settings: RecorderSettings) -> int:
     intake = Intake(settings.broker_url, prefetch=settings.recorder_prefetch)
     outbox = Publisher(settings.broker_url, name="straightline-recorder-replies")
     recorder = Recorder(intake, ledger, outbox, gather=settings.recorder_gather)
+    intake.start()
+    logger.info("recording outcomes")
+    asked, ended = _attend([recorder])
+    intake.stop()
+    outbox.close(timeout=2.0)
+    if ended:
+        ledger.close()
+    logger.info("stopped")
+    return 0 if asked else 1
+
+
+def serve_reconciler(settings: ReconcilerSettings) -> int:
+    """Reconcile, and see to dead letters, until SIGTERM or SIGINT; must run in the main thread.
+
+    Returns:
+        The exit code: 0, or 1 where a part ended by itself.
+
+    Raises:
+        ConfigurationError: a URL in the settings is none.
+    """
+    engine = engine_for(
+        settings.database_url,
+        name="straightline-reconciler",
+        statement_timeout=60.0,
+        lock_timeout=5.0,
+        pool_size=2,
+    )
+    letters = DeadLetters(settings.database_url, kept=settings.reconciler_body_bytes)
+    intake = Intake(
+        settings.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="straightline-reconciler"
+    )
+    # What died may be a placement: all its requests, and their reasons.
+    outbox = Publisher(settings.broker_url, name="straightline-reconciler-out", max_body=2 * MAX_BODY)
+    reconciler = Reconciler(engine, intake, outbox, interval=settings.reconciler_interval)
+    intake.start()
+    logger.info("seeing to dead letters, and to what is past its lease")
+    asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox)])
+    intake.stop()
+    outbox.close(timeout=2.0)
+    if ended:
+        letters.close()
+    logger.info("stopped")
+    return 0 if asked else 1
+
+
+def _attend(loops: Sequence[Loop]) -> tuple[bool, bool]:
+    """Run loops on threads until a signal, or until one of them ends; then stop all.
+
+    Returns:
+        Whether a signal asked for the end, and whether all ended in time.
+    """
     ended = threading.Event()
     asked = False
 
-    def work() -> None:
+    def work(loop: Loop) -> None:
         try:
-            recorder.run()
+            loop.run()
         finally:
             ended.set()
 
@@ -48,20 +119,20 @@ def serve(settings: RecorderSettings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    # A daemon: a database that hangs in the middle of a statement must not keep the process from ending.
-    worker = threading.Thread(target=work, name="recorder", daemon=True)
-    intake.start()
-    worker.start()
-    logger.info("recording outcomes")
+    # Daemons: a database that hangs in the middle of a statement must not keep the process from ending.
+    threads = [
+        threading.Thread(target=work, args=(loop,), name=type(loop).__name__.lower(), daemon=True)
+        for loop in loops
+    ]
+    for thread in threads:
+        thread.start()
     while not asked and not ended.wait(0.2):
         pass
-    recorder.stop()
-    worker.join(GRACE)
-    intake.stop()
-    outbox.close(timeout=2.0)
-    if worker.is_alive():
-        logger.warning("the batch at hand was not committed in time; it comes back from the queue")
-    else:
-        ledger.close()
-    logger.info("stopped")
-    return 0 if asked else 1
+    for loop in loops:
+        loop.stop()
+    for thread in threads:
+        thread.join(GRACE / len(threads))
+    alive = any(thread.is_alive() for thread in threads)
+    if alive:
+        logger.warning("the work at hand was not done in time; what it had comes back from the queue")
+    return asked, not alive

@@ -15,6 +15,21 @@ class QuestionSettings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
 
 
+class ReconcilerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For `reconcile`.
+
+    Attributes:
+        broker_url, database_url: as for `record`.
+        reconciler_interval: seconds between looks at what is past its lease.
+        reconciler_body_bytes: bytes of a dead letter's body that are kept; it holds what a producer sent.
+    """
+
+    broker_url: str
+    database_url: str
+    reconciler_interval: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
+    reconciler_body_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """For `record`.
 

@@ -12,9 +12,14 @@ import pytest
 from pika.exceptions import AMQPError
 from sqlalchemy import create_engine, text
 
+from outcomes.database import engine_for
+from outcomes.dead_letters import DeadLetters
 from outcomes.intake import Intake
 from outcomes.ledger import Ledger
+from outcomes.reconciler import Reconciler
 from outcomes.recorder import Recorder
+from outcomes.service import Loop
+from outcomes.undertaker import PREFETCH, Undertaker
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.amqp.publisher import Publisher
@@ -75,8 +80,39 @@ class Bench:
         self._stops.append(stop)
         return stop
 
+    def reconcile(self, *, kept: int = 0, interval: float = 0.1) -> Callable[[], None]:
+        """Start a reconciler, which sees to dead letters too; returns what stops it."""
+        intake = Intake(self.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="test-dead")
+        letters = DeadLetters(self.database_url, kept=kept)
+        engine = engine_for(self.database_url, name="test", lock_timeout=5.0, pool_size=2)
+        loops: list[Loop] = [
+            Reconciler(engine, intake, self.publisher, interval=interval),
+            Undertaker(intake, letters, self.publisher),
+        ]
+        threads = [threading.Thread(target=loop.run) for loop in loops]
+        intake.start()
+        for thread in threads:
+            thread.start()
+
+        def stop() -> None:
+            for loop in loops:
+                loop.stop()
+            for thread in threads:
+                thread.join(15)
+            intake.stop()
+            letters.close()
+            engine.dispose()
+            assert not any(thread.is_alive() for thread in threads)
+
+        self._stops.append(stop)
+        return stop
+
     def send(self, outcomes: Sequence[Outcome]) -> None:
-        self.send_body(msgspec.json.encode(OutcomeBatch(outcomes=list(outcomes))))
+        self.publisher.publish(self.outgoing(outcomes)).result(20)
+
+    def outgoing(self, outcomes: Sequence[Outcome]) -> Outgoing:
+        body = msgspec.json.encode(OutcomeBatch(outcomes=list(outcomes)))
+        return Outgoing(names.OUTCOMES, "outcome", body, type=names.TYPE_OUTCOMES)
 
     def send_body(self, body: bytes, kind: str = names.TYPE_OUTCOMES) -> None:
         self.publisher.publish(Outgoing(names.OUTCOMES, "outcome", body, type=kind)).result(20)

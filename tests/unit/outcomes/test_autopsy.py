@@ -1,0 +1,285 @@
+import json
+from typing import Any
+
+import msgspec
+import pika
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outcomes.autopsy import AGAIN_HEADER, Death, Finding, death_of, examine
+from outcomes.reading import Delivery, read
+from outcomes.resolutions import NO_EXECUTION
+from straightline import names
+from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
+from straightline.ids import new_id
+
+NOW = 1_790_000_000.0
+LOCAL = names.backend_queue("local")
+REPLY = ReplyAddress(to="straightline.reply.x", correlation_id="c-9")
+
+
+def _body(request_id: str, **changes: Any) -> bytes:
+    members = {
+        "id": request_id,
+        "model": "digits",
+        "submitted_at": NOW - 5,
+        "data": {"inputs": []},
+        **changes,
+    }
+    return json.dumps(members).encode()
+
+
+def _ticket(request_id: str, **changes: Any) -> Ticket:
+    facts: dict[str, Any] = {
+        "request": msgspec.Raw(_body(request_id, batch_id="job")),
+        "digest": "d",
+        "submitted_at": NOW - 5,
+        "received_at": NOW - 4,
+        "deadline": NOW + 60,
+        "r_d": 13,
+        "reply": REPLY,
+        "version": "2",
+        "backend": "local",
+        "placed_at": NOW - 3,
+    }
+    return Ticket(**{**facts, **changes})
+
+
+def _placement(*tickets: bytes, tail: bytes = b', {}, {"chord": null}]') -> bytes:
+    return b"[[[" + b",".join(tickets) + b"]]" + tail
+
+
+def _dead(
+    body: bytes,
+    queue: str = LOCAL,
+    reason: str = "delivery_limit",
+    *,
+    kind: str | None = None,
+    headers: dict[str, Any] | None = None,
+    **properties: Any,
+) -> tuple[Delivery, Death]:
+    died = {
+        "x-death": [{"queue": queue, "reason": reason, "count": 1}, {"queue": "older", "reason": "expired"}]
+    }
+    made = pika.BasicProperties(type=kind, headers={**died, **(headers or {})}, **properties)
+    return Delivery(1, 1, kind, body, made), death_of(made.headers)
+
+
+def _examine(*arguments: Any, **more: Any) -> Finding:
+    return examine(*_dead(*arguments, **more), NOW)
+
+
+def _attempt() -> Attempt:
+    return Attempt(
+        number=1,
+        backend="serverless",
+        succeeded=False,
+        placed_at=1,
+        started_at=2,
+        finished_at=3,
+        error_class="crashed",
+    )
+
+
+def test_the_last_death_counts() -> None:
+    _, death = _dead(b"", "here", "rejected")
+    assert death == Death("here", "rejected")
+
+
+def test_who_put_it_aside_itself_is_believed_where_the_broker_says_nothing() -> None:
+    headers = {"x-straightline-queue": "there", "x-straightline-reason": "not a ticket"}
+    assert death_of(headers) == Death("there", "refused", "not a ticket")
+
+
+@pytest.mark.parametrize("headers", [None, {}, {"x-death": "?"}, {"x-death": []}, {"x-death": [7]}])
+def test_a_death_without_a_trace_is_one_all_the_same(headers: Any) -> None:
+    assert death_of(headers) == Death(None, "refused")
+
+
+def test_every_request_of_a_placement_that_nobody_could_finish_fails_and_is_told() -> None:
+    ids = [new_id(), new_id()]
+    earlier = _ticket(ids[0], attempts=[_attempt()])
+    finding = _examine(_placement(msgspec.json.encode(earlier), msgspec.json.encode(_ticket(ids[1]))))
+    (first, reply), (second, _) = finding.outcomes
+    assert [first.request_id, second.request_id] == ids
+    assert (first.state, first.error_class, first.backend) == ("failed", "delivery_limit", "local")
+    assert (first.version, first.batch_id, first.digest, first.received_at) == ("2", "job", "d", NOW - 4)
+    assert [(attempt.number, attempt.backend) for attempt in first.attempts] == [
+        (1, "serverless"),
+        (2, "local"),
+    ]
+    assert first.attempts[1].placed_at == NOW - 3
+    assert reply == REPLY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda ticket: _placement(ticket, tail=b"]"),
+        lambda ticket: _placement(ticket, tail=b', {}, {}, "more"]'),
+        lambda ticket: _placement(b"7", ticket, b'{"request": null}'),
+        lambda ticket: _placement(ticket.replace(b'"r_d":13', b'"r_d":"many"')),
+    ],
+)
+def test_a_malformed_placement_is_rejected_for_every_id_in_it(body: Any) -> None:
+    request_id = new_id()
+    finding = _examine(body(msgspec.json.encode(_ticket(request_id))), reason="rejected")
+    ((outcome, reply),) = finding.outcomes
+    assert (outcome.request_id, outcome.state, outcome.error_class) == (request_id, "rejected", "malformed")
+    assert (outcome.backend, reply) == ("local", REPLY)
+
+
+def test_a_request_that_no_scheduler_survived_fails_and_its_reply_address_is_that_of_the_message() -> None:
+    request_id = new_id()
+    finding = _examine(
+        _body(request_id), names.INTERACTIVE_QUEUE, kind=names.TYPE_REQUEST, reply_to="r", correlation_id="c"
+    )
+    ((outcome, reply),) = finding.outcomes
+    assert (outcome.request_id, outcome.error_class, outcome.model) == (
+        request_id,
+        "delivery_limit",
+        "digits",
+    )
+    assert reply == ReplyAddress(to="r", correlation_id="c")
+
+
+def test_a_request_that_cannot_be_read_is_named_by_its_message() -> None:
+    request_id = new_id()
+    ((outcome, _),) = _examine(b"{", names.BATCH_QUEUE, message_id=request_id).outcomes
+    assert outcome.request_id == request_id
+    assert _examine(b"{", names.BATCH_QUEUE).outcomes == []
+
+
+def test_failed_attempts_that_nobody_could_take_back_end_with_the_attempt_in_them() -> None:
+    request_id = new_id()
+    failed = FailedAttempts(failed=[FailedAttempt(ticket=_ticket(request_id), attempt=_attempt())])
+    for body in (msgspec.json.encode(failed), msgspec.json.encode(failed.failed[0])):
+        ((outcome, reply),) = _examine(body, names.ATTEMPTS_QUEUE, kind=names.TYPE_ATTEMPTS).outcomes
+        assert (outcome.request_id, reply) == (request_id, REPLY)
+    assert _examine(msgspec.json.encode(failed), names.ATTEMPTS_QUEUE).outcomes[0][0].attempts == [_attempt()]
+
+
+def test_a_ticket_that_waited_ends_and_a_wish_for_another_answer_does_not() -> None:
+    request_id = new_id()
+    body = msgspec.json.encode(_ticket(request_id))
+    ((outcome, _),) = _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_TICKET).outcomes
+    assert (outcome.request_id, outcome.attempts) == (request_id, [])
+    assert _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_RECALL) == Finding()
+
+
+def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
+    request_id = new_id()
+    ((outcome, reply),) = _examine(
+        b"[]", names.CELERY_QUEUE, "rejected", headers={"id": request_id}, reply_to="their-queue"
+    ).outcomes
+    assert (outcome.request_id, outcome.state) == (request_id, "rejected")
+    assert reply == ReplyAddress(to=names.CELERY_REPLY_KEY, correlation_id="their-queue")
+
+
+def test_a_wish_to_cancel_is_no_request() -> None:
+    assert _examine(json.dumps({"id": new_id()}).encode(), names.CANCELS_QUEUE) == Finding()
+
+
+def _batch(*ids: str) -> bytes:
+    items = [{"request_id": name, "state": "succeeded", "finished_at": NOW} for name in ids]
+    return json.dumps({"outcomes": items}).encode()
+
+
+def test_outcomes_that_no_recorder_survived_are_sent_again_one_by_one() -> None:
+    ids = [new_id(), new_id()]
+    finding = _examine(_batch(*ids), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
+    assert finding.outcomes == []
+    read_again = read([Delivery(1, 1, sent.type, sent.body) for sent in finding.again], NOW)
+    assert [entry.request_id for entry in read_again.entries] == ids
+    assert {(sent.exchange, sent.routing_key) for sent in finding.again} == {(names.OUTCOMES, "outcome")}
+
+
+@pytest.mark.parametrize(("kind", "key"), [(names.TYPE_RECALL, "recall"), (names.TYPE_LEASES, "placement")])
+def test_so_are_recalls_and_leases_as_they_are(kind: str, key: str) -> None:
+    (sent,) = _examine(b"{}", names.OUTCOMES_QUEUE, kind=kind).again
+    assert (sent.routing_key, sent.type, sent.body) == (key, kind, b"{}")
+
+
+def test_what_the_recorder_itself_refused_is_not_sent_again() -> None:
+    assert _examine(b"{}", names.OUTCOMES_QUEUE, "rejected", kind=names.TYPE_RECALL) == Finding()
+
+
+def _burial(outcome: Outcome) -> Finding:
+    headers = {"x-straightline-queue": names.OUTCOMES_QUEUE, "x-straightline-reason": "check constraint"}
+    properties = pika.BasicProperties(headers=headers)
+    body = msgspec.json.encode(outcome)
+    return examine(Delivery(1, 1, names.TYPE_OUTCOME, body, properties), death_of(headers), NOW)
+
+
+def test_an_outcome_that_the_ledger_refuses_becomes_the_shortest_that_says_so_and_then_nothing() -> None:
+    refused = Outcome(request_id=new_id(), state="succeeded", finished_at=NOW, model="cursed")
+    ((short, _),) = _burial(refused).outcomes
+    assert (short.request_id, short.state, short.error_class) == (
+        refused.request_id,
+        "failed",
+        "unrecordable",
+    )
+    assert short.model is None
+    assert "check constraint" in (short.error or "")
+    assert _burial(short) == Finding()
+    assert _burial(Outcome(request_id="seven", state="failed", finished_at=NOW)) == Finding()
+
+
+def test_no_message_goes_round_for_ever() -> None:
+    """Whatever is sent because of a dead letter dies again at once, and so on, until nothing is sent."""
+    message, turns = _examine(_batch(new_id()), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES), 0
+    while message != Finding():
+        turns += 1
+        assert turns < 10
+        if message.again:
+            (sent,) = message.again
+            message = _examine(sent.body, names.OUTCOMES_QUEUE, kind=sent.type, headers=sent.headers)
+        else:
+            ((outcome, _),) = message.outcomes
+            body = b'{"outcomes":[' + msgspec.json.encode(outcome) + b"]}"
+            message = _examine(body, names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
+    assert turns == 5
+
+
+QUEUES = [None, "?", *names.REQUEST_QUEUES, names.CELERY_QUEUE, names.RETURNS_QUEUE, names.ATTEMPTS_QUEUE]
+QUEUES += [names.OUTCOMES_QUEUE, LOCAL]
+KINDS = [
+    None,
+    names.TYPE_OUTCOMES,
+    names.TYPE_OUTCOME,
+    names.TYPE_RECALL,
+    names.TYPE_LEASES,
+    names.TYPE_TICKET,
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "request", "outcomes", "failed", "ticket", "reply"]), inner)
+    ),
+)
+
+
+@given(
+    body=st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).encode()),
+    queue=st.sampled_from(QUEUES),
+    kind=st.sampled_from(KINDS),
+    reason=st.sampled_from(["rejected", "delivery_limit", "maxlen"]),
+    again=st.none() | st.integers(0, 9) | st.text(),
+)
+def test_whatever_a_dead_letter_holds_it_can_be_examined(
+    body: bytes, queue: str | None, kind: str | None, reason: str, again: Any
+) -> None:
+    delivery, _ = _dead(body, "x", kind=kind, headers={AGAIN_HEADER: again})
+    finding = examine(delivery, Death(queue, reason), NOW)
+    assert all(outcome.error_class in NO_EXECUTION for outcome, _ in finding.outcomes)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"request":' * 50_000, b"\xff" * 100, b"[[[" + b"[" * 9_999]
+)
+@pytest.mark.parametrize("queue", QUEUES)
+def test_nor_does_depth_matter(body: bytes, queue: str | None) -> None:
+    delivery, _ = _dead(body, "x", kind=names.TYPE_OUTCOMES)
+    assert examine(delivery, Death(queue, "rejected"), NOW).outcomes == []

@@ -1,0 +1,105 @@
+from typing import Any
+
+import msgspec
+
+from outcomes.placements import Due
+from outcomes.sweeping import Sweep, sweep
+from straightline import names
+from straightline.amqp.outgoing import Outgoing
+from straightline.contracts import Feedback, Outcome, OutcomeBatch
+from straightline.contracts.lease import Awaited
+from straightline.ids import new_id
+
+NOW = 1_790_000_000.0
+A, B, C = (new_id() for _ in "abc")
+REPLIES = [Awaited(to="one", positions=[0, 2]), Awaited(to="two", positions=[1], correlation_ids=["c-1"])]
+
+
+def _due(**changes: Any) -> Due:
+    facts: dict[str, Any] = {
+        "task_id": new_id(),
+        "part": 0,
+        "backend": "local",
+        "model": "digits",
+        "version": "2",
+        "class_": "batch",
+        "batch_id": "job",
+        "attempt": 2,
+        "placed_at": NOW - 90,
+        "ids": [A, B, C],
+        "replies": REPLIES,
+    }
+    return Due(**{**facts, **changes})
+
+
+def _outcomes(done: Sweep) -> list[Outcome]:
+    return [
+        outcome
+        for message in _to(done, names.OUTCOMES)
+        for outcome in msgspec.json.decode(message.body, type=OutcomeBatch).outcomes
+    ]
+
+
+def _to(done: Sweep, exchange: str) -> list[Outgoing]:
+    return [message for message in done.messages if message.exchange == exchange]
+
+
+def test_a_placement_whose_requests_all_ended_is_settled_and_nobody_is_told() -> None:
+    due = _due(ids=None)
+    assert sweep([due], {}, NOW) == Sweep([], [due.key], [], 0)
+
+
+def test_a_missing_request_ends_as_lost_with_all_that_its_lease_says() -> None:
+    due = _due(missing=[B])
+    done = sweep([due], {}, NOW)
+    (outcome,) = _outcomes(done)
+    assert (outcome.request_id, outcome.state, outcome.error_class) == (B, "failed", "lost")
+    assert (outcome.model, outcome.version, outcome.class_, outcome.batch_id) == (
+        "digits",
+        "2",
+        "batch",
+        "job",
+    )
+    (attempt,) = outcome.attempts
+    assert (attempt.number, attempt.backend, attempt.error_class) == (2, "local", "lost")
+    assert "90 s later" in (outcome.error or "")
+    assert (done.settled, done.open, done.missing) == ([], [due.key], 1)
+
+
+def test_its_producer_is_not_told_before_the_ledger_has_it() -> None:
+    done = sweep([_due(missing=[A, B, C])], {}, NOW)
+    assert _to(done, names.REPLIES) == _to(done, names.SIGNALS) == []
+
+
+def test_then_it_is_told_what_stands_and_the_slot_is_free() -> None:
+    due = _due(lost=[B, C])
+    standing = {
+        name: Outcome(request_id=name, state="failed", finished_at=NOW, error=name) for name in (B, C)
+    }
+    done = sweep([due], standing, NOW)
+    replies = {
+        (message.routing_key, message.correlation_id): msgspec.json.decode(message.body, type=Outcome).error
+        for message in _to(done, names.REPLIES)
+    }
+    assert replies == {("two", "c-1"): B, ("one", C): C}
+    (signal,) = _to(done, names.SIGNALS)
+    feedback = msgspec.json.decode(signal.body, type=Feedback)
+    assert (feedback.backend, [done.id for done in feedback.done]) == ("local", [B, C])
+    assert {done.state for done in feedback.done} == {"expired"}, (
+        "a failure would speak of the backend's health"
+    )
+    assert (done.settled, done.open) == ([due.key], [])
+
+
+def test_a_request_that_was_placed_twice_is_ended_once_and_told_once() -> None:
+    first, second = _due(missing=[A]), _due(missing=[A], attempt=3)
+    assert len(_outcomes(sweep([first, second], {}, NOW))) == 1
+    standing = {A: Outcome(request_id=A, state="failed", finished_at=NOW)}
+    done = sweep([_due(lost=[A]), _due(lost=[A])], standing, NOW)
+    assert len(_to(done, names.REPLIES)) == 1
+
+
+def test_what_is_settled_and_what_is_open_are_told_apart_in_one_look() -> None:
+    good, bad, half = _due(ids=None), _due(missing=[A]), _due(missing=[B], lost=[C])
+    done = sweep([good, bad, half], {C: Outcome(request_id=C, state="failed", finished_at=NOW)}, NOW)
+    assert (done.settled, done.open, done.missing) == ([good.key], [bad.key, half.key], 2)

@@ -117,7 +117,7 @@ def rig() -> Iterator[Rig]:
 
 
 def start_path(made: Rig, *, slots: int, threads: int = 8) -> None:
-    """Start scheduler, recorder, local server and local pool, and wait until the pool is healthy."""
+    """Start scheduler, recorder, reconciler, local server and pool, and wait until the pool is healthy."""
     (port,) = free_ports(1)
     made.environment["STRAIGHTLINE_LOCAL_URL"] = f"http://127.0.0.1:{port}"
     server = ("gunicorn", "-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()")
@@ -125,6 +125,7 @@ def start_path(made: Rig, *, slots: int, threads: int = 8) -> None:
     made.start("server", *server, STRAIGHTLINE_SERVE_BIND=bind, STRAIGHTLINE_SERVE_THREADS=str(threads))
     made.start("scheduler", "scheduler", STRAIGHTLINE_F="1000000")
     made.start("recorder", "outcomes", "record")
+    made.start("reconciler", "outcomes", "reconcile")
     pool = ("celery", "-A", "workers", "worker", "-Q", "straightline.local", "-n", "local@%h")
     made.start("pool", *pool, "-P", "threads", "-c", str(threads), STRAIGHTLINE_SLOTS=str(slots))
     with signs.broker_signs(made.broker_url) as broker:

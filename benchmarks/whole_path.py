@@ -17,7 +17,7 @@ from straightline.client import Client
 
 def straightline_rate(made: Rig, client: Client, requests: int) -> float:
     """Return requests recorded per second."""
-    made.clear("outcomes", "attempts")
+    made.clear("outcomes", "attempts", "placements")
     batch = [{"model": "noop", "data": BODY} for _ in range(requests)]
     took = seconds(lambda: client.submit_many(batch), lambda: made.count("outcomes") >= requests)
     return requests / took

@@ -95,7 +95,9 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
             write=_named(names.REPLIES, names.DEAD),
             read=_named(names.OUTCOMES_QUEUE),
         ),
-        "reconciler": Rights(write=_named(names.OUTCOMES), read=_named(names.DEAD_QUEUE)),
+        "reconciler": Rights(
+            write=_named(names.OUTCOMES, names.REPLIES, names.SIGNALS), read=_named(names.DEAD_QUEUE)
+        ),
         # The one user of the default exchange: results for callers with Celery go to their own queues by it.
         "celery-door": Rights(
             write=(*_named(names.REQUESTS), _DEFAULT),

@@ -1,6 +1,6 @@
 """Answers of the ledger as text for a terminal; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from outcomes.answers import Failures, Repeats

@@ -23,8 +23,8 @@ from straightline.contracts import Outcome, ReplyAddress
 
 logger = logging.getLogger(__name__)
 
-PREFETCH: Final = 8
-"""Dead letters held at once: each may be of many megabytes."""
+PREFETCH: Final = 4
+"""Dead letters held at once: each may be of 32 MiB."""
 
 T = TypeVar("T")
 

@@ -63,6 +63,12 @@ def components(plan: Plan) -> tuple[Component, ...]:
             tier=1,
         ),
         Component(
+            "reconciler",
+            (*python, "outcomes", "reconcile"),
+            {**_broker(plan, "reconciler"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+            tier=1,
+        ),
+        Component(
             "gateway",
             (*python, "gateway", "http"),
             {

@@ -71,7 +71,7 @@ def start_stack(
         )
     )
     plan.store.mkdir(exist_ok=True)
-    with step(screen, "Starting the scheduler, the recorder, three pools, their backends and Flower"):
+    with step(screen, "Starting scheduler, recorder, reconciler, three pools, their backends and Flower"):
         _refuse_company(plan)
         _start(root, run, plan.environment(environ), components(plan))
         _wait(plan, {process.name: process for process in run.started})
@@ -123,6 +123,7 @@ def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
             "scheduler": partial(broker.consumed, names.INTERACTIVE_QUEUE),
             "recorder": partial(broker.consumed, names.OUTCOMES_QUEUE),
             "webhooks": partial(broker.consumed, names.WEBHOOKS_QUEUE),
+            "reconciler": partial(broker.consumed, names.DEAD_QUEUE),
             "celery-door": partial(broker.consumed, names.CELERY_QUEUE),
             "functions": partial(accepts, plan.functions_port),
             "local-server": partial(signs.answers_http, local),

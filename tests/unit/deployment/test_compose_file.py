@@ -17,6 +17,7 @@ SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN|COOKIE")
 USERS = {
     "scheduler": "scheduler",
     "recorder": "recorder",
+    "reconciler": "reconciler",
     "flower": "flower",
     "celery-door": "celery-door",
     "webhooks": "webhooks",
@@ -84,6 +85,7 @@ def test_each_component_has_only_the_secrets_it_needs(services: Services) -> Non
         "database",
         "migrations",
         "recorder",
+        "reconciler",
         "gateway",
         "webhooks",
     }
@@ -151,7 +153,8 @@ def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], service
     def members(network: str) -> set[str]:
         return {name for name, service in services.items() if network in service.get("networks", ())}
 
-    assert members("ledger") == {"database", "migrations", "recorder", "gateway", "webhooks"}
+    database = {"database", "migrations", "recorder", "reconciler", "gateway", "webhooks"}
+    assert members("ledger") == database
     assert members("serving") == {"local-server", "pool-local"}
     assert members("functions") == {"functions", "pool-serverless"}
     assert members("model-containers") == {"pool-gpu-container"}
@@ -204,6 +207,7 @@ def test_a_scheduler_stands_by(services: Services) -> None:
     assert services["scheduler"]["scale"] == 2
     assert services["scheduler"]["healthcheck"]["test"][-1] == names.INTERACTIVE_QUEUE
     assert services["recorder"]["healthcheck"]["test"][-1] == names.OUTCOMES_QUEUE
+    assert services["reconciler"]["healthcheck"]["test"][-1] == names.DEAD_QUEUE
 
 
 def test_the_broker_is_set_up_for_what_it_carries(services: Services, root: Path) -> None:

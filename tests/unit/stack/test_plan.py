@@ -101,6 +101,7 @@ def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
         "webhooks",
         "gateway",
         "recorder",
+        "reconciler",
     }
     assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in told.values())
 

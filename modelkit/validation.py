@@ -8,10 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from modelkit.bundle import content_digest
+from modelkit.bundle import PACKAGES, content_digest
 from modelkit.jobs.job import Job, Listener, Runtime, hold_finished
+from modelkit.package.server import add_packages
 from modelkit.project import METRICS, Project, project_digest
 from modelkit.training import job_inputs, write_json
+from modelkit.wheels import wheelhouse_for
 from straightline.contracts.model import Validation
 from straightline.errors import ConfigurationError, StraightLineError
 
@@ -91,6 +93,9 @@ def measure(
         raise ConfigurationError(
             f"{project.title} promises no figure: add [validate] with entry, metric and minimum to model.toml"
         )
+    if project.spec.requirements is not None:
+        wheels = wheelhouse_for([bundle / project.spec.requirements], project.build / "wheels", wheelhouse)
+        add_packages(bundle, bundle / PACKAGES, wheels)
     with tempfile.TemporaryDirectory(prefix=".validate-", dir=project.build) as scratch:
         job = Job(
             kind="validate",

@@ -37,6 +37,19 @@ def provide_wheels(lists: Sequence[Path], cache: Path) -> Path:
     return target
 
 
+def wheelhouse_for(lists: Sequence[Path], cache: Path, wheelhouse: Path | None) -> Path | None:
+    """Return where the wheels of these lists are: the wheelhouse, or else the cache, filled through pip.
+
+    With a wheelhouse nothing is fetched. None where there is no list.
+
+    Raises:
+        ConfigurationError: pip cannot fetch them.
+    """
+    if wheelhouse is not None or not lists:
+        return wheelhouse
+    return provide_wheels(lists, cache)
+
+
 def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
     """Return a directory with the files of the packages of a list; nothing is installed.
 

@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
         "package",
         run,
         summary="turn a project's validated bundle into forms that can be deployed",
-        more="Nothing is fetched but with --fetch.",
+        more="With a wheelhouse nothing is fetched; without one, pip fetches what the lists name, by hash.",
     )
     add_project(parser)
     parser.add_argument(
@@ -47,9 +47,6 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--base", help="image to build on, instead of the setting's")
     parser.add_argument(
         "--wheelhouse", type=Path, metavar="DIR", help="directory of wheels, instead of the setting's"
-    )
-    parser.add_argument(
-        "--fetch", action="store_true", help="fetch wheels through pip where no wheelhouse is set"
     )
 
 
@@ -73,7 +70,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         hold_validated(project, bundle)
     if arguments.digest is not None:
         hold_digest(bundle, arguments.digest)
-    workshop = Workshop(out=out, settings=settings, environ=environ, fetch=arguments.fetch, tag=arguments.tag)
+    workshop = Workshop(out=out, settings=settings, environ=environ, tag=arguments.tag)
     packages = build_forms(bundle, tuple(arguments.form or ("server", "function")), workshop)
     if arguments.bundle is None:
         write_json(project.build / "packages.json", packages)

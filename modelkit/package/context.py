@@ -1,5 +1,6 @@
 """What is sent to the engine to build an image: a tar that is the same for the same content."""
 
+import re
 import tarfile
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from modelkit.package.server import copy_bundle
 from straightline.errors import ConfigurationError
 
 _EXECUTABLE: Final = 0o100
+_PACKAGE: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
+"""What a line of a list begins with."""
 
 
 def write_context(
@@ -19,6 +22,7 @@ def write_context(
     wheelhouse: Path,
     requirements: Path,
     *,
+    own_requirements: str | None = None,
     handler: str | None = None,
 ) -> None:
     """Write the context as an uncompressed tar.
@@ -29,19 +33,21 @@ def write_context(
         bundle: directory of the bundle.
         wheelhouse: directory of wheels.
         requirements: the list of packages.
+        own_requirements: the bundle's own list of packages, a file in it.
         handler: text of a function's `function.py`, which goes with the code; None for a server.
 
     Raises:
         ConfigurationError: the wheelhouse holds no wheel, or the requirements are not there.
     """
-    wheels = sorted(wheelhouse.glob("*.whl"))
+    if not requirements.is_file():
+        raise ConfigurationError(f"there is no list of requirements at {requirements}: give --requirements")
+    wheels = named_wheels(wheelhouse, requirements)
     if not wheels:
         raise ConfigurationError(
             f"there is no wheel in {wheelhouse}: fill it with `pip download --only-binary=:all: -r "
             f"{requirements} -d {wheelhouse}`"
         )
-    if not requirements.is_file():
-        raise ConfigurationError(f"there is no list of requirements at {requirements}: give --requirements")
+    own = [] if own_requirements is None else named_wheels(wheelhouse, bundle / own_requirements)
     with (
         tempfile.TemporaryDirectory(prefix="straightline-image-") as scratch,
         # Links would point out of the context: their targets are sent.
@@ -57,8 +63,22 @@ def write_context(
         tar.add(requirements, "requirements.txt", filter=_plain)
         for wheel in wheels:
             tar.add(wheel, f"wheelhouse/{wheel.name}", filter=_plain)
+        for wheel in own:
+            tar.add(wheel, f"own-wheelhouse/{wheel.name}", filter=_plain)
         tar.add(work / "code", "code", filter=_plain)
         tar.add(work / "bundle", "bundle", filter=_plain)
+
+
+def named_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:
+    """Return the wheels of the packages that a list names, in the order of their names.
+
+    Only these: what else lies in the wheelhouse would change the image's layers, which models share.
+    """
+    listed = _PACKAGE.findall(requirements.read_text(encoding="utf-8"))
+    names = {re.sub(r"[-_.]+", "_", name).lower() for name in listed}
+    return [
+        wheel for wheel in sorted(wheelhouse.glob("*.whl")) if wheel.name.split("-", 1)[0].lower() in names
+    ]
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -77,19 +77,23 @@ def _packages(base: str, requirements: str | None) -> list[str]:
         f'RUN ["python3", "-m", "venv", "--without-pip", "{ENVIRONMENT}"]',
         "COPY wheelhouse /wheelhouse",
         "COPY requirements.txt /requirements.txt",
-        f"RUN {json.dumps(_install('/requirements.txt'))}",
+        f"RUN {json.dumps(_install('/requirements.txt', '/wheelhouse'))}",
     ]
     if requirements is not None:
         # The list is taken as it is, as in the forms without an installer.
-        own = _install("/own-requirements.txt", "--no-deps")
-        lines += [f"COPY bundle/{requirements} /own-requirements.txt", f"RUN {json.dumps(own)}"]
+        own = _install("/own-requirements.txt", "/own-wheelhouse", "--no-deps")
+        lines += [
+            "COPY own-wheelhouse /own-wheelhouse",
+            f"COPY bundle/{requirements} /own-requirements.txt",
+            f"RUN {json.dumps(own)}",
+        ]
     return lines
 
 
-def _install(listed: str, *options: str) -> list[str]:
+def _install(listed: str, wheels: str, *options: str) -> list[str]:
     return [
         *("/pip/bin/python", "-m", "pip", "--python", f"{ENVIRONMENT}/bin/python"),
-        *("install", "--no-index", "--find-links", "/wheelhouse", "--no-cache-dir", *options),
+        *("install", "--no-index", "--find-links", wheels, "--no-cache-dir", *options),
         *("--disable-pip-version-check", "--root-user-action", "ignore"),
         *("-r", listed),
     ]

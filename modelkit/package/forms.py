@@ -9,8 +9,7 @@ import msgspec
 from modelkit.bundle import content_digest, read_bundle
 from modelkit.package.lists import NVIDIA_REQUIREMENTS, REQUIREMENTS
 from modelkit.settings import KitSettings
-from modelkit.wheels import provide_wheels
-from straightline.errors import ConfigurationError
+from modelkit.wheels import wheelhouse_for
 
 Form = Literal["server", "function", "function-zip", "function-image", "image", "image-nvidia"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
@@ -38,17 +37,15 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """What packages are built with.
 
     Attributes:
-        out: gets `models/`, `functions/` and `archives/`.
+        out: gets `models/`, `functions/` and `archives/`, and `wheels/` where no wheelhouse is set.
         settings: base images and wheelhouse.
         environ: where DOCKER_HOST stands.
-        fetch: whether wheels may be fetched where no wheelhouse is set; they are kept in `out/wheels`.
         tag: template of the images' names with `{model}` and `{version}`; the variants add to it.
     """
 
     out: Path
     settings: KitSettings
     environ: Mapping[str, str]
-    fetch: bool = False
     tag: str = "straightline/{model}:{version}"
 
 
@@ -120,20 +117,15 @@ _FILES: Final[Mapping[str, Callable[[Path, Form, Workshop], Path]]] = {
 
 
 def _wheelhouse(bundle: Path, form: Form, workshop: Workshop) -> Path | None:
-    """Return where the form's wheels are; fetch them where that is allowed and needed."""
-    if workshop.settings.wheelhouse is not None or not workshop.fetch:
-        return workshop.settings.wheelhouse
+    """Return where the form's wheels are; None where it needs none."""
     own = read_bundle(bundle).spec.requirements
     lists = [bundle / own] if own is not None else []
     if form in _FROM_WHEELS:
         lists.insert(0, NVIDIA_REQUIREMENTS if form == "image-nvidia" else REQUIREMENTS)
-    return provide_wheels(lists, workshop.out / "wheels") if lists else None
+    return wheelhouse_for(lists, workshop.out / "wheels", workshop.settings.wheelhouse)
 
 
 def _needed(wheelhouse: Path | None) -> Path:
     if wheelhouse is None:
-        raise ConfigurationError(
-            "this form is built of wheels: give their directory by --wheelhouse or STRAIGHTLINE_WHEELHOUSE, "
-            "or fetch them with --fetch"
-        )
+        raise AssertionError("a form that is built of wheels has a list of them")
     return wheelhouse

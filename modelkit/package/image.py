@@ -61,7 +61,15 @@ def package_image(
     text = dockerfile(spec, content_digest(bundle), base, form=form, requirements=spec.requirements)
     handler = HANDLER if form == "function" else None
     with tempfile.TemporaryFile() as context:
-        write_context(context, text, bundle, wheelhouse, requirements, handler=handler)
+        write_context(
+            context,
+            text,
+            bundle,
+            wheelhouse,
+            requirements,
+            own_requirements=spec.requirements,
+            handler=handler,
+        )
         context.seek(0)
         with _engine(environ) as client:
             _need(client, base)

@@ -58,6 +58,6 @@ def add_packages(bundle: Path, target: Path, wheelhouse: Path | None) -> None:
     if wheelhouse is None:
         raise ConfigurationError(
             f"the model in {bundle} has requirements of its own: give a directory with their wheels by "
-            "--wheelhouse or STRAIGHTLINE_WHEELHOUSE, or fetch them with --fetch"
+            "--wheelhouse or STRAIGHTLINE_WHEELHOUSE"
         )
     install_wheels([bundle / requirements], wheelhouse, target)

@@ -143,12 +143,27 @@ def test_a_new_project_is_packaged_and_answers_as_server_and_as_function(
     try:
         server.wait_until_ready()
         served = requests.post(f"{server.url}/v2/models/plane/infer", json=request, timeout=30).json()
+        hold_external(server.url, tmp_path / "theirs", capsys)
     finally:
         server.stop()
     client = make_host(tmp_path / "out" / "functions").client
     answer = client.invoke(FunctionName="straightline-plane", Payload=json.dumps(request).encode())
     assert served["outputs"][0]["data"] == pytest.approx([4.0], abs=0.1)
     assert json.loads(answer["Payload"].read())["outputs"] == served["outputs"]
+
+
+def hold_external(url: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that speaks V2 is taken as it is, and refused where it describes other tensors."""
+    run(capsys, "new", "plane", "--flavour", "external", "--url", url, "--directory", str(project))
+    assert run(capsys, "validate", str(project))[0] == 0
+    code, packages, _ = run(capsys, "package", str(project), "--form", "server")
+    assert code == 0
+    assert [file.name for file in Path(packages["forms"]["server"]).iterdir()] == ["model.toml"]
+    file = project / "model.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("FP32", "INT64", 1), encoding="utf-8")
+    code, record, _ = run(capsys, "validate", str(project))
+    assert code == 2
+    assert "model.toml lists {'features': 'INT64'}: make them the same" in record["error"]
 
 
 def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(

@@ -24,7 +24,10 @@ def parts(tmp_path: Path) -> tuple[Path, Path, Path]:
     (bundle / "model.toml").chmod(0o600)
     (bundle / "__pycache__" / "model.pyc").write_text("cache")
     (wheels / "flask-1-py3-none-any.whl").write_text("wheel")
+    (wheels / "weights_of_mine-1-py3-none-any.whl").write_text("nothing that is served")
+    (wheels / "own_one-1-py3-none-any.whl").write_text("of the model")
     (wheels / "notes.txt").write_text("no wheel")
+    (bundle / "own.txt").write_text("# mine\nOwn.One==1 \\\n    --hash=sha256:00\n")
     requirements = tmp_path / "serve.txt"
     requirements.write_text("flask==1")
     return bundle, wheels, requirements
@@ -41,8 +44,30 @@ def test_the_context_holds_what_is_served_and_nothing_beside_it(parts: tuple[Pat
         names = set(tar.getnames())
     assert {"Dockerfile", "requirements.txt", "bundle/model.toml", "code/modelkit/serve/app.py"} <= names
     assert "wheelhouse/flask-1-py3-none-any.whl" in names
-    assert "wheelhouse/notes.txt" not in names
+    assert not any(
+        name.startswith(("wheelhouse/notes", "wheelhouse/weights", "wheelhouse/own")) for name in names
+    )
     assert not any("__pycache__" in name or name.startswith("code/modelkit/package") for name in names)
+
+
+def test_a_models_own_packages_lie_apart_so_that_models_share_the_layer_of_the_others(
+    parts: tuple[Path, Path, Path],
+) -> None:
+    target = io.BytesIO()
+    write_context(target, "FROM base", *parts, own_requirements="own.txt")
+    target.seek(0)
+    with tarfile.open(fileobj=target) as tar:
+        wheels = {name for name in tar.getnames() if name.endswith(".whl")}
+    assert wheels == {"wheelhouse/flask-1-py3-none-any.whl", "own-wheelhouse/own_one-1-py3-none-any.whl"}
+    lines = dockerfile(SPEC, "00", "base", requirements="own.txt").splitlines()
+    assert lines.index("COPY own-wheelhouse /own-wheelhouse") > lines.index("COPY wheelhouse /wheelhouse")
+
+
+def test_a_function_image_has_lambdas_entry_point_and_handler() -> None:
+    lines = dockerfile(SPEC, "00", "base", form="function").splitlines()
+    assert 'ENTRYPOINT ["/opt/straightline/bin/python", "-m", "awslambdaric"]' in lines
+    assert 'CMD ["function.handler"]' in lines
+    assert "USER 65532:65532" in lines
 
 
 def test_every_file_can_be_read_by_the_images_user_and_belongs_to_root(

@@ -1,10 +1,10 @@
 """Put the topology on a broker."""
 
 import amqp.exceptions
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from broker_config import topology
+from broker_config.connecting import connect
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 
@@ -16,7 +16,7 @@ def apply(url: str, *, attempts: int = 20) -> None:
         ConfigurationError: something of the name exists already with other arguments, or a right is missing.
     """
     try:
-        with Connection(url, connect_timeout=5) as connection:
+        with connect(url) as connection:
             connection.ensure_connection(
                 max_retries=attempts, interval_start=0.2, interval_step=0.2, interval_max=1
             )

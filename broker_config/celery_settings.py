@@ -8,13 +8,23 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
+from broker_config.connecting import use_ssl
 from broker_config.topology import POOL_QUEUES
+from straightline.amqp.address import read_address
+from straightline.amqp.link import parameters
 
 
 def celery_settings(broker_url: str) -> dict[str, Any]:
-    """Return the settings as a mapping for `app.conf.update`."""
+    """Return the settings as a mapping for `app.conf.update`.
+
+    Raises:
+        ConfigurationError: `broker_url` is not an AMQP URL, or names certificates that cannot be used.
+    """
+    parameters(broker_url, "")  # what cannot be used is told now, and not at each attempt to connect
+    address = read_address(broker_url)
     return {
-        "broker_url": broker_url,
+        "broker_url": address.bare,
+        "broker_use_ssl": use_ssl(address.tls),
         "task_queues": tuple(_standing(queue) for queue in POOL_QUEUES),
         "task_create_missing_queues": False,  # a misspelt -Q must fail, not make a queue that nobody feeds
         "task_ignore_result": True,  # outcomes have their own exchange and ledger

@@ -13,9 +13,10 @@ from typing import Final
 
 import amqp.exceptions
 import msgspec
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from broker_config.connecting import connect, port_of
+from straightline.amqp.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError, StraightLineError
 from straightline.settings import load
 
@@ -56,7 +57,7 @@ def consumers(url: str, queue: str) -> int:
         ConfigurationError: there is no such queue.
     """
     try:
-        with Connection(url, connect_timeout=5) as connection:
+        with connect(url) as connection:
             connection.connect()
             found = connection.default_channel.queue_declare(queue, passive=True)
     except amqp.exceptions.NotFound as error:
@@ -70,7 +71,7 @@ def consumers(url: str, queue: str) -> int:
 
 def complaint(url: str, queue: str, tables: Iterable[str]) -> str | None:
     """Return what is wrong, None where nothing is; raises as `consumers`."""
-    port = Connection(url).port or 5672
+    port = port_of(read_address(url))
     # First, or the connection of this check would be found.
     if not connected(tables, port):
         return "the process holds no connection to the broker"

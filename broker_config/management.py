@@ -2,12 +2,14 @@
 
 import base64
 import json
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from broker_config.definitions import Definitions
+from straightline.amqp.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 TIMEOUT: Final = 30.0
@@ -36,7 +38,8 @@ def upload(management_url: str, broker_url: str, definitions: Definitions) -> No
         raise ConfigurationError(
             "STRAIGHTLINE_BROKER_MANAGEMENT_URL must look like http://host:15672, without a user or password"
         )
-    user = urlsplit(broker_url)
+    address = read_address(broker_url)
+    user = urlsplit(address.url)
     word = f"{unquote(user.username or '')}:{unquote(user.password or '')}".encode()
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked above
         f"{management_url.rstrip('/')}/api/definitions",
@@ -47,7 +50,9 @@ def upload(management_url: str, broker_url: str, definitions: Definitions) -> No
         },
         method="POST",
     )
-    opener = urllib.request.build_opener(_NoRedirect)
+    # Whom the broker's certificate is trusted for, is trusted for its management's.
+    trusted = ssl.create_default_context(cafile=address.tls.cacertfile if address.tls else None)
+    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=trusted))
     try:
         opener.open(request, timeout=TIMEOUT).close()
     except urllib.error.HTTPError as error:

@@ -55,16 +55,28 @@ def engine_for(
                 "tcp_user_timeout": 20_000,
             },
         )
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError):
+        # The error behind it may name a part of a password.
         raise ConfigurationError(
             "STRAIGHTLINE_DATABASE_URL is not a database URL: "
             "write postgresql+psycopg2://user:password@host:port/database"
-        ) from error
+        ) from None
     if engine.dialect.name != "postgresql":
         raise ConfigurationError(
             f"STRAIGHTLINE_DATABASE_URL names {engine.dialect.name}; the ledger needs postgresql+psycopg2"
         )
+    _check_tls(engine.url)
     return engine
+
+
+def _check_tls(url: URL) -> None:
+    """Refuse a TLS that would take whoever answers for the database."""
+    asked = {name: value for name, value in url.query.items() if name.startswith("ssl")}
+    if asked and asked.get("sslmode") not in ("verify-full", "disable"):
+        raise ConfigurationError(
+            "STRAIGHTLINE_DATABASE_URL asks for TLS without holding the certificate against the host: write "
+            "?sslmode=verify-full&sslrootcert=FILE"
+        )
 
 
 def _with_driver(url: str) -> URL:

@@ -28,6 +28,7 @@ _SHARD = re.compile(r"[0-9a-f]{2}")
 _OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f-]{36}-[0-9a-f]{16})(\.[0-9a-f]{8}\.part)?")
 _ROOT = re.compile(r"[a-z][a-z0-9+.-]*://[^?#%:\\]*(:[0-9]+)?[^?#%:\\]*")
 _LOCAL_ROOT = re.compile(r"file://(/(?:[^?#%:\\]|%(?!00)[0-9A-Fa-f]{2})*)")
+_CREDENTIALS = re.compile(r"://[^/]*:[^/]*@")
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=-]+")
 
 
@@ -215,6 +216,11 @@ def _last(path: str) -> str:
 
 
 def _open(root: str) -> tuple[Any, str]:
+    if _CREDENTIALS.search(root):
+        raise ConfigurationError(
+            "the store's URL holds a password, which would stand in every reference: give it by the "
+            "environment, as the library for this kind of store reads it"
+        )
     local = _LOCAL_ROOT.fullmatch(root)
     if local is None and not _ROOT.fullmatch(root):
         raise ConfigurationError(f"the store {root!r} is not the URL of a folder, such as file:///srv/store")

@@ -12,6 +12,7 @@ from typing import Final
 
 from script.stack import processes
 from script.stack.accounts import Account, account
+from script.stack.certificates import Certificate
 from script.stack.failure import StackError
 from script.stack.ports import free_ports
 
@@ -44,7 +45,7 @@ def programs() -> Path | None:
     return max(found, key=_version, default=None)
 
 
-def start(home: Path, log: Path, run: str) -> Database:
+def start(home: Path, log: Path, run: str, certificate: Certificate | None = None) -> Database:
     """Make a cluster in `home`/postgres and start it; it is not ready yet when this returns.
 
     Raises:
@@ -60,6 +61,7 @@ def start(home: Path, log: Path, run: str) -> Database:
     secret = directory / "password"
     secret.touch(mode=0o600)
     secret.write_text(password, encoding="ascii")
+    tls = None if certificate is None else certificate.copied(directory)
     owner.give(directory)
     environment = {
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -73,7 +75,7 @@ def start(home: Path, log: Path, run: str) -> Database:
     launch = partial(
         processes.start,
         NAME,
-        [str(found / "postgres"), "-D", str(directory / "data"), *_options(port)],
+        [str(found / "postgres"), "-D", str(directory / "data"), *_options(port, tls)],
         log=log,
         cwd=directory,
         environment=environment,
@@ -112,7 +114,7 @@ def _make_cluster(found: Path, directory: Path, environment: dict[str, str], own
         raise StackError(f"initdb failed: {(done.stderr or done.stdout).strip()}")
 
 
-def _options(port: int) -> list[str]:
+def _options(port: int, tls: Certificate | None) -> list[str]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
@@ -121,6 +123,8 @@ def _options(port: int) -> list[str]:
         "max_connections": "100",
         "shared_buffers": "64MB",
     }
+    if tls is not None:
+        settings |= {"ssl": "on", "ssl_cert_file": str(tls.certificate), "ssl_key_file": str(tls.key)}
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 

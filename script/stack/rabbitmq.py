@@ -16,6 +16,7 @@ from broker_config.users import USER_PREFIX, USERS
 from script.stack import processes
 from script.stack.access import Access
 from script.stack.accounts import Account, account
+from script.stack.certificates import Certificate
 from script.stack.failure import StackError
 from script.stack.ports import free_ports
 from script.stack.processes import Process
@@ -32,6 +33,7 @@ class Broker:
 
     Attributes:
         access: AMQP URLs, with user, password and virtual host.
+        tls_port: where it speaks TLS, if it has a certificate.
         programs: the directory of its command line tools.
         environment: what they need to find this node.
         owner: the account that it runs under.
@@ -41,6 +43,7 @@ class Broker:
     """
 
     access: Access
+    tls_port: int
     programs: Path
     environment: Mapping[str, str]
     owner: Account
@@ -86,8 +89,10 @@ def programs() -> Path | None:
     return None
 
 
-def start(home: Path, log: Path, run: str) -> Broker:
+def start(home: Path, log: Path, run: str, certificate: Certificate | None = None) -> Broker:
     """Start a node with its data in `home`/rabbitmq; it is not ready yet when this returns.
+
+    With a certificate it speaks TLS, too, on `Broker.tls_port`.
 
     Raises:
         StackError: it is not installed, or cannot be started.
@@ -97,9 +102,12 @@ def start(home: Path, log: Path, run: str) -> Broker:
         raise StackError("RabbitMQ is not installed: as root, apt-get install rabbitmq-server")
     owner = account("rabbitmq")
     directory = home / "rabbitmq"
-    port, distribution, mapping = free_ports(3)
+    port, tls_port, distribution, mapping = free_ports(4)
     passwords = {user: secrets.token_urlsafe(24) for user in (ADMIN, *USERS)}
     _write(directory, port, passwords)
+    if certificate is not None:
+        with (directory / "rabbitmq.conf").open("a", encoding="ascii") as configuration:
+            configuration.write(_tls(certificate.copied(directory), tls_port))
     owner.give(directory)
     environment = _environment(directory, run, distribution, mapping)
     # Our own port mapper: one that the node started as a daemon would outlive it.
@@ -122,7 +130,9 @@ def start(home: Path, log: Path, run: str) -> Broker:
         account=owner,
         tier=2,
     )
-    return Broker(_access(port, passwords), found, environment, owner, directory, (epmd, launch()), launch)
+    return Broker(
+        _access(port, passwords), tls_port, found, environment, owner, directory, (epmd, launch()), launch
+    )
 
 
 def _access(port: int, passwords: Mapping[str, str]) -> Access:
@@ -170,6 +180,20 @@ def _configuration(directory: Path, port: int) -> str:
             # that a throw-away node will not use.
             "disk_free_limit.absolute = 200MB",
             "vm_memory_high_watermark.relative = 0.4",
+            "",
+        )
+    )
+
+
+def _tls(certificate: Certificate, port: int) -> str:
+    return "\n".join(
+        (
+            f"listeners.ssl.local = 127.0.0.1:{port}",
+            f"ssl_options.cacertfile = {certificate.authority}",
+            f"ssl_options.certfile = {certificate.certificate}",
+            f"ssl_options.keyfile = {certificate.key}",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = false",
             "",
         )
     )

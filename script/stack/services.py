@@ -10,17 +10,19 @@ import psycopg2.errors
 from sqlalchemy.engine import make_url
 
 from script.stack import postgres, rabbitmq
+from script.stack.certificates import Certificate
 from script.stack.ports import accepts
 from script.stack.readiness import wait_until
 from script.stack.run import Run
+from straightline.amqp.link import parameters
 
 _PATIENCE: Final = 90.0
 """Seconds; RabbitMQ takes about six on an idle machine."""
 
 
-def start_broker(run: Run) -> rabbitmq.Broker:
+def start_broker(run: Run, certificate: Certificate | None = None) -> rabbitmq.Broker:
     """Start a private RabbitMQ for the run and wait until it answers."""
-    broker = rabbitmq.start(run.home, run.log("rabbitmq"), run.name)
+    broker = rabbitmq.start(run.home, run.log("rabbitmq"), run.name, certificate)
     run.add(*broker.processes)
     wait_until(
         lambda: broker_answers(broker.url),
@@ -31,9 +33,9 @@ def start_broker(run: Run) -> rabbitmq.Broker:
     return broker
 
 
-def start_database(run: Run) -> postgres.Database:
+def start_database(run: Run, certificate: Certificate | None = None) -> postgres.Database:
     """Start a private Postgres for the run, and wait until it answers and has our database."""
-    database = postgres.start(run.home, run.log("postgres"), run.name)
+    database = postgres.start(run.home, run.log("postgres"), run.name, certificate)
     run.add(database.process)
     wait_until(
         lambda: database_answers(database.url),
@@ -47,12 +49,12 @@ def start_database(run: Run) -> postgres.Database:
 
 def broker_answers(url: str) -> bool:
     """Whether the broker takes a connection with the user and virtual host of `url`."""
-    parameters = pika.URLParameters(url)
-    if not accepts(parameters.port):
+    wanted = parameters(url, "straightline-stack")
+    if not accepts(wanted.port):
         return False
-    parameters.blocked_connection_timeout = parameters.socket_timeout = 5
+    wanted.blocked_connection_timeout = wanted.socket_timeout = 5
     try:
-        pika.BlockingConnection(parameters).close()
+        pika.BlockingConnection(wanted).close()
     except (pika.exceptions.AMQPError, OSError):
         return False
     return True
@@ -89,20 +91,13 @@ def administer(url: str, statement: str) -> None:
 
 
 def _connect(url: str, database: str) -> psycopg2.extensions.connection:
-    parts = make_url(url)
-    return psycopg2.connect(
-        host=parts.host,
-        port=parts.port,
-        user=parts.username,
-        password=parts.password,
-        dbname=database,
-        connect_timeout=5,
-    )
+    wanted = make_url(url).set(drivername="postgresql", database=database)
+    return psycopg2.connect(wanted.render_as_string(hide_password=False), connect_timeout=5)
 
 
 def delete_queues(url: str, names: Iterable[str]) -> None:
     """Delete queues of a virtual host, whatever is in them; a missing one is no fault."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(parameters(url, "straightline-stack"))
     try:
         channel = connection.channel()
         for name in names:

@@ -12,6 +12,7 @@ import pika
 import pika.exceptions
 
 from straightline import names
+from straightline.amqp.link import parameters
 from straightline.contracts import Heartbeat
 
 
@@ -28,7 +29,7 @@ class BrokerSigns:
     """What the broker tells of the processes that hang on it."""
 
     def __init__(self, url: str) -> None:
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._connection = pika.BlockingConnection(parameters(url, "straightline-stack"))
         self._channel = self._connection.channel()
         queue = self._channel.queue_declare("", exclusive=True).method.queue
         self._channel.queue_bind(queue, names.SIGNALS, "heartbeat")

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,6 +18,8 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from straightline.amqp import tls
+from straightline.amqp.address import FORM, read_address
 from straightline.amqp.corked import CorkedConnection
 from straightline.errors import ConfigurationError
 
@@ -32,16 +35,17 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     """Read an AMQP URL.
 
     Raises:
-        ConfigurationError: it is not one; the message does not repeat it, since it may hold a password.
+        ConfigurationError: it is not one (the message does not repeat it, since it may hold a password), or
+            the files that it names cannot be used.
     """
-    if not url.startswith(("amqp://", "amqps://")):
-        raise ConfigurationError("the broker's URL must look like amqp://user:password@host:5672/vhost")
+    address = read_address(url)
     try:
-        read = pika.URLParameters(url)
-    except (ValueError, TypeError, IndexError) as error:
-        raise ConfigurationError(
-            "the broker's URL cannot be read: it must look like amqp://user:password@host:5672/vhost"
-        ) from error
+        read = pika.URLParameters(address.url)
+    except (ValueError, TypeError, IndexError):
+        # The error behind it may name a part of a password.
+        raise ConfigurationError(f"the broker's URL cannot be read: it must look like {FORM}") from None
+    if address.tls is not None:
+        read.ssl_options = tls.options(address.tls)
     read.client_properties = {"connection_name": name}
     if read.heartbeat is None:
         read.heartbeat = HEARTBEAT
@@ -211,14 +215,23 @@ class Link:
 
 def describe(reason: BaseException) -> str:
     """Say in one line, without credentials, why a connection is not there."""
+    while (cause := _cause(reason)) is not None:
+        reason = cause
     if isinstance(reason, ProbableAuthenticationError):
         return "the broker refused the user or the password: check the URL"
     if isinstance(reason, ProbableAccessDeniedError):
         return "the broker refused access to the virtual host: check the URL and the user's permissions"
-    if isinstance(reason, AMQPConnectionWorkflowFailed):
-        return describe(reason.exceptions[-1])
-    if isinstance(reason, AMQPConnectorPhaseErrorBase):
-        return describe(reason.exception)
-    if isinstance(reason, AMQPConnectionError) and reason.args and isinstance(reason.args[0], Exception):
-        return describe(reason.args[0])
+    if isinstance(reason, ssl.SSLError):
+        return tls.complaint(reason)
     return f"{type(reason).__name__}: {reason}" if str(reason) else repr(reason)
+
+
+def _cause(reason: BaseException) -> BaseException | None:
+    """Return what pika has wrapped, None where `reason` is the innermost."""
+    if isinstance(reason, AMQPConnectionWorkflowFailed):
+        return reason.exceptions[-1]
+    if isinstance(reason, AMQPConnectorPhaseErrorBase):
+        return reason.exception
+    if isinstance(reason, AMQPConnectionError) and reason.args and isinstance(reason.args[0], Exception):
+        return reason.args[0]
+    return None

@@ -60,10 +60,11 @@ class V2Client:
     def __init__(self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE) -> None:
         try:
             url = urllib3.util.parse_url(base_url)
-        except LocationParseError as error:
-            raise ConfigurationError(f"{base_url!r} is not a URL: {error}") from error
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ConfigurationError(f"{base_url!r} is not an HTTP URL such as http://127.0.0.1:8080")
+        except LocationParseError:
+            url = None  # the error repeats it
+        if url is None or url.scheme not in ("http", "https") or not url.host:
+            # Nor is it repeated here: it may hold a password.
+            raise ConfigurationError("the model server's URL must look like http://127.0.0.1:8080")
         self._base = base_url.rstrip("/")
         self._max_response = max_response
         self._http = urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)

@@ -1,0 +1,42 @@
+"""kombu's connections to the broker, over TLS where its URL says so."""
+
+import ssl
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kombu import Connection
+
+from straightline.amqp.address import Address, Tls, read_address
+from straightline.amqp.link import parameters
+
+TIMEOUT: Final = 5.0
+
+
+def connect(url: str) -> Connection:
+    """Return a connection to the broker at `url`; nothing is opened yet.
+
+    Raises:
+        ConfigurationError: `url` is not an AMQP URL, or names certificates that cannot be used.
+    """
+    parameters(url, "")  # as strict as for all others
+    address = read_address(url)
+    return Connection(address.bare, connect_timeout=TIMEOUT, ssl=use_ssl(address.tls))
+
+
+def use_ssl(tls: Tls | None) -> dict[str, Any] | bool:
+    """Return what kombu, and Celery's `broker_use_ssl`, want to know of TLS; False is without."""
+    if tls is None:
+        return False
+    return {
+        "server_hostname": tls.host,  # with it, the name in the certificate is checked
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "ca_certs": tls.cacertfile,
+        "certfile": tls.certfile,
+        "keyfile": tls.keyfile,
+        "tls_minimum_version": ssl.TLSVersion.TLSv1_2,
+    }
+
+
+def port_of(address: Address) -> int:
+    """Return the broker's port."""
+    return urlsplit(address.url).port or (5672 if address.tls is None else 5671)

@@ -63,8 +63,14 @@ class Closer:
             + ("could be placed again" if case.ticket.attempts else "ran"),
         )
 
-    def expire(self, case: Case, now: float) -> None:
-        """End a request whose deadline has passed, or would pass before it could be tried again."""
+    def expire(self, case: Case, now: float, why: str = "") -> None:
+        """End a request whose deadline has passed, or would pass before it could be tried again.
+
+        Args:
+            case: the request.
+            now: seconds since the epoch.
+            why: for what reasons it was held.
+        """
         where = "while it was held" if case.ticket.held_since else "before it could be placed again"
         waited = now - case.ticket.received_at
         self.end(
@@ -72,7 +78,7 @@ class Closer:
             now,
             state="expired",
             error_class="deadline",
-            error=f"the deadline passed {where}, {waited:.1f} s after it was received",
+            error=f"the deadline passed {where}, {waited:.1f} s after it was received{why and f': {why}'}",
         )
 
     def unreadable(

@@ -275,7 +275,7 @@ class Core:
         if case.request.id in self._cancelled:
             self._closer.cancel(case, now)
         elif case.ticket.deadline <= now:
-            self._closer.expire(case, now)
+            self._closer.expire(case, now, self.placer.why_held(case, now))
         else:
             return False
         return True

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pika.exceptions import ChannelClosedByBroker
+
 from scheduler.settled import Settled
 from straightline import names
-from straightline.amqp.link import Link
+from straightline.amqp.link import Link, describe
 
 log = logging.getLogger(__name__)
 
+RESOURCE_LOCKED: Final = 405
+"""AMQP's reply to who asks for a queue that is another connection's alone."""
 RETRY_LOCK: Final = 0.5
 """Seconds between a standby's attempts to become the leader."""
 LOOK_AGAIN: Final = 0.05
@@ -53,6 +57,7 @@ class Inlet:
         self._prefetch = prefetch
         self._handlers = handlers
         self._channel: Any = None  # the work channel, while leading
+        self._told_of: Any = None  # the connection of which it was said that another scheduler leads
         self._settled = Settled()
         self.link = Link(
             url,
@@ -109,15 +114,27 @@ class Inlet:
             self.link.call_later(LOOK_AGAIN, lambda: self._try_lock(connection))
             return
 
+        def taken(_channel: Any, reason: BaseException) -> None:
+            self._told(connection, reason)
+            self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
+
         def opened(channel: Any) -> None:
-            channel.add_on_close_callback(
-                lambda *_: self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
-            )
+            channel.add_on_close_callback(taken)
             channel.queue_declare(
                 names.LEADER_QUEUE, exclusive=True, callback=lambda _: self._lead(connection)
             )
 
         connection.channel(on_open_callback=opened)
+
+    def _told(self, connection: Any, reason: BaseException) -> None:
+        """Say once for each connection why this scheduler does not lead."""
+        if self.leading or connection is self._told_of or not connection.is_open:
+            return
+        self._told_of = connection
+        if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == RESOURCE_LOCKED:
+            log.info("another scheduler leads: this one stands by, and takes over when that one ends")
+        else:
+            log.warning("this scheduler cannot become the leader: %s", describe(reason))
 
     def _lead(self, connection: Any) -> None:
         def opened(channel: Any) -> None:

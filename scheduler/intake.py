@@ -11,6 +11,7 @@ from straightline.contracts import DataRef, ModelSpec, ReplyAddress, Request, Ti
 from straightline.contracts.v2 import check_inputs
 from straightline.errors import ContractError
 from straightline.names import RequestClass, State
+from straightline.terminal import seconds
 
 LIFETIME: Final[dict[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
 """Seconds from `submitted_at` to the deadline of a request that names none."""
@@ -96,11 +97,11 @@ def make_ticket(request: Request, body: bytes, spec: ModelSpec, terms: Terms, no
     at = submitted(request, now)
     deadline = request.deadline if request.deadline is not None else at + LIFETIME[request.class_]
     if deadline <= now:
-        raise Refused(
-            "expired",
-            "deadline",
-            f"the deadline passed {now - deadline:.1f} s before the request was read",
-        )
+        late = f"the deadline passed {seconds(now - deadline)} before the request was read"
+        if request.deadline is None:
+            span = LIFETIME[request.class_]
+            late += f"; it names none, so it has {span:.0f} s from its submitted_at ({request.class_})"
+        raise Refused("expired", "deadline", late)
     if request.data_ref is None:
         try:
             check_inputs(request.infer_request(), spec)

@@ -1,7 +1,7 @@
 """Placing and holding: from a case on the desk to a placement message, a hold, or an ending. No clock."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Final
@@ -139,7 +139,7 @@ class Placer:
         """End the holds whose deadline has passed, and move long ones to the broker."""
         for holds in self._holds.values():
             for case in holds.drop(lambda case: case.ticket.deadline <= now):
-                self._closer.expire(case, now)
+                self._closer.expire(case, now, self.why_held(case, now))
                 self._dues.close(case.delivery)
             for case in holds.drop(lambda case: now - case.since > LONGEST_HOLD):
                 self._to_broker(case, now)
@@ -157,6 +157,15 @@ class Placer:
             self._dues.send(messages.leased(placed, causes))
         for cause in causes:
             self._dues.close(cause)
+
+    def why_held(self, case: Case, now: float) -> str:
+        """Return why no backend takes a held request; empty where it is not held, or one would take it."""
+        if case.ticket.held_since is None:
+            return ""
+        features = replace(self._features(case, now), time_left=inf, patience=inf)
+        state = self._breakers.seen(self._pools.state, case.spec.name, now)
+        placement = self._policy(features, state, self._thresholds)
+        return _told(placement.refused) if placement.backend is None else ""
 
     def take_held(self, request_id: str) -> list[Case]:
         """Take a request out of what is held in memory."""
@@ -268,12 +277,15 @@ class Placer:
         )
 
     def _hopeless(self, case: Case, placement: Placement, now: float) -> None:
-        reasons = "; ".join(f"{backend}: {why}" for backend, why in placement.refused.items())
         self._closer.end(
             case,
             now,
             state="failed" if case.ticket.attempts else "rejected",
             error_class="no_backend",
-            error=f"no backend can take it: {reasons}",
+            error=f"no backend can take it: {_told(placement.refused)}",
         )
         self._dues.close(case.delivery)
+
+
+def _told(refused: Mapping[str, str]) -> str:
+    return "; ".join(f"{backend}: {why}" for backend, why in refused.items())

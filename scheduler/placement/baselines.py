@@ -1,6 +1,6 @@
 """Policies to compare with: everything on one backend, and each in its turn."""
 
-from scheduler.placement.feasibility import never, not_now
+from scheduler.placement.feasibility import hopeless, never, not_now
 from scheduler.placement.model import ALL, Features, Placement, Policy, State, Thresholds
 
 
@@ -30,13 +30,9 @@ def round_robin() -> Policy:
 
 def _first(order: tuple[str, ...], features: Features, state: State) -> Placement:
     refused: dict[str, str] = {}
-    hopeless = True
     for backend in order:
-        why = never(backend, features)
-        if why is None:
-            hopeless = False
-            why = not_now(features, state.get(backend))
+        why = never(backend, features) or not_now(features, state.get(backend))
         if why is None:
             return Placement(backend, 1, refused=refused)
         refused[backend] = why
-    return Placement(None, 0, refused=refused, hopeless=hopeless)
+    return Placement(None, 0, refused=refused, hopeless=hopeless(features, state, order))

@@ -6,7 +6,7 @@ settled as the README beside this file says.
 
 from typing import Final
 
-from scheduler.placement.feasibility import never, not_now
+from scheduler.placement.feasibility import hopeless, never, not_now
 from scheduler.placement.model import (
     ALL,
     GPU_CONTAINER,
@@ -34,12 +34,8 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
     5 is left to requests that neither a local server nor a container can take at present, busy or not.
     """
     refused: dict[str, str] = {}
-    hopeless = True
     for backend in ALL:
-        why = never(backend, features)
-        if why is None:
-            why = not_now(features, state.get(backend))
-            hopeless = False
+        why = never(backend, features) or not_now(features, state.get(backend))
         if why is not None:
             refused[backend] = why
     s_f = LOCAL not in refused and state[LOCAL].free > 0
@@ -59,7 +55,7 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
         backend, rule = SERVERLESS, 5
     else:
         _say_busy(refused)
-        return Placement(None, 0, s_f, s_d, refused, hopeless)
+        return Placement(None, 0, s_f, s_d, refused, hopeless(features, state))
     return Placement(backend, rule, s_f, s_d, refused)
 
 

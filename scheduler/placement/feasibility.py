@@ -1,5 +1,7 @@
 """Feasibility first: whether a backend could take a request at all, busy or not."""
 
+from collections.abc import Iterable
+
 from scheduler.placement.model import ALL, BackendState, Features, State
 
 
@@ -32,6 +34,18 @@ def not_now(features: Features, backend: BackendState | None) -> str | None:
     return crowded(features, backend) if backend.rate is not None else None
 
 
+def outgrown(features: Features, backend: BackendState | None) -> bool:
+    """Whether the data is over the limit of a backend that is up: waiting does not change that."""
+    if backend is None or backend.down is not None or backend.max_payload is None:
+        return False
+    return features.r_d > backend.max_payload
+
+
+def hopeless(features: Features, state: State, backends: Iterable[str] = ALL) -> bool:
+    """Whether no refusal of these backends can pass with time, so that holding would be in vain."""
+    return all(never(name, features) or outgrown(features, state.get(name)) for name in backends)
+
+
 def crowded(features: Features, backend: BackendState) -> str | None:
     """Return why what is on its way there takes too long to wait for, or None where it does not."""
     patience = min(features.time_left, features.patience)
@@ -41,11 +55,11 @@ def crowded(features: Features, backend: BackendState) -> str | None:
 
 
 def stranded(features: Features, state: State) -> bool:
-    """Whether earlier failures exclude all that is up: then what failed may be asked again.
+    """Whether earlier failures exclude all that is up and takes so much: then what failed may be asked again.
 
     A backend that is only busy is worth waiting for; one that is down may stay so beyond the deadline.
     """
     if not features.excluded:
         return False
     others = [state.get(backend) for backend in ALL if never(backend, features) is None]
-    return all(other is None or other.down is not None for other in others)
+    return all(other is None or other.down is not None or outgrown(features, other) for other in others)

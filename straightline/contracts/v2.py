@@ -100,8 +100,14 @@ def check_inputs(request: InferRequest, model: ModelSpec) -> None:
     for name, spec in wanted.items():
         tensor = given[name]
         fits = len(tensor.shape) == len(spec.shape) and all(
-            size >= 0 and want in (-1, size) for size, want in zip(tensor.shape, spec.shape, strict=True)
+            want in (-1, size) for size, want in zip(tensor.shape, spec.shape, strict=True)
         )
+        if any(size < 0 for size in tensor.shape):
+            raise ContractError(
+                f"input {name!r} has the shape {tensor.shape[:16]}: a request says how many there are, "
+                "-1 stands in a model's description alone",
+                error_class="wrong_inputs",
+            )
         if tensor.datatype != spec.datatype or not fits:
             raise ContractError(
                 f"input {name!r} of model {model.name} is {spec.datatype} {list(spec.shape)}; "

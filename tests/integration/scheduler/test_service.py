@@ -109,16 +109,18 @@ def start(user_urls: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., s
     started: list[subprocess.Popen[bytes]] = []
 
     def run(**environ: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scheduler"],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "STRAIGHTLINE_BROKER_URL": user_urls["scheduler"],
-                "STRAIGHTLINE_MODELS_DIR": str(tmp_path / "models"),
-            }
-            | environ,
-        )
+        with (tmp_path / f"scheduler-{len(started) + 1}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "scheduler"],
+                cwd=ROOT,
+                env=os.environ
+                | {
+                    "STRAIGHTLINE_BROKER_URL": user_urls["scheduler"],
+                    "STRAIGHTLINE_MODELS_DIR": str(tmp_path / "models"),
+                }
+                | environ,
+                stderr=log,
+            )
         started.append(process)
         return process
 
@@ -151,12 +153,14 @@ def test_requests_that_waited_for_a_scheduler_are_placed_once_and_in_order(
     assert process.wait(DEADLINE) == 0
 
 
-def test_a_standby_takes_over_when_the_leader_is_killed(
-    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+def test_a_standby_says_that_it_is_one_and_takes_over_when_the_leader_is_killed(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     leader = start()
     place(broker, [broker.request()])
     start()
+    log = tmp_path / "scheduler-2.log"
+    until(lambda: "another scheduler leads: this one stands by" in log.read_text(), pause=broker.beat)
     # Held by the leader: placed by nobody yet.
     held = [broker.request(allow=["serverless"]) for _ in range(3)]
     leader.kill()

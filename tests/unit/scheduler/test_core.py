@@ -94,13 +94,14 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown model": ({"model": "cats"}, "rejected", "there is no model cats; deployed are: digits"),
     "unknown version": ({"version": "9"}, "rejected", "model digits has no version 9; it has 1"),
     "wrong width": ({"data": infer(1, shape=[1, 63])}, "rejected", "FP32 [-1, 64]"),
+    "a shape that is none": ({"data": infer(1, shape=[-1, 64])}, "rejected", "a request says how many"),
     "wrong datatype": ({"data": infer(1, datatype="INT8")}, "rejected", "INT8"),
     "no tensors": ({"data": {"inputs": []}}, "rejected", "takes the inputs ['images']"),
     "not a V2 request": ({"data": [1, 2]}, "rejected", "not a V2 infer request"),
     "no data": ({"data": None}, "rejected", "either data or data_ref"),
     "wrong type": ({"submitted_at": "yesterday"}, "rejected", "Expected `float`"),
-    "past deadline": ({"deadline": NOW - 5}, "expired", "the deadline passed 5.0 s before"),
-    "submitted in 1970": ({"submitted_at": 0}, "expired", "the deadline passed"),
+    "past deadline": ({"deadline": NOW - 5}, "expired", "the deadline passed 5.00 s before the"),
+    "submitted in 1970": ({"submitted_at": 0}, "expired", "it names none, so it has 60 s from its"),
     "unknown class": ({"class": "urgent"}, "rejected", "urgent"),
     "nowhere allowed": ({"allow": []}, "rejected", "length >= 1"),
 }
@@ -171,7 +172,10 @@ def test_a_held_request_expires_at_its_deadline() -> None:
     (outcome,) = outcomes(desk.turn())
     assert (outcome.state, outcome.error) == (
         "expired",
-        "the deadline passed while it was held, 5.0 s after it was received",
+        (
+            "the deadline passed while it was held, 5.0 s after it was received: serverless: no pool has "
+            "reported; gpu-container: no pool has reported; local: no pool has reported"
+        ),
     )
     assert desk.acked == [delivery]
 

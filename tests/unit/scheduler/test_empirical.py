@@ -98,6 +98,16 @@ def test_what_no_backend_can_ever_take_is_hopeless() -> None:
     assert set(placement.refused) == set(ALL)
 
 
+def test_what_is_too_large_for_all_that_are_up_and_possible_is_hopeless() -> None:
+    small = BackendState(free=1, max_payload=99)
+    only = replace(SMALL, allow=("serverless", "local"))
+    assert place(only, with_state(serverless=small, local=small), THRESHOLDS).hopeless
+    for other in (BackendState("throttled", max_payload=99), BackendState(models=frozenset())):
+        assert not place(only, with_state(serverless=small, local=other), THRESHOLDS).hopeless
+    assert single("local")(SMALL, with_state(local=small), THRESHOLDS).hopeless
+    assert not place(only, {"serverless": small}, THRESHOLDS).hopeless, "a local pool may come"
+
+
 def test_backfill_takes_free_slots_only() -> None:
     batch = replace(SMALL, batch=True, f_t=99.0)
     assert place(batch, FREE, THRESHOLDS).rule == 3

@@ -153,3 +153,21 @@ def test_what_failed_is_asked_again_where_all_others_are_down_and_not_where_one_
     desk.beat("gpu-container", 0, healthy=False)
     (placement,) = placements(desk.turn())
     assert placement.key == "local"
+
+
+def test_what_failed_is_asked_again_where_all_others_are_too_small_and_its_attempts_end() -> None:
+    desk = Desk()
+    desk.beat("local", 4)
+    desk.beat("gpu-container", 4)
+    desk.beat("serverless", 4, max_payload=100)
+    ticket = place(desk)
+    for backend in ("gpu-container", "local"):
+        desk.fail(ticket, error_class="too_large")
+        (delayed,) = desk.turn()
+        desk.come_back(delayed, after=1.5)
+        (placement,) = placements(desk.turn())
+        assert placement.key == backend
+        (ticket,) = tickets(placement)
+    desk.fail(ticket, error_class="too_large")
+    (outcome,) = outcomes(desk.turn())
+    assert (outcome.state, len(outcome.attempts)) == ("failed", 3)

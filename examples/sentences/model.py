@@ -8,6 +8,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 _HERE: Final = Path(__file__).parent
+_PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _LONGEST: Final = 256
 """Tokens of a text; what is beyond does not count."""
 
@@ -23,7 +24,9 @@ def _session() -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(
-        str(_HERE / "model.onnx"), sess_options=options, providers=onnxruntime.get_available_providers()
+        str(_HERE / "model.onnx"),
+        sess_options=options,
+        providers=[name for name in _PROVIDERS if name in onnxruntime.get_available_providers()],
     )
 
 

@@ -83,6 +83,8 @@ class Channel:
         """Done when the runtime asks for its first invocation; raises InitFailed or InstanceGone."""
         self._waiting: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
         self._current: Invocation | None = None
+        self._handed: Invocation | None = None
+        self._broken = False
         self._gone: InstanceGone | None = None
 
     def offer(self, invocation: Invocation) -> None:
@@ -95,7 +97,16 @@ class Channel:
     def next(self) -> Invocation | None:
         """Wait for an invocation, as the runtime does; None when the instance is to end."""
         _resolve(self.ready, None)
-        return self._waiting.get()
+        self._handed = self._waiting.get()
+        return self._handed
+
+    def broken(self) -> None:
+        """Note that the runtime ended with something unread of what was sent to it."""
+        self._broken = True
+
+    def reached(self, invocation: Invocation) -> bool:
+        """Whether the runtime has read an invocation; certain once the instance is gone."""
+        return self._handed is invocation and not self._broken
 
     def answer(self, request_id: str, answer: RuntimeAnswer) -> bool:
         """Take what the runtime posted; False where no such invocation is under way."""
@@ -108,10 +119,14 @@ class Channel:
         """Take the runtime's report that it could not start."""
         _fail(self.ready, InitFailed(payload))
 
-    def close(self, reason: InstanceGone) -> None:
-        """Release both sides: the process has ended, or is being ended."""
-        self._gone = reason
+    def stop(self) -> None:
+        """Release the runtime's side: the process has ended, or is being ended."""
         self._waiting.put(None)
+
+    def close(self, reason: InstanceGone) -> None:
+        """Release both sides."""
+        self._gone = reason
+        self.stop()
         _fail(self.ready, reason)
         if self._current is not None:
             _fail(self._current.answer, reason)

@@ -56,7 +56,15 @@ class Instance:
         self._log_lock = threading.Lock()  # the host's watcher drains it, and whoever invokes
         self._end_lock = threading.Lock()
         self._peak: int | None = None
-        self.process_descriptor = os.pidfd_open(self._process.pid)
+        try:
+            self.process_descriptor = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._kill_group()
+            self._process.wait()
+            self._stream.close()
+            self.channel.stop()
+            self._endpoint.close()
+            raise
 
     @property
     def log_descriptor(self) -> int:
@@ -122,8 +130,9 @@ class Instance:
         )
         with self._log_lock:
             self._stream.close()
+        self.channel.stop()
+        self._endpoint.close()  # then it is known what the runtime had read
         self.channel.close(gone)
-        self._endpoint.close()
         return gone
 
     def _kill_group(self) -> None:

@@ -61,7 +61,7 @@ def invoke(instance: Instance, event: Event, arn: str, *, init_limit: float | No
         init_limit: seconds that its cold start may take; None for a warm one.
 
     Returns:
-        The answer; None where a warm instance turns out to have ended.
+        The answer; None where a warm instance turns out to have ended, and so has not read the event.
     """
     if init_limit is None:
         return _run(instance, event, arn, init=None) if instance.alive else None
@@ -92,7 +92,7 @@ def _initialise(instance: Instance, event: Event, limit: float) -> Answer | None
     return _answer(instance, event, end, before=line, duration=0.0)
 
 
-def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> Answer:
+def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> Answer | None:
     timeout = instance.function.timeout
     deadline_ms = int((time.time() + timeout) * 1000)
     invocation = Invocation(event.request_id, event.payload, deadline_ms, arn, event.client_context)
@@ -105,6 +105,8 @@ def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> A
         message = f"Task timed out after {timeout:.2f} seconds"
         end = _End(_error(event, "Sandbox.Timedout", message), status="timeout")
     except InstanceGone as error:
+        if init is None and not instance.channel.reached(invocation):
+            return None
         end = _End(_exited(event, error), status="error")
     else:
         end = _End(answer.payload, failed=answer.failed)

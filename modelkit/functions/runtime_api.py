@@ -31,6 +31,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1  # head and body leave together
     server: "_Server"
 
+    def handle(self) -> None:
+        """Serve the connection until it ends, and note whether its other end closed with something unread.
+
+        The kernel resets a connection that is closed so (RFC 1122, 4.2.2.13), and one that is written to when
+        its other end has closed before.
+        """
+        try:
+            super().handle()
+            broken = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        except ConnectionError:
+            broken = True
+        if broken:
+            self.server.channel.broken()
+
     def do_GET(self) -> None:
         """Hand out the next invocation, when there is one."""
         if self.path.strip("/").split("/") != [*_ROOT, "invocation", "next"]:
@@ -131,7 +145,7 @@ class Endpoint:
         return f"{_LOOPBACK}:{self._server.server_address[1]}"
 
     def close(self) -> None:
-        """Stop listening and break the connection; the channel must be closed, or `next` goes on waiting."""
+        """Stop listening and break the connection; the channel must be stopped, or `next` goes on waiting."""
         threading.Thread(target=self._server.shutdown, daemon=True).start()
         deadline = time.monotonic() + _CLOSE_TIMEOUT
         while self._thread.is_alive() and time.monotonic() < deadline:

@@ -57,6 +57,16 @@ def lives(pid: int) -> bool:
         return False
 
 
+def unread_bytes(pid: int) -> int:
+    """Count the bytes that have come for the TCP connections of a process and that it has not read."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[9] in inodes)
+
+
 class Served:
     """A process of ours that listens on a port."""
 

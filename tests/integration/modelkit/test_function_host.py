@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.modelkit.processes import FunctionHost, HostMaker, descendants, lives, until
+from tests.integration.modelkit.processes import (
+    FunctionHost,
+    HostMaker,
+    descendants,
+    lives,
+    unread_bytes,
+    until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -243,6 +251,21 @@ def test_an_instance_that_was_killed_while_idle_costs_no_invocation(host: Functi
     answer = invoke(host, "pid")
     assert answer.error is None
     assert answer.payload["pid"] != pid
+
+
+def test_an_instance_that_dies_before_it_has_read_its_event_costs_no_invocation(host: FunctionHost) -> None:
+    host.deploy("pid", PID)
+    pid = invoke(host, "pid").payload["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(invoke, host, "pid", "x" * 5000)
+        # Where it was stopped before it asked for the next event, none comes; that must cost nothing either.
+        end = time.monotonic() + 2
+        while unread_bytes(pid) < 5000 and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+    assert answer.result().error is None
+    assert answer.result().payload["pid"] != pid
 
 
 def test_a_new_deployment_answers_at_once(host: FunctionHost) -> None:

@@ -1,7 +1,12 @@
 """The Runtime API of one instance, spoken to as any runtime may speak to it."""
 
+import errno
 import http.client
+import os
+import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +18,10 @@ from modelkit.functions.channel import (
     Invocation,
     RuntimeAnswer,
 )
+from modelkit.functions.instance import Instance
+from modelkit.functions.packages import Function
 from modelkit.functions.runtime_api import Endpoint
+from tests.integration.modelkit.processes import descendants
 
 pytestmark = pytest.mark.integration
 RUNTIME = "/2018-06-01/runtime"
@@ -25,12 +33,17 @@ def channel() -> Channel:
 
 
 @pytest.fixture
-def connection(channel: Channel) -> Iterator[http.client.HTTPConnection]:
-    endpoint = Endpoint(channel)
-    made = http.client.HTTPConnection(endpoint.address, timeout=10)
+def endpoint(channel: Channel) -> Iterator[Endpoint]:
+    made = Endpoint(channel)
     yield made
     channel.close(InstanceGone("exit status 0"))
-    endpoint.close()
+    made.close()
+
+
+@pytest.fixture
+def connection(endpoint: Endpoint) -> Iterator[http.client.HTTPConnection]:
+    made = http.client.HTTPConnection(endpoint.address, timeout=10)
+    yield made
     made.close()
 
 
@@ -60,10 +73,10 @@ def test_an_event_goes_out_with_its_headers_and_its_answer_comes_back_on_one_con
     assert taken.headers["Lambda-Runtime-Invoked-Function-Arn"] == "arn:f"
     assert taken.headers["Lambda-Runtime-Client-Context"] == '{"a": 1}'
     assert taken.body == b'{"n": 1}'  # type: ignore[attr-defined]
-    socket = connection.sock
+    kept = connection.sock
     assert ask(connection, "POST", "/invocation/id-1/response", b"2").status == 202
     assert invocation.answer.result(10) == RuntimeAnswer(b"2", failed=False)
-    assert connection.sock is socket
+    assert connection.sock is kept
 
 
 def test_an_error_of_the_handler_is_told_from_its_answer(
@@ -129,3 +142,47 @@ def test_an_instance_that_ends_fails_what_waits_for_it_and_what_comes_later(chan
     for future in (before.answer, after.answer, channel.ready):
         with pytest.raises(InstanceGone, match="signal: killed"):
             future.result(10)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_runtime_that_ends_with_its_event_unread_is_told_from_one_that_dies_of_it(
+    channel: Channel, endpoint: Endpoint, whole: bool
+) -> None:
+    host, _, port = endpoint.address.partition(":")
+    invocation = offer(channel)
+    with socket.create_connection((host, int(port))) as runtime:
+        runtime.sendall(f"GET {RUNTIME}/invocation/next HTTP/1.1\r\n\r\n".encode())
+        heard = b""
+        while not heard.endswith(b'{"n": 1}' if whole else b"HTTP"):
+            heard += runtime.recv(1)
+    channel.stop()
+    endpoint.close()
+    assert channel.reached(invocation) is whole
+
+
+def test_an_event_that_came_when_the_runtime_had_ended_has_not_reached_it(
+    channel: Channel, endpoint: Endpoint
+) -> None:
+    host, _, port = endpoint.address.partition(":")
+    with socket.create_connection((host, int(port))) as runtime:
+        runtime.sendall(f"GET {RUNTIME}/invocation/next HTTP/1.1\r\n\r\n".encode())
+        channel.ready.result(10)
+    invocation = offer(channel)
+    channel.stop()
+    endpoint.close()
+    assert not channel.reached(invocation)
+
+
+def test_an_instance_that_cannot_be_watched_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(*_: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", no_descriptor)
+    threads = set(threading.enumerate())
+    with pytest.raises(OSError, match="too many"):
+        Instance(Function(name="f", handler="f.unwatched", directory=tmp_path), 1)
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(os.getpid())]
+    assert not [command for command in commands if b"f.unwatched" in command]
+    assert set(threading.enumerate()) <= threads

@@ -92,7 +92,7 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         ),
         **{f"pool-{backend}": _pool(backend) for backend in names.BACKENDS},
         "recorder": Rights(
-            write=_named(names.REPLIES, names.DEAD),
+            write=_named(names.REPLIES, names.DELAYS, names.DEAD),
             read=_named(names.OUTCOMES_QUEUE),
         ),
         "reconciler": Rights(

@@ -19,13 +19,11 @@ from outcomes.rows import Entry
 from outcomes.sending import Outbox, send
 from straightline import crash
 from straightline.amqp.link import LONGEST_DELAY
-from straightline.contracts import Outcome, Recall
+from straightline.amqp.outgoing import Outgoing
+from straightline.contracts import Recall
 
 logger = logging.getLogger(__name__)
 
-PATIENCE: Final = 1.0
-"""Seconds that a repeated id waits for its outcome, where another recorder may be about to commit it."""
-LOOK_AGAIN: Final = 0.1
 MOST_LOGGED: Final = 5
 """Different faults of one run that are logged."""
 
@@ -104,17 +102,15 @@ class Recorder:
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
         asked = [recall for recall in recalls if recall.reply is not None]
-        outcomes = self._standing({recall.request_id for recall in asked})
-        send(self._outbox, replies.answers(asked, outcomes))
+        outcomes = self._ledger.read({recall.request_id for recall in asked}) if asked else {}
+        waiting = [self._again(recall) for recall in asked if recall.request_id not in outcomes]
+        send(self._outbox, [*replies.answers(asked, outcomes), *filter(None, waiting)])
 
-    def _standing(self, ids: set[str]) -> dict[str, Outcome]:
-        until = time.monotonic() + PATIENCE
-        found = self._ledger.read(ids) if ids else {}
-        while ids - found.keys() and time.monotonic() < until and not self._stopping.wait(LOOK_AGAIN):
-            found |= self._ledger.read(ids - found.keys())
-        for request_id in ids - found.keys():
-            logger.warning("request %s was repeated, but the ledger has no outcome of it", request_id)
-        return found
+    def _again(self, recall: Recall) -> Outgoing | None:
+        message = replies.again(recall, time.time())
+        if message is None:
+            logger.warning("request %s was repeated, but the ledger has no outcome of it", recall.request_id)
+        return message
 
     def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
         return persist(run, step, intake=self._intake, stopping=self._stopping)

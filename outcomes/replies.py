@@ -18,6 +18,9 @@ QUEUE_HEADER: Final = "x-straightline-queue"
 LONGEST_REASON: Final = 1024
 AT_ONCE: Final = 100
 """Outcomes in one message."""
+SHORTEST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 25 * 3600.0
+"""Seconds that a repeated id waits for its outcome: longer than a batch request may take."""
 
 
 def answer(recall: Recall, outcome: Outcome) -> Outgoing | None:
@@ -84,6 +87,23 @@ def answers(recalls: Iterable[Recall], outcomes: Mapping[str, Outcome]) -> list[
         answer(recall, outcomes[recall.request_id]) for recall in recalls if recall.request_id in outcomes
     )
     return [message for message in made if message is not None]
+
+
+def again(recall: Recall, now: float) -> Outgoing | None:
+    """Let a repeated id that has no outcome yet come again later; None where it has waited for too long."""
+    age = now - recall.seen_at
+    if age > LONGEST_WAIT:
+        return None
+    wait = next(
+        (ms for ms in names.DELAYS_MS if max(SHORTEST_WAIT, age / 10) * 1000 <= ms), names.DELAYS_MS[-1]
+    )
+    return Outgoing(
+        exchange=names.DELAYS,
+        routing_key=str(wait),
+        body=msgspec.json.encode(recall),
+        type=names.TYPE_RECALL,
+        message_id=new_id(),
+    )
 
 
 def burial(poison: Poison) -> Outgoing:

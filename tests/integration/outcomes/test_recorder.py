@@ -193,17 +193,35 @@ def test_a_repeated_id_is_noted_and_answered(
     assert bench.ask("SELECT conflict FROM repeats") == [(conflict,)]
 
 
-def test_a_repeated_id_without_an_outcome_is_noted_and_holds_up_nobody(
-    bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str, caplog: pytest.LogCaptureFixture
+def test_a_repeated_id_without_an_outcome_is_noted_and_comes_again_until_it_has_one(
+    bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str
+) -> None:
+    returns = bench.channel.queue_declare("", exclusive=True).method.queue
+    bench.channel.queue_bind(returns, names.RETURNS)
+    bench.record()
+    outcome = make_outcome()
+    address = ReplyAddress(to=reply_key, correlation_id="c-1")
+    recall = Recall(
+        request_id=outcome.request_id, digest="x", conflict=False, seen_at=time.time(), reply=address
+    )
+    bench.recall(recall)
+    properties, body = wait_for(lambda: bench.pop(returns), "its return from the delay")
+    assert (properties.type, msgspec.json.decode(body, type=Recall)) == (names.TYPE_RECALL, recall)
+    assert bench.count("repeats") == 1
+    bench.send([outcome])
+    bench.recall(recall)  # as the scheduler sends it on
+    wait_for(lambda: bench.pop(reply_key), "the answer")
+    assert bench.waiting(returns) == 0
+
+
+def test_an_id_that_has_no_outcome_after_a_day_is_given_up(
+    bench: Any, wait_for: Wait, reply_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.record()
     address = ReplyAddress(to=reply_key, correlation_id="c-1")
     bench.recall(Recall(request_id=new_id(), digest="x", conflict=False, seen_at=1.0, reply=address))
     wait_for(lambda: "has no outcome of it" in caplog.text, "the note in the log")
-    bench.send([make_outcome()])
-    wait_for(lambda: bench.count() == 1, "the next outcome")
     assert bench.count("repeats") == 1
-    assert bench.pop(reply_key) is None
 
 
 def test_leases_are_recorded_once_however_often_they_are_delivered(bench: Any, wait_for: Wait) -> None:

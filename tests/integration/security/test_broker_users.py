@@ -29,7 +29,7 @@ MAY_PUBLISH = {
     names.OUTCOMES: {"scheduler", "reconciler"} | POOLS,
     names.REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.SIGNALS: {"scheduler", "reconciler"} | POOLS,
-    names.DELAYS: {"scheduler"},
+    names.DELAYS: {"scheduler", "recorder"},
     names.RETURNS: set(),
     names.DEAD: {"scheduler", "recorder"},
     DEFAULT: {"celery-door"},

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 RESOURCE_LOCKED: Final = 405
 """AMQP's reply to who asks for a queue that is another connection's alone."""
 RETRY_LOCK: Final = 0.5
-"""Seconds between a standby's attempts to become the leader."""
+"""Seconds between a standby's looks at whether the leader is gone."""
 LOOK_AGAIN: Final = 0.05
 """Seconds until it is asked again whether this one may lead."""
 
@@ -116,7 +116,7 @@ class Inlet:
 
         def taken(_channel: Any, reason: BaseException) -> None:
             self._told(connection, reason)
-            self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
+            self._await_end(connection)
 
         def opened(channel: Any) -> None:
             channel.add_on_close_callback(taken)
@@ -136,7 +136,36 @@ class Inlet:
         else:
             log.warning("this scheduler cannot become the leader: %s", describe(reason))
 
+    def _await_end(self, connection: Any) -> None:
+        """Wait until nobody reads the requests: to ask for the leader's queue logs an error each time."""
+        if not connection.is_open:
+            return
+
+        def look(channel: Any) -> None:
+            if channel.is_open:
+                channel.queue_declare(
+                    names.INTERACTIVE_QUEUE, passive=True, callback=lambda frame: seen(channel, frame)
+                )
+
+        def seen(channel: Any, frame: Any) -> None:
+            if frame.method.consumer_count > 0:
+                self.link.call_later(RETRY_LOCK, lambda: look(channel))
+            elif channel.is_open:
+                channel.close()
+
+        def opened(channel: Any) -> None:
+            # Also closed by the broker where the queue is not there; the lock is then asked for later, too.
+            channel.add_on_close_callback(
+                lambda *_: self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
+            )
+            look(channel)
+
+        connection.channel(on_open_callback=opened)
+
     def _lead(self, connection: Any) -> None:
+        if not connection.is_open:
+            return
+
         def opened(channel: Any) -> None:
             if not connection.is_open:
                 return

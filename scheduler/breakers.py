@@ -66,11 +66,15 @@ class Breakers:
 
         Args:
             backend: which one.
-            model: None where it is not known (the requests were placed by a scheduler before this one).
+            model: None where it is not known (the requests were placed by a scheduler before this one, or a
+                connection was lost since); a probe of a model's breaker still counts there.
             request_ids: whom the call was for.
             now: seconds since the epoch.
         """
-        self._record(_keys(backend, model), request_ids, now, ok=True)
+        keys = _keys(backend, model)
+        if model is None:
+            keys += [key for key in self._tripped if key[0] == backend and key[1] is not None]
+        self._record(keys, request_ids, now, ok=True)
 
     def failed(
         self, backend: str, model: str | None, request_ids: Collection[str], error_class: str, now: float

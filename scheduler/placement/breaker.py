@@ -60,9 +60,10 @@ class Breaker:
         """Return why nobody may pass now; None where it is closed, or a probe may go."""
         if self.closed:
             return None
-        if now < self._reopens_at:
+        # Further ahead than any wait is long: the clock was set back.
+        if now < self._reopens_at <= now + LONGEST_COOL_DOWN:
             return f"breaker open: {self._why}"
-        if any(sent + PROBE_PATIENCE > now for sent in self._probes.values()):
+        if any(now - PROBE_PATIENCE < sent <= now for sent in self._probes.values()):
             return f"breaker half-open, a probe is on its way: {self._why}"
         return None
 

@@ -18,6 +18,8 @@ class Tally:
         """Count, and forget what has left the window."""
         at = float(int(now))
         buckets = self._buckets
+        if buckets and buckets[-1][0] > at + self._window:
+            self.clear()  # the clock was set back: what was counted would stay until it has caught up
         if not buckets or buckets[-1][0] < at:
             buckets.append([at, 0.0, 0.0])
             self.forget(now)

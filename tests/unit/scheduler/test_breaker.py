@@ -156,3 +156,34 @@ def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
         assert ticket is not None
         desk.fail(ticket, error_class="crashed")
     assert list(desk.core.breakers.open()) == [("local", "digits")]
+
+
+def test_a_probe_counts_though_the_scheduler_lost_count_of_what_is_on_its_way() -> None:
+    """As after a lost connection: which model was asked is then told by the probe alone."""
+    desk = Desk()
+    desk.beat_all(local=100)
+    for _ in range(5):
+        ticket = place_one(desk)
+        assert ticket is not None
+        desk.fail(ticket, error_class="crashed")
+    desk.now += 1.1
+    desk.beat_all(local=100)
+    probe = place_one(desk)
+    assert probe is not None
+    assert probe.backend == "local"
+    desk.core.inputs_lost()
+    desk.done(probe)
+    assert desk.core.breakers.open() == {}
+
+
+def test_a_clock_set_back_keeps_no_breaker_open_and_no_failure_in_its_window() -> None:
+    breaker = tripped()
+    assert breaker.refusal(NOW - 3600) is None
+    breaker.passed("probe", NOW - 3600)
+    assert breaker.refusal(NOW - 7200) is None
+    quiet = Breaker(RULES)
+    for number in range(3):
+        quiet.record([str(number)], NOW, ok=False)
+    for second in range(0, 60, 20):
+        quiet.record([str(second)], NOW - 3600 + second, ok=False)
+    assert quiet.closed

@@ -76,7 +76,7 @@ def split(answer: InferResponse, parts: Sequence[Part]) -> list[msgspec.Raw]:
     """Split the answer of a merged call into one V2 infer response for each part, in order.
 
     Raises:
-        MergeError: an output does not have one row for each row asked.
+        MergeError: an output does not have one row for each row asked, or has a remark on all of them.
     """
     total = sum(part.rows for part in parts)
     sliced = [_split_output(output, total, parts) for output in answer.outputs]
@@ -129,6 +129,9 @@ def _join_arrays(arrays: Sequence[msgspec.Raw]) -> msgspec.Raw:
 def _split_output(output: InferOutput, total: int, parts: Sequence[Part]) -> list[InferOutput]:
     if not output.shape or output.shape[0] != total:
         raise MergeError(f"output {output.name} has the shape {output.shape} for {total} rows")
+    if output.parameters:
+        remarks = ", ".join(sorted(output.parameters))
+        raise MergeError(f"output {output.name} has the parameters {remarks}: of whose rows, nobody knows")
     elements = _elements(output.data)
     stride = 1 if len(elements) == total else math.prod(output.shape[1:])
     if len(elements) != total * stride:
@@ -143,7 +146,6 @@ def _split_output(output: InferOutput, total: int, parts: Sequence[Part]) -> lis
                 shape=[part.rows, *output.shape[1:]],
                 datatype=output.datatype,
                 data=msgspec.Raw(b"[" + b",".join(map(bytes, elements[start:end])) + b"]"),
-                parameters=output.parameters,
             )
         )
         start = end

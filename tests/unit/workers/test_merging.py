@@ -101,3 +101,13 @@ def test_an_answer_with_other_rows_than_asked_is_not_split(output: dict[str, Any
     answer = msgspec.json.decode(json.dumps({"model_name": "m", "outputs": [output]}), type=InferResponse)
     with pytest.raises(MergeError):
         split(answer, [Part(None, 1), Part(None, 1)])
+
+
+def test_an_output_with_a_remark_is_not_split_since_nobody_knows_whose_rows_it_is_about() -> None:
+    output = {"name": "y", "shape": [2, 1], "datatype": "FP32", "data": [None, 1]}
+    answer = msgspec.json.decode(
+        json.dumps({"model_name": "echo", "outputs": [{**output, "parameters": {"non_finite": 1}}]}),
+        type=InferResponse,
+    )
+    with pytest.raises(MergeError, match="non_finite"):
+        split(answer, [Part("0", 1), Part("1", 1)])

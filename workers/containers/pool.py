@@ -172,8 +172,12 @@ class WarmPool:
         slot = self._slots[key] = Slot(key, self._clock())
         # A thread of its own: the start outlives the request that caused it, for those who come later.
         start = Thread(target=self._start, args=(slot, model), name=f"start-{model.name}", daemon=True)
+        try:
+            start.start()
+        except RuntimeError as error:  # the system gives no more threads now
+            del self._slots[key]
+            raise BackendFault(f"no server can be started: {error}", error_class="no_capacity") from error
         self._starts.add(start)
-        start.start()
         return slot
 
     def _start(self, slot: Slot, model: ModelSpec) -> None:

@@ -160,3 +160,17 @@ def test_a_closed_pool_starts_nothing(pool: WarmPool, driver: SmallDriver) -> No
         ask(pool, "one")
     assert caught.value.error_class == "unreachable"
     assert driver.starts == 0
+
+
+def test_a_start_that_gets_no_thread_costs_its_request_and_not_the_models_place(
+    pool: WarmPool, driver: SmallDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.containers.pool.Thread.start", no_thread)
+        with pytest.raises(BackendFault, match="can't start new thread"):
+            ask(pool, "a", 0.5)
+    assert pool.size() == 0
+    assert ask(pool, "a") is not None

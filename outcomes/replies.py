@@ -9,6 +9,7 @@ from outcomes.reading import Poison
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall
+from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
 from straightline.names import Backend
 
@@ -111,7 +112,7 @@ def burial(poison: Poison) -> Outgoing:
     return Outgoing(
         exchange=names.DEAD,
         routing_key=names.OUTCOMES_QUEUE,
-        body=poison.body,
+        body=poison.body[:MAX_BODY],  # more would not be taken, and tried for ever
         type=names.TYPE_OUTCOME,
         headers={REASON_HEADER: poison.reason[:LONGEST_REASON], QUEUE_HEADER: names.OUTCOMES_QUEUE},
     )

@@ -57,6 +57,13 @@ def lives(pid: int) -> bool:
         return False
 
 
+def command(pid: int) -> bytes:
+    """Return the command line of a process; nothing where there is none any more."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 def unread_bytes(pid: int) -> int:
     """Count the bytes that have come for the TCP connections of a process and that it has not read."""
     inodes = set()

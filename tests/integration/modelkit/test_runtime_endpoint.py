@@ -21,7 +21,7 @@ from modelkit.functions.channel import (
 from modelkit.functions.instance import Instance
 from modelkit.functions.packages import Function
 from modelkit.functions.runtime_api import Endpoint
-from tests.integration.modelkit.processes import descendants
+from tests.integration.modelkit.processes import command, descendants
 
 pytestmark = pytest.mark.integration
 RUNTIME = "/2018-06-01/runtime"
@@ -183,6 +183,5 @@ def test_an_instance_that_cannot_be_watched_is_not_left_behind(
     threads = set(threading.enumerate())
     with pytest.raises(OSError, match="too many"):
         Instance(Function(name="f", handler="f.unwatched", directory=tmp_path), 1)
-    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(os.getpid())]
-    assert not [command for command in commands if b"f.unwatched" in command]
+    assert not [pid for pid in descendants(os.getpid()) if b"f.unwatched" in command(pid)]
     assert set(threading.enumerate()) <= threads

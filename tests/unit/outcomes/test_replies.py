@@ -1,9 +1,12 @@
 import msgspec
 
 from outcomes.reading import Poison
-from outcomes.replies import REASON_HEADER, answers, burial
+from outcomes.replies import REASON_HEADER, again, answers, burial
+from straightline.amqp.outgoing import refusal
 from straightline.contracts import Outcome, Recall, ReplyAddress
+from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
+from straightline.names import DELAYS_MS
 
 
 def _recall(request_id: str, *, conflict: bool = False, reply: bool = True) -> Recall:
@@ -48,3 +51,19 @@ def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
     assert message.body == b"{...}"
     assert (message.headers or {})[REASON_HEADER].startswith("because")
     assert len((message.headers or {})[REASON_HEADER]) <= 1024
+
+
+def test_a_buried_outcome_is_never_too_large_to_be_sent() -> None:
+    """It would be tried again for ever, and hold up all others."""
+    assert refusal(burial(Poison(b"x" * (MAX_BODY + 1), "too long for its row"))) is None
+
+
+def test_a_repeated_id_waits_longer_the_longer_it_has_waited_and_at_last_no_more() -> None:
+    recall = _recall(new_id())
+    ages = (0.0, 10.0, 100.0, 3600.0, 86_400.0)
+    waits = [int(found.routing_key) for age in ages if (found := again(recall, recall.seen_at + age))]
+    assert len(waits) == len(ages)
+    assert waits == sorted(waits)
+    assert set(waits) <= set(DELAYS_MS)
+    assert (waits[0] >= 1000, waits[-1]) == (True, max(DELAYS_MS))
+    assert again(recall, recall.seen_at + 100_000.0) is None

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from script.stack.failure import StackError
+
+_PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,11 @@ def account(name: str) -> Account:
 
 
 def service_home(run: Path) -> Path:
-    """Make a directory that the services' accounts can reach: below `run`, or else below /var/tmp."""
-    if os.geteuid() != 0 or _open_to_all(run):
+    """Make a directory that the services can use: below `run`, or else below /var/tmp.
+
+    Their accounts must reach it, and its path stands in their settings, where a space means something.
+    """
+    if _PLAIN.fullmatch(str(run)) and (os.geteuid() != 0 or _open_to_all(run)):
         home = run / "services"
         home.mkdir(mode=0o711)
     else:

@@ -1,5 +1,6 @@
 """A run is stopped from its record alone, by whoever reads it, and leaves nothing."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,3 +92,13 @@ def test_a_damaged_record_is_told(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="cannot be read"):
         runs(tmp_path)
     run.stop()
+
+
+@pytest.mark.parametrize("name", ["two words", "été", "a#b", "it's", "a=b"])
+def test_services_are_spared_a_path_that_their_settings_cannot_hold(tmp_path: Path, name: str) -> None:
+    run = Run.create(tmp_path / name, stays=True)
+    try:
+        assert re.fullmatch(r"[A-Za-z0-9/._-]+", str(run.home))
+    finally:
+        run.stop()
+    assert not run.home.exists()

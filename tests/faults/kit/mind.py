@@ -99,8 +99,8 @@ def write_bundle(models: Path, executions: Path) -> Path:
 
 def write_function(bundle: Path, functions: Path, root: Path) -> None:
     """Package the bundle as a serverless function."""
-    argv = [sys.executable, "-m", "modelkit.package", "function"]
-    argv += ["--bundle", str(bundle), "--out", str(functions)]
+    argv = [sys.executable, "-m", "modelkit", "package", "--form", "function"]
+    argv += ["--bundle", str(bundle), "--out", str(functions.parent)]  # where it makes `functions`
     subprocess.run(argv, check=True, cwd=root, timeout=120, capture_output=True)
 
 

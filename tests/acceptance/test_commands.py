@@ -16,7 +16,10 @@ import requests
 from sqlalchemy.engine import make_url
 
 from script.stack import processes
+from straightline import names
+from straightline.amqp import Outgoing, Publisher
 from straightline.client import Client
+from tests.acceptance import canaries
 
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -99,6 +102,7 @@ def test_a_stack_stays_up_answers_and_leaves_nothing_behind(command: Any, state:
         assert client.result(identity, timeout=60).state == "succeeded"
     _wait(lambda: _state_in_ledger(variables["STRAIGHTLINE_DATABASE_URL"], identity) == "succeeded", 30)
     _flower_shows_pools_and_tasks(variables["STRAIGHTLINE_FLOWER_URL"])
+    _secrets_and_payloads_are_told_nowhere(state, variables)
 
     again = command("up", **variables)
     assert again.returncode == 0
@@ -150,6 +154,38 @@ def test_a_component_that_cannot_start_is_told_with_its_log(command: Any, state:
     assert (state / "failed" / "scheduler.log").is_file()
     assert not (state / "env").exists()
     assert list((state / "runs").iterdir()) == []
+
+
+def _secrets_and_payloads_are_told_nowhere(state: Path, variables: dict[str, str]) -> None:
+    image = {"name": "images", "shape": [1, 64], "datatype": "FP32", "data": [0] * 64}
+    bodies: list[dict[str, Any]] = [
+        {"inputs": [image], "id": canaries.CANARY, "parameters": {"note": canaries.CANARY}},
+        {"inputs": [{**image, "data": [canaries.CANARY] * 64}]},  # no model can read this
+        {"inputs": [{**image, "name": canaries.CANARY}]},
+        {"inputs": canaries.CANARY},
+    ]
+    url = variables["STRAIGHTLINE_BROKER_URL"]
+    with Client(url) as client, Publisher(url, name="raw") as raw:
+        for backend in names.BACKENDS:
+            sent = [client.submit("digits", body, allow=[backend]) for body in bodies[:3]]
+            states = [client.result(identity, timeout=60).state for identity in sent]
+            assert states == ["succeeded", "failed", "rejected"]
+        for body in (b"[" * 1000 + canaries.CANARY.encode(), json.dumps(bodies[3]).encode()):
+            raw.publish(Outgoing(names.REQUESTS, "interactive", body, type=canaries.CANARY)).result(20)
+    pids = _running(state)
+    held = canaries.held(pids)
+    assert len(held) > 8, "each component has a password of its own"
+    shared = [password for password, who in held.items() if len(who) > 3]
+    assert len(shared) <= 1, "the database's alone"
+    (logs,) = (state / "runs").glob("*/logs")
+    secrets = [canaries.CANARY, *held, variables["STRAIGHTLINE_API_KEY"]]
+    secrets.append(urlsplit(variables["STRAIGHTLINE_FLOWER_URL"]).password or "")
+    flower = variables["STRAIGHTLINE_FLOWER_URL"]
+    seen = " ".join(canaries.leaks(logs, pids, flower, ["straightline"]))
+    assert all(place in seen for place in ("the log scheduler.log", "the arguments", "/api/tasks")), (
+        "it looks"
+    )
+    assert list(canaries.leaks(logs, pids, flower, secrets)) == []
 
 
 def _flower_shows_pools_and_tasks(url: str) -> None:

@@ -1,5 +1,6 @@
 """Request ids: UUIDs (RFC 9562), new ones of version 7, so that they sort by when they were made."""
 
+import hashlib
 import os
 import re
 import time
@@ -48,6 +49,22 @@ def new_id() -> str:
     return (
         f"{time_digits[:8]}-{time_digits[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
     )
+
+
+def id_of_line(job_id: str, number: int) -> str:
+    """Return the id of the request that a line of a batch job is: the same line, the same id.
+
+    It is of version 7 and has the time of the job's own id, so that it is kept where that day is kept, and
+    sorts by the line.
+
+    Args:
+        job_id: UUIDv7 in its canonical form.
+        number: of the line, from 0 to 2^32 - 1.
+    """
+    high, low = divmod(number, 1 << 20)
+    rest = hashlib.blake2b(f"{job_id}\0{number}".encode(), digest_size=6).digest()
+    tail = f"{low << 42 | int.from_bytes(rest) & (1 << 42) - 1:016x}"
+    return f"{job_id[:13]}-7{high:03x}-{_VARIANT[tail[0]]}{tail[1:4]}-{tail[4:]}"
 
 
 def id_of_key(key: str) -> str:

@@ -8,7 +8,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import msgspec
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_RESULTS: Final = 100_000
 KEPT_BYTES: Final = 256 * 1024 * 1024
+CLOSING: Final = 10.0
+"""Seconds that closing waits for outstanding confirms."""
 
 _OUTCOME = msgspec.json.Decoder(Outcome)
 _CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
@@ -73,6 +76,14 @@ class Producer:
         )
         self.inbox = self._open_inbox(url, self._reply_to) if self._reply_to is not None else None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(CLOSING)
+
     def compose(self, submission: Submission) -> tuple[Request, Outgoing]:
         """Make the request and its message; writes to the store where the data is large.
 
@@ -110,21 +121,26 @@ class Producer:
             headers=headers(submission.trace),
         )
 
-    def wish(self, request_id: str) -> tuple[str, Outgoing]:
+    def wish(self, request_id: str, *, answered: bool = True) -> tuple[str, Outgoing]:
         """Return the message that takes a request back, and the id that the answer to it has.
+
+        Args:
+            request_id: of the request.
+            answered: whether the scheduler shall say what it knows of it.
 
         Raises:
             ContractError: `request_id` is not a UUID.
         """
         answer = new_id()
+        reply_to = self._reply_to if answered else None
         return answer, Outgoing(
             exchange=names.REQUESTS,
             routing_key="cancel",
             body=msgspec.json.encode(Cancel(id=_checked(request_id))),
             type=names.TYPE_CANCEL,
             message_id=answer,
-            correlation_id=answer if self._reply_to else None,
-            reply_to=self._reply_to,
+            correlation_id=answer if reply_to else None,
+            reply_to=reply_to,
         )
 
     def awaited(self, request_id: str) -> str:

@@ -46,7 +46,9 @@ class Inbox:
         self._ready = threading.Event()
         self._callers: list[Callable[[], None]] = []
         self._closed = False
-        self._link = Link(url, name, on_channel=self._setup, on_lost=lambda _: self._ready.clear())
+        self.losses = 0
+        """How often the connection was lost, and with it what was pushed meanwhile."""
+        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost)
         self._link.start()
 
     @property
@@ -113,6 +115,10 @@ class Inbox:
                 call()
 
         channel.queue_declare(self._queue, exclusive=True, auto_delete=True, callback=declared)
+
+    def _lost(self, _reason: BaseException) -> None:
+        self._ready.clear()
+        self.losses += 1
 
     def _arrived(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
         self._on_message(properties.correlation_id, body)

@@ -20,6 +20,8 @@ USAGE: Final = 2
 UNAVAILABLE: Final = 3
 TIMED_OUT: Final = 4
 NOT_KNOWN: Final = 5
+REFUSED_LINES: Final = 6
+INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = """\
 exit codes:
@@ -29,6 +31,8 @@ exit codes:
   3  the broker, the gateway or the store cannot be reached or takes nothing now; it may be tried again
   4  no result came in the time that --timeout gives, or there is none yet; the request goes on
   5  there is no such request, or nothing is known of it yet
+  6  lines of a batch are no requests, and stand in its report; the good ones are done
+  130  a batch was interrupted: the same command goes on from there
 """
 
 

@@ -27,14 +27,14 @@ def echo(request: Request) -> Outcome:
 
 
 class Replier:
-    """Consumes interactive requests and pushes what `answer` makes of each; `requests` keeps what it saw."""
+    """Consumes a queue of requests and pushes what `answer` makes of each; `requests` keeps what it saw."""
 
-    def __init__(self, url: str, answer: Answer = echo) -> None:
+    def __init__(self, url: str, answer: Answer = echo, queue: str = names.INTERACTIVE_QUEUE) -> None:
         self.requests: list[Request] = []
         self._answer = answer
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self._connection.channel()
-        self._channel.basic_consume(names.INTERACTIVE_QUEUE, self._on_request)
+        self._channel.basic_consume(queue, self._on_request)
         self._thread = threading.Thread(target=self._channel.start_consuming, daemon=True)
 
     def __enter__(self) -> Self:

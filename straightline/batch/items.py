@@ -1,0 +1,255 @@
+"""From a line of a job to the request that it asks for, and what is told of it when it has ended. Pure.
+
+A line is a V2 infer request, or an object with `data` (or `body`, which means the same), and where wanted
+`custom_id`, `model`, `version`, `deadline`, `allow`. What stands in a report of failed lines is such a line,
+so it can be submitted again: `error` and `text` are not read.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from straightline.contracts.model import Name
+from straightline.contracts.outcome import Outcome
+from straightline.contracts.request import NO_DATA, DataRef
+from straightline.errors import ContractError
+from straightline.names import Backend, State
+from straightline.submission import Submission
+
+LONGEST_ID: Final = 512
+"""Characters of a `custom_id`."""
+SHOWN: Final = 500
+"""Characters of a line that is no request, in the report."""
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
+
+class _Words(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    custom_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    deadline: float | None = None
+    allow: list[Backend] | None = None
+    data: msgspec.Raw = NO_DATA
+    body: msgspec.Raw = NO_DATA
+    error: msgspec.Raw = NO_DATA
+    text: msgspec.Raw = NO_DATA
+
+
+_WORDS: Final = msgspec.json.Decoder(_Words)
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for lines that do not say it themselves.
+
+    Attributes:
+        model: the model; None where each line has to name it.
+        version: of that model.
+        deadline: seconds from when a line is sent; None takes the class's, a day.
+        allow: the only backends that may answer.
+    """
+
+    model: Name | None = None
+    version: Name | None = None
+    deadline: float | None = None
+    allow: tuple[Backend, ...] | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """What a line asks for: `data` is the V2 infer request as it stands there."""
+
+    data: bytes
+    model: str
+    custom_id: str | None = None
+    version: str | None = None
+    deadline: float | None = None
+    allow: tuple[Backend, ...] | None = None
+
+    def submission(self, request_id: str, job_id: str) -> Submission:
+        """Return the request, of class `batch`."""
+        return Submission(
+            model=self.model,
+            data=self.data,
+            version=self.version,
+            class_="batch",
+            deadline=self.deadline,
+            allow=self.allow,
+            id=request_id,
+            batch_id=job_id,
+            trace={},
+        )
+
+
+class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A line of the output: a request that succeeded.
+
+    Attributes:
+        custom_id: as in the input.
+        line: its number there.
+        id: of the request.
+        model, version, backend: who answered.
+        result: the V2 infer response; or
+        result_ref: where that lies.
+    """
+
+    line: int
+    id: str
+    custom_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    backend: Backend | None = None
+    result: msgspec.Raw = NO_DATA
+    result_ref: DataRef | None = None
+
+
+class Why(msgspec.Struct, omit_defaults=True):
+    """Why a line has no answer.
+
+    Attributes:
+        line: its number in the input.
+        state: how its request ended; `refused` where there never was one.
+        error_class: a stable word.
+        message: the sentence for people.
+        id: of the request.
+    """
+
+    line: int
+    state: State | str
+    error_class: str
+    message: str
+    id: str | None = None
+
+
+class Failed(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A line of the report: what was asked, to be asked again, and the reason.
+
+    Attributes:
+        custom_id, model, version, deadline, allow, data: as they were asked.
+        error: why there is no answer.
+        text: the beginning of a line that could not be read.
+    """
+
+    error: Why
+    custom_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    deadline: float | None = None
+    allow: tuple[Backend, ...] | None = None
+    data: msgspec.Raw = NO_DATA
+    text: str | None = None
+
+
+def item_of(text: bytes, defaults: Defaults) -> Item:
+    """Read a line.
+
+    Raises:
+        ContractError: it is no request; the message says what to change.
+    """
+    try:
+        members: dict[str, Any] = _MEMBERS.decode(text)
+        bare = "inputs" in members
+        words = _bare(members) if bare else _WORDS.decode(text)
+    except _UNREADABLE as error:
+        kind = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
+        raise ContractError(
+            f"the line is no request: {error}; it is a V2 infer request, or an object with `data`",
+            error_class=kind,
+        ) from error
+    if words.custom_id is not None and not 0 < len(words.custom_id) <= LONGEST_ID:
+        raise ContractError(f"custom_id has 1 to {LONGEST_ID} characters", error_class="wrong_type")
+    data = text if bare else bytes(words.data or words.body)
+    if not data or (words.data and words.body):
+        raise ContractError(
+            "the line has no V2 infer request: give it as `data` (or `body`), once", error_class="wrong_type"
+        )
+    model = words.model or defaults.model
+    if model is None:
+        raise ContractError("the line names no model, and the job has none", error_class="wrong_type")
+    return Item(
+        data=data,
+        custom_id=words.custom_id,
+        model=model,
+        version=words.version or (defaults.version if words.model in (None, defaults.model) else None),
+        deadline=defaults.deadline if words.deadline is None else words.deadline,
+        allow=defaults.allow if words.allow is None else tuple(words.allow),
+    )
+
+
+def answer(number: int, custom_id: str | None, outcome: Outcome) -> bytes:
+    """Return the line of the output for a request that succeeded."""
+    return _line(
+        Answer(
+            line=number,
+            id=outcome.request_id,
+            custom_id=custom_id,
+            model=outcome.model,
+            version=outcome.version,
+            backend=outcome.backend,
+            result=_flat(outcome.result) if outcome.result else NO_DATA,
+            result_ref=None if outcome.result else outcome.result_ref,
+        )
+    )
+
+
+def failure(why: Why, text: bytes, defaults: Defaults) -> bytes:
+    """Return the line of the report for a line of the input that has no answer."""
+    try:
+        item = item_of(text, defaults)
+    except ContractError:
+        return _line(
+            Failed(error=why, custom_id=custom_id_of(text), text=text.decode(errors="replace")[:SHOWN])
+        )
+    return _line(
+        Failed(
+            error=why,
+            custom_id=item.custom_id,
+            model=item.model,
+            version=item.version,
+            deadline=item.deadline,
+            allow=item.allow,
+            data=msgspec.Raw(item.data),
+        )
+    )
+
+
+def why_of(number: int, outcome: Outcome) -> Why:
+    """Return why a request that has ended has no answer."""
+    return Why(
+        line=number,
+        state=outcome.state,
+        error_class=outcome.error_class or outcome.state,
+        message=outcome.error or f"the request ended {outcome.state}",
+        id=outcome.request_id,
+    )
+
+
+def custom_id_of(text: bytes) -> str | None:
+    """Return what a line that is no request calls itself, where that can be read."""
+    try:
+        members: dict[str, Any] = _MEMBERS.decode(text)
+        return _text(members, "custom_id")
+    except _UNREADABLE:
+        return None
+
+
+def _bare(members: dict[str, Any]) -> _Words:
+    """Return what a V2 infer request says beside itself; its own `id` names the line."""
+    return _Words(
+        custom_id=_text(members, "custom_id") or _text(members, "id"),
+        model=_text(members, "model"),
+        version=_text(members, "version"),
+    )
+
+
+def _text(members: dict[str, Any], name: str) -> str | None:
+    return msgspec.json.decode(members[name], type=str | None) if name in members else None
+
+
+def _flat(raw: msgspec.Raw) -> msgspec.Raw:
+    """Return JSON without line breaks between its members: they would break the output's lines."""
+    text = bytes(raw)
+    return msgspec.Raw(msgspec.json.format(text, indent=-1)) if b"\n" in text or b"\r" in text else raw
+
+
+def _line(content: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(content) + b"\n"

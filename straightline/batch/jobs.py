@@ -1,0 +1,224 @@
+"""A file of requests as a job: begun, taken up again, or given up."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from straightline.batch.files import Files
+from straightline.batch.items import Defaults
+from straightline.batch.journal import About, Held, Journal, Progress, cancel_file, journal_of
+from straightline.batch.runner import WINDOW, Runner, Tally
+from straightline.errors import ConfigurationError
+from straightline.ids import new_id
+from straightline.producer import Producer
+from straightline.store import Store
+
+CONFIRM: Final = 10.0
+"""Seconds until the broker counts as unreachable."""
+EDGE: Final = 64 * 1024
+"""Bytes of a file's beginning and end by which it is known again."""
+ASK_AGAIN: Final = 0.1
+"""Seconds between looks whether a running job has given up."""
+
+
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job is sent through.
+
+    Attributes:
+        broker_url: of the broker.
+        store: of large data; None sends it inline.
+        confirm_timeout: seconds until the broker counts as unreachable.
+    """
+
+    broker_url: str
+    store: str | Store | None = None
+    confirm_timeout: float = CONFIRM
+
+    def producer(self) -> Producer:
+        """Return a producer that keeps no results beside those that are waited for."""
+        return Producer(
+            self.broker_url,
+            store=self.store,
+            confirm_timeout=self.confirm_timeout,
+            window=2 * WINDOW,
+            replies=True,
+            kept_results=1,
+            keep_inputs=False,
+        )
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job.
+
+    Attributes:
+        job: its id, the `batch_id` of its requests.
+        state: `done`, `cancelled`, or `stopped`, which can be taken up again.
+        lines: of the input, that are done.
+        succeeded: answered, in `out`.
+        failed: of which the request ended otherwise, in `failed_file`.
+        refused: that were no request, there as well.
+        out, failed_file: paths.
+    """
+
+    job: str
+    state: str
+    lines: int
+    succeeded: int
+    failed: int
+    refused: int
+    out: str
+    failed_file: str
+
+
+def run(
+    source: Path,
+    out: Path,
+    connections: Connections,
+    *,
+    defaults: Defaults,
+    failed: Path | None = None,
+    ordered: bool = False,
+    overwrite: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[Progress, Tally], object] = lambda *_: None,
+) -> Report:
+    """Run a job until all its lines are done, or take up again the one that `out` has the journal of.
+
+    Args:
+        source: JSON Lines, one request each; see `straightline.batch.items`.
+        out: for the answers.
+        connections: to the broker, and to a store.
+        defaults: for lines that do not say it themselves.
+        failed: for the report of lines without an answer; None takes `out` with `.failed` behind it.
+        ordered: whether the answers are written in the input's order.
+        overwrite: whether an `out` that is there already, and no unfinished job's, is written anew.
+        stop: asked several times a second: whether to leave off.
+        progress: told as often.
+
+    Raises:
+        ConfigurationError: a file cannot be used, or the journal is of another job; nothing was sent.
+        BrokerUnavailable: there is no broker.
+        Unroutable: it has no queue for requests.
+    """
+    journal = journal_of(out)
+    failed = failed or out.with_name(out.name + ".failed")
+    if not journal.exists():
+        cancel_file(journal).unlink(missing_ok=True)
+        if not overwrite:
+            _absent(out)
+            _absent(failed)
+    with _opened(source) as file:
+        about = _about(source, file, failed, ordered=ordered, defaults=defaults)
+        with connections.producer() as producer, Journal(journal, about) as held:
+            return _run(file, out, held, producer, connections, stop=stop, progress=progress)
+
+
+def cancel(
+    out: Path, connections: Connections, *, progress: Callable[[Progress, Tally], object] = lambda *_: None
+) -> Report | None:
+    """Give up the unfinished job of `out`: what was submitted is taken back, the rest not sent.
+
+    Every line that has no answer stands in the report then, to be submitted again.
+
+    Returns:
+        What became of it; None where another process runs it, which was told and has given it up.
+
+    Raises:
+        ConfigurationError: there is none.
+        BrokerUnavailable, Unroutable: as `run`.
+    """
+    path = journal_of(out)
+    if not path.exists():
+        raise ConfigurationError(f"there is no unfinished job of {out}: {path} is not there")
+    cancel_file(path).touch()
+    while True:
+        try:
+            journal = Journal(path, None)
+            break
+        except ConfigurationError as error:
+            if not path.exists():
+                cancel_file(path).unlink(missing_ok=True)
+                return None
+            if not isinstance(error, Held):
+                raise
+        time.sleep(ASK_AGAIN)
+    with _opened(Path(journal.about.source)) as file, connections.producer() as producer, journal:
+        return _run(file, out, journal, producer, connections, stop=lambda: False, progress=progress)
+
+
+def _run(
+    file: BinaryIO,
+    out: Path,
+    journal: Journal,
+    producer: Producer,
+    connections: Connections,
+    *,
+    stop: Callable[[], bool],
+    progress: Callable[[Progress, Tally], object],
+) -> Report:
+    about = journal.about
+    if producer.inbox is not None:
+        producer.inbox.wait_ready(connections.confirm_timeout)
+    with Files(journal, out) as files:
+        runner = Runner(
+            about.id,
+            file,
+            producer,
+            files,
+            about.defaults,
+            stop=stop,
+            progress=lambda tally: progress(journal.progress, tally),
+            span=WINDOW if about.ordered else None,
+        )
+        finished = runner.run()
+        state = ("cancelled" if files.cancelling() else "done") if finished else "stopped"
+    if finished:
+        journal.remove()
+        if journal.progress.failed == 0:
+            Path(about.failed).unlink(missing_ok=True)
+    done = journal.progress
+    return Report(
+        job=about.id,
+        state=state,
+        lines=done.lines,
+        succeeded=done.answered,
+        failed=done.ended,
+        refused=done.refused,
+        out=str(out),
+        failed_file=about.failed,
+    )
+
+
+def _about(source: Path, file: BinaryIO, failed: Path, *, ordered: bool, defaults: Defaults) -> About:
+    size = file.seek(0, 2)
+    file.seek(0)
+    digest = hashlib.sha256(file.read(EDGE))
+    file.seek(max(0, size - EDGE))
+    digest.update(file.read(EDGE))
+    return About(
+        id=new_id(),
+        source=str(source.absolute()),
+        size=size,
+        digest=digest.hexdigest(),
+        failed=str(failed.absolute()),
+        ordered=ordered,
+        defaults=defaults,
+    )
+
+
+def _opened(source: Path) -> BinaryIO:
+    if not source.is_file():
+        raise ConfigurationError(f"the input {source} is no file: a job reads it more than once")
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"the input cannot be read: {error}") from error
+
+
+def _absent(path: Path) -> None:
+    if path.exists() and path.stat().st_size > 0:
+        raise ConfigurationError(f"{path} is there already: give --overwrite to replace it, or another name")

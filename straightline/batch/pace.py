@@ -1,0 +1,74 @@
+"""How fast a job goes, and when it will be done; pure."""
+
+from collections import deque
+from typing import Final
+
+SPAN: Final = 30.0
+"""Seconds over which a rate is taken."""
+WIDTH: Final = 24
+"""Characters of the bar."""
+
+
+class Pace:
+    """Rates over the last half minute.
+
+    Args:
+        total: bytes of the input.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._seen: deque[tuple[float, int, int]] = deque()
+
+    def add(self, now: float, lines: int, size: int) -> None:
+        """Note how many lines and bytes are done by now (monotonic seconds)."""
+        self._seen.append((now, lines, size))
+        while self._seen[0][0] < now - SPAN and len(self._seen) > 2:
+            self._seen.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Lines per second."""
+        return self._per_second(1)
+
+    @property
+    def share(self) -> float:
+        """How much of the input is done, 0..1."""
+        done = self._seen[-1][2] if self._seen else 0
+        return min(1.0, done / self._total) if self._total else 1.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until all is done, at the present rate; None where that is not known."""
+        speed = self._per_second(2)
+        return (1 - self.share) * self._total / speed if speed > 0 else None
+
+    def _per_second(self, column: int) -> float:
+        if len(self._seen) < 2:
+            return 0.0
+        first, last = self._seen[0], self._seen[-1]
+        return (last[column] - first[column]) / max(last[0] - first[0], 1e-9)
+
+
+def bar(share: float) -> str:
+    """Return a bar that is filled as far as `share`."""
+    full = int(share * WIDTH)
+    return f"[{'#' * full}{'.' * (WIDTH - full)}]"
+
+
+def status(pace: Pace, *, lines: int, failed: int, trouble: str | None) -> str:
+    """Return one line: how much is done, how many failed, how fast it goes, and how long it will take."""
+    text = f"{pace.share:4.0%}  {lines:,} lines  {pace.rate:,.0f}/s  failed {failed:,}"
+    if trouble:
+        return f"{text}  waiting: {trouble}"
+    return text + ("" if pace.left is None or pace.share == 1.0 else f"  {span(pace.left)} left")
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its two largest units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

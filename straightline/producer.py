@@ -108,6 +108,9 @@ class Producer:
             ContractError: the trace context is none.
         """
         request = draft.request
+        if submission.id or submission.idempotency_key:
+            # What came for an earlier one of the same id is no answer to this, which may have other content.
+            self.results.forget(request.id)
         if request.data_ref is not None:
             self._inputs.stored(request.id, request.data_ref)
         return Outgoing(

@@ -50,6 +50,11 @@ class Results:
         for call in waiting or ():
             call(body)
 
+    def forget(self, key: str) -> None:
+        """Keep the body of `key` no longer: another one is to come."""
+        with self._lock:
+            self._forget(key)
+
     def ask(self, key: str, call: Call) -> bytes | None:
         """Return the body of `key` where it is there; else have `call` called when it comes."""
         with self._lock:

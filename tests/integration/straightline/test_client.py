@@ -77,6 +77,18 @@ def test_a_result_can_be_asked_for_twice(broker_url: str) -> None:
         assert client.result(identity, PATIENCE) == client.result(identity.upper(), 0)
 
 
+def test_an_id_that_is_submitted_again_waits_for_its_own_answer(broker_url: str) -> None:
+    with Client(broker_url) as client:
+        identity = new_id()
+        with Replier(broker_url):
+            client.submit("digits", DATA, id=identity)
+            assert client.result(identity, PATIENCE).request_id == identity
+        # Nobody answers now: what came for the first one must not pass for the answer to the second.
+        client.submit("digits", large(10), id=identity)
+        with pytest.raises(ResultTimeout):
+            client.result(identity, 0)
+
+
 def test_all_that_is_asked_travels(broker_url: str) -> None:
     identity = new_id()
     with Replier(broker_url) as replier, Client(broker_url) as client:

@@ -47,6 +47,20 @@ def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
     assert len(results) == 1
 
 
+def test_what_is_forgotten_does_not_come_again_and_takes_no_room() -> None:
+    results = Results(10, 10)
+    for read in (False, True):
+        results.put("a", b"0123456789")
+        if read:
+            results.look("a")
+        results.forget("a")
+        assert results.look("a") is None
+        assert len(results) == 0
+    results.forget("b")
+    results.put("b", b"0123456789")
+    assert results.look("b") is not None
+
+
 def test_over_the_limit_what_was_read_goes_first_and_then_the_oldest() -> None:
     results = Results(3, 1_000)
     for key in "abc":

@@ -27,7 +27,6 @@ AT_ONCE: Final = 500
 BEHIND: Final = 1_000
 """Messages that wait for the recorder, from which on what is missing may well be among them."""
 LOOK_AGAIN: Final = 2.0
-"""Seconds after which the ledger should have the outcome that was sent; twice as long each further time."""
 LONGEST_LOOK: Final = 3600.0
 KEEP_HOUSE: Final = 3600.0
 """Seconds between looks at whether the days to come have their partitions."""
@@ -52,13 +51,24 @@ class Reconciler:
         depths: says whether the recorder is behind.
         outbox: for outcomes and answers.
         interval: seconds between looks.
+        look_again: seconds after which the ledger should have an outcome that was sent; twice as long each
+            further time.
     """
 
-    def __init__(self, engine: Engine, depths: Depths, outbox: Outbox, *, interval: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        depths: Depths,
+        outbox: Outbox,
+        *,
+        interval: float,
+        look_again: float = LOOK_AGAIN,
+    ) -> None:
         self._engine = engine
         self._depths = depths
         self._outbox = outbox
         self._interval = interval
+        self._look_again = look_again
         self._stopping = threading.Event()
         self._house_kept = float("-inf")
 
@@ -114,7 +124,7 @@ class Reconciler:
             logger.warning("%d requests were placed and have no outcome past their lease", todo.missing)
         send(self._outbox, todo.messages)
         placements.settle(connection, todo.settled)
-        placements.postpone(connection, todo.open, now, first=LOOK_AGAIN, longest=LONGEST_LOOK)
+        placements.postpone(connection, todo.open, now, first=self._look_again, longest=LONGEST_LOOK)
         return len(found) == AT_ONCE
 
     def _behind(self) -> bool:

@@ -86,7 +86,7 @@ class Bench:
         letters = DeadLetters(self.database_url, kept=kept)
         engine = engine_for(self.database_url, name="test", lock_timeout=5.0, pool_size=2)
         loops: list[Loop] = [
-            Reconciler(engine, intake, self.publisher, interval=interval),
+            Reconciler(engine, intake, self.publisher, interval=interval, look_again=0.3),
             Undertaker(intake, letters, self.publisher),
         ]
         threads = [threading.Thread(target=loop.run) for loop in loops]

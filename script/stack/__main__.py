@@ -56,7 +56,7 @@ def _forget_sourced(screen: Console) -> None:
     for name in names:
         del os.environ[name]
     if names:
-        screen.print("This shell knows the stack of script/up; what is started now is apart from it.")
+        screen.print("What this shell has sourced from script/up does not count as services to use.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> Never:

@@ -107,7 +107,7 @@ def test_a_stack_stays_up_answers_and_leaves_nothing_behind(command: Any, state:
     again = command("up", **variables)
     assert again.returncode == 0
     assert "runs already" in again.stdout
-    assert "what is started now is apart from it" in again.stdout
+    assert "does not count as services to use" in again.stdout
 
     started = {pid: processes._started(pid) for pid in _running(state)}
     assert len(started) > 8

@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.http.composing import MEMBERS
 from straightline import contracts
-from straightline.contracts.schema import schema
+from straightline.contracts.schema import components
 
 SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "Request": contracts.Request,
@@ -41,9 +41,7 @@ _IDEMPOTENCY: Final = {
 
 def document() -> dict[str, Any]:
     """Return the whole document."""
-    schemas: dict[str, Any] = {}
-    for name, message in SCHEMAS.items():
-        _add(schemas, name, schema(message))
+    schemas = components(SCHEMAS)
     _open_to_callers(schemas["Request"])
     return {
         "openapi": "3.1.0",
@@ -200,25 +198,6 @@ def _webhooks() -> dict[str, Any]:
             },
         },
     }
-
-
-def _add(schemas: dict[str, Any], name: str, found: dict[str, Any]) -> None:
-    """Take a message's schema, and those that it refers to, in among the components."""
-    found.pop("$schema", None)
-    for inner, content in found.pop("$defs", {}).items():
-        schemas.setdefault(inner, _moved(content))
-    schemas.setdefault(name, _moved(found))
-
-
-def _moved(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {
-            key: value.replace("#/$defs/", "#/components/schemas/")
-            if key == "$ref" and isinstance(value, str)
-            else _moved(value)
-            for key, value in content.items()
-        }
-    return [_moved(item) for item in content] if isinstance(content, list) else content
 
 
 def _open_to_callers(request: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, Final, get_args, get_origin
@@ -41,6 +42,32 @@ def schema(message: type[msgspec.Struct]) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(_documentable(message)),
     }
+
+
+def components(messages: Mapping[str, type[msgspec.Struct]]) -> dict[str, Any]:
+    """Return the schemas of messages, by the names given, and of the structures in them, by their own.
+
+    They refer to one another as the components of an OpenAPI or AsyncAPI document do.
+    """
+    found: dict[str, Any] = {}
+    for name, message in messages.items():
+        whole = schema(message)
+        del whole["$schema"]
+        for inner, content in whole.pop("$defs", {}).items():
+            found.setdefault(inner, _moved(content))
+        found.setdefault(name, _moved(whole))
+    return found
+
+
+def _moved(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref" and isinstance(value, str)
+            else _moved(value)
+            for key, value in content.items()
+        }
+    return [_moved(item) for item in content] if isinstance(content, list) else content
 
 
 def _documentable(kind: Any) -> Any:

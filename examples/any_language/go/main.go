@@ -1,0 +1,214 @@
+// Send one request with amqp091-go, and wait for its outcome.
+//
+//	go mod init example && go get github.com/rabbitmq/amqp091-go
+//	go run . [IDEMPOTENCY_KEY]
+//
+// Exit codes: 0 answered, 1 refused or ended otherwise, 3 no broker, or it did not take the request or went
+// away, 4 no outcome yet. After 3 and 4 the same key asks again, and nothing is computed twice.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	keys     = "\x6f\x0e\x4f\x4c\x4d\x5b\x5d\x0a\x9f\x0b\x8c\x6f\x2d\x1c\x9a\x10"
+	patience = 30 * time.Second
+)
+
+var errNoOutcome = errors.New("no outcome in time")
+
+type tensor struct {
+	Name     string    `json:"name"`
+	Shape    []int     `json:"shape"`
+	Datatype string    `json:"datatype"`
+	Data     []float32 `json:"data"`
+}
+
+type request struct {
+	ID          string              `json:"id"`
+	Model       string              `json:"model"`
+	Class       string              `json:"class"`
+	SubmittedAt float64             `json:"submitted_at"`
+	Deadline    float64             `json:"deadline,omitempty"`
+	Data        map[string][]tensor `json:"data"`
+}
+
+type outcome struct {
+	State      string          `json:"state"`
+	ErrorClass string          `json:"error_class"`
+	Error      string          `json:"error"`
+	Result     json.RawMessage `json:"result"`
+	ResultRef  json.RawMessage `json:"result_ref"`
+}
+
+// idOf returns the id of an own key (UUIDv5), the same each time; without a key a new UUIDv7.
+func idOf(key string) string {
+	var b [16]byte
+	if key != "" {
+		sum := sha1.Sum([]byte(keys + key))
+		copy(b[:], sum[:])
+		b[6] = b[6]&0x0f | 0x50
+	} else {
+		random(b[:])
+		now := time.Now().UnixMilli()
+		for i := 5; i >= 0; i-- {
+			b[i] = byte(now)
+			now >>= 8
+		}
+		b[6] = b[6]&0x0f | 0x70
+	}
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+func random(b []byte) {
+	if _, err := rand.Read(b); err != nil {
+		panic(err)
+	}
+}
+
+func requestOf(id string) request {
+	now := float64(time.Now().UnixMicro()) / 1e6
+	image := tensor{Name: "images", Shape: []int{1, 64}, Datatype: "FP32", Data: make([]float32, 64)}
+	return request{
+		ID:          id,
+		Model:       "digits",
+		Class:       "interactive",
+		SubmittedAt: now,
+		Deadline:    now + patience.Seconds(),
+		Data:        map[string][]tensor{"inputs": {image}},
+	}
+}
+
+// openInbox declares a queue that only this connection sees and that goes with it. Its name is its address.
+func openInbox(connection *amqp.Connection) (string, <-chan amqp.Delivery, error) {
+	channel, err := connection.Channel()
+	if err != nil {
+		return "", nil, err
+	}
+	name := make([]byte, 12)
+	random(name)
+	mine := "straightline.reply." + hex.EncodeToString(name)
+	// durable, autoDelete, exclusive, noWait
+	if _, err := channel.QueueDeclare(mine, false, true, true, false, nil); err != nil {
+		return "", nil, err
+	}
+	if err := channel.QueueBind(mine, mine, "straightline.replies", false, nil); err != nil {
+		return "", nil, err
+	}
+	// consumer, autoAck, exclusive, noLocal, noWait
+	pushed, err := channel.Consume(mine, "", true, true, false, false, nil)
+	return mine, pushed, err
+}
+
+// publish returns when the broker has the request safe.
+func publish(ctx context.Context, connection *amqp.Connection, r request, replyTo string) error {
+	channel, err := connection.Channel()
+	if err != nil {
+		return err
+	}
+	if err := channel.Confirm(false); err != nil {
+		return err
+	}
+	returned := channel.NotifyReturn(make(chan amqp.Return, 1))
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	const mandatory, immediate = true, false
+	confirmation, err := channel.PublishWithDeferredConfirmWithContext(
+		ctx, "straightline.requests", r.Class, mandatory, immediate, amqp.Publishing{
+			Type:          "straightline.request.v1",
+			ContentType:   "application/json",
+			DeliveryMode:  amqp.Persistent,
+			MessageId:     r.ID,
+			CorrelationId: r.ID,
+			ReplyTo:       replyTo,
+			Body:          body,
+		})
+	if err != nil {
+		return err
+	}
+	taken, err := confirmation.WaitContext(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case back, open := <-returned: // comes before the confirm
+		if open {
+			return fmt.Errorf("no queue takes requests here: %s", back.ReplyText)
+		}
+	default:
+	}
+	if !taken {
+		return errors.New("the broker refused it, or the connection was lost")
+	}
+	return nil
+}
+
+func ask(ctx context.Context, url string, r request) (outcome, error) {
+	var result outcome
+	connection, err := amqp.Dial(url)
+	if err != nil {
+		return result, err
+	}
+	defer connection.Close()
+	replyTo, pushed, err := openInbox(connection)
+	if err != nil {
+		return result, err
+	}
+	if err := publish(ctx, connection, r, replyTo); err != nil {
+		return result, err
+	}
+	for {
+		select {
+		case message, open := <-pushed:
+			if !open {
+				return result, errors.New("the connection was lost")
+			}
+			if message.CorrelationId == r.ID {
+				return result, json.Unmarshal(message.Body, &result)
+			}
+		case <-ctx.Done():
+			return result, errNoOutcome
+		}
+	}
+}
+
+func main() {
+	key := ""
+	if len(os.Args) > 1 {
+		key = os.Args[1]
+	}
+	r := requestOf(idOf(key))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	result, err := ask(ctx, os.Getenv("STRAIGHTLINE_BROKER_URL"), r)
+	switch {
+	case errors.Is(err, errNoOutcome):
+		fmt.Fprintf(os.Stderr, "%s has no outcome yet\n", r.ID)
+		os.Exit(4)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "%s was not taken, or is not heard of: %v\n", r.ID, err)
+		os.Exit(3)
+	case result.State != "succeeded": // failed, rejected, expired, cancelled
+		fmt.Fprintln(os.Stderr, result.State, result.ErrorClass, result.Error)
+		os.Exit(1)
+	}
+	// A large result is not in the message: `result_ref` says where it lies.
+	if result.Result == nil {
+		result.Result = result.ResultRef
+	}
+	fmt.Println("succeeded", string(result.Result))
+}

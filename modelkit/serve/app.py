@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2) over HTTP, as a Flask application.
+"""The Open Inference Protocol (V2) over HTTP, as a Flask application, with binary tensors in and out.
 
 Every error is `{"error": "<sentence>"}` with a status that tells whose fault it is, and the header
 `X-StraightLine-Error` with a stable word:
@@ -24,10 +24,11 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from modelkit.bundle import read_bundles
+from modelkit.serve import binary
+from modelkit.serve.encode import encode_response
 from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
 from modelkit.serve.registry import Registry, UnknownModel
-from straightline.contracts.v2 import decode_infer_request
 from straightline.errors import ContractError
 from straightline.settings import load
 
@@ -80,7 +81,7 @@ def build(registry: Registry, *, max_body: int) -> Flask:
 
     @app.get("/v2")
     def server() -> Response:
-        return _json({"name": "straightline", "version": "2", "extensions": []})
+        return _json({"name": "straightline", "version": "2", "extensions": ["binary_tensor_data"]})
 
     @app.get("/v2/health/live")
     def live() -> Response:
@@ -106,10 +107,20 @@ def build(registry: Registry, *, max_body: int) -> Flask:
     @app.post("/v2/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> Response:
         engine = registry.find(name, version)
-        return _json(engine.infer(decode_infer_request(request.get_data(cache=False))))
+        return _answer(engine, request.get_data(cache=False), request.headers.get(binary.LENGTH_HEADER))
 
     app.register_error_handler(Exception, _failure)
     return app
+
+
+def _answer(engine: Engine, body: bytes, header_length: str | None) -> Response:
+    asked = binary.read_body(body, header_length)
+    tensors = engine.tensors(asked.request, asked.raw)
+    content, length = encode_response(engine.spec, asked.request.id, tensors, binary.wanted(asked.request))
+    if length is None:
+        return Response(content, mimetype="application/json")
+    headers = {binary.LENGTH_HEADER: str(length)}
+    return Response(content, headers=headers, mimetype="application/octet-stream")
 
 
 def _failure(error: Exception) -> Response:

@@ -1,15 +1,22 @@
 """One loaded model: a V2 infer request in, a V2 infer response out."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 import msgspec
 
 from modelkit.bundle import Bundle
 from modelkit.serve import runtimes
+from modelkit.serve.binary import from_raw
 from modelkit.serve.decode import decode_tensor
 from modelkit.serve.encode import encode_tensor
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
-from straightline.contracts import InferOutput, InferRequest, InferResponse, ModelSpec
+from straightline.contracts import InferRequest, InferResponse, ModelSpec
 from straightline.contracts.v2 import check_inputs
 from straightline.errors import ContractError
+
+_NOTHING: Final[Mapping[str, memoryview]] = MappingProxyType({})
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -24,7 +31,31 @@ class Engine(msgspec.Struct, frozen=True):
     predict: runtimes.Predict
 
     def infer(self, request: InferRequest) -> InferResponse:
-        """Answer a request.
+        """Answer a request whose tensors are JSON, and in JSON.
+
+        Raises:
+            InvalidInput: the request does not fit the model.
+            ModelError: the model raised, or its answer is not what `model.toml` promises.
+            OutOfMemory: there was not memory enough.
+        """
+        tensors = self.tensors(request)
+        return InferResponse(
+            model_name=self.spec.name,
+            model_version=self.spec.version,
+            id=request.id,
+            outputs=[
+                encode_tensor(spec.name, spec.datatype, tensors[spec.name])
+                for spec in self.spec.outputs
+                if spec.name in tensors
+            ],
+        )
+
+    def tensors(self, request: InferRequest, raw: Mapping[str, memoryview] = _NOTHING) -> runtimes.Tensors:
+        """Answer a request with the outputs that it asks for, by name.
+
+        Args:
+            request: what is asked.
+            raw: the content of those inputs that came in binary.
 
         Raises:
             InvalidInput: the request does not fit the model.
@@ -34,17 +65,18 @@ class Engine(msgspec.Struct, frozen=True):
         wanted = self._wanted(request)
         try:
             check_inputs(request, self.spec)
-            inputs = {tensor.name: decode_tensor(tensor) for tensor in request.inputs}
+            inputs = {
+                tensor.name: from_raw(tensor, raw[tensor.name])
+                if tensor.name in raw
+                else decode_tensor(tensor)
+                for tensor in request.inputs
+            }
         except ContractError as error:
             raise InvalidInput(str(error)) from error
         except MemoryError as error:
             raise OutOfMemory("there is not memory enough to read this request") from error
-        return InferResponse(
-            model_name=self.spec.name,
-            model_version=self.spec.version,
-            id=request.id,
-            outputs=self._encoded(self.answer(inputs), wanted),
-        )
+        answer = self.answer(inputs)
+        return {name: answer[name] for name in wanted}
 
     def answer(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
         """Call the model and return its outputs, each of which has the shape that `model.toml` promises.
@@ -77,13 +109,6 @@ class Engine(msgspec.Struct, frozen=True):
                     f"model {self.spec.name} gives {known}; the request asks for {str(name)[:64]!r}"
                 )
         return [name for name in known if not asked or name in asked]
-
-    def _encoded(self, tensors: runtimes.Tensors, wanted: list[str]) -> list[InferOutput]:
-        return [
-            encode_tensor(spec.name, spec.datatype, tensors[spec.name])
-            for spec in self.spec.outputs
-            if spec.name in wanted
-        ]
 
     def _call(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
         try:

@@ -77,6 +77,7 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         # A service that has Celery and nothing of ours: its queue of results has a UUID for a name.
         "celery-producer": Rights(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
         "gateway": _PRODUCER,
+        "batches": _PRODUCER,
         "scheduler": Rights(
             configure=(*_named(names.LEADER_QUEUE), _OWN),
             write=(

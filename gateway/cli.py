@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from gateway.batches import service as batches
 from gateway.celery_door import service
 from gateway.webhooks import service as webhooks
 from straightline.errors import StraightLineError
@@ -38,6 +39,11 @@ def _webhooks(_asked: argparse.Namespace) -> int:
     return 0
 
 
+def _batches(_asked: argparse.Namespace) -> int:
+    batches.serve(load(batches.BatchSettings, os.environ))
+    return 0
+
+
 def _http(_asked: argparse.Namespace) -> int:
     settings = "python:gateway.http.gunicorn_conf"
     # Gunicorn takes over this process: its signals and its exit status are ours.
@@ -56,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     http.set_defaults(run=_http)
     hooks = commands.add_parser("webhooks", help="tell services that their requests ended, until SIGTERM")
     hooks.set_defaults(run=_webhooks)
+    jobs = commands.add_parser("batches", help="run batch jobs that came over HTTP, until SIGTERM")
+    jobs.set_defaults(run=_batches)
     celery = commands.add_parser(
         "celery", help="take straightline.infer tasks of Celery producers and answer them, until SIGTERM"
     )

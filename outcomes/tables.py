@@ -232,3 +232,41 @@ Index(
     WEBHOOK_DELIVERIES.c.next_at,
     postgresql_where=WEBHOOK_DELIVERIES.c.next_at.is_not(None),
 )
+
+BATCH_JOBS: Final = Table(
+    "batch_jobs",
+    METADATA,
+    Column("id", Uuid(as_uuid=False), primary_key=True, comment="the batch_id of its requests"),
+    Column("key_id", Uuid(as_uuid=False), ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("uri", Text, nullable=False, comment="of its lines in the store"),
+    Column("size", BigInteger, nullable=False, comment="of them, bytes"),
+    Column("defaults", JSONB, nullable=False, comment="for lines that do not say it themselves"),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("cancelling", Boolean, nullable=False, server_default="false"),
+    Column("line", BigInteger, nullable=False, server_default="1", comment="all before it are done"),
+    Column("at", BigInteger, nullable=False, server_default="0", comment="its first byte"),
+    Column("read_up_to", BigInteger, nullable=False, server_default="0", comment="last line that was read"),
+    Column("lines", BigInteger, comment="with something in them, once all were read"),
+    Column("error", Text, comment="why it could not be run"),
+    Column("owner", Uuid(as_uuid=False), comment="who runs it"),
+    Column("lease", _TIME, comment="until when"),
+    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+    Column("finished_at", _TIME),
+    CheckConstraint("state IN ('waiting', 'running', 'done', 'cancelled', 'failed')", name="state"),
+    comment="files of requests that were handed in over HTTP",
+)
+Index(
+    "batch_jobs_created_at",
+    BATCH_JOBS.c.created_at,
+    postgresql_where=BATCH_JOBS.c.state.in_(("waiting", "running")),
+)
+
+BATCH_REFUSALS: Final = Table(
+    "batch_refusals",
+    METADATA,
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("batch_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", BigInteger, primary_key=True, autoincrement=False),
+    Column("error_class", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    comment="lines of batch jobs that were no requests",
+)

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import BinaryIO, Final
 
 GUARDED: Final = os.open in os.supports_dir_fd
 """Whether this system can do it; Windows cannot, where workers do not run."""
@@ -32,6 +32,16 @@ def read_below(folder: str, parts: Sequence[str], most: int) -> bytes:
             return file.read(most)
     finally:
         os.close(descriptor)
+
+
+def open_below(folder: str, parts: Sequence[str]) -> BinaryIO:
+    """Open the file at `parts` below `folder` for reading; raises as `read_below`."""
+    with _folder(folder, parts[:-1]) as parent, _followed_nowhere():
+        descriptor = os.open(parts[-1], _flags(os.O_NOFOLLOW | os.O_NONBLOCK), dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Escape("this is no plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def check_below(folder: str, parts: Sequence[str]) -> None:

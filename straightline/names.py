@@ -13,6 +13,8 @@ State = Literal["succeeded", "failed", "expired", "cancelled", "rejected"]
 """How a request ended."""
 Stage = Literal["accepted", "held", "placed", "running"]
 """How far a request came that has not ended."""
+BatchState = Literal["waiting", "running", "done", "cancelled", "failed"]
+"""How far a batch job is that came over HTTP, or how it ended."""
 
 REQUESTS: Final = "straightline.requests"
 """Exchange that producers write to; the routing key is the request's class, or `cancel`."""

@@ -4,16 +4,17 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import unquote
 
 import msgspec
 
 from straightline.contracts.request import DataRef
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
-from straightline.local_files import GUARDED, Escape, check_below, read_below
+from straightline.local_files import GUARDED, Escape, check_below, open_below, read_below
 
 LARGEST: Final = 1024 * 1024 * 1024
 """Bytes; a larger reference is refused, whatever the store holds."""
@@ -146,6 +147,77 @@ class Store:
                 error_class="wrong_data",
             )
         return bytes(data)
+
+    def receive(self, pieces: Iterable[bytes], owner: str) -> DataRef:
+        """Store bytes that come piece by piece; where they break off nothing is there.
+
+        Args:
+            pieces: the bytes; what they raise is raised.
+            owner: a UUID for the name.
+
+        Raises:
+            StoreUnavailable: it could not be written now.
+        """
+        digest, size = hashlib.sha256(), 0
+        folder = f"{self._folder}/{owner[-2:]}"
+        part = f"{folder}/{owner}-{'0' * 16}.{secrets.token_hex(4)}.part"  # a name that is swept
+        with self._writing(part) as file:
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                with self._translated():
+                    file.write(piece)
+        name = f"{owner}-{digest.hexdigest()[:16]}"
+        with self._translated():
+            self._files.mv(part, f"{folder}/{name}")
+        return DataRef(uri=f"{self._root}{owner[-2:]}/{name}", size=size, sha256=digest.hexdigest())
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open what lies at a reference, to be read piece by piece; its digest is not checked.
+
+        Raises:
+            ContractError: it lies outside of the root (`forbidden_reference`), or is not there
+                (`missing_data`).
+            StoreUnavailable: it could not be read now.
+        """
+        ref = DataRef(uri=uri, size=0, sha256="0" * 64)
+        path = self._path(ref)
+        try:
+            if self._is_folder and GUARDED:
+                return open_below(self._folder, path.removeprefix(f"{self._folder}/").split("/"))
+            opened: BinaryIO = self._files.open(path, "rb")
+        except Escape as error:
+            raise self._forbidden(ref) from error
+        except FileNotFoundError as error:
+            raise ContractError(f"there is nothing at {uri}", error_class="missing_data") from error
+        except Exception as error:
+            raise StoreUnavailable(f"the store {self._root} could not be read: {error}") from error
+        return opened
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file to be written, and remove it where that breaks off."""
+        with self._translated():
+            self._stay_below(path)
+            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            file = self._files.open(path, "wb")
+        try:
+            yield file
+            with self._translated():
+                file.close()
+        except BaseException:
+            with suppress(Exception):
+                file.close()
+            with suppress(Exception):
+                self._files.rm_file(path)
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise StoreUnavailable(f"the store {self._root} could not be written: {error}") from error
 
     def _path(self, ref: DataRef) -> str:
         relative = ref.uri.removeprefix(self._root)

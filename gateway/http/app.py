@@ -5,7 +5,7 @@ import os
 import msgspec
 from flask import Flask, Response
 
-from gateway.http import hooks, insight, openapi, problems, resources, v2
+from gateway.http import batches, hooks, insight, openapi, problems, resources, v2
 from gateway.http.auth import Keys
 from gateway.http.exchange import Exchange
 from gateway.http.models import Models
@@ -51,6 +51,7 @@ def build(parts: Parts) -> Flask:
     app.register_blueprint(v2.blueprint(parts))
     app.register_blueprint(resources.blueprint(parts))
     app.register_blueprint(hooks.blueprint(parts))
+    app.register_blueprint(batches.blueprint(parts))
     app.register_blueprint(insight.blueprint(parts))
     described = msgspec.json.encode(openapi.document())
 

@@ -8,6 +8,7 @@ import msgspec
 from gateway.http.composing import MEMBERS
 from straightline import contracts
 from straightline.contracts.schema import components
+from straightline.names import BACKENDS
 
 SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "Request": contracts.Request,
@@ -17,6 +18,7 @@ SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "PlacementStory": contracts.PlacementStory,
     "ModelList": contracts.ModelList,
     "FailureReport": contracts.FailureReport,
+    "BatchStatus": contracts.BatchStatus,
     "Problem": contracts.Problem,
 }
 VERSION: Final = "1"
@@ -51,7 +53,7 @@ def document() -> dict[str, Any]:
             "description": "Machine-learning requests, answered where it is soonest and surest.",
         },
         "security": [{"key": []}],
-        "paths": {**_protocol(), **_resources(), **_webhooks()},
+        "paths": {**_protocol(), **_resources(), **_webhooks(), **_batches()},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -196,6 +198,83 @@ def _webhooks() -> dict[str, Any]:
                     **_errors("v1", 401, 403, 404, 503),
                 },
             },
+        },
+    }
+
+
+def _batches() -> dict[str, Any]:
+    one = _path("id", _UUID)
+    asked = (401, 403, 404, 503)
+    lines = {"type": "string", "minLength": 1}
+    deadline = {"type": "number", "exclusiveMinimum": 0, "maximum": 31_536_000}
+    allow = {"type": "array", "items": {"enum": list(BACKENDS)}, "minItems": 1, "maxItems": 3}
+    options = {"model": _NAME, "version": _NAME, "deadline": deadline, "allow": allow}
+    reference = {
+        "type": "object",
+        "required": ["uri"],
+        "properties": {"uri": {"type": "string"}, **options},
+        "additionalProperties": False,
+    }
+    stream = {
+        "200": {
+            "description": "JSON Lines",
+            "content": {"application/jsonl": {"schema": {"type": "string"}}},
+        },
+        **_errors("v1", *asked, 400, 500),
+    }
+    return {
+        "/v1/batches": {
+            "post": {
+                "summary": "Take a file of requests: one a line, or where it lies in the store",
+                "parameters": [
+                    {
+                        "name": name,
+                        "in": "query",
+                        "schema": kind,
+                        **({"style": "form", "explode": False} if name == "allow" else {}),
+                    }
+                    for name, kind in options.items()
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/jsonl": {"schema": lines},
+                        "application/json": {"schema": reference},
+                    },
+                },
+                "responses": {
+                    "202": {
+                        **_answer("BatchStatus"),
+                        "headers": {
+                            "Location": {"description": "where to ask for it", "schema": {"type": "string"}}
+                        },
+                    },
+                    **_errors("v1", 400, 401, 403, 404, 413, 500, 503),
+                },
+            }
+        },
+        "/v1/batches/{id}": {
+            "parameters": [one],
+            "get": {
+                "summary": "How far it came",
+                "responses": {"200": _answer("BatchStatus"), **_errors("v1", *asked)},
+            },
+            "delete": {
+                "summary": "Take back what was submitted of it",
+                "responses": {
+                    "200": _answer("BatchStatus"),
+                    "202": _answer("BatchStatus"),
+                    **_errors("v1", *asked),
+                },
+            },
+        },
+        "/v1/batches/{id}/results": {
+            "parameters": [one],
+            "get": {"summary": "The answers, in the order of the lines", "responses": stream},
+        },
+        "/v1/batches/{id}/failed": {
+            "parameters": [one],
+            "get": {"summary": "The lines without an answer, and why", "responses": stream},
         },
     }
 

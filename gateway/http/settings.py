@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         gateway_timeout: seconds that a request which names no deadline may take to be answered.
         gateway_pending: requests that may be waited for at once; above it new ones are asked to come later.
         gateway_max_body: largest body of a request in bytes.
+        gateway_max_batch: largest upload of a batch job in bytes; it goes into the store.
         inline_limit: above so many bytes `data` goes into the store.
         webhook_hosts: hosts, separated by commas, that webhooks may reach though they lie in our own network,
             and by plain HTTP.
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_timeout: Positive = 60.0
     gateway_pending: Count = 512
     gateway_max_body: Count = 64 * 1024 * 1024
+    gateway_max_batch: Count = 4 * 1024 * 1024 * 1024
     inline_limit: Count = INLINE_LIMIT
     webhook_hosts: str = ""
     key_seconds: Positive = 30.0

@@ -82,6 +82,11 @@ def components(plan: Plan) -> tuple[Component, ...]:
             (*python, "gateway", "webhooks"),
             {**_broker(plan, "webhooks"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
         ),
+        Component(
+            "batches",
+            (*python, "gateway", "batches"),
+            {**_broker(plan, "batches"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+        ),
         Component("celery-door", (*python, "gateway", "celery"), _broker(plan, "celery-door")),
         *(_pool(plan, backend, slots) for backend, slots in SLOTS.items()),
         Component(

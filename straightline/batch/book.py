@@ -47,7 +47,7 @@ class Book(Protocol):
     def crowded(self) -> bool:
         """Whether no more is to be sent until an earlier line is done."""
 
-    def answered(self, place: Place, custom_id: str | None, outcome: Outcome) -> None:
+    def answered(self, place: Place, custom_id: str | None, outcome: Outcome, /) -> None:
         """Keep the answer to a line."""
 
     def failed(self, line: Line, why: Why) -> None:

@@ -120,6 +120,10 @@ class Why(msgspec.Struct, omit_defaults=True):
     id: str | None = None
 
 
+NOT_SENT: Final = Why(0, "cancelled", "cancelled", "the job was cancelled before this line was done")
+"""Of lines that a cancelled job leaves; their number is to be put in."""
+
+
 class Failed(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A line of the report: what was asked, to be asked again, and the reason.
 

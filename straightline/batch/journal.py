@@ -5,7 +5,6 @@ written again, so that no line is there twice.
 """
 
 import contextlib
-import hashlib
 import sqlite3
 from pathlib import Path
 from typing import Final, Self
@@ -13,6 +12,7 @@ from typing import Final, Self
 import msgspec
 
 from straightline.batch.book import Mark
+from straightline.batch.custom_ids import TABLE, CustomIds
 from straightline.batch.items import Defaults
 from straightline.errors import ConfigurationError
 
@@ -21,7 +21,6 @@ CANCEL_SUFFIX: Final = ".cancel"
 """Of a file beside the journal that tells a running job to give up."""
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS job (about TEXT NOT NULL, state TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS ids (digest BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS done (line INTEGER PRIMARY KEY);
 """
 
@@ -96,9 +95,10 @@ class Journal:
             raise self._trouble(error) from error
         try:
             self._db.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;")
-            self._db.executescript(_TABLES)
+            self._db.executescript(_TABLES + TABLE)
             self._db.execute("BEGIN IMMEDIATE")
             self.about, self.progress = self._open(about)
+            self._custom_ids = CustomIds(self._db)
         except sqlite3.Error as error:
             self._db.close()
             raise self._trouble(error) from error
@@ -114,12 +114,7 @@ class Journal:
 
     def earlier(self, custom_id: str, number: int) -> int | None:
         """Note a `custom_id`; return the number of the line that has had it before, or None."""
-        digest = hashlib.blake2b(custom_id.encode(errors="surrogatepass"), digest_size=16).digest()
-        added = self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (digest, number)).rowcount
-        if added:
-            return None
-        (line,) = self._db.execute("SELECT line FROM ids WHERE digest = ?", (digest,)).fetchone()
-        return int(line) if line != number else None
+        return self._custom_ids.earlier(custom_id, number)
 
     def done(self, number: int) -> bool:
         """Whether a line behind the mark is done."""

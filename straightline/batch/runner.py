@@ -10,7 +10,7 @@ import msgspec
 
 from straightline.amqp.outgoing import Outgoing
 from straightline.batch.book import Book, Mark, Place
-from straightline.batch.items import Defaults, Item, Why, item_of, why_of
+from straightline.batch.items import NOT_SENT, Defaults, Item, Why, item_of, why_of
 from straightline.batch.lines import Line, Source, line_at, lines
 from straightline.contracts.outcome import Outcome
 from straightline.errors import (
@@ -36,7 +36,6 @@ BURST: Final = 200
 """Lines that are read before it is looked at what has come."""
 TICK: Final = 0.25
 """Seconds that nothing may come before the clock is looked at."""
-NOT_SENT: Final = Why(0, state="cancelled", error_class="cancelled", message="the job was cancelled")
 COLLECTING: Final = 60.0
 """Seconds that a cancelled job waits for what is on its way."""
 

@@ -4,6 +4,7 @@ All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are 
 """
 
 from straightline.contracts.answers import (
+    BatchStatus,
     FailureRate,
     FailureReport,
     ModelEntry,
@@ -24,6 +25,7 @@ from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, Inf
 
 __all__ = [
     "Attempt",
+    "BatchStatus",
     "BreakerState",
     "Cancel",
     "CancelAnswer",

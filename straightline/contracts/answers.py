@@ -7,7 +7,7 @@ import msgspec
 
 from straightline.contracts.model import TensorSpec
 from straightline.contracts.ticket import Attempt, Reason
-from straightline.names import Backend, RequestClass, Stage, State
+from straightline.names import Backend, BatchState, RequestClass, Stage, State
 
 
 class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
@@ -178,6 +178,41 @@ class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
     until: float
     by_backend: list[FailureRate]
     by_model: list[FailureRate]
+
+
+class BatchStatus(msgspec.Struct, kw_only=True):
+    """Where a batch job is: the answer of `POST`, `GET` and `DELETE /v1/batches/{id}`.
+
+    Attributes:
+        id: names it, and is the `batch_id` of its requests.
+        state: `waiting`, `running`, or how it ended: `done`, `cancelled`, or `failed` where it could not be
+            run.
+        succeeded: lines with an answer.
+        failed: lines of which the request ended otherwise.
+        refused: lines that were no request.
+        states: how many requests ended how.
+        lines: with something in them; None until all were read.
+        read: number of the last line that was read.
+        size, done: bytes of the lines, and how many of them are behind the first one that is not done.
+        cancelling: whether somebody asked to cancel it and it has not ended yet.
+        error: why it could not be run.
+        created_at, finished_at: seconds since the epoch.
+    """
+
+    id: str
+    state: BatchState
+    succeeded: int = 0
+    failed: int = 0
+    refused: int = 0
+    states: dict[State, int] = {}
+    lines: int | None = None
+    read: int = 0
+    size: int = 0
+    done: int = 0
+    cancelling: bool = False
+    error: str | None = None
+    created_at: float | None = None
+    finished_at: float | None = None
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -31,6 +31,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "placement-story": contracts.PlacementStory,
     "model-list": contracts.ModelList,
     "failure-report": contracts.FailureReport,
+    "batch-status": contracts.BatchStatus,
     "problem": contracts.Problem,
 }
 """The messages by the name of their file."""

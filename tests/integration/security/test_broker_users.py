@@ -24,7 +24,7 @@ DEFAULT = ""
 POOLS = {f"pool-{backend}" for backend in names.BACKENDS}
 
 MAY_PUBLISH = {
-    names.REQUESTS: {"producer", "celery-producer", "gateway", "celery-door"},
+    names.REQUESTS: {"producer", "celery-producer", "gateway", "batches", "celery-door"},
     names.PLACEMENTS: {"scheduler"},
     names.OUTCOMES: {"scheduler", "reconciler"} | POOLS,
     names.REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
@@ -48,7 +48,7 @@ MAY_CONSUME = {
 }
 """Who may consume which queue."""
 
-MAY_BIND_OWN = {names.REPLIES: {"producer", "gateway"}, names.SIGNALS: {"scheduler"} | POOLS}
+MAY_BIND_OWN = {names.REPLIES: {"producer", "gateway", "batches"}, names.SIGNALS: {"scheduler"} | POOLS}
 """Who may have messages of which exchange sent to a queue of its own."""
 
 SAME_NAME = {
@@ -63,6 +63,7 @@ and write the other anyway."""
 OWN_QUEUE = {
     "producer": names.REPLY_QUEUE_PREFIX + "a",
     "gateway": names.REPLY_QUEUE_PREFIX + "b",
+    "batches": names.REPLY_QUEUE_PREFIX + "c",
     "celery-producer": new_id(),
     "scheduler": "",
     "flower": "straightline.events.a",

@@ -21,6 +21,7 @@ USERS = {
     "flower": "flower",
     "celery-door": "celery-door",
     "webhooks": "webhooks",
+    "batches": "batches",
     "gateway": "gateway",
     "client": "producer",
     **{f"pool-{backend}": f"pool-{backend}" for backend in names.BACKENDS},
@@ -88,6 +89,7 @@ def test_each_component_has_only_the_secrets_it_needs(services: Services) -> Non
         "reconciler",
         "gateway",
         "webhooks",
+        "batches",
     }
     assert holders("AWS_SECRET_ACCESS_KEY") == {"pool-serverless"}
     assert holders("STRAIGHTLINE_FLOWER_PASSWORD") == {"flower"}
@@ -153,7 +155,7 @@ def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], service
     def members(network: str) -> set[str]:
         return {name for name, service in services.items() if network in service.get("networks", ())}
 
-    database = {"database", "migrations", "recorder", "reconciler", "gateway", "webhooks"}
+    database = {"database", "migrations", "recorder", "reconciler", "gateway", "webhooks", "batches"}
     assert members("ledger") == database
     assert members("serving") == {"local-server", "pool-local"}
     assert members("functions") == {"functions", "pool-serverless"}

@@ -99,6 +99,7 @@ def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
     }
     assert {name for name, each in told.items() if "STRAIGHTLINE_DATABASE_URL" in each} == {
         "webhooks",
+        "batches",
         "gateway",
         "recorder",
         "reconciler",

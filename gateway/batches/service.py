@@ -1,0 +1,169 @@
+"""The runners' process: jobs from the ledger, several at once; any number of such processes may run.
+
+A job is leased: when its process dies, another takes it up from where it was last noted, and what was on its
+way has the same ids there.
+"""
+
+import logging
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Annotated, Final
+
+import msgspec
+
+from gateway.batches.book import LEASE, LedgerBook
+from outcomes.batches import Job, finish, let_go, refused_of, states_of, take_job
+from outcomes.reader import Reader
+from straightline.batch.items import Defaults
+from straightline.batch.runner import WINDOW, Runner
+from straightline.errors import ConfigurationError, ContractError, StraightLineError
+from straightline.ids import new_id
+from straightline.names import BatchState
+from straightline.producer import Producer
+from straightline.store import Store
+
+log = logging.getLogger(__name__)
+
+LOOK: Final = 0.5
+"""Seconds between looks for a job, and for what the recorder still has to write."""
+PAUSE: Final = timedelta(seconds=5)
+"""Until a job that met a fault is taken again."""
+RECORDED: Final = 60.0
+"""Seconds that the last outcomes of a job may take to be recorded, before it counts as done without them."""
+CONFIRM: Final = 10.0
+"""Seconds until a request that the broker did not confirm is sent again."""
+
+
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For `python -m gateway batches`.
+
+    Attributes:
+        broker_url: `amqp://user:password@host:port/vhost`.
+        database_url: of the ledger.
+        store: URL of the store, where the jobs' lines lie.
+        batches_at_once: jobs that one process runs at the same time.
+    """
+
+    broker_url: str
+    database_url: str
+    store: str | None = None
+    batches_at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+
+
+def serve(settings: BatchSettings) -> None:
+    """Run jobs until SIGTERM or SIGINT; must run in the main thread.
+
+    Raises:
+        ConfigurationError: there is no store, or a setting is wrong.
+    """
+    if settings.store is None:
+        raise ConfigurationError("STRAIGHTLINE_STORE is not set: the lines of batch jobs lie there")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    at_once = settings.batches_at_once
+    reader = Reader(settings.database_url, name="straightline-batches", connections=at_once + 1)
+    store = Store(settings.store)
+    producer = Producer(
+        settings.broker_url,
+        store=store,
+        confirm_timeout=CONFIRM,
+        window=2 * WINDOW * at_once,
+        replies=True,
+        kept_results=1,
+        keep_inputs=False,
+    )
+    log.info("running batch jobs")
+    with producer, ThreadPoolExecutor(at_once, thread_name_prefix="batch") as pool:
+        runners = [pool.submit(Jobs(reader, producer, store).run, stop) for _ in range(at_once)]
+        for runner in runners:
+            runner.result()
+    reader.close()
+    log.info("stopped")
+
+
+class Jobs:
+    """Takes one job after another and runs it.
+
+    Args:
+        reader: of the ledger.
+        producer: sends their lines.
+        store: where these lie.
+    """
+
+    def __init__(self, reader: Reader, producer: Producer, store: Store) -> None:
+        self._reader = reader
+        self._producer = producer
+        self._store = store
+        self._owner = new_id()
+
+    def run(self, stop: threading.Event) -> None:
+        """Run jobs until `stop`."""
+        while not stop.is_set():
+            try:
+                with self._reader.connection() as connection:
+                    job = take_job(connection, self._owner, lease=LEASE)
+                if job is None:
+                    stop.wait(LOOK)
+                else:
+                    self._run(job, stop)
+            except StraightLineError as error:
+                log.warning("batch jobs wait: %s", error)
+                stop.wait(LOOK)
+            except Exception:
+                # The lease runs out, and it is tried again; other jobs must not wait for a defect of ours.
+                log.exception("a batch job met an unexpected fault")
+                stop.wait(PAUSE.total_seconds())
+
+    def _run(self, job: Job, stop: threading.Event) -> None:
+        log.info("batch job %s is taken up at line %d", job.id, job.line)
+        try:
+            book = self._send(job, stop)
+        except (ConfigurationError, ContractError) as error:
+            log.warning("batch job %s cannot be run: %s", job.id, error)
+            with self._reader.connection() as connection:
+                finish(connection, job.id, self._owner, "failed", error=str(error))
+            return
+        except StraightLineError as error:
+            log.warning("batch job %s waits: %s", job.id, error)
+            with self._reader.connection() as connection:
+                let_go(connection, job.id, self._owner, pause=PAUSE)
+            return
+        if book is not None and self._recorded(job, book, stop):
+            log.info("batch job %s has ended", job.id)
+            return
+        with self._reader.connection() as connection:
+            let_go(connection, job.id, self._owner)
+
+    def _send(self, job: Job, stop: threading.Event) -> LedgerBook | None:
+        """Send all lines; return None where that was broken off."""
+        with self._store.open(job.uri) as source:
+            book = LedgerBook(self._reader, job, self._owner, source)
+            try:
+                runner = Runner(
+                    job.id,
+                    source,
+                    self._producer,
+                    book,
+                    msgspec.convert(job.defaults, Defaults),
+                    stop=lambda: stop.is_set() or book.lost,
+                )
+                return book if runner.run() else None
+            finally:
+                book.close()
+
+    def _recorded(self, job: Job, book: LedgerBook, stop: threading.Event) -> bool:
+        """Note the end once the recorder has written the last outcomes."""
+        until = time.monotonic() + RECORDED
+        while not stop.is_set():
+            with self._reader.connection() as connection:
+                ended = sum(states_of(connection, job.id).values()) + refused_of(connection, job.id)
+                if ended >= book.ended or time.monotonic() > until:
+                    state: BatchState = "cancelled" if book.cancelling() else "done"
+                    finish(connection, job.id, self._owner, state, lines=book.lines)
+                    return True
+            stop.wait(LOOK)
+        return False

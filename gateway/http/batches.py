@@ -1,0 +1,214 @@
+"""Batch jobs as resources: `/v1/batches`."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final, get_args
+
+import msgspec
+from flask import Blueprint, Response, request, stream_with_context
+
+from gateway.batches.telling import answers, failures
+from gateway.http.parts import Parts
+from gateway.http.problems import Refusal
+from outcomes.batches import Job, cancel_job, create_job, job_of, refused_of, states_of
+from outcomes.reader import Reader
+from straightline.batch.items import Defaults
+from straightline.batch.lines import Source
+from straightline.contracts import BatchStatus
+from straightline.errors import ContractError
+from straightline.ids import canonical, new_id
+from straightline.names import State
+from straightline.store import Store
+from straightline.submission import LONGEST_DEADLINE
+
+LINES: Final = "application/jsonl"
+MEDIA: Final = frozenset({LINES, "application/x-ndjson", "application/x-jsonlines", "application/jsonlines"})
+"""Types of bodies that are a file of lines."""
+PARAMETERS: Final = ("model", "version", "deadline", "allow")
+"""What holds for lines that do not say it themselves."""
+PIECE: Final = 256 * 1024
+"""Bytes of an upload that are in memory at once."""
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
+Tell = Callable[[Job, Source, Reader], Iterator[bytes]]
+
+
+class _Reference(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    uri: str
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    """Return the endpoints below `/v1/batches`; each caller sees the jobs of his own key."""
+    made = Blueprint("batches", __name__, url_prefix="/v1/batches")
+
+    @made.post("")
+    def create() -> Response:
+        key = parts.keys.require("batch")
+        store = _store(parts)
+        job_id, defaults = new_id(), _from_query()
+        if request.mimetype in MEDIA:
+            request.max_content_length = parts.settings.gateway_max_batch
+            stored = store.receive(_pieces(), job_id)
+            uri, size = stored.uri, stored.size
+        else:
+            wanted = _reference(request.get_data(cache=False))
+            uri, size = wanted.uri, _size(store, wanted.uri)
+            said = {name: getattr(wanted, name) for name in PARAMETERS}
+            defaults = msgspec.structs.replace(
+                defaults, **{name: value for name, value in said.items() if value is not None}
+            )
+        if size == 0:
+            raise ContractError("there are no lines: the body is JSON Lines, one request each")
+        with parts.reader.connection() as connection:
+            job = create_job(
+                connection, job_id, key_id=key.id, uri=uri, size=size, defaults=msgspec.to_builtins(defaults)
+            )
+        response = _json(_status(job, {}, 0), 202)
+        response.headers["Location"] = f"/v1/batches/{job_id}"
+        return response
+
+    @made.get("/<batch_id>")
+    def status(batch_id: str) -> Response:
+        key = parts.keys.require("batch")
+        return _json(_current(parts, batch_id, key.id))
+
+    @made.delete("/<batch_id>")
+    def cancel(batch_id: str) -> Response:
+        key = parts.keys.require("batch")
+        identity = _job(parts, batch_id, key.id).id
+        with parts.reader.connection() as connection:
+            cancel_job(connection, identity, key_id=key.id)
+        found = _current(parts, identity, key.id)
+        return _json(found, 200 if found.finished_at is not None else 202)
+
+    @made.get("/<batch_id>/results")
+    def results(batch_id: str) -> Response:
+        return _told(parts, batch_id, answers)
+
+    @made.get("/<batch_id>/failed")
+    def failed(batch_id: str) -> Response:
+        return _told(parts, batch_id, failures)
+
+    return made
+
+
+def _told(parts: Parts, batch_id: str, tell: Tell) -> Response:
+    key = parts.keys.require("batch")
+    job = _job(parts, batch_id, key.id)
+    source = _store(parts).open(job.uri)
+
+    def lines() -> Iterator[bytes]:
+        with source:
+            yield from tell(job, source, parts.reader)
+
+    return Response(stream_with_context(lines()), mimetype=LINES)
+
+
+def _pieces() -> Iterator[bytes]:
+    """Yield the body; one that breaks off raises, and nothing of it stays."""
+    size = 0
+    while piece := request.stream.read(PIECE):
+        size += len(piece)
+        yield piece
+    if request.content_length not in (None, size):
+        raise ContractError(
+            f"the upload broke off after {size} of {request.content_length} bytes: send it again"
+        )
+
+
+def _from_query() -> Defaults:
+    unknown = sorted(request.args.keys() - set(PARAMETERS))
+    if unknown:
+        raise ContractError(
+            f"there is no parameter {', '.join(unknown)[:200]}; there are {', '.join(PARAMETERS)}"
+        )
+    given: dict[str, Any] = {name: request.args[name] for name in PARAMETERS if name in request.args}
+    if "allow" in given:
+        given["allow"] = given["allow"].split(",")
+    return _defaults(given, strict=False)
+
+
+def _reference(body: bytes) -> _Reference:
+    try:
+        found = msgspec.json.decode(body, type=_Reference)
+    except _UNREADABLE as error:
+        raise ContractError(
+            f'the body is JSON Lines, of type {LINES}, or {{"uri": ...}} of such a file in the store: {error}'
+        ) from error
+    _checked(found)
+    return found
+
+
+def _defaults(given: dict[str, Any], *, strict: bool) -> Defaults:
+    try:
+        found = msgspec.convert(given, Defaults, strict=strict)
+    except msgspec.ValidationError as error:
+        raise ContractError(f"a parameter cannot be used: {error}", error_class="wrong_type") from error
+    return _checked(found)
+
+
+def _checked(found: Defaults) -> Defaults:
+    if found.deadline is not None and not 0 < found.deadline < LONGEST_DEADLINE:
+        raise ContractError("deadline is a number of seconds above 0", error_class="wrong_type")
+    if found.allow is not None and not found.allow:
+        raise ContractError("allow names one backend at least", error_class="wrong_type")
+    return found
+
+
+def _job(parts: Parts, text: str, key_id: str) -> Job:
+    identity = canonical(text)
+    job = None
+    if identity is not None:
+        with parts.reader.connection() as connection:
+            job = job_of(connection, identity, key_id=key_id)
+    if job is None:
+        raise Refusal(404, "unknown_batch", f"this key has no batch job {text[:64]}")
+    return job
+
+
+def _current(parts: Parts, batch_id: str, key_id: str) -> BatchStatus:
+    job = _job(parts, batch_id, key_id)
+    with parts.reader.connection() as connection:
+        return _status(job, states_of(connection, job.id), refused_of(connection, job.id))
+
+
+def _status(job: Job, states: dict[str, int], refused: int) -> BatchStatus:
+    succeeded = states.get("succeeded", 0)
+    return BatchStatus(
+        id=job.id,
+        state=job.state,
+        succeeded=succeeded,
+        failed=sum(states.values()) - succeeded,
+        refused=refused,
+        states={state: states[state] for state in get_args(State) if state in states},
+        lines=job.lines,
+        read=job.read_up_to,
+        size=job.size,
+        done=job.at,
+        cancelling=job.cancelling and job.finished_at is None,
+        error=job.error,
+        created_at=_seconds(job.created_at),
+        finished_at=_seconds(job.finished_at),
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _size(store: Store, uri: str) -> int:
+    try:
+        with store.open(uri) as source:
+            return source.seek(0, 2)
+    except ContractError as error:
+        raise Refusal(404, error.error_class, str(error)) from error
+
+
+def _store(parts: Parts) -> Store:
+    if parts.store is None:
+        raise Refusal(500, "no_store", "batch jobs need a store: set STRAIGHTLINE_STORE here")
+    return parts.store
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, mimetype="application/json")

@@ -1,0 +1,287 @@
+"""Files of requests over HTTP: handed in, run by a process of their own, told line by line."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pika
+import pytest
+from msgspec.structs import replace
+
+from outcomes.database import connected
+from outcomes.ledger import Ledger
+from outcomes.rows import entry_of
+from straightline import names
+from straightline.contracts import Outcome, Request
+from tests.integration.gateway.conftest import Gateway, body, double
+from tests.integration.straightline.replier import Replier
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[3]
+LINES = {"Content-Type": "application/jsonl"}
+
+
+class System:
+    """Answers batch requests and records their outcomes, as pools and recorder do; fails every tenth line."""
+
+    def __init__(self, database_url: str) -> None:
+        self._ledger = Ledger(database_url)
+        self.state: Any = None
+
+    def __call__(self, request: Request) -> Outcome:
+        outcome = double(request)
+        (number,) = json.loads(bytes(request.infer_request().inputs[0].data))
+        if number % 10 == 0 or self.state:
+            outcome = Outcome(
+                request_id=request.id,
+                state=self.state or "failed",
+                finished_at=time.time(),
+                error_class="model_error",
+                error="it stumbled",
+            )
+        outcome = replace(outcome, batch_id=request.batch_id)
+        self._ledger.write([entry_of(outcome, time.time())])
+        return outcome
+
+    def close(self) -> None:
+        self._ledger.close()
+
+
+class Process:
+    """`python -m gateway batches`."""
+
+    def __init__(self, gateway: Gateway, broker_url: str, store: str, log: Path) -> None:
+        self._log = log
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "STRAIGHTLINE_BROKER_URL": broker_url,
+            "STRAIGHTLINE_DATABASE_URL": gateway.database_url,
+            "STRAIGHTLINE_STORE": store,
+        }
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "batches"],
+                env=environment,
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+            )
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self._process.send_signal(number)
+        self._process.wait(30)
+        assert "Traceback" not in self._log.read_text(), self._log.read_text()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return (tmp_path / "store").as_uri()
+
+
+@pytest.fixture
+def front(start_gateway: Callable[..., Gateway], store: str) -> Iterator[Gateway]:
+    gateway = start_gateway(STRAIGHTLINE_STORE=store)
+    yield gateway
+    gateway.process.send_signal(signal.SIGTERM)
+    gateway.process.wait(30)
+
+
+@pytest.fixture
+def system(front: Gateway) -> Iterator[System]:
+    system = System(front.database_url)
+    yield system
+    system.close()
+
+
+@pytest.fixture
+def start_runner(
+    front: Gateway, system_url: str, store: str, tmp_path: Path
+) -> Iterator[Callable[[], Process]]:
+    started: list[Process] = []
+
+    def start() -> Process:
+        started.append(Process(front, system_url, store, tmp_path / "batches.log"))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+def jsonl(*contents: Any) -> bytes:
+    return b"".join((c if isinstance(c, bytes) else json.dumps(c).encode()) + b"\n" for c in contents)
+
+
+def numbered(first: int, last: int) -> list[Any]:
+    return [{"custom_id": f"c{n}", "data": body([float(n)])} for n in range(first, last + 1)]
+
+
+def until(front: Gateway, where: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    end = time.monotonic() + 60
+    while not condition(found := front.ask("GET", where).json()):
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+    return found
+
+
+def told(front: Gateway, where: str) -> list[dict[str, Any]]:
+    answer = front.ask("GET", where)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/jsonl")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_an_upload_is_run_and_told_line_by_line(
+    front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
+) -> None:
+    upload = jsonl(*numbered(1, 30), b"{", *numbered(3, 3), {"data": body([7.0]), "custom_id": "end"})
+    made = front.ask("POST", "/v1/batches?model=double&version=1", data=upload, headers=LINES)
+    assert (made.status_code, made.json()["state"]) == (202, "waiting")
+    where = made.headers["Location"]
+    start_runner()
+    with Replier(system_url, system, names.BATCH_QUEUE) as replier:
+        found = until(front, where, lambda status: status["state"] == "done")
+    assert (found["lines"], found["succeeded"], found["failed"], found["refused"]) == (33, 28, 3, 2)
+    answers, failed = told(front, f"{where}/results"), told(front, f"{where}/failed")
+    assert [each["line"] for each in answers] == [n for n in range(1, 31) if n % 10] + [33]
+    assert answers[0]["custom_id"] == "c1"
+    assert answers[0]["result"]["outputs"][0]["data"] == [2.0]
+    assert {each["error"]["line"]: each["error"]["error_class"] for each in failed} == {
+        10: "model_error",
+        20: "model_error",
+        30: "model_error",
+        31: "malformed",
+        32: "duplicate",
+    }
+    assert {(r.class_, r.version, r.batch_id) for r in replier.requests} == {("batch", "1", found["id"])}
+
+    again = front.ask("POST", "/v1/batches", data=front.ask("GET", f"{where}/failed").content, headers=LINES)
+    assert again.status_code == 202  # what failed can be handed in again, as it is told
+
+
+def test_a_runner_that_dies_is_replaced_by_one_that_goes_on(
+    front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
+) -> None:
+    upload = jsonl(*numbered(1, 2100))
+    where = front.ask("POST", "/v1/batches?model=double", data=upload, headers=LINES).headers["Location"]
+    first = start_runner()
+    with Replier(system_url, system, names.BATCH_QUEUE) as replier:
+        until(front, where, lambda status: status["succeeded"] > 100 and status["read"] >= 2000)
+    first.end(signal.SIGKILL)
+    with connected(front.database_url) as connection:  # its lease runs out
+        connection.exec_driver_sql("update batch_jobs set lease = now() where state = 'running'")
+        connection.commit()
+    start_runner()
+    with Replier(system_url, system, names.BATCH_QUEUE) as later:
+        found = until(front, where, lambda status: status["state"] == "done")
+    assert (found["lines"], found["succeeded"], found["failed"]) == (2100, 1890, 210)
+    seen = {request.id for request in [*replier.requests, *later.requests]}
+    assert len(seen) == 2100
+
+
+def test_a_job_is_given_up(
+    front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
+) -> None:
+    upload = jsonl(*numbered(1, 2050))
+    where = front.ask("POST", "/v1/batches?model=double", data=upload, headers=LINES).headers["Location"]
+    start_runner()
+    until(front, where, lambda status: status["read"] == 2000)
+    asked = front.ask("DELETE", where)
+    assert (asked.status_code, asked.json()["cancelling"]) == (202, True)
+    system.state = "cancelled"
+    with pika.BlockingConnection(pika.URLParameters(system_url)) as connection:
+        channel: Any = connection.channel()
+        end = time.monotonic() + 30
+        while channel.queue_declare(names.CANCELS_QUEUE, passive=True).method.message_count < 2000:
+            assert time.monotonic() < end, "the wishes did not come"
+            time.sleep(0.05)
+        channel.queue_purge(names.CANCELS_QUEUE)
+    with Replier(system_url, system, names.BATCH_QUEUE):
+        found = until(front, where, lambda status: status["state"] == "cancelled")
+    assert (found["states"], found["lines"]) == ({"cancelled": 2000}, 2050)
+    assert [each["error"]["line"] for each in told(front, f"{where}/failed")] == [*range(1, 2051)]
+    assert front.ask("DELETE", where).status_code == 200
+
+
+def test_a_file_in_the_store_is_run_too(
+    front: Gateway,
+    system: System,
+    system_url: str,
+    start_runner: Callable[[], Process],
+    store: str,
+) -> None:
+    folder = Path(urlsplit(store).path) / "mine"
+    folder.mkdir(parents=True)
+    (folder / "lines.jsonl").write_bytes(jsonl(*numbered(1, 3)))
+    start_runner()
+    asked = {"uri": f"{store}/mine/lines.jsonl", "model": "double"}
+    where = front.ask("POST", "/v1/batches", json=asked).headers["Location"]
+    with Replier(system_url, system, names.BATCH_QUEUE):
+        assert until(front, where, lambda status: status["state"] == "done")["succeeded"] == 3
+    outside = front.ask("POST", "/v1/batches", json={"uri": f"{store}/../batches.log", "model": "double"})
+    assert (outside.status_code, outside.json()["error_class"]) == (404, "forbidden_reference")
+    nothing = front.ask("POST", "/v1/batches", json={"uri": f"{store}/nothing", "model": "double"})
+    assert (nothing.status_code, nothing.json()["error_class"]) == (404, "missing_data")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+def test_a_half_uploaded_file_does_nothing(front: Gateway, tmp_path: Path, framing: str) -> None:
+    parts = urlsplit(front.url)
+    piece = jsonl(*numbered(1, 50))
+    with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
+        head = f"POST /v1/batches?model=double HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {front.key}\r\n"
+        head += f"Content-Type: application/jsonl\r\n{framing}\r\n\r\n"
+        chunk = b"%x\r\n%b\r\n" % (len(piece), piece) if "chunked" in framing else piece
+        connection.sendall(head.encode() + chunk)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65536)
+    assert b" 202 " not in answer.split(b"\r\n")[0]
+    end = time.monotonic() + 20
+    while found := [file for file in (tmp_path / "store").rglob("*") if file.is_file()]:
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
+def test_jobs_are_their_owners(front: Gateway) -> None:
+    where = front.ask("POST", "/v1/batches?model=m", data=jsonl({}), headers=LINES).headers["Location"]
+    other, weak = front.make_key("batch"), front.make_key("infer", "read")
+    for method, path in (
+        ("GET", where),
+        ("DELETE", where),
+        ("GET", f"{where}/results"),
+        ("GET", f"{where}/failed"),
+    ):
+        assert front.ask(method, path, key=other).status_code == 404
+        assert front.ask(method, path, key=weak).status_code == 403
+    assert front.ask("POST", "/v1/batches", data=jsonl({}), headers=LINES, key=weak).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "content", "words"),
+    [
+        ("", b"", "no lines"),
+        ("?modell=m", b"{}", "modell"),
+        ("?model=a%20b", b"{}", "parameter"),
+        ("?deadline=0", b"{}", "deadline"),
+        ("?allow=moon", b"{}", "parameter"),
+    ],
+)
+def test_what_is_no_job_is_refused(front: Gateway, query: str, content: bytes, words: str) -> None:
+    answer = front.ask("POST", f"/v1/batches{query}", data=content, headers=LINES)
+    assert answer.status_code == 400
+    assert words in answer.json()["detail"]
+
+
+def test_an_upload_above_the_limit_is_refused(start_gateway: Callable[..., Gateway], store: str) -> None:
+    small = start_gateway(STRAIGHTLINE_STORE=store, STRAIGHTLINE_GATEWAY_MAX_BATCH="100")
+    answer = small.ask("POST", "/v1/batches?model=m", data=b"x" * 101, headers=LINES)
+    assert answer.status_code == 413

@@ -1,6 +1,7 @@
 """Where a webhook may point: never into our own network, unless its host is named in the settings."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 from straightline.errors import ContractError
 
 LONGEST_URL: Final = 2048
+_HOST: Final = re.compile(r"[a-z0-9_](\.?[a-z0-9_-])*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A name, or an address of either kind."""
 
 Resolve = Callable[..., Sequence[tuple[Any, ...]]]
 """`socket.getaddrinfo`, or what stands for it in a test."""
@@ -81,7 +84,7 @@ def _split(url: str, trusted: Collection[str]) -> tuple[str, str, int, str]:
     schemes = ("https", "http") if host in trusted else ("https",)
     if (
         parts.scheme not in schemes
-        or not host
+        or not _HOST.fullmatch(host)
         or parts.username is not None
         or len(url) > LONGEST_URL
         or not url.isascii()

@@ -35,6 +35,8 @@ def test_a_receiver_can_check_it_with_nothing_but_the_secret() -> None:
         "ftp://example.org/",
         "https://user:secret@example.org/",
         "https:///path",
+        "https://0*",
+        "https://a..b/",
         "https://example.org:99999/",
         "https://example.org/a b",
         "https://exämple.org/",

@@ -51,6 +51,10 @@ def _checked(file: ModelFile) -> ModelFile:
             )
     if file.flavour == "external" and file.train is not None:
         raise ConfigurationError("an external model is not trained here: remove [train]")
+    if file.flavour == "external" and file.backends != ("local",):
+        raise ConfigurationError(
+            'an external model is asked by the local pool and runs nowhere else: set backends = ["local"]'
+        )
     if file.warm.maximum is not None and file.warm.minimum > file.warm.maximum:
         raise ConfigurationError("[warm] has a minimum above its maximum: lower the one or raise the other")
     for kind, tensors in (("inputs", file.inputs), ("outputs", file.outputs)):

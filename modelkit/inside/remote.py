@@ -35,6 +35,7 @@ class _Tensor(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     name: str
+    versions: list[str] | None = None
     inputs: list[_Tensor] = []
     outputs: list[_Tensor] = []
 
@@ -75,6 +76,11 @@ def check_server(spec: ModelSpec) -> None:
             f"the server at {spec.url} does not serve {spec.name} in V2: {error}; start it, or correct url "
             "or name in model.toml"
         ) from error
+    if found.versions and spec.version not in found.versions:
+        raise ConfigurationError(
+            f"the server at {spec.url} has the versions {found.versions[:8]} of {spec.name}, model.toml says "
+            f"{spec.version!r}: name one of them"
+        )
     for kind, ours, theirs in (
         ("inputs", spec.inputs, found.inputs),
         ("outputs", spec.outputs, found.outputs),

@@ -1,14 +1,17 @@
-"""The local backend: a V2 server on this machine (or near it), at STRAIGHTLINE_LOCAL_URL."""
+"""The local backend: our V2 server on this machine (or near it), at STRAIGHTLINE_LOCAL_URL, and others'."""
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
+from straightline.catalogue import Catalogue, read_catalogue
 from straightline.contracts import ModelSpec
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.backends.base import Answer, Health
+from workers.backends.external import ExternalServers, external_models
 from workers.backends.v2_http import V2Client
 
 
@@ -17,43 +20,81 @@ class LocalSettings(msgspec.Struct, frozen=True):
 
     Attributes:
         local_url: base URL of the V2 server.
+        models_dir: directory of the bundles, which say whose models are external.
     """
 
     local_url: str
+    models_dir: Path
 
 
 class LocalBackend:
-    """Asks one V2 server over HTTP; it is warm as long as it runs, so it knows no cold start."""
+    """Asks V2 servers over HTTP; they are warm as long as they run, so it knows no cold start.
+
+    A model whose deployed `model.toml` has a `url` is asked there, every other one at our own server. A
+    request names a model and never a server.
+
+    Args:
+        client: of our own server.
+        catalogue: what is deployed.
+    """
 
     name: BackendName = "local"
     max_payload: int | None = None
 
-    def __init__(self, client: V2Client) -> None:
+    def __init__(self, client: V2Client, catalogue: Catalogue) -> None:
         self._client = client
+        self._external = ExternalServers(external_models(catalogue))
+        self._ours = sorted(
+            name
+            for name, versions in catalogue.models.items()
+            if any(spec.url is None for spec in versions.values())
+        )
+        self._models: list[str] | None = None
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
-        """Ask the server; see `Backend.infer`."""
+        """Ask the model's server; see `Backend.infer`."""
         started = time.perf_counter()
-        answer = self._client.infer(model, body, timeout)
+        ask = self._client.infer if model.url is None else self._external.infer
+        answer = ask(model, body, timeout)
         return Answer(body=answer, service=time.perf_counter() - started)
 
     def health(self) -> Health:
-        """Ask the server whether it is ready."""
-        return self._client.ready()
+        """Ask whether our own server is ready; where there are external ones, one of all is enough.
+
+        Which models can be asked then, `models` tells: a server that is away takes its own models with it.
+        """
+        own, found = self._client.ready(), self._external.look()
+        if not found:
+            return own
+        ready = {name for (name, _), health in found.items() if health.ok}
+        self._models = sorted(ready.union(self._ours if own.ok else ()))
+        away = [
+            f"{name} {version}: {health.reason}" for (name, version), health in found.items() if not health.ok
+        ]
+        if self._ours and not own.ok:
+            away.insert(0, f"our own server: {own.reason}")
+        return Health(ok=bool(self._models), reason="; ".join(away) or None)
 
     def models(self) -> list[str] | None:
-        """Return None: what the server does not have it refuses, and the request goes elsewhere."""
-        return None
+        """Return the names of those whose server was ready when the health was asked.
+
+        None without external models: what our own server does not have it refuses, and the request goes
+        elsewhere.
+        """
+        return self._models
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._external.close()
 
 
 def create(environ: Mapping[str, str]) -> LocalBackend:
     """Make the backend that the environment describes.
 
     Raises:
-        ConfigurationError: STRAIGHTLINE_LOCAL_URL is missing or not an HTTP URL.
+        ConfigurationError: STRAIGHTLINE_LOCAL_URL or an external model's `url` is not an HTTP URL, or the
+            directory of models cannot be read.
     """
-    return LocalBackend(V2Client(load(LocalSettings, environ).local_url))
+    settings = load(LocalSettings, environ)
+    return LocalBackend(V2Client(settings.local_url), read_catalogue(settings.models_dir))

@@ -42,7 +42,12 @@ class _Error(msgspec.Struct):
     error: str = ""
 
 
+class _Description(msgspec.Struct):
+    versions: list[str] | None = None
+
+
 _ERROR: Final = msgspec.json.Decoder(_Error)
+_DESCRIPTION: Final = msgspec.json.Decoder(_Description)
 
 
 class V2Client:
@@ -69,21 +74,21 @@ class V2Client:
         self._max_response = max_response
         self._http = urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
 
-    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> bytes:
+    def infer(self, model: ModelSpec, body: bytes, timeout: float, *, versioned: bool = True) -> bytes:
         """Ask and return the answer's body.
 
         Args:
             model: which model and version.
             body: a V2 infer request as JSON.
             timeout: seconds for the whole call.
+            versioned: whether the server knows versions; one that does not is asked for the model alone.
 
         Raises:
             BackendFault: unreachable, timed_out, throttled, crashed, out_of_memory, too_large, not_deployed
                 or bad_protocol.
             ModelError: the server says that the input, or the model on it, failed.
         """
-        path = f"/v2/models/{quote(model.name, safe='')}/versions/{quote(model.version, safe='')}/infer"
-        status, answer = self._call("POST", path, body, timeout)
+        status, answer = self._call("POST", f"{_path(model, versioned=versioned)}/infer", body, timeout)
         if status != 200:
             raise _refusal(status, answer)
         return answer
@@ -91,24 +96,50 @@ class V2Client:
     def ready(self) -> Health:
         """Say whether the server is ready; never raises, and takes a second at most."""
         try:
-            status = self._ready()
+            return self._ready(_READY)
         except BackendFault as fault:
             return Health(ok=False, reason=str(fault))
-        return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
+
+    def model_ready(self, model: ModelSpec, *, versioned: bool) -> Health:
+        """Say whether the server is ready for that model, in a second at most.
+
+        Raises:
+            BackendFault: it does not say.
+        """
+        return self._ready(f"{_path(model, versioned=versioned)}/ready")
+
+    def versions(self, model: ModelSpec, timeout: float) -> list[str]:
+        """Return the versions of the model that the server lists; none where it does not know versions.
+
+        Raises:
+            BackendFault: it does not answer, or does not describe the model.
+            ModelError: it refuses to.
+        """
+        status, answer = self._call("GET", _path(model, versioned=False), None, timeout)
+        if status != 200:
+            raise _refusal(status, answer)
+        try:
+            return _DESCRIPTION.decode(answer).versions or []
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise BackendFault("its description is not one of V2", error_class="bad_protocol") from error
 
     def close(self) -> None:
         """Close the connections."""
         self._http.clear()
 
-    def _ready(self) -> int:
+    def _ready(self, path: str) -> Health:
+        status = self._look(path)
+        return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
+
+    def _look(self, path: str) -> int:
         deadline = time.monotonic() + HEALTH_TIMEOUT
         try:
-            return self._call("GET", _READY, None, HEALTH_TIMEOUT)[0]
+            return self._call("GET", path, None, HEALTH_TIMEOUT)[0]
         except BackendFault as fault:
             if fault.error_class != "crashed":
                 raise
         # A kept connection may be closed just as it is used again; a look harms nobody a second time.
-        return self._call("GET", _READY, None, deadline - time.monotonic())[0]
+        return self._call("GET", path, None, deadline - time.monotonic())[0]
 
     def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
         """Ask once: where the server broke off, it may have died of this request."""
@@ -160,6 +191,11 @@ class V2Client:
                 raise BackendFault("the answer did not end in time", error_class="timed_out")
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+def _path(model: ModelSpec, *, versioned: bool) -> str:
+    path = f"/v2/models/{quote(model.name, safe='')}"
+    return f"{path}/versions/{quote(model.version, safe='')}" if versioned else path
 
 
 def _closed(error: ProtocolError) -> bool:

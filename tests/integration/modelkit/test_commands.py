@@ -164,6 +164,10 @@ def hold_external(url: str, project: Path, capsys: pytest.CaptureFixture[str]) -
     code, record, _ = run(capsys, "validate", str(project))
     assert code == 2
     assert "model.toml lists {'features': 'INT64'}: make them the same" in record["error"]
+    file.write_text(file.read_text(encoding="utf-8").replace('"1"', '"7"', 1), encoding="utf-8")
+    code, record, _ = run(capsys, "validate", str(project))
+    assert code == 2
+    assert "has the versions ['1'] of plane, model.toml says '7'" in record["error"]
 
 
 def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(

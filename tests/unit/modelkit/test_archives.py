@@ -78,7 +78,9 @@ def test_the_server_form_has_the_digest_of_its_bundle_and_a_changed_one_is_found
 
 
 def test_an_external_model_is_registered_and_nothing_else(bundle: Path, tmp_path: Path) -> None:
-    text = TOML.replace('"python"', '"external"').replace('entry = "model:run"', 'url = "http://h:1"')
+    text = TOML.replace('"python"', '"external"').replace(
+        'entry = "model:run"', 'url = "http://h:1"\nbackends = ["local"]'
+    )
     (bundle / "model.toml").write_text(text)
     assert (package_server(bundle, tmp_path / "models") / "model.toml").is_file()
     with pytest.raises(ConfigurationError, match="only the form `server`"):

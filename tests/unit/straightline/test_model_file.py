@@ -99,12 +99,15 @@ def test_a_wrong_member_is_refused_with_its_line_and_the_cure(old: str, new: str
 
 def test_an_external_model_has_an_address_and_is_not_trained() -> None:
     tensors = WHOLE[WHOLE.index("[[inputs]]") : WHOLE.index("[resources]")]
-    top = 'name = "echo"\nversion = "1"\nflavour = "external"\n'
+    top = 'name = "echo"\nversion = "1"\nflavour = "external"\nbackends = ["local"]\n'
     file = decode_model_file(f'{top}url = "https://models.example:8443"\n{tensors}')
     assert file.url == "https://models.example:8443"
     for wrong in ("", 'url = "models.example"\n', 'url = "https://h"\ntrain = {entry = "a:b"}\n'):
         with pytest.raises(ConfigurationError):
             decode_model_file(f"{top}{wrong}{tensors}")
+    everywhere = top.replace('backends = ["local"]\n', "")
+    with pytest.raises(ConfigurationError, match=r'set backends = \["local"\]'):
+        decode_model_file(f'{everywhere}url = "https://h"\n{tensors}')
 
 
 def test_tensors_are_named_once_and_there_is_at_least_one() -> None:

@@ -1,0 +1,82 @@
+"""MLServer, from its package, in an environment of its own: another server that speaks V2."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from modelkit.replacing import replaced
+from script.stack import signs
+from script.stack.ports import free_ports
+from script.stack.readiness import wait_until
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LIST: Final = ROOT / "requirements" / "mlserver.txt"
+CACHE: Final = ROOT / ".straightline" / "cache"
+PATIENCE: Final = 120.0
+
+
+def environment() -> Path:
+    """Return the directory of the environment, which is made once: some 320 MB, and a minute.
+
+    Raises:
+        CalledProcessError: pip cannot install it.
+    """
+    digest = hashlib.sha256(LIST.read_bytes()).hexdigest()[:16]
+    target = CACHE / f"mlserver-{digest}-py{sys.version_info.major}{sys.version_info.minor}"
+    if not target.is_dir():
+        with replaced(target) as fresh:
+            venv.create(fresh, with_pip=True, symlinks=True)
+            install = (
+                str(fresh / "bin" / "python"),
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "-q",
+                "install",
+            )
+            wheels = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile")
+            subprocess.run([*install, *wheels, "-r", str(LIST)], check=True, capture_output=True)
+    return target
+
+
+@contextmanager
+def mlserver(folder: Path, *, name: str, code: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Serve one model, and give the server's URL; it is ready, and is ended behind.
+
+    Args:
+        folder: an empty directory, for its files and its log.
+        name: of the model.
+        code: Python with the class `Model`.
+        settings: of the model, beside its name and implementation.
+    """
+    http, grpc, metrics = free_ports(3)
+    # In one process, as it answers soonest; by default a second one runs the models.
+    ports = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
+    server = ports | {"parallel_workers": 0, "debug": False}
+    (folder / "settings.json").write_text(json.dumps(server))
+    (folder / "model.py").write_text(code)
+    model = {"name": name, "implementation": "model.Model", **settings}
+    (folder / "model-settings.json").write_text(json.dumps(model))
+    start = "import sys; from mlserver.cli import main; sys.argv = ['mlserver', 'start', '.']; main()"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(environment() / "bin" / "python"), "-c", start], cwd=folder, stdout=log, stderr=log
+        )
+    try:
+        url = f"http://127.0.0.1:{http}"
+        wait_until(
+            lambda: process.poll() is None and signs.answers_http(f"{url}/v2/models/{name}/ready"),
+            what="MLServer",
+            seconds=PATIENCE,
+            watched=(),
+        )
+        yield url
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)

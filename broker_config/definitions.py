@@ -7,18 +7,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from broker_config.users import USER_PREFIX, USERS
-from straightline.errors import ConfigurationError
+from straightline.passwords import read_passwords
+from straightline.passwords import variable as name_of
 
 PASSWORD_PREFIX: Final = "STRAIGHTLINE_BROKER_PASSWORD_"  # noqa: S105 - the name of a variable
-SHORTEST: Final = 16
-"""Characters; a shorter password is refused."""
-
 Definitions = dict[str, list[dict[str, Any]]]
 
 
 def variable(user: str) -> str:
     """Name of the environment variable with the password of a user."""
-    return PASSWORD_PREFIX + user.upper().replace("-", "_")
+    return name_of(PASSWORD_PREFIX, user)
 
 
 def passwords(environ: Mapping[str, str]) -> dict[str, str]:
@@ -27,16 +25,7 @@ def passwords(environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigurationError: one is too short, or serves two users; the message names the variables alone.
     """
-    found = {user: environ[variable(user)] for user in USERS if environ.get(variable(user))}
-    for user, password in found.items():
-        if len(password) < SHORTEST:
-            raise ConfigurationError(
-                f"the password in {variable(user)} is too short: take {SHORTEST} characters or more"
-            )
-        others = [variable(other) for other in found if other != user and found[other] == password]
-        if others:
-            raise ConfigurationError(f"{variable(user)} and {others[0]} are the same: give each its own")
-    return found
+    return read_passwords(environ, PASSWORD_PREFIX, USERS)
 
 
 def definitions(

@@ -10,13 +10,15 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Engine
 
-from outcomes.database import connected, engine_for
+from outcomes.database import connected, engine_for, translated
 from outcomes.dead_letters import dead_letters
 from outcomes.migrate import upgrade
 from outcomes.partitions import make_ahead, retain
 from outcomes.report import dead_text
-from outcomes.settings import QuestionSettings
+from outcomes.roles import GRANTS, PASSWORD_PREFIX, grant, make_roles
+from outcomes.settings import QuestionSettings, owner_url
 from straightline.durations import duration
+from straightline.passwords import read_passwords
 from straightline.settings import load
 
 LOCK_PATIENCE: Final = 10.0
@@ -35,7 +37,11 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     keep.add_argument("--keep", type=_span, required=True, help="how much stays: 30d, 12w (at least 2d)")
     keep.set_defaults(run=_retain)
 
-    migrate = commands.add_parser("migrate", help="make the tables, or bring them up to date")
+    migrate = commands.add_parser(
+        "migrate",
+        help="make the tables, or bring them up to date; and the roles whose passwords stand in "
+        f"{PASSWORD_PREFIX}<ROLE> ({', '.join(GRANTS)})",
+    )
     migrate.set_defaults(run=_migrate)
 
 
@@ -52,7 +58,7 @@ def _dead(asked: argparse.Namespace) -> int:
 
 def _retain(asked: argparse.Namespace) -> int:
     now = datetime.now(UTC)
-    with _engine(_url(), "straightline-retain") as engine:
+    with _engine(owner_url(os.environ), "straightline-retain") as engine:
         make_ahead(engine, now)
         done = retain(engine, now, asked.keep)
     print(f"Dropped {len(done.partitions)} partitions and {done.rows} rows beside them.")
@@ -60,11 +66,15 @@ def _retain(asked: argparse.Namespace) -> int:
 
 
 def _migrate(_asked: argparse.Namespace) -> int:
-    url = _url()
+    url = owner_url(os.environ)
+    passwords = read_passwords(os.environ, PASSWORD_PREFIX, GRANTS)
     upgrade(url)
     with _engine(url, "straightline-migrate") as engine:
         make_ahead(engine, datetime.now(UTC))
-    print("The ledger's tables stand.")
+        with translated(), engine.begin() as connection:
+            make_roles(connection, passwords)
+            there = grant(connection)
+    print("The ledger's tables stand" + (f", and the roles of {', '.join(there)}." if there else "."))
     return 0
 
 

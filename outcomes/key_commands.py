@@ -10,9 +10,8 @@ import msgspec
 
 from outcomes.database import connected
 from outcomes.keys import SCOPES, Key, all_keys, create_key, revoke_key
-from outcomes.settings import QuestionSettings
+from outcomes.settings import owner_url
 from straightline.durations import duration
-from straightline.settings import load
 
 NOT_FOUND = 3
 
@@ -97,4 +96,4 @@ def _json(content: Any) -> str:
 
 
 def _url() -> str:
-    return load(QuestionSettings, os.environ).database_url
+    return owner_url(os.environ)

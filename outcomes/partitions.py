@@ -27,6 +27,8 @@ LOW: Final = 7
 SHORTEST_KEPT: Final = timedelta(days=2)
 """A batch request may take a day, and its reconciliation some time more."""
 ROWS_AT_ONCE: Final = 10_000
+MAKE_PARTITION: Final = "make_partition(text, date)"
+"""A function of the database, with the rights of the tables' owner: not who calls it owns the tables."""
 _LOCK: Final = 0x5354_4C50
 """Of Postgres's advisory locks: one process at a time changes partitions."""
 _AGES: Final = {
@@ -112,22 +114,9 @@ def _make(connection: Connection, table: Table, day: date) -> bool:
     span = day_span(day)
     if any(span.meets(other) for _, other in _partitions(connection, table)):
         return False  # somebody was faster
-    parent, key = table.name, next(iter(table.primary_key)).name
-    name, default = f"{parent}_{day:%Y%m%d}", f"{parent}_default"
-    # Attached, and not made as a partition, which would wait for every statement on the table, and stop it.
-    connection.exec_driver_sql(f'CREATE TABLE "{name}" (LIKE "{parent}" INCLUDING ALL)')
-    connection.exec_driver_sql(f'LOCK TABLE "{default}" IN ACCESS EXCLUSIVE MODE')
-    moved = connection.execute(
-        text(
-            f'WITH moved AS (DELETE FROM "{default}" WHERE {key} >= :low AND {key} < :high RETURNING *)'  # noqa: S608
-            f' INSERT INTO "{name}" SELECT * FROM moved'
-        ),
-        {"low": span.low, "high": span.high},
-    ).rowcount
-    connection.exec_driver_sql(
-        f'ALTER TABLE "{parent}" ATTACH PARTITION "{name}"'
-        f" FOR VALUES FROM ('{span.low}') TO ('{span.high}')"
-    )
+    statement = text("SELECT make_partition(:parent, :day)")
+    moved = connection.execute(statement, {"parent": table.name, "day": day}).scalar_one()
+    name = f"{table.name}_{day:%Y%m%d}"
     logger.info("partition %s was made, and took %d rows", name, moved)
     return True
 

@@ -1,12 +1,15 @@
 """What the ledger's commands read from the environment (`STRAIGHTLINE_` + the name in capitals)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
+from straightline.settings import load
+
 
 class QuestionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """For the commands that ask or migrate.
+    """For the commands that ask.
 
     Attributes:
         database_url: `postgresql+psycopg2://user:password@host:port/database`.
@@ -28,6 +31,25 @@ class ReconcilerSettings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     reconciler_interval: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
     reconciler_body_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class OwnerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For the commands that only the tables' owner may run: `migrate`, `retain`, `keys`.
+
+    Attributes:
+        database_owner_url: as above; without it `database_url` is the owner's.
+    """
+
+    database_owner_url: str | None = None
+
+
+def owner_url(environ: Mapping[str, str]) -> str:
+    """Return the database's URL for its owner.
+
+    Raises:
+        ConfigurationError: it is not set.
+    """
+    return load(OwnerSettings, environ).database_owner_url or load(QuestionSettings, environ).database_url
 
 
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,8 @@ from broker_config import topology
 from broker_config.apply import apply
 from broker_config.definitions import definitions
 from broker_config.users import USERS
+from outcomes.database import engine_for
+from outcomes.roles import GRANTS, grant, make_roles
 from script.stack import services
 from script.stack.admin import BrokerAdmin, system_ctl
 from script.stack.run import Run
@@ -38,7 +40,7 @@ VHOSTS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Passwords:
-    """Of the broker's users in this session, whose names have a prefix of its own."""
+    """Of users or roles of this session, whose names have a prefix of its own."""
 
     prefix: str
     by_user: dict[str, str]
@@ -132,14 +134,29 @@ def database_url(_database_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def role_urls(migrated_database_url: str, _roles: Passwords) -> dict[str, str]:
+    """SQLAlchemy URL of the same database for each of its roles, by the kind of component."""
+    url = make_url(migrated_database_url)
+    return {
+        role: url.set(username=_roles.prefix + role, password=password).render_as_string(hide_password=False)
+        for role, password in _roles.by_user.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def _roles() -> Passwords:
+    return Passwords(f"test_{secrets.token_hex(4)}_", {role: secrets.token_hex(16) for role in GRANTS})
+
+
+@pytest.fixture
 def migrated_database_url(_database_server: str, _migrated: str) -> Iterator[str]:
     """SQLAlchemy URL of a fresh database with the migrations applied."""
     yield from _database(_database_server, _migrated)
 
 
 @pytest.fixture(scope="session")
-def _migrated(_database_server: str) -> Iterator[str]:
-    """Name of a database with the migrations applied, which others are copied from."""
+def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
+    """Name of a database with migrations and rights applied, which others are copied from."""
     for url in _database(_database_server, "template0"):
         subprocess.run(
             [sys.executable, "-m", "alembic", "-c", "migrations/alembic.ini", "upgrade", "head"],
@@ -148,7 +165,14 @@ def _migrated(_database_server: str) -> Iterator[str]:
             check=True,
             timeout=120,
         )
+        engine = engine_for(url, name="test")
+        with engine.begin() as connection:
+            make_roles(connection, _roles.by_user, prefix=_roles.prefix)
+            grant(connection, prefix=_roles.prefix)
+        engine.dispose()
         yield make_url(url).database or ""
+    for role in _roles.by_user:
+        services.administer(_database_server, f'DROP ROLE "{_roles.prefix}{role}"')
 
 
 def _database(server: str, template: str) -> Iterator[str]:

@@ -59,13 +59,13 @@ def components(plan: Plan) -> tuple[Component, ...]:
         Component(
             "recorder",
             (*python, "outcomes", "record"),
-            {**_broker(plan, "recorder"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+            {**_broker(plan, "recorder"), **_database(plan, "recorder")},
             tier=1,
         ),
         Component(
             "reconciler",
             (*python, "outcomes", "reconcile"),
-            {**_broker(plan, "reconciler"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+            {**_broker(plan, "reconciler"), **_database(plan, "reconciler")},
             tier=1,
         ),
         Component(
@@ -73,19 +73,19 @@ def components(plan: Plan) -> tuple[Component, ...]:
             (*python, "gateway", "http"),
             {
                 **_broker(plan, "gateway"),
-                "STRAIGHTLINE_DATABASE_URL": plan.database_url,
+                **_database(plan, "gateway"),
                 "STRAIGHTLINE_GATEWAY_BIND": f"127.0.0.1:{plan.gateway_port}",
             },
         ),
         Component(
             "webhooks",
             (*python, "gateway", "webhooks"),
-            {**_broker(plan, "webhooks"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+            {**_broker(plan, "webhooks"), **_database(plan, "webhooks")},
         ),
         Component(
             "batches",
             (*python, "gateway", "batches"),
-            {**_broker(plan, "batches"), "STRAIGHTLINE_DATABASE_URL": plan.database_url},
+            {**_broker(plan, "batches"), **_database(plan, "batches")},
         ),
         Component("celery-door", (*python, "gateway", "celery"), _broker(plan, "celery-door")),
         *(_pool(plan, backend, slots) for backend, slots in SLOTS.items()),
@@ -106,6 +106,10 @@ def components(plan: Plan) -> tuple[Component, ...]:
 
 def _broker(plan: Plan, user: str) -> dict[str, str]:
     return {"STRAIGHTLINE_BROKER_URL": plan.broker.of(user)}
+
+
+def _database(plan: Plan, role: str) -> dict[str, str]:
+    return {"STRAIGHTLINE_DATABASE_URL": plan.database.of(role)}
 
 
 def _pool(plan: Plan, backend: str, slots: int) -> Component:

@@ -91,7 +91,7 @@ def _measure(stack: Stack, screen: Console, trial: Trial, material: Material) ->
     if tally.refused:
         screen.print(f"{tally.refused} requests were not accepted: {tally.refusal}", markup=False)
     with step(screen, "Waiting until the last outcome is in the ledger"):
-        counted = _recorded(stack.plan.database_url, tally)
+        counted = _recorded(stack.plan.database.of("reader"), tally)
     return report.figures(
         counted,
         accepted=len(tally.accepted),

@@ -19,6 +19,7 @@ SECRET: Final = frozenset(
     {
         "STRAIGHTLINE_BROKER_URL",
         "STRAIGHTLINE_DATABASE_URL",
+        "STRAIGHTLINE_DATABASE_OWNER_URL",
         "STRAIGHTLINE_FLOWER_URL",
         "STRAIGHTLINE_API_KEY",
     }
@@ -44,8 +45,7 @@ class Plan:
         run: name of the run.
         directory: the run's private directory.
         models: the directory of bundles.
-        broker: URLs of RabbitMQ.
-        database_url: of Postgres.
+        broker, database: URLs of RabbitMQ and Postgres.
         driver: of the gpu-container pool, `docker` or `process`.
         thresholds: for the scheduler; None leaves its defaults.
         api_key: of the HTTP gateway, with every scope.
@@ -58,7 +58,7 @@ class Plan:
     directory: Path
     models: Path
     broker: Access
-    database_url: str
+    database: Access
     driver: str
     thresholds: Thresholds | None = None
     api_key: str = ""
@@ -83,7 +83,8 @@ class Plan:
         functions = f"http://127.0.0.1:{self.functions_port}"
         return {
             "STRAIGHTLINE_BROKER_URL": self.broker.of("producer"),
-            "STRAIGHTLINE_DATABASE_URL": self.database_url,
+            "STRAIGHTLINE_DATABASE_URL": self.database.of("reader"),
+            "STRAIGHTLINE_DATABASE_OWNER_URL": self.database.admin,
             "STRAIGHTLINE_FLOWER_URL": (
                 f"http://straightline:{self.flower_password}@127.0.0.1:{self.flower_port}"
             ),

@@ -10,11 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.engine import make_url
+
+from outcomes.roles import GRANTS, PASSWORD_PREFIX, ROLE_PREFIX
 from script.stack import processes
+from script.stack.access import Access
 from script.stack.accounts import Account, account
 from script.stack.certificates import Certificate
 from script.stack.failure import StackError
 from script.stack.ports import free_ports
+from straightline.passwords import variable
 
 NAME: Final = "Postgres"
 USER: Final = "straightline"
@@ -27,14 +32,26 @@ class Database:
     """A started Postgres.
 
     Attributes:
-        url: SQLAlchemy URL of our database in it, which `ensure_database` makes.
+        access: SQLAlchemy URLs of our database in it, which is yet to be made, as its roles are.
         process: the server.
         launch: starts the server anew on the same data, once it has ended.
     """
 
-    url: str
+    access: Access
     process: processes.Process
     launch: Callable[[], processes.Process]
+
+    @property
+    def url(self) -> str:
+        """The owner's URL."""
+        return self.access.admin
+
+    @property
+    def migration(self) -> dict[str, str]:
+        """What `python -m outcomes migrate` is told, so that it makes the roles of `access`, too."""
+        urls = self.access.users.items()
+        passwords = {variable(PASSWORD_PREFIX, role): make_url(url).password or "" for role, url in urls}
+        return {"STRAIGHTLINE_DATABASE_OWNER_URL": self.access.admin, **passwords}
 
 
 def programs() -> Path | None:
@@ -83,7 +100,15 @@ def start(home: Path, log: Path, run: str, certificate: Certificate | None = Non
         stop_signal=signal.SIGINT,  # "fast": do not wait for clients to leave
         tier=2,
     )
-    return Database(f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/{DATABASE}", launch(), launch)
+    return Database(_access(port, password), launch(), launch)
+
+
+def _access(port: int, password: str) -> Access:
+    def url(name: str, password: str) -> str:
+        return f"postgresql+psycopg2://{name}:{password}@127.0.0.1:{port}/{DATABASE}"
+
+    roles = {role: url(ROLE_PREFIX + role, secrets.token_urlsafe(24)) for role in GRANTS}
+    return Access(url(USER, password), roles)
 
 
 def _make_cluster(found: Path, directory: Path, environment: dict[str, str], owner: Account) -> None:

@@ -24,7 +24,7 @@ class Ground:
     """URLs of a broker with the topology and of a migrated database, and a key to the HTTP gateway."""
 
     broker: Access
-    database_url: str
+    database: Access
     api_key: str
 
 
@@ -64,17 +64,21 @@ class Preparation:
             self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=access.admin)
         return access
 
-    def _database(self, url: str | None) -> tuple[str, str]:
-        given, url = url, url or start_database(self.run).url
-        with _cure(given, "STRAIGHTLINE_DATABASE_URL"):
-            self._call("migrating the database", "outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=url)
+    def _database(self, url: str | None) -> tuple[Access, str]:
+        if url:
+            access, told = Access(url), {"STRAIGHTLINE_DATABASE_OWNER_URL": url}
+        else:
+            database = start_database(self.run)
+            access, told = database.access, database.migration
+        with _cure(url, "STRAIGHTLINE_DATABASE_URL"):
+            self._call("migrating the database", "outcomes", "migrate", **told)
         scopes = [word for scope in SCOPES for word in ("--scope", scope)]
         made = self._call(
             "making a key to the gateway",
             *("outcomes", "keys", "create", self.run.name, *scopes, "--json"),
-            STRAIGHTLINE_DATABASE_URL=url,
+            STRAIGHTLINE_DATABASE_OWNER_URL=access.admin,
         )
-        return url, json.loads(made)["key"]
+        return access, json.loads(made)["key"]
 
     def _model(self) -> None:
         self.models.mkdir(parents=True, exist_ok=True)

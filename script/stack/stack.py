@@ -64,7 +64,7 @@ def start_stack(
             directory=run.directory,
             models=models,
             broker=ground.broker,
-            database_url=ground.database_url,
+            database=ground.database,
             api_key=ground.api_key,
             driver=driver.name,
             thresholds=thresholds,

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy.engine import make_url
 
-from script.stack import processes, services
+from script.stack import postgres, processes, services
 from script.stack.readiness import wait_until
 from script.stack.run import Run
 from tests.faults.kit.oracle import Ending
@@ -32,6 +32,11 @@ class Records:
         self._run = run
         self._server = services.start_database(run)
         self.url = self._server.url
+
+    @property
+    def server(self) -> postgres.Database:
+        """The server, with the URLs of its roles."""
+        return self._server
 
     @property
     def port(self) -> int:

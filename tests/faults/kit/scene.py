@@ -16,7 +16,6 @@ from typing import Final, Self
 import pika.exceptions
 from sqlalchemy.engine import make_url
 
-from broker_config.users import USERS
 from script.stack.components import Component, components
 from script.stack.plan import Plan, Thresholds, with_ports
 from script.stack.ports import accepts
@@ -86,7 +85,8 @@ class Scene:
     def secrets(self) -> tuple[str, ...]:
         """What may stand in no log, event, error or argument."""
         access = self.node.access
-        urls = (self.records.url, access.admin, *(access.of(user) for user in USERS))
+        ledger = self.records.server.access
+        urls = (*(access.admin, ledger.admin), *access.users.values(), *ledger.users.values())
         passwords = {str(make_url(url).password) for url in urls}
         return (self.canary, *passwords, self.plan.flower_password)
 
@@ -165,7 +165,7 @@ class Scene:
                 directory=self.run.directory,
                 models=models,
                 broker=self.node.access,
-                database_url=self.records.url,
+                database=self.records.server.access,
                 driver="process",
                 thresholds=_THRESHOLDS,
             )
@@ -187,7 +187,7 @@ class Scene:
 
     def _records(self) -> Records:
         records = Records(self.run)
-        self._command("outcomes", "migrate", STRAIGHTLINE_DATABASE_URL=records.url)
+        self._command("outcomes", "migrate", **records.server.migration)
         return records
 
     def _command(self, *arguments: str, **variables: str) -> None:

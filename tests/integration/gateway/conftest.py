@@ -54,6 +54,10 @@ class Gateway:
     key: str
     database_url: str
     process: subprocess.Popen[bytes]
+    roles: Any
+
+    def role_url(self, role: str) -> str:
+        return _as_role(self.database_url, self.roles, role)
 
     def ask(self, method: str, path: str, *, key: str | None = None, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {key or self.key}", **options.pop("headers", {})}
@@ -65,6 +69,11 @@ class Gateway:
     def make_key(self, *scopes: Scope) -> str:
         with connected(self.database_url) as connection:
             return create_key(connection, "test", scopes)[1]
+
+
+def _as_role(url: str, roles: Any, role: str) -> str:
+    parts = make_url(url).set(username=roles.prefix + role, password=roles.by_user[role])
+    return parts.render_as_string(hide_password=False)
 
 
 def body(data: list[float]) -> dict[str, Any]:
@@ -91,9 +100,14 @@ def double(request: Request) -> Outcome:
 
 
 class Starter:
-    """Starts gateways on one broker and ledger, and ends them."""
+    """Starts gateways on one broker and ledger, and ends them.
 
-    def __init__(self, directory: Path, broker_url: str, database_url: str) -> None:
+    They work as a role of the database, tests as its owner.
+    """
+
+    def __init__(self, directory: Path, broker_url: str, database_url: str, roles: Any) -> None:
+        self._database_url = database_url
+        self._roles = roles
         bundle = directory / "models" / "double" / "1"
         bundle.mkdir(parents=True)
         (bundle / "model.toml").write_text(MODEL)
@@ -103,7 +117,7 @@ class Starter:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "STRAIGHTLINE_BROKER_URL": broker_url,
-            "STRAIGHTLINE_DATABASE_URL": database_url,
+            "STRAIGHTLINE_DATABASE_URL": _as_role(database_url, roles, "gateway"),
             "STRAIGHTLINE_MODELS_DIR": str(directory / "models"),
             "STRAIGHTLINE_STORE": f"file://{directory}/store",
             "STRAIGHTLINE_KEY_SECONDS": "0.2",
@@ -123,10 +137,9 @@ class Starter:
             assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.05)
-        database = environment["STRAIGHTLINE_DATABASE_URL"]
-        with connected(database) as connection:
+        with connected(self._database_url) as connection:
             key = create_key(connection, "tests", SCOPES)[1]
-        return Gateway(url, key, database, process)
+        return Gateway(url, key, self._database_url, process, self._roles)
 
     def close(self) -> None:
         for process in self._started:
@@ -149,7 +162,8 @@ def place(
     name = f"gateway_{secrets.token_hex(4)}"
     services.create_database(server, name, template=template)
     database_url = make_url(server).set(database=name).render_as_string(hide_password=False)
-    starter = Starter(tmp_path_factory.mktemp("gateway"), broker_url, database_url)
+    roles = request.getfixturevalue("_roles")
+    starter = Starter(tmp_path_factory.mktemp("gateway"), broker_url, database_url, roles)
     yield starter, broker_url
     starter.close()
     services.drop_database(server, name)

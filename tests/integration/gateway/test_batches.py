@@ -65,7 +65,7 @@ class Process:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "STRAIGHTLINE_BROKER_URL": broker_url,
-            "STRAIGHTLINE_DATABASE_URL": gateway.database_url,
+            "STRAIGHTLINE_DATABASE_URL": gateway.role_url("batches"),
             "STRAIGHTLINE_STORE": store,
         }
         with log.open("ab") as out:

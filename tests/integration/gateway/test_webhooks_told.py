@@ -78,7 +78,7 @@ def _teller(trusting: Gateway, system_url: str, tmp_path: Path) -> Iterator[None
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "STRAIGHTLINE_BROKER_URL": system_url,
-        "STRAIGHTLINE_DATABASE_URL": trusting.database_url,
+        "STRAIGHTLINE_DATABASE_URL": trusting.role_url("webhooks"),
         "STRAIGHTLINE_WEBHOOK_HOSTS": "localhost",
     }
     log = tmp_path / "webhooks.log"

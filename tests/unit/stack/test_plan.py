@@ -6,11 +6,13 @@ import subprocess
 from pathlib import Path
 
 from broker_config import users
+from outcomes.roles import GRANTS
 from script.stack.access import Access
 from script.stack.components import components
 from script.stack.plan import Plan, Thresholds, with_ports
 from script.stack.ports import free_ports
 
+ROLES = {name: f"postgresql://{name}:secret@127.0.0.1:2/ledger" for name in GRANTS}
 USERS = {name: f"amqp://{name}:secret@127.0.0.1:1/vhost" for name in users.USERS}
 PLAN = Plan(
     root=Path("/checkout"),
@@ -18,7 +20,7 @@ PLAN = Plan(
     directory=Path("/checkout/.straightline/runs/abc"),
     models=Path("/models"),
     broker=Access("amqp://user:secret@127.0.0.1:1/vhost", USERS),
-    database_url="postgresql+psycopg2://user:secret@127.0.0.1:2/ledger",
+    database=Access("postgresql+psycopg2://user:secret@127.0.0.1:2/ledger", ROLES),
     driver="process",
     thresholds=Thresholds(F=10.0, window=2.0, D=65_536),
     local_port=3,
@@ -30,7 +32,7 @@ PLAN = Plan(
 def test_the_public_variables_say_where_everything_is() -> None:
     public = PLAN.public()
     assert public["STRAIGHTLINE_BROKER_URL"] == USERS["producer"]
-    assert public["STRAIGHTLINE_DATABASE_URL"] == PLAN.database_url
+    assert public["STRAIGHTLINE_DATABASE_URL"] == ROLES["reader"]
     assert public["STRAIGHTLINE_FLOWER_URL"].endswith("@127.0.0.1:5")
     assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
 
@@ -97,13 +99,11 @@ def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
         "functions": None,
         **{name: USERS[name] for name in given if name not in ("local-server", "functions")},
     }
-    assert {name for name, each in told.items() if "STRAIGHTLINE_DATABASE_URL" in each} == {
-        "webhooks",
-        "batches",
-        "gateway",
-        "recorder",
-        "reconciler",
+    url = "STRAIGHTLINE_DATABASE_URL"
+    assert {name: each[url] for name, each in told.items() if url in each} == {
+        role: ROLES[role] for role in set(ROLES) - {"reader"}
     }
+    assert not any("STRAIGHTLINE_DATABASE_OWNER_URL" in each for each in told.values())
     assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in told.values())
 
 

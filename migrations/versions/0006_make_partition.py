@@ -20,10 +20,17 @@ DECLARE
         || repeat('0', 20))::uuid;
     high uuid := (lpad(to_hex((extract(epoch FROM (day + 1)::timestamp) * 1000)::bigint), 12, '0')
         || repeat('0', 20))::uuid;
+    waiting boolean;
     moved bigint;
 BEGIN
     IF parent NOT IN ('outcomes', 'attempts', 'repeats', 'surplus', 'placements') THEN
         RAISE insufficient_privilege USING MESSAGE = 'no partitions of that table are made here';
+    END IF;
+    -- Who planned without the new partition would find its rows nowhere: while rows move, nobody reads.
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %I >= $1 AND %I < $2)', fallback, key, key)
+        INTO waiting USING low, high;
+    IF waiting THEN
+        EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent);
     END IF;
     -- Attached, and not made as a partition, which would wait for every statement on the table, and stop it.
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -207,3 +208,21 @@ def test_copying_into_days_is_routed(engine: Engine) -> None:
             "COPY outcomes (request_id, state, attempts, finished_at) FROM STDIN", io.StringIO(rows)
         )
     assert len(_where(engine)) == 4
+
+
+def test_who_reads_while_rows_move_into_a_new_day_still_finds_them(
+    engine: Engine, migrated_database_url: str, make_outcome: Make
+) -> None:
+    _write(migrated_database_url, [make_outcome()])
+    assert _where(engine) == ["outcomes_default"]
+    found: list[int] = []
+    reader = threading.Thread(target=lambda: found.extend(_asked(engine, "SELECT count(*) FROM outcomes")))
+    with engine.begin() as connection:
+        today = datetime.now(UTC).date()
+        connection.exec_driver_sql("SELECT make_partition('outcomes', %s)", (today,))
+        reader.start()
+        end = time.monotonic() + 20
+        while not _asked(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0]:
+            assert time.monotonic() < end
+    reader.join(20)
+    assert found == [1]

@@ -1,6 +1,7 @@
 """Settling on the gpu-container pool's driver, with the image that real containers are started from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -36,10 +37,10 @@ def settle_driver(bundle: Path, screen: Console, environ: Mapping[str, str]) -> 
 
     try:
         with step(screen, "Building the container image of the digits model"):
-            build_image(bundle, IMAGE, environ)
+            built = build_image(bundle, IMAGE, environ)
     except (StackError, StraightLineError) as error:
         if environ.get("STRAIGHTLINE_CONTAINER_DRIVER"):
             raise StackError(f"the image of the digits model cannot be built: {error}") from error
         first = str(error).partition("\n")[0]
         return Driver("process", f"an engine answers, but no image could be built for it ({first})")
-    return driver
+    return replace(driver, digests=(built,))

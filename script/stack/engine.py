@@ -10,10 +10,11 @@ import requests
 
 @dataclass(frozen=True)
 class Driver:
-    """The driver's name, and why it was chosen, for people."""
+    """The driver's name, why it was chosen, for people, and the digests of the images that it may run."""
 
     name: str
     why: str
+    digests: tuple[str, ...] = ()
 
 
 def choose_driver(environ: Mapping[str, str]) -> Driver:

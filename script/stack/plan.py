@@ -47,6 +47,7 @@ class Plan:
         models: the directory of bundles.
         broker, database: URLs of RabbitMQ and Postgres.
         driver: of the gpu-container pool, `docker` or `process`.
+        digests: of the images that the driver may run; none leaves it to the environment.
         thresholds: for the scheduler; None leaves its defaults.
         api_key: of the HTTP gateway, with every scope.
         local_port, functions_port, flower_port, gateway_port: on the loopback interface.
@@ -60,6 +61,7 @@ class Plan:
     broker: Access
     database: Access
     driver: str
+    digests: tuple[str, ...] = ()
     thresholds: Thresholds | None = None
     api_key: str = ""
     local_port: int = 0
@@ -118,6 +120,9 @@ class Plan:
                 "STRAIGHTLINE_WINDOW": str(self.thresholds.window),
                 "STRAIGHTLINE_D": str(self.thresholds.D),
             }
+        if self.digests:
+            listed = inherited.get("STRAIGHTLINE_CONTAINER_DIGESTS", "")
+            ours["STRAIGHTLINE_CONTAINER_DIGESTS"] = " ".join([*self.digests, listed]).strip()
         return {name: value for name, value in (dict(inherited) | ours).items() if name not in SECRET}
 
 

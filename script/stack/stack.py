@@ -67,6 +67,7 @@ def start_stack(
             database=ground.database,
             api_key=ground.api_key,
             driver=driver.name,
+            digests=driver.digests,
             thresholds=thresholds,
         )
     )

@@ -11,6 +11,7 @@ from docker.errors import ImageNotFound
 
 from straightline.contracts import ModelSpec
 from workers.backends.base import Health
+from workers.containers.allowed import Allowed
 from workers.containers.diagnosis import fault_of
 from workers.containers.docker_server import DockerServer, remove_container
 from workers.containers.engine import Engine
@@ -37,11 +38,12 @@ class DockerDriver:
         owner: this worker.
 
     Raises:
-        ConfigurationError: the template of the image's name cannot be used.
+        ConfigurationError: the template of the image's name cannot be used, or what is listed is no digest.
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
         image_name(settings.container_image, "model", "version")
+        self._allowed = Allowed(settings.container_digests)
         self._engine = engine
         self._settings = settings
         self._owner = owner
@@ -83,7 +85,12 @@ class DockerDriver:
             self._listed = time.monotonic()
             try:
                 with self._engine.speak(quick=True) as client:
-                    tags = [tag for image in client.api.images() for tag in image.get("RepoTags") or ()]
+                    tags = [
+                        tag
+                        for image in client.api.images()
+                        if self._allowed.allows(image["Id"], image.get("RepoDigests"))
+                        for tag in image.get("RepoTags") or ()
+                    ]
             except BackendFault:
                 return self._models
             self._models = models_of(self._settings.container_image, tags)
@@ -109,16 +116,23 @@ class DockerDriver:
         name = f"straightline-{model.name}-{model.version}-{word}"
         with self._engine.speak() as client:
             try:
-                client.images.get(image)
+                found = client.images.get(image)
             except ImageNotFound as error:
                 raise BackendFault(
                     f"the engine has no image {image}: build it with `python -m modelkit package --form "
                     "image`, or pull it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE",
                     error_class="not_deployed",
                 ) from error
+            if not self._allowed.allows(str(found.id), found.attrs.get("RepoDigests")):
+                raise BackendFault(
+                    f"the image {image} is {found.id}, which STRAIGHTLINE_CONTAINER_DIGESTS does not list: "
+                    "add it there if it is the one you mean",
+                    error_class="not_deployed",
+                )
             facts = client.info()
             container = client.containers.create(
-                image,
+                # Where digests are listed, by that: the name may lead to another image by now.
+                str(found.id) if self._allowed else image,
                 name=name,
                 labels={
                     MODEL_LABEL: model.name,

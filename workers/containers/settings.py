@@ -16,6 +16,7 @@ class ContainerSettings(msgspec.Struct, frozen=True):
     Attributes:
         container_driver: `docker`, or `process` for machines without an engine; never chosen by itself.
         container_image: the image of a model; `{model}` and `{version}` are filled in.
+        container_digests: digests of the images that may be run, apart by commas; empty allows every image.
         container_max: servers that may exist at once, one for each version of a model.
         container_idle: seconds without a request after which a server is removed.
         container_start: seconds that a server has to become ready.
@@ -36,6 +37,7 @@ class ContainerSettings(msgspec.Struct, frozen=True):
     models_dir: Path
     container_driver: Literal["docker", "process"] = "docker"
     container_image: str = "straightline/{model}:{version}"
+    container_digests: str = ""
     container_max: Count = 4
     container_idle: Seconds = 300.0
     container_start: Seconds = 60.0

@@ -89,3 +89,22 @@ def test_a_second_build_of_the_same_bundle_is_the_same_image(
     tag = images.format(model="probe", version="1")
     before = client.images.get(tag).id
     assert build_image(models_dir / "probe" / "1", tag, docker_engine) == before
+
+
+def test_an_image_that_is_not_listed_is_not_run(
+    make_backend: MakeBackend, client: docker.DockerClient
+) -> None:
+    """Neither as it is, nor when the name of a listed one leads to it later."""
+    listed = str(client.images.get("straightline-test/probe:1").id)
+    backend = make_backend(container_digests=listed)
+    assert backend.infer(PROBE, tell("hello"), 60).body
+    assert backend.models() == ["probe"]
+    with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_DIGESTS does not list") as refused:
+        make_backend(container_digests="sha256:" + "0" * 64).infer(PROBE, tell("hello"), 60)
+    assert refused.value.error_class == "not_deployed"
+    client.images.get("straightline-test/broken:1").tag("straightline-test/probe", "1")
+    try:
+        with pytest.raises(BackendFault, match="does not list"):
+            make_backend(container_digests=listed).infer(PROBE, tell("hello"), 60)
+    finally:
+        client.images.get(listed).tag("straightline-test/probe", "1")

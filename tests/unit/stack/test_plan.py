@@ -112,3 +112,12 @@ def test_a_given_broker_is_used_by_all_with_its_one_url() -> None:
     assert plan.public()["STRAIGHTLINE_BROKER_URL"] == "amqp://given"
     urls = {part.environment.get("STRAIGHTLINE_BROKER_URL", "amqp://given") for part in components(plan)}
     assert urls == {"amqp://given"}
+
+
+def test_the_images_that_were_built_are_those_that_may_be_run() -> None:
+    name = "STRAIGHTLINE_CONTAINER_DIGESTS"
+    plan = Plan(**{**PLAN.__dict__, "digests": ("sha256:a",)})
+    assert plan.environment({})[name] == "sha256:a"
+    assert plan.environment({name: "sha256:b"})[name] == "sha256:a sha256:b"
+    assert PLAN.environment({name: "sha256:b"})[name] == "sha256:b"
+    assert name not in PLAN.environment({})

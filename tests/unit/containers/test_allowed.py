@@ -1,0 +1,30 @@
+"""Which images may be run."""
+
+import pytest
+
+from straightline.errors import ConfigurationError
+from workers.containers.allowed import Allowed
+
+ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def test_without_a_list_every_image_may() -> None:
+    assert not Allowed(" , ")
+    assert Allowed("").allows(OTHER, None)
+
+
+def test_with_a_list_those_on_it_alone() -> None:
+    allowed = Allowed(f"{ONE}, {ONE}")
+    assert allowed
+    assert allowed.allows(ONE, [])
+    assert not allowed.allows(OTHER, [f"registry.example/x@{OTHER}"])
+
+
+def test_an_image_is_known_by_its_digest_in_a_registry_too() -> None:
+    assert Allowed(ONE).allows(OTHER, [f"registry.example:5000/x@{ONE}"])
+
+
+@pytest.mark.parametrize("wrong", ["digits:1", "sha256:12", ONE.upper(), f"x@{ONE}", ONE + "0"])
+def test_what_is_no_digest_is_named(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="STRAIGHTLINE_CONTAINER_DIGESTS"):
+        Allowed(f"{ONE} {wrong}")

@@ -1,0 +1,44 @@
+"""Which images may be run: those whose digest is listed, whatever their names say now. Pure."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from straightline.errors import ConfigurationError
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Allowed:
+    """The images that may be run.
+
+    Args:
+        listed: digests, apart by commas or spaces: an image's id, or that of its manifest in a registry; none
+            allow every image.
+
+    Raises:
+        ConfigurationError: one is no digest.
+    """
+
+    def __init__(self, listed: str) -> None:
+        self._digests = frozenset(listed.replace(",", " ").split())
+        wrong = sorted(digest for digest in self._digests if not _DIGEST.fullmatch(digest))
+        if wrong:
+            raise ConfigurationError(
+                f"STRAIGHTLINE_CONTAINER_DIGESTS has {wrong[0][:80]!r}: a digest is sha256: and 64 digits; "
+                "`docker image inspect --format '{{.Id}}' IMAGE` prints it"
+            )
+
+    def __bool__(self) -> bool:
+        """Whether there is a list at all."""
+        return bool(self._digests)
+
+    def allows(self, image_id: str, names: Iterable[str] | None) -> bool:
+        """Tell whether an image may be run.
+
+        Args:
+            image_id: of the image.
+            names: `name@digest` of each registry that it came from.
+        """
+        known = {image_id, *(name.rpartition("@")[2] for name in names or ())}
+        return not self._digests or not known.isdisjoint(self._digests)

@@ -34,6 +34,7 @@ class Broker:
     Attributes:
         access: AMQP URLs, with user, password and virtual host.
         tls_port: where it speaks TLS, if it has a certificate.
+        management_port: where its HTTP API is, if it was asked for.
         programs: the directory of its command line tools.
         environment: what they need to find this node.
         owner: the account that it runs under.
@@ -44,6 +45,7 @@ class Broker:
 
     access: Access
     tls_port: int
+    management_port: int
     programs: Path
     environment: Mapping[str, str]
     owner: Account
@@ -89,10 +91,12 @@ def programs() -> Path | None:
     return None
 
 
-def start(home: Path, log: Path, run: str, certificate: Certificate | None = None) -> Broker:
+def start(
+    home: Path, log: Path, run: str, certificate: Certificate | None = None, *, management: bool = False
+) -> Broker:
     """Start a node with its data in `home`/rabbitmq; it is not ready yet when this returns.
 
-    With a certificate it speaks TLS, too, on `Broker.tls_port`.
+    With a certificate it speaks TLS, too, on `Broker.tls_port`; with `management` it has its HTTP API.
 
     Raises:
         StackError: it is not installed, or cannot be started.
@@ -102,12 +106,16 @@ def start(home: Path, log: Path, run: str, certificate: Certificate | None = Non
         raise StackError("RabbitMQ is not installed: as root, apt-get install rabbitmq-server")
     owner = account("rabbitmq")
     directory = home / "rabbitmq"
-    port, tls_port, distribution, mapping = free_ports(4)
+    port, tls_port, management_port, distribution, mapping = free_ports(5)
     passwords = {user: secrets.token_urlsafe(24) for user in (ADMIN, *USERS)}
     _write(directory, port, passwords)
     if certificate is not None:
         with (directory / "rabbitmq.conf").open("a", encoding="ascii") as configuration:
             configuration.write(_tls(certificate.copied(directory), tls_port))
+    if management:
+        (directory / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="ascii")
+        with (directory / "rabbitmq.conf").open("a", encoding="ascii") as configuration:
+            configuration.write(f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n")
     owner.give(directory)
     environment = _environment(directory, run, distribution, mapping)
     # Our own port mapper: one that the node started as a daemon would outlive it.
@@ -131,7 +139,15 @@ def start(home: Path, log: Path, run: str, certificate: Certificate | None = Non
         tier=2,
     )
     return Broker(
-        _access(port, passwords), tls_port, found, environment, owner, directory, (epmd, launch()), launch
+        _access(port, passwords),
+        tls_port,
+        management_port,
+        found,
+        environment,
+        owner,
+        directory,
+        (epmd, launch()),
+        launch,
     )
 
 

@@ -20,9 +20,11 @@ _PATIENCE: Final = 90.0
 """Seconds; RabbitMQ takes about six on an idle machine."""
 
 
-def start_broker(run: Run, certificate: Certificate | None = None) -> rabbitmq.Broker:
+def start_broker(
+    run: Run, certificate: Certificate | None = None, *, management: bool = False
+) -> rabbitmq.Broker:
     """Start a private RabbitMQ for the run and wait until it answers."""
-    broker = rabbitmq.start(run.home, run.log("rabbitmq"), run.name, certificate)
+    broker = rabbitmq.start(run.home, run.log("rabbitmq"), run.name, certificate, management=management)
     run.add(*broker.processes)
     wait_until(
         lambda: broker_answers(broker.url),

@@ -158,7 +158,7 @@ def dead(delivery: Delivery, body: bytes, why: str) -> Publish:
         body[:MAX_BODY],  # more might not be taken, and would be tried for ever
         "",
         [delivery],
-        delivery.message_id or new_id(),
+        delivery.message_id or "",  # none of our own: it would pass for the id of a request
         headers={
             "x-straightline-reason": why[:1024].encode(errors="replace").decode(),
             "x-straightline-queue": delivery.queue,

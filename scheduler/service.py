@@ -175,7 +175,7 @@ class Service:
             routing_key=publish.key,
             body=publish.body,
             type=publish.type or None,
-            message_id=publish.message_id,
+            message_id=publish.message_id or None,
             correlation_id=publish.correlation_id,
             headers=publish.headers or None,
             mandatory=publish.mandatory,

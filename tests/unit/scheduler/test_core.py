@@ -143,6 +143,13 @@ def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(
     assert desk.acked == [delivery]
 
 
+def test_a_dead_letter_without_an_id_is_given_none(desk: Desk) -> None:
+    """Who buries it would take a new id for the request's, and end what nobody sent."""
+    desk.request(b"3")
+    (dead,) = desk.turn()
+    assert (dead.exchange, dead.message_id) == (names.DEAD, "")
+
+
 def test_a_broken_body_is_rejected_by_its_message_id(desk: Desk) -> None:
     request_id = new_id()
     delivery = desk.deliver(b"{", message_id=request_id)

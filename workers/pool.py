@@ -30,6 +30,7 @@ from workers.bodies import Bodies
 from workers.breakers import OpenBreakers
 from workers.controls import answer_questions_alone
 from workers.heartbeat import BestCase, Pulse
+from workers.namesake import refuse_namesake
 from workers.reporting import CONFIRM_PATIENCE, Reporter
 from workers.settings import PoolSettings
 from workers.sturdy import read_sturdily
@@ -60,6 +61,7 @@ class PoolStep(bootsteps.StartStopStep):
             if worker.pool_cls is not TaskPool:
                 raise ConfigurationError("a pool's backend lives in threads: start it with -P threads")
             name = backend_of(worker.app.amqp.queues.consume_from)
+            refuse_namesake(worker.app, worker.hostname)
             self._settings = load(PoolSettings, self.environ)
             self._catalogue = read_catalogue(self._settings.models_dir)
             self._store = Store(self._settings.store) if self._settings.store else None

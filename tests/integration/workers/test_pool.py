@@ -221,3 +221,12 @@ def test_a_worker_that_cannot_start_says_what_mends_it(
     assert run.returncode != 0
     assert message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_second_worker_of_the_same_name_is_refused_in_words(start_worker: Any, worker_environ: Any) -> None:
+    first = start_worker()
+    second = WorkerProcess(worker_environ)
+    assert second.process.wait(40) == 1
+    second.close()
+    assert "another worker with the name local@" in second.log
+    assert first.process.poll() is None

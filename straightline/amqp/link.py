@@ -85,6 +85,7 @@ class Link:
         self._on_lost = on_lost
         self._connection: Any = None
         self._failures = 0
+        self._told: str | None = None
         self._stopping = False
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name=f"amqp-{name}", daemon=True)
@@ -198,7 +199,10 @@ class Link:
     def _again(self) -> None:
         self._failures += 1
         seconds = delay(self._failures, random.random())  # noqa: S311 - jitter is no secret
-        level = logging.WARNING if self._failures == 1 else logging.DEBUG
+        # Another reason than before is news: what was lost by a restart may be refused since.
+        news = self._failures == 1 or self.trouble != self._told
+        self._told = self.trouble
+        level = logging.WARNING if news else logging.DEBUG
         logger.log(level, "no AMQP connection: %s; trying again in %.1f s", self.trouble, seconds)
         self._loop.call_later(seconds, self._connect)
 

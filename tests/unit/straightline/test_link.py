@@ -1,5 +1,6 @@
 """Reading a broker's URL, waiting between attempts, and saying what went wrong."""
 
+import logging
 import socket
 import time
 
@@ -13,7 +14,7 @@ from pika.adapters.utils.connection_workflow import (
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.link import LONGEST_DELAY, delay, describe, parameters
+from straightline.amqp.link import LONGEST_DELAY, Link, delay, describe, parameters
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 
@@ -54,6 +55,22 @@ def test_without_a_broker_a_message_fails_in_time_and_says_why() -> None:
     assert isinstance(error, BrokerUnavailable)
     assert "refused" in str(error)
     assert "secret" not in str(error)
+
+
+def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFixture) -> None:
+    def nothing(_: object) -> None:
+        """Take it."""
+
+    link = Link("amqp://h/v", "test", on_channel=nothing, on_lost=nothing)
+    with caplog.at_level(logging.WARNING):
+        for trouble in ("refused", "refused", "no password", "no password", "refused"):
+            link.trouble = trouble
+            link._again()
+    link._loop.close()
+    told = [
+        record.getMessage().split(";")[0].removeprefix("no AMQP connection: ") for record in caplog.records
+    ]
+    assert told == ["refused", "no password", "refused"]
 
 
 def test_a_full_window_makes_the_publishing_thread_wait_and_then_fail() -> None:

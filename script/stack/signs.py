@@ -34,6 +34,7 @@ class BrokerSigns:
         queue = self._channel.queue_declare("", exclusive=True).method.queue
         self._channel.queue_bind(queue, names.SIGNALS, "heartbeat")
         self._healthy: set[str] = set()
+        self._active: dict[str, int] = {}
         self._ill: dict[str, str] = {}
         self._channel.basic_consume(queue, self._beat, auto_ack=True)
 
@@ -47,6 +48,11 @@ class BrokerSigns:
         self._connection.process_data_events(0)
         return backend in self._healthy
 
+    def idle(self, backend: str) -> bool:
+        """Whether the pool of that backend has reported that it has nothing in work."""
+        self._connection.process_data_events(0)
+        return self._active.get(backend) == 0
+
     def complaint(self, backend: str) -> str:
         """Return what the backend's pool last said of not being healthy, as the end of a sentence."""
         return f"; it says: {self._ill[backend]}" if backend in self._ill else "; it has said nothing"
@@ -58,6 +64,7 @@ class BrokerSigns:
 
     def _beat(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
         beat = msgspec.json.decode(body, type=Heartbeat)
+        self._active[beat.backend] = beat.active
         if beat.healthy and not beat.closing:
             self._healthy.add(beat.backend)
         else:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 HERE = Path(__file__).resolve().parent
 TABLE = pytest.StashKey[list[Line]]()
+LINE = pytest.StashKey[Line]()
 
 
 class Stage:
@@ -52,16 +53,24 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def scene(stage: Stage) -> Iterator[Scene]:
-    yield stage.scene()
-    stage.heal()
-
-
-@pytest.fixture
-def row(scene: Scene, request: pytest.FixtureRequest) -> Row:
-    line = Line(request.node.name.removeprefix("test_"))
+def row(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Row]:
+    line = request.node.stash[LINE] = Line(request.node.name.removeprefix("test_"))
     request.config.stash.setdefault(TABLE, []).append(line)
-    return Row(scene, line)
+    row = Row(stage.scene(), line)
+    yield row
+    row.end()
+    if line.verdict == "passed":
+        stage.heal()
+    else:
+        stage.close()  # what it left behind is none of the next one's business
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if LINE in item.stash and (report.when == "call" or report.failed):
+        item.stash[LINE].verdict = report.outcome
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ from straightline import names
 from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance
 from tests.faults.kit.row import Row
+from tests.faults.kit.scene import SCHEDULERS
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -85,3 +86,118 @@ def test_13_broker_raises_an_alarm__producers_time_out_in_words_and_nothing_free
     assert judged.recovery <= RECONNECTED
     assert judged.states().keys() == {"succeeded"}
     assert node.ready()[names.OUTCOMES_QUEUE][0] == 0
+
+
+def test_11_consumer_timeout__the_worker_reconnects_and_does_not_exit(row: Row) -> None:
+    """The broker closes the channel of a worker that holds a placement for longer than it allows."""
+    scene, pool = row.scene, "pool-local"
+    usual = scene.node.setting("consumer_timeout")
+    scene.node.ctl("eval", "application:set_env(rabbit, consumer_timeout, 2000).")
+    scene.crew.restart(pool)
+    row.wait_for(lambda: "ready." in row.log(pool), "the pool does not start", 60)
+    scene.node.ctl("eval", f"application:set_env(rabbit, consumer_timeout, {usual}).")
+    mix = Mix(rate=3, pinned=1.0, batch=0, large=0, backends=("local",), commands=("sleep:4.5",))
+    with row.load(Mix(rate=10)), row.load(mix, seed=2) as load:
+        row.wait_for(lambda: "PRECONDITION_FAILED" in row.log(pool), "no channel was closed", 60)
+        load.stop()
+        # Now the channel is an ordinary one again.
+        scene.crew.restart(pool)
+        row.fault_over()
+        judged = row.judge(bound=90, allowed=Allowance(surplus=200, each=20))
+    assert judged.states().keys() <= {"succeeded", "failed"}
+    assert judged.states()["failed"] == 0
+
+
+@pytest.mark.fast
+def test_12_binding_of_a_pool_removed__placements_come_back_and_wait_until_it_is_mended(row: Row) -> None:
+    node, queue = row.scene.node, names.backend_queue("local")
+    with row.load() as load:
+        load.wait_confirmed(60)
+        node.unbind(queue, names.PLACEMENTS, "local")
+        load.run_for(3)
+        assert "was not taken" in row.log(row.scene.leader())
+        node.bind(queue, names.PLACEMENTS, "local")
+        row.fault_over()
+        load.wait_confirmed(30)
+        judged = row.judge()
+    assert judged.recovery <= RECONNECTED
+    assert judged.states().keys() == {"succeeded"}
+
+
+def test_12_queue_of_a_pool_deleted__its_worker_says_so_and_goes_on_when_it_is_declared_anew(
+    row: Row,
+) -> None:
+    """Nothing lay in the queue: what an operator deletes with it no broker brings back."""
+    node, queue = row.scene.node, names.backend_queue("gpu-container")
+    elsewhere = Mix(pinned=0.0, large=0.0, rate=10)
+    with row.load(elsewhere) as load:
+        load.wait_confirmed(30)
+        row.wait_for(lambda: node.depths()[queue] == 0, "the queue is not empty")
+        node.ctl("delete_queue", "-p", node.vhost, queue)
+        load.run_for(3)
+        assert queue in row.log("pool-gpu-container")
+        row.scene.declare()
+        row.fault_over()
+        with row.load(Mix(rate=5, pinned=1.0, large=0, backends=("gpu-container",)), seed=2) as pinned:
+            pinned.wait_confirmed(15)
+            judged = row.judge()
+    assert judged.recovery <= RECONNECTED
+    assert judged.states().keys() == {"succeeded"}
+
+
+@pytest.mark.fast
+def test_14_requests_overflow__the_producer_is_told_and_what_was_taken_is_answered(row: Row) -> None:
+    scene = row.scene
+    for name in SCHEDULERS:
+        scene.crew.stop(name)
+    scene.node.limit(names.INTERACTIVE_QUEUE, 10)
+    with row.load(Mix(batch=0.0)) as load:
+        row.wait_for(lambda: load.account.refused["Rejected"] >= 20, "the producers feel nothing")
+        for name in SCHEDULERS:
+            scene.crew.start(name)
+        scene.node.unlimit(names.INTERACTIVE_QUEUE)
+        scene.wait_ready()
+        row.fault_over()
+        load.wait_confirmed(60)
+        judged = row.judge()
+    assert "full" in load.account.words["Rejected"]
+    assert judged.recovery <= RECONNECTED
+    assert judged.states().keys() == {"succeeded"}
+
+
+def test_14_queue_of_a_pool_overflows__the_scheduler_holds_and_backs_off(row: Row) -> None:
+    scene = row.scene
+    scene.node.limit(names.backend_queue("local"), 1)
+    # One at a time, so that each is a message of its own.
+    single = Mix(rate=8, pinned=1.0, batch=0.0, large=0.0, backends=("local",))
+    with row.load(single) as load:
+        load.wait_confirmed(10)
+        scene.crew.die("pool-local", down=True)  # without goodbye: it is given what it had slots for
+        row.wait_for(lambda: "was not taken" in row.log(scene.leader()), "nothing was refused", 20)
+        scene.crew.start("pool-local")
+        scene.node.unlimit(names.backend_queue("local"))
+        row.fault_over()
+        load.wait_confirmed(30)
+        judged = row.judge(bound=60, allowed=IN_FLIGHT)
+    assert judged.states().keys() == {"succeeded"}
+
+
+@pytest.mark.parametrize("user", ["scheduler", "pool-local", "recorder"])
+@pytest.mark.parametrize("loss", ["password", "permissions"])
+def test_27_rights_are_taken_from_a_running_component__it_says_so_tries_again_and_loses_nothing(
+    row: Row, user: str, loss: str
+) -> None:
+    node = row.scene.node
+    logs = SCHEDULERS if user == "scheduler" else (user,)
+    with row.load(Mix(confirm=60)) as load:
+        load.wait_confirmed(60)
+        node.take_rights(user, loss)
+        load.run_for(6)
+        said = " ".join(row.log(name) for name in logs)
+        assert "refused" in said.lower(), said[-2000:]
+        node.give_rights(user)
+        row.fault_over()
+        load.wait_confirmed(30)
+        judged = row.judge(bound=60, allowed=Allowance(surplus=60, restarts={user: 1}))
+    assert judged.recovery <= RECONNECTED + 5
+    assert judged.states().keys() == {"succeeded"}

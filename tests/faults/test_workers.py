@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from straightline.crash import VARIABLE, Step
-from straightline.names import Backend
+from straightline.names import Backend, backend_queue
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance
@@ -82,5 +82,37 @@ def test_05_worker_asked_to_end_under_load__loses_nothing(row: Row, death: Death
         # Only a worker that was given the time to end has done nothing in vain.
         spent = 0 if death is Death.ASKED else 64
         judged = row.judge(allowed=Allowance(surplus=spent, restarts={pool: 1}))
+    assert judged.recovery <= REPLACED
+    assert judged.states().keys() == {"succeeded"}
+
+
+def test_03_request_that_kills_every_worker__comes_back_up_to_the_limit_and_is_put_aside(row: Row) -> None:
+    """A worker dies of it each time before the call, as one does of a placement that takes all memory."""
+    scene, pool = row.scene, "pool-gpu-container"
+    scene.node.limit(backend_queue("gpu-container"), 1000, delivery_limit=2)
+    scene.crew.restart(pool, None, **{VARIABLE: str(Step.WORKER_BEFORE_CALL)})
+    scene.wait_ready()
+    deadly = Mix(rate=4, pinned=1.0, batch=0, large=0.0, backends=("gpu-container",), deadline=150)
+    with row.load(Mix(backends=("local", "serverless"), large=0.0)), row.load(deadly, seed=2) as load:
+        load.wait_confirmed(1)
+        load.stop()
+        row.wait_restarted(pool, 3)
+        scene.crew.restart(pool)
+        scene.node.unlimit(backend_queue("gpu-container"))
+        row.fault_over()
+        judged = row.judge(bound=150, allowed=Allowance(restarts={pool: 6}, unknown_dead=3))
+    assert judged.states().keys() <= {"succeeded", "failed"}
+
+
+def test_03_worker_may_take_no_more_memory__what_it_cannot_do_is_done_elsewhere(row: Row) -> None:
+    scene, pool = row.scene, "pool-local"
+    with row.load(Mix(large=0.2, rate=20)) as load:
+        load.wait_confirmed(40)
+        scene.crew.die(pool, Death.NO_MEMORY)
+        load.run_for(5)
+        scene.crew.restart(pool)
+        row.fault_over()
+        load.wait_confirmed(30)
+        judged = row.judge(allowed=Allowance(surplus=64, restarts={pool: 2}))
     assert judged.recovery <= REPLACED
     assert judged.states().keys() == {"succeeded"}

@@ -1,9 +1,12 @@
 """Our own processes under a supervisor, which starts anew whatever ends, as a deployment does."""
 
+import contextlib
+import os
+import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +76,30 @@ class Crew:
             self._extra[name] = extra
             self._down.discard(name)
             return self._launch(name, once or {})
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Let a component do nothing, and know nothing of it, for as long as the block lasts."""
+        process = self.process(name)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+
+    def second(self, name: str) -> Process:
+        """Start one more process of a component that runs, unsupervised, with the same settings."""
+        part = self._parts[name]
+        process = processes.start(
+            f"{name}-second",
+            part.argv,
+            log=self._run.log(f"{name}-second"),
+            cwd=self._root,
+            environment=self._environment(part),
+            tier=part.tier,
+        )
+        self._run.add(process)
+        return process
 
     def stop(self, name: str, *, patience: float = 20.0) -> bool:
         """Ask a component to end, and keep it down; tell whether it ended by itself."""

@@ -48,12 +48,22 @@ class Mix:
 
 @dataclass
 class Account:
-    """What the producers know: ids put on their way, those confirmed, and what was refused and why."""
+    """What the producers know.
+
+    Attributes:
+        sent: ids put on their way.
+        confirmed: those that the broker has confirmed.
+        refused: how many were not, by the kind of error.
+        words: of each kind, what the last one said.
+        commands: what the model was told, by id.
+        slowest: seconds that the slowest submission took, whatever came of it.
+    """
 
     sent: set[str] = field(default_factory=set)
     confirmed: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
     slowest: float = 0.0
 
 
@@ -122,6 +132,7 @@ class Load:
         began = time.monotonic()
         with self._lock:
             self.account.sent.add(identity)
+            self.account.commands[identity] = command
         try:
             self._client.submit(
                 mind.NAME, body, id=identity, class_=class_, allow=allow, deadline=self.mix.deadline

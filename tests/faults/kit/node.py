@@ -1,30 +1,35 @@
 """The broker of the suite: what is done to it, and what lies in it."""
 
 import json
+import re
+import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
 import pika
 import pika.exceptions
+from sqlalchemy.engine import make_url
 
 from broker_config import topology
+from broker_config.users import USER_PREFIX, USERS
 from script.stack import processes, rabbitmq
 from script.stack.ports import accepts
 from script.stack.readiness import wait_until
 from script.stack.run import Run
 from script.stack.services import broker_answers
-from straightline import names
-from tests.faults.kit.oracle import DeadLetter
 from tests.faults.kit.tree import descendants
 
 QUEUES: Final = tuple(
     queue.name for queue in topology.QUEUES if queue.queue_arguments["x-queue-type"] == "quorum"
 )
 """What must drain; a stream keeps what was read."""
+_END_CONNECTIONS: Final = (
+    '[rabbit_networking:close_connection(Pid, <<"the tests want it">>)'
+    ' || [{{pid, Pid}}, {{user, <<"{user}">>}}] <- rabbit_networking:connection_info_all([pid, user])].'
+)
 _TICK: Final = 500
 """Milliseconds after which a quorum queue says anew what it holds, unacknowledged messages included."""
 _ADVANCED: Final = f"[{{rabbit, [{{quorum_tick_interval, {_TICK}}}, {{channel_tick_interval, 5000}}]}}].\n"
@@ -51,6 +56,11 @@ class Node:
     def port(self) -> int:
         """Where it listens."""
         return int(pika.URLParameters(self.url).port)
+
+    @property
+    def vhost(self) -> str:
+        """The virtual host."""
+        return rabbitmq.VHOST
 
     @property
     def process(self) -> processes.Process:
@@ -94,25 +104,59 @@ class Node:
         finally:
             connection.close()
 
-    def depths(self) -> Mapping[str, int]:
-        """Count the messages in each queue, unacknowledged ones included."""
-        vhost = rabbitmq.VHOST
-        told = self.ctl("list_queues", "-p", vhost, "name", "messages", "--formatter", "json")
-        return {queue["name"]: queue["messages"] for queue in json.loads(told) if queue["name"] in QUEUES}
+    def setting(self, name: str) -> str:
+        """Return a setting of the node, as Erlang writes it."""
+        return self.ctl("eval", f"{{ok, V}} = application:get_env(rabbit, {name}), V.").strip()
 
-    def take_dead(self) -> list[DeadLetter]:
-        """Take what lies in the dead-letter queue."""
+    def bind(self, queue: str, exchange: str, key: str) -> None:
+        """Bind a queue."""
+        self._do(lambda channel: channel.queue_bind(queue, exchange, key))
+
+    def unbind(self, queue: str, exchange: str, key: str) -> None:
+        """Take a binding away."""
+        self._do(lambda channel: channel.queue_unbind(queue, exchange, key))
+
+    def limit(self, queue: str, messages: int, *, delivery_limit: int = topology.DELIVERY_LIMIT) -> None:
+        """Let a queue take so many messages at most, near enough, and give each back so often."""
+        pattern = f"^{re.escape(queue)}$"
+        rule = json.dumps({"max-length": messages, "delivery-limit": delivery_limit})
+        self.ctl("set_policy", "-p", self.vhost, "--apply-to", "queues", "faults", pattern, rule)
+
+    def unlimit(self, queue: str) -> None:
+        """Lift the limit of `limit`, as an operator must: by a higher one.
+
+        RabbitMQ 3.10 tells publishers whom it has refused that there is room when a queue comes below its
+        limit; without a limit it never is, and refuses them until they connect anew.
+        """
+        self.limit(queue, 1_000_000)
+
+    def take_rights(self, user: str, what: str) -> None:
+        """Take from a component's user its password or all permissions, and end its connections."""
+        name = USER_PREFIX + user
+        if what == "password":
+            self.ctl("change_password", name, secrets.token_hex(8))
+        else:
+            self.ctl("clear_permissions", "-p", self.vhost, name)
+        self.ctl("eval", _END_CONNECTIONS.format(user=name))
+
+    def give_rights(self, user: str) -> None:
+        """Undo `take_rights`."""
+        name, rights = USER_PREFIX + user, USERS[user].patterns()
+        self.ctl("change_password", name, str(make_url(self.access.of(user)).password))
+        patterns = (rights["configure"], rights["write"], rights["read"])
+        self.ctl("set_permissions", "-p", self.vhost, name, *patterns)
+
+    def _do(self, work: Callable[[Any], object]) -> None:
         connection = pika.BlockingConnection(pika.URLParameters(self.url))
-        found: list[DeadLetter] = []
         try:
-            channel = connection.channel()
-            while True:
-                method, properties, body = channel.basic_get(names.DEAD_QUEUE, auto_ack=True)
-                if method is None:
-                    return found
-                found.append(_letter(properties, body))
+            work(connection.channel())
         finally:
             connection.close()
+
+    def depths(self) -> Mapping[str, int]:
+        """Count the messages in each queue, unacknowledged ones included."""
+        told = self.ctl("list_queues", "-p", self.vhost, "name", "messages", "--formatter", "json")
+        return {queue["name"]: queue["messages"] for queue in json.loads(told) if queue["name"] in QUEUES}
 
     def publish(
         self, exchange: str, key: str, body: bytes, properties: pika.BasicProperties | None = None
@@ -125,22 +169,3 @@ class Node:
             channel.basic_publish(exchange, key, body, properties, mandatory=True)
         finally:
             connection.close()
-
-
-def _letter(properties: Any, body: bytes) -> DeadLetter:
-    headers = properties.headers or {}
-    deaths = headers.get("x-death") or [{}]
-    reason = str(headers.get("reason") or headers.get("x-first-death-reason") or deaths[0].get("reason"))
-    return DeadLetter(_request_of(properties, body), reason)
-
-
-def _request_of(properties: Any, body: bytes) -> str | None:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        for word in ("id", "request_id"):
-            if isinstance(found.get(word), str):
-                return str(found[word])
-    return None

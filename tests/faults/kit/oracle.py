@@ -80,14 +80,14 @@ class Allowance:
         each: executions of any one id.
         restarts: of each process; one that is not named may not have ended at all.
         unknown_dead: dead letters that are of no request: what the test itself sent.
-        unsent: ids of outcomes that were sent past the load, as malformed messages are.
+        unsent: outcomes of ids that nobody sent, where messages without an id are rejected by one of our own.
     """
 
     surplus: int = 0
     each: int = 4
     restarts: Mapping[str, int] = field(default_factory=dict)
     unknown_dead: int = 0
-    unsent: AbstractSet[str] = frozenset()
+    unsent: int = 0
 
 
 def violations(facts: Facts, allowed: Allowance) -> list[str]:
@@ -95,7 +95,7 @@ def violations(facts: Facts, allowed: Allowance) -> list[str]:
     return [
         *_ids("were confirmed and have no outcome", facts.lost),
         *_ids("have more than one final outcome", facts.doubled),
-        *_ids("have an outcome and were never sent", facts.endings.keys() - facts.sent - allowed.unsent),
+        *_unsent(facts, allowed),
         *_dead(facts, allowed),
         *_executions(facts, allowed),
         *_restarts(facts, allowed),
@@ -107,6 +107,20 @@ def violations(facts: Facts, allowed: Allowance) -> list[str]:
 def _ids(what: str, ids: AbstractSet[str]) -> list[str]:
     shown = ", ".join(sorted(ids)[:SHOWN])
     return [f"{len(ids)} ids {what}: {shown}"] if ids else []
+
+
+def _unsent(facts: Facts, allowed: Allowance) -> list[str]:
+    strangers = facts.endings.keys() - facts.sent
+    wrong = {one for one in strangers if facts.endings[one].state != "rejected"}
+    if len(strangers) > allowed.unsent:
+        wrong = strangers
+    return _ids(
+        "have an outcome and were never sent", {f"{one} {_told(facts.endings[one])}" for one in wrong}
+    )
+
+
+def _told(ending: Ending) -> str:
+    return f"({ending.state}, {ending.error_class}: {ending.error})"
 
 
 def _dead(facts: Facts, allowed: Allowance) -> list[str]:

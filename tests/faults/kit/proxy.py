@@ -27,12 +27,13 @@ class Weather(Enum):
     CUT = auto()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Line:
-    """One connection through the proxy: its client's and its server's end."""
+    """One connection through the proxy: its client's and its server's end; deaf, where it stays half open."""
 
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter
+    deaf: bool = False
 
 
 class Proxy:
@@ -67,7 +68,8 @@ class Proxy:
         """Change the weather, for the connections there are and those to come.
 
         `RESET` breaks what there is and refuses what comes; `HALF_OPEN` closes the server's ends and leaves
-        the clients' open and silent; `CUT` breaks each connection within the next message.
+        the clients' open and silent, for good: only the client can end that; `CUT` breaks each connection
+        within the next message.
         """
         self._do(self._turn(weather))
 
@@ -83,13 +85,14 @@ class Proxy:
 
     async def _turn(self, weather: Weather) -> None:
         was, self._weather = self._weather, weather
-        if weather is Weather.RESET or was in (Weather.BLACKHOLE, Weather.HALF_OPEN):
+        if weather is Weather.RESET or was is Weather.BLACKHOLE:
             # What was swallowed is gone: a real line would not carry on in the middle of a frame either.
             for line in list(self._lines):
                 _reset(line.near)
                 _reset(line.far)
         if weather is Weather.HALF_OPEN:
             for line in list(self._lines):
+                line.deaf = True
                 _reset(line.far)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -118,12 +121,14 @@ class Proxy:
         self._lines.add(line)
         try:
             ends = [
-                asyncio.ensure_future(self._pump(reader, far)),
-                asyncio.ensure_future(self._pump(from_far, near)),
+                asyncio.ensure_future(self._pump(line, reader, far)),
+                asyncio.ensure_future(self._pump(line, from_far, near)),
             ]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if self._weather in (Weather.HALF_OPEN, Weather.BLACKHOLE):
-                await self._changed.wait()  # the client hears nothing of it
+            if line.deaf:
+                await ends[0]  # until the client gives up: it hears nothing
+            elif self._weather is Weather.BLACKHOLE:
+                await self._changed.wait()
             for end in ends:
                 end.cancel()
         finally:
@@ -132,10 +137,11 @@ class Proxy:
                 with contextlib.suppress(Exception):
                     writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
-                await self._pass_on(data, writer)
+                if not line.deaf:
+                    await self._pass_on(data, writer)
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         match self._weather:

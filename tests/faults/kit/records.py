@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from script.stack import postgres, processes, services
 from script.stack.readiness import wait_until
 from script.stack.run import Run
-from tests.faults.kit.oracle import Ending
+from tests.faults.kit.oracle import DeadLetter, Ending
 
 _ENDINGS = """
 select request_id::text, state, error_class, error, backend, attempts,
@@ -129,9 +129,24 @@ class Records:
             found[identity] = Ending(rows, state, word, error, backend, attempts, submitted, finished)
         return found
 
+    def dead_letters(self, since: float) -> list[DeadLetter]:
+        """Return the dead letters that were seen to from then on, once for each request in them.
+
+        Those that were sent to the recorder once more are no dead letters any longer.
+        """
+        rows = self.ask(
+            "select requests::text[], coalesce(said, reason) from dead_letters "
+            "where last_at >= to_timestamp(%s) and resolution <> 'sent_again'",
+            since,
+        )
+        return [DeadLetter(one, reason) for requests, reason in rows for one in requests or [None]]
+
     def mentions(self, secret: str) -> list[str]:
         """Say in which column of words a secret stands."""
-        columns = (("outcomes", "error"), ("attempts", "error"), ("attempts", "reason"))
+        columns = (
+            *(("outcomes", "error"), ("attempts", "error"), ("attempts", "reason")),
+            *(("dead_letters", "said"), ("dead_letters", "body")),
+        )
         return [
             f"the column {table}.{column}"
             for table, column in columns

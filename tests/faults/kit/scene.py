@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 import pika.exceptions
 from sqlalchemy.engine import make_url
 
+from script.stack import signs
 from script.stack.components import Component, components
 from script.stack.plan import Plan, Thresholds, with_ports
 from script.stack.ports import accepts
@@ -38,6 +40,7 @@ _LEADS: Final = re.compile(r"^(\S+ \S+) .*this scheduler leads", re.MULTILINE)
 _CONSUMED: Final = (
     names.INTERACTIVE_QUEUE,
     names.OUTCOMES_QUEUE,
+    names.DEAD_QUEUE,
     *(names.backend_queue(backend) for backend in names.BACKENDS),
 )
 
@@ -126,9 +129,19 @@ class Scene:
         """Wait until every component works."""
         wait_for(lambda: not self.complaint(), self.complaint, patience)
 
+    def all_slots_free(self) -> bool:
+        """Whether no pool has anything in work, once it has come to rest."""
+        with signs.broker_signs(self.node.url) as broker:
+            for backend in names.BACKENDS:
+                wait_for(partial(broker.idle, backend), lambda: "a slot is still taken", 10)
+        return True
+
+    def declare(self) -> None:
+        """Declare exchanges, queues and bindings anew; what stands stays."""
+        self._declare(self.node)
+
     def heal(self) -> None:
         """Give every component its usual settings, and wait until all work."""
-        self.wiring.clear()
         for name in self.crew.changed():
             if name in _SPARE:
                 self.crew.stop(name)
@@ -137,10 +150,10 @@ class Scene:
         self.wait_ready()
 
     def rewire(self, wiring: Mapping[str, dict[int, int]]) -> None:
-        """Restart components so that they find other ports in place of the real ones."""
-        self.wiring.update(wiring)
+        """Restart components so that they find other ports in place of the real ones, until it is undone."""
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda name: self.crew.restart(name, STRAIGHTLINE_REWIRED="1"), wiring))
+            self.wiring, touched = dict(wiring), {*self.wiring, *wiring}
+            list(pool.map(self.crew.restart, sorted(touched)))
         self.wait_ready()
 
     def _alive(self, name: str) -> bool:
@@ -182,8 +195,11 @@ class Scene:
 
     def _node(self) -> Node:
         node = Node(self.run)
-        self._command("broker_config", STRAIGHTLINE_BROKER_URL=node.url)
+        self._declare(node)
         return node
+
+    def _declare(self, node: Node) -> None:
+        self._command("broker_config", STRAIGHTLINE_BROKER_URL=node.url)
 
     def _records(self) -> Records:
         records = Records(self.run)

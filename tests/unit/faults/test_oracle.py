@@ -35,7 +35,7 @@ def test_an_id_that_was_not_confirmed_may_or_may_not_have_an_outcome() -> None:
         ),
         (
             replace(SOUND, endings={**SOUND.endings, "stranger": DONE}),
-            "1 ids have an outcome and were never sent: stranger",
+            "1 ids have an outcome and were never sent: stranger (succeeded, None: None)",
         ),
         (
             replace(SOUND, dead=[DeadLetter("c", "no JSON")]),
@@ -71,9 +71,9 @@ def test_what_a_fault_may_cost_is_no_violation() -> None:
         executions={"a": 2, "b": 1},
         restarts={"recorder": 1},
         dead=[DeadLetter(None, "scalar"), DeadLetter("b", "null")],
-        endings={"a": DONE, "b": Ending(1, "rejected", "malformed"), "s": DONE},
+        endings={"a": DONE, "b": Ending(1, "rejected", "malformed"), "s": Ending(1, "rejected", "malformed")},
     )
-    allowed = Allowance(surplus=1, restarts={"recorder": 1}, unknown_dead=1, unsent={"s"})
+    allowed = Allowance(surplus=1, restarts={"recorder": 1}, unknown_dead=1, unsent=1)
     assert violations(facts, allowed) == []
 
 

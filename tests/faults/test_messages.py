@@ -1,0 +1,206 @@
+"""Messages that nobody should send: malformed, poisonous, too large, too deep, twice."""
+
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pika
+import pytest
+
+from straightline import names
+from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publisher import Publisher
+from straightline.client import Client
+from straightline.contracts.request import MAX_BODY
+from straightline.errors import Rejected
+from straightline.ids import new_id
+from tests.faults.kit import mind
+from tests.faults.kit.deaths import resident
+from tests.faults.kit.load import Mix
+from tests.faults.kit.node import QUEUES
+from tests.faults.kit.oracle import Allowance
+from tests.faults.kit.row import Row
+from tests.faults.kit.scene import POOLS
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+FLAT = 48 * 1024 * 1024
+"""Bytes by which a process may grow in a row and still count as flat."""
+READ = tuple(
+    name for name in QUEUES if name != names.DEAD_QUEUE and not name.startswith("straightline.delay.")
+)
+"""Queues that a component reads; what lies in a delay queue comes into one of these."""
+MALFORMED: dict[str, tuple[bytes, dict[str, object]]] = {
+    "no-headers": (b"{}", {}),
+    "no-id": (b'{"model": "mind", "submitted_at": 1, "data": {"inputs": []}}', {}),
+    "scalar": (b"3", {"headers": {"task": names.PREDICT_TASK, "id": "x"}}),
+    "null": (b"null", {"headers": {"task": names.PREDICT_TASK, "id": "x"}}),
+    "two-items": (b"[[], {}]", {"headers": {"task": names.PREDICT_TASK, "id": "x"}}),
+    "four-items": (b"[[], {}, {}, {}]", {"headers": {"task": names.PREDICT_TASK, "id": "x"}}),
+    "bad-timelimit": (b"[[[]], {}, {}]", {"headers": {"task": "t", "id": "x", "timelimit": [1]}}),
+    "list-for-an-id": (b"[[[]], {}, {}]", {"headers": {"task": names.PREDICT_TASK, "id": ["x"]}}),
+    "bad-encoding": (b"\xff\xfe{", {"content_encoding": "utf-16", "content_type": "application/json"}),
+    "deep": (b"[" * 100_000, {}),
+    "pickle": (b"cos\nsystem\n(S'true'\ntR.", {"content_type": "application/x-python-serialize"}),
+    "unknown-task": (b"[[], {}, {}]", {"headers": {"task": "os.system", "id": "x"}}),
+    "binary-type": (b"{}", {"type": names.TYPE_OUTCOMES}),
+}
+
+
+@contextmanager
+def deep_python(frames: int) -> Iterator[None]:
+    """Let this process recurse deeper, to write what it would not."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(frames)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
+
+
+@pytest.mark.fast
+def test_18_malformed_messages_into_every_queue__are_put_aside_and_every_process_lives(row: Row) -> None:
+    count = 0
+    with row.load(Mix(rate=15)) as load:
+        load.wait_confirmed(30)
+        for body, words in MALFORMED.values():
+            properties = pika.BasicProperties(delivery_mode=2, **words)
+            for queue in READ:
+                row.scene.node.publish("", queue, body, properties)
+                count += 1
+        row.fault_over()
+        load.wait_confirmed(30)
+        judged = row.judge(allowed=Allowance(unknown_dead=count, unsent=len(MALFORMED)))
+    assert judged.states().keys() == {"succeeded"}
+    assert judged.recovery < 5
+
+
+def test_18_malformed_request_with_an_id__is_rejected_by_that_id(row: Row) -> None:
+    bodies = {
+        new_id(): b'{"id": "%s", "model": 3, "data": {}}',
+        new_id(): b'{"id": "%s", "model": "mind", "class": "royal", "data": {"inputs": []}}',
+        new_id(): b'{"id": "%s", "model": "nobody", "submitted_at": 1.0, "data": {"inputs": []}}',
+        new_id(): b'{"id": "%s", "model": "mind", "submitted_at": 1, "deadline": 9e99, "data": {}}',
+    }
+    for identity, body in bodies.items():
+        row.scene.node.publish(names.REQUESTS, "interactive", body % identity.encode())
+    row.fault_over()
+    judged = row.judge(sent=bodies.keys(), confirmed=bodies.keys(), counted=False)
+    assert judged.states() == {"rejected": len(bodies)}
+
+
+@pytest.mark.parametrize("kind", ["compressed", "deep-headers"])
+def test_19_bombs_for_a_pool__memory_stays_flat_and_they_are_put_aside(row: Row, kind: str) -> None:
+    crew = row.scene.crew
+    before = {pool: resident(crew.process(pool).pid) for pool in POOLS}
+    headers: dict[str, object] = {"task": names.PREDICT_TASK, "id": "x", "compression": "application/x-gzip"}
+    body = zlib.compress(b"0" * 200_000_000, 9)
+    if kind == "deep-headers":
+        body, nested = b"[[], {}, {}]", "end"
+        table: object = nested
+        for _ in range(1000):
+            table = {"a": table}
+        headers = {"task": names.PREDICT_TASK, "id": "x", "deep": table}
+    count = 0
+    with row.load(Mix(rate=15)) as load:
+        load.wait_confirmed(30)
+        for queue in READ:
+            with deep_python(20_000):
+                row.scene.node.publish(
+                    "", queue, body, pika.BasicProperties(delivery_mode=2, headers=headers)
+                )
+            count += 1
+        row.fault_over()
+        load.wait_confirmed(60)
+        judged = row.judge(allowed=Allowance(unknown_dead=count, unsent=2))
+    assert judged.states().keys() == {"succeeded"}
+    grown = {pool: resident(crew.process(pool).pid) - before[pool] for pool in POOLS}
+    assert max(grown.values()) < FLAT, grown
+
+
+POISON = {
+    "nul": b'"a\\u0000b"',
+    "surrogate": b'"\\ud800"',
+    "nan": b"NaN",
+    "infinite": b"1e400",
+    "long": b'"' + b"x" * 10_000_000 + b'"',
+    "not-utf8": b'"\xff\xfe"',
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+@pytest.mark.parametrize("where", ["data", "batch_id", "duplicate-key"])
+def test_20_poison_in_a_request__one_outcome_and_no_endless_retry(row: Row, name: str, where: str) -> None:
+    identity, value = new_id(), POISON[name]
+    note = b'{"name":"note","shape":[1],"datatype":"BYTES","data":[%b]}' % (
+        value if where == "data" else b'"%b echo\\n"' % identity.encode()
+    )
+    extra = {
+        "data": b"",
+        "batch_id": b'"batch_id":%b,' % value,
+        "duplicate-key": b'"model":%b,' % value,
+    }[where]
+    body = b'{"id":"%b",%b"model":"mind","submitted_at":%d,"data":{"inputs":[%b]}}' % (
+        identity.encode(),
+        extra,
+        int(time.time()),
+        note,
+    )
+    row.scene.node.publish(
+        names.REQUESTS, "interactive", body, pika.BasicProperties(delivery_mode=2, message_id=identity)
+    )
+    row.fault_over()
+    judged = row.judge(sent={identity}, confirmed={identity}, counted=False)
+    assert judged.facts.endings[identity].attempts <= 1
+
+
+@pytest.mark.fast
+def test_21_oversize__is_refused_in_words_and_the_channel_is_of_use(row: Row) -> None:
+    """Over our cap nothing is sent; over the broker's the broker closes the channel, which is opened anew."""
+    node = row.scene.node
+    usual = node.setting("max_message_size")
+    url = node.access.of("producer")
+    large, small = "x" * (MAX_BODY + 1), b'"' + b"x" * 2_000_000 + b'"'
+    with Client(url) as client, pytest.raises(Rejected, match="give the client a store"):
+        client.submit(mind.NAME, mind.request(new_id(), "echo", large))
+    node.ctl("eval", "application:set_env(rabbit, max_message_size, 1000000).")
+    try:
+        with Publisher(url, name="oversize") as publisher:
+            sent = publisher.publish(Outgoing(exchange=names.REQUESTS, routing_key="interactive", body=small))
+            with pytest.raises(Rejected, match="large"):
+                sent.result(30)
+            with row.load() as load:
+                load.wait_confirmed(20)
+                row.fault_over()
+                judged = row.judge()
+    finally:
+        node.ctl("eval", f"application:set_env(rabbit, max_message_size, {usual}).")
+    assert judged.states().keys() == {"succeeded"}
+
+
+@pytest.mark.fast
+def test_22_one_id_a_hundred_times_at_once__one_outcome_and_the_conflict_is_recorded(row: Row) -> None:
+    identity = new_id()
+    same, other = (mind.request(identity, "echo", padding) for padding in ("same", "other"))
+    with Client(row.scene.node.access.of("producer")) as client:
+        gate = threading.Barrier(20)
+
+        def submit(lane: int) -> None:
+            gate.wait()
+            for turn in range(5):
+                body = other if lane % 5 == 4 and turn else same
+                client.submit(mind.NAME, body, id=identity)
+
+        lanes = [threading.Thread(target=submit, args=(lane,)) for lane in range(20)]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+    row.fault_over()
+    judged = row.judge(sent={identity}, confirmed={identity})
+    assert judged.facts.executions == {identity: 1}
+    repeats = row.scene.records.ask("select conflict from repeats where request_id = %s", identity)
+    assert {conflict for (conflict,) in repeats} == {False, True}

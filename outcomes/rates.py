@@ -7,6 +7,8 @@ from straightline.contracts import FailureRate
 
 FAILED: Final = ("failed", "expired")
 COUNTED: Final = ("succeeded", *FAILED)
+NOT_ASKED: Final = "breaker_open"
+"""Of attempts that a pool gave back without asking its backend: they say nothing of it."""
 
 Tried = tuple[str | None, str | None, bool, int]
 """Name, error class, whether it succeeded, how many attempts."""
@@ -36,6 +38,8 @@ class _Tally:
         self._errors: dict[str, int] = {}
 
     def attempt(self, error_class: str | None, count: int, *, succeeded: bool) -> None:
+        if error_class == NOT_ASKED:
+            return
         self._attempts += count
         if not succeeded:
             self._attempts_failed += count

@@ -25,3 +25,8 @@ def test_rejected_and_cancelled_requests_are_no_failures() -> None:
     (rate,) = rates([], [(None, "malformed", "rejected", False, 3), (None, None, "cancelled", False, 1)])
     assert (rate.outcomes, rate.failure_rate, rate.attempt_failure_rate) == (0, None, None)
     assert rate.rejected == 3
+
+
+def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
+    (rate,) = rates([("a", None, True, 3), ("a", "breaker_open", False, 9)], [])
+    assert (rate.attempts, rate.attempts_failed, rate.errors) == (3, 0, {})

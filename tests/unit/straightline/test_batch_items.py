@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from straightline.batch.items import Defaults, Why, failure, item_of
@@ -79,10 +79,14 @@ def test_a_line_that_is_no_json_is_shown() -> None:
         item_of(text, DEFAULTS)
 
 
+@example([b"\xef\xbb\xbf"], ends=False)
+@example([b"\xef\xbb\xbf{}", b"\xef\xbb\xbf{}"], ends=True)
 @given(st.lists(st.binary().map(lambda text: text.replace(b"\n", b""))), st.booleans())
 def test_lines_are_found_again_where_they_were(texts: list[bytes], ends: bool) -> None:
     source = io.BytesIO(b"\n".join(texts) + (b"\n" if ends else b""))
     found = list(lines(source))
+    if texts:  # a byte order mark before the first line is no part of it
+        texts = [texts[0].removeprefix(b"\xef\xbb\xbf"), *texts[1:]]
     wanted = [(number, text.strip()) for number, text in enumerate(texts, 1)]
     assert [(line.number, line.text) for line in found] == [each for each in wanted if each[1]]
     for line in found:

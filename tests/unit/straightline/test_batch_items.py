@@ -79,8 +79,8 @@ def test_a_line_that_is_no_json_is_shown() -> None:
         item_of(text, DEFAULTS)
 
 
-@example([b"\xef\xbb\xbf"], ends=False)
-@example([b"\xef\xbb\xbf{}", b"\xef\xbb\xbf{}"], ends=True)
+@example([b"\xef\xbb\xbf"], False)
+@example([b"\xef\xbb\xbf{}", b"\xef\xbb\xbf{}"], True)
 @given(st.lists(st.binary().map(lambda text: text.replace(b"\n", b""))), st.booleans())
 def test_lines_are_found_again_where_they_were(texts: list[bytes], ends: bool) -> None:
     source = io.BytesIO(b"\n".join(texts) + (b"\n" if ends else b""))

@@ -23,7 +23,7 @@ Environment = Callable[[Component], Mapping[str, str]]
 
 
 class Crew:
-    """Runs components; one that ends without being asked to is started anew and counted.
+    """Runs components; one that ends without being asked to is counted and started anew.
 
     `restarts` counts that, and `ended` has when it happened last, at most `LOOK` seconds too early.
 
@@ -43,6 +43,7 @@ class Crew:
         self._running: dict[str, Process] = {}
         self._extra: dict[str, Mapping[str, str]] = {}
         self._down: set[str] = set(self._parts)
+        self._mortal: set[str] = set()
         self._over = threading.Event()
         self.restarts: Counter[str] = Counter()
         self.ended: dict[str, float] = {}
@@ -64,17 +65,21 @@ class Crew:
         with self._lock:
             return sorted({*self._down, *(name for name, extra in self._extra.items() if extra)})
 
-    def start(self, name: str, once: Mapping[str, str] | None = None, **extra: str) -> Process:
+    def start(
+        self, name: str, once: Mapping[str, str] | None = None, *, mortal: bool = False, **extra: str
+    ) -> Process:
         """Start a component that is down.
 
         Args:
             name: of the component.
             once: variables that it has this time, and not when the supervisor starts it anew.
+            mortal: whether it stays down when it ends this time.
             extra: variables that it has beside its own, also when it is started anew.
         """
         with self._lock:
             self._extra[name] = extra
             self._down.discard(name)
+            self._mortal = self._mortal | {name} if mortal else self._mortal - {name}
             return self._launch(name, once or {})
 
     @contextlib.contextmanager
@@ -147,4 +152,7 @@ class Crew:
                     if name not in self._down and not process.alive():
                         self.ended[name] = time.time() - LOOK  # it lived then
                         self.restarts[name] += 1
-                        self._launch(name, {})
+                        if name in self._mortal:
+                            self._down.add(name)
+                        else:
+                            self._launch(name, {})

@@ -115,7 +115,7 @@ class Crew:
     def restart(self, name: str, once: Mapping[str, str] | None = None, **extra: str) -> Process:
         """Stop a component and start it, with variables of its own."""
         self.stop(name)
-        return self.start(name, once, **extra)
+        return self.start(name, once, mortal=False, **extra)
 
     def die(self, name: str, death: Death = Death.KILLED, *, down: bool = False) -> Process:
         """Let a component die; the supervisor starts it anew unless it is to stay `down`."""

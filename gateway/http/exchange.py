@@ -58,6 +58,11 @@ class Exchange:
         """Why no request can be answered now, for people; None where it can."""
         return self._inbox.trouble
 
+    @property
+    def losses(self) -> int:
+        """How often the connection that brings outcomes was lost, and with it what was pushed meanwhile."""
+        return self._inbox.losses
+
     def submit(
         self,
         request_id: str,

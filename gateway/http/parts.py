@@ -1,6 +1,7 @@
 """What the endpoints share: made once where the process starts."""
 
 import time
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ from gateway.http.models import Models
 from gateway.http.problems import SOON, Refusal
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
+from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.questions import outcome_of
 from outcomes.reader import Reader
 from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable
@@ -19,6 +22,8 @@ from straightline.store import Store
 
 GRACE: Final = 2.0
 """Seconds behind a deadline in which its `expired` outcome may still come."""
+LOOK: Final = 1.0
+"""Seconds between looks into the ledger, where an outcome may have been lost on its way here."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Parts:
             Refusal: too many wait here already, or the deadline has passed without a word.
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
+        asked_at, losses = time.time(), self.exchange.losses
         try:
             coming = self.exchange.ask(composed.id, composed.body, key=composed.key, headers=headers)
         except Full as error:
@@ -81,7 +87,8 @@ class Parts:
         if composed.deadline is not None:
             left = max(0.0, composed.deadline - time.time())
         try:
-            outcome = coming.result(left + GRACE if wait is None else min(wait, left + GRACE))
+            patience = left + GRACE if wait is None else min(wait, left + GRACE)
+            outcome = self._wait(composed.id, coming, patience, since=asked_at, losses=losses)
         except NotYet:
             if wait is not None and wait < left + GRACE:
                 return None
@@ -95,6 +102,32 @@ class Parts:
             self.exchange.forget(composed.id, coming)
         self.recent.drop(composed.id)
         return self.fetched(outcome)
+
+    def _wait(
+        self, request_id: str, coming: Future[Outcome], seconds: float, *, since: float, losses: int
+    ) -> Outcome:
+        """Wait for an outcome: pushed, or from the ledger once the connection that brings it was lost."""
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            try:
+                return coming.result(max(0.0, min(left, LOOK)))
+            except NotYet:
+                found = self._recorded(request_id, since) if self.exchange.losses != losses else None
+                if found is not None:
+                    return found
+                if left <= LOOK:
+                    raise
+
+    def _recorded(self, request_id: str, since: float) -> Outcome | None:
+        """Return what the ledger has of a request that ended after `since`, if it can be asked."""
+        try:
+            with self.reader.connection() as connection:
+                outcome = outcome_of(connection, request_id)
+        except (LedgerUnavailable, LedgerNotMigrated):
+            return None
+        # What ended before may be of other content under the same id: only the system's answer tells.
+        return outcome if outcome is not None and outcome.finished_at >= since else None
 
     def fetched(self, outcome: Outcome) -> Outcome:
         """Bring a result that lies in the store.

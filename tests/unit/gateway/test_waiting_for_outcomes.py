@@ -1,0 +1,100 @@
+"""Who waits over HTTP gets the outcome though the connection that should have brought it was lost."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.http import parts
+from gateway.http.composing import Composed
+from gateway.http.parts import Parts
+from gateway.http.problems import Refusal
+from gateway.http.recent import Recent
+from gateway.http.settings import Settings
+from outcomes.errors import LedgerUnavailable
+from straightline.contracts import Outcome
+from straightline.ids import new_id
+
+
+class Exchange:
+    """The broker, which loses what it should push."""
+
+    def __init__(self, *, loses: bool) -> None:
+        self.losses = 0
+        self._loses = loses
+        self.waiting = 0
+
+    def ask(self, *_: Any, **__: Any) -> Future[Outcome]:
+        self.losses += self._loses
+        self.waiting += 1
+        return Future()
+
+    def forget(self, *_: Any) -> None:
+        self.waiting -= 1
+
+
+class Reader:
+    """The ledger's connections."""
+
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        yield
+
+
+def _parts(exchange: Exchange) -> Parts:
+    unused: Any = None
+    ours: Any = exchange
+    reader: Any = Reader()
+    settings = Settings(broker_url="", database_url="", models_dir=Path())
+    return Parts(settings, ours, reader, unused, unused, Recent(), None)
+
+
+def _composed(seconds: float) -> Composed:
+    return Composed(new_id(), "double", b"{}", "interactive", time.time() + seconds)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "LOOK", 0.02)
+    monkeypatch.setattr(parts, "GRACE", 0.0)
+
+
+def _ledger(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[str]:
+    asked: list[str] = []
+    left = list(answers)
+
+    def outcome_of(_connection: None, request_id: str) -> Outcome | None:
+        asked.append(request_id)
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer and Outcome(request_id=request_id, state="succeeded", finished_at=answer)
+
+    monkeypatch.setattr(parts, "outcome_of", outcome_of)
+    return asked
+
+
+def test_an_outcome_lost_with_its_connection_is_found_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, exchange = _composed(30.0), Exchange(loses=True)
+    _ledger(monkeypatch, None, LedgerUnavailable("away"), time.time() + 1)
+    outcome = _parts(exchange).answer(composed, {}, wait=None)
+    assert outcome is not None
+    assert outcome.request_id == composed.id
+    assert exchange.waiting == 0
+
+
+def test_what_ended_before_it_was_asked_is_not_taken_for_its_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    _ledger(monkeypatch, time.time() - 60)
+    with pytest.raises(Refusal) as refused:
+        _parts(Exchange(loses=True)).answer(_composed(0.1), {}, wait=None)
+    assert refused.value.problem.status == 504
+
+
+def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _ledger(monkeypatch, time.time() + 1)
+    assert _parts(Exchange(loses=False)).answer(_composed(30.0), {}, wait=0.1) is None
+    assert asked == []

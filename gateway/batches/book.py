@@ -66,6 +66,18 @@ class LedgerBook:
         """Let go of what is kept here."""
         self._ids.close()
 
+    @property
+    def safe(self) -> bool:
+        """Whether all that was to be kept here is in the ledger."""
+        return not self.lost and not self._refusals
+
+    def keep(self) -> bool:
+        """Have the job for another while; False where another process has it by now."""
+        with self._reader.connection() as connection:
+            cancelling = advance(connection, self._job.id, self._owner, lease=LEASE)
+        self._cancelling = bool(cancelling)
+        return cancelling is not None
+
     def mark(self) -> Mark:
         """Return from where on lines are to be read."""
         return Mark(self._job.line, self._job.at)

@@ -151,14 +151,14 @@ class Jobs:
                     msgspec.convert(job.defaults, Defaults),
                     stop=lambda: stop.is_set() or book.lost,
                 )
-                return book if runner.run() else None
+                return book if runner.run() and book.safe else None
             finally:
                 book.close()
 
     def _recorded(self, job: Job, book: LedgerBook, stop: threading.Event) -> bool:
         """Note the end once the recorder has written the last outcomes."""
         until = time.monotonic() + RECORDED
-        while not stop.is_set():
+        while not stop.is_set() and book.keep():
             with self._reader.connection() as connection:
                 ended = sum(states_of(connection, job.id).values()) + refused_of(connection, job.id)
                 if ended >= book.ended or time.monotonic() > until:

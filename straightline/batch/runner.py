@@ -32,6 +32,8 @@ PATIENCE: Final = 900.0
 many. Its id is the same, so it is not computed twice."""
 PAUSE: Final = 1.0
 """Seconds until what the broker or the store did not take is sent again; so often the job is made safe."""
+LONGEST_TURN: Final = 10.0
+"""Seconds of sending again after which it is first looked at what has come, and the job is made safe."""
 BURST: Final = 200
 """Lines that are read before it is looked at what has come."""
 TICK: Final = 0.25
@@ -162,7 +164,7 @@ class Runner:
             self._next = Mark(line.number + 1, line.offset + line.size)
             if not self._book.done(line.number):
                 self._open(line)
-            if not self._came.empty():
+            if not self._came.empty() or time.monotonic() >= self._look_at:
                 return
 
     def _room(self) -> bool:
@@ -251,9 +253,10 @@ class Runner:
         busy = self._room() if not self._ended else not self._waiting
         try:
             came = self._came.get_nowait() if busy else self._came.get(timeout=TICK)
-            for _ in range(self._window):
-                self._came_in(*came)
-                came = self._came.get_nowait()
+            self._came_in(*came)
+            # A store may be slow, and the job must be made safe all the same.
+            while time.monotonic() < self._look_at:
+                self._came_in(*self._came.get_nowait())
         except Empty:
             return
 
@@ -331,7 +334,8 @@ class Runner:
         losses = self._losses()
         due = [each for each in self._waiting.values() if each.again_at <= now or each.losses != losses]
         for waiting in due:
-            if time.monotonic() < self._hold_until and self.tally.trouble:
+            held = time.monotonic() < self._hold_until and self.tally.trouble
+            if held or time.monotonic() > now + LONGEST_TURN:
                 return
             line = self._again(waiting.place)
             self._send(line, item_of(line.text, self._defaults), waiting)

@@ -1,0 +1,137 @@
+"""A batch job is not done before all that is to be told of it is in the ledger."""
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.batches import book, service
+from gateway.batches.service import Jobs
+from outcomes.batches import Job
+from outcomes.errors import LedgerUnavailable
+from straightline.batch.book import Mark
+from straightline.batch.items import Why
+from straightline.batch.lines import Line
+from straightline.ids import new_id
+
+
+class Ledger:
+    """Notes what is asked of it; `advance` answers what it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.answers: list[Any] = []
+        self.refused = 0
+        self.job: Job | None = _job()
+        self.stop = threading.Event()
+        for module, name in [
+            *((service, name) for name in ("take_job", "finish", "let_go", "states_of", "refused_of")),
+            (book, "advance"),
+        ]:
+            monkeypatch.setattr(module, name, getattr(self, name))
+
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        yield
+
+    def take_job(self, *_: Any, **__: Any) -> Job | None:
+        taken, self.job = self.job, None
+        if taken is None:
+            self.stop.set()
+        return taken
+
+    def advance(self, *_: Any, refusals: Any = (), **__: Any) -> bool | None:
+        self.calls.append("advance")
+        answer = self.answers.pop(0) if self.answers else False
+        if isinstance(answer, Exception):
+            raise answer
+        self.refused += len(refusals)
+        return answer
+
+    def finish(self, _connection: None, _job: str, _owner: str, state: str, **_: Any) -> None:
+        self.calls.append(state)
+
+    def let_go(self, *_: Any, **__: Any) -> None:
+        self.calls.append("let_go")
+
+    def states_of(self, *_: Any) -> dict[str, int]:
+        return {}
+
+    def refused_of(self, *_: Any) -> int:
+        return self.refused
+
+
+class Runner:
+    """Finds that the only line is no request, and is done."""
+
+    def __init__(self, _job: str, _source: Any, _producer: Any, book: Any, *_: Any, **__: Any) -> None:
+        self._book = book
+
+    def run(self) -> bool:
+        self._book.failed(Line(1, 0, 2, b"{"), Why(1, "refused", "malformed", "no JSON"))
+        self._book.commit(Mark(2, 2), 1)
+        return True
+
+
+class Store:
+    """Has one line."""
+
+    def open(self, _uri: str) -> io.BytesIO:
+        return io.BytesIO(b"{\n")
+
+
+def _job() -> Job:
+    return Job(
+        id=new_id(),
+        uri="file:///lines",
+        size=2,
+        defaults={},
+        state="running",
+        cancelling=False,
+        line=1,
+        at=0,
+        read_up_to=0,
+        lines=None,
+        error=None,
+        created_at=datetime.now(UTC),
+        finished_at=None,
+    )
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setattr(service, "Runner", Runner)
+    return Ledger(monkeypatch)
+
+
+def _run(ledger: Ledger) -> None:
+    ours: Any = ledger
+    nobody: Any = None
+    store: Any = Store()
+    Jobs(ours, nobody, store).run(ledger.stop)
+
+
+def test_a_job_whose_refusals_are_recorded_is_done(ledger: Ledger) -> None:
+    _run(ledger)
+    assert ledger.calls[-1] == "done"
+
+
+def test_a_job_whose_last_refusals_the_ledger_did_not_take_is_run_again(ledger: Ledger) -> None:
+    ledger.answers = [LedgerUnavailable("away")]
+    _run(ledger)
+    assert ledger.calls == ["advance", "let_go"]
+
+
+def test_a_job_that_another_process_has_is_not_ended_here(ledger: Ledger) -> None:
+    ledger.answers = [None]
+    _run(ledger)
+    assert "done" not in ledger.calls
+
+
+def test_a_job_is_kept_while_its_last_outcomes_are_recorded(ledger: Ledger) -> None:
+    _run(ledger)
+    assert ledger.calls == ["advance", "advance", "done"]

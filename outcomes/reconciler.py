@@ -17,7 +17,7 @@ from outcomes.questions import outcomes_of
 from outcomes.sending import Outbox, send
 from outcomes.sweeping import sweep
 from straightline import names
-from straightline.amqp.link import delay
+from straightline.amqp.link import LONGEST_DELAY, delay
 from straightline.errors import StraightLineError
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,9 @@ AT_ONCE: Final = 500
 """Placements looked at in one turn."""
 BEHIND: Final = 1_000
 """Messages that wait for the recorder, from which on what is missing may well be among them."""
+RECORDERS_FIRST: Final = 3 * LONGEST_DELAY
+"""Seconds after an outage of Postgres in which nothing is called missing: a recorder may hold the outcome,
+and tries again later than we did. Another recorder would write ours before it."""
 LOOK_AGAIN: Final = 2.0
 LONGEST_LOOK: Final = 3600.0
 KEEP_HOUSE: Final = 3600.0
@@ -53,6 +56,7 @@ class Reconciler:
         interval: seconds between looks.
         look_again: seconds after which the ledger should have an outcome that was sent; twice as long each
             further time.
+        recorders_first: seconds after an outage in which nothing is called missing.
     """
 
     def __init__(
@@ -63,14 +67,18 @@ class Reconciler:
         *,
         interval: float,
         look_again: float = LOOK_AGAIN,
+        recorders_first: float = RECORDERS_FIRST,
     ) -> None:
         self._engine = engine
         self._depths = depths
         self._outbox = outbox
         self._interval = interval
         self._look_again = look_again
+        self._recorders_first = recorders_first
+        self._patient_until = float("-inf")
         self._stopping = threading.Event()
         self._house_kept = float("-inf")
+        self._failures = 0  # since it last worked
 
     def stop(self) -> None:
         """Make `run` return soon; from any thread."""
@@ -78,32 +86,32 @@ class Reconciler:
 
     def run(self) -> None:
         """Reconcile until `stop`."""
-        failures = 0
         while not self._stopping.is_set():
             try:
                 with translated(), self._engine.connect() as connection:
                     self._serve(connection.execution_options(isolation_level="AUTOCOMMIT"))
             except OUTAGES as error:
-                failures += 1
-                logger.log(
-                    logging.WARNING if failures == 1 else logging.DEBUG, "no reconciling now: %s", error
-                )
+                self._failures += 1
+                level = logging.WARNING if self._failures == 1 else logging.DEBUG
+                logger.log(level, "no reconciling now: %s", error)
             except Exception:
-                failures += 1
+                self._failures += 1
                 logger.exception("reconciling met an unexpected fault")
-            else:
-                failures = 0
             self._engine.dispose()
-            self._stopping.wait(delay(max(1, failures), random.random()))  # noqa: S311 - jitter is no secret
+            self._stopping.wait(delay(max(1, self._failures), random.random()))  # noqa: S311 - jitter is no secret
 
     def _serve(self, connection: Connection) -> None:
         """Work while this connection lives."""
         if not self._wait_for_the_lead(connection):
             return
+        if self._failures:
+            self._patient_until = time.monotonic() + self._recorders_first
         logger.info("this reconciler is the one at work")
         while not self._stopping.is_set():
             self._keep_house()
-            if not self._turn(connection):
+            more = self._turn(connection)
+            self._failures = 0
+            if not more:
                 self._stopping.wait(self._interval)
 
     def _wait_for_the_lead(self, connection: Connection) -> bool:
@@ -128,6 +136,9 @@ class Reconciler:
         return len(found) == AT_ONCE
 
     def _behind(self) -> bool:
+        if time.monotonic() < self._patient_until:
+            logger.info("what is missing may be held by a recorder, which goes first after an outage")
+            return True
         waiting = self._depths.depth(names.OUTCOMES_QUEUE)
         if waiting is None or waiting > BEHIND:
             logger.info("the recorder is behind (%s messages): what is missing may be among them", waiting)

@@ -80,13 +80,22 @@ class Bench:
         self._stops.append(stop)
         return stop
 
-    def reconcile(self, *, kept: int = 0, interval: float = 0.1) -> Callable[[], None]:
+    def reconcile(
+        self, *, kept: int = 0, interval: float = 0.1, recorders_first: float = 0.5
+    ) -> Callable[[], None]:
         """Start a reconciler, which sees to dead letters too; returns what stops it."""
         intake = Intake(self.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="test-dead")
         letters = DeadLetters(self.database_url, kept=kept)
         engine = engine_for(self.database_url, name="test", lock_timeout=5.0, pool_size=2)
         loops: list[Loop] = [
-            Reconciler(engine, intake, self.publisher, interval=interval, look_again=0.3),
+            Reconciler(
+                engine,
+                intake,
+                self.publisher,
+                interval=interval,
+                look_again=0.3,
+                recorders_first=recorders_first,
+            ),
             Undertaker(intake, letters, self.publisher),
         ]
         threads = [threading.Thread(target=loop.run) for loop in loops]

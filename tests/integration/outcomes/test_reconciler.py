@@ -164,6 +164,28 @@ def test_a_lost_connection_to_postgres_costs_the_lead_and_no_work(bench: Any, wa
     wait_for(lambda: bench.count() == 2, "the second one")
 
 
+def test_after_an_outage_of_postgres_recorders_go_first(
+    bench: Any, make_outcome: Make, wait_for: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    bench.record()
+    bench.reconcile(recorders_first=5.0)
+    bench.lease(_lease(new_id()))
+    wait_for(lambda: bench.count() == 1, "its work before")
+    bench.do(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'test' AND datname = current_database()"
+    )
+    outcome = make_outcome()
+    bench.lease(_lease(outcome.request_id))
+    wait_for(lambda: "which goes first after an outage" in caplog.text, "the reconciler's patience")
+    bench.publisher.publish(bench.outgoing([outcome]))
+    wait_for(lambda: _open(bench) == 0, "the end of the look-out")
+    assert bench.ask("SELECT count(*) FROM outcomes WHERE error_class = 'lost'") == [(1,)]
+    assert bench.count() == 2
+    assert bench.count("surplus") == 0
+
+
 def test_many_lost_at_once_are_all_ended(bench: Any, wait_for: Wait) -> None:
     bench.lease(*(_lease(*(new_id() for _ in range(5))) for _ in range(600)))
     bench.record()

@@ -75,6 +75,7 @@ def _tell(screen: Console, plan: Plan, run: Run, state: Path) -> None:
         "",
         "StraightLine is up. Its broker, database and passwords stand in a file; use it with:",
         f"    source {state / ENVIRONMENT}",
+        f"Gateway       http://127.0.0.1:{plan.gateway_port}  (its key in that file)",
         f"Flower        http://127.0.0.1:{plan.flower_port}  (user straightline, password in that file)",
         f"Local server  http://127.0.0.1:{plan.local_port}/v2",
         f"Models        {plan.models}",

@@ -18,6 +18,7 @@ SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container":
 SECRET: Final = frozenset(
     {
         "STRAIGHTLINE_BROKER_URL",
+        "STRAIGHTLINE_CELERY_BROKER_URL",
         "STRAIGHTLINE_DATABASE_URL",
         "STRAIGHTLINE_DATABASE_OWNER_URL",
         "STRAIGHTLINE_FLOWER_URL",
@@ -85,6 +86,8 @@ class Plan:
         functions = f"http://127.0.0.1:{self.functions_port}"
         return {
             "STRAIGHTLINE_BROKER_URL": self.broker.of("producer"),
+            # Celery makes a queue of results under a name of its own, which the producer may not.
+            "STRAIGHTLINE_CELERY_BROKER_URL": self.broker.of("celery-producer"),
             "STRAIGHTLINE_DATABASE_URL": self.database.of("reader"),
             "STRAIGHTLINE_DATABASE_OWNER_URL": self.database.admin,
             "STRAIGHTLINE_FLOWER_URL": (

@@ -72,7 +72,7 @@ def start_stack(
         )
     )
     plan.store.mkdir(exist_ok=True)
-    with step(screen, "Starting scheduler, recorder, reconciler, three pools, their backends and Flower"):
+    with step(screen, "Starting scheduler, recorder, reconciler, gateway, pools, their backends and Flower"):
         _refuse_company(plan)
         _start(root, run, plan.environment(environ), components(plan))
         _wait(plan, {process.name: process for process in run.started})

@@ -1,6 +1,7 @@
 """A service that uses Celery, and knows nothing of us but a route, on a real broker."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.integration.straightline.replier import Replier, echo
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "gateway" / "README.md").read_text(encoding="utf-8")
 DATA = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.5]}]}
 
 
@@ -66,6 +68,22 @@ def test_a_task_is_answered_with_what_the_model_said(service: Celery, broker_url
     with Replier(broker_url) as replier:
         assert ask(service).get(timeout=20) == DATA
     assert replier.requests[0].model == "m"
+
+
+@pytest.mark.usefixtures("door")
+def test_the_pages_example_runs_as_it_stands_there(user_urls: dict[str, str], broker_url: str) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    with Replier(broker_url):
+        done = subprocess.run(
+            [sys.executable, "-c", example],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"STRAIGHTLINE_CELERY_BROKER_URL": user_urls["celery-producer"]},
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == ["50"]
 
 
 @pytest.mark.usefixtures("door")

@@ -32,6 +32,7 @@ PLAN = Plan(
 def test_the_public_variables_say_where_everything_is() -> None:
     public = PLAN.public()
     assert public["STRAIGHTLINE_BROKER_URL"] == USERS["producer"]
+    assert public["STRAIGHTLINE_CELERY_BROKER_URL"] == USERS["celery-producer"]
     assert public["STRAIGHTLINE_DATABASE_URL"] == ROLES["reader"]
     assert public["STRAIGHTLINE_FLOWER_URL"].endswith("@127.0.0.1:5")
     assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
@@ -105,6 +106,7 @@ def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
     }
     assert not any("STRAIGHTLINE_DATABASE_OWNER_URL" in each for each in told.values())
     assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in told.values())
+    assert not any("STRAIGHTLINE_CELERY_BROKER_URL" in each for each in told.values())
 
 
 def test_a_given_broker_is_used_by_all_with_its_one_url() -> None:

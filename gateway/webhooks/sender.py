@@ -1,7 +1,10 @@
 """One webhook over HTTP: no redirects, bounded in time and size, to the address that was checked."""
 
-from collections.abc import Collection
-from typing import Final
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -10,6 +13,8 @@ from gateway.webhooks.address import Target, resolve
 from straightline.errors import ContractError
 
 PATIENCE: Final = urllib3.Timeout(connect=5.0, read=10.0)
+LONGEST: Final = 20.0
+"""Seconds for all of it: a receiver that says one byte at a time is patient for longer than we are."""
 GONE: Final = 410
 """The receiver wants no more."""
 
@@ -38,6 +43,31 @@ def _pool(target: Target) -> urllib3.HTTPConnectionPool:
     )
 
 
+@contextmanager
+def _cut_off(pool: urllib3.HTTPConnectionPool, seconds: float) -> Iterator[None]:
+    """End the pool's connections after a time; their own time-outs start anew with every byte."""
+    made: list[Any] = []
+    connect: Any = pool.ConnectionCls
+
+    def kept(*args: Any, **options: Any) -> Any:
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    def cut() -> None:
+        for connection in made:
+            with suppress(OSError, AttributeError):  # it has none, or is closed
+                connection.sock.shutdown(socket.SHUT_RDWR)  # wakes who waits for it, as closing does not
+
+    pool.ConnectionCls = kept  # type: ignore[assignment]  # it is called, no more
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str]) -> None:
     """Post a webhook.
 
@@ -57,7 +87,7 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
         "User-Agent": "straightline-webhooks",
     }
     try:
-        with _pool(target) as pool:
+        with _pool(target) as pool, _cut_off(pool, LONGEST):
             answer = pool.request(
                 "POST",
                 target.path,

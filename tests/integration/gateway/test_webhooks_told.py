@@ -2,11 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import msgspec
 import pika
 import pytest
 
+from gateway.webhooks import sender
 from gateway.webhooks.signing import headers
 from outcomes.database import connected
 from straightline import names
@@ -219,3 +222,31 @@ def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> Non
 )
 def test_what_is_no_webhook_is_refused(gateway: Gateway, content: bytes) -> None:
     assert gateway.ask("POST", "/v1/webhooks", data=content).status_code == 400
+
+
+def test_a_receiver_that_says_one_byte_at_a_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "LONGEST", 0.5)
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 2")
+            while not over.wait(0.05):
+                connection.sendall(b"0")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        receiver = threading.Thread(target=drip, args=(listener,))
+        receiver.start()
+        stop = threading.Timer(10.0, over.set)  # so that the test ends where it fails
+        stop.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        started = time.monotonic()
+        try:
+            with pytest.raises(sender.NotTaken, match="in time"):
+                sender.send(url, b"{}", {}, {"127.0.0.1"})
+        finally:
+            over.set()
+            stop.cancel()
+            receiver.join(5)
+    assert time.monotonic() - started < 5.0

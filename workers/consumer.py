@@ -81,7 +81,11 @@ class PoolConsumer(Consumer):
         return on_task_received
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Say what mends it where the queue is not to be had, and take time."""
+        """Let go of what hangs on the lost broker; say what mends it where the queue is not to be had."""
+        dispatcher = self.event_dispatcher
+        if dispatcher is not None and dispatcher.connection is not None:
+            # Celery would say goodbye on it, and wait for an answer for ever where the other end is gone.
+            dispatcher.connection.collect()
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, (NotFound, AccessRefused)):
             logger.error(

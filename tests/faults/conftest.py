@@ -30,6 +30,10 @@ class Stage:
             self._scene = Scene.open()
         return self._scene
 
+    def has(self, scene: Scene) -> bool:
+        """Whether that scene is still the one."""
+        return self._scene is scene
+
     def heal(self) -> None:
         """Bring everything back to what it was; where that fails, the next row has a new scene."""
         try:

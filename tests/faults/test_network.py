@@ -60,7 +60,7 @@ def lines(stage: Stage) -> Iterator[Mapping[str, Proxy]]:
             wiring.setdefault(asker, {})[ports[whom]] = lines[pair].port
     scene.rewire(wiring)
     yield lines
-    if stage.scene() is scene:
+    if stage.has(scene):
         scene.rewire({})
     for line in lines.values():
         line.close()

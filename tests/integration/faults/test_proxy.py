@@ -60,9 +60,10 @@ def ask(connection: socket.socket, said: bytes = b"hello") -> bytes:
     return heard
 
 
-def is_broken(connection: socket.socket) -> bool:
+def refuses(line: Proxy) -> bool:
     try:
-        return not ask(connection)
+        with connect(line) as connection:
+            return not ask(connection)
     except ConnectionError:
         return True
 
@@ -78,8 +79,7 @@ def test_a_reset_line_breaks_what_is_and_refuses_what_comes(line: Proxy) -> None
         line.turn(Weather.RESET)
         with pytest.raises(ConnectionError):
             ask(old)
-    with connect(line) as new:
-        assert is_broken(new)
+    assert refuses(line)
 
 
 def test_a_black_hole_takes_everything_and_answers_nothing(line: Proxy) -> None:

@@ -215,7 +215,9 @@ class Core:
         self.placer.tick(now)
         self.placer.release(now)
 
-    def baffled(self, delivery: Delivery, body: bytes, error: Exception, now: float) -> None:
+    def baffled(
+        self, delivery: Delivery, body: bytes, error: Exception, now: float, envelope: Envelope | None = None
+    ) -> None:
         """Keep a message whose processing broke off by a fault of ours, and end its request where it has one.
 
         Without this the fault would cost the connection, and with it a delivery of every unacknowledged
@@ -231,7 +233,11 @@ class Core:
             outcome = endings.refusal(
                 request_id, None, state="failed", error_class="scheduler_fault", error=why, now=now
             )
-            self._closer.finish(outcome, None, stand_in)
+            asked = (
+                envelope if envelope is not None and delivery.queue in names.REQUEST_QUEUES else Envelope()
+            )
+            reply = reply_address(asked.reply_to, asked.correlation_id, request_id)
+            self._closer.finish(outcome, reply, stand_in)
 
     def inputs_lost(self) -> None:
         """The consuming connection is gone: what is held is delivered again, and feedback was missed."""

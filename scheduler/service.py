@@ -124,7 +124,7 @@ class Service:
             self._work(delivery, properties, body, now)
         except Exception as error:
             log.exception("a message of %s met an unexpected fault and is put aside", queue)
-            self._core.baffled(delivery, body, error, now)
+            self._core.baffled(delivery, body, error, now, _envelope(properties))
         self._turn_soon()
 
     def _work(self, delivery: Delivery, properties: Any, body: bytes, now: float) -> None:
@@ -133,10 +133,8 @@ class Service:
         elif delivery.queue == names.RETURNS_QUEUE:
             self._core.returned(delivery, body, properties.type, now)
         else:
-            trace = (properties.headers or {}).get("traceparent")
-            envelope = Envelope(_text(properties.reply_to), _text(properties.correlation_id), _text(trace))
             take = self._core.cancel if delivery.queue == names.CANCELS_QUEUE else self._core.request
-            take(delivery, body, envelope, now)
+            take(delivery, body, _envelope(properties), now)
 
     def _tick(self) -> None:
         self._inlet.link.call_later(TICK, self._tick)  # first: time must pass after a fault, too
@@ -208,6 +206,11 @@ class Service:
         for case in self._core.placer.drop_held():
             log.debug("request %s goes back to its queue", case.request.id)
         self._turn_soon()
+
+
+def _envelope(properties: Any) -> Envelope:
+    trace = (properties.headers or {}).get("traceparent")
+    return Envelope(_text(properties.reply_to), _text(properties.correlation_id), _text(trace))
 
 
 def _text(value: object) -> str | None:

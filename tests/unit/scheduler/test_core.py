@@ -475,9 +475,11 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
         patch.setattr("scheduler.placing.Placer._reason", _break)
         delivery = desk.deliver(body, message_id=request_id)
         with pytest.raises(ZeroDivisionError) as caught:
-            desk.core.request(delivery, body, Envelope(), NOW)
-        desk.core.baffled(delivery, body, caught.value, NOW)
+            desk.core.request(delivery, body, Envelope("reply.a", "c"), NOW)
+        desk.core.baffled(delivery, body, caught.value, NOW, Envelope("reply.a", "c"))
     published = desk.turn()
+    answers = [(each.key, each.correlation_id) for each in published if each.exchange == names.REPLIES]
+    assert answers == [("reply.a", "c")]  # who waits is told
     (outcome,) = outcomes(published)
     assert (outcome.request_id, outcome.state, outcome.error_class) == (
         request_id,

@@ -10,9 +10,10 @@ from straightline.contracts.request import INLINE_LIMIT, MAX_BODY, NO_DATA, Data
 from straightline.contracts.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError, Rejected
 from straightline.ids import canonical, id_of_key, new_id
-from straightline.names import Backend, RequestClass
+from straightline.names import BACKENDS, Backend, RequestClass
 
 LONGEST_DEADLINE: Final = 100 * 365 * 86_400.0
+_ALLOW: Final = f"allow is a list of backends, which are {', '.join(BACKENDS)}"
 
 Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memoryview | str
 """A V2 infer request, as a mapping, as the structure, or as JSON; or arrays by the names of their tensors."""
@@ -196,7 +197,11 @@ def _allow(backends: Sequence[Backend] | None) -> tuple[Backend, ...] | None:
     if backends is None:
         return None
     if not isinstance(backends, list | tuple | set | frozenset):
-        raise ContractError("allow is a list of backends", error_class="wrong_type")
+        raise ContractError(_ALLOW, error_class="wrong_type")
+    for backend in backends:
+        if not isinstance(backend, str) or backend not in BACKENDS:
+            said = f"{backend!r:.64}" if isinstance(backend, str) else f"a {type(backend).__name__}"
+            raise ContractError(f"{_ALLOW}; it has {said}", error_class="wrong_type")
     return tuple(backends)
 
 

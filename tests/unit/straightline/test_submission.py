@@ -73,6 +73,12 @@ def test_a_deadline_that_is_no_time_ahead_is_refused(deadline: Any) -> None:
         compose(Submission(model="m", data=DATA, deadline=deadline), store=None, now=NOW)
 
 
+@pytest.mark.parametrize("allow", [["moon"], ["local", 7], [["local"]], "local"])
+def test_a_backend_that_there_is_not_is_told_beside_those_that_there_are(allow: Any) -> None:
+    with pytest.raises(ContractError, match="serverless, gpu-container, local"):
+        compose(Submission(model="m", data=DATA, allow=allow), store=None, now=NOW)
+
+
 @pytest.mark.parametrize(
     "data", [None, 7, [], {}, "", "{", b"\xff", {"inputs": 1}, {"inputs": [object()]}, {1: 2}]
 )

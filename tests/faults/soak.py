@@ -20,7 +20,7 @@ MIX: Final = Mix(rate=20, confirm=120, deadline=600, commands=("echo",) * 9 + ("
 DOUBLE: Final = 64
 """Executions that one act may cost twice: what was on its way."""
 FORKING: Final = ("functions", "gateway", "local-server")
-"""Under gunicorn: killed, they leave a child that holds the port for some seconds; a restart may meet that."""
+"""Under gunicorn: killed, they leave a child that holds the port for seconds; a restart may meet that."""
 FLAT: Final = 0.05
 LONG: Final = 15.0
 """Minutes that a process must have been watched for its growth to count."""

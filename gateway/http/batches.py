@@ -8,6 +8,7 @@ import msgspec
 from flask import Blueprint, Response, request, stream_with_context
 
 from gateway.batches.telling import answers, failures
+from gateway.http.answer import json_answer
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
 from outcomes.batches import Job, cancel_job, create_job, job_of, refused_of, states_of
@@ -63,14 +64,14 @@ def blueprint(parts: Parts) -> Blueprint:
             job = create_job(
                 connection, job_id, key_id=key.id, uri=uri, size=size, defaults=msgspec.to_builtins(defaults)
             )
-        response = _json(_status(job, {}, 0), 202)
+        response = json_answer(_status(job, {}, 0), 202)
         response.headers["Location"] = f"/v1/batches/{job_id}"
         return response
 
     @made.get("/<batch_id>")
     def status(batch_id: str) -> Response:
         key = parts.keys.require("batch")
-        return _json(_current(parts, batch_id, key.id))
+        return json_answer(_current(parts, batch_id, key.id))
 
     @made.delete("/<batch_id>")
     def cancel(batch_id: str) -> Response:
@@ -79,7 +80,7 @@ def blueprint(parts: Parts) -> Blueprint:
         with parts.reader.connection() as connection:
             cancel_job(connection, identity, key_id=key.id)
         found = _current(parts, identity, key.id)
-        return _json(found, 200 if found.finished_at is not None else 202)
+        return json_answer(found, 200 if found.finished_at is not None else 202)
 
     @made.get("/<batch_id>/results")
     def results(batch_id: str) -> Response:
@@ -208,7 +209,3 @@ def _store(parts: Parts) -> Store:
     if parts.store is None:
         raise Refusal(500, "no_store", "batch jobs need a store: set STRAIGHTLINE_STORE here")
     return parts.store
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, mimetype="application/json")

@@ -1,10 +1,9 @@
 """Webhooks as resources: `/v1/webhooks`."""
 
-from typing import Any
-
 import msgspec
 from flask import Blueprint, Response, request
 
+from gateway.http.answer import json_answer
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
 from gateway.webhooks.address import check_url
@@ -33,14 +32,14 @@ def blueprint(parts: Parts) -> Blueprint:
         with parts.reader.connection() as connection:
             webhook = register(connection, key_id=key.id, url=wanted.url, secret=new_secret())
         shown = {"id": webhook.id, "url": webhook.url, "secret": webhook.secret}
-        return _json(shown, 201, Location=f"/v1/webhooks/{webhook.id}")
+        return json_answer(shown, 201, Location=f"/v1/webhooks/{webhook.id}")
 
     @made.get("")
     def listing() -> Response:
         key = parts.keys.require("webhooks")
         with parts.reader.connection() as connection:
             found = webhooks_of(connection, key.id)
-        return _json({"webhooks": [{"id": each.id, "url": each.url} for each in found]})
+        return json_answer({"webhooks": [{"id": each.id, "url": each.url} for each in found]})
 
     @made.delete("/<webhook_id>")
     def delete(webhook_id: str) -> Response:
@@ -68,7 +67,3 @@ def own_webhook(parts: Parts, key_id: str, webhook_id: str) -> str:
     if canonical(webhook_id) not in owned:
         raise Refusal(400, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks")
     return str(canonical(webhook_id))
-
-
-def _json(content: Any, status: int = 200, **headers: str) -> Response:
-    return Response(msgspec.json.encode(content), status, headers, mimetype="application/json")

@@ -2,11 +2,11 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from flask import Blueprint, Response, request
 
+from gateway.http.answer import json_answer
 from gateway.http.openapi import SINCE
 from gateway.http.parts import Parts
 from gateway.http.resources import current, identity_of, outcome_in
@@ -26,7 +26,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @made.get("/models")
     def models() -> Response:
         parts.keys.require("read")
-        return _json(ModelList(models=parts.models.entries()))
+        return json_answer(ModelList(models=parts.models.entries()))
 
     @made.get("/failures")
     def failure_rates() -> Response:
@@ -40,7 +40,7 @@ def blueprint(parts: Parts) -> Blueprint:
         since = until - _since(request.args.get("since", "1h"))
         with parts.reader.connection() as connection:
             found = failures(connection, since, until, model=_model(request.args.get("model")))
-        return _json(
+        return json_answer(
             FailureReport(
                 since=found.since.timestamp(),
                 until=found.until.timestamp(),
@@ -54,7 +54,9 @@ def blueprint(parts: Parts) -> Blueprint:
         parts.keys.require("read")
         identity = identity_of(request_id)
         outcome = outcome_in(parts, identity)
-        return _json(story_of(outcome) if outcome is not None else _unfinished(current(parts, identity)))
+        return json_answer(
+            story_of(outcome) if outcome is not None else _unfinished(current(parts, identity))
+        )
 
     return made
 
@@ -95,7 +97,3 @@ def _model(text: str | None) -> str | None:
     if text is not None and not NAME.fullmatch(text):
         raise ContractError(f"{text[:64]!r} cannot be the name of a model")
     return text
-
-
-def _json(content: Any) -> Response:
-    return Response(msgspec.json.encode(content), mimetype="application/json")

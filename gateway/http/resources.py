@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
+from gateway.http.answer import json_answer
 from gateway.http.composing import MEMBERS, compose, id_for, traces
 from gateway.http.hooks import own_webhook
 from gateway.http.parts import Parts
@@ -31,7 +32,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @made.get("/requests/<request_id>")
     def status(request_id: str) -> Response:
         parts.keys.require("read")
-        return _json(current(parts, request_id))
+        return json_answer(current(parts, request_id))
 
     @made.delete("/requests/<request_id>")
     def cancel(request_id: str) -> Response:
@@ -39,10 +40,10 @@ def blueprint(parts: Parts) -> Blueprint:
         identity = identity_of(request_id)
         outcome = outcome_in(parts, identity)
         if outcome is not None:  # it stands
-            return _json(status_of(outcome))
+            return json_answer(status_of(outcome))
         parts.exchange.cancel(identity)
         status = parts.recent.status(identity) or RequestStatus(id=identity, state="accepted")
-        return _json(msgspec.structs.replace(status, cancelling=True), 202)
+        return json_answer(msgspec.structs.replace(status, cancelling=True), 202)
 
     @made.get("/requests/<request_id>/result")
     def result(request_id: str) -> Response:
@@ -84,13 +85,13 @@ def _submit(parts: Parts) -> Response:
         parts.submit(composed, traces(dict(request.headers)))
         return accepted(parts, composed.id)
     outcome = parts.answer(composed, traces(dict(request.headers)), wait=wait)
-    return accepted(parts, composed.id) if outcome is None else _json(status_of(outcome))
+    return accepted(parts, composed.id) if outcome is None else json_answer(status_of(outcome))
 
 
 def accepted(parts: Parts, request_id: str) -> Response:
     """Answer that a request was taken, and where to ask for it."""
     status = parts.recent.status(request_id) or RequestStatus(id=request_id, state="accepted")
-    response = _json(status, 202)
+    response = json_answer(status, 202)
     response.headers["Location"] = f"/v1/requests/{request_id}"
     return response
 
@@ -171,7 +172,3 @@ def identity_of(text: str) -> str:
     if identity is None:
         raise Refusal(404, "unknown_request", f"{text[:64]!r} is not a UUID, as requests' ids are")
     return identity
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, mimetype="application/json")

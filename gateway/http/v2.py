@@ -1,12 +1,13 @@
 """The Open Inference Protocol (V2): the whole hybrid system as if it were one model server."""
 
 import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from gateway.http import binary
+from gateway.http.answer import json_answer
 from gateway.http.composing import compose, id_for, traces
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
@@ -26,22 +27,22 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @made.get("")
     def server() -> Response:
-        return _json({"name": "straightline", "version": "2", "extensions": ["binary_tensor_data"]})
+        return json_answer({"name": "straightline", "version": "2", "extensions": ["binary_tensor_data"]})
 
     @made.get("/health/live")
     def live() -> Response:
-        return _json({"live": True})
+        return json_answer({"live": True})
 
     @made.get("/health/ready")
     def ready() -> Response:
         trouble = parts.exchange.trouble
-        return _json({"ready": trouble is None}, 200 if trouble is None else 503)
+        return json_answer({"ready": trouble is None}, 200 if trouble is None else 503)
 
     @made.get("/models/<name>")
     @made.get("/models/<name>/versions/<version>")
     def metadata(name: str, version: str | None = None) -> Response:
         spec = _find(parts, name, version)
-        return _json(
+        return json_answer(
             {
                 "name": spec.name,
                 "versions": list(parts.models.catalogue().models[name]),
@@ -57,7 +58,7 @@ def blueprint(parts: Parts) -> Blueprint:
         spec = _find(parts, name, version)
         ready = parts.exchange.trouble is None
         content = {"name": spec.name, "version": spec.version, "ready": ready}
-        return _json(content, 200 if ready else 503)
+        return json_answer(content, 200 if ready else 503)
 
     @made.post("/models/<name>/infer")
     @made.post("/models/<name>/versions/<version>/infer")
@@ -136,7 +137,3 @@ def _answered(outcome: Outcome, wishes: frozenset[str] | bool) -> Response:
     return Response(
         body, 200, headers | {binary.LENGTH_HEADER: str(length)}, mimetype="application/octet-stream"
     )
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, mimetype="application/json")

@@ -22,9 +22,10 @@ REPLIES: Final = Exchange(names.REPLIES, type="direct", durable=True)
 SIGNALS: Final = Exchange(names.SIGNALS, type="direct", durable=True)
 DELAYS: Final = Exchange(names.DELAYS, type="direct", durable=True)
 RETURNS: Final = Exchange(names.RETURNS, type="fanout", durable=True)
+REGISTRY: Final = Exchange(names.REGISTRY, type="direct", durable=True)
 DEAD: Final = Exchange(names.DEAD, type="fanout", durable=True)
 
-EXCHANGES: Final = (REQUESTS, PLACEMENTS, OUTCOMES, REPLIES, SIGNALS, DELAYS, RETURNS, DEAD)
+EXCHANGES: Final = (REQUESTS, PLACEMENTS, OUTCOMES, REPLIES, SIGNALS, DELAYS, RETURNS, REGISTRY, DEAD)
 
 
 def _quorum(dead_letter_exchange: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +82,20 @@ CANCELLED_STREAM: Final = Queue(
 MARKS_BINDING: Final = (names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
 """Readers put a mark into the stream, to know when they have read all before it."""
 
+DEPLOYED_STREAM: Final = Queue(
+    names.DEPLOYED_STREAM,
+    REGISTRY,
+    routing_key=names.DEPLOYED_KEY,
+    durable=True,
+    queue_arguments={
+        "x-queue-type": "stream",
+        "x-max-length-bytes": 16 * 1024 * 1024,
+        "x-stream-max-segment-size-bytes": 4 * 1024 * 1024,
+    },
+)
+"""What is deployed, for schedulers, pools and gateways; each entry is all of it."""
+DEPLOYED_MARKS_BINDING: Final = (names.DEPLOYED_STREAM, names.SIGNALS, names.DEPLOYED_MARK_KEY)
+
 POOL_QUEUES: Final = tuple(
     _queue(names.backend_queue(backend), PLACEMENTS, backend) for backend in names.BACKENDS
 )
@@ -112,6 +127,7 @@ DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)
 QUEUES: Final = (
     *SCHEDULER_QUEUES,
     CANCELLED_STREAM,
+    DEPLOYED_STREAM,
     *POOL_QUEUES,
     OUTCOMES_QUEUE,
     *CELERY_QUEUES,
@@ -119,5 +135,5 @@ QUEUES: Final = (
     *DELAY_QUEUES,
     DEAD_QUEUE,
 )
-BINDINGS: Final = (RECALLS_BINDING, LEASES_BINDING, MARKS_BINDING)
+BINDINGS: Final = (RECALLS_BINDING, LEASES_BINDING, MARKS_BINDING, DEPLOYED_MARKS_BINDING)
 """Second bindings: (queue, exchange, routing key)."""

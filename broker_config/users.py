@@ -7,7 +7,7 @@ that no pattern of a user fits is closed to it. Who applies the topology is not 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -56,7 +56,7 @@ def _pool(backend: str) -> Rights:
         configure=(_EVENTS, _CONTROL, _ANSWERS, inbox, _BREAKERS),
         write=(*_named(names.OUTCOMES, names.REPLIES, names.SIGNALS), _EVENTS, _ANSWERS, inbox, _BREAKERS),
         read=(
-            *_named(names.backend_queue(backend), names.CANCELLED_STREAM),
+            *_named(names.backend_queue(backend), names.CANCELLED_STREAM, names.DEPLOYED_STREAM),
             *_named(names.SIGNALS),  # how the breakers stand
             _CONTROL,
             inbox,
@@ -76,18 +76,18 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         "producer": _PRODUCER,
         # A service that has Celery and nothing of ours: its queue of results has a UUID for a name.
         "celery-producer": Rights(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
-        "gateway": _PRODUCER,
+        "gateway": replace(_PRODUCER, read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM))),
         "batches": _PRODUCER,
         "scheduler": Rights(
             configure=(*_named(names.LEADER_QUEUE), _OWN),
             write=(
                 *_named(names.PLACEMENTS, names.OUTCOMES, names.REPLIES, names.DELAYS, names.DEAD),
-                *_named(names.SIGNALS),  # its mark in the stream of what is cancelled
+                *_named(names.SIGNALS),  # its marks in the streams of what is cancelled, and deployed
                 _OWN,
             ),
             read=(
                 *_named(*names.REQUEST_QUEUES, names.CANCELS_QUEUE, names.RETURNS_QUEUE),
-                *_named(names.ATTEMPTS_QUEUE, names.CANCELLED_STREAM, names.SIGNALS),
+                *_named(names.ATTEMPTS_QUEUE, names.CANCELLED_STREAM, names.DEPLOYED_STREAM, names.SIGNALS),
                 _OWN,
             ),
         ),
@@ -97,8 +97,10 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
             read=_named(names.OUTCOMES_QUEUE),
         ),
         "reconciler": Rights(
-            write=_named(names.OUTCOMES, names.REPLIES, names.SIGNALS), read=_named(names.DEAD_QUEUE)
+            write=_named(names.OUTCOMES, names.REPLIES, names.SIGNALS, names.REGISTRY),
+            read=_named(names.DEAD_QUEUE),
         ),
+        "deployer": Rights(write=_named(names.REGISTRY)),
         # The one user of the default exchange: results for callers with Celery go to their own queues by it.
         "celery-door": Rights(
             write=(*_named(names.REQUESTS), _DEFAULT),

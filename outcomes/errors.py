@@ -13,3 +13,11 @@ class LedgerRefused(StraightLineError):  # noqa: N818
 
 class LedgerNotMigrated(StraightLineError):  # noqa: N818
     """The database lacks the tables, or has those of another version."""
+
+
+class RegistryRefused(StraightLineError):  # noqa: N818 - named like LedgerRefused
+    """What is asked of the registry does not fit what is deployed."""
+
+
+class OtherDigest(RegistryRefused):
+    """The version is deployed already, with another content."""

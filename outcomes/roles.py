@@ -20,6 +20,7 @@ PASSWORD_PREFIX: Final = "STRAIGHTLINE_DATABASE_PASSWORD_"  # noqa: S105 - the n
 
 _ANSWERS: Final = ("outcomes", "attempts", "repeats", "surplus", "placements")
 _READ: Final = dict.fromkeys(_ANSWERS, "SELECT")
+_MODELS: Final = ("model_versions", "model_aliases", "model_changes")
 
 GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -29,6 +30,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "attempts": "SELECT",
             "placements": "SELECT, UPDATE (due_at, looks)",
             "dead_letters": "SELECT, INSERT, UPDATE",
+            **dict.fromkeys(_MODELS, "SELECT"),
         },
         "reader": {**_READ, "dead_letters": "SELECT"},
         "gateway": {
@@ -43,6 +45,13 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "attempts": "SELECT",
             "batch_jobs": "SELECT, UPDATE",
             "batch_refusals": "SELECT, INSERT",
+        },
+        "deployer": {
+            "outcomes": "SELECT",
+            "attempts": "SELECT",
+            "model_versions": "SELECT, INSERT, UPDATE, DELETE",
+            "model_aliases": "SELECT, INSERT, UPDATE",
+            "model_changes": "SELECT, INSERT",
         },
         "webhooks": {
             "webhooks": "SELECT",

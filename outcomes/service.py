@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from outcomes.announcer import Announcer
 from outcomes.database import engine_for
 from outcomes.dead_letters import DeadLetters
 from outcomes.intake import Intake
@@ -78,7 +79,7 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
         name="straightline-reconciler",
         statement_timeout=60.0,
         lock_timeout=5.0,
-        pool_size=2,
+        pool_size=3,
     )
     letters = DeadLetters(settings.database_url, kept=settings.reconciler_body_bytes)
     intake = Intake(
@@ -89,9 +90,13 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
     reconciler = Reconciler(engine, intake, outbox, interval=settings.reconciler_interval)
     intake.start()
     logger.info("seeing to dead letters, and to what is past its lease")
-    asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox)])
+    # A connection of its own: a broker without its exchange would take the others' channel with it.
+    speaker = Publisher(settings.broker_url, name="straightline-reconciler-registry")
+    announcer = Announcer(engine, speaker, interval=settings.reconciler_interval)
+    asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox), announcer])
     intake.stop()
     outbox.close(timeout=2.0)
+    speaker.close(timeout=2.0)
     if ended:
         letters.close()
     logger.info("stopped")

@@ -27,6 +27,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     MetaData,
@@ -269,4 +270,43 @@ BATCH_REFUSALS: Final = Table(
     Column("error_class", Text, nullable=False),
     Column("error", Text, nullable=False),
     comment="lines of batch jobs that were no requests",
+)
+
+MODEL_VERSIONS: Final = Table(
+    "model_versions",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("digest", Text, nullable=False, comment="of its bundle"),
+    Column(
+        "spec", JSONB, nullable=False, comment="tensors and limits; its backends are where it is in place"
+    ),
+    Column("image", Text, comment="id of its container image"),
+    Column("function", Text, comment="name of its serverless function"),
+    Column("deployed_by", Text, nullable=False),
+    Column("deployed_at", _TIME, nullable=False, server_default=func.now()),
+    comment="versions that are in place, side by side",
+)
+
+MODEL_ALIASES: Final = Table(
+    "model_aliases",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("version", Text, comment="the default; null where it was removed"),
+    Column("previous", Text, comment="the default before"),
+    Column("canary", Text, comment="what a share of the requests gets instead"),
+    Column("share", Double, nullable=False, server_default="0", comment="percent of them"),
+    comment="what a model's name means where no version is pinned",
+)
+
+MODEL_CHANGES: Final = Table(
+    "model_changes",
+    METADATA,
+    Column("revision", BigInteger, Identity(always=False), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("version", Text),
+    Column("action", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", _TIME, nullable=False, server_default=func.now()),
+    comment="who changed what; the last number is the registry's revision",
 )

@@ -39,6 +39,8 @@ from straightline.contracts import (
     decode_request,
 )
 from straightline.contracts.cancel import Verdict
+from straightline.contracts.deployed import Deployed
+from straightline.deployed import Known
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
@@ -62,7 +64,7 @@ class Core:
 
     Args:
         settings: thresholds and bounds.
-        catalogue: the deployed models.
+        catalogue: the models of the directory.
         origin: who places, for the task messages.
     """
 
@@ -70,7 +72,7 @@ class Core:
         self.dues = Dues()
         self.pools = Pools()
         self._max_attempts = settings.max_attempts
-        self._catalogue = catalogue
+        self._known = Known(catalogue)
         self._frequencies = Frequencies(settings.window)
         self._repeats = Repeats(settings.remembered)
         self._redeliveries = Redeliveries(settings.remembered)
@@ -186,6 +188,10 @@ class Core:
         """Take note of an entry in the stream of cancelled ids, by this scheduler or one before it."""
         self._cancelled.add(request_id)
 
+    def deployed(self, deployed: Deployed) -> None:
+        """Take what is deployed from now on; what was placed or is held keeps the version it has."""
+        self._known = self._known.learn(deployed)
+
     def heartbeat(self, body: bytes, now: float) -> None:
         """Take a worker's state; a healthier backend may release what is held."""
         try:
@@ -255,7 +261,7 @@ class Core:
         terms: Terms,
         now: float,
     ) -> None:
-        spec = find_model(request, self._catalogue)
+        spec = find_model(request, self._known)
         f_t = 0.0
         if request.class_ == "interactive":
             f_t = self._frequencies.observe(spec.name, submitted(request, now))
@@ -265,7 +271,7 @@ class Core:
     def _case(self, delivery: Delivery, request: Request, ticket: Ticket, now: float) -> Case | None:
         """Make a case of a ticket that comes back; where its model is gone, end it and return None."""
         try:
-            spec = find_model(request, self._catalogue)
+            spec = find_model(request, self._known, ticket.version)
         except Refused as why:
             outcome = endings.ending(
                 ticket, request, state="failed", error_class=why.error_class, error=str(why), now=now

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from straightline.catalogue import Catalogue
 from straightline.contracts import DataRef, ModelSpec, ReplyAddress, Request, Ticket
 from straightline.contracts.v2 import check_inputs
+from straightline.deployed import Known
 from straightline.errors import ContractError
 from straightline.names import RequestClass, State
 from straightline.terminal import seconds
@@ -61,24 +61,37 @@ def submitted(request: Request, now: float) -> float:
     return min(request.submitted_at, now)
 
 
-def find_model(request: Request, catalogue: Catalogue) -> ModelSpec:
-    """Return the version of the model that is asked for.
+def find_model(request: Request, known: Known, settled: str | None = None) -> ModelSpec:
+    """Return the version of the model that answers a request: the one it pins, the canary, or the default.
+
+    Args:
+        request: what is asked.
+        known: the models.
+        settled: the version that was chosen before, where the request comes back; it stays while it is there.
 
     Raises:
         Refused: there is none; the message names those there are.
     """
-    spec = catalogue.find(request.model, request.version)
+    if settled is not None and request.version is None:
+        spec = known.find(request.model, settled)
+        if spec is not None:
+            return spec
+    version = request.version
+    if version is None:
+        version = known.chosen(request.model, request.id)
+    spec = known.find(request.model, version)
     if spec is not None:
         return spec
-    versions = catalogue.models.get(request.model)
+    models = known.catalogue().models
+    versions = models.get(request.model)
     if versions:
         raise Refused(
             "rejected",
             "unknown_version",
             f"model {request.model} has no version {request.version}; it has {', '.join(versions)}",
         )
-    known = ", ".join(sorted(catalogue.models)) or "none"
-    raise Refused("rejected", "unknown_model", f"there is no model {request.model}; deployed are: {known}")
+    there = ", ".join(sorted(models)) or "none"
+    raise Refused("rejected", "unknown_model", f"there is no model {request.model}; deployed are: {there}")
 
 
 def make_ticket(request: Request, body: bytes, spec: ModelSpec, terms: Terms, now: float) -> Ticket:

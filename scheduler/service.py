@@ -15,6 +15,7 @@ from scheduler.settings import Settings
 from straightline import crash, names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.cancellations import Cancellations
+from straightline.amqp.deployments import Deployments
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected, StraightLineError
 
@@ -69,6 +70,11 @@ class Service:
             name="straightline-scheduler-cancelled",
             on_id=lambda request_id: self._inlet.link.call(partial(self._core.cancelled, request_id)),
         )
+        self._deployments = Deployments(
+            settings.broker_url,
+            name="straightline-scheduler-deployed",
+            on_change=lambda deployed: self._inlet.link.call(partial(self._core.deployed, deployed)),
+        )
         self._inlet = Inlet(
             settings.broker_url,
             prefetch,
@@ -77,13 +83,14 @@ class Service:
                 message=self._message,
                 leading=self._leading,
                 lost=self._lost,
-                ready=self._cancellations.ready,
+                ready=self._ready,
             ),
         )
 
     def start(self) -> None:
         """Connect, and work as soon as the lead is free."""
         self._cancellations.start()
+        self._deployments.start()
         self._inlet.link.start()
         self._inlet.link.call(self._tick)
 
@@ -93,6 +100,7 @@ class Service:
         self._stopped.wait(timeout)
         self._publisher.close(timeout)
         self._cancellations.close(timeout)
+        self._deployments.close(timeout)
         self._inlet.link.stop(timeout)
 
     # --- from the broker, on the inlet's thread ------------------------------------------------------------
@@ -100,6 +108,11 @@ class Service:
     def _leading(self) -> None:
         self._epoch += 1
         log.info("this scheduler leads and places requests")
+
+    def _ready(self) -> bool:
+        """Whether both streams are read; each is asked, so that the patience with both runs at once."""
+        ready = [self._cancellations.ready(), self._deployments.ready()]
+        return all(ready)
 
     def _lost(self) -> None:
         self._epoch += 1

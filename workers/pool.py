@@ -15,6 +15,7 @@ from kombu import compression
 from kombu.common import ignore_errors
 
 from straightline.amqp.cancellations import Cancellations
+from straightline.amqp.deployments import Deployments
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.publisher import Publisher
 from straightline.catalogue import read_catalogue
@@ -30,6 +31,7 @@ from workers.bodies import Bodies
 from workers.breakers import OpenBreakers
 from workers.controls import answer_questions_alone
 from workers.heartbeat import BestCase, Pulse
+from workers.models import Models
 from workers.namesake import refuse_namesake
 from workers.reporting import CONFIRM_PATIENCE, Reporter
 from workers.settings import PoolSettings
@@ -63,7 +65,7 @@ class PoolStep(bootsteps.StartStopStep):
             name = backend_of(worker.app.amqp.queues.consume_from)
             refuse_namesake(worker.app, worker.hostname)
             self._settings = load(PoolSettings, self.environ)
-            self._catalogue = read_catalogue(self._settings.models_dir)
+            self._models = Models(read_catalogue(self._settings.models_dir))
             self._store = Store(self._settings.store) if self._settings.store else None
             self._backend: Backend = make_backend(name, self.environ)
         except StraightLineError as error:
@@ -93,7 +95,7 @@ class PoolStep(bootsteps.StartStopStep):
         breakers = OpenBreakers(backend.name, time.time)
         answerer = Answerer(
             backend,
-            self._catalogue.find,
+            self._models.find,
             Bodies(self._store),
             time.time,
             taken_back=taken_back,
@@ -105,6 +107,11 @@ class PoolStep(bootsteps.StartStopStep):
             settings.broker_url, name=f"{node} cancelled", on_id=taken_back.cancel
         )
         self._cancellations.start()
+        self._models.when_changed(backend.learn)
+        self._deployments = Deployments(
+            settings.broker_url, name=f"{node} deployed", on_change=self._models.learn
+        )
+        self._deployments.start()
         self._breakers = Inbox(
             settings.broker_url,
             name=f"{node} breakers",
@@ -113,7 +120,7 @@ class PoolStep(bootsteps.StartStopStep):
             key=BREAKER_KEY,
             on_message=lambda _, body: breakers.tell(body),
         )
-        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, self._cancellations.wait)
+        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, self._wait)
         self._pulse = Pulse(
             sender=self._publisher,
             backend=backend,
@@ -138,9 +145,15 @@ class PoolStep(bootsteps.StartStopStep):
         self._pulse.stop()
         self._close()
 
+    def _wait(self) -> None:
+        """Wait until it is known what was cancelled and what is deployed."""
+        self._cancellations.wait()
+        self._deployments.wait()
+
     def _close(self) -> None:
         self._publisher.close(CLOSE_TIMEOUT)
         self._cancellations.close(CLOSE_TIMEOUT)
+        self._deployments.close(CLOSE_TIMEOUT)
         self._breakers.close(CLOSE_TIMEOUT)
         self._backend.close()
 

@@ -14,6 +14,7 @@ from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.keys import Key, find_key
 from outcomes.reader import Reader
+from straightline.amqp.deployments import Deployments
 from straightline.settings import load
 from straightline.store import Store
 
@@ -31,13 +32,17 @@ def create() -> Flask:
         with reader.connection() as connection:
             return find_key(connection, digest)
 
+    models = Models(settings.models_dir)
+    Deployments(
+        settings.broker_url, name="straightline-gateway-deployed", on_change=models.learn, marks=False
+    ).start()
     return build(
         Parts(
             settings=settings,
             exchange=Exchange(settings.broker_url, most=settings.gateway_pending),
             reader=reader,
             keys=Keys(find, seconds=settings.key_seconds),
-            models=Models(settings.models_dir),
+            models=models,
             recent=Recent(),
             store=Store(settings.store) if settings.store else None,
         )

@@ -23,12 +23,13 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from modelkit.bundle import read_bundles
+from modelkit.bundle import Bundle, read_bundles
 from modelkit.serve import binary
 from modelkit.serve.encode import encode_response
 from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
 from modelkit.serve.registry import Registry, UnknownModel
+from modelkit.serve.watching import Watch
 from straightline.errors import ContractError
 from straightline.settings import load
 
@@ -52,11 +53,13 @@ class Settings(msgspec.Struct, frozen=True):
         models_dir: the directory of bundles.
         serve_max_body: the largest request in bytes.
         serve_model_threads: threads that one call of a model may use.
+        serve_watch: seconds between looks for models that were deployed or removed; 0 never looks.
     """
 
     models_dir: str
     serve_max_body: int = 64 * 1024 * 1024
     serve_model_threads: int = 1
+    serve_watch: float = 1.0
 
 
 def create() -> Flask:
@@ -66,12 +69,23 @@ def create() -> Flask:
         ConfigurationError: a setting or a bundle is wrong; the server does not start half.
     """
     settings = load(Settings, os.environ)
+    models = Path(settings.models_dir)
+
+    def engine_of(bundle: Bundle) -> Engine:
+        return load_engine(bundle, threads=settings.serve_model_threads)
+
     engines = [
-        load_engine(bundle, threads=settings.serve_model_threads)
-        for bundle in read_bundles(Path(settings.models_dir))
+        engine_of(bundle)
+        for bundle in read_bundles(models)
         if bundle.flavour != "external"  # its own server answers for it
     ]
-    return build(Registry(engines), max_body=settings.serve_max_body)
+    registry = Registry(engines)
+    if settings.serve_watch > 0:
+        loaded = {(engine.spec.name, engine.spec.version): engine for engine in engines}
+        watch = Watch(models, registry, engine_of, loaded)
+        registry.look_when_asked(watch.look)
+        watch.start(settings.serve_watch)
+    return build(registry, max_body=settings.serve_max_body)
 
 
 def build(registry: Registry, *, max_body: int) -> Flask:
@@ -90,6 +104,10 @@ def build(registry: Registry, *, max_body: int) -> Flask:
     @app.get("/v2/health/ready")
     def ready() -> Response:
         return _json({"ready": True})  # every model is loaded before the first request is taken
+
+    @app.route("/v2/repository/index", methods=["GET", "POST"])
+    def index() -> Response:
+        return _json(registry.index())
 
     @app.get("/v2/models/<name>")
     @app.get("/v2/models/<name>/versions/<version>")

@@ -1,9 +1,16 @@
 """The loaded models of a server, by name and version."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from modelkit.serve.engine import Engine
+from straightline.catalogue import order
 from straightline.errors import StraightLineError
+
+Key = tuple[str, str]
+"""Name and version."""
+_NONE: Final[Mapping[Key, str]] = MappingProxyType({})
 
 
 class UnknownModel(StraightLineError):  # noqa: N818 - it reads as what the caller asked for
@@ -11,15 +18,42 @@ class UnknownModel(StraightLineError):  # noqa: N818 - it reads as what the call
 
 
 class Registry:
-    """Finds the engine of a model; it does not change once it is made.
+    """Finds the engine of a model. What it has is replaced as a whole, so that many threads may ask.
 
-    The engines of one model are given in the order of their versions, the newest last.
+    Args:
+        engines: those of one model in the order of their versions, the newest last.
+        look: called before a model is refused, since it may have been deployed meanwhile.
     """
 
-    def __init__(self, engines: Iterable[Engine]) -> None:
+    def __init__(self, engines: Iterable[Engine], *, look: Callable[[], None] = lambda: None) -> None:
         self._engines: dict[str, dict[str, Engine]] = {}
+        self._broken: Mapping[Key, str] = _NONE
+        self._look = look
         for engine in engines:
             self._engines.setdefault(engine.spec.name, {})[engine.spec.version] = engine
+
+    def replace(self, engines: Iterable[Engine], broken: Mapping[Key, str]) -> None:
+        """Serve these from now on; `broken` says why others that are there cannot be."""
+        fresh: dict[str, dict[str, Engine]] = {}
+        for engine in sorted(engines, key=lambda engine: order(engine.spec.version)):
+            fresh.setdefault(engine.spec.name, {})[engine.spec.version] = engine
+        self._engines, self._broken = fresh, broken
+
+    def look_when_asked(self, look: Callable[[], None]) -> None:
+        """Have `look` called before a model is refused."""
+        self._look = look
+
+    def index(self) -> list[dict[str, str]]:
+        """Return every version that is there, whether it is ready, and why not."""
+        ready = [
+            {"name": name, "version": version, "state": "READY", "reason": ""}
+            for name, versions in sorted(self._engines.items())
+            for version in versions
+        ]
+        return ready + [
+            {"name": name, "version": version, "state": "UNAVAILABLE", "reason": why}
+            for (name, version), why in sorted(self._broken.items())
+        ]
 
     def versions(self, name: str) -> list[str]:
         """Return the versions of a model, the newest last."""
@@ -29,14 +63,24 @@ class Registry:
         """Return the engine of that version; of the newest where none is asked for.
 
         Raises:
-            UnknownModel: there is none.
+            UnknownModel: there is none, or it could not be loaded.
         """
+        found = self._find(name, version)
+        if found is None:
+            self._look()
+            found = self._find(name, version)
+        if found is not None:
+            return found
+        why = self._broken.get((name, version or ""))
+        if why is not None:
+            raise UnknownModel(f"model {name} {version} is not served: {why}")
         versions = self._engines.get(name)
         if not versions:
             raise UnknownModel(f"model {name[:128]!r} is not served here; these are: {sorted(self._engines)}")
-        found = versions[next(reversed(versions))] if version is None else versions.get(version)
-        if found is None:
-            raise UnknownModel(
-                f"model {name} has the versions {list(versions)}, not {(version or '')[:128]!r}"
-            )
-        return found
+        raise UnknownModel(f"model {name} has the versions {list(versions)}, not {(version or '')[:128]!r}")
+
+    def _find(self, name: str, version: str | None) -> Engine | None:
+        versions = self._engines.get(name)
+        if not versions:
+            return None
+        return versions[next(reversed(versions))] if version is None else versions.get(version)

@@ -21,6 +21,8 @@ SECRET: Final = frozenset(
         "STRAIGHTLINE_CELERY_BROKER_URL",
         "STRAIGHTLINE_DATABASE_URL",
         "STRAIGHTLINE_DATABASE_OWNER_URL",
+        "STRAIGHTLINE_DEPLOY_BROKER_URL",
+        "STRAIGHTLINE_DEPLOY_DATABASE_URL",
         "STRAIGHTLINE_FLOWER_URL",
         "STRAIGHTLINE_API_KEY",
     }
@@ -90,6 +92,8 @@ class Plan:
             "STRAIGHTLINE_CELERY_BROKER_URL": self.broker.of("celery-producer"),
             "STRAIGHTLINE_DATABASE_URL": self.database.of("reader"),
             "STRAIGHTLINE_DATABASE_OWNER_URL": self.database.admin,
+            "STRAIGHTLINE_DEPLOY_BROKER_URL": self.broker.of("deployer"),
+            "STRAIGHTLINE_DEPLOY_DATABASE_URL": self.database.of("deployer"),
             "STRAIGHTLINE_FLOWER_URL": (
                 f"http://straightline:{self.flower_password}@127.0.0.1:{self.flower_port}"
             ),

@@ -15,6 +15,7 @@ from straightline.contracts.answers import (
     RequestStatus,
 )
 from straightline.contracts.cancel import Cancel, CancelAnswer
+from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.contracts.lease import Lease, LeaseBatch
 from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
@@ -30,6 +31,9 @@ __all__ = [
     "Cancel",
     "CancelAnswer",
     "DataRef",
+    "Deployed",
+    "DeployedModel",
+    "DeployedVersion",
     "Done",
     "FailedAttempt",
     "FailedAttempts",

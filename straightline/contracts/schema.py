@@ -23,6 +23,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "failed-attempts": contracts.FailedAttempts,
     "heartbeat": contracts.Heartbeat,
     "feedback": contracts.Feedback,
+    "deployed": contracts.Deployed,
     "breaker-state": contracts.BreakerState,
     "infer-request": contracts.InferRequest,
     "infer-response": contracts.InferResponse,

@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from straightline.contracts import ModelSpec
+from straightline.deployed import Known
 from straightline.names import Backend as BackendName
 
 
@@ -63,6 +64,10 @@ class Backend(Protocol):
 
     def models(self) -> list[str] | None:
         """Names of the models deployed there; None where it takes any. Cheap, never raises."""
+        ...
+
+    def learn(self, known: Known) -> None:
+        """Take what is deployed from now on; quick, and called from a thread of its own."""
         ...
 
     def close(self) -> None:

@@ -85,23 +85,47 @@ class ExternalServers:
     """
 
     def __init__(self, models: Iterable[ModelSpec]) -> None:
-        self._servers = {(model.name, model.version): ExternalServer(model) for model in models}
+        self._servers: dict[tuple[str, str], ExternalServer] = {}
+        self._specs: dict[tuple[str, str], ModelSpec] = {}
         self._lock = threading.Lock()
-        self._known = dict.fromkeys(self._servers, _UNSEEN)
+        self._known: dict[tuple[str, str], Health] = {}
         self._looks: dict[tuple[str, str], Future[None]] = {}
         self._threads = ThreadPoolExecutor(_LOOKERS, thread_name_prefix="external")
+        self.learn(models)
+
+    def learn(self, models: Iterable[ModelSpec]) -> None:
+        """Take the external models from now on; the servers of those that are as before stay connected.
+
+        Raises:
+            ConfigurationError: a `url` is not an HTTP URL; then all is as before.
+        """
+        specs = {(model.name, model.version): model for model in models}
+        with self._lock:
+            old = self._servers
+            servers = {
+                key: old[key] if self._specs.get(key) == spec else ExternalServer(spec)
+                for key, spec in specs.items()
+            }
+            self._known = {
+                key: self._known[key] if old.get(key) is server else _UNSEEN
+                for key, server in servers.items()
+            }
+            self._servers, self._specs = servers, specs
+        for key, server in old.items():
+            if servers.get(key) is not server:
+                server.close()
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> bytes:
         """Ask the server of a model.
 
         Raises:
-            BackendFault: as `V2Client.infer`; not_deployed for a model that came after the pool's start.
+            BackendFault: as `V2Client.infer`; not_deployed for a model that is not known here.
             ModelError: as `V2Client.infer`.
         """
         server = self._servers.get((model.name, model.version))
         if server is None:
             raise BackendFault(
-                f"{model.name} {model.version} was no external model when this pool started",
+                f"{model.name} {model.version} is no external model of this pool",
                 error_class="not_deployed",
             )
         return server.infer(body, timeout)
@@ -127,7 +151,8 @@ class ExternalServers:
     def _see(self, key: tuple[str, str], ready: Callable[[], Health]) -> None:
         found = ready()
         with self._lock:
-            self._known[key] = found
+            if key in self._known:
+                self._known[key] = found
 
 
 def external_models(catalogue: Catalogue) -> list[ModelSpec]:

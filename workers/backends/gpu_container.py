@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from straightline.contracts import ModelSpec
+from straightline.deployed import Known
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.backends.base import Answer, Health
@@ -65,6 +66,11 @@ class GpuContainerBackend:
     def models(self) -> list[str] | None:
         """Return what the driver can start."""
         return self._driver.models()
+
+    def learn(self, known: Known) -> None:
+        """Tell the driver which images were deployed; see `Backend.learn`."""
+        versions = [each for model in known.deployed.models.values() for each in model.versions.values()]
+        self._driver.learn({each.image for each in versions if each.image is not None})
 
     def close(self) -> None:
         """Remove every server that this worker started."""

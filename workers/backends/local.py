@@ -8,6 +8,7 @@ import msgspec
 
 from straightline.catalogue import Catalogue, read_catalogue
 from straightline.contracts import ModelSpec
+from straightline.deployed import Known
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.backends.base import Answer, Health
@@ -44,11 +45,7 @@ class LocalBackend:
     def __init__(self, client: V2Client, catalogue: Catalogue) -> None:
         self._client = client
         self._external = ExternalServers(external_models(catalogue))
-        self._ours = sorted(
-            name
-            for name, versions in catalogue.models.items()
-            if any(spec.url is None for spec in versions.values())
-        )
+        self._ours = _own_models(catalogue)
         self._models: list[str] | None = None
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
@@ -65,6 +62,7 @@ class LocalBackend:
         """
         own, found = self._client.ready(), self._external.look()
         if not found:
+            self._models = None
             return own
         ready = {name for (name, _), health in found.items() if health.ok}
         self._models = sorted(ready.union(self._ours if own.ok else ()))
@@ -83,10 +81,24 @@ class LocalBackend:
         """
         return self._models
 
+    def learn(self, known: Known) -> None:
+        """Take what is deployed; see `Backend.learn`."""
+        catalogue = known.catalogue()
+        self._ours = _own_models(catalogue)
+        self._external.learn(external_models(catalogue))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
         self._external.close()
+
+
+def _own_models(catalogue: Catalogue) -> list[str]:
+    return sorted(
+        name
+        for name, versions in catalogue.models.items()
+        if any(spec.url is None for spec in versions.values())
+    )
 
 
 def create(environ: Mapping[str, str]) -> LocalBackend:

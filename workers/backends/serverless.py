@@ -23,6 +23,7 @@ from botocore.exceptions import (
 )
 
 from straightline.contracts import ModelSpec
+from straightline.deployed import Known
 from straightline.errors import ConfigurationError
 from straightline.names import Backend as BackendName
 from workers.backends.base import Answer, Health
@@ -41,7 +42,7 @@ _BROKEN: Final = (ConnectionClosedError, IncompleteReadError, ResponseStreamingE
 
 
 class LambdaBackend:
-    """Invokes the function `straightline-<model>` and waits. Thread-safe.
+    """Invokes the function of a model and waits. Thread-safe.
 
     Args:
         session: knows region, credentials and endpoint, from the environment or the machine's role.
@@ -55,6 +56,7 @@ class LambdaBackend:
         self._clients: dict[int, Any] = {}
         self._lock = threading.Lock()  # sessions are not thread-safe; clients are
         self._probed: tuple[float, Health] | None = None
+        self._known: Known | None = None
         client = session.client("lambda")
         self._endpoint = urlsplit(client.meta.endpoint_url)
         client.close()
@@ -64,7 +66,7 @@ class LambdaBackend:
         started = time.perf_counter()
         try:
             response = self._client(timeout).invoke(
-                FunctionName=function_name(model.name),
+                FunctionName=self._function(model),
                 InvocationType="RequestResponse",
                 LogType="Tail",
                 Payload=body,
@@ -94,12 +96,21 @@ class LambdaBackend:
         """Return None: a function that is not there is refused, and the request goes elsewhere."""
         return None
 
+    def learn(self, known: Known) -> None:
+        """Take which function each deployed version has; see `Backend.learn`."""
+        self._known = known
+
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():
             client.close()
+
+    def _function(self, model: ModelSpec) -> str:
+        """Return the function of a version; of one that was not deployed, that of its model."""
+        found = self._known.version(model.name, model.version) if self._known is not None else None
+        return (found and found.function) or function_name(model.name)
 
     def _client(self, timeout: float) -> Any:
         seconds = next((step for step in TIMEOUTS if step >= timeout), TIMEOUTS[-1])

@@ -1,7 +1,7 @@
 """Which images may be run: those whose digest is listed, whatever their names say now. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from straightline.errors import ConfigurationError
@@ -22,12 +22,19 @@ class Allowed:
 
     def __init__(self, listed: str) -> None:
         self._digests = frozenset(listed.replace(",", " ").split())
+        self._deployed: frozenset[str] = frozenset()
         wrong = sorted(digest for digest in self._digests if not _DIGEST.fullmatch(digest))
         if wrong:
             raise ConfigurationError(
                 f"STRAIGHTLINE_CONTAINER_DIGESTS has {wrong[0][:80]!r}: a digest is sha256: and 64 digits; "
                 "`docker image inspect --format '{{.Id}}' IMAGE` prints it"
             )
+
+    def beside(self, images: Collection[str]) -> "Allowed":
+        """Return what is allowed where these images, and no others, were deployed; no list stays no list."""
+        other = Allowed(" ".join(self._digests))
+        other._deployed = frozenset(images)
+        return other
 
     def __bool__(self) -> bool:
         """Whether there is a list at all."""
@@ -41,4 +48,4 @@ class Allowed:
             names: `name@digest` of each registry that it came from.
         """
         known = {image_id, *(name.rpartition("@")[2] for name in names or ())}
-        return not self._digests or not known.isdisjoint(self._digests)
+        return not self._digests or not known.isdisjoint(self._digests | self._deployed)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any, Final
 
@@ -95,6 +95,11 @@ class DockerDriver:
                 return self._models
             self._models = models_of(self._settings.container_image, tags)
         return self._models
+
+    def learn(self, images: Collection[str]) -> None:
+        """Allow the images that were deployed, and list anew what there is; see `Driver.learn`."""
+        self._allowed = self._allowed.beside(images)
+        self._listed = float("-inf")
 
     def remove_orphans(self) -> list[str]:
         """Remove the containers of dead workers, and ours that a failed removal left."""

@@ -1,5 +1,6 @@
 """What the pool needs of whatever runs model servers: a container engine, or child processes."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
@@ -79,6 +80,10 @@ class Driver(Protocol):
 
     def models(self) -> list[str] | None:
         """Names of the models that can be started; None where that is not known. Never raises."""
+        ...
+
+    def learn(self, images: Collection[str]) -> None:
+        """Take the ids of the images that were deployed: they may be run, beside those of the settings."""
         ...
 
     def remove_orphans(self) -> list[str]:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Thread
 from typing import IO, Final
@@ -154,6 +154,9 @@ class ProcessDriver:
             return sorted(read_catalogue(self._models_dir).models)
         except ConfigurationError:
             return None
+
+    def learn(self, images: Collection[str]) -> None:
+        """Do nothing: it runs no images, and reads its directory each time."""
 
     def remove_orphans(self) -> list[str]:
         """Return none: a child process ends with its worker."""

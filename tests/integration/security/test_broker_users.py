@@ -31,6 +31,7 @@ MAY_PUBLISH = {
     names.SIGNALS: {"scheduler", "reconciler"} | POOLS,
     names.DELAYS: {"scheduler", "recorder"},
     names.RETURNS: set(),
+    names.REGISTRY: {"deployer", "reconciler"},
     names.DEAD: {"scheduler", "recorder"},
     DEFAULT: {"celery-door"},
 }
@@ -43,6 +44,7 @@ MAY_CONSUME = {
     names.WEBHOOKS_QUEUE: {"webhooks"},
     **{queue.name: {"celery-door"} for queue in topology.CELERY_QUEUES},
     names.CANCELLED_STREAM: {"scheduler"} | POOLS,
+    names.DEPLOYED_STREAM: {"scheduler", "gateway"} | POOLS,
     names.OUTCOMES_QUEUE: {"recorder"},
     names.DEAD_QUEUE: {"reconciler"},
 }

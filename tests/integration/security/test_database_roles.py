@@ -28,10 +28,11 @@ KINDS: dict[str, str] = {
     "LOCK": "LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE",
 }
 READ = {"outcomes", "attempts", "repeats", "surplus", "placements"}
+MODELS = {"model_versions", "model_aliases", "model_changes"}
 MAY: dict[str, dict[str, set[str]]] = {
     "recorder": {"SELECT": READ, "INSERT": READ},
     "reconciler": {
-        "SELECT": {"outcomes", "attempts", "placements", "dead_letters"},
+        "SELECT": {"outcomes", "attempts", "placements", "dead_letters"} | MODELS,
         "INSERT": {"dead_letters"},
         "UPDATE": {"dead_letters"},
     },
@@ -45,6 +46,12 @@ MAY: dict[str, dict[str, set[str]]] = {
         "SELECT": {"outcomes", "attempts", "batch_jobs", "batch_refusals"},
         "INSERT": {"batch_refusals"},
         "UPDATE": {"batch_jobs"},
+    },
+    "deployer": {
+        "SELECT": {"outcomes", "attempts"} | MODELS,
+        "INSERT": MODELS,
+        "UPDATE": {"model_versions", "model_aliases"},
+        "DELETE": {"model_versions"},
     },
     "webhooks": {
         "SELECT": {"webhooks", "webhook_deliveries"},

@@ -24,6 +24,14 @@ def test_an_image_is_known_by_its_digest_in_a_registry_too() -> None:
     assert Allowed(ONE).allows(OTHER, [f"registry.example:5000/x@{ONE}"])
 
 
+def test_what_was_deployed_joins_a_list_and_makes_none() -> None:
+    assert Allowed(ONE).beside([OTHER]).allows(OTHER, None)
+    assert Allowed(ONE).beside([OTHER]).allows(ONE, None)
+    assert not Allowed(ONE).beside([OTHER]).beside([]).allows(OTHER, None)
+    assert not Allowed("").beside([OTHER])
+    assert Allowed("").beside([OTHER]).allows(ONE, None)
+
+
 @pytest.mark.parametrize("wrong", ["digits:1", "sha256:12", ONE.upper(), f"x@{ONE}", ONE + "0"])
 def test_what_is_no_digest_is_named(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_CONTAINER_DIGESTS"):

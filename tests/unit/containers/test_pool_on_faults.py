@@ -1,7 +1,7 @@
 """What the pool does when its driver fails; the servers are small but real."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -71,6 +71,9 @@ class SmallDriver:
 
     def models(self) -> list[str] | None:
         return None
+
+    def learn(self, images: Collection[str]) -> None:
+        pass
 
     def remove_orphans(self) -> list[str]:
         return []

@@ -34,6 +34,8 @@ def test_the_public_variables_say_where_everything_is() -> None:
     assert public["STRAIGHTLINE_BROKER_URL"] == USERS["producer"]
     assert public["STRAIGHTLINE_CELERY_BROKER_URL"] == USERS["celery-producer"]
     assert public["STRAIGHTLINE_DATABASE_URL"] == ROLES["reader"]
+    assert public["STRAIGHTLINE_DEPLOY_BROKER_URL"] == USERS["deployer"]
+    assert public["STRAIGHTLINE_DEPLOY_DATABASE_URL"] == ROLES["deployer"]
     assert public["STRAIGHTLINE_FLOWER_URL"].endswith("@127.0.0.1:5")
     assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
 
@@ -102,9 +104,10 @@ def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
     }
     url = "STRAIGHTLINE_DATABASE_URL"
     assert {name: each[url] for name, each in told.items() if url in each} == {
-        role: ROLES[role] for role in set(ROLES) - {"reader"}
+        role: ROLES[role] for role in set(ROLES) - {"reader", "deployer"}
     }
     assert not any("STRAIGHTLINE_DATABASE_OWNER_URL" in each for each in told.values())
+    assert not any(name.startswith("STRAIGHTLINE_DEPLOY_") for each in told.values() for name in each)
     assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in told.values())
     assert not any("STRAIGHTLINE_CELERY_BROKER_URL" in each for each in told.values())
 

@@ -1,0 +1,69 @@
+"""Following the stream of what is deployed, and appending to it."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from straightline import names
+from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.stream import StreamReader
+from straightline.contracts.deployed import Deployed
+from straightline.ids import new_id
+
+logger = logging.getLogger(__name__)
+
+_DEPLOYED: Final = msgspec.json.Decoder(Deployed)
+
+
+class Deployments(StreamReader):
+    """Reads the stream from its beginning, and goes on for as long as it is open.
+
+    Args:
+        url: of the broker.
+        name: shown as the connection's name in the broker's tools.
+        on_change: called on the reader's thread with each announcement of a higher revision than those
+            before; it must not block.
+        marks: whether its user may write marks; without, it never knows that it has caught up.
+
+    Raises:
+        ConfigurationError: `url` is not an AMQP URL.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, on_change: Callable[[Deployed], None], marks: bool = True
+    ) -> None:
+        super().__init__(
+            url,
+            name=name,
+            stream=names.DEPLOYED_STREAM,
+            key=names.DEPLOYED_KEY,
+            mark=names.DEPLOYED_MARK_KEY if marks else None,
+            offset=lambda: "first",
+            on_entry=self._read,
+            without="and what was deployed after the start of this process is not known to it",
+        )
+        self._on_change = on_change
+        self._revision = -1
+
+    def _read(self, body: bytes) -> None:
+        try:
+            deployed = _DEPLOYED.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            logger.warning("an entry of %s cannot be read: %s", names.DEPLOYED_STREAM, error)
+            return
+        if deployed.revision > self._revision:
+            self._revision = deployed.revision
+            self._on_change(deployed)
+
+
+def announcement(deployed: Deployed) -> Outgoing:
+    """Return the message that tells everybody what is deployed."""
+    return Outgoing(
+        exchange=names.REGISTRY,
+        routing_key=names.DEPLOYED_KEY,
+        body=msgspec.json.encode(deployed),
+        type=names.TYPE_DEPLOYED,
+        message_id=new_id(),
+    )

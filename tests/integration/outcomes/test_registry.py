@@ -1,0 +1,168 @@
+"""The registry changes by whole steps, and whoever listens knows of each."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import Connection, create_engine
+
+from outcomes.announcer import Announcer
+from outcomes.database import connected
+from outcomes.errors import OtherDigest, RegistryRefused
+from outcomes.registry import find_version, read_deployed, record, roll_back, standings, take_out
+from straightline.amqp.deployments import Deployments, announcement
+from straightline.amqp.publisher import Publisher
+from straightline.contracts import ModelSpec, TensorSpec
+from straightline.contracts.deployed import Deployed, DeployedVersion
+
+pytestmark = pytest.mark.integration
+
+
+def version(name: str, digest: str = "a", model: str = "m") -> DeployedVersion:
+    tensor = TensorSpec(name="x", datatype="FP32", shape=(-1, 4))
+    spec = ModelSpec(
+        name=model, version=name, inputs=(tensor,), outputs=(tensor,), max_payload={"serverless": 5}
+    )
+    return DeployedVersion(spec=spec, digest=f"sha256:{digest}", image="sha256:i", function="f")
+
+
+@pytest.fixture
+def ledger(role_urls: dict[str, str]) -> Iterator[Connection]:
+    """As the role that deploys."""
+    with connected(role_urls["deployer"]) as connection:
+        yield connection
+
+
+def default_of(deployed: Deployed, model: str = "m") -> str | None:
+    return deployed.models[model].default
+
+
+def test_versions_stand_side_by_side_as_they_were_recorded(ledger: Connection) -> None:
+    record(ledger, version("1"), who="ann")
+    deployed = record(ledger, version("2", "b"), who="bob")
+    assert deployed == read_deployed(ledger)
+    assert default_of(deployed) == "2"
+    assert deployed.models["m"].versions["1"] == version("1")
+    assert [(each.version, each.role, each.deployed_by) for each in standings(ledger)] == [
+        ("1", "previous", "ann"),
+        ("2", "default", "bob"),
+    ]
+
+
+def test_a_version_does_not_change(ledger: Connection) -> None:
+    before = record(ledger, version("1"), who="ann")
+    with pytest.raises(OtherDigest, match="another `version`"):
+        record(ledger, version("1", "b"), who="ann")
+    ledger.rollback()
+    assert read_deployed(ledger) == before
+    again = record(ledger, version("1"), who="ann")
+    assert (again.models, again.revision > before.revision) == (before.models, True)
+
+
+def test_a_first_deployment_adopts_what_lay_there_so_that_a_rollback_reaches_it(ledger: Connection) -> None:
+    record(ledger, version("2"), who="ann", adopted=[version("0"), version("1")])
+    assert default_of(roll_back(ledger, "m", who="ann")) == "1"
+    assert find_version(ledger, "m", "0") is not None
+
+
+def test_a_canary_has_its_share_until_it_is_rolled_back(ledger: Connection) -> None:
+    record(ledger, version("1"), who="ann")
+    deployed = record(ledger, version("2"), who="ann", share=10)
+    assert (default_of(deployed), deployed.models["m"].canary, deployed.models["m"].share) == ("1", "2", 10)
+    assert [(each.role, each.share) for each in standings(ledger)] == [("default", 90), ("canary", 10)]
+    ended = roll_back(ledger, "m", who="ann").models["m"]
+    assert (ended.default, ended.canary, set(ended.versions)) == ("1", None, {"1", "2"})
+
+
+def test_what_is_only_put_beside_gets_no_request_without_a_pin(ledger: Connection) -> None:
+    record(ledger, version("1"), who="ann")
+    assert default_of(record(ledger, version("2"), who="ann", default=False)) == "1"
+
+
+def test_removing(ledger: Connection) -> None:
+    record(ledger, version("1"), who="ann")
+    record(ledger, version("2"), who="ann")
+    with pytest.raises(RegistryRefused, match="roll back"):
+        take_out(ledger, "m", "2", who="ann")
+    ledger.rollback()
+    deployed, gone = take_out(ledger, "m", "1", who="ann")
+    assert (set(deployed.models["m"].versions), gone) == ({"2"}, [version("1")])
+    deployed, _ = take_out(ledger, "m", None, who="ann")
+    assert deployed.models["m"].default is None
+    assert deployed.models["m"].versions == {}
+    with pytest.raises(RegistryRefused, match="not in the registry"):
+        take_out(ledger, "m", "2", who="ann")
+
+
+def test_of_many_who_deploy_at_once_each_step_is_whole(role_urls: dict[str, str]) -> None:
+    def deploy(number: int) -> Deployed:
+        with connected(role_urls["deployer"]) as connection:
+            return record(connection, version(str(number)), who="ann")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(deploy, range(12)), key=lambda deployed: deployed.revision)
+    assert len({deployed.revision for deployed in answers}) == 12
+    assert [len(deployed.models["m"].versions) for deployed in answers] == list(range(1, 13))
+
+
+Listen = Callable[[], list[Deployed]]
+
+
+@pytest.fixture
+def listen(broker_url: str) -> Iterator[Listen]:
+    readers: list[Deployments] = []
+
+    def start() -> list[Deployed]:
+        heard: list[Deployed] = []
+        reader = Deployments(broker_url, name="test", on_change=heard.append)
+        readers.append(reader)
+        reader.start()
+        reader.wait()
+        return heard
+
+    yield start
+    for reader in readers:
+        reader.close()
+
+
+def wait_for(heard: list[Deployed], revision: int) -> Deployed:
+    deadline = time.monotonic() + 20
+    while not heard or heard[-1].revision < revision:
+        assert time.monotonic() < deadline, f"revision {revision} was not heard of"
+        time.sleep(0.02)
+    return heard[-1]
+
+
+def test_who_comes_later_knows_the_last_announcement_and_older_ones_change_nothing(
+    broker_url: str, listen: Listen
+) -> None:
+    with Publisher(broker_url, name="test") as publisher:
+        early = listen()
+        assert early == []
+        for revision in (1, 3, 2):
+            publisher.publish(announcement(Deployed(revision=revision, models={}))).result()
+        assert [each.revision for each in listen()] == [1, 3]
+        wait_for(early, 3)
+
+
+def test_the_reconciler_announces_what_a_deployer_did_not(
+    broker_url: str, role_urls: dict[str, str], ledger: Connection, listen: Listen
+) -> None:
+    engine = create_engine(role_urls["reconciler"])
+    with Publisher(broker_url, name="test") as publisher:
+        announcer = Announcer(engine, publisher, interval=0.05)
+        thread = threading.Thread(target=announcer.run)
+        thread.start()
+        try:
+            heard = listen()
+            wait_for(heard, 0)
+            deployed = record(ledger, version("1"), who="ann")
+            assert wait_for(heard, deployed.revision) == deployed
+        finally:
+            announcer.stop()
+            thread.join(10)
+            with suppress(Exception):
+                engine.dispose()

@@ -1,0 +1,119 @@
+"""A server takes up what is put into its directory, and drops what is taken out of it, while it answers."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelkit.bundle import read_bundles
+from modelkit.serve import watching
+from modelkit.serve.app import build
+from modelkit.serve.engine import Engine, load_engine
+from modelkit.serve.registry import Registry
+from modelkit.serve.watching import Watch
+
+TOML = """
+name = "{name}"
+version = "{version}"
+flavour = "python"
+entry = "code:run"
+[[inputs]]
+name = "x"
+datatype = "FP64"
+shape = [-1]
+[[outputs]]
+name = "y"
+datatype = "FP64"
+shape = [-1]
+"""
+ASK = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+Put = Callable[[str, str], None]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    def bundle(version: str, code: str) -> None:
+        fresh = tmp_path / ".fresh"
+        fresh.mkdir()
+        (fresh / "model.toml").write_text(TOML.format(name="m", version=version))
+        (fresh / "code.py").write_text(code)
+        target = tmp_path / "m" / version
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+
+    return bundle
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "SHORTEST", 0.0)
+
+
+def times(factor: int) -> str:
+    return f"def run(inputs):\n    return {{'y': inputs['x'] * {factor}}}\n"
+
+
+def start(models: Path) -> tuple[Registry, Watch]:
+    loaded: dict[tuple[str, str], Engine] = {}
+    for bundle in read_bundles(models):
+        loaded[bundle.spec.name, bundle.spec.version] = load_engine(bundle)
+    registry = Registry(loaded.values())
+    watch = Watch(models, registry, load_engine, loaded)
+    registry.look_when_asked(watch.look)
+    return registry, watch
+
+
+def test_a_new_version_is_served_when_it_is_first_asked_for(tmp_path: Path, put: Put) -> None:
+    put("1", times(2))
+    registry, _ = start(tmp_path)
+    client = build(registry, max_body=1 << 20).test_client()
+    put("2", times(3))
+    for version, expected in (("1", 2.0), ("2", 3.0)):
+        answer = client.post(f"/v2/models/m/versions/{version}/infer", json=ASK)
+        assert answer.json is not None
+        assert answer.json["outputs"][0]["data"] == [expected]
+    assert registry.versions("m") == ["1", "2"]
+
+
+def test_a_broken_bundle_is_told_and_the_running_versions_are_left_alone(tmp_path: Path, put: Put) -> None:
+    put("1", times(2))
+    registry, watch = start(tmp_path)
+    before = registry.find("m", "1")
+    put("2", "import nothing_of_this_name\n")
+    watch.look()
+    assert registry.find("m") is before
+    client = build(registry, max_body=1 << 20).test_client()
+    answer = client.get("/v2/models/m/versions/2/ready")
+    assert answer.status_code == 404
+    assert "nothing_of_this_name" in (answer.json or {})["error"]
+    states = client.post("/v2/repository/index").json
+    assert [(each["version"], each["state"]) for each in states or []] == [
+        ("1", "READY"),
+        ("2", "UNAVAILABLE"),
+    ]
+    put("2", times(5))
+    watch.look()
+    assert registry.find("m", "2") is not before
+
+
+def test_what_is_removed_is_dropped(tmp_path: Path, put: Put) -> None:
+    put("1", times(2))
+    put("2", times(3))
+    registry, watch = start(tmp_path)
+    shutil.rmtree(tmp_path / "m" / "2")
+    watch.look()
+    assert registry.versions("m") == ["1"]
+
+
+def test_what_is_as_before_is_not_loaded_again(tmp_path: Path, put: Put) -> None:
+    put("1", times(2))
+    registry, watch = start(tmp_path)
+    before = registry.find("m", "1")
+    put("10", times(4))
+    put("9", times(4))
+    watch.look()
+    assert registry.find("m", "1") is before
+    assert registry.versions("m") == ["1", "9", "10"]

@@ -16,6 +16,7 @@ from scheduler.closing import Closer
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
 from scheduler.intake import Refused, Terms, digest, find_model, make_ticket, reply_address, submitted
+from scheduler.mustering import told
 from scheduler.placement.frequency import Frequencies
 from scheduler.placing import LONGEST_HOLD, Placer
 from scheduler.pools import Pools
@@ -199,6 +200,7 @@ class Core:
         except UNREADABLE as error:
             log.warning("a heartbeat cannot be read: %s", error)
             return
+        self._tell_musters()
         self.placer.release(now)
 
     def feedback(self, body: bytes, now: float) -> None:
@@ -217,6 +219,7 @@ class Core:
     def tick(self, now: float) -> None:
         """Let time pass: workers fall silent, deadlines pass, long holds move to the broker."""
         self.pools.tick(now)
+        self._tell_musters()
         self._calls.tick(now)
         self.placer.tick(now)
         self.placer.release(now)
@@ -252,6 +255,11 @@ class Core:
             if case.delivery.queue != names.RETURNS_QUEUE:
                 self._repeats.forget(case.request.id)
         self.pools.forget_in_flight()
+
+    def _tell_musters(self) -> None:
+        for muster in self.pools.musters():
+            for sentence in told(muster):
+                log.warning("%s", sentence)
 
     def _admit(
         self,

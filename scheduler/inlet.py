@@ -95,7 +95,7 @@ class Inlet:
 
         def declared(frame: Any) -> None:
             queue = frame.method.queue
-            channel.queue_bind(queue, names.SIGNALS, "heartbeat")
+            channel.queue_bind(queue, names.SIGNALS, names.HEARTBEAT_KEY)
             channel.queue_bind(queue, names.SIGNALS, "feedback")
             channel.basic_consume(queue, self._signal, auto_ack=True)
             self.link.working()

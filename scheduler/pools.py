@@ -25,6 +25,22 @@ class _Worker:
         return now - self.seen_at <= MISSED * self.heartbeat.interval
 
 
+class Muster(NamedTuple):
+    """Workers of a backend came or went.
+
+    Attributes:
+        backend: which one.
+        gone: those that take no more, each with why.
+        come: those that take work from now on.
+        slots: of each that takes work now.
+    """
+
+    backend: str
+    gone: dict[str, str]
+    come: list[str]
+    slots: dict[str, int]
+
+
 class _Flight(NamedTuple):
     model: str
     placed_at: float
@@ -41,6 +57,7 @@ class _Pool:
         self.throughput = Throughput()
         self.rate: float | None = None  # requests per second when it is full
         self.usable: list[Heartbeat] = []
+        self.slots: dict[str, int] = {}  # of the usable workers
         self.down: str | None = "no pool has reported"
         self.idle = BackendState(down=self.down)  # as it were with nothing on its way
 
@@ -57,6 +74,27 @@ class _Pool:
             self.down = "no pool has reported"
         self.idle = self._idle()
         self.rate = self.throughput.rate(now)
+
+    def muster(self, backend: str, now: float) -> Muster | None:
+        """Say which workers came and went since this was asked last; None where none did."""
+        slots = {beat.worker: beat.slots for beat in self.usable}
+        if slots == self.slots:
+            return None
+        before, self.slots = self.slots, slots
+        return Muster(
+            backend,
+            {name: self._why_gone(name, now) for name in before if name not in slots},
+            [name for name in slots if name not in before],
+            slots,
+        )
+
+    def _why_gone(self, name: str, now: float) -> str:
+        worker = self.workers.get(name)
+        if worker is None:
+            return "it said goodbye"
+        if not worker.live(now):
+            return f"no heartbeat for {MISSED} intervals"
+        return worker.heartbeat.reason or "unhealthy"
 
     def _idle(self) -> BackendState:
         beats = self.usable
@@ -87,6 +125,7 @@ class Pools:
 
     def __init__(self) -> None:
         self._pools = {backend: _Pool() for backend in ALL}
+        self._musters: list[Muster] = []
         self.state: dict[str, BackendState] = {
             backend: BackendState("no pool has reported") for backend in ALL
         }
@@ -104,6 +143,13 @@ class Pools:
             self._land(pool, before=now - SETTLED)
         pool.foreign = max(0, active - len(pool.in_flight))
         self._refresh(beat.backend, now)
+
+    def musters(self) -> list[Muster]:
+        """Return which workers came and went since the last call, in order."""
+        if not self._musters:
+            return []
+        taken, self._musters = self._musters, []
+        return taken
 
     def model_of(self, backend: str, request_id: str) -> str | None:
         """Return the model of a request that is on its way there; None where we do not know of it."""
@@ -154,5 +200,9 @@ class Pools:
             del pool.in_flight[request_id]
 
     def _refresh(self, backend: str, now: float) -> None:
-        self._pools[backend].refresh(now)
-        self.state[backend] = self._pools[backend].state()
+        pool = self._pools[backend]
+        pool.refresh(now)
+        muster = pool.muster(backend, now)
+        if muster is not None:
+            self._musters.append(muster)
+        self.state[backend] = pool.state()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 from amqp.exceptions import AccessRefused, NotFound
+from celery.bootsteps import RUN
 from celery.exceptions import InvalidTaskError
 from celery.worker.consumer import Consumer
 
@@ -45,6 +46,7 @@ class PoolConsumer(Consumer):
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
         super().__init__(*args, worker_options=options, **kwargs)
+        (self._queue,) = self.app.amqp.queues.consume_from  # a worker drives one pool
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, and try again as often as every other component of ours."""
@@ -63,6 +65,30 @@ class PoolConsumer(Consumer):
     def _flush_planned_events(self) -> None:
         self._flush_planned = False
         self._flush_events()
+
+    def attend(self, wanted: bool, told: Callable[[bool], None]) -> None:
+        """Consume the pool's queue, or leave it to others' pools; called from any thread, again and again.
+
+        Args:
+            wanted: whether it is to be consumed, from now on and after a lost connection.
+            told: called with the same when the broker knows.
+        """
+        self.call_soon(self._attend, wanted, told)
+
+    def _attend(self, wanted: bool, told: Callable[[bool], None]) -> None:
+        queues, consumer = self.app.amqp.queues, self.task_consumer
+        if not wanted:
+            queues.deselect(self._queue)
+        elif self._queue not in queues.consume_from:
+            queues.select_add(queues[self._queue])
+        if consumer is None or self.blueprint.state != RUN:
+            return  # the next connection begins with what is selected; a worker that stops begins nothing
+        if wanted and not consumer.consuming_from(self._queue):
+            consumer.add_queue(queues[self._queue])
+            consumer.consume()
+        elif not wanted and consumer.consuming_from(self._queue):
+            consumer.cancel_by_queue(self._queue)
+        told(wanted)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Return Celery's handler, kept from failing on a message."""

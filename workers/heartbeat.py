@@ -12,7 +12,7 @@ import msgspec
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Heartbeat
-from workers.backends.base import Backend
+from workers.backends.base import Backend, Health
 from workers.reporting import Sender, signal
 
 INTERVAL: Final = 1.0
@@ -48,6 +48,7 @@ class Pulse:
         active: counts the requests it has.
         best_case: of the backend.
         clock: seconds since the epoch.
+        on_health: told of the health that each heartbeat finds, before it goes out.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Pulse:
         active: Callable[[], int],
         best_case: BestCase,
         clock: Callable[[], float],
+        on_health: Callable[[Health], None] = lambda _: None,
     ) -> None:
         self._sender = sender
         self._backend = backend
@@ -68,6 +70,7 @@ class Pulse:
         self._active = active
         self._best_case = best_case
         self._clock = clock
+        self._on_health = on_health
         self._last: Future[None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -85,6 +88,8 @@ class Pulse:
     def beat(self, *, closing: bool = False) -> Outgoing:
         """Make the heartbeat of this moment."""
         health = self._backend.health()
+        if not closing:
+            self._on_health(health)
         heartbeat = Heartbeat(
             backend=self._backend.name,
             worker=self._worker,
@@ -99,7 +104,7 @@ class Pulse:
             best_case=self._best_case.get(),
             closing=closing,
         )
-        return signal("heartbeat", names.TYPE_HEARTBEAT, msgspec.json.encode(heartbeat))
+        return signal(names.HEARTBEAT_KEY, names.TYPE_HEARTBEAT, msgspec.json.encode(heartbeat))
 
     def _run(self) -> None:
         while True:

@@ -21,10 +21,11 @@ from straightline.amqp.publisher import Publisher
 from straightline.catalogue import read_catalogue
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import ConfigurationError, StraightLineError
-from straightline.names import BREAKER_KEY, BREAKERS_QUEUE_PREFIX, PREDICT_TASK, SIGNALS
+from straightline.names import BREAKER_KEY, BREAKERS_QUEUE_PREFIX, HEARTBEAT_KEY, PREDICT_TASK, SIGNALS
 from straightline.settings import load
 from straightline.store import Store
 from workers.answering import Answerer
+from workers.aside import Aside
 from workers.backends.base import Backend
 from workers.backends.factory import backend_of, make_backend
 from workers.bodies import Bodies
@@ -33,6 +34,7 @@ from workers.controls import answer_questions_alone
 from workers.heartbeat import BestCase, Pulse
 from workers.models import Models
 from workers.namesake import refuse_namesake
+from workers.peers import Peers
 from workers.reporting import CONFIRM_PATIENCE, Reporter
 from workers.settings import PoolSettings
 from workers.sturdy import read_sturdily
@@ -112,15 +114,18 @@ class PoolStep(bootsteps.StartStopStep):
             settings.broker_url, name=f"{node} deployed", on_change=self._models.learn
         )
         self._deployments.start()
-        self._breakers = Inbox(
+        peers = Peers(backend.name, node, time.time)
+        aside = Aside(backend.health, peers, lambda wanted: worker.consumer.attend(wanted, aside.attending))
+        self._signals = Inbox(
             settings.broker_url,
-            name=f"{node} breakers",
+            name=f"{node} signals",
             queue=f"{BREAKERS_QUEUE_PREFIX}{secrets.token_hex(12)}",
             exchange=SIGNALS,
             key=BREAKER_KEY,
             on_message=lambda _, body: breakers.tell(body),
+            also={HEARTBEAT_KEY: peers.tell},
         )
-        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, self._wait)
+        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, aside, self._wait)
         self._pulse = Pulse(
             sender=self._publisher,
             backend=backend,
@@ -129,6 +134,7 @@ class PoolStep(bootsteps.StartStopStep):
             active=_active,
             best_case=best_case,
             clock=time.time,
+            on_health=aside.look,
         )
         self._pulse.start()
 
@@ -154,7 +160,7 @@ class PoolStep(bootsteps.StartStopStep):
         self._publisher.close(CLOSE_TIMEOUT)
         self._cancellations.close(CLOSE_TIMEOUT)
         self._deployments.close(CLOSE_TIMEOUT)
-        self._breakers.close(CLOSE_TIMEOUT)
+        self._signals.close(CLOSE_TIMEOUT)
         self._backend.close()
 
 

@@ -10,6 +10,7 @@ from celery.exceptions import Reject
 from straightline import crash
 from straightline.names import PREDICT_TASK
 from workers.answering import Answerer
+from workers.aside import Aside
 from workers.heartbeat import BestCase
 from workers.placements import Work
 from workers.reporting import Reporter, Unreported
@@ -26,13 +27,19 @@ class Predict(Task):
     answerer: Answerer | None = None
     reporter: Reporter | None = None
     best_case: BestCase | None = None
+    aside: Aside | None = None
     ready: Callable[[], None] = staticmethod(lambda: None)
 
     def serve(
-        self, answerer: Answerer, reporter: Reporter, best_case: BestCase, ready: Callable[[], None]
+        self,
+        answerer: Answerer,
+        reporter: Reporter,
+        best_case: BestCase,
+        aside: Aside,
+        ready: Callable[[], None],
     ) -> None:
         """Take what it works with, once the pool has started; `ready` returns when work may begin."""
-        self.answerer, self.reporter, self.best_case = answerer, reporter, best_case
+        self.answerer, self.reporter, self.best_case, self.aside = answerer, reporter, best_case, aside
         self.ready = ready
 
     def run(self, work: list[Work]) -> str:
@@ -55,12 +62,16 @@ class Predict(Task):
             raise Reject(type(error).__name__, requeue=True) from error
 
     def _run(self, work: list[Work]) -> str:
-        if self.answerer is None or self.reporter is None or self.best_case is None:
+        if self.answerer is None or self.reporter is None or self.best_case is None or self.aside is None:
             raise Unreported("the pool has not started yet")
+        if self.aside.returns():
+            raise Unreported("this pool cannot answer, and others can")
         self.ready()  # what was cancelled while this pool was away must not run
         crash.here(crash.Step.WORKER_BEFORE_CALL)
         judged = self.answerer.answer(work)
         crash.here(crash.Step.WORKER_AFTER_CALL)
+        if self.aside.returned(judged):
+            raise Unreported("nobody was asked, and other pools can answer")
         self.reporter.report(judged)
         crash.here(crash.Step.WORKER_AFTER_CONFIRM)
         for _, verdict in judged:

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from straightline.amqp.link import Link
@@ -24,6 +25,7 @@ class Inbox:
         exchange: what messages are pushed to.
         key: the routing key of those that are wanted; None takes the queue's name.
         on_message: called with correlation id and body, on the inbox's thread; it must not block.
+        also: further routing keys, each with what is called with the bodies of its messages.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -38,11 +40,13 @@ class Inbox:
         exchange: str,
         on_message: Callable[[str | None, bytes], None],
         key: str | None = None,
+        also: Mapping[str, Callable[[bytes], None]] = MappingProxyType({}),
     ) -> None:
         self._queue = queue
         self._key = queue if key is None else key
         self._exchange = exchange
         self._on_message = on_message
+        self._also = also
         self._ready = threading.Event()
         self._callers: list[Callable[[], None]] = []
         self._closed = False
@@ -99,6 +103,8 @@ class Inbox:
 
     def _setup(self, channel: Any) -> None:
         def declared(_frame: Any) -> None:
+            for key in self._also:
+                channel.queue_bind(self._queue, self._exchange, routing_key=key)
             channel.queue_bind(self._queue, self._exchange, routing_key=self._key, callback=bound)
 
         def bound(_frame: Any) -> None:
@@ -120,5 +126,9 @@ class Inbox:
         self._ready.clear()
         self.losses += 1
 
-    def _arrived(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
-        self._on_message(properties.correlation_id, body)
+    def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        other = self._also.get(method.routing_key)
+        if other is not None:
+            other(body)
+        else:
+            self._on_message(properties.correlation_id, body)

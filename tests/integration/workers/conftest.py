@@ -37,7 +37,7 @@ shape = [-1, 2]
 class V2Server:
     """Doubles what it is sent; refuses numbers below zero; waits while `gate` is shut; may be `failing`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.calls: list[int] = []
         self.seen: list[tuple[float, bool]] = []  # when it was asked, and whether it failed
         self.failing = False
@@ -64,8 +64,9 @@ class V2Server:
             doubled = [2 * value for value in tensor["data"]]
             return {"model_name": "double", "outputs": [{**tensor, "name": "y", "data": doubled}]}
 
-        self._server = make_server("127.0.0.1", 0, app, threaded=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = make_server("127.0.0.1", port, app, threaded=True)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
@@ -209,8 +210,8 @@ def start_worker(worker_environ: dict[str, str], bench: Bench) -> Iterator[Calla
     """Start a worker and wait for its first heartbeat."""
     started: list[WorkerProcess] = []
 
-    def start(**options: Any) -> WorkerProcess:
-        worker = WorkerProcess(worker_environ, **options)
+    def start(environ: dict[str, str] | None = None, **options: Any) -> WorkerProcess:
+        worker = WorkerProcess(worker_environ | (environ or {}), **options)
         started.append(worker)
         bench.wait_for("a worker", lambda: "ready." in worker.log or worker.process.poll() is not None)
         assert worker.process.poll() is None, worker.log

@@ -12,10 +12,16 @@ ROOT = Path(__file__).resolve().parents[3]
 class WorkerProcess:
     """`celery -A workers worker` as a child of its own process group."""
 
-    def __init__(self, environ: dict[str, str], queue: str = "straightline.local", slots: int = 2) -> None:
+    def __init__(
+        self,
+        environ: dict[str, str],
+        queue: str = "straightline.local",
+        slots: int = 2,
+        node: str = "local@%h",
+    ) -> None:
         self.environ = environ
         command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue]
-        command += ["-n", "local@%h", "-c", str(slots), "-l", "INFO"]
+        command += ["-n", node, "-c", str(slots), "-l", "INFO"]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,

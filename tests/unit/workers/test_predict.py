@@ -33,9 +33,23 @@ class Scripted:
         self.reported.append(judged)
 
 
-def task(scripted: Any, best_case: BestCase | None = None) -> Predict:
+class Lonely:
+    """A pool without peers, or one whose placements go back to them."""
+
+    def __init__(self, *, before: bool = False, after: bool = False) -> None:
+        self.before, self.after = before, after
+
+    def returns(self) -> bool:
+        return self.before
+
+    def returned(self, judged: Any) -> bool:
+        return self.after and bool(judged)
+
+
+def task(scripted: Any, best_case: BestCase | None = None, aside: Lonely | None = None) -> Predict:
     predict = Predict()
-    predict.serve(scripted, scripted, best_case or BestCase(), lambda: None)
+    stand_in: Any = aside or Lonely()
+    predict.serve(scripted, scripted, best_case or BestCase(), stand_in, lambda: None)
     return predict
 
 
@@ -55,6 +69,17 @@ def test_whatever_goes_wrong_brings_the_placement_back(
     with pytest.raises(Reject) as caught:
         task(Scripted(error)).run([make_work() for _ in range(3)])
     assert caught.value.requeue is True
+
+
+@pytest.mark.parametrize("aside", [Lonely(before=True), Lonely(after=True)])
+def test_what_other_pools_can_answer_comes_back_and_nothing_is_reported(
+    make_work: Callable[..., Work], aside: Lonely
+) -> None:
+    scripted = Scripted()
+    with pytest.raises(Reject) as caught:
+        task(scripted, aside=aside).run([make_work() for _ in range(3)])
+    assert caught.value.requeue is True
+    assert scripted.reported == []
 
 
 def test_a_placement_before_the_pool_has_started_comes_back(make_work: Callable[..., Work]) -> None:

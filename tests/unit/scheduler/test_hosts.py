@@ -1,0 +1,71 @@
+"""The pools of several hosts add up to one backend, and one host that goes takes its own slots alone."""
+
+import logging
+
+import pytest
+
+from scheduler.pools import MISSED
+from tests.unit.scheduler.desk import Desk
+
+A, B = "local@a", "local@b"
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.beat("local", 4, worker=A)
+    desk.beat("local", 8, worker=B)
+    return desk
+
+
+def free(desk: Desk) -> int:
+    return desk.core.pools.state["local"].free
+
+
+def test_slots_add_up(desk: Desk) -> None:
+    assert free(desk) == 12
+
+
+def test_a_host_that_falls_silent_takes_its_own_slots_alone(desk: Desk) -> None:
+    desk.now += MISSED + 0.5
+    desk.beat("local", 4, worker=A)
+    assert free(desk) == 4
+    assert desk.core.pools.state["local"].down is None
+    desk.beat("local", 8, worker=B)
+    assert free(desk) == 12
+
+
+def test_a_host_that_is_ill_or_says_goodbye_does_the_same(desk: Desk) -> None:
+    desk.beat("local", 4, worker=A, healthy=False, reason="its server is away")
+    assert free(desk) == 8
+    desk.beat("local", 4, worker=A)
+    desk.beat("local", 8, worker=B, healthy=False, closing=True)
+    assert free(desk) == 4
+    assert desk.core.pools.state["local"].down is None
+
+
+def test_only_when_all_are_gone_the_backend_is_down(desk: Desk) -> None:
+    desk.now += MISSED + 0.5
+    desk.core.tick(desk.now)
+    assert desk.core.pools.state["local"].down is not None
+
+
+def test_the_log_says_who_came_and_went_and_what_is_left(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "scheduler.core")
+    desk.beat("local", 4, worker=A, healthy=False, reason="its server is away")
+    desk.beat("local", 4, worker=A, healthy=False, reason="its server is away")
+    desk.beat("local", 4, worker=A)
+    desk.beat("local", 6, worker=B)
+    desk.beat("local", 4, worker=A, closing=True)
+    desk.now += MISSED + 0.5
+    desk.core.tick(desk.now)
+    desk.core.tick(desk.now)
+    assert caplog.messages == [
+        "local: local@a takes no more requests (its server is away); 8 slots now: local@b 8",
+        "local: local@a takes requests; 12 slots now: local@a 4, local@b 8",
+        "local: its slots are other ones; 10 slots now: local@a 4, local@b 6",
+        "local: local@a takes no more requests (it said goodbye); 6 slots now: local@b 6",
+        "local: local@b takes no more requests (no heartbeat for 3 intervals); no worker is left",
+    ]

@@ -1,0 +1,47 @@
+"""The other pools of this backend, by their heartbeats: may work be left to them?"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from straightline.contracts import Heartbeat
+from straightline.names import Backend
+
+MISSED: Final = 3
+"""Heartbeats that may be missed before a pool counts as gone; the scheduler counts alike."""
+
+
+class Peers:
+    """One thread tells, any may ask.
+
+    Args:
+        backend: this pool's.
+        worker: its node name.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, backend: Backend, worker: str, clock: Callable[[], float]) -> None:
+        self._backend = backend
+        self._worker = worker
+        self._clock = clock
+        self._able_until: dict[str, float] = {}
+
+    def tell(self, body: bytes) -> None:
+        """Take a heartbeat of whatever pool; what cannot be read says nothing."""
+        try:
+            beat = msgspec.json.decode(body, type=Heartbeat)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        if beat.backend != self._backend or beat.worker == self._worker:
+            return
+        if beat.healthy and not beat.closing:
+            # By our own clock: another host's may be wrong.
+            self._able_until[beat.worker] = self._clock() + MISSED * beat.interval
+        else:
+            self._able_until.pop(beat.worker, None)
+
+    def able(self) -> bool:
+        """Whether another pool can answer now."""
+        now = self._clock()
+        return any(until > now for until in self._able_until.copy().values())

@@ -8,19 +8,20 @@ from typing import Final
 
 import msgspec
 
-from modelkit.cli import compress, new, package, train, validate
+from modelkit.cli import compress, deploy, new, package, remove, rollback, train, validate
+from modelkit.cli import list as listing
 from modelkit.cli.answer import Answer
 from modelkit.cli.exits import EXIT_CODES, INTERRUPTED, USAGE, exit_code
 from straightline.errors import StraightLineError
 
-COMMANDS: Final = (new, train, validate, compress, package)
+COMMANDS: Final = (new, train, validate, compress, package, deploy, rollback, listing, remove)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; `python -m modelkit --help` says what the codes mean."""
     parser = argparse.ArgumentParser(
         prog="python -m modelkit",
-        description="From a model project to what can be deployed.",
+        description="From a model project to what is deployed.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

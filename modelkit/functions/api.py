@@ -1,6 +1,7 @@
 """AWS Lambda's Invoke API, as far as an invoker needs it, as a Flask application.
 
-Source: the API reference of AWS Lambda (Invoke, GetFunction, GetFunctionConfiguration, ListFunctions).
+Source: the API reference of AWS Lambda (Invoke, GetFunction, GetFunctionConfiguration, ListFunctions, and
+`modelkit.functions.deploying`).
 """
 
 import base64
@@ -15,34 +16,30 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from modelkit.functions.background import Background
 from modelkit.functions.channel import MAX_PAYLOAD
+from modelkit.functions.deploying import (
+    MAX_DEPLOYMENT,
+    BadRequest,
+    create_function,
+    delete_function,
+    update_function_code,
+    update_function_settings,
+)
 from modelkit.functions.host import Host, Throttled, UnknownFunction, arn
 from modelkit.functions.invocation import Event
 from modelkit.functions.packages import Function, list_functions, plain_name
 from modelkit.functions.report import VERSION, tail
-from straightline.errors import StraightLineError
 
 _FUNCTIONS: Final = "/2015-03-31/functions"
 _log = logging.getLogger(__name__)
 
 
-class BadRequest(StraightLineError):  # noqa: N818 - the base of what an invoker did wrong
-    """The request cannot be taken.
-
-    Attributes:
-        kind: the exception's name in Lambda's API.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-def build(host: Host, background: Background) -> Flask:
+def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
     """Return the application.
 
     Args:
         host: runs the functions.
         background: runs what is invoked as an event.
+        deploy: whether functions may be created, updated and deleted.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_PAYLOAD
@@ -77,8 +74,45 @@ def build(host: Host, background: Background) -> Flask:
     def configuration(name: str) -> Response:
         return _json(_configuration(host.find(_function_name(name))))
 
+    _add_deploying(app, host, allowed=deploy)
     app.register_error_handler(Exception, _failure)
     return app
+
+
+def _add_deploying(app: Flask, host: Host, *, allowed: bool) -> None:
+    @app.post(_FUNCTIONS, strict_slashes=False)
+    def create() -> Response:
+        _may_deploy(allowed)
+        request.max_content_length = MAX_DEPLOYMENT
+        return _json(_configuration(create_function(host.packages, request.get_data(cache=False))), 201)
+
+    @app.put(f"{_FUNCTIONS}/<name>/code")
+    def update_code(name: str) -> Response:
+        _may_deploy(allowed)
+        request.max_content_length = MAX_DEPLOYMENT
+        found = host.find(_function_name(name))
+        return _json(_configuration(update_function_code(found, request.get_data(cache=False))))
+
+    @app.put(f"{_FUNCTIONS}/<name>/configuration")
+    def update_configuration(name: str) -> Response:
+        _may_deploy(allowed)
+        found = host.find(_function_name(name))
+        return _json(_configuration(update_function_settings(found, request.get_data(cache=False))))
+
+    @app.delete(f"{_FUNCTIONS}/<path:name>")
+    def delete(name: str) -> Response:
+        _may_deploy(allowed)
+        delete_function(host.find(_function_name(name)))
+        return Response(b"", 204)
+
+
+def _may_deploy(allowed: bool) -> None:
+    if not allowed:
+        raise BadRequest(
+            "AccessDeniedException",
+            "this host deploys nothing: start it with STRAIGHTLINE_FUNCTIONS_DEPLOY=true",
+            403,
+        )
 
 
 def _invoke(host: Host, name: str, event: Event) -> Response:
@@ -146,10 +180,11 @@ def _failure(error: Exception) -> Response:
         return _error(429, "TooManyRequestsException", content)
     if isinstance(error, RequestEntityTooLarge):
         size = request.content_length or 0
-        message = f"{size} byte payload is too large for the invocation (limit {MAX_PAYLOAD} bytes)"
+        limit = request.max_content_length
+        message = f"{size} byte payload is too large for the invocation (limit {limit} bytes)"
         return _error(413, "RequestTooLargeException", {"Type": "User", "message": message})
     if isinstance(error, BadRequest):
-        return _error(400, error.kind, {"Type": "User", "message": str(error)})
+        return _error(error.status, error.kind, {"Type": "User", "message": str(error)})
     if isinstance(error, HTTPException):
         content = {"Type": "User", "message": error.description or error.name}
         return _error(error.code or 500, "UnknownOperationException", content)

@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True):
         idle: seconds that an instance stays warm unused.
         init_limit: seconds that a cold start may take.
         grace: seconds that running invocations get on SIGTERM.
+        deploy: whether functions may be created, updated and deleted through the API: who can then reach it
+            runs code of theirs here.
     """
 
     packages: str
@@ -36,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     idle: float = 60.0
     init_limit: float = 10.0
     grace: int = 5
+    deploy: bool = False
 
 
 class Server(BaseApplication):
@@ -79,7 +82,7 @@ class Server(BaseApplication):
         )
         self._host = Host(Path(self._settings.packages), limits)
         self._background = Background(self._host)
-        return api.build(self._host, self._background)
+        return api.build(self._host, self._background, deploy=self._settings.deploy)
 
     def _exit(self, _arbiter: Any, _worker: Any) -> None:
         if self._background is not None:

@@ -76,7 +76,7 @@ def create() -> Flask:
 
     engines = [
         engine_of(bundle)
-        for bundle in read_bundles(models)
+        for bundle in read_bundles(models, may_be_empty=settings.serve_watch > 0)
         if bundle.flavour != "external"  # its own server answers for it
     ]
     registry = Registry(engines)

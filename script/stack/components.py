@@ -50,6 +50,7 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "STRAIGHTLINE_FUNCTIONS_HOST": "127.0.0.1",
                 "STRAIGHTLINE_FUNCTIONS_PORT": str(plan.functions_port),
                 "STRAIGHTLINE_FUNCTIONS_PACKAGES": str(plan.functions),
+                "STRAIGHTLINE_FUNCTIONS_DEPLOY": "true",
                 # As many as the pool asks for at once: with fewer it would be throttled.
                 "STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY": str(SLOTS["serverless"]),
             },

@@ -25,6 +25,7 @@ USERS = {
     "batches": "batches",
     "gateway": "gateway",
     "client": "producer",
+    "deployer": "deployer",
     **{f"pool-{backend}": f"pool-{backend}" for backend in names.BACKENDS},
 }
 """The broker's user of each service that has one."""
@@ -140,7 +141,7 @@ def test_every_service_is_confined(services: Services) -> None:
 
 def test_the_broker_outlives_those_that_use_it(services: Services) -> None:
     for name, service in services.items():
-        if "messaging" in service.get("networks", ()) and name not in {"broker", "client"}:
+        if "messaging" in service.get("networks", ()) and name not in {"broker", "client", "deployer"}:
             assert "broker" in service["depends_on"], name
 
 
@@ -155,8 +156,9 @@ def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], service
         return {name for name, service in services.items() if network in service.get("networks", ())}
 
     database = {"database", "migrations", "recorder", "reconciler", "gateway", "webhooks", "batches"}
+    database |= {"deployer"}
     assert members("ledger") == database
-    assert members("serving") == {"local-server", "pool-local"}
+    assert members("serving") == {"local-server", "pool-local", "deployer"}
     assert members("functions") == {"functions", "pool-serverless"}
     assert members("model-containers") == {"pool-gpu-container"}
     assert members("edge") == {"broker", "flower", "gateway", "webhooks"}

@@ -1,0 +1,143 @@
+"""`python -m modelkit deploy`: put a model in place, and let requests go to it."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelkit.bundle import hold_digest
+from modelkit.cli.answer import Answer
+from modelkit.cli.options import add_command, add_project, chosen_project
+from modelkit.project import assemble
+from modelkit.validation import hold_validated
+from straightline.contracts.deployed import Deployed
+from straightline.names import BACKENDS
+from straightline.settings import load
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = add_command(
+        commands,
+        "deploy",
+        run,
+        summary="put a project's validated bundle in place, and let requests go to it",
+        more="It is tried first. Where that fails, what was put in place is taken back, and the versions "
+        "that run are left alone. Versions stand side by side; a request that pins none gets the default.",
+    )
+    add_project(parser)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="a bundle instead of a project; its maker has validated it"
+    )
+    parser.add_argument("--digest", help="refuse a bundle of another digest than this sha256")
+    parser.add_argument(
+        "--on",
+        action="append",
+        choices=BACKENDS,
+        help="where, repeatable (default: `backends` of model.toml)",
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--canary",
+        type=_percent,
+        metavar="PERCENT",
+        help="leave the default, and give this version so much of the requests that pin none; deploy it "
+        "again without this to make it the default",
+    )
+    kind.add_argument(
+        "--no-default",
+        action="store_true",
+        help="leave the default: who pins this version gets it, nobody else",
+    )
+    parser.add_argument(
+        "--wheelhouse", type=Path, metavar="DIR", help="directory of wheels, instead of the setting's"
+    )
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+    """Deploy.
+
+    Raises:
+        StraightLineError: any of what `modelkit.deployment.deploy.deploy` and `announce` raise.
+    """
+    # The ledger's libraries are loaded where they are used alone.
+    from modelkit.deployment import workshop  # noqa: PLC0415
+    from modelkit.deployment.deploy import Wish, deploy, hold_backends  # noqa: PLC0415
+    from modelkit.deployment.desk import announce, who  # noqa: PLC0415
+    from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
+
+    settings = load(DeploySettings, environ)
+    database, broker = database_url(environ), broker_url(environ)
+    if arguments.bundle is not None:
+        bundle = arguments.bundle
+    else:
+        project = chosen_project(arguments)
+        bundle = assemble(project)
+        hold_validated(project, bundle)
+    if arguments.digest is not None:
+        hold_digest(bundle, arguments.digest)
+    kit = workshop.kit_settings(environ, arguments.wheelhouse)
+    with workshop.Builder(kit, settings, environ) as builder:
+        candidate = builder.candidate(bundle)
+        backends = hold_backends(candidate.bundle, tuple(arguments.on or ()))
+        deployed = deploy(
+            candidate,
+            Wish(backends=backends, share=arguments.canary, default=not arguments.no_default, who=who()),
+            places=workshop.places(backends, builder, settings, environ),
+            database=database,
+            models=settings.models_dir,
+            trial=builder.trial,
+        )
+    announce(broker, deployed)
+    spec = candidate.bundle.spec
+    return Answer(
+        text=_in_words(deployed, spec.name, spec.version),
+        record={
+            "model": spec.name,
+            "version": spec.version,
+            "digest": candidate.digest,
+            "revision": deployed.revision,
+            **_record(deployed, spec.name, spec.version),
+        },
+    )
+
+
+def _record(deployed: Deployed, name: str, version: str) -> dict[str, Any]:
+    model = deployed.models[name]
+    there = model.versions[version]
+    return {
+        "backends": there.spec.backends,
+        "image": there.image,
+        "function": there.function,
+        "default": model.default,
+        "canary": model.canary,
+        "share": model.share,
+    }
+
+
+def _in_words(deployed: Deployed, name: str, version: str) -> str:
+    model = deployed.models[name]
+    there = model.versions[version]
+    if model.canary == version:
+        standing = f"the canary, with {model.share:g} % of the requests; the default is {model.default}"
+    elif model.default == version:
+        standing = "the default"
+    else:
+        standing = f"there for requests that pin it; the default is {model.default}"
+    lines = [f"{name} {version} is deployed on {', '.join(there.spec.backends)}, and is {standing}"]
+    lines.append(f"  digest    {there.digest}")
+    if there.image is not None:
+        lines.append(f"  image     {there.image}")
+    if there.function is not None:
+        lines.append(f"  function  {there.function}")
+    return "\n".join(lines)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage between 0 and 100")
+    return value

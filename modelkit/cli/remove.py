@@ -1,0 +1,66 @@
+"""`python -m modelkit remove`: take a version away, or a whole model."""
+
+import argparse
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from modelkit.cli.answer import Answer
+from modelkit.cli.options import add_command
+from straightline.names import BACKENDS
+from straightline.settings import load
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = add_command(
+        commands,
+        "remove",
+        run,
+        summary="take a version of a model away, or the whole model",
+        more="Requests stop first; then its files, function and image go. The default and the canary stay: "
+        "roll back, or deploy another version, before.",
+    )
+    parser.add_argument("model", help="its name")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("version", nargs="?", help="of it")
+    which.add_argument("--all", action="store_true", help="every version, and the model's name with them")
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="for requests on their way, before anything is taken away (default: %(default)g)",
+    )
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+    """Remove.
+
+    Raises:
+        RegistryRefused: it is not there, or requests go to it.
+        NotPlaced: a place did not let it go; the message says which.
+        StraightLineError: the ledger or the broker cannot be reached.
+    """
+    from modelkit.deployment import workshop  # noqa: PLC0415
+    from modelkit.deployment.desk import announce, who  # noqa: PLC0415
+    from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
+    from outcomes.database import connected  # noqa: PLC0415
+    from outcomes.registry import take_out  # noqa: PLC0415
+
+    settings, broker = load(DeploySettings, environ), broker_url(environ)
+    with connected(database_url(environ), name="straightline-remove") as connection:
+        deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
+    announce(broker, deployed)
+    time.sleep(max(0.0, arguments.grace))
+    backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in gone))
+    with workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder:
+        places = workshop.places(backends, builder, settings, environ)
+        for version in gone:
+            for backend in version.spec.backends:
+                places[backend].take(version)
+    names = [version.spec.version for version in gone]
+    return Answer(
+        text=f"{arguments.model} {', '.join(names)} is removed",
+        record={"model": arguments.model, "removed": names, "revision": deployed.revision},
+    )

@@ -1,0 +1,58 @@
+"""`python -m modelkit rollback`: end a canary, or make the default before this one the default."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from modelkit.cli.answer import Answer
+from modelkit.cli.options import add_command
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = add_command(
+        commands,
+        "rollback",
+        run,
+        summary="move a model a step back: end its canary, or make the default before this one the default",
+        more="It moves at once for every request that comes after; those on their way keep their version.",
+    )
+    parser.add_argument("model", help="its name")
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+    """Roll back.
+
+    Raises:
+        RegistryRefused: there is nothing to go back to.
+        StraightLineError: the ledger or the broker cannot be reached.
+    """
+    from modelkit.deployment.desk import announce, who  # noqa: PLC0415
+    from modelkit.deployment.settings import broker_url, database_url  # noqa: PLC0415
+    from outcomes.database import connected  # noqa: PLC0415
+    from outcomes.registry import read_deployed, roll_back  # noqa: PLC0415
+
+    broker = broker_url(environ)
+    with connected(database_url(environ), name="straightline-rollback") as connection:
+        before = read_deployed(connection).models.get(arguments.model)
+        connection.rollback()
+        deployed = roll_back(connection, arguments.model, who=who())
+    announce(broker, deployed)
+    model = deployed.models[arguments.model]
+    ended = before.canary if before is not None else None
+    was = before.default if before is not None else None
+    text = (
+        f"the canary {ended} of {arguments.model} has ended; the default is {model.default}"
+        if ended is not None
+        else f"the default of {arguments.model} is {model.default} again; it was {was}"
+    )
+    return Answer(
+        text=text,
+        record={
+            "model": arguments.model,
+            "default": model.default,
+            "was": was,
+            "ended_canary": ended,
+            "revision": deployed.revision,
+        },
+    )

@@ -1,0 +1,114 @@
+"""The directory of models, and the model server that watches it."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from modelkit.bundle import content_digest
+from modelkit.deployment.errors import NotPlaced, NotReady
+from modelkit.deployment.place import Candidate, Placed
+from modelkit.replacing import replaced
+from straightline.contracts.deployed import DeployedVersion
+
+_UNKNOWN: Final = 10.0
+"""Seconds after which a server that does not know a version is taken to watch another directory."""
+_AGAIN: Final = 0.1
+
+
+class _Error(msgspec.Struct):
+    error: str = ""
+
+
+class Directory:
+    """Puts bundles into the directory of models.
+
+    Args:
+        models: the directory.
+        server: base URL of the model server that watches it, which is asked whether it serves the version;
+            None asks nobody.
+        patience: seconds until it must.
+    """
+
+    def __init__(self, models: Path, server: str | None, patience: float) -> None:
+        self._models = models
+        self._server = server
+        self._patience = patience
+
+    def put(self, candidate: Candidate) -> Placed:
+        """Put it there; see `Place.put`."""
+        spec = candidate.bundle.spec
+        target = self._models / spec.name / spec.version
+        fresh = not target.is_dir()
+        if fresh or f"sha256:{content_digest(target)}" != candidate.digest:
+            self._copy(candidate, target)
+        if self._server is not None and spec.url is None:
+            try:
+                _wait_ready(self._server, spec.name, spec.version, self._patience)
+            except NotReady:
+                if fresh:
+                    shutil.rmtree(target, ignore_errors=True)
+                raise
+        return Placed()
+
+    def _copy(self, candidate: Candidate, target: Path) -> None:
+        try:
+            self._models.mkdir(parents=True, exist_ok=True)
+            with replaced(target, scratch=self._models) as fresh:
+                shutil.copytree(candidate.staged, fresh, dirs_exist_ok=True)
+        except OSError as error:
+            raise NotPlaced(
+                f"{candidate.title} cannot be written to {self._models} ({error}): let "
+                "STRAIGHTLINE_MODELS_DIR name a directory that you may write"
+            ) from error
+
+    def take(self, version: DeployedVersion) -> None:
+        """Take it away; see `Place.take`."""
+        model = self._models / version.spec.name
+        try:
+            shutil.rmtree(model / version.spec.version)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise NotPlaced(f"{model / version.spec.version} cannot be removed: {error}") from error
+        if not any(model.iterdir()):
+            model.rmdir()
+
+
+def _wait_ready(server: str, name: str, version: str, patience: float) -> None:
+    path = f"/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/ready"
+    began = time.monotonic()
+    with urllib3.PoolManager(retries=False) as http:
+        while True:
+            left = began + patience - time.monotonic()
+            try:
+                response = http.request("GET", server.rstrip("/") + path, timeout=max(0.1, left))
+            except HTTPError as error:
+                raise NotReady(
+                    f"the model server at STRAIGHTLINE_LOCAL_URL does not answer ({type(error).__name__}): "
+                    f"start it, or raise STRAIGHTLINE_DEPLOY_PATIENCE where {name} {version} takes longer to "
+                    "load"
+                ) from error
+            if response.status == 200:
+                return
+            why = _said(response.data) or f"HTTP {response.status}"
+            if "is not served:" in why:
+                raise NotReady(f"the model server cannot load it: {why}")
+            if time.monotonic() - began > min(patience, _UNKNOWN):
+                raise NotReady(
+                    f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {name} {version}: {why}; let "
+                    "it watch the directory that STRAIGHTLINE_MODELS_DIR names (STRAIGHTLINE_SERVE_WATCH)"
+                )
+            time.sleep(_AGAIN)
+
+
+def _said(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Error).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""

@@ -1,0 +1,193 @@
+"""Functions, through AWS Lambda's API: AWS's own, or the function host's (AWS_ENDPOINT_URL_LAMBDA)."""
+
+import io
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3.session
+import msgspec
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+from modelkit.deployment.errors import NotPlaced, NotReady
+from modelkit.deployment.place import Candidate, Placed
+from modelkit.package.function import MEMORY_MB
+from straightline.contracts.deployed import DeployedVersion
+from straightline.errors import ConfigurationError
+
+RUNTIME: Final = "python3.11"
+HANDLER: Final = "function.handler"
+LARGEST: Final = 50 * 1024 * 1024
+"""Bytes of a package that Lambda takes with the call itself, by its quotas."""
+_LONGEST: Final = 900
+_SMALLEST_MB: Final = 128
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_GONE: Final = "ResourceNotFoundException"
+_THERE: Final = "ResourceConflictException"
+
+Build = Callable[[Candidate, bool], Path]
+"""Builds the function's package, a directory or a file, whole with its libraries where asked to."""
+
+
+class _Failure(msgspec.Struct):
+    errorType: str = ""  # noqa: N815 - as Lambda writes it
+    errorMessage: str = ""  # noqa: N815
+
+
+class Functions:
+    """Creates, updates and deletes functions, one for each version of a model.
+
+    Args:
+        build: makes packages.
+        role: that AWS runs them with; the function host needs none.
+        patience: seconds until one must answer.
+
+    Raises:
+        ConfigurationError: boto3 has no region, or a wrong endpoint.
+    """
+
+    def __init__(self, build: Build, *, role: str | None, patience: float) -> None:
+        self._build = build
+        self._role = role
+        self._patience = patience
+        try:
+            session = boto3.session.Session()
+            endpoint = urlsplit(session.client("lambda").meta.endpoint_url)
+            self._aws = (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+            self._client: Any = session.client(
+                "lambda",
+                config=Config(
+                    connect_timeout=5,
+                    read_timeout=max(60, math.ceil(patience)),
+                    proxies={} if endpoint.hostname in _LOOPBACK else None,
+                    retries={"total_max_attempts": 3},
+                ),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(
+                f"functions cannot be deployed: {error}; set AWS_DEFAULT_REGION and credentials, and "
+                "AWS_ENDPOINT_URL_LAMBDA where the functions do not run on AWS"
+            ) from error
+
+    def put(self, candidate: Candidate) -> Placed:
+        """Create the version's function, or update it; see `Place.put`."""
+        if self._aws and self._role is None:
+            raise ConfigurationError("AWS runs a function under a role: set STRAIGHTLINE_DEPLOY_ROLE")
+        spec = candidate.bundle.spec
+        name = function_of(spec.name, spec.version, candidate.digest)
+        package = _zipped(self._build(candidate, self._aws))
+        if len(package) > LARGEST:
+            raise NotPlaced(
+                f"the package of {candidate.title} has {len(package):,} bytes, and Lambda takes {LARGEST:,} "
+                "with the call: make the model or its requirements smaller, or take the form function-image"
+            )
+        fresh = self._place(name, package, candidate)
+        try:
+            self._try(name, candidate.title)
+        except NotReady:
+            if fresh:
+                self._delete(name)
+            raise
+        return Placed(function=name)
+
+    def take(self, version: DeployedVersion) -> None:
+        """Delete a version's function; see `Place.take`."""
+        if version.function is not None:
+            self._delete(version.function)
+
+    def _place(self, name: str, package: bytes, candidate: Candidate) -> bool:
+        """Create or update; return whether it is new."""
+        settings = _settings(candidate)
+        extra = {"Role": self._role or "arn:aws:iam::000000000000:role/none", "Runtime": RUNTIME}
+        try:
+            try:
+                self._client.create_function(
+                    FunctionName=name, Code={"ZipFile": package}, PackageType="Zip", **settings, **extra
+                )
+                fresh = True
+            except ClientError as error:
+                if _code(error) != _THERE:
+                    raise
+                fresh = False
+                self._client.update_function_code(FunctionName=name, ZipFile=package)
+                self._client.get_waiter("function_updated_v2").wait(FunctionName=name)
+                self._client.update_function_configuration(FunctionName=name, **settings)
+                self._client.get_waiter("function_updated_v2").wait(FunctionName=name)
+            self._client.get_waiter("function_active_v2").wait(FunctionName=name)
+        except ClientError as error:
+            raise NotPlaced(
+                f"the function {name} was refused ({_code(error)}): {_message(error)}; the function host "
+                "must be started with STRAIGHTLINE_FUNCTIONS_DEPLOY=true, and on AWS the user needs "
+                "lambda:CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration, GetFunction, "
+                "DeleteFunction, InvokeFunction and iam:PassRole"
+            ) from error
+        except (BotoCoreError, WaiterError, OSError) as error:
+            raise NotPlaced(
+                f"the function {name} could not be created: {error}; is AWS_ENDPOINT_URL_LAMBDA right?"
+            ) from error
+        return fresh
+
+    def _try(self, name: str, title: str) -> None:
+        """Invoke it with what is no request: it says so where it has loaded the model."""
+        try:
+            response = self._client.invoke(FunctionName=name, Payload=b"{}")
+            payload = response["Payload"].read()
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise NotReady(f"the function {name} of {title} cannot be invoked: {error}") from error
+        try:
+            failure = msgspec.json.decode(payload, type=_Failure)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            failure = _Failure()
+        if failure.errorType != "InvalidInput":
+            raise NotReady(
+                f"the function {name} of {title} does not become ready ({failure.errorType or 'no answer'}): "
+                f"{failure.errorMessage or payload[:500].decode(errors='replace')}; correct the model, or "
+                "give it more `memory` in its model.toml"
+            )
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._client.delete_function(FunctionName=name)
+        except ClientError as error:
+            if _code(error) != _GONE:
+                raise NotPlaced(f"the function {name} cannot be deleted: {_message(error)}") from error
+        except (BotoCoreError, OSError) as error:
+            raise NotPlaced(f"the function {name} cannot be deleted: {error}") from error
+
+
+def function_of(model: str, version: str, digest: str) -> str:
+    """Return the name of a version's function, 64 characters at most; the digest tells apart what is cut."""
+    words = [text.replace(".", "-") for text in (model, version)]
+    return f"straightline-{words[0][:24]}-{words[1][:12]}-{digest.removeprefix('sha256:')[:12]}"
+
+
+def _settings(candidate: Candidate) -> dict[str, Any]:
+    spec = candidate.bundle.spec
+    return {
+        "Handler": HANDLER,
+        "Timeout": min(_LONGEST, math.ceil(spec.timeout)),
+        "MemorySize": max(_SMALLEST_MB, spec.resources.memory or MEMORY_MB),
+        "Description": f"{candidate.title} {candidate.digest}"[:256],
+    }
+
+
+def _zipped(package: Path) -> bytes:
+    if package.is_file():
+        return package.read_bytes()
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(path for path in package.rglob("*") if path.is_file()):
+            archive.write(file, file.relative_to(package).as_posix())
+    return memory.getvalue()
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", error))

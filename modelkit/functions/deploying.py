@@ -1,0 +1,184 @@
+"""Functions created, updated and deleted through Lambda's API, in the directory of packages.
+
+A package is replaced whole: instances of the one before end their invocations and take no more.
+
+Source: the API reference of AWS Lambda (CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration,
+DeleteFunction).
+"""
+
+import base64
+import binascii
+import io
+import json
+import shutil
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from modelkit.functions.packages import Function, find_function, plain_name
+from modelkit.replacing import replaced
+from straightline.errors import StraightLineError
+
+MAX_DEPLOYMENT: Final = 70 * 1024 * 1024
+"""Bytes of a request with a package: Lambda takes 50 MB of it, which are here in base64."""
+MAX_UNZIPPED: Final = 250 * 1024 * 1024
+"""Bytes of a package without compression, by Lambda's quotas."""
+
+
+class BadRequest(StraightLineError):  # noqa: N818 - the base of what a caller did wrong
+    """The request cannot be taken.
+
+    Attributes:
+        kind: the exception's name in Lambda's API.
+        status: of HTTP.
+    """
+
+    def __init__(self, kind: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+T = TypeVar("T")
+Timeout = Annotated[int, msgspec.Meta(ge=1, le=900)]
+Memory = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
+Handler = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_./-]{1,127}\.[A-Za-z0-9_]{1,64}$")]
+
+
+class _Code(msgspec.Struct, rename="pascal"):
+    zip_file: str
+
+
+class _Variables(msgspec.Struct, rename="pascal"):
+    variables: dict[str, str] = {}
+
+
+class _Configuration(msgspec.Struct, rename="pascal", kw_only=True):
+    handler: Handler | None = None
+    timeout: Timeout | None = None
+    memory_size: Memory | None = None
+    environment: _Variables | None = None
+
+
+class _Create(_Configuration, rename="pascal", kw_only=True):
+    function_name: str
+    code: _Code
+    package_type: str = "Zip"
+
+
+def create_function(packages: Path, body: bytes) -> Function:
+    """Create a function.
+
+    Raises:
+        BadRequest: it is there already, or cannot be what is asked.
+    """
+    asked = _read(body, _Create)
+    name = plain_name(asked.function_name)
+    if name is None or asked.package_type != "Zip" or asked.handler is None:
+        raise _invalid("this host takes a plain FunctionName, PackageType Zip, and a Handler")
+    if (packages / name).exists():
+        raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
+    function = _changed(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
+    with replaced(packages / name) as fresh:
+        _unpack(asked.code, fresh)
+        _describe(function, fresh)
+    return _found(packages, name)
+
+
+def update_function_code(function: Function, body: bytes) -> Function:
+    """Give a function another package.
+
+    Raises:
+        BadRequest: it is no package.
+    """
+    code = _read(body, _Code)
+    with replaced(function.directory) as fresh:
+        _unpack(code, fresh)
+        _describe(function, fresh)
+    return _found(function.directory.parent, function.name)
+
+
+def update_function_settings(function: Function, body: bytes) -> Function:
+    """Give a function other settings.
+
+    Raises:
+        BadRequest: they are none.
+    """
+    changed = _changed(function, _read(body, _Configuration))
+    with replaced(function.directory) as fresh:
+        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
+        _describe(changed, fresh)
+    return _found(function.directory.parent, function.name)
+
+
+def delete_function(function: Function) -> None:
+    """Remove a function's package."""
+    shutil.rmtree(function.directory)
+
+
+def _changed(function: Function, asked: _Configuration) -> Function:
+    return msgspec.structs.replace(
+        function,
+        handler=asked.handler or function.handler,
+        timeout=asked.timeout or function.timeout,
+        memory=asked.memory_size or function.memory,
+        environment=function.environment if asked.environment is None else asked.environment.variables,
+    )
+
+
+def _read(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(str(error)) from error
+
+
+def _unpack(code: _Code, target: Path) -> None:
+    """Unpack a package, whose names lead nowhere else."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(code.zip_file, validate=True)))
+    except (binascii.Error, ValueError, zipfile.BadZipFile) as error:
+        raise _invalid(f"Could not unzip uploaded file: {error}") from error
+    with archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_UNZIPPED:
+            raise _invalid(f"Unzipped size must be smaller than {MAX_UNZIPPED} bytes")
+        for member in members:
+            path = PurePosixPath(member.filename)
+            if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
+                raise _invalid(f"the package has {member.filename[:128]!r}, which leads out of it")
+        try:
+            archive.extractall(target)
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            raise _invalid(f"Could not unzip uploaded file: {error}") from error
+
+
+def _describe(function: Function, target: Path) -> None:
+    """Write what the host reads; JSON's strings and numbers are TOML's too."""
+    lines = [
+        f"name = {_text(function.name)}",
+        f"handler = {_text(function.handler)}",
+        f"timeout = {function.timeout:g}",
+        f"memory = {function.memory}",
+        "[environment]",
+        *(f"{_text(name)} = {_text(value)}" for name, value in function.environment.items()),
+    ]
+    (target / "function.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _found(packages: Path, name: str) -> Function:
+    function = find_function(packages, name)
+    if function is None:
+        raise AssertionError("a package that was just written is gone")
+    return function
+
+
+def _invalid(why: str) -> BadRequest:
+    return BadRequest("InvalidParameterValueException", why)

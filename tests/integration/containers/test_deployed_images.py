@@ -1,0 +1,130 @@
+"""An image is tried before anybody is told of it; what was deployed may be run by the pool at once."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from modelkit.cli import main
+from modelkit.deployment.errors import NotReady
+from modelkit.deployment.images import try_image
+from outcomes.database import connected
+from outcomes.registry import read_deployed
+from script.stack.engine_home import ROOT, base
+from script.stack.model_image import provide_wheels
+from straightline.catalogue import Catalogue
+from straightline.deployed import Known
+from tests.integration.containers.bundles import write_probe
+from tests.integration.containers.conftest import FIRST_TIME
+from workers.backends.gpu_container import create
+from workers.errors import BackendFault
+
+pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
+
+TEMPLATE = "straightline-test-deployed/{model}:{version}"
+
+
+@pytest.fixture
+def environ(
+    docker_engine: Mapping[str, str],
+    role_urls: dict[str, str],
+    user_urls: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[dict[str, str]]:
+    """The settings of who deploys, and of the pool; images that are made go again."""
+    (tmp_path / "models").mkdir()
+    settings = {
+        **docker_engine,
+        "STRAIGHTLINE_MODELS_DIR": str(tmp_path / "models"),
+        "STRAIGHTLINE_DEPLOY_DATABASE_URL": role_urls["deployer"],
+        "STRAIGHTLINE_DEPLOY_BROKER_URL": user_urls["deployer"],
+        "STRAIGHTLINE_DEPLOY_PATIENCE": "60",
+        "STRAIGHTLINE_CONTAINER_DRIVER": "docker",
+        "STRAIGHTLINE_CONTAINER_IMAGE": TEMPLATE,
+        "STRAIGHTLINE_CONTAINER_DIGESTS": "sha256:" + "0" * 64,
+        "STRAIGHTLINE_CONTAINER_MEMORY": str(256 * 1024**2),
+        "STRAIGHTLINE_RUN": "tests",
+        "STRAIGHTLINE_BASE_IMAGE": base(ROOT, docker_engine),
+        "STRAIGHTLINE_WHEELHOUSE": str(provide_wheels(ROOT / ".straightline" / "cache")),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    yield settings
+    client = docker.from_env(environment=dict(docker_engine))
+    for image in client.images.list("straightline-test-deployed/*"):
+        client.images.remove(image.id or "", force=True)
+    client.close()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code = main([*arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def bundle(work: Path, code: str | None = None) -> str:
+    write_probe(work, **({} if code is None else {"code": code}))
+    return str(work / "probe" / "1")
+
+
+def test_an_image_that_was_deployed_is_run_though_no_list_of_the_pool_has_it(
+    environ: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, record = run(capsys, "deploy", "--bundle", bundle(tmp_path / "b"), "--on", "gpu-container")
+    assert code == 0, record
+    with connected(environ["STRAIGHTLINE_DEPLOY_DATABASE_URL"]) as connection:
+        known = Known(Catalogue({}), read_deployed(connection))
+    model = known.find("probe")
+    assert model is not None
+    assert model.backends == ("gpu-container",)
+    backend = create(environ)
+    try:
+        body = b'{"inputs": [{"name": "do", "shape": [1], "datatype": "BYTES", "data": ["hello"]}]}'
+        with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_DIGESTS"):
+            backend.infer(model, body, 60.0)
+        backend.learn(known)
+        assert backend.models() == ["probe"]
+        assert backend.infer(model, body, 60.0).cold_start is not None
+    finally:
+        backend.close()
+    assert run(capsys, "remove", "probe", "--all", "--grace", "0")[0] == 0
+    client = docker.from_env(environment=environ)
+    assert client.images.list(TEMPLATE.format(model="probe", version="1")) == []
+    client.close()
+
+
+def test_an_image_that_does_not_become_ready_is_not_deployed_and_leaves_nothing(
+    environ: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only_there = (
+        "import os, time\n"
+        "if os.path.isdir('/srv/straightline'):\n"
+        "    print('waiting for ever', flush=True)\n"
+        "    time.sleep(3600)\n"
+        "def predict(tensors):\n    return {'said': tensors['do']}\n"
+    )
+    monkeypatch.setenv("STRAIGHTLINE_DEPLOY_PATIENCE", "5")
+    code, record = run(
+        capsys, "deploy", "--bundle", bundle(tmp_path / "b", only_there), "--on", "gpu-container"
+    )
+    assert (code, "did not become ready within 5 s" in record["error"]) == (11, True), record
+    assert "waiting for ever" in record["error"]
+    with connected(environ["STRAIGHTLINE_DEPLOY_DATABASE_URL"]) as connection:
+        assert read_deployed(connection).models == {}
+    client = docker.from_env(environment=environ)
+    assert client.images.list(TEMPLATE.format(model="probe", version="1")) == []
+    assert client.containers.list(all=True, filters={"label": "straightline.trial"}) == []
+    client.close()
+
+
+def test_an_image_that_ends_is_told_with_the_end_of_its_log(
+    images: str, docker_engine: Mapping[str, str]
+) -> None:
+    with pytest.raises(NotReady, match=r"ends when it is started \(exit code"):
+        try_image(images.format(model="broken", version="1"), "broken 1", 60.0, docker_engine)

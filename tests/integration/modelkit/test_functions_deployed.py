@@ -1,0 +1,150 @@
+"""The function host takes deployments by Lambda's API where it is told to, into its directory alone."""
+
+import base64
+import io
+import json
+import stat
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from tests.integration.modelkit.processes import FunctionHost, HostMaker
+
+pytestmark = pytest.mark.integration
+
+PATH = "/2015-03-31/functions"
+SETTINGS = {
+    "Runtime": "python3.11",
+    "Role": "arn:aws:iam::000000000000:role/none",
+    "Handler": "function.handler",
+}
+
+
+def package(answer: str) -> bytes:
+    return zipped({"function.py": f"def handler(event, context):\n    return {answer}\n"})
+
+
+def zipped(files: dict[str, str], *, link: bool = False) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, content in files.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFLNK | 0o777 if link else stat.S_IFREG | 0o644) << 16
+            archive.writestr(member, content)
+    return memory.getvalue()
+
+
+@pytest.fixture
+def open_host(make_host: HostMaker, tmp_path: Path) -> FunctionHost:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    return make_host(packages, deploy="true")
+
+
+def invoke(host: FunctionHost, name: str = "f") -> Any:
+    return json.loads(host.client.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
+
+
+def test_a_function_lives_from_its_creation_to_its_deletion(open_host: FunctionHost) -> None:
+    client = open_host.client
+    made = client.create_function(
+        FunctionName="f",
+        Code={"ZipFile": package("1")},
+        Timeout=7,
+        MemorySize=256,
+        Environment={"Variables": {"WORD": 'a "b" \\ ü'}},
+        **SETTINGS,
+    )
+    assert (made["FunctionName"], made["Timeout"], made["MemorySize"], made["State"]) == (
+        "f",
+        7,
+        256,
+        "Active",
+    )
+    client.get_waiter("function_active_v2").wait(FunctionName="f")
+    assert invoke(open_host) == 1
+    client.update_function_code(FunctionName="f", ZipFile=package("__import__('os').environ['WORD']"))
+    client.get_waiter("function_updated_v2").wait(FunctionName="f")
+    assert invoke(open_host) == 'a "b" \\ ü'
+    changed = client.update_function_configuration(FunctionName="f", Timeout=9)
+    assert (changed["Timeout"], changed["MemorySize"]) == (9, 256)
+    assert invoke(open_host) == 'a "b" \\ ü'
+    client.delete_function(FunctionName="f")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="f", Payload=b"{}")
+    assert list(open_host.packages.iterdir()) == []
+
+
+def test_one_that_is_there_is_not_created_again(open_host: FunctionHost) -> None:
+    client = open_host.client
+    client.create_function(FunctionName="f", Code={"ZipFile": package("1")}, **SETTINGS)
+    with pytest.raises(client.exceptions.ResourceConflictException):
+        client.create_function(FunctionName="f", Code={"ZipFile": package("2")}, **SETTINGS)
+    assert invoke(open_host) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"no archive",
+        zipped({"../evil.py": ""}),
+        zipped({"/evil.py": ""}),
+        zipped({"inner/../../evil.py": ""}),
+        zipped({"link": "/etc/passwd"}, link=True),
+    ],
+)
+def test_a_package_that_leads_out_of_its_directory_or_is_none_is_refused(
+    open_host: FunctionHost, code: bytes
+) -> None:
+    client = open_host.client
+    with pytest.raises(client.exceptions.InvalidParameterValueException):
+        client.create_function(FunctionName="f", Code={"ZipFile": code}, **SETTINGS)
+    assert list(open_host.packages.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"FunctionName": "../f"},
+        {"FunctionName": "a b"},
+        {"Handler": None},
+        {"Handler": "no handler"},
+        {"Timeout": 0},
+        {"MemorySize": 1},
+        {"PackageType": "Image"},
+        {"Code": {}},
+        {"Code": {"ZipFile": "no base64!"}},
+    ],
+)
+def test_what_cannot_be_a_function_is_refused(open_host: FunctionHost, changes: dict[str, Any]) -> None:
+    body = {
+        "FunctionName": "f",
+        "Handler": "function.handler",
+        "Code": {"ZipFile": base64.b64encode(package("1")).decode()},
+        **changes,
+    }
+    answer = requests.post(open_host.url + PATH, json=body, timeout=30)
+    assert (answer.status_code, answer.headers["X-Amzn-ErrorType"]) == (400, "InvalidParameterValueException")
+    assert list(open_host.packages.iterdir()) == []
+
+
+def test_a_host_that_was_not_told_to_deploys_nothing(make_host: HostMaker, tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    host = make_host(packages)
+    host.deploy("f", "def handler(event, context):\n    return 1\n")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("create_function", {"FunctionName": "g", "Code": {"ZipFile": package("1")}, **SETTINGS}),
+        ("update_function_code", {"FunctionName": "f", "ZipFile": package("2")}),
+        ("update_function_configuration", {"FunctionName": "f", "Timeout": 9}),
+        ("delete_function", {"FunctionName": "f"}),
+    ]
+    for name, arguments in calls:
+        with pytest.raises(ClientError) as refused:
+            getattr(host.client, name)(**arguments)
+        assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert invoke(host) == 1

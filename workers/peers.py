@@ -26,6 +26,7 @@ class Peers:
         self._worker = worker
         self._clock = clock
         self._able_until: dict[str, float] = {}
+        self._heard = 0.0
 
     def tell(self, body: bytes) -> None:
         """Take a heartbeat of whatever pool; what cannot be read says nothing."""
@@ -33,15 +34,19 @@ class Peers:
             beat = msgspec.json.decode(body, type=Heartbeat)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return
+        self._heard = self._clock()
         if beat.backend != self._backend or beat.worker == self._worker:
             return
         if beat.healthy and not beat.closing:
             # By our own clock: another host's may be wrong.
-            self._able_until[beat.worker] = self._clock() + MISSED * beat.interval
+            self._able_until[beat.worker] = self._heard + MISSED * beat.interval
         else:
             self._able_until.pop(beat.worker, None)
 
     def able(self) -> bool:
-        """Whether another pool can answer now."""
-        now = self._clock()
-        return any(until > now for until in self._able_until.copy().values())
+        """Whether another pool can answer, as far as is known.
+
+        Counted from when any heartbeat was heard, our own included: who has lost the line that brings them,
+        as after an outage of the network, goes on from what was known.
+        """
+        return any(until > self._heard for until in self._able_until.copy().values())

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,11 +92,18 @@ def programs() -> Path | None:
 
 
 def start(
-    home: Path, log: Path, run: str, certificate: Certificate | None = None, *, management: bool = False
+    home: Path,
+    log: Path,
+    run: str,
+    certificate: Certificate | None = None,
+    *,
+    management: bool = False,
+    also: Sequence[str] = (),
 ) -> Broker:
     """Start a node with its data in `home`/rabbitmq; it is not ready yet when this returns.
 
-    With a certificate it speaks TLS, too, on `Broker.tls_port`; with `management` it has its HTTP API.
+    With a certificate it speaks TLS, too, on `Broker.tls_port`; with `management` it has its HTTP API;
+    it listens on the loopback interface and at the addresses in `also`.
 
     Raises:
         StackError: it is not installed, or cannot be started.
@@ -108,7 +115,7 @@ def start(
     directory = home / "rabbitmq"
     port, tls_port, management_port, distribution, mapping = free_ports(5)
     passwords = {user: secrets.token_urlsafe(24) for user in (ADMIN, *USERS)}
-    _write(directory, port, passwords)
+    _write(directory, port, passwords, also)
     if certificate is not None:
         with (directory / "rabbitmq.conf").open("a", encoding="ascii") as configuration:
             configuration.write(_tls(certificate.copied(directory), tls_port))
@@ -159,10 +166,10 @@ def _access(port: int, passwords: Mapping[str, str]) -> Access:
     return Access(url(ADMIN, passwords[ADMIN]), users)
 
 
-def _write(directory: Path, port: int, passwords: Mapping[str, str]) -> None:
+def _write(directory: Path, port: int, passwords: Mapping[str, str], also: Sequence[str]) -> None:
     directory.mkdir(mode=0o700)
     for name, text in {
-        "rabbitmq.conf": _configuration(directory, port),
+        "rabbitmq.conf": _configuration(directory, port, also),
         "definitions.json": _definitions(passwords),
         "enabled_plugins": "[].\n",
         "environment.conf": "",
@@ -184,10 +191,11 @@ def _definitions(passwords: Mapping[str, str]) -> str:
     return json.dumps(made)
 
 
-def _configuration(directory: Path, port: int) -> str:
+def _configuration(directory: Path, port: int, also: Sequence[str]) -> str:
     return "\n".join(
         (
             f"listeners.tcp.local = 127.0.0.1:{port}",
+            *(f"listeners.tcp.also{number} = {address}:{port}" for number, address in enumerate(also)),
             f"load_definitions = {directory / 'definitions.json'}",
             "log.console = true",
             "log.console.level = info",

@@ -1,6 +1,6 @@
 """RabbitMQ and Postgres for a run: started, then waited for; and what is done with them by hand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pika
@@ -21,10 +21,16 @@ _PATIENCE: Final = 90.0
 
 
 def start_broker(
-    run: Run, certificate: Certificate | None = None, *, management: bool = False
+    run: Run,
+    certificate: Certificate | None = None,
+    *,
+    management: bool = False,
+    also: Sequence[str] = (),
 ) -> rabbitmq.Broker:
-    """Start a private RabbitMQ for the run and wait until it answers."""
-    broker = rabbitmq.start(run.home, run.log("rabbitmq"), run.name, certificate, management=management)
+    """Start a private RabbitMQ for the run and wait until it answers; see `rabbitmq.start`."""
+    broker = rabbitmq.start(
+        run.home, run.log("rabbitmq"), run.name, certificate, management=management, also=also
+    )
     run.add(*broker.processes)
     wait_until(
         lambda: broker_answers(broker.url),

@@ -88,10 +88,19 @@ def test_only_a_healthy_pool_of_the_same_backend_is_a_peer(peers: Peers) -> None
 def test_a_peer_that_falls_silent_or_says_that_it_is_ill_is_none(peers: Peers, clock: Clock) -> None:
     peers.tell(beat())
     clock.now += 3.1
+    peers.tell(beat("local@a"))
     assert not peers.able()
     peers.tell(beat())
     peers.tell(beat(healthy=False))
     assert not peers.able()
+
+
+def test_who_hears_nothing_at_all_goes_on_from_what_was_known(peers: Peers, clock: Clock) -> None:
+    clock.now += 60
+    assert not peers.able()
+    peers.tell(beat())
+    clock.now += 60
+    assert peers.able()
 
 
 def test_an_ill_pool_leaves_its_queue_while_another_can_answer(peers: Peers, clock: Clock) -> None:
@@ -101,6 +110,7 @@ def test_an_ill_pool_leaves_its_queue_while_another_can_answer(peers: Peers, clo
     assert not pool.consumes()
     assert pool.aside.returns()
     clock.now += 10  # the other one is gone: somebody must tell of the fault
+    peers.tell(beat("local@a"))
     pool.aside.look(SICK)
     assert pool.consumes()
     assert not pool.aside.returns()

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from scheduler import messages
-from scheduler.breakers import Breakers, Change
+from scheduler.breakers import SUSPICIOUS, Breakers, Change
 from scheduler.deliveries import Dues
 from scheduler.pools import Pools
+from scheduler.retries import suspect
 from straightline.contracts import FailedAttempt, Feedback, Request
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,18 @@ class Calls:
         self._told_at = 0.0
 
     def failed(self, attempts: Iterable[tuple[FailedAttempt, Request]], now: float) -> None:
-        """Take the failed attempts of one task: those of one kind are one call."""
+        """Take the failed attempts of one task: those of one kind are one call.
+
+        Who fails in such a way once more, and travels alone since the first time, is to blame rather than one
+        backend after the other; what became of a probe is told its breaker all the same.
+        """
         calls: dict[tuple[str, str, str], list[str]] = {}
         for item, request in attempts:
             attempt = item.attempt
             self._pools.left(attempt.backend, request.id)
+            probe = attempt.reason is not None and attempt.reason.probe
+            if attempt.error_class in SUSPICIOUS and suspect(item.ticket.attempts) and not probe:
+                continue
             key = (attempt.backend, request.model, attempt.error_class or "")
             calls.setdefault(key, []).append(request.id)
         for (backend, model, error_class), ids in calls.items():

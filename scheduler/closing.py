@@ -101,7 +101,7 @@ class Closer:
         reply = reply_address(reply_to, correlation_id, request_id)
         seen = self._repeats.find(request_id)
         if seen is not None:
-            conflict = content != seen.digest
+            conflict = not seen.asked(content)
             again = Recall(request_id=request_id, digest=content, conflict=conflict, seen_at=now, reply=reply)
             self._dues.send(messages.recall(again, delivery))
             return

@@ -37,7 +37,10 @@ class Coalescer:
         *,
         batchable: bool,
     ) -> None:
-        """Add a placed ticket to the group of its model, version and backend."""
+        """Add a placed ticket to the group of its model, version and backend; alone if not batchable."""
+        if not batchable:
+            self._full.append(Group(model, backend, [ticket], [request], [cause], ticket.r_d))
+            return
         key = (model, ticket.version, backend)
         group = self._open.get(key)
         if group is not None and group.size + ticket.r_d > self._most_bytes:
@@ -49,7 +52,7 @@ class Coalescer:
         group.requests.append(request)
         group.causes.append(cause)
         group.size += ticket.r_d
-        if not batchable or len(group.tickets) >= self._most:
+        if len(group.tickets) >= self._most:
             self._full.append(self._open.pop(key))
 
     def flush(self) -> list[Group]:

@@ -346,7 +346,7 @@ class Core:
         seen = self._repeats.find(request_id)
         if seen is None:
             return False
-        conflict = content != seen.digest
+        conflict = not seen.asked(content)
         recall = Recall(request_id=request_id, digest=content, conflict=conflict, seen_at=now, reply=reply)
         self._recall(delivery, recall, ready=seen.ended or conflict)
         return True

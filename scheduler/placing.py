@@ -227,7 +227,8 @@ class Placer:
             ticket,
             case.request,
             case.delivery,
-            batchable=case.spec.batchable and not probe,
+            # What may have brought down a call takes no others with it.
+            batchable=case.spec.batchable and not probe and not retries.suspect(ticket.attempts),
         )
         return True
 

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
+from scheduler.breakers import GUILTLESS, SUSPICIOUS
 from straightline.contracts import Attempt, ModelSpec, Request, Ticket
 from straightline.names import DELAYS_MS, Backend
 
 LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
 """Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
 EXCUSED: Final = 8
-"""Attempts that do not count: as a breaker's probe, since we sent it where it was likely to fail, and those
-that a pool gave back unasked, since the breaker had opened meanwhile. So many at most, or a request that only
-a dead backend may take would have a history without end."""
+"""Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile,
+and those as a breaker's probe that never came to the model. So many at most, or a request that only a dead
+backend may take would have a history without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def after(
 
     The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
     lifted: what failed may have recovered while the request waited. (Where all others are down, placing
-    passes over them.) Who is excused goes elsewhere at once.
+    passes over them.) Who was a probe, or was given back, goes elsewhere at once.
     """
     last = ticket.attempts[-1]
     failures = counted(ticket.attempts)
@@ -61,12 +62,17 @@ def after(
     )
     if delay is None:
         return TooLate()
-    return Again(delay, excluded, at_once=bool(excluded) and _excused(last))
+    return Again(delay, excluded, at_once=bool(excluded) and (_probe(last) or _excused(last)))
 
 
 def counted(attempts: list[Attempt]) -> int:
     """Return how many of the attempts count against the most there may be."""
     return len(attempts) - min(EXCUSED, sum(map(_excused, attempts)))
+
+
+def suspect(attempts: list[Attempt]) -> bool:
+    """Whether one of the attempts failed in a way that the request itself may have caused."""
+    return any(attempt.error_class in SUSPICIOUS for attempt in attempts)
 
 
 def rung(failures: int, lot: float) -> int:
@@ -94,4 +100,8 @@ def story(attempts: list[Attempt]) -> str:
 
 
 def _excused(attempt: Attempt) -> bool:
-    return attempt.error_class == "breaker_open" or (attempt.reason is not None and attempt.reason.probe)
+    return attempt.error_class == "breaker_open" or (_probe(attempt) and attempt.error_class in GUILTLESS)
+
+
+def _probe(attempt: Attempt) -> bool:
+    return attempt.reason is not None and attempt.reason.probe

@@ -70,14 +70,14 @@ def test_06_backend_never_answers__its_attempts_time_out_and_are_placed_elsewher
 def test_07_model_ends_in_a_way_that_ends_programs__each_has_its_outcome_and_the_slots_are_free(
     row: Row, command: str, word: str | None
 ) -> None:
-    # What kills the server kills with it what others were asking there, so there are few of these.
-    others = 19 if command == "die" else 3
+    # A server that is killed is away for a second, and there are three of them: one death a second is what they bear.
+    others = 9 if command == "die" else 3
     with row.load(Mix(rate=20, commands=("echo",) * others + (command,), large=0.0)) as load:
         load.wait_confirmed(80)
         row.fault_over()
     with row.load(Mix(rate=20), seed=2) as after:
         after.wait_confirmed(40)
-        judged = row.judge(bound=90, allowed=TRIED_TWICE)
+        judged = row.judge(bound=15, allowed=TRIED_TWICE)
     told = {one: load.account.commands[one] for one in load.account.confirmed}
     ends = judged.facts.endings
     bad = [ends[one] for one, what in told.items() if what == command]
@@ -161,7 +161,12 @@ def test_20_poison_in_a_backends_answer__one_outcome_and_no_endless_retry(
         row.fault_over()
         judged = row.judge(allowed=TRIED_TWICE, counted=False)
     assert judged.states().keys() <= {"succeeded", "failed", "expired"}
-    assert all(end.attempts <= 3 for end in judged.facts.endings.values())
+    asked = row.scene.records.ask(
+        "select request_id, count(*) from attempts where error_class is distinct from 'breaker_open' "
+        "and request_id = any(%s::uuid[]) group by request_id",
+        list(judged.facts.endings),
+    )
+    assert max(count for _, count in asked) <= 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler import retries
+from scheduler.breakers import GUILTLESS, SUSPICIOUS
 from scheduler.placement.budget import WINDOW, Allowance, RetryBudget
 from straightline import names
 from straightline.contracts import Ticket
@@ -54,7 +55,8 @@ def test_a_delay_ends_before_the_deadline_or_there_is_none(seconds: float, delay
     assert retries.fitting(5_000, seconds=seconds) == delay
 
 
-def test_a_failure_as_a_probe_does_not_count_and_costs_no_delay() -> None:
+@pytest.mark.parametrize("error_class", sorted(GUILTLESS))
+def test_a_probe_that_never_came_to_the_model_does_not_count_and_costs_no_delay(error_class: str) -> None:
     desk = Desk(max_attempts=2)
     desk.beat_all(local=100, container=100)
     for _ in range(5):
@@ -65,7 +67,7 @@ def test_a_failure_as_a_probe_does_not_count_and_costs_no_delay() -> None:
     probe = place(desk)
     assert probe.reason is not None
     assert (probe.backend, probe.reason.probe) == ("local", True)
-    delivery = desk.fail(probe)
+    delivery = desk.fail(probe, error_class=error_class)
     (placement,) = placements(desk.turn())
     (second,) = tickets(placement)
     assert second.backend == "gpu-container"
@@ -77,6 +79,54 @@ def test_a_failure_as_a_probe_does_not_count_and_costs_no_delay() -> None:
     desk.fail(third)
     (outcome,) = outcomes(desk.turn())
     assert [attempt.backend for attempt in outcome.attempts] == ["local", "gpu-container", "serverless"]
+
+
+@pytest.mark.parametrize("error_class", [*sorted(SUSPICIOUS), "internal"])
+def test_a_fault_that_the_request_may_have_caused_counts_as_a_probe_too(error_class: str) -> None:
+    """Else a request that fails wherever it is sent goes on until its deadline."""
+    desk = Desk()
+    desk.beat("local", 100)
+    for _ in range(5):
+        desk.fail(place(desk, allow=["local"]), error_class="crashed")
+        desk.turn()
+    desk.turn()
+    desk.request(allow=["local"])
+    probes = 0
+    while not outcomes(desk.published):
+        assert probes < 9
+        desk.now += 5.0
+        desk.beat("local", 100)
+        for ticket in [one for publish in placements(desk.turn()) for one in tickets(publish)]:
+            probes += ticket.reason is not None and ticket.reason.probe
+            desk.fail(ticket, error_class=error_class)
+            for delayed in [publish for publish in desk.turn() if publish.exchange == names.DELAYS]:
+                desk.come_back(delayed, after=0.0)
+    (outcome,) = outcomes(desk.published)
+    assert (outcome.state, outcome.error_class) == ("failed", error_class)
+    assert probes == len(outcome.attempts) == 3
+
+
+def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after_another(desk: Desk) -> None:
+    """One request in four kills what it asks, and is sent to each backend: the others are answered there."""
+    for number in range(40):
+        ticket = place(desk)
+        assert ticket.backend == "local"
+        if number % 4:
+            desk.done(ticket)
+            continue
+        desk.fail(ticket, error_class="out_of_memory")
+        (delayed,) = (publish for publish in desk.turn() if publish.exchange == names.DELAYS)
+        desk.come_back(delayed, after=0.5)
+        desk.request(allow=["gpu-container"])
+        alone, other = sorted(
+            placements(desk.turn()), key=lambda publish: len(tickets(publish)[0].attempts) == 0
+        )
+        (again,) = tickets(alone)
+        desk.fail(again, error_class="out_of_memory")
+        desk.done(*tickets(other))
+        desk.turn()
+        desk.beat_all(local=100, container=100)
+    assert desk.core.breakers.open() == {}
 
 
 def test_what_a_pool_gave_back_unasked_does_not_count_either(desk: Desk) -> None:

@@ -58,7 +58,8 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         broker_url: `amqp://user:password@host:port/vhost`.
         database_url: as above.
-        recorder_prefetch: messages held unacknowledged at most, each of 1..n outcomes.
+        recorder_prefetch: messages held unacknowledged at most, each of 1..n outcomes and up to 16 MiB. More
+            record no faster.
         recorder_gather: seconds to wait for more messages after the first of a run.
         recorder_statement_timeout: seconds that a statement may take.
         recorder_lock_timeout: seconds that it may wait for a lock.
@@ -66,7 +67,7 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     broker_url: str
     database_url: str
-    recorder_prefetch: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 500
+    recorder_prefetch: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 64
     recorder_gather: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.02
     recorder_statement_timeout: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     recorder_lock_timeout: Annotated[float, msgspec.Meta(gt=0)] = 5.0

@@ -25,8 +25,9 @@ from straightline.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT: Final = 20
-"""Seconds; a dead peer is noticed within twice that."""
+HEARTBEAT: Final = 8
+"""Seconds. The broker notices a dead client after twice that, a client a dead broker after 26 seconds (pika
+looks every `HEARTBEAT` + 5 seconds and wants two looks in vain)."""
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
 

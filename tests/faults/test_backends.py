@@ -70,7 +70,7 @@ def test_06_backend_never_answers__its_attempts_time_out_and_are_placed_elsewher
 def test_07_model_ends_in_a_way_that_ends_programs__each_has_its_outcome_and_the_slots_are_free(
     row: Row, command: str, word: str | None
 ) -> None:
-    # A server that is killed is away for a second, and there are three of them: one death a second is what they bear.
+    # A server that is killed is away for a second, and there are three: they bear one death a second.
     others = 9 if command == "die" else 3
     with row.load(Mix(rate=20, commands=("echo",) * others + (command,), large=0.0)) as load:
         load.wait_confirmed(80)
@@ -148,15 +148,17 @@ POISON = {
 }
 
 
-@pytest.mark.parametrize("name", POISON)
+@pytest.mark.parametrize("which", ["each-in-turn", "always-the-same"])
 def test_20_poison_in_a_backends_answer__one_outcome_and_no_endless_retry(
-    row: Row, fake: FakeServer, name: str
+    row: Row, fake: FakeServer, which: str
 ) -> None:
     answer = b'{"model_name":"mind","outputs":[{"name":"said","datatype":"BYTES","shape":[1],"data":[%b]}]}'
-    fake.manner = fake_server.saying(answer % POISON[name])
+    kinds = POISON.values() if which == "each-in-turn" else [POISON["surrogate"]]
+    fake.manner = fake_server.in_turn([fake_server.saying(answer % poison) for poison in kinds])
     row.scene.crew.restart("pool-local", STRAIGHTLINE_LOCAL_URL=fake.url)
     row.scene.wait_ready()
     with row.load(Mix(rate=4, pinned=1.0, batch=0, large=0, backends=("local",), deadline=12)) as load:
+        row.wait_for(lambda: len(fake.calls) >= len(kinds), "the backend was not asked often enough")
         load.wait_confirmed(8)
         row.fault_over()
         judged = row.judge(allowed=TRIED_TWICE, counted=False)

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
@@ -132,6 +132,11 @@ def redirecting(handler: Handler, _body: bytes) -> None:
 def saying(answer: bytes) -> Answer:
     """Make a manner: always these bytes."""
     return lambda handler, _: handler.reply(200, answer)
+
+
+def in_turn(manners: Sequence[Answer]) -> Answer:
+    """Make a manner: these, one after the other, and again."""
+    return lambda handler, body: manners[len(handler.server.calls) % len(manners)](handler, body)
 
 
 def throttled(handler: Handler, _body: bytes) -> None:

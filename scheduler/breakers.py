@@ -48,6 +48,10 @@ class Breakers:
                     refusals[backend] = BackendState(down=why)
         return {**state, **refusals} if refusals else state
 
+    def closed(self, backend: str, model: str) -> bool:
+        """Whether a request of `model` would be an ordinary one there; else it would be a probe."""
+        return (backend, None) not in self._tripped and (backend, model) not in self._tripped
+
     def placed(self, backend: str, model: str, request_id: str, now: float) -> bool:
         """A request was placed; returns whether it is the probe of a half-open breaker."""
         probe = False

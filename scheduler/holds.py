@@ -47,6 +47,10 @@ class Holds:
         """How many requests of a model are held."""
         return sum(count for kind, count in self._kinds.items() if kind[0] == model)
 
+    def any(self, which: Callable[[Case], bool]) -> bool:
+        """Whether such a request is held."""
+        return any(map(which, self._held))
+
     def older(self, case: Case) -> bool:
         """Whether one of the same kind is held that came before, and is no larger."""
         return self._kinds[case.kind] > 0 and any(

@@ -184,8 +184,8 @@ class Placer:
         """Requests of one kind are refused for the same reasons, but for their size and their haste."""
         ticket = case.ticket
         large = ticket.r_d >= self._thresholds.D
-        retry = bool(ticket.attempts)
-        return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, retry)
+        retry, suspect = bool(ticket.attempts), retries.suspect(ticket.attempts)
+        return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, retry, suspect)
 
     def _to_broker(self, case: Case, now: float) -> None:
         away = self._away.total()
@@ -215,6 +215,8 @@ class Placer:
                 return True
             return False
         backend = placement.backend
+        if self._spared(case, backend):
+            return False
         ticket.backend = backend  # type: ignore[assignment]  # policies know backends as str
         ticket.placed_at = now
         probe = self._breakers.placed(backend, model, case.request.id, now)
@@ -231,6 +233,20 @@ class Placer:
             batchable=case.spec.batchable and not probe and not retries.suspect(ticket.attempts),
         )
         return True
+
+    def _spared(self, case: Case, backend: str) -> bool:
+        """Whether a request leaves it to others to try a backend that fails: it may be what fails there."""
+        if not case.ticket.attempts or self._breakers.closed(backend, case.spec.name):
+            return False
+
+        def innocent(other: Case) -> bool:
+            allowed = backend in (other.request.allow or other.spec.backends)
+            there = allowed and other.spec.name == case.spec.name and backend not in other.ticket.excluded
+            return there and not retries.suspect(other.ticket.attempts)
+
+        return retries.suspect(case.ticket.attempts) and any(
+            holds.any(innocent) for holds in self._holds.values()
+        )
 
     def _features(self, case: Case, now: float) -> Features:
         ticket = case.ticket

@@ -106,6 +106,29 @@ def test_a_fault_that_the_request_may_have_caused_counts_as_a_probe_too(error_cl
     assert probes == len(outcome.attempts) == 3
 
 
+def test_who_may_be_to_blame_leaves_it_to_others_to_be_a_probe() -> None:
+    """Else the oldest would try a backend that fails again and again, until its attempts are spent."""
+    desk = Desk()
+    desk.beat("local", 100)
+    failed = [place(desk, allow=["local"]) for _ in range(5)]
+    for ticket in failed:
+        desk.fail(ticket, error_class="crashed")
+    for delayed in [publish for publish in desk.turn() if publish.exchange == names.DELAYS]:
+        desk.come_back(delayed, after=0.0)
+    for _ in range(3):
+        desk.request(allow=["local"])
+    assert placements(desk.turn()) == []
+    probes = []
+    for _ in range(4):
+        desk.now += 5.0
+        desk.beat("local", 100)
+        ((probe,),) = [tickets(publish) for publish in placements(desk.turn())]
+        probes.append(len(probe.attempts))
+        desk.fail(probe, error_class="crashed")
+        desk.turn()
+    assert probes == [0, 0, 0, 1], "and when there is nobody else, it is one"
+
+
 def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after_another(desk: Desk) -> None:
     """One request in four kills what it asks, and is sent to each backend: the others are answered there."""
     for number in range(40):

@@ -29,7 +29,7 @@ def test_what_is_no_amqp_url_is_refused_without_showing_its_password(url: str) -
 
 def test_a_url_keeps_its_own_heartbeat() -> None:
     assert parameters("amqp://h/v?heartbeat=3", "name").heartbeat == 3
-    assert parameters("amqp://h/v", "name").heartbeat == 20
+    assert parameters("amqp://h/v", "name").heartbeat == 8
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

@@ -68,16 +68,17 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
 
     settings = load(DeploySettings, environ)
     database, broker = database_url(environ), broker_url(environ)
+    wheels = None
     if arguments.bundle is not None:
         bundle = arguments.bundle
     else:
         project = chosen_project(arguments)
-        bundle = assemble(project)
+        bundle, wheels = assemble(project), project.build / "packages" / "wheels"
         hold_validated(project, bundle)
     if arguments.digest is not None:
         hold_digest(bundle, arguments.digest)
     kit = workshop.kit_settings(environ, arguments.wheelhouse)
-    with workshop.Builder(kit, settings, environ) as builder:
+    with workshop.Builder(kit, settings, environ, wheels=wheels) as builder:
         candidate = builder.candidate(bundle)
         backends = hold_backends(candidate.bundle, tuple(arguments.on or ()))
         deployed = deploy(

@@ -27,16 +27,28 @@ class Builder:
         kit: base images and wheelhouse.
         settings: of deploying.
         environ: where DOCKER_HOST stands.
+        wheels: where wheels that are fetched are kept; None fetches them anew each time.
     """
 
-    def __init__(self, kit: KitSettings, settings: DeploySettings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        kit: KitSettings,
+        settings: DeploySettings,
+        environ: Mapping[str, str],
+        *,
+        wheels: Path | None = None,
+    ) -> None:
         self._kit = kit
         self._settings = settings
         self._environ = environ
+        self._wheels = wheels
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
         self._work = Path(self._held.enter_context(TemporaryDirectory(prefix="straightline-deploy-")))
+        if self._wheels is not None:
+            self._wheels.mkdir(parents=True, exist_ok=True)
+            (self._work / "wheels").symlink_to(self._wheels.resolve(), target_is_directory=True)
         return self
 
     def __exit__(self, *_: object) -> None:

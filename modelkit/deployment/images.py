@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import docker
@@ -57,9 +58,17 @@ class Images:
     def _remove(self, image: str) -> None:
         with _engine(self._environ) as client:
             try:
-                client.images.remove(image, force=True)
+                found = client.images.get(image)
             except ImageNotFound:
                 return
+            try:
+                client.images.remove(image, force=True)
+            except APIError as error:
+                if error.status_code != HTTPStatus.CONFLICT:
+                    raise
+                # A container of it still runs: without its names none starts again, the rest can be pruned.
+                for name in found.tags:
+                    client.images.remove(name, force=True)
 
 
 def try_image(image: str, title: str, patience: float, environ: Mapping[str, str]) -> None:

@@ -68,9 +68,10 @@ class GpuContainerBackend:
         return self._driver.models()
 
     def learn(self, known: Known) -> None:
-        """Tell the driver which images were deployed; see `Backend.learn`."""
+        """Tell the driver which images were deployed, and the pool what is gone; see `Backend.learn`."""
         versions = [each for model in known.deployed.models.values() for each in model.versions.values()]
         self._driver.learn({each.image for each in versions if each.image is not None})
+        self._pool.forget(lambda key: known.find(*key) is None)
 
     def close(self) -> None:
         """Remove every server that this worker started."""

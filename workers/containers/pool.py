@@ -52,6 +52,11 @@ class WarmPool:
         self._leaving = 0
         self._starts: set[Thread] = set()
         self._stopping = Event()
+        self._gone: Callable[[Key], bool] = lambda _: False
+
+    def forget(self, gone: Callable[[Key], bool]) -> None:
+        """Let `tend` remove the unused servers of versions that are gone, however short they were unused."""
+        self._gone = gone
 
     @contextmanager
     def lease(self, model: ModelSpec, timeout: float) -> Iterator[Lease]:
@@ -98,13 +103,14 @@ class WarmPool:
         with self._changed:
             now = self._clock()
             unused = [slot for slot in self._slots.values() if slot.unused]
-            expired = [slot for slot in unused if now - slot.last_used >= self._idle]
+            expired = [slot for slot in unused if now - slot.last_used >= self._idle or self._gone(slot.key)]
             for slot in expired:
                 self._take_out(slot)
             warm = [slot.warm for slot in self._slots.values() if slot.warm is not None]
         for slot in expired:
             if slot.warm is not None:
-                _log.info("%s was idle for %g s and is removed", slot.warm.server.title, self._idle)
+                why = "its version was removed" if self._gone(slot.key) else f"idle for {self._idle:g} s"
+                _log.info("%s is removed: %s", slot.warm.server.title, why)
                 self._remove(slot.warm)
         for one in warm:
             ended = one.server.exit()

@@ -16,7 +16,10 @@ import pytest
 
 from broker_config.apply import apply
 from straightline import names
-from straightline.contracts import Heartbeat, LeaseBatch, OutcomeBatch
+from straightline.amqp.deployments import announcement
+from straightline.amqp.publisher import Publisher
+from straightline.contracts import Heartbeat, LeaseBatch, ModelSpec, OutcomeBatch, TensorSpec
+from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -253,3 +256,36 @@ def test_placements_go_on_after_the_broker_closed_every_connection(
 
 def test_a_wrong_setting_is_named_in_one_line(start: Callable[..., subprocess.Popen[bytes]]) -> None:
     assert start(STRAIGHTLINE_F="-1").wait(DEADLINE) == 2
+
+
+def test_a_scheduler_knows_what_was_deployed_before_it_led_and_after(
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]], user_urls: dict[str, str]
+) -> None:
+    tensors = (TensorSpec(name="images", datatype="FP32", shape=(-1, 64)),)
+
+    def announce(revision: int, *versions: str) -> None:
+        there = {
+            each: DeployedVersion(
+                spec=ModelSpec(name="fresh", version=each, inputs=tensors, outputs=tensors), digest="sha256:0"
+            )
+            for each in versions
+        }
+        model = DeployedModel(versions=there, default=versions[-1])
+        with Publisher(user_urls["deployer"], name="test") as publisher:
+            publisher.publish(announcement(Deployed(revision=revision, models={"fresh": model}))).result()
+
+    def version_placed() -> str | None:
+        body = broker.take(names.backend_queue("local"))
+        return None if body is None else str(json.loads(body)[0][0][0]["version"])
+
+    announce(1, "1")
+    broker.request(model="fresh")  # it waits in its queue, for a scheduler that knows of the model
+    start()
+    assert until(version_placed, pause=broker.beat) == "1"
+    announce(2, "1", "2")
+
+    def ask() -> None:  # one that comes before the announcement is answered by the version before
+        broker.beat()
+        broker.request(model="fresh")
+
+    until(lambda: version_placed() == "2", pause=ask)

@@ -177,3 +177,17 @@ def test_a_start_that_gets_no_thread_costs_its_request_and_not_the_models_place(
             ask(pool, "a", 0.5)
     assert pool.size() == 0
     assert ask(pool, "a") is not None
+
+
+def test_a_server_of_a_version_that_is_gone_goes_though_it_was_used_just_now(
+    driver: SmallDriver, pool: WarmPool
+) -> None:
+    ask(pool, "a")
+    pool.tend()
+    assert pool.size() == 1
+    pool.forget(lambda key: key == ("a", "1"))
+    with pool.lease(model("a"), 10.0):
+        pool.tend()
+        assert pool.size() == 1, "it is in use"
+    pool.tend()
+    assert pool.size() == 0

@@ -16,6 +16,7 @@ from workers.containers.driver import Driver
 from workers.containers.judgement import judge
 from workers.containers.pool import WarmPool
 from workers.containers.settings import ContainerSettings
+from workers.containers.sizing import kept
 from workers.errors import BackendFault, ModelError
 
 _INTERVAL: Final = 2.0
@@ -68,10 +69,11 @@ class GpuContainerBackend:
         return self._driver.models()
 
     def learn(self, known: Known) -> None:
-        """Tell the driver which images were deployed, and the pool what is gone; see `Backend.learn`."""
+        """Take which images were deployed, what is gone, and what is to stand ready; see `Backend.learn`."""
         versions = [each for model in known.deployed.models.values() for each in model.versions.values()]
         self._driver.learn({each.image for each in versions if each.image is not None})
         self._pool.forget(lambda key: known.find(*key) is None)
+        self._pool.keep(kept(known))
 
     def close(self) -> None:
         """Remove every server that this worker started."""
@@ -111,6 +113,7 @@ def create(environ: Mapping[str, str]) -> GpuContainerBackend:
         most=settings.container_max,
         idle=settings.container_idle,
         patience=settings.container_start,
+        busy=settings.container_busy,
     )
     return GpuContainerBackend(
         driver, pool, Caretaker(pool, driver, min(_INTERVAL, settings.container_idle / 4))

@@ -11,6 +11,7 @@ from docker.errors import ImageNotFound
 
 from straightline.contracts import ModelSpec
 from workers.backends.base import Health
+from workers.containers import gpus
 from workers.containers.allowed import Allowed
 from workers.containers.diagnosis import fault_of
 from workers.containers.docker_server import DockerServer, remove_container
@@ -38,12 +39,15 @@ class DockerDriver:
         owner: this worker.
 
     Raises:
-        ConfigurationError: the template of the image's name cannot be used, or what is listed is no digest.
+        ConfigurationError: the template of the image's name cannot be used, what is listed is no digest, or a
+            GPU is listed twice.
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
         image_name(settings.container_image, "model", "version")
         self._allowed = Allowed(settings.container_digests)
+        self._gpus = gpus.listed(settings.container_gpus)
+        self._choosing = Lock()  # loads are read, and one is added, by one start at a time
         self._engine = engine
         self._settings = settings
         self._owner = owner
@@ -135,22 +139,33 @@ class DockerDriver:
                     error_class="not_deployed",
                 )
             facts = client.info()
-            container = client.containers.create(
-                # Where digests are listed, by that: the name may lead to another image by now.
-                str(found.id) if self._allowed else image,
-                name=name,
-                labels={
-                    MODEL_LABEL: model.name,
-                    VERSION_LABEL: model.version,
-                    _SERVER_LABEL: word,
-                    **self._owner.labels(),
-                },
-                environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
-                **confinement(settings, float(facts["NCPU"])),
-                **devices(facts.get("Runtimes")),
-                **network(settings),
-            )
+            with self._choosing:
+                chosen = self._devices(client, model, facts.get("Runtimes"))
+                container = client.containers.create(
+                    # Where digests are listed, by that: the name may lead to another image by now.
+                    str(found.id) if self._allowed else image,
+                    name=name,
+                    labels={
+                        MODEL_LABEL: model.name,
+                        VERSION_LABEL: model.version,
+                        _SERVER_LABEL: word,
+                        **({gpus.LABEL: ",".join(chosen)} if chosen else {}),
+                        **self._owner.labels(),
+                    },
+                    environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
+                    **confinement(settings, float(facts["NCPU"])),
+                    **devices(facts.get("Runtimes"), chosen),
+                    **network(settings),
+                )
         return DockerServer(self._engine, str(container.id), f"container {name}", lambda: self._release(word))
+
+    def _devices(self, client: DockerClient, model: ModelSpec, runtimes: object) -> tuple[str, ...]:
+        """Choose the GPUs of a container, where they are listed and the engine can give them."""
+        if not self._gpus or not devices(runtimes):
+            return ()
+        # Of all workers, and those that are made and not started yet.
+        there = client.api.containers(all=True, filters={"label": gpus.LABEL})
+        return gpus.choose(self._gpus, [each["Labels"][gpus.LABEL] for each in there], model.resources.gpus)
 
     def _url(self, client: DockerClient, server: DockerServer) -> str:
         found: Mapping[str, Any] = client.api.inspect_container(server.id)["NetworkSettings"]

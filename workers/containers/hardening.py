@@ -1,5 +1,6 @@
 """How a container is confined: all of it in one place, to be read against what the engine says of it."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from docker.types import DeviceRequest, LogConfig
@@ -32,10 +33,17 @@ def confinement(settings: ContainerSettings, processors: float) -> dict[str, Any
     }
 
 
-def devices(runtimes: object) -> dict[str, Any]:
-    """Return the options that give it the GPUs: all of them where the engine has NVIDIA's runtime."""
+def devices(runtimes: object, chosen: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options that give it GPUs, where the engine has NVIDIA's runtime.
+
+    Args:
+        runtimes: of the engine.
+        chosen: ids of the devices; none gives all of them.
+    """
     if not isinstance(runtimes, dict) or "nvidia" not in runtimes:
         return {}
+    if chosen:
+        return {"device_requests": [DeviceRequest(device_ids=list(chosen), capabilities=[["gpu"]])]}
     return {"device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]}
 
 

@@ -1,13 +1,14 @@
-"""Warm model servers: started when first asked for, shared, removed when idle, replaced when dead."""
+"""Warm model servers: started when asked for or to stand ready, shared, replaced when dead, not kept idle."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Condition, Event, Thread, current_thread
 from typing import Final
 
 from straightline.contracts import ModelSpec
+from workers.containers import sizing
 from workers.containers.diagnosis import fault_of
 from workers.containers.driver import Driver
 from workers.containers.slot import Key, Lease, Slot, Warm
@@ -16,20 +17,25 @@ from workers.errors import BackendFault
 
 _CLOSING: Final = 15.0
 """Seconds that starts get to notice that the pool closes."""
+_AGAIN: Final = 30.0
+"""Seconds from a start that failed until one that nobody waits for is tried again."""
 _log = logging.getLogger(__name__)
 
 
 class WarmPool:
-    """At most one server for each version of a model, and at most `most` in all.
+    """For each version of a model as many servers as its `warm` says, else one; at most `most` in all.
 
-    Requests for a model that is being started wait for that one start. When the pool is full, the server that
-    has been unused longest makes room; when all are in use, the request waits until one is not.
+    Requests for a model that is being started wait for that one start. Where all servers of a model are busy
+    and it may have more, another one is started beside, and nobody waits for it. When the pool is full, the
+    server that has been unused longest makes room; when all are in use, the request waits until one is not.
+    What is to stand ready (`keep`) is started by `tend`, and not removed as idle.
 
     Args:
         driver: what starts servers.
         most: servers that may exist at once, those that are being removed included.
-        idle: seconds without a request after which a server is removed.
+        idle: seconds without a request after which a server is removed; a model may have its own.
         patience: seconds that a server has to become ready.
+        busy: requests at a server from which on it counts as busy.
         clock: seconds, monotonic.
     """
 
@@ -40,15 +46,19 @@ class WarmPool:
         most: int,
         idle: float,
         patience: float,
+        busy: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._driver = driver
         self._most = most
         self._idle = idle
         self._patience = patience
+        self._busy = busy
         self._clock = clock
         self._changed = Condition()
-        self._slots: dict[Key, Slot] = {}
+        self._slots: list[Slot] = []
+        self._kept: dict[Key, ModelSpec] = {}
+        self._not_before: dict[Key, float] = {}  # of starts that nobody waits for, after one that failed
         self._leaving = 0
         self._starts: set[Thread] = set()
         self._stopping = Event()
@@ -57,6 +67,11 @@ class WarmPool:
     def forget(self, gone: Callable[[Key], bool]) -> None:
         """Let `tend` remove the unused servers of versions that are gone, however short they were unused."""
         self._gone = gone
+
+    def keep(self, models: Iterable[ModelSpec]) -> None:
+        """Have so many servers of these stand ready as their `warm.minimum` says, and none of others."""
+        with self._changed:
+            self._kept = {(model.name, model.version): model for model in models}
 
     @contextmanager
     def lease(self, model: ModelSpec, timeout: float) -> Iterator[Lease]:
@@ -92,24 +107,30 @@ class WarmPool:
     def discard(self, warm: Warm) -> None:
         """Remove a server that answers no more; the next request starts another. Twice is once."""
         with self._changed:
-            slot = next((slot for slot in self._slots.values() if slot.warm is warm), None)
+            slot = next((slot for slot in self._slots if slot.warm is warm), None)
             if slot is None:
                 return
             self._take_out(slot)
         self._remove(warm)
 
     def tend(self) -> None:
-        """Remove what was idle too long and what died; called now and then."""
+        """Remove what was idle too long and what died, start what is to stand ready; called now and then."""
         with self._changed:
             now = self._clock()
-            unused = [slot for slot in self._slots.values() if slot.unused]
-            expired = [slot for slot in unused if now - slot.last_used >= self._idle or self._gone(slot.key)]
+            expired = sizing.expired(self._slots, self._kept, self._idle, now)
+            expired += [
+                slot for slot in self._slots if slot.unused and self._gone(slot.key) and slot not in expired
+            ]
             for slot in expired:
                 self._take_out(slot)
-            warm = [slot.warm for slot in self._slots.values() if slot.warm is not None]
+            warm = [slot.warm for slot in self._slots if slot.warm is not None]
         for slot in expired:
             if slot.warm is not None:
-                why = "its version was removed" if self._gone(slot.key) else f"idle for {self._idle:g} s"
+                why = (
+                    "its version was removed"
+                    if self._gone(slot.key)
+                    else f"it was idle for {now - slot.last_used:g} s"
+                )
                 _log.info("%s is removed: %s", slot.warm.server.title, why)
                 self._remove(slot.warm)
         for one in warm:
@@ -117,11 +138,19 @@ class WarmPool:
             if ended is not None:
                 _log.warning("%s", fault_of(one.server.title, ended))
                 self.discard(one)
+        with self._changed:
+            for model in sizing.missing(self._slots, self._kept.values(), self._room()):
+                self._begin_unasked(model)
 
     def size(self) -> int:
         """Servers that exist now, in whatever state."""
         with self._changed:
             return len(self._slots) + self._leaving
+
+    def users(self, model: ModelSpec) -> int:
+        """Requests that wait for a server of that model, or use one."""
+        with self._changed:
+            return sum(slot.users for slot in self._of(model))
 
     def close(self) -> None:
         """Remove all servers and start none any more; calling it again does nothing."""
@@ -132,7 +161,7 @@ class WarmPool:
         for start in starts:
             start.join(_CLOSING)
         with self._changed:
-            ready = [slot for slot in self._slots.values() if slot.warm is not None]
+            ready = [slot for slot in self._slots if slot.warm is not None]
             for slot in ready:
                 self._take_out(slot)
         for slot in ready:
@@ -140,19 +169,21 @@ class WarmPool:
                 self._remove(slot.warm)
 
     def _enter(self, model: ModelSpec, deadline: float) -> tuple[Slot, bool]:
-        """Count a user on the model's slot; also say whether it has to wait for a start."""
-        key = (model.name, model.version)
+        """Count a user on one of the model's slots; also say whether it has to wait for a start."""
         while True:
             with self._changed:
                 if self._stopping.is_set():
                     raise BackendFault("this worker stops", error_class="unreachable")
-                slot = self._slots.get(key)
-                if slot is None and len(self._slots) + self._leaving < self._most:
-                    slot = self._begin(key, model)
+                mine = self._of(model)
+                slot = sizing.least_used(mine)
+                if slot is None and self._room():
+                    slot = self._begin(model)
+                elif self._room() and sizing.wants_another(mine, model, self._busy):
+                    self._begin_unasked(model)
                 if slot is not None:
                     slot.users += 1
                     return slot, slot.warm is None
-                victim = self._longest_unused()
+                victim = sizing.victim(self._slots, self._kept)
                 if victim is None:
                     self._await_room(deadline)
                     continue
@@ -170,18 +201,27 @@ class WarmPool:
             )
         self._changed.wait(left)
 
-    def _longest_unused(self) -> Slot | None:
-        unused = (slot for slot in self._slots.values() if slot.unused)
-        return min(unused, key=lambda slot: slot.last_used, default=None)
+    def _room(self) -> int:
+        return 0 if self._stopping.is_set() else max(0, self._most - len(self._slots) - self._leaving)
 
-    def _begin(self, key: Key, model: ModelSpec) -> Slot:
-        slot = self._slots[key] = Slot(key, self._clock())
+    def _of(self, model: ModelSpec) -> list[Slot]:
+        return [slot for slot in self._slots if slot.key == (model.name, model.version)]
+
+    def _begin_unasked(self, model: ModelSpec) -> None:
+        """Start a server that nobody waits for; not again at once where that has failed."""
+        if self._not_before.get((model.name, model.version), 0.0) <= self._clock():
+            with suppress(BackendFault):  # no thread now: the next sweep tries again
+                self._begin(model)
+
+    def _begin(self, model: ModelSpec) -> Slot:
+        slot = Slot(model, self._clock())
+        self._slots.append(slot)
         # A thread of its own: the start outlives the request that caused it, for those who come later.
         start = Thread(target=self._start, args=(slot, model), name=f"start-{model.name}", daemon=True)
         try:
             start.start()
         except RuntimeError as error:  # the system gives no more threads now
-            del self._slots[key]
+            self._slots.remove(slot)
             raise BackendFault(f"no server can be started: {error}", error_class="no_capacity") from error
         self._starts.add(start)
         return slot
@@ -192,8 +232,11 @@ class WarmPool:
             warm = bring_up(self._driver, model, self._patience, self._stopping)
         # Whatever it is, those who wait must hear of it.
         except Exception as error:  # noqa: BLE001
-            self._settle(slot, None)
-            slot.ready.set_exception(_as_fault(error))
+            fault = _as_fault(error)
+            self._not_before[slot.key] = self._clock() + _AGAIN
+            if not self._settle(slot, None) and not slot.users:
+                _log.warning("no server of %s %s stands ready: %s", *slot.key, fault)
+            slot.ready.set_exception(fault)
             return
         if self._settle(slot, warm):
             _log.info("%s is ready after %.3f s", warm.server.title, self._clock() - began)
@@ -209,8 +252,9 @@ class WarmPool:
             kept = warm is not None and not self._stopping.is_set()
             if kept:
                 slot.warm, slot.last_used = warm, self._clock()
-            else:
-                self._slots.pop(slot.key, None)
+                self._not_before.pop(slot.key, None)
+            elif slot in self._slots:
+                self._slots.remove(slot)
             self._changed.notify_all()
             return kept
 
@@ -221,7 +265,7 @@ class WarmPool:
             self._changed.notify_all()
 
     def _take_out(self, slot: Slot) -> None:
-        del self._slots[slot.key]
+        self._slots.remove(slot)
         self._leaving += 1
 
     def _remove(self, warm: Warm) -> None:

@@ -17,8 +17,13 @@ class ContainerSettings(msgspec.Struct, frozen=True):
         container_driver: `docker`, or `process` for machines without an engine; never chosen by itself.
         container_image: the image of a model; `{model}` and `{version}` are filled in.
         container_digests: digests of the images that may be run, apart by commas; empty allows every image.
-        container_max: servers that may exist at once, one for each version of a model.
-        container_idle: seconds without a request after which a server is removed.
+        container_max: servers that may exist at once, of all models.
+        container_busy: requests at each server of a model from which on another one is started, where its
+            `[warm]` allows several.
+        container_idle: seconds without a request after which a server is removed; a model's `[warm]` may have
+            its own.
+        container_gpus: ids of the GPUs that containers get, apart by commas, the least loaded first; empty
+            gives each of them all, where the engine has NVIDIA's runtime.
         container_start: seconds that a server has to become ready.
         container_memory: bytes that one container may have; it has no swap.
         container_cpus: processors that one container may have.
@@ -39,6 +44,7 @@ class ContainerSettings(msgspec.Struct, frozen=True):
     container_image: str = "straightline/{model}:{version}"
     container_digests: str = ""
     container_max: Count = 4
+    container_busy: Count = 4
     container_idle: Seconds = 300.0
     container_start: Seconds = 60.0
     container_memory: Annotated[int, msgspec.Meta(ge=16 * 1024 * 1024)] = 2 * 1024**3
@@ -49,5 +55,6 @@ class ContainerSettings(msgspec.Struct, frozen=True):
     container_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080
     container_network: str | None = None
     container_owner: str = ""
+    container_gpus: str = ""
     engine_timeout: Count = 10
     run: str = ""

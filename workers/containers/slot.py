@@ -4,6 +4,7 @@ import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from straightline.contracts import ModelSpec
 from workers.backends.v2_http import V2Client
 from workers.containers.driver import Server
 from workers.errors import BackendFault
@@ -47,21 +48,26 @@ class Lease:
 
 @dataclass(eq=False)
 class Slot:
-    """One model's place: first a start that is awaited, then a server.
+    """The place of one server of a model: first a start that is awaited, then the server.
 
     Attributes:
-        key: the model.
+        model: which one.
         last_used: when a request last came or went, on the pool's clock.
         users: requests that wait for it or use it.
         warm: the server, once it is ready.
         ready: the same for those who wait, or the fault that prevented it.
     """
 
-    key: Key
+    model: ModelSpec
     last_used: float
     users: int = 0
     warm: Warm | None = None
     ready: Future[Warm] = field(default_factory=Future)
+
+    @property
+    def key(self) -> Key:
+        """Name and version of the model."""
+        return (self.model.name, self.model.version)
 
     @property
     def unused(self) -> bool:

@@ -19,7 +19,7 @@ PATIENCE = 60.0
 
 def client_of(backend: Any, model: Any) -> triton.InferenceServerClient:
     """Return a client of the server that the backend keeps warm for the model."""
-    url = backend._pool._slots[(model.name, model.version)].warm.client._base
+    url = backend._pool._of(model)[0].warm.client._base
     return triton.InferenceServerClient(url.removeprefix("http://"), network_timeout=PATIENCE)
 
 

@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 
 from examples.digits.data import held_out
+from straightline.catalogue import Catalogue
 from straightline.contracts import ModelSpec, TensorSpec
+from straightline.contracts.model import WarmPool
+from straightline.deployed import Known
 from tests.integration.containers.bundles import PROBE, named, said, tell
 from tests.integration.containers.conftest import Inspector, MakeBackend
 from workers.backends.gpu_container import GpuContainerBackend
@@ -154,6 +158,26 @@ def test_an_idle_server_is_removed(make_backend: MakeBackend, inspector: Inspect
     assert backend.infer(PROBE, tell("hello"), PATIENCE).cold_start is not None
 
 
+def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
+    make_backend: MakeBackend, inspector: Inspector
+) -> None:
+    backend = make_backend(container_idle=0.5)
+    ready = msgspec.structs.replace(PROBE, warm=WarmPool(minimum=2, maximum=2))
+    backend.learn(Known(Catalogue({"probe": {"1": ready}})))
+    assert backend.health().ok  # as the first heartbeat asks, with which the sweeps begin
+    until(
+        lambda: [each.warm is not None for each in backend._pool._of(PROBE)] == [True, True], "two", PATIENCE
+    )
+    first = backend.infer(ready, tell("hello"), PATIENCE)
+    assert first.cold_start is None
+    assert len(inspector.servers()) == 2
+    (killed, _) = inspector.servers()
+    inspector.kill(killed)
+    until(lambda: killed not in inspector.servers() and len(inspector.servers()) == 2, "another", PATIENCE)
+    backend.learn(Known(Catalogue({})))
+    until(lambda: inspector.servers() == [], "nothing is kept any more")
+
+
 def test_a_full_pool_lets_the_longest_unused_go(make_backend: MakeBackend, inspector: Inspector) -> None:
     backend = make_backend(container_max=1)
     backend.infer(PROBE, tell("hello"), PATIENCE)
@@ -169,7 +193,7 @@ def test_a_pool_whose_servers_are_all_in_use_has_no_capacity(make_backend: MakeB
     backend.infer(PROBE, tell("hello"), PATIENCE)
     with ThreadPoolExecutor(1) as threads:
         hanging = threads.submit(backend.infer, PROBE, tell("hang"), 4.0)
-        until(lambda: backend._pool._slots[("probe", "1")].users == 1, "the server is in use")
+        until(lambda: backend._pool.users(PROBE) == 1, "the server is in use")
         with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_MAX") as caught:
             backend.infer(DIGITS, b"{}", 0.3)
         assert caught.value.error_class == "no_capacity"

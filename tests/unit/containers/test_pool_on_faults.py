@@ -131,7 +131,7 @@ def test_all_who_wait_hear_of_the_one_start_that_failed(pool: WarmPool, driver: 
     driver.on_start = BackendFault("no such image", error_class="not_deployed")
     with ThreadPoolExecutor(4) as threads:
         waiting = [threads.submit(ask, pool, "one") for _ in range(4)]
-        while pool._slots.get(("one", "1")) is None or pool._slots[("one", "1")].users < 4:
+        while pool.users(model("one")) < 4:
             threading.Event().wait(0.005)
         driver.go.set()
         faults = [one.exception(10) for one in waiting]

@@ -1,0 +1,130 @@
+"""Model servers that stand ready, and several of one model."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from straightline.contracts import ModelSpec
+from straightline.contracts.model import WarmPool as Warmth
+from tests.unit.containers.test_pool_on_faults import SmallDriver, ask
+from workers.containers.pool import WarmPool
+from workers.errors import BackendFault
+
+
+@pytest.fixture
+def driver() -> SmallDriver:
+    return SmallDriver()
+
+
+def warm(name: str = "one", **options: Any) -> ModelSpec:
+    return ModelSpec(name=name, version="1", inputs=(), outputs=(), warm=Warmth(**options))
+
+
+def settled(pool: WarmPool, size: int) -> None:
+    """Wait until so many servers are there and ready."""
+    deadline = time.monotonic() + 10
+    while pool.size() != size or any(slot.warm is None for slot in pool._slots):
+        assert time.monotonic() < deadline, f"{pool.size()} servers"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def roomy(driver: SmallDriver, now: list[float]) -> Iterator[WarmPool]:
+    made = WarmPool(driver, most=4, idle=5.0, patience=10.0, busy=2, clock=lambda: now[0])
+    yield made
+    made.close()
+
+
+def test_what_is_to_stand_ready_is_started_before_anybody_asks(roomy: WarmPool, driver: SmallDriver) -> None:
+    roomy.keep([warm(minimum=2, maximum=2)])
+    roomy.tend()
+    settled(roomy, 2)
+    assert ask(roomy, "one") is None
+    assert driver.starts == 2
+
+
+def test_it_stays_however_long_nobody_asks_until_it_is_not_to_any_more(
+    roomy: WarmPool, now: list[float]
+) -> None:
+    roomy.keep([warm(minimum=1)])
+    roomy.tend()
+    settled(roomy, 1)
+    now[0] = 100.0
+    roomy.tend()
+    assert roomy.size() == 1
+    roomy.keep([])
+    roomy.tend()
+    assert roomy.size() == 0
+
+
+def test_one_that_dies_is_replaced_by_the_next_sweep(roomy: WarmPool, driver: SmallDriver) -> None:
+    roomy.keep([warm(minimum=1)])
+    roomy.tend()
+    settled(roomy, 1)
+    (slot,) = roomy._slots
+    assert slot.warm is not None
+    roomy.discard(slot.warm)
+    roomy.tend()
+    settled(roomy, 1)
+    assert driver.starts == 2
+
+
+def test_a_start_that_nobody_waits_for_and_that_fails_is_not_tried_again_at_once(
+    roomy: WarmPool, driver: SmallDriver, now: list[float]
+) -> None:
+    driver.on_start = BackendFault("no such image", error_class="not_deployed")
+    roomy.keep([warm(minimum=1)])
+    for _ in range(5):
+        roomy.tend()
+        settled(roomy, 0)
+    assert driver.starts == 1
+    driver.on_start = None
+    now[0] = 30.0
+    roomy.tend()
+    settled(roomy, 1)
+
+
+def test_busy_servers_get_another_one_beside_up_to_the_maximum_and_nobody_waits_for_it(
+    roomy: WarmPool, driver: SmallDriver, now: list[float]
+) -> None:
+    model = warm(maximum=2)
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(roomy.lease(model, 10.0))
+        driver.go.clear()  # the second one does not become ready yet
+        assert held.enter_context(roomy.lease(model, 10.0)).cold_start is None
+        driver.go.set()
+        settled(roomy, 2)
+        for _ in range(5):
+            assert held.enter_context(roomy.lease(model, 10.0)).cold_start is None
+        settled(roomy, 2)
+        assert sorted(slot.users for slot in roomy._slots) == [4, 4]
+    now[0] = 5.0
+    roomy.tend()
+    assert roomy.size() == 0
+
+
+def test_a_model_has_one_server_where_its_file_says_nothing(roomy: WarmPool, driver: SmallDriver) -> None:
+    with ExitStack() as held:
+        for _ in range(9):
+            held.enter_context(roomy.lease(warm(), 10.0))
+    assert driver.starts == 1
+
+
+def test_a_full_pool_lets_go_first_of_what_nothing_keeps(driver: SmallDriver) -> None:
+    pool = WarmPool(driver, most=2, idle=60.0, patience=10.0)
+    pool.keep([warm("kept", minimum=1)])
+    pool.tend()
+    settled(pool, 1)
+    ask(pool, "one")
+    ask(pool, "other")
+    assert {slot.model.name for slot in pool._slots} == {"kept", "other"}
+    pool.close()

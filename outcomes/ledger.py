@@ -18,6 +18,7 @@ from outcomes.database import engine_for, translated
 from outcomes.errors import LedgerRefused
 from outcomes.firsts import sort_out
 from outcomes.parameters import among
+from outcomes.patience import patient
 from outcomes.questions import outcomes_of
 from outcomes.rows import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 RACES: Final = 5
 """Times that other recorders may write the same ids between our look and our copy."""
+PATIENCE: Final = 4
+"""A transaction may take so many times as long as a statement may, and then its connection is cut."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -63,6 +66,7 @@ class Ledger:
             statement_timeout=statement_timeout,
             lock_timeout=lock_timeout,
         )
+        self._patience = PATIENCE * statement_timeout
 
     def close(self) -> None:
         """Close the connection."""
@@ -106,7 +110,12 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
-            with translated(), self._engine.begin() as connection:
+            with (
+                translated(),
+                self._engine.connect() as connection,
+                patient(connection, self._patience),
+                connection.begin(),
+            ):
                 yield connection
         except StraightLineError:
             self._engine.dispose()

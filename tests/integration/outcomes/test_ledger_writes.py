@@ -1,17 +1,20 @@
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from outcomes.answers import Repeats
 from outcomes.database import connected
-from outcomes.ledger import Ledger, Written
+from outcomes.errors import LedgerUnavailable
+from outcomes.ledger import PATIENCE, Ledger, Written
 from outcomes.questions import outcome_of, repeats_of, summary
 from outcomes.rows import entry_of
 from straightline.contracts import Outcome, Recall
+from tests.faults.kit.proxy import Proxy, Weather
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Outcome]
@@ -22,6 +25,28 @@ def ledger(migrated_database_url: str) -> Any:
     made = Ledger(migrated_database_url)
     yield made
     made.close()
+
+
+def test_a_database_that_takes_all_and_answers_nothing_is_given_up(
+    migrated_database_url: str, make_outcome: Make
+) -> None:
+    url = make_url(migrated_database_url)
+    line = Proxy(url.port or 5432)
+    through = url.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
+    ledger = Ledger(through, statement_timeout=0.25)
+    outcome = make_outcome()
+    try:
+        assert ledger.write(_entries([make_outcome()])) == Written(new=1)
+        line.turn(Weather.HALF_OPEN)
+        began = time.monotonic()
+        with pytest.raises(LedgerUnavailable):
+            ledger.write(_entries([outcome]))
+        assert PATIENCE * 0.25 <= time.monotonic() - began < 5
+        line.turn(Weather.CLEAR)
+        assert ledger.write(_entries([outcome])) == Written(new=1)
+    finally:
+        ledger.close()
+        line.close()
 
 
 def _entries(outcomes: list[Outcome]) -> list[Any]:

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -10,6 +12,9 @@ from outcomes.registry import read_deployed, revision_of
 from outcomes.sending import Outbox, send
 from straightline.amqp.deployments import announcement
 from straightline.errors import StraightLineError
+
+AGAIN: Final = 600.0
+"""Seconds after which it is announced again: the stream is bounded, and a broker may have been made anew."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ class Announcer:
         self._outbox = outbox
         self._interval = interval
         self._announced: int | None = None
+        self._told_at = float("-inf")
         self._stopping = threading.Event()
         self._failed = False
 
@@ -53,17 +59,18 @@ class Announcer:
             self._stopping.wait(self._interval)
 
     def look(self) -> None:
-        """Announce what is deployed, where this was not done.
+        """Announce what is deployed, where this was not done, or not for a while.
 
         Raises:
             StraightLineError: ledger or broker are not there now.
         """
         with translated(), self._engine.connect() as connection:
-            if revision_of(connection) == self._announced:
+            known = revision_of(connection) == self._announced
+            if known and time.monotonic() - self._told_at < AGAIN:
                 return
             deployed = read_deployed(connection)
         send(self._outbox, [announcement(deployed)])
-        self._announced = deployed.revision
+        self._announced, self._told_at = deployed.revision, time.monotonic()
         logger.info(
             "announced what is deployed: %d models, revision %d", len(deployed.models), deployed.revision
         )

@@ -8,12 +8,19 @@ from straightline.contracts import FailureRate
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
-    """Failure rates over the window `since` <= finished < `until`, worst first."""
+    """Failure rates over the window `since` <= finished < `until`, worst first.
+
+    Attributes:
+        since, until: the window.
+        by_backend, by_model: the rates.
+        by_version: of the models of which several versions were asked, named by model and version.
+    """
 
     since: datetime
     until: datetime
     by_backend: list[FailureRate]
     by_model: list[FailureRate]
+    by_version: list[FailureRate] = []
 
 
 class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from outcomes.parameters import among, uuid_array
 from outcomes.rates import rates
 from outcomes.stored import outcome_from
 from outcomes.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
+from outcomes.version_rates import several_versions
 from straightline.contracts import FailureRate, Outcome
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -43,6 +44,7 @@ def failures(
         until=until,
         by_backend=_rates(connection, "backend", since, until, model),
         by_model=_rates(connection, "model", since, until, model),
+        by_version=several_versions(connection, since, until, model=model),
     )
 
 

@@ -24,10 +24,11 @@ def rates(tried: Iterable[Tried], ended: Iterable[Ended]) -> list[FailureRate]:
     for name, error_class, state, attempted, count in ended:
         tallies.setdefault(name, _Tally()).outcome(error_class, state, count, attempted=attempted)
     found = [tally.rate(name) for name, tally in tallies.items()]
-    return sorted(found, key=_badness)
+    return sorted(found, key=badness)
 
 
-def _badness(rate: FailureRate) -> tuple[float, float, str]:
+def badness(rate: FailureRate) -> tuple[float, float, str]:
+    """Return what orders rates, the worst first."""
     return (-(rate.failure_rate or 0), -(rate.attempt_failure_rate or 0), rate.name or "")
 
 

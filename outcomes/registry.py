@@ -3,7 +3,9 @@
 All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, as `outcomes.database` says.
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from outcomes.aliases import Alias, made_canary, made_default, removed, rolled_back
 from outcomes.database import translated
-from outcomes.errors import OtherDigest, RegistryRefused
+from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused
 from outcomes.tables import MODEL_ALIASES, MODEL_CHANGES, MODEL_VERSIONS
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
@@ -89,6 +91,29 @@ def find_version(connection: Connection, model: str, version: str) -> DeployedVe
     with translated():
         row = connection.execute(statement).mappings().first()
     return None if row is None else _version(row)
+
+
+@contextmanager
+def alone(connection: Connection, model: str) -> Iterator[None]:
+    """Let nobody else deploy or remove versions of a model for as long as the block takes.
+
+    Raises:
+        RegistryRefused: somebody is at it.
+    """
+    key = int.from_bytes(hashlib.blake2b(model.encode(), digest_size=8).digest(), signed=True)
+    with translated():
+        mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one()
+        connection.commit()
+    if not mine:
+        raise RegistryRefused(f"somebody else is deploying or removing {model} now: wait for the end of that")
+    try:
+        yield
+    finally:
+        # Where the connection is lost, the lock has gone with it.
+        with suppress(LedgerUnavailable), translated():
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            connection.commit()
 
 
 def hold_alias(connection: Connection, model: str, version: str, share: float | None) -> None:

@@ -16,11 +16,13 @@ WIDEST_RESULT = 2000
 
 
 def failures_text(failures: Failures) -> str:
-    """Lay out failure rates as two tables."""
+    """Lay out failure rates as tables: backends, models, and versions where models have several."""
     window = f"Failures from {_minute(failures.since)} to {_minute(failures.until)}"
     if not failures.by_backend and not failures.by_model:
         return f"{window}: nothing was attempted.\n"
-    tables = (("backend", failures.by_backend), ("model", failures.by_model))
+    tables = [("backend", failures.by_backend), ("model", failures.by_model)]
+    if failures.by_version:
+        tables.append(("version", failures.by_version))
     return (
         "\n\n".join([window, *(table([(name, *_HEADINGS), *map(_cells, rates)]) for name, rates in tables)])
         + "\n"

@@ -1,18 +1,21 @@
 """How often the versions of models fail: a canary beside the version that the others get."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from outcomes.database import translated
-from outcomes.rates import rates
+from outcomes.rates import badness, rates
 from outcomes.tables import ATTEMPTS, OUTCOMES
 from straightline.contracts import FailureRate
 
 Key = tuple[str, str]
 """Model and version."""
+_NAME: Final = (OUTCOMES.c.model, OUTCOMES.c.version)
 
 
 def version_rates(
@@ -31,23 +34,54 @@ def version_rates(
     Raises:
         LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as `outcomes.database` says.
     """
-    until = until or datetime.now(UTC)
-    scope = [OUTCOMES.c.finished_at >= since, OUTCOMES.c.finished_at < until, OUTCOMES.c.version.is_not(None)]
-    if model is not None:
-        scope.append(OUTCOMES.c.model == model)
-    name = (OUTCOMES.c.model, OUTCOMES.c.version)
-    how = (OUTCOMES.c.error_class, OUTCOMES.c.state, OUTCOMES.c.attempts > 0)
-    ended = select(*name, *how, func.count()).where(*scope).group_by(*name, *how)
-    what = (ATTEMPTS.c.error_class, ATTEMPTS.c.succeeded)
-    tried = (
-        select(*name, *what, func.count())
-        .select_from(OUTCOMES)
-        .join(ATTEMPTS, and_(ATTEMPTS.c.request_id == OUTCOMES.c.request_id))
-        .where(*scope)
-        .group_by(*name, *what)
-    )
+    scope = _scope(since, until or datetime.now(UTC), None if model is None else {model})
     with translated():
-        return _joined(connection.execute(tried).all(), connection.execute(ended).all())
+        return _joined(connection.execute(_tried(scope)).all(), connection.execute(_ended(scope)).all())
+
+
+def several_versions(
+    connection: Connection, since: datetime, until: datetime, *, model: str | None = None
+) -> list[FailureRate]:
+    """Return the rates of the versions of those models of which several were asked, worst first.
+
+    Each is named by its model and its version.
+
+    Raises:
+        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as `outcomes.database` says.
+    """
+    with translated():
+        ended = connection.execute(_ended(_scope(since, until, None if model is None else {model}))).all()
+        count = Counter(name for name, _ in {(row[0], row[1]) for row in ended})
+        several = {name for name, versions in count.items() if versions > 1}
+        if not several:
+            return []
+        tried = connection.execute(_tried(_scope(since, until, several))).all()
+    found = _joined(tried, [row for row in ended if row[0] in several])
+    named = [
+        msgspec.structs.replace(rate, name=f"{name} {version}") for (name, version), rate in found.items()
+    ]
+    return sorted(named, key=badness)
+
+
+def _scope(since: datetime, until: datetime, models: set[str] | None) -> list[ColumnElement[bool]]:
+    scope = [OUTCOMES.c.finished_at >= since, OUTCOMES.c.finished_at < until, OUTCOMES.c.version.is_not(None)]
+    return scope if models is None else [*scope, OUTCOMES.c.model.in_(sorted(models))]
+
+
+def _ended(scope: list[ColumnElement[bool]]) -> Select[Any]:
+    how = (OUTCOMES.c.error_class, OUTCOMES.c.state, OUTCOMES.c.attempts > 0)
+    return select(*_NAME, *how, func.count()).where(*scope).group_by(*_NAME, *how)
+
+
+def _tried(scope: list[ColumnElement[bool]]) -> Select[Any]:
+    what = (ATTEMPTS.c.error_class, ATTEMPTS.c.succeeded)
+    return (
+        select(*_NAME, *what, func.count())
+        .select_from(OUTCOMES)
+        .join(ATTEMPTS, ATTEMPTS.c.request_id == OUTCOMES.c.request_id)
+        .where(*scope)
+        .group_by(*_NAME, *what)
+    )
 
 
 def _joined(tried: Iterable[Any], ended: Iterable[Any]) -> dict[Key, FailureRate]:

@@ -1,6 +1,8 @@
 """The gateway as a Flask application; gunicorn serves it, `python -m gateway http` starts gunicorn."""
 
+import logging
 import os
+from typing import Final
 
 import msgspec
 from flask import Flask, Response
@@ -18,6 +20,10 @@ from straightline.amqp.deployments import Deployments
 from straightline.settings import load
 from straightline.store import Store
 
+HEARD: Final = 1.0
+"""Seconds that the start waits to hear what is deployed: nobody shall be told that a model is unknown."""
+log = logging.getLogger(__name__)
+
 
 def create() -> Flask:
     """Connect to what the environment names, and return the application.
@@ -33,9 +39,12 @@ def create() -> Flask:
             return find_key(connection, digest)
 
     models = Models(settings.models_dir)
-    Deployments(
+    deployments = Deployments(
         settings.broker_url, name="straightline-gateway-deployed", on_change=models.learn, marks=False
-    ).start()
+    )
+    deployments.start()
+    if not deployments.wait_for_one(HEARD):
+        log.info("nothing was announced as deployed yet: the models are those of the directory")
     return build(
         Parts(
             settings=settings,

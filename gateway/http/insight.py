@@ -46,6 +46,7 @@ def blueprint(parts: Parts) -> Blueprint:
                 until=found.until.timestamp(),
                 by_backend=found.by_backend,
                 by_model=found.by_model,
+                by_version=found.by_version,
             )
         )
 

@@ -2,12 +2,15 @@
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
-from straightline.names import BACKENDS
+from modelkit.deployment.errors import NotPlaced
+from modelkit.deployment.place import Place
+from straightline.contracts import DeployedVersion
+from straightline.names import BACKENDS, Backend
 from straightline.settings import load
 
 
@@ -46,21 +49,41 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
-    from outcomes.registry import take_out  # noqa: PLC0415
+    from outcomes.registry import alone, take_out  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)
-    with connected(database_url(environ), name="straightline-remove") as connection:
+    with (
+        connected(database_url(environ), name="straightline-remove") as connection,
+        alone(connection, arguments.model),
+    ):
         deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
-    announce(broker, deployed)
-    time.sleep(max(0.0, arguments.grace))
-    backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in gone))
-    with workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder:
-        places = workshop.places(backends, builder, settings, environ)
-        for version in gone:
-            for backend in version.spec.backends:
-                places[backend].take(version)
+        announce(broker, deployed)
+        time.sleep(max(0.0, arguments.grace))
+        backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in gone))
+        with workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder:
+            _take(workshop.places(backends, builder, settings, environ), gone)
     names = [version.spec.version for version in gone]
     return Answer(
         text=f"{arguments.model} {', '.join(names)} is removed",
         record={"model": arguments.model, "removed": names, "revision": deployed.revision},
     )
+
+
+def _take(places: Mapping[Backend, Place], gone: Sequence[DeployedVersion]) -> None:
+    """Take versions away from where they are; where one place does not let go, the others do.
+
+    Raises:
+        NotPlaced: a place did not.
+    """
+    left = []
+    for version in gone:
+        for backend in version.spec.backends:
+            try:
+                places[backend].take(version)
+            except NotPlaced as error:
+                left.append(f"{backend}: {error}")
+    if left:
+        raise NotPlaced(
+            "it is out of the registry, and no request goes there; but this is left, remove it by hand: "
+            + "; ".join(left)
+        )

@@ -11,7 +11,7 @@ from modelkit.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.place import Candidate, Place, Placed
 from outcomes.database import connected
 from outcomes.errors import OtherDigest
-from outcomes.registry import find_version, hold_alias, hold_digest, record
+from outcomes.registry import alone, find_version, hold_alias, hold_digest, record
 from straightline.catalogue import order
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
@@ -62,27 +62,26 @@ def deploy(
 
     Raises:
         OtherDigest: the version is there with another content.
-        RegistryRefused: it cannot be a canary.
+        RegistryRefused: it cannot be a canary, or somebody else deploys this model now.
         NotReady, NotPlaced: it was not; what was put in place is taken back.
         StraightLineError: what building it, or the ledger, raises.
     """
     spec = candidate.bundle.spec
     backends = hold_backends(candidate.bundle, wish.backends)
-    with connected(database, name="straightline-deploy") as connection:
+    with connected(database, name="straightline-deploy") as connection, alone(connection, spec.name):
         known = find_version(connection, spec.name, spec.version)
         hold_digest(known, candidate.digest)
         hold_alias(connection, spec.name, spec.version, wish.share)
-        connection.rollback()
-    lying = models / spec.name / spec.version
-    there = _already(lying, candidate) if known is None else known.spec.backends
-    trial(candidate)
-    with _taken_back(places, there) as put:
-        placed = [put(backend, candidate) for backend in backends]
-        version = _version(candidate, placed, {*backends, *(known.spec.backends if known else ())}, known)
-        with connected(database, name="straightline-deploy") as connection:
+        connection.rollback()  # what follows takes its time
+        lying = models / spec.name / spec.version
+        there = _already(lying, candidate) if known is None else known.spec.backends
+        trial(candidate)
+        with _taken_back(places, there) as put:
+            placed = [put(backend, candidate) for backend in backends]
+            all_backends = {*backends, *(known.spec.backends if known else ())}
             return record(
                 connection,
-                version,
+                _version(candidate, placed, all_backends, known),
                 who=wish.who,
                 share=wish.share,
                 default=wish.default,

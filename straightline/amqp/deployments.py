@@ -1,6 +1,7 @@
 """Following the stream of what is deployed, and appending to it."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -46,6 +47,11 @@ class Deployments(StreamReader):
         )
         self._on_change = on_change
         self._revision = -1
+        self._heard = threading.Event()
+
+    def wait_for_one(self, seconds: float) -> bool:
+        """Wait until an announcement was read, for who writes no marks; False where none came in time."""
+        return self._heard.wait(seconds)
 
     def _read(self, body: bytes) -> None:
         try:
@@ -56,6 +62,7 @@ class Deployments(StreamReader):
         if deployed.revision > self._revision:
             self._revision = deployed.revision
             self._on_change(deployed)
+            self._heard.set()
 
 
 def announcement(deployed: Deployed) -> Outgoing:

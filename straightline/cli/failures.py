@@ -48,11 +48,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def text(report: FailureReport) -> str:
-    """Lay out failure rates for people, as two tables; pure."""
+    """Lay out failure rates for people, as tables; pure."""
     window = f"Failures from {moment(report.since)} to {moment(report.until)}"
     if not report.by_backend and not report.by_model:
         return f"{window}: nothing was attempted."
-    tables = (("backend", report.by_backend), ("model", report.by_model))
+    tables = [("backend", report.by_backend), ("model", report.by_model)]
+    if report.by_version:
+        tables.append(("version", report.by_version))
     return printable(
         "\n\n".join([window, *(table([(name, *HEADINGS), *map(_row, rates)]) for name, rates in tables)])
     )

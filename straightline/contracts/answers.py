@@ -172,12 +172,14 @@ class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         since, until: seconds since the epoch.
         by_backend, by_model: the rates.
+        by_version: those of the models of which several versions were asked, named by model and version.
     """
 
     since: float
     until: float
     by_backend: list[FailureRate]
     by_model: list[FailureRate]
+    by_version: list[FailureRate] = []
 
 
 class BatchStatus(msgspec.Struct, kw_only=True):

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import create_engine, text
 
 from modelkit.cli import main
 from outcomes.database import connected
+from outcomes.questions import failures
 from outcomes.registry import read_deployed
 from straightline.amqp.deployments import Deployments
 from straightline.contracts.deployed import Deployed
@@ -304,6 +306,17 @@ def test_a_function_host_that_deploys_nothing_says_how_to_let_it(
     assert (code, "STRAIGHTLINE_FUNCTIONS_DEPLOY=true" in record["error"]) == (12, True)
 
 
+def test_a_place_that_does_not_let_go_is_named_and_the_others_do(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.deploy("1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{free_port()}")
+    code, record = bench.run("remove", "m", "--all", "--grace", "0")
+    assert (code, "remove it by hand: serverless" in record["error"]) == (12, True)
+    assert list(bench.models.iterdir()) == []
+    assert bench.deployed().models["m"].versions == {}
+
+
 def test_a_place_that_the_model_is_not_made_for_is_refused(bench: Bench) -> None:
     code, record = bench.deploy("1", "--on", "serverless", backends=("local",))
     assert (code, "is not made for serverless" in record["error"]) == (2, True)
@@ -347,3 +360,7 @@ def test_the_failure_rates_of_canary_and_default_stand_side_by_side(
     engine.dispose()
     rows = {row["version"]: row["rate"] for row in bench.run("list", "m", "--since", "1h")[1]["versions"]}
     assert {version: rate["failure_rate"] for version, rate in rows.items()} == {"1": 0.01, "2": 0.25}
+    now = datetime.now(UTC)
+    with connected(migrated_database_url) as asked:
+        found = failures(asked, now - timedelta(hours=1))
+    assert [(rate.name, rate.failure_rate) for rate in found.by_version] == [("m 2", 0.25), ("m 1", 0.01)]

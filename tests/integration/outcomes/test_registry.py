@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine
 from outcomes.announcer import Announcer
 from outcomes.database import connected
 from outcomes.errors import OtherDigest, RegistryRefused
-from outcomes.registry import find_version, read_deployed, record, roll_back, standings, take_out
+from outcomes.registry import alone, find_version, read_deployed, record, roll_back, standings, take_out
 from straightline.amqp.deployments import Deployments, announcement
 from straightline.amqp.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec
@@ -106,6 +106,17 @@ def test_of_many_who_deploy_at_once_each_step_is_whole(role_urls: dict[str, str]
         answers = sorted(pool.map(deploy, range(12)), key=lambda deployed: deployed.revision)
     assert len({deployed.revision for deployed in answers}) == 12
     assert [len(deployed.models["m"].versions) for deployed in answers] == list(range(1, 13))
+
+
+def test_one_at_a_time_deploys_a_model(role_urls: dict[str, str], ledger: Connection) -> None:
+    with connected(role_urls["deployer"]) as other:
+        with alone(ledger, "m"):
+            with pytest.raises(RegistryRefused, match="somebody else"), alone(other, "m"):
+                pass
+            with alone(other, "another"):
+                record(ledger, version("1"), who="ann")
+        with alone(other, "m"):
+            pass
 
 
 Listen = Callable[[], list[Deployed]]

@@ -24,6 +24,17 @@ def test_failures_name_every_backend_and_model() -> None:
     assert "(never placed)" in text
 
 
+def test_versions_stand_side_by_side_where_there_are_several() -> None:
+    several = [FailureRate(name="digits 2", failure_rate=0.5), FailureRate(name="digits 1", failure_rate=0.0)]
+    text = failures_text(
+        Failures(
+            since=NOW, until=NOW, by_backend=[], by_model=[FailureRate(name="digits")], by_version=several
+        )
+    )
+    assert text.index("digits 2") < text.index("digits 1")
+    assert "version" in text
+
+
 def test_an_empty_window_says_so() -> None:
     assert "nothing was attempted" in failures_text(
         Failures(since=NOW, until=NOW, by_backend=[], by_model=[])

@@ -15,8 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from modelkit.deployment.errors import NotPlaced, NotReady
 from modelkit.deployment.place import Candidate, Placed
+from modelkit.deployment.warmth import RIGHTS, keep_warm, plain
 from modelkit.package.function import MEMORY_MB
 from straightline.contracts.deployed import DeployedVersion
+from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
 
 RUNTIME: Final = "python3.11"
@@ -92,12 +94,12 @@ class Functions:
             if fresh:
                 self._delete(name)
             raise
-        return Placed(function=name)
+        return Placed(function=self._keep_warm(name, spec.warm, fresh=fresh))
 
     def take(self, version: DeployedVersion) -> None:
         """Delete a version's function; see `Place.take`."""
         if version.function is not None:
-            self._delete(version.function)
+            self._delete(plain(version.function))
 
     def _place(self, name: str, package: bytes, candidate: Candidate) -> bool:
         """Create or update; return whether it is new."""
@@ -130,6 +132,21 @@ class Functions:
                 f"the function {name} could not be created: {error}; is AWS_ENDPOINT_URL_LAMBDA right?"
             ) from error
         return fresh
+
+    def _keep_warm(self, name: str, warm: WarmPool, *, fresh: bool) -> str:
+        if warm == WarmPool() and fresh:
+            return name
+        try:
+            return keep_warm(self._client, name, warm)
+        except (ClientError, BotoCoreError, OSError) as error:
+            if fresh:
+                self._delete(name)
+            why = _message(error) if isinstance(error, ClientError) else error
+            raise NotPlaced(
+                f"the function {name} cannot have {warm.minimum} instances ready"
+                f"{f' and {warm.maximum} at most' if warm.maximum else ''}: {why}; change [warm] in its "
+                f"model.toml; on AWS the user needs {RIGHTS}, and the account the concurrency"
+            ) from error
 
     def _try(self, name: str, title: str) -> None:
         """Invoke it with what is no request: it says so where it has loaded the model."""

@@ -25,6 +25,7 @@ from modelkit.functions.deploying import (
     update_function_settings,
 )
 from modelkit.functions.host import Host, Throttled, UnknownFunction, arn
+from modelkit.functions.instances_api import PUBLISHED, add_instances
 from modelkit.functions.invocation import Event
 from modelkit.functions.packages import Function, list_functions, plain_name
 from modelkit.functions.report import VERSION, tail
@@ -75,6 +76,12 @@ def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
         return _json(_configuration(host.find(_function_name(name))))
 
     _add_deploying(app, host, allowed=deploy)
+
+    def find(name: str) -> Function:
+        _may_deploy(deploy)
+        return host.find(_function_name(name))
+
+    add_instances(app, find, host.ready, _configuration)
     app.register_error_handler(Exception, _failure)
     return app
 
@@ -129,7 +136,7 @@ def _invoke(host: Host, name: str, event: Event) -> Response:
 
 def _function_name(name: str) -> str:
     plain = plain_name(name)
-    if plain is None or request.args.get("Qualifier", VERSION) != VERSION:
+    if plain is None or request.args.get("Qualifier", VERSION) not in (VERSION, PUBLISHED):
         raise UnknownFunction(f"Function not found: {arn(name[:256])}; this host has only version {VERSION}")
     return plain
 

@@ -75,7 +75,7 @@ def create_function(packages: Path, body: bytes) -> Function:
     Raises:
         BadRequest: it is there already, or cannot be what is asked.
     """
-    asked = _read(body, _Create)
+    asked = read(body, _Create)
     name = plain_name(asked.function_name)
     if name is None or asked.package_type != "Zip" or asked.handler is None:
         raise _invalid("this host takes a plain FunctionName, PackageType Zip, and a Handler")
@@ -94,7 +94,7 @@ def update_function_code(function: Function, body: bytes) -> Function:
     Raises:
         BadRequest: it is no package.
     """
-    code = _read(body, _Code)
+    code = read(body, _Code)
     with replaced(function.directory) as fresh:
         _unpack(code, fresh)
         _describe(function, fresh)
@@ -107,7 +107,26 @@ def update_function_settings(function: Function, body: bytes) -> Function:
     Raises:
         BadRequest: they are none.
     """
-    changed = _changed(function, _read(body, _Configuration))
+    changed = _changed(function, read(body, _Configuration))
+    with replaced(function.directory) as fresh:
+        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
+        _describe(changed, fresh)
+    return _found(function.directory.parent, function.name)
+
+
+def update_function_instances(
+    function: Function, *, minimum: int | None = None, maximum: int | None = None
+) -> Function:
+    """Give a function another number of instances that stand ready, or another limit; None changes nothing.
+
+    Raises:
+        BadRequest: the minimum would be above the limit.
+    """
+    least = function.minimum if minimum is None else minimum
+    most = function.maximum if maximum is None else maximum or None
+    if most is not None and least > most:
+        raise _invalid(f"{least} provisioned instances are more than the function's limit of {most}")
+    changed = msgspec.structs.replace(function, minimum=least, maximum=most)
     with replaced(function.directory) as fresh:
         shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
         _describe(changed, fresh)
@@ -129,7 +148,12 @@ def _changed(function: Function, asked: _Configuration) -> Function:
     )
 
 
-def _read(body: bytes, kind: type[T]) -> T:
+def read(body: bytes, kind: type[T]) -> T:
+    """Read the body of a request.
+
+    Raises:
+        BadRequest: it is not of that kind.
+    """
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -163,6 +187,9 @@ def _describe(function: Function, target: Path) -> None:
         f"handler = {_text(function.handler)}",
         f"timeout = {function.timeout:g}",
         f"memory = {function.memory}",
+        f"minimum = {function.minimum}",
+        *([f"maximum = {function.maximum}"] if function.maximum is not None else ()),
+        *([f"idle = {float(function.idle)}"] if function.idle is not None else ()),
         "[environment]",
         *(f"{_text(name)} = {_text(value)}" for name, value in function.environment.items()),
     ]

@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 
 from modelkit.functions import pool as pools
+from modelkit.functions.channel import InitFailed, InstanceGone
 from modelkit.functions.instance import Instance
 from modelkit.functions.invocation import Answer, Event, invoke
 from modelkit.functions.packages import Function, find_function
+from modelkit.functions.warmer import Warmer
 from modelkit.functions.watcher import Watcher
-from straightline.errors import StraightLineError
+from straightline.errors import ConfigurationError, StraightLineError
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,10 @@ class Throttled(StraightLineError):  # noqa: N818
     def __init__(self, reason: pools.ThrottleReason) -> None:
         super().__init__("Rate Exceeded.")
         self.reason = reason
+
+
+class NotReady(StraightLineError):  # noqa: N818
+    """An instance that was to stand ready does not become so."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +83,7 @@ class Host:
         # The kernel ends an instance with the *thread* that started it; this one lives as long as the host.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
         self._watcher = Watcher(self._clear, self._reap)
+        self._warmer = Warmer(packages, self.prepare)
 
     def find(self, name: str) -> Function:
         """Return a function that is deployed.
@@ -111,12 +118,47 @@ class Host:
             if answer is not None:  # else a warm instance had ended before the event reached it
                 return answer
 
+    def prepare(self, function: Function) -> bool:
+        """Start one more instance where a function has fewer than its minimum, and wait until it is ready.
+
+        Returns:
+            whether it has its minimum now, or cannot have more.
+
+        Raises:
+            NotReady: one was started and did not become ready.
+        """
+        with self._lock:
+            if self._stopping.is_set():
+                return True
+            number = self._pool.ahead(_key(function), function.minimum, function.maximum)
+        if number is None:
+            return True
+        instance = self._start(function, number)
+        try:
+            instance.channel.ready.result(self._limits.init)
+        except (TimeoutError, InitFailed, InstanceGone) as error:
+            self._give_back(instance, usable=False)
+            raise NotReady(f"an instance of {function.name} did not become ready: {error}") from error
+        self._give_back(instance, usable=True)
+        return False
+
+    def ready(self, function: Function) -> int:
+        """Count the instances of a function, as it is deployed now, that are initialised."""
+        with self._lock:
+            return sum(
+                each.function.revision == function.revision and each.channel.ready.done()
+                for each in self._instances.values()
+                if each.function.name == function.name
+            )
+
     def close(self) -> None:
         """End every instance, and wait until their processes are gone."""
         with self._lock:
             self._stopping.set()
             for instance in self._instances.values():
                 instance.kill()
+        self._warmer.close()  # what it has just started is killed, too
+        with self._lock:
             self._empty.wait_for(lambda: not self._instances, timeout=5)
         self._watcher.stop()
         self._starter.shutdown()
@@ -125,18 +167,21 @@ class Host:
         with self._lock:
             if self._stopping.is_set():
                 raise Throttled(pools.TOTAL_LIMIT)
-            decision = self._pool.acquire(pools.Key(function.name, function.revision))
+            decision = self._pool.acquire(_key(function), function.maximum)
             if isinstance(decision, pools.Throttle):
                 raise Throttled(decision.reason)
             if isinstance(decision, pools.Reuse):
                 return _Taken(self._instances[decision.instance], cold=False)
             for number in decision.evicted:
                 self._instances[number].kill()
+        return _Taken(self._start(function, decision.instance), cold=True)
+
+    def _start(self, function: Function, number: int) -> Instance:
         try:
-            instance = self._starter.submit(Instance, function, decision.instance).result()
+            instance = self._starter.submit(Instance, function, number).result()
         except BaseException:
             with self._lock:
-                self._pool.remove(decision.instance)
+                self._pool.remove(number)
             raise
         with self._lock:
             self._instances[instance.number] = instance
@@ -144,7 +189,7 @@ class Host:
                 instance.kill()
         self._watcher.add(instance)
         _log.info("%s: instance %d started", function.name, instance.number)
-        return _Taken(instance, cold=True)
+        return instance
 
     def _give_back(self, instance: Instance, *, usable: bool) -> None:
         with self._lock:
@@ -166,8 +211,21 @@ class Host:
 
     def _reap(self) -> None:
         with self._lock:
-            for number in self._pool.reap(time.monotonic() - self._limits.idle):
+            for number in self._pool.reap(time.monotonic(), self._stay):
                 self._instances[number].kill()
+
+    def _stay(self, key: pools.Key) -> pools.Stay:
+        try:
+            function = find_function(self.packages, key.function)
+        except ConfigurationError:
+            function = None
+        if function is None or function.revision != key.revision:
+            return pools.Stay(0, self._limits.idle)
+        return pools.Stay(function.minimum, function.idle or self._limits.idle)
+
+
+def _key(function: Function) -> pools.Key:
+    return pools.Key(function.name, function.revision)
 
 
 def arn(name: str) -> str:

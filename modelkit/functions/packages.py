@@ -11,7 +11,7 @@ import msgspec
 from straightline.errors import ConfigurationError
 
 _NAME = re.compile(
-    r"(?:arn:[^:]+:lambda:[^:]*:[^:]*:function:|\d{12}:function:)?(?P<name>[A-Za-z0-9_-]{1,140})(?::\$LATEST)?"
+    r"(?:arn:[^:]+:lambda:[^:]*:[^:]*:function:|\d{12}:function:)?(?P<name>[A-Za-z0-9_-]{1,140})(?::(?:\$LATEST|1))?"
 )
 
 
@@ -24,6 +24,9 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
         timeout: seconds that one invocation may take.
         memory: limit of an instance in MiB.
         environment: variables for its processes.
+        minimum: instances that stand ready though nobody invokes it.
+        maximum: at most so many at once; None leaves it to the host.
+        idle: seconds that an instance above the minimum stays unused; None leaves it to the host.
         directory: where its package lies; not of the file.
         revision: changes with every deployment; not of the file.
     """
@@ -33,6 +36,9 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Annotated[float, msgspec.Meta(gt=0, le=900)] = 30
     memory: Annotated[int, msgspec.Meta(ge=128, le=10_240)] = 1024
     environment: dict[str, str] = {}
+    minimum: Annotated[int, msgspec.Meta(ge=0)] = 0
+    maximum: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    idle: Annotated[float, msgspec.Meta(gt=0)] | None = None
     directory: Path = Path()
     revision: str = ""
 
@@ -40,7 +46,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 def plain_name(name: str) -> str | None:
     """Return the function's name of what the Invoke API calls so (a name or an ARN); None for others.
 
-    The only qualifier that exists here is `$LATEST`.
+    The only qualifiers that exist here are `$LATEST` and `1`, which is what was published of it: the same.
     """
     found = _NAME.fullmatch(name)
     return None if found is None else found["name"]

@@ -5,6 +5,8 @@ the limits, and beyond them the invocation is throttled.
 """
 
 import dataclasses
+from collections import Counter
+from collections.abc import Callable
 from typing import Final, Literal
 
 ThrottleReason = Literal[
@@ -45,6 +47,14 @@ class Throttle:
     reason: ThrottleReason
 
 
+@dataclasses.dataclass(frozen=True)
+class Stay:
+    """So many instances of a function stay though unused, and the others for so many seconds."""
+
+    least: int
+    idle: float
+
+
 @dataclasses.dataclass
 class _Instance:
     key: Key
@@ -66,8 +76,13 @@ class Pool:
         self._instances: dict[int, _Instance] = {}
         self._next = 1
 
-    def acquire(self, key: Key) -> Reuse | Start | Throttle:
-        """Decide who takes an invocation of `key`; that instance is busy from now on."""
+    def acquire(self, key: Key, most: int | None = None) -> Reuse | Start | Throttle:
+        """Decide who takes an invocation of `key`; that instance is busy from now on.
+
+        Args:
+            key: the function.
+            most: instances that it may have itself; None leaves it to the pool's limit.
+        """
         idle = [
             number
             for number, each in self._instances.items()
@@ -78,14 +93,21 @@ class Pool:
             number = max(idle, key=self._idle_since)
             self._instances[number].idle_since = None
             return Reuse(number)
-        evicted = self._make_room(key)
+        evicted = self._make_room(key, most)
         if not isinstance(evicted, tuple):
             return Throttle(evicted)
         for number in evicted:
             del self._instances[number]
-        number, self._next = self._next, self._next + 1
-        self._instances[number] = _Instance(key)
-        return Start(number, evicted)
+        return Start(self._add(key), evicted)
+
+    def ahead(self, key: Key, least: int, most: int | None = None) -> int | None:
+        """Return a new instance, busy with its start, where `key` has fewer than `least`; None where not.
+
+        None makes room for it: it is there for those who come, and some have come to the others.
+        """
+        there = sum(each.key == key for each in self._instances.values())
+        full = self.count(key.function) >= self._most(most) or self.count() >= self._total
+        return None if there >= least or full else self._add(key)
 
     def release(self, instance: int, now: float) -> None:
         """Note that an instance has answered, and is free since `now`."""
@@ -96,25 +118,36 @@ class Pool:
         """Forget an instance that is gone; its place is free."""
         self._instances.pop(instance, None)
 
-    def reap(self, before: float) -> list[int]:
-        """Forget the instances that have been idle since `before` or longer, and return them."""
-        old = [
-            number
-            for number, each in self._instances.items()
-            if each.idle_since is not None and each.idle_since <= before
-        ]
-        for number in old:
-            del self._instances[number]
+    def reap(self, now: float, stay: Callable[[Key], Stay]) -> list[int]:
+        """Forget the instances that were idle too long and are more than is to stay, and return them."""
+        idle = [number for number, each in self._instances.items() if each.idle_since is not None]
+        there = Counter(each.key for each in self._instances.values())
+        old = []
+        for number in sorted(idle, key=self._idle_since):
+            key = self._instances[number].key
+            stays = stay(key)
+            if self._idle_since(number) <= now - stays.idle and there[key] > stays.least:
+                there[key] -= 1
+                del self._instances[number]
+                old.append(number)
         return old
 
     def count(self, function: str | None = None) -> int:
         """Return how many instances there are, of one function or of all."""
         return sum(function in (None, each.key.function) for each in self._instances.values())
 
-    def _make_room(self, key: Key) -> tuple[int, ...] | ThrottleReason:
+    def _add(self, key: Key) -> int:
+        number, self._next = self._next, self._next + 1
+        self._instances[number] = _Instance(key)
+        return number
+
+    def _most(self, own: int | None) -> int:
+        return self._per_function if own is None else min(own, self._per_function)
+
+    def _make_room(self, key: Key, most: int | None) -> tuple[int, ...] | ThrottleReason:
         """Return the idle instances to stop for a new one of `key`, or the limit that stands against it."""
         evicted: tuple[int, ...] = ()
-        if self.count(key.function) >= self._per_function:
+        if self.count(key.function) >= self._most(most):
             # Idle ones of the same function can only be of an older deployment here.
             oldest = self._oldest_idle(key.function)
             if oldest is None:

@@ -15,6 +15,7 @@ from modelkit.bundle import PACKAGES, Bundle, content_digest, read_bundle
 from modelkit.package.code import copy_code
 from modelkit.package.server import add_packages, copy_bundle
 from modelkit.replacing import replaced
+from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
 
 MEMORY_MB: Final = 1024
@@ -83,7 +84,8 @@ def fill(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path |
         'handler = "function.handler"\n'
         f"timeout = {math.ceil(bundle.spec.timeout)}  # seconds\n"
         f"memory = {max(_SMALLEST_MB, memory or bundle.spec.resources.memory or MEMORY_MB)}  # MiB\n"
-        f'model = "{bundle.spec.name}"\n'
+        + _warm(bundle.spec.warm)
+        + f'model = "{bundle.spec.name}"\n'
         f'version = "{bundle.spec.version}"\n'
         f'digest = "{content_digest(bundle.directory)}"  # sha256 over the bundle\n',
         encoding="utf-8",
@@ -97,6 +99,11 @@ def fill(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path |
         prependdir="/var/task",
         invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
     )
+
+
+def _warm(warm: WarmPool) -> str:
+    wanted = {"minimum": warm.minimum or None, "maximum": warm.maximum, "idle": warm.idle}
+    return "".join(f"{name} = {value}\n" for name, value in wanted.items() if value is not None)
 
 
 def hold_servable(bundle: Bundle) -> None:

@@ -1,5 +1,6 @@
 """A deployment is whole, or leaves all as it was and says what to change; nothing has to be started again."""
 
+import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -187,6 +188,28 @@ def test_a_version_can_be_put_in_more_places_later(bench: Bench) -> None:
     record = bench.deploy("1", "--on", "serverless")[1]
     assert record["function"] is not None
     assert set(record["backends"]) == {"local", "serverless"}
+
+
+def test_a_model_that_is_to_stand_ready_does_so_as_soon_as_it_is_deployed(
+    bench: Bench, functions: FunctionHost
+) -> None:
+    bundle = Path(bench.bundle("1", backends=("serverless",)))
+    with (bundle / "model.toml").open("a") as file:
+        file.write("[warm]\nminimum = 1\nmaximum = 2\n")
+    code, _ = bench.run("deploy", "--bundle", str(bundle))
+    assert code == 0
+    function = bench.deployed().models["m"].versions["1"].function
+    assert function is not None
+    name, _, version = function.partition(":")
+    wanted = {"FunctionName": name, "Qualifier": version}
+    until(
+        lambda: functions.client.get_provisioned_concurrency_config(**wanted)["Status"] == "READY",
+        "an instance stands ready",
+    )
+    answer = functions.client.invoke(FunctionName=function, Payload=b"{}", LogType="Tail")
+    assert b"Init Duration" not in base64.b64decode(answer["LogResult"])
+    bench.run("remove", "m", "--all", "--grace", "0")
+    assert list(functions.packages.iterdir()) == []
 
 
 def test_a_canary_a_rollback_and_a_removal(bench: Bench, functions: FunctionHost) -> None:

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import os
+import signal
 import stat
 import zipfile
 from pathlib import Path
@@ -12,7 +14,9 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from tests.integration.modelkit.processes import FunctionHost, HostMaker
+from modelkit.deployment.warmth import keep_warm
+from straightline.contracts.model import WarmPool
+from tests.integration.modelkit.processes import FunctionHost, HostMaker, lives, until
 
 pytestmark = pytest.mark.integration
 
@@ -147,4 +151,56 @@ def test_a_host_that_was_not_told_to_deploys_nothing(make_host: HostMaker, tmp_p
         with pytest.raises(ClientError) as refused:
             getattr(host.client, name)(**arguments)
         assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert invoke(host) == 1
+
+
+SLOW = "import os, time\ntime.sleep(0.3)\ndef handler(event, context):\n    return os.getpid()\n"
+
+
+def test_provisioned_instances_stand_ready_before_anybody_invokes_and_never_grow_too_old(
+    make_host: HostMaker, tmp_path: Path
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    host = make_host(packages, deploy="true", idle="0.5")
+    client = host.client
+    client.create_function(FunctionName="f", Code={"ZipFile": zipped({"function.py": SLOW})}, **SETTINGS)
+    assert keep_warm(client, "f", WarmPool(minimum=2, maximum=3)) == "f:1"
+    wanted = {"FunctionName": "f", "Qualifier": "1"}
+
+    def state() -> tuple[str, int]:
+        found = client.get_provisioned_concurrency_config(**wanted)
+        return found["Status"], found["AvailableProvisionedConcurrentExecutions"]
+
+    until(lambda: state() == ("READY", 2), "two stand ready")
+    first = client.invoke(FunctionName="f:1", LogType="Tail")
+    assert b"Init Duration" not in base64.b64decode(first["LogResult"])
+    pid = int(first["Payload"].read())
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not lives(pid), "it is dead")
+    until(lambda: state() == ("READY", 2), "another one takes its place")
+    client.delete_provisioned_concurrency_config(**wanted)
+    with pytest.raises(client.exceptions.ProvisionedConcurrencyConfigNotFoundException):
+        client.get_provisioned_concurrency_config(**wanted)
+    with pytest.raises(client.exceptions.InvalidParameterValueException):
+        client.put_provisioned_concurrency_config(
+            **wanted, ProvisionedConcurrentExecutions=4
+        )  # above the limit
+
+
+def test_a_function_that_does_not_start_does_not_keep_the_host_busy(
+    make_host: HostMaker, tmp_path: Path
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    host = make_host(packages, deploy="true")
+    broken = zipped({"function.py": "import pathlib\nraise RuntimeError('broken')\n"})
+    host.client.create_function(FunctionName="broken", Code={"ZipFile": broken}, **SETTINGS)
+    host.client.create_function(FunctionName="f", Code={"ZipFile": package("1")}, **SETTINGS)
+    for name in ("broken", "f"):
+        keep_warm(host.client, name, WarmPool(minimum=1))
+    wanted = {"FunctionName": "f", "Qualifier": "1"}
+    until(
+        lambda: host.client.get_provisioned_concurrency_config(**wanted)["Status"] == "READY", "the other one"
+    )
     assert invoke(host) == 1

@@ -18,11 +18,10 @@ class Tally:
         """Count, and forget what has left the window."""
         at = float(int(now))
         buckets = self._buckets
-        if buckets and buckets[-1][0] > at + self._window:
-            self.clear()  # the clock was set back: what was counted would stay until it has caught up
+        if not buckets or buckets[-1][0] != at:
+            self.forget(now)
         if not buckets or buckets[-1][0] < at:
             buckets.append([at, 0.0, 0.0])
-            self.forget(now)
         newest = buckets[-1]
         newest[1] += first
         newest[2] += second
@@ -32,6 +31,8 @@ class Tally:
     def forget(self, now: float) -> None:
         """Drop what has left the window."""
         buckets = self._buckets
+        if buckets and buckets[-1][0] > now + self._window:
+            self.clear()  # the clock was set back: what was counted would stay until it has caught up
         while buckets and buckets[0][0] <= now - self._window:
             _, first, second = buckets.popleft()
             self.first -= first

@@ -208,6 +208,16 @@ def test_the_budget_is_a_share_of_first_attempts_and_a_floor() -> None:
     assert not budget.spent("m", NOW + WINDOW + 1)
 
 
+def test_a_spent_budget_is_new_when_the_clock_was_set_back() -> None:
+    budget = RetryBudget(Allowance(share=0.5, floor=2))
+    for _ in range(2):
+        budget.placed("m", NOW, retry=True)
+    assert budget.spent("m", NOW)
+    assert not budget.spent("m", NOW - 3_600)
+    budget.placed("m", NOW - 3_600, retry=True)
+    assert not budget.spent("m", NOW - 3_600)
+
+
 def test_a_failed_request_never_comes_back_after_its_deadline(desk: Desk) -> None:
     ticket = place(desk, id=new_id(), deadline=NOW + 0.3)
     desk.fail(ticket)

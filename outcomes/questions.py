@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
 
 from outcomes.answers import BackendSummary, Failures, Repeats, Summary
+from outcomes.cold import cold_starts
 from outcomes.database import translated
 from outcomes.parameters import among, uuid_array
 from outcomes.rates import rates
@@ -127,17 +128,19 @@ def repeats_of(connection: Connection, request_id: str) -> Repeats:
 def _rates(
     connection: Connection, key: str, since: datetime, until: datetime, model: str | None
 ) -> list[FailureRate]:
-    def within(table: Table, *extra: ColumnElement[Any]) -> Select[Any]:
+    def within(
+        table: Table, *extra: ColumnElement[Any], also: Iterable[ColumnElement[Any]] = ()
+    ) -> Select[Any]:
         columns = (table.c[key], table.c.error_class, *extra)
         statement = (
-            select(*columns, func.count())
+            select(*columns, func.count(), *also)
             .where(table.c.finished_at >= since, table.c.finished_at < until)
             .group_by(*columns)
         )
         return statement if model is None else statement.where(table.c.model == model)
 
     with translated():
-        tried = connection.execute(within(ATTEMPTS, ATTEMPTS.c.succeeded)).all()
+        tried = connection.execute(within(ATTEMPTS, ATTEMPTS.c.succeeded, also=cold_starts())).all()
         ended = connection.execute(within(OUTCOMES, OUTCOMES.c.state, OUTCOMES.c.attempts > 0)).all()
     return rates([tuple(row) for row in tried], [tuple(row) for row in ended])
 

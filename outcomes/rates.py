@@ -10,8 +10,8 @@ COUNTED: Final = ("succeeded", *FAILED)
 NOT_ASKED: Final = "breaker_open"
 """Of attempts that a pool gave back without asking its backend: they say nothing of it."""
 
-Tried = tuple[str | None, str | None, bool, int]
-"""Name, error class, whether it succeeded, how many attempts."""
+Tried = tuple[str | None, str | None, bool, int, int, float]
+"""Name, error class, whether it succeeded, how many attempts; of them with a cold start, its seconds."""
 Ended = tuple[str | None, str | None, str, bool, int]
 """Name, error class, state, whether there was an attempt, how many outcomes."""
 
@@ -19,8 +19,10 @@ Ended = tuple[str | None, str | None, str, bool, int]
 def rates(tried: Iterable[Tried], ended: Iterable[Ended]) -> list[FailureRate]:
     """Join counts of attempts and of outcomes by name, worst failure rate first."""
     tallies: dict[str | None, _Tally] = {}
-    for name, error_class, succeeded, count in tried:
-        tallies.setdefault(name, _Tally()).attempt(error_class, count, succeeded=succeeded)
+    for name, error_class, succeeded, count, cold, seconds in tried:
+        tally = tallies.setdefault(name, _Tally())
+        tally.attempt(error_class, count, succeeded=succeeded)
+        tally.cold(cold, seconds)
     for name, error_class, state, attempted, count in ended:
         tallies.setdefault(name, _Tally()).outcome(error_class, state, count, attempted=attempted)
     found = [tally.rate(name) for name, tally in tallies.items()]
@@ -36,6 +38,7 @@ class _Tally:
     def __init__(self) -> None:
         self._attempts = self._attempts_failed = 0
         self._outcomes = self._outcomes_failed = self._rejected = 0
+        self._cold_starts, self._cold_seconds = 0, 0.0
         self._errors: dict[str, int] = {}
 
     def attempt(self, error_class: str | None, count: int, *, succeeded: bool) -> None:
@@ -45,6 +48,10 @@ class _Tally:
         if not succeeded:
             self._attempts_failed += count
             self._error(error_class, count)
+
+    def cold(self, count: int, seconds: float) -> None:
+        self._cold_starts += count
+        self._cold_seconds += seconds
 
     def outcome(self, error_class: str | None, state: str, count: int, *, attempted: bool) -> None:
         if state in COUNTED:
@@ -66,6 +73,8 @@ class _Tally:
             outcomes_failed=self._outcomes_failed,
             failure_rate=_share(self._outcomes_failed, self._outcomes),
             rejected=self._rejected,
+            cold_starts=self._cold_starts,
+            cold_start=self._cold_seconds / self._cold_starts if self._cold_starts else None,
             errors=dict(sorted(self._errors.items(), key=lambda pair: (-pair[1], pair[0]))),
         )
 

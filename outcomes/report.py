@@ -9,7 +9,7 @@ from straightline.cli.show import placed_by
 from straightline.contracts import Attempt, FailureRate, Outcome
 from straightline.terminal import printable, table
 
-_HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "errors")
+_HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
 _DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
 NO_NAME = "(never placed)"
 WIDEST_RESULT = 2000
@@ -82,6 +82,7 @@ def _cells(rate: FailureRate) -> tuple[str, ...]:
         str(rate.outcomes_failed),
         _percent(rate.failure_rate),
         str(rate.rejected),
+        str(rate.cold_starts),
         printable(", ".join(f"{name} {count}" for name, count in rate.errors.items())),
     )
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from outcomes.cold import cold_starts
 from outcomes.database import translated
 from outcomes.rates import badness, rates
 from outcomes.tables import ATTEMPTS, OUTCOMES
@@ -76,7 +77,7 @@ def _ended(scope: list[ColumnElement[bool]]) -> Select[Any]:
 def _tried(scope: list[ColumnElement[bool]]) -> Select[Any]:
     what = (ATTEMPTS.c.error_class, ATTEMPTS.c.succeeded)
     return (
-        select(*_NAME, *what, func.count())
+        select(*_NAME, *what, func.count(), *cold_starts())
         .select_from(OUTCOMES)
         .join(ATTEMPTS, ATTEMPTS.c.request_id == OUTCOMES.c.request_id)
         .where(*scope)

@@ -11,7 +11,7 @@ from straightline.contracts.answers import FailureRate, FailureReport
 from straightline.durations import duration
 from straightline.terminal import moment, percent, printable, table
 
-HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "errors")
+HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
 NO_NAME = "(never placed)"
 
 
@@ -70,6 +70,7 @@ def _row(rate: FailureRate) -> tuple[str, ...]:
         str(rate.outcomes_failed),
         percent(rate.failure_rate),
         str(rate.rejected),
+        str(rate.cold_starts),
         ", ".join(f"{name} {count}" for name, count in rate.errors.items()),
     )
 

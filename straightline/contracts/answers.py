@@ -152,6 +152,8 @@ class FailureRate(msgspec.Struct, frozen=True, kw_only=True):
         outcomes_failed: those that failed or expired.
         failure_rate: their share, 0..1; None without outcomes.
         rejected: outcomes of requests that were refused.
+        cold_starts: attempts that waited for a start of a container or function instance.
+        cold_start: seconds that these waited on average; None without any.
         errors: how often each error class ended an attempt, or an outcome that had no attempt.
     """
 
@@ -163,6 +165,8 @@ class FailureRate(msgspec.Struct, frozen=True, kw_only=True):
     outcomes_failed: int = 0
     failure_rate: float | None = None
     rejected: int = 0
+    cold_starts: int = 0
+    cold_start: float | None = None
     errors: dict[str, int] = {}
 
 

@@ -118,6 +118,19 @@ def test_a_summary_can_be_of_a_batch_or_a_window(migrated_database_url: str, kno
         assert summary(connection).lost is None
 
 
+def test_cold_starts_are_counted_where_they_happened(migrated_database_url: str, make_outcome: Make) -> None:
+    warm, cold, colder = (make_outcome(finished_at=T0 + 1) for _ in range(3))
+    for outcome, seconds in ((warm, None), (cold, 0.5), (colder, 1.5)):
+        outcome.attempts[0].finished_at, outcome.attempts[0].cold_start = outcome.finished_at, seconds
+    ledger = Ledger(migrated_database_url)
+    ledger.write([entry_of(outcome, now=T0) for outcome in (warm, cold, colder)])
+    ledger.close()
+    with connected(migrated_database_url, name="test") as connection:
+        found = failures(connection, _at(0), _at(10))
+    for (rate,) in (found.by_backend, found.by_model):
+        assert (rate.attempts, rate.cold_starts, rate.cold_start) == (3, 2, 1.0)
+
+
 def test_failure_rates_are_of_the_window_and_the_model(
     migrated_database_url: str, known: list[Outcome]
 ) -> None:

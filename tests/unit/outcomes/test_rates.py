@@ -3,7 +3,11 @@ from outcomes.rates import rates
 
 def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:
     found = rates(
-        [("a", None, True, 6), ("a", "crashed", False, 2), ("b", "throttled", False, 4)],
+        [
+            ("a", None, True, 6, 0, 0.0),
+            ("a", "crashed", False, 2, 0, 0.0),
+            ("b", "throttled", False, 4, 0, 0.0),
+        ],
         [("a", None, "succeeded", True, 6), ("b", "throttled", "failed", True, 4)],
     )
     assert [rate.name for rate in found] == ["b", "a"]
@@ -15,7 +19,7 @@ def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:
 
 def test_an_error_is_counted_once_whether_by_attempt_or_by_outcome() -> None:
     (rate,) = rates(
-        [("a", "crashed", False, 1)],
+        [("a", "crashed", False, 1, 0, 0.0)],
         [("a", "crashed", "failed", True, 1), ("a", "deadline", "expired", False, 2)],
     )
     assert rate.errors == {"deadline": 2, "crashed": 1}
@@ -28,5 +32,19 @@ def test_rejected_and_cancelled_requests_are_no_failures() -> None:
 
 
 def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
-    (rate,) = rates([("a", None, True, 3), ("a", "breaker_open", False, 9)], [])
+    (rate,) = rates([("a", None, True, 3, 0, 0.0), ("a", "breaker_open", False, 9, 0, 0.0)], [])
     assert (rate.attempts, rate.attempts_failed, rate.errors) == (3, 0, {})
+
+
+def test_cold_starts_are_counted_whatever_came_of_the_attempt() -> None:
+    (rate,) = rates(
+        [
+            ("a", None, True, 7, 2, 3.0),
+            ("a", "cold_start_timed_out", False, 1, 1, 9.0),
+            ("a", "x", False, 1, 0, 0.0),
+        ],
+        [],
+    )
+    assert (rate.cold_starts, rate.cold_start) == (3, 4.0)
+    (rate,) = rates([("a", None, True, 7, 0, 0.0)], [])
+    assert (rate.cold_starts, rate.cold_start) == (0, None)

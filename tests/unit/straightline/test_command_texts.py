@@ -129,17 +129,18 @@ def test_failures_are_two_tables() -> None:
         attempt_failure_rate=0.25,
         outcomes=3,
         failure_rate=0.0,
+        cold_starts=2,
         errors={"throttled": 1},
     )
     report = FailureReport(since=0.0, until=60.0, by_backend=[rate], by_model=[FailureRate(name=None)])
     assert failures.text(report).splitlines() == [
         "Failures from 1970-01-01 00:00:00.000 UTC to 1970-01-01 00:01:00.000 UTC",
         "",
-        "backend  attempts  failed    rate  outcomes  failed   rate  rejected  errors",
-        "local           4       1  25.00%         3       0  0.00%         0  throttled 1",
+        "backend  attempts  failed    rate  outcomes  failed   rate  rejected  cold  errors",
+        "local           4       1  25.00%         3       0  0.00%         0     2  throttled 1",
         "",
-        "model           attempts  failed  rate  outcomes  failed  rate  rejected  errors",
-        "(never placed)         0       0     -         0       0     -         0",
+        "model           attempts  failed  rate  outcomes  failed  rate  rejected  cold  errors",
+        "(never placed)         0       0     -         0       0     -         0     0",
     ]
     empty = FailureReport(since=0.0, until=60.0, by_backend=[], by_model=[])
     assert failures.text(empty).endswith("nothing was attempted.")

@@ -76,7 +76,8 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         "producer": _PRODUCER,
         # A service that has Celery and nothing of ours: its queue of results has a UUID for a name.
         "celery-producer": Rights(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
-        "gateway": replace(_PRODUCER, read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM))),
+        # It hears the pools' heartbeats, too, and tells operators of each host.
+        "gateway": replace(_PRODUCER, read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM, names.SIGNALS))),
         "batches": _PRODUCER,
         "scheduler": Rights(
             configure=(*_named(names.LEADER_QUEUE), _OWN),

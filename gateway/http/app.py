@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 from typing import Final
 
 import msgspec
@@ -10,13 +11,16 @@ from flask import Flask, Response
 from gateway.http import batches, hooks, insight, openapi, problems, resources, v2
 from gateway.http.auth import Keys
 from gateway.http.exchange import Exchange
+from gateway.http.hosts import Hosts
 from gateway.http.models import Models
 from gateway.http.parts import Parts
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.keys import Key, find_key
 from outcomes.reader import Reader
+from straightline import names
 from straightline.amqp.deployments import Deployments
+from straightline.amqp.inbox import Inbox
 from straightline.settings import load
 from straightline.store import Store
 
@@ -52,10 +56,25 @@ def create() -> Flask:
             reader=reader,
             keys=Keys(find, seconds=settings.key_seconds),
             models=models,
+            hosts=_hosts(settings.broker_url),
             recent=Recent(),
             store=Store(settings.store) if settings.store else None,
         )
     )
+
+
+def _hosts(url: str) -> Hosts:
+    """Hear the pools' heartbeats from now on."""
+    hosts = Hosts()
+    Inbox(
+        url,
+        name="straightline-gateway-hosts",
+        queue=f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}",
+        exchange=names.SIGNALS,
+        key=names.HEARTBEAT_KEY,
+        on_message=lambda _, body: hosts.tell(body),
+    )
+    return hosts
 
 
 def build(parts: Parts) -> Flask:

@@ -1,4 +1,4 @@
-"""What the system knows: `/v1/models`, `/v1/failures`, `/v1/placements`."""
+"""What the system knows: `/v1/models`, `/v1/backends`, `/v1/failures`, `/v1/placements`."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,11 @@ def blueprint(parts: Parts) -> Blueprint:
     def models() -> Response:
         parts.keys.require("read")
         return json_answer(ModelList(models=parts.models.entries()))
+
+    @made.get("/backends")
+    def backends() -> Response:
+        parts.keys.require("read")
+        return json_answer(parts.hosts.report())
 
     @made.get("/failures")
     def failure_rates() -> Response:

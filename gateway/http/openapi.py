@@ -17,6 +17,7 @@ SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "RequestStatus": contracts.RequestStatus,
     "PlacementStory": contracts.PlacementStory,
     "ModelList": contracts.ModelList,
+    "BackendList": contracts.BackendList,
     "FailureReport": contracts.FailureReport,
     "BatchStatus": contracts.BatchStatus,
     "Problem": contracts.Problem,
@@ -147,6 +148,12 @@ def _resources() -> dict[str, Any]:
             "get": {
                 "summary": "What is deployed",
                 "responses": {"200": _answer("ModelList"), **_errors("v1", 401, 403, 503)},
+            }
+        },
+        "/v1/backends": {
+            "get": {
+                "summary": "What there is to answer requests, host by host",
+                "responses": {"200": _answer("BackendList"), **_errors("v1", 401, 403, 503)},
             }
         },
         "/v1/failures": {

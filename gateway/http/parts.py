@@ -9,6 +9,7 @@ from typing import Final
 from gateway.http.auth import Keys
 from gateway.http.composing import Composed, Put
 from gateway.http.exchange import Exchange, Full
+from gateway.http.hosts import Hosts
 from gateway.http.models import Models
 from gateway.http.problems import SOON, Refusal
 from gateway.http.recent import Recent
@@ -36,6 +37,7 @@ class Parts:
         reader: the ledger.
         keys: who may call.
         models: what is deployed.
+        hosts: what answers, host by host.
         recent: what was taken here and may not have ended.
         store: of large bodies.
     """
@@ -45,6 +47,7 @@ class Parts:
     reader: Reader
     keys: Keys
     models: Models
+    hosts: Hosts
     recent: Recent
     store: Store | None
 

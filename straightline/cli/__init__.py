@@ -6,12 +6,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-from straightline.cli import batch, cancel, completion, failures, models, result, status, submit, sweep, why
+from straightline.cli import (
+    backends,
+    batch,
+    cancel,
+    completion,
+    failures,
+    models,
+    result,
+    status,
+    submit,
+    sweep,
+    why,
+)
 from straightline.cli.exits import EXIT_CODES, USAGE, exit_code
 from straightline.errors import StraightLineError
 from straightline.terminal import printable
 
-COMMANDS = (submit, batch, status, result, cancel, why, models, failures, sweep)
+COMMANDS = (submit, batch, status, result, cancel, why, models, backends, failures, sweep)
 """In the order in which the help lists them."""
 
 

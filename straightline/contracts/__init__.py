@@ -4,6 +4,8 @@ All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are 
 """
 
 from straightline.contracts.answers import (
+    BackendEntry,
+    BackendList,
     BatchStatus,
     FailureRate,
     FailureReport,
@@ -13,6 +15,7 @@ from straightline.contracts.answers import (
     PlacementStory,
     Problem,
     RequestStatus,
+    WorkerEntry,
 )
 from straightline.contracts.cancel import Cancel, CancelAnswer
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
@@ -26,6 +29,8 @@ from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, Inf
 
 __all__ = [
     "Attempt",
+    "BackendEntry",
+    "BackendList",
     "BatchStatus",
     "BreakerState",
     "Cancel",
@@ -63,5 +68,6 @@ __all__ = [
     "RequestStatus",
     "TensorSpec",
     "Ticket",
+    "WorkerEntry",
     "decode_request",
 ]

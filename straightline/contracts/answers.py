@@ -139,6 +139,52 @@ class ModelList(msgspec.Struct, kw_only=True):
     models: list[ModelEntry]
 
 
+class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pool on a host, by its last heartbeat.
+
+    Attributes:
+        worker: the Celery worker's node name.
+        slots: requests it can take at once.
+        active: requests it has now.
+        healthy: whether it can answer.
+        reason: why not, for people; or what else is to be known of it.
+        models: names of the models deployed there; None where it takes any.
+        heard: seconds since that heartbeat.
+    """
+
+    worker: str
+    slots: int
+    active: int
+    healthy: bool
+    reason: str | None = None
+    models: list[str] | None = None
+    heard: float = 0.0
+
+
+class BackendEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend as its pools report it.
+
+    Attributes:
+        backend: which one.
+        healthy: whether one of its workers can answer.
+        slots: of the healthy ones together.
+        active: requests that these have now.
+        workers: all that were heard of in the last minute, by name.
+    """
+
+    backend: Backend
+    healthy: bool
+    slots: int
+    active: int
+    workers: list[WorkerEntry]
+
+
+class BackendList(msgspec.Struct, kw_only=True):
+    """The answer of `GET /v1/backends`: every backend, whether anybody reports for it or not."""
+
+    backends: list[BackendEntry]
+
+
 class FailureRate(msgspec.Struct, frozen=True, kw_only=True):
     """How often a backend, or a model, failed in a window.
 

@@ -30,6 +30,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "model": contracts.ModelFile,
     "request-status": contracts.RequestStatus,
     "placement-story": contracts.PlacementStory,
+    "backend-list": contracts.BackendList,
     "model-list": contracts.ModelList,
     "failure-report": contracts.FailureReport,
     "batch-status": contracts.BatchStatus,

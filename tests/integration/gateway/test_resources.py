@@ -1,12 +1,15 @@
 """Requests are resources: submitted, asked for, explained; what the ledger knows is told over HTTP."""
 
+import json
 import time
 from typing import Any
 
+import pika
 import pytest
 
 from outcomes.ledger import Ledger
 from outcomes.rows import entry_of
+from straightline import names
 from straightline.contracts import Attempt, Outcome, Reason
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
@@ -86,6 +89,25 @@ def test_models_are_listed_with_their_tensors(gateway: Gateway) -> None:
     (entry,) = gateway.ask("GET", "/v1/models").json()["models"]
     assert (entry["name"], entry["version"], entry["default"]) == ("double", "1", True)
     assert entry["inputs"][0]["datatype"] == "FP32"
+
+
+def test_backends_are_shown_host_by_host(gateway: Gateway, system_url: str) -> None:
+    beat = {"backend": "local", "worker": "local@a", "sent_at": time.time(), "interval": 60.0}
+    with pika.BlockingConnection(pika.URLParameters(system_url)) as connection:
+        for worker, healthy in (("local@a", True), ("local@b", False)):
+            body = json.dumps({**beat, "worker": worker, "slots": 4, "active": 1, "healthy": healthy})
+            connection.channel().basic_publish(names.SIGNALS, names.HEARTBEAT_KEY, body)
+    end = time.monotonic() + 10
+    found: dict[str, Any] = {}
+    while len(found.get("workers", ())) < 2:
+        assert time.monotonic() < end, found
+        backends = gateway.ask("GET", "/v1/backends").json()["backends"]
+        (found,) = (each for each in backends if each["backend"] == "local")
+    assert (found["healthy"], found["slots"], found["active"]) == (True, 4, 1)
+    assert [(each["worker"], each["healthy"]) for each in found["workers"]] == [
+        ("local@a", True),
+        ("local@b", False),
+    ]
 
 
 @pytest.mark.parametrize(

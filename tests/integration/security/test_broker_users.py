@@ -50,7 +50,10 @@ MAY_CONSUME = {
 }
 """Who may consume which queue."""
 
-MAY_BIND_OWN = {names.REPLIES: {"producer", "gateway", "batches"}, names.SIGNALS: {"scheduler"} | POOLS}
+MAY_BIND_OWN = {
+    names.REPLIES: {"producer", "gateway", "batches"},
+    names.SIGNALS: {"scheduler", "gateway"} | POOLS,
+}
 """Who may have messages of which exchange sent to a queue of its own."""
 
 SAME_NAME = {

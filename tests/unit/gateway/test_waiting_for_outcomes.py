@@ -50,7 +50,7 @@ def _parts(exchange: Exchange) -> Parts:
     ours: Any = exchange
     reader: Any = Reader()
     settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return Parts(settings, ours, reader, unused, unused, Recent(), None)
+    return Parts(settings, ours, reader, unused, unused, unused, Recent(), None)
 
 
 def _composed(seconds: float) -> Composed:

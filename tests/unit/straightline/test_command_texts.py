@@ -1,7 +1,9 @@
 """What the commands that ask the gateway print for people."""
 
-from straightline.cli import failures, models, status, why
+from straightline.cli import backends, failures, models, status, why
 from straightline.contracts import (
+    BackendEntry,
+    BackendList,
     FailureRate,
     FailureReport,
     ModelEntry,
@@ -11,6 +13,7 @@ from straightline.contracts import (
     Reason,
     RequestStatus,
     TensorSpec,
+    WorkerEntry,
 )
 
 REASON = Reason(
@@ -119,6 +122,24 @@ def test_models_are_a_table() -> None:
         "digits  2        canary 5 %           images FP32[-1, 64]",
     ]
     assert models.text(ModelList(models=[])) == "No model is deployed."
+
+
+def test_backends_are_shown_host_by_host() -> None:
+    here = WorkerEntry(worker="local@a", slots=8, active=3, healthy=True)
+    gone = WorkerEntry(worker="local@b", slots=8, active=0, healthy=False, reason="no heartbeat for 12 s")
+    found = BackendList(
+        backends=[
+            BackendEntry(backend="serverless", healthy=False, slots=0, active=0, workers=[]),
+            BackendEntry(backend="local", healthy=True, slots=8, active=3, workers=[here, gone]),
+        ]
+    )
+    assert backends.text(found).splitlines() == [
+        "backend     worker   slots  active  state",
+        "serverless               0       0  no pool has reported",
+        "local                    8       3  up",
+        "            local@a      8       3  up",
+        "            local@b      8       0  down: no heartbeat for 12 s",
+    ]
 
 
 def test_failures_are_two_tables() -> None:

@@ -1,0 +1,86 @@
+"""What each backend has, host by host: from the heartbeats of the pools, as the scheduler hears them."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from straightline.contracts import BackendEntry, BackendList, Heartbeat, WorkerEntry
+from straightline.names import BACKENDS, Backend
+
+MISSED: Final = 3
+"""Heartbeats that may be missed before a worker counts as gone; the scheduler counts alike."""
+KEPT: Final = 60
+"""Heartbeats that may be missed before a worker is forgotten."""
+
+
+class _Heard(NamedTuple):
+    beat: Heartbeat
+    at: float
+
+
+class Hosts:
+    """One thread tells, any may ask.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._heard: dict[tuple[Backend, str], _Heard] = {}
+
+    def tell(self, body: bytes) -> None:
+        """Take a heartbeat; what cannot be read says nothing."""
+        try:
+            beat = msgspec.json.decode(body, type=Heartbeat)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        with self._lock:
+            if beat.closing:
+                self._heard.pop((beat.backend, beat.worker), None)
+            else:
+                self._heard[(beat.backend, beat.worker)] = _Heard(beat, self._clock())
+
+    def report(self) -> BackendList:
+        """Return every backend with its workers by name; one without any has never reported to us."""
+        now = self._clock()
+        with self._lock:
+            for key, heard in list(self._heard.items()):
+                if now - heard.at > KEPT * heard.beat.interval:
+                    del self._heard[key]
+            known = sorted(self._heard.items())
+        return BackendList(
+            backends=[
+                _backend(name, [_worker(heard, now) for (backend, _), heard in known if backend == name])
+                for name in BACKENDS
+            ]
+        )
+
+
+def _backend(name: Backend, workers: list[WorkerEntry]) -> BackendEntry:
+    able = [worker for worker in workers if worker.healthy]
+    return BackendEntry(
+        backend=name,
+        healthy=bool(able),
+        slots=sum(worker.slots for worker in able),
+        active=sum(worker.active for worker in able),
+        workers=workers,
+    )
+
+
+def _worker(heard: _Heard, now: float) -> WorkerEntry:
+    beat, age = heard.beat, max(0.0, now - heard.at)
+    silent = age > MISSED * beat.interval
+    return WorkerEntry(
+        worker=beat.worker,
+        slots=beat.slots,
+        active=0 if silent else beat.active,
+        healthy=beat.healthy and not silent,
+        reason=f"no heartbeat for {age:.0f} s" if silent else beat.reason,
+        models=beat.models,
+        heard=round(age, 3),
+    )

@@ -1,0 +1,77 @@
+"""What the gateway tells of hosts is what the scheduler counts."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.http.hosts import Hosts
+from straightline.contracts import BackendEntry, Heartbeat
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def hosts(clock: Clock) -> Hosts:
+    return Hosts(clock)
+
+
+def beat(worker: str, **fields: Any) -> bytes:
+    known: dict[str, Any] = {"backend": "local", "interval": 1.0, "slots": 4, "active": 1, "healthy": True}
+    return msgspec.json.encode(Heartbeat(worker=worker, sent_at=0.0, **(known | fields)))
+
+
+def local(hosts: Hosts) -> BackendEntry:
+    (found,) = (each for each in hosts.report().backends if each.backend == "local")
+    return found
+
+
+def test_slots_of_all_hosts_add_up(hosts: Hosts) -> None:
+    hosts.tell(beat("local@b"))
+    hosts.tell(beat("local@a", slots=8, active=2))
+    hosts.tell(b"nonsense")
+    found = local(hosts)
+    assert (found.healthy, found.slots, found.active) == (True, 12, 3)
+    assert [each.worker for each in found.workers] == ["local@a", "local@b"]
+
+
+def test_a_host_that_is_ill_or_silent_is_shown_and_not_counted(hosts: Hosts, clock: Clock) -> None:
+    hosts.tell(beat("local@a"))
+    clock.now += 12
+    hosts.tell(beat("local@b"))
+    hosts.tell(beat("local@c", healthy=False, reason="its server is away"))
+    found = local(hosts)
+    assert (found.healthy, found.slots, found.active) == (True, 4, 1)
+    assert [(each.healthy, each.reason) for each in found.workers] == [
+        (False, "no heartbeat for 12 s"),
+        (True, None),
+        (False, "its server is away"),
+    ]
+
+
+def test_who_says_goodbye_or_is_silent_for_long_is_forgotten(hosts: Hosts, clock: Clock) -> None:
+    hosts.tell(beat("local@a"))
+    hosts.tell(beat("local@b"))
+    hosts.tell(beat("local@b", closing=True))
+    assert [each.worker for each in local(hosts).workers] == ["local@a"]
+    clock.now += 61
+    assert local(hosts).workers == []
+
+
+def test_a_backend_that_nobody_reports_for_is_there(hosts: Hosts) -> None:
+    assert [(each.backend, each.healthy) for each in hosts.report().backends] == [
+        ("serverless", False),
+        ("gpu-container", False),
+        ("local", False),
+    ]

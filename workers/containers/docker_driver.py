@@ -153,7 +153,7 @@ class DockerDriver:
                         **self._owner.labels(),
                     },
                     environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
-                    **confinement(settings, float(facts["NCPU"])),
+                    **confinement(settings, float(facts["NCPU"]), model.resources),
                     **devices(facts.get("Runtimes"), chosen),
                     **network(settings),
                 )

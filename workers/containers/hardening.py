@@ -5,27 +5,34 @@ from typing import Any, Final
 
 from docker.types import DeviceRequest, LogConfig
 
+from straightline.contracts.model import Resources
 from workers.containers.settings import ContainerSettings
 
+ANY: Final = Resources()
+"""Of a model that asks for nothing in particular."""
+_MIB: Final = 1024**2
 TMP: Final = "/tmp"  # noqa: S108 - inside of the container, in its own memory
 
 
-def confinement(settings: ContainerSettings, processors: float) -> dict[str, Any]:
+def confinement(settings: ContainerSettings, processors: float, wanted: Resources = ANY) -> dict[str, Any]:
     """Return the options of `containers.create` that confine it.
 
     Args:
         settings: the limits.
         processors: how many the engine has; it refuses a container that asks for more.
+        wanted: what the model asks for; it may have less than the limits and not more.
     """
+    memory = min(settings.container_memory, (wanted.memory or settings.container_memory) * _MIB)
+    cpus = min(settings.container_cpus, wanted.cpus or settings.container_cpus, processors)
     return {
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "read_only": True,
         "tmpfs": {TMP: f"rw,noexec,nosuid,nodev,size={settings.container_tmp},mode=1777"},
         "user": settings.container_user,
-        "mem_limit": settings.container_memory,
-        "memswap_limit": settings.container_memory,  # the same: no swap on top
-        "nano_cpus": int(min(settings.container_cpus, processors) * 1e9),
+        "mem_limit": memory,
+        "memswap_limit": memory,  # the same: no swap on top
+        "nano_cpus": int(cpus * 1e9),
         "pids_limit": settings.container_pids,
         "ipc_mode": "private",
         # A server that writes much must not fill the host's disk.

@@ -14,6 +14,7 @@ from typing import Final, Self
 from script.stack import processes
 from script.stack.bridge import add_bridge, remove_bridge
 from script.stack.engine_packages import SEARCHED
+from script.stack.failure import StackError
 from script.stack.processes import Process
 from script.stack.run import Run
 
@@ -178,9 +179,14 @@ class Network:
 
 
 def ip(*arguments: str) -> None:
-    """Run iproute2's `ip`; what it says of a failure stands in the error."""
+    """Run iproute2's `ip`.
+
+    Raises:
+        StackError: it failed; the message is what it said.
+    """
     done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
+    if done.returncode != 0:
+        raise StackError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 def _kill(process: Process | None) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from straightline.contracts.model import Resources
 from straightline.errors import ConfigurationError
 from straightline.settings import load
 from workers.containers.hardening import confinement, devices, network
@@ -27,6 +28,14 @@ def test_no_gpu_is_asked_for_elsewhere(runtimes: object) -> None:
 def test_a_container_never_asks_for_more_processors_than_there_are() -> None:
     assert confinement(SETTINGS, 1.0)["nano_cpus"] == 1_000_000_000
     assert confinement(SETTINGS, 64.0)["nano_cpus"] == 2_000_000_000
+
+
+def test_a_model_may_have_less_than_the_limits_and_not_more() -> None:
+    little = confinement(SETTINGS, 64.0, Resources(cpus=0.5, memory=128))
+    assert (little["nano_cpus"], little["mem_limit"]) == (500_000_000, 128 * 1024**2)
+    assert little["memswap_limit"] == little["mem_limit"]
+    much = confinement(SETTINGS, 64.0, Resources(cpus=32, memory=1024**2))
+    assert (much["nano_cpus"], much["mem_limit"]) == (2_000_000_000, SETTINGS.container_memory)
 
 
 def test_the_port_is_published_on_the_loopback_interface_and_the_engine_chooses_it() -> None:

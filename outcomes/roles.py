@@ -32,7 +32,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "dead_letters": "SELECT, INSERT, UPDATE",
             **dict.fromkeys(_MODELS, "SELECT"),
         },
-        "reader": {**_READ, "dead_letters": "SELECT"},
+        "reader": {**_READ, "dead_letters": "SELECT", **dict.fromkeys(_MODELS, "SELECT")},
         "gateway": {
             **_READ,
             "api_keys": "SELECT",

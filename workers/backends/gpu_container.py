@@ -70,8 +70,14 @@ class GpuContainerBackend:
 
     def learn(self, known: Known) -> None:
         """Take which images were deployed, what is gone, and what is to stand ready; see `Backend.learn`."""
-        versions = [each for model in known.deployed.models.values() for each in model.versions.values()]
-        self._driver.learn({each.image for each in versions if each.image is not None})
+        self._driver.learn(
+            {
+                (name, version): each.image
+                for name, model in known.deployed.models.items()
+                for version, each in model.versions.items()
+                if each.image is not None
+            }
+        )
         self._pool.forget(lambda key: known.find(*key) is None)
         self._pool.keep(kept(known))
 

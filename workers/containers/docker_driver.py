@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from workers.containers.hardening import confinement, devices, network
 from workers.containers.image_names import image_name, models_of
 from workers.containers.owner import MARK, Owner, is_orphan
 from workers.containers.settings import ContainerSettings
+from workers.containers.slot import Key
 from workers.errors import BackendFault
 
 MODEL_LABEL: Final = "straightline.model"
@@ -46,6 +47,7 @@ class DockerDriver:
     def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
         image_name(settings.container_image, "model", "version")
         self._allowed = Allowed(settings.container_digests)
+        self._deployed: Mapping[Key, str] = {}
         self._gpus = gpus.listed(settings.container_gpus)
         self._choosing = Lock()  # loads are read, and one is added, by one start at a time
         self._engine = engine
@@ -100,9 +102,10 @@ class DockerDriver:
             self._models = models_of(self._settings.container_image, tags)
         return self._models
 
-    def learn(self, images: Collection[str]) -> None:
+    def learn(self, images: Mapping[Key, str]) -> None:
         """Allow the images that were deployed, and list anew what there is; see `Driver.learn`."""
-        self._allowed = self._allowed.beside(images)
+        self._deployed = dict(images)
+        self._allowed = self._allowed.beside(images.values())
         self._listed = float("-inf")
 
     def remove_orphans(self) -> list[str]:
@@ -132,6 +135,13 @@ class DockerDriver:
                     "image`, or pull it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE",
                     error_class="not_deployed",
                 ) from error
+            deployed = self._deployed.get((model.name, model.version), found.id)
+            if found.id != deployed:
+                raise BackendFault(
+                    f"the image {image} is {found.id}, and {deployed} was deployed: give that one this name "
+                    "again, or deploy another version",
+                    error_class="not_deployed",
+                )
             if not self._allowed.allows(str(found.id), found.attrs.get("RepoDigests")):
                 raise BackendFault(
                     f"the image {image} is {found.id}, which STRAIGHTLINE_CONTAINER_DIGESTS does not list: "
@@ -142,8 +152,8 @@ class DockerDriver:
             with self._choosing:
                 chosen = self._devices(client, model, facts.get("Runtimes"))
                 container = client.containers.create(
-                    # Where digests are listed, by that: the name may lead to another image by now.
-                    str(found.id) if self._allowed else image,
+                    # By its id: the name may lead to another image by now.
+                    str(found.id),
                     name=name,
                     labels={
                         MODEL_LABEL: model.name,

@@ -1,6 +1,6 @@
 """What the pool needs of whatever runs model servers: a container engine, or child processes."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -82,8 +82,11 @@ class Driver(Protocol):
         """Names of the models that can be started; None where that is not known. Never raises."""
         ...
 
-    def learn(self, images: Collection[str]) -> None:
-        """Take the ids of the images that were deployed: they may be run, beside those of the settings."""
+    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
+        """Take the ids of the images that were deployed, by name and version of their model.
+
+        They may be run, beside those of the settings, and no other for those versions.
+        """
         ...
 
     def remove_orphans(self) -> list[str]:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 from typing import IO, Final
@@ -155,7 +155,7 @@ class ProcessDriver:
         except ConfigurationError:
             return None
 
-    def learn(self, images: Collection[str]) -> None:
+    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
         """Do nothing: it runs no images, and reads its directory each time."""
 
     def remove_orphans(self) -> list[str]:

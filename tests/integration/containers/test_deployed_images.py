@@ -88,9 +88,16 @@ def test_an_image_that_was_deployed_is_run_though_no_list_of_the_pool_has_it(
         backend.learn(known)
         assert backend.models() == ["probe"]
         assert backend.infer(model, body, 60.0).cold_start is not None
+        client = docker.from_env(environment=environ)
+        client.images.get(environ["STRAIGHTLINE_BASE_IMAGE"]).tag(TEMPLATE.format(model="probe", version="1"))
+        other = create(environ | {"STRAIGHTLINE_RUN": "others"})
+        other.learn(known)
+        with pytest.raises(BackendFault, match=r"was deployed: give that one this name again"):
+            other.infer(model, body, 60.0)
+        other.close()
+        client.images.get(record["image"]).tag(TEMPLATE.format(model="probe", version="1"))
         # Its container still runs: so the image loses its name, and no other container starts.
         assert run(capsys, "remove", "probe", "--all", "--grace", "0")[0] == 0
-        client = docker.from_env(environment=environ)
         assert client.images.list(TEMPLATE.format(model="probe", version="1")) == []
     finally:
         backend.close()

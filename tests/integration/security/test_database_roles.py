@@ -36,7 +36,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         "INSERT": {"dead_letters"},
         "UPDATE": {"dead_letters"},
     },
-    "reader": {"SELECT": READ | {"dead_letters"}},
+    "reader": {"SELECT": READ | {"dead_letters"} | MODELS},
     "gateway": {
         "SELECT": READ | {"api_keys", "webhooks", "batch_jobs", "batch_refusals"},
         "INSERT": {"webhooks", "batch_jobs"},

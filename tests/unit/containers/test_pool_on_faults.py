@@ -1,7 +1,7 @@
 """What the pool does when its driver fails; the servers are small but real."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -72,7 +72,7 @@ class SmallDriver:
     def models(self) -> list[str] | None:
         return None
 
-    def learn(self, images: Collection[str]) -> None:
+    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
         pass
 
     def remove_orphans(self) -> list[str]:

@@ -1,0 +1,81 @@
+"""A function has a name that Lambda takes and no other version has; AWS is asked with what it needs alone."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from modelkit.bundle import read_bundle
+from modelkit.deployment import functions
+from modelkit.deployment.errors import NotPlaced
+from modelkit.deployment.functions import Functions, function_of
+from modelkit.deployment.place import Candidate
+from straightline.errors import ConfigurationError
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+TOML = """
+name = "m"
+version = "1"
+flavour = "python"
+entry = "code:run"
+inputs = [{name = "x", datatype = "FP32", shape = [-1]}]
+outputs = [{name = "y", datatype = "FP32", shape = [-1]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "version"), [("m", "1"), ("a.b_c-d", "1.0.3"), ("x" * 128, "9" * 128), ("9", "v")]
+)
+def test_lambda_takes_every_name(model: str, version: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", function_of(model, version, DIGEST))
+
+
+def test_what_is_cut_alike_is_told_apart_by_its_digest() -> None:
+    other = DIGEST.replace("0", "1")
+    assert function_of("x" * 100, "1", DIGEST) != function_of("x" * 100, "1", other)
+    assert function_of("m", "1", DIGEST) == "straightline-m-1-0123456789ab"
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Candidate:
+    (tmp_path / "model.toml").write_text(TOML)
+    (tmp_path / "code.py").write_text("def run(inputs):\n    return inputs\n")
+    return Candidate(bundle=read_bundle(tmp_path), digest=DIGEST, staged=tmp_path, work=tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_LAMBDA", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+
+def test_aws_is_not_asked_without_a_role(candidate: Candidate) -> None:
+    def build(_candidate: Candidate, _whole: bool) -> Path:
+        raise AssertionError("nothing is built in vain")
+
+    with pytest.raises(ConfigurationError, match="STRAIGHTLINE_DEPLOY_ROLE"):
+        Functions(build, role=None, patience=1.0).put(candidate)
+
+
+def test_a_package_that_lambda_would_refuse_is_told_with_both_sizes(
+    candidate: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def build(_candidate: Candidate, whole: bool) -> Path:
+        asked.append(whole)
+        (tmp_path / "package.zip").write_bytes(b"0" * 2_000)
+        return tmp_path / "package.zip"
+
+    monkeypatch.setattr(functions, "LARGEST", 1_000)
+    with pytest.raises(NotPlaced, match=r"2,000 bytes, and Lambda takes 1,000"):
+        Functions(build, role="arn:aws:iam::1:role/r", patience=1.0).put(candidate)
+    assert asked == [True], "AWS has none of the libraries"
+
+
+def test_without_a_region_the_cure_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="set AWS_DEFAULT_REGION"):
+        Functions(lambda _candidate, _whole: tmp_path, role=None, patience=1.0)

@@ -54,6 +54,7 @@ class _Pool:
         self.workers: dict[str, _Worker] = {}
         self.in_flight: dict[str, _Flight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
+        self.stuck = 0  # of those in flight, as many as silent workers may have, and no other one has
         self.throughput = Throughput()
         self.rate: float | None = None  # requests per second when it is full
         self.usable: list[Heartbeat] = []
@@ -72,8 +73,19 @@ class _Pool:
             self.down = f"no heartbeat for {MISSED} intervals"
         else:
             self.down = "no pool has reported"
+        self.stuck = self._stuck(live)
         self.idle = self._idle()
         self.rate = self.throughput.rate(now)
+
+    def _stuck(self, live: list[_Worker]) -> int:
+        """Count what a host took with it: until the broker gives it to others, it takes no slot of theirs."""
+        if len(live) == len(self.workers):
+            return 0
+        there = sum(worker.heartbeat.slots for worker in self.workers.values()) - sum(
+            worker.heartbeat.slots for worker in live
+        )
+        elsewhere = len(self.in_flight) - sum(worker.heartbeat.active for worker in live)
+        return max(0, min(there, elsewhere))
 
     def muster(self, backend: str, now: float) -> Muster | None:
         """Say which workers came and went since this was asked last; None where none did."""
@@ -114,7 +126,7 @@ class _Pool:
         idle = self.idle
         if idle.down is not None:
             return idle
-        busy = len(self.in_flight) + self.foreign
+        busy = max(0, len(self.in_flight) + self.foreign - self.stuck)
         return BackendState(
             None, idle.free - busy, idle.models, idle.max_payload, idle.best_case, busy, self.rate
         )

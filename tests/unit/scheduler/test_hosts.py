@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from scheduler.pools import MISSED
-from tests.unit.scheduler.desk import Desk
+from tests.unit.scheduler.desk import Desk, placements, tickets
 
 A, B = "local@a", "local@b"
 
@@ -69,3 +69,27 @@ def test_the_log_says_who_came_and_went_and_what_is_left(
         "local: local@a takes no more requests (it said goodbye); 6 slots now: local@b 6",
         "local: local@b takes no more requests (no heartbeat for 3 intervals); no worker is left",
     ]
+
+
+def test_what_a_silent_host_took_with_it_takes_no_slot_of_the_others(desk: Desk) -> None:
+    for _ in range(10):
+        desk.request()
+    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    desk.beat("local", 4, worker=A, active=4)
+    desk.beat("local", 8, worker=B, active=6)
+    assert free(desk) == 2
+    desk.now += MISSED + 0.5  # B is silent
+    desk.beat("local", 4, worker=A, active=4)
+    assert free(desk) == 0
+    for ticket in placed[:4]:  # A has answered all of its own
+        desk.done(ticket)
+    desk.beat("local", 4, worker=A, active=0)
+    assert free(desk) == 4
+    desk.now += 1
+    desk.beat("local", 4, worker=A, active=4)  # the broker has given it what B had
+    assert free(desk) == 0
+    desk.now += 1
+    for ticket in placed[4:]:
+        desk.done(ticket)
+    desk.beat("local", 4, worker=A, active=0)
+    assert free(desk) == 4

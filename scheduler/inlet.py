@@ -10,6 +10,7 @@ from pika.exceptions import ChannelClosedByBroker
 from scheduler.settled import Settled
 from straightline import names
 from straightline.amqp.link import Link, describe
+from straightline.amqp.thread import AMQPThread
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,12 @@ class Inlet:
         url: of the broker.
         prefetch: for each queue to read, how many messages may be unacknowledged.
         handlers: what to call.
+        thread: where its connection lives; None for a thread of its own.
     """
 
-    def __init__(self, url: str, prefetch: dict[str, int], handlers: Handlers) -> None:
+    def __init__(
+        self, url: str, prefetch: dict[str, int], handlers: Handlers, thread: AMQPThread | None = None
+    ) -> None:
         self._prefetch = prefetch
         self._handlers = handlers
         self._channel: Any = None  # the work channel, while leading
@@ -64,6 +68,7 @@ class Inlet:
             "straightline-scheduler-in",
             on_channel=self._opened,
             on_lost=self._lost,
+            thread=thread,
         )
 
     @property

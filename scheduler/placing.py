@@ -9,7 +9,7 @@ from typing import Final
 from scheduler import messages, retries
 from scheduler.breakers import Breakers
 from scheduler.closing import Closer
-from scheduler.coalescing import Coalescer
+from scheduler.coalescing import Coalescer, Group
 from scheduler.deliveries import Dues
 from scheduler.holds import Case, Holds
 from scheduler.leases import leases
@@ -70,6 +70,7 @@ class Placer:
         self._budget = RetryBudget(settings.allowance)
         self._limits = settings.limits
         self._patience = settings.longest_wait or inf
+        self._untold: list[tuple[Group, str]] = []
         self._away: Counter[str] = Counter()  # held in the broker, of each model, as far as is known here
         self._holds = {
             "interactive": Holds(settings.hold_window),
@@ -80,6 +81,11 @@ class Placer:
     def held(self) -> int:
         """How many requests wait in memory."""
         return sum(len(holds) for holds in self._holds.values())
+
+    @property
+    def untold(self) -> bool:
+        """Whether the ledger is still to be told of placements that were sent."""
+        return bool(self._untold)
 
     def enter(self, case: Case, now: float, *, fresh: bool = False) -> None:
         """Place a request, or hold it; its delivery stays open until the one or the other is safe.
@@ -145,16 +151,22 @@ class Placer:
                 self._to_broker(case, now)
 
     def flush(self) -> None:
-        """Send what was placed since the last flush, joined, and tell the ledger of all of it."""
-        groups = self._coalescer.flush()
-        placed: list[Lease] = []
-        for group in groups:
+        """Send what was placed since the last flush, joined; its causes stay open until `tell_ledger`."""
+        for group in self._coalescer.flush():
             placement = messages.placement(group, origin=self._origin)
             self._dues.send(placement)
-            placed += leases(group, placement.message_id, grace=self._grace)
-        causes = [cause for group in groups for cause in group.causes]
-        if placed:
-            self._dues.send(messages.leased(placed, causes))
+            self._untold.append((group, placement.message_id))
+
+    def tell_ledger(self) -> None:
+        """Tell the ledger of all that was flushed since the last time, in one message."""
+        untold, self._untold = self._untold, []
+        if not untold:
+            return
+        placed: list[Lease] = []
+        for group, task_id in untold:
+            placed += leases(group, task_id, grace=self._grace)
+        causes = [cause for group, _ in untold for cause in group.causes]
+        self._dues.send(messages.leased(placed, causes))
         for cause in causes:
             self._dues.close(cause)
 

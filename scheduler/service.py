@@ -3,8 +3,6 @@
 import logging
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ from straightline import crash, names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.cancellations import Cancellations
 from straightline.amqp.deployments import Deployments
+from straightline.amqp.thread import AMQPThread
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected, StraightLineError
 
@@ -25,6 +24,9 @@ TICK: Final = 0.25
 """Seconds between looks at the clock."""
 PUBLISH_AGAIN: Final = 1.0
 """Seconds until a message that the broker would not take is tried again."""
+LEDGER_LAG: Final = 0.01
+"""Seconds that the ledger may hear of a placement later than its pool: the broker need not write both at once
+while a producer waits, and one message tells of more. Until it is told, the inputs stay unacknowledged."""
 RETURNS_PREFETCH: Final = 512
 ATTEMPTS_PREFETCH: Final = 64
 CANCELS_PREFETCH: Final = 64
@@ -36,20 +38,17 @@ ROOM: Final = 1 << 30
 
 
 class Service:
-    """Runs a core between an inlet and a publisher.
-
-    Everything that touches the core runs on the inlet's thread; confirms come over from the publisher's.
-    """
+    """Runs a core between an inlet and a publisher, all of it on the one thread of their connections."""
 
     def __init__(self, settings: Settings, core: Core) -> None:
         self._core = core
         self._epoch = 0
         self._turn_due = False
-        self._woken = False
+        self._ledger_due = False
         self._stopping = False
         self._stopped = threading.Event()
-        self._confirmed: deque[Publish] = deque()
         self._unsent = 0  # publishes that the broker has not confirmed
+        thread = AMQPThread("straightline-scheduler")
         self._publisher = Publisher(
             settings.broker_url,
             name="straightline-scheduler-out",
@@ -57,6 +56,7 @@ class Service:
             window=ROOM,
             window_bytes=ROOM,
             max_body=2 * MAX_BODY,  # a placement is its requests and their reasons
+            thread=thread,
         )
         prefetch = {
             names.CANCELS_QUEUE: CANCELS_PREFETCH,
@@ -85,6 +85,7 @@ class Service:
                 lost=self._lost,
                 ready=self._ready,
             ),
+            thread,
         )
 
     def start(self) -> None:
@@ -103,7 +104,7 @@ class Service:
         self._deployments.close(timeout)
         self._inlet.link.stop(timeout)
 
-    # --- from the broker, on the inlet's thread ------------------------------------------------------------
+    # --- from the broker -----------------------------------------------------------------------------------
 
     def _leading(self) -> None:
         self._epoch += 1
@@ -164,11 +165,9 @@ class Service:
 
     def _turn(self) -> None:
         self._turn_due = False
-        self._woken = False
-        while self._confirmed:
-            self._unsent -= 1
-            self._core.dues.confirmed(self._confirmed.popleft())
         self._core.placer.flush()
+        if self._core.placer.untold:
+            self._tell_ledger_soon()
         for publish in self._core.dues.take_publishes():
             self._unsent += 1
             self._send(publish)
@@ -179,6 +178,18 @@ class Service:
         self._inlet.acknowledge(tags)
         if self._stopping and self._unsent == 0:
             self._stopped.set()
+
+    def _tell_ledger_soon(self) -> None:
+        if self._stopping:
+            self._core.placer.tell_ledger()
+        elif not self._ledger_due:
+            self._ledger_due = True
+            self._inlet.link.call_later(LEDGER_LAG, self._tell_ledger)
+
+    def _tell_ledger(self) -> None:
+        self._ledger_due = False
+        self._core.placer.tell_ledger()
+        self._turn_soon()
 
     def _send(self, publish: Publish) -> None:
         outgoing = Outgoing(
@@ -191,27 +202,25 @@ class Service:
             headers=publish.headers or None,
             mandatory=publish.mandatory,
         )
-        self._publisher.publish(outgoing).add_done_callback(partial(self._answered, publish))
+        settled = partial(self._answered, publish)
+        try:
+            self._publisher.send(outgoing, settled)
+        except StraightLineError as error:
+            settled(error)
 
-    def _answered(self, publish: Publish, future: Future[None]) -> None:
-        """Runs on the publisher's thread."""
-        error = future.exception()
+    def _answered(self, publish: Publish, error: Exception | None) -> None:
         if isinstance(error, Rejected) and not publish.mandatory:
             log.warning("a reply was not delivered: %s", error)  # its outcome stands in the ledger
             error = None
         if error is None:
-            # One wake-up serves all confirms of a burst: the turn clears the flag before it takes them.
-            self._confirmed.append(publish)
-            if not self._woken:
-                self._woken = True
-                self._inlet.link.call(self._turn_soon)
+            self._unsent -= 1
+            self._core.dues.confirmed(publish)
+            self._turn_soon()
             return
         if isinstance(error, StraightLineError):
             log.error("a message to %s was not taken: %s; trying again", publish.exchange, error)
         if not self._stopping:
-            self._inlet.link.call(
-                lambda: self._inlet.link.call_later(PUBLISH_AGAIN, lambda: self._send(publish))
-            )
+            self._inlet.link.call_later(PUBLISH_AGAIN, lambda: self._send(publish))
 
     def _drain(self) -> None:
         self._stopping = True

@@ -15,6 +15,7 @@ from straightline.amqp.blame import blame
 from straightline.amqp.link import Link
 from straightline.amqp.outbox import Outbox
 from straightline.amqp.outgoing import SERIAL_HEADER, Outgoing, refusal
+from straightline.amqp.thread import AMQPThread
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 
@@ -67,6 +68,7 @@ class Publisher:
         window: messages that may be unconfirmed at once.
         window_bytes: bytes of bodies that may be unconfirmed at once.
         max_body: largest body in bytes.
+        thread: where its connection lives; None for a thread of its own.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -81,6 +83,7 @@ class Publisher:
         window: int = 4096,
         window_bytes: int = WINDOW_BYTES,
         max_body: int = MAX_BODY,
+        thread: AMQPThread | None = None,
     ) -> None:
         self._confirm_timeout = confirm_timeout
         self._window = window
@@ -98,7 +101,7 @@ class Publisher:
         self._bytes = 0
         self._woken = False
         self._closed = False
-        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost)
+        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost, thread=thread)
         self._link.start()
         self._link.call(self._sweep)
 

@@ -158,6 +158,7 @@ class Desk:
     def turn(self, *, confirm: bool = True) -> list[Publish]:
         """Flush, as the service does; returns what was published in this turn."""
         self.core.placer.flush()
+        self.core.placer.tell_ledger()
         published = self.core.dues.take_publishes()
         self.published.extend(published)
         if confirm:

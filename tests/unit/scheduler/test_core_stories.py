@@ -147,6 +147,7 @@ class Stories(RuleBasedStateMachine):
     @rule()
     def turn(self) -> None:
         self.core.placer.flush()
+        self.core.placer.tell_ledger()
         self.unconfirmed += self.core.dues.take_publishes()
         owed = {(cause.epoch, cause.tag) for publish in self.unconfirmed for cause in publish.causes}
         for delivery in self.core.dues.take_acks():

@@ -90,3 +90,17 @@ def test_what_is_held_has_no_lease() -> None:
     desk = Desk()
     desk.request(request_body(NOW))
     assert leases(desk.turn()) == []
+
+
+def test_several_turns_are_told_in_one_message_and_their_inputs_stay_open_until_then() -> None:
+    desk = _desk()
+    for _ in range(3):
+        desk.request()
+        desk.core.placer.flush()
+        for publish in desk.core.dues.take_publishes():
+            desk.core.dues.confirmed(publish)
+    assert desk.core.dues.take_acks() == []
+    published = desk.turn()
+    assert [len(lease.ids) for lease in leases(published)] == [1, 1, 1]
+    assert len(published) == 1
+    assert len(desk.acked) == 3

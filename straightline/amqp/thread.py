@@ -1,0 +1,67 @@
+"""The thread that AMQP connections live on: one of its own for most, one for two that work hand in hand."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from pika.adapters.select_connection import IOLoop
+
+logger = logging.getLogger(__name__)
+
+
+class Lodger(Protocol):
+    """What lives on the thread: `straightline.amqp.link.Link`."""
+
+    def abandon(self, error: BaseException) -> None:
+        """Give up the connection, which a fault has left in an unknown state, and make a new one."""
+        ...
+
+
+class AMQPThread:
+    """Runs a loop until the last who lives on it has left.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.loop: Final = IOLoop()
+        self._lodgers: list[Lodger] = []
+        self._thread = threading.Thread(target=self._run, name=f"amqp-{name}", daemon=True)
+
+    def enter(self, lodger: Lodger, first: Callable[[], None]) -> None:
+        """Live here from now on; `first` is run on the thread, which is started where it does not run yet."""
+        self._lodgers.append(lodger)
+        self.loop.add_callback_threadsafe(first)
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def leave(self, lodger: Lodger) -> None:
+        """Live here no more; only from the thread."""
+        if lodger in self._lodgers:
+            self._lodgers.remove(lodger)
+        if not self._lodgers:
+            self.loop.stop()
+
+    def join(self, timeout: float) -> None:
+        """Wait until the last one has left; at once where others live here still, or on the thread itself."""
+        if not self._lodgers and not self.current():
+            self._thread.join(timeout)
+
+    def current(self) -> bool:
+        """Tell whether the caller runs on it."""
+        return threading.get_ident() == self._thread.ident
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.loop.start()
+            except Exception as error:
+                # A fault of ours or of pika's must not leave callers waiting for a thread that is dead.
+                logger.exception("the AMQP thread met an unexpected fault and connects anew")
+                for lodger in tuple(self._lodgers):
+                    lodger.abandon(error)
+            else:
+                break
+        self.loop.close()

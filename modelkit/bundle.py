@@ -58,17 +58,17 @@ def read_bundle(directory: Path) -> Bundle:
     )
 
 
-def read_bundles(models: Path, *, may_be_empty: bool = False) -> list[Bundle]:
+def read_bundles(models: Path) -> list[Bundle]:
     """Read every bundle `<name>/<version>/` under `models`, the versions of a model in rising order.
 
     Raises:
-        ConfigurationError: there is none and there must be one, or one of them is wrong.
+        ConfigurationError: there is none, or one of them is wrong.
     """
     catalogue = read_catalogue(models).models
     bundles = [
         read_bundle(models / name / version) for name, versions in catalogue.items() for version in versions
     ]
-    if not bundles and not may_be_empty:
+    if not bundles:
         raise ConfigurationError(
             f"there is no model under {models}: a bundle is <name>/<version>/model.toml with its files"
         )

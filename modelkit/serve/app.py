@@ -16,6 +16,7 @@ Every error is `{"error": "<sentence>"}` with a status that tells whose fault it
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
 from modelkit.serve.registry import Registry, UnknownModel
 from modelkit.serve.watching import Watch
-from straightline.errors import ContractError
+from straightline.errors import ConfigurationError, ContractError
 from straightline.settings import load
 
 ERROR_HEADER: Final = "X-StraightLine-Error"
@@ -63,10 +64,11 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def create() -> Flask:
-    """Load every model of `STRAIGHTLINE_MODELS_DIR` and return the application that serves them.
+    """Load the models of `STRAIGHTLINE_MODELS_DIR` and return the application that serves them.
 
     Raises:
-        ConfigurationError: a setting or a bundle is wrong; the server does not start half.
+        ConfigurationError: a setting is wrong, or no bundle of those that are there can be loaded; where the
+            directory is not watched, one that cannot is enough.
     """
     settings = load(Settings, os.environ)
     models = Path(settings.models_dir)
@@ -74,18 +76,27 @@ def create() -> Flask:
     def engine_of(bundle: Bundle) -> Engine:
         return load_engine(bundle, threads=settings.serve_model_threads)
 
-    engines = [
-        engine_of(bundle)
-        for bundle in read_bundles(models, may_be_empty=settings.serve_watch > 0)
-        if bundle.flavour != "external"  # its own server answers for it
-    ]
-    registry = Registry(engines)
     if settings.serve_watch > 0:
-        loaded = {(engine.spec.name, engine.spec.version): engine for engine in engines}
-        watch = Watch(models, registry, engine_of, loaded)
-        registry.look_when_asked(watch.look)
-        watch.start(settings.serve_watch)
+        registry = _watched(models, engine_of, settings.serve_watch)
+    else:
+        bundles = read_bundles(models)
+        registry = Registry(engine_of(bundle) for bundle in bundles if bundle.flavour != "external")
     return build(registry, max_body=settings.serve_max_body)
+
+
+def _watched(models: Path, engine_of: Callable[[Bundle], Engine], interval: float) -> Registry:
+    """Serve what can be served of a directory; what cannot be loaded keeps nothing else from being served."""
+    if not models.is_dir():
+        raise ConfigurationError(f"there is no directory of models at {models}: set STRAIGHTLINE_MODELS_DIR")
+    registry = Registry(())
+    watch = Watch(models, registry, engine_of, {})
+    watch.look()
+    states = registry.index()
+    if states and all(each["state"] == "UNAVAILABLE" for each in states):
+        raise ConfigurationError("; ".join(each["reason"] for each in states))
+    registry.look_when_asked(watch.look)
+    watch.start(interval)
+    return registry
 
 
 def build(registry: Registry, *, max_body: int) -> Flask:

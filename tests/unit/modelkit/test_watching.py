@@ -8,10 +8,11 @@ import pytest
 
 from modelkit.bundle import read_bundles
 from modelkit.serve import watching
-from modelkit.serve.app import build
+from modelkit.serve.app import build, create
 from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.registry import Registry
 from modelkit.serve.watching import Watch
+from straightline.errors import ConfigurationError
 
 TOML = """
 name = "{name}"
@@ -117,3 +118,30 @@ def test_what_is_as_before_is_not_loaded_again(tmp_path: Path, put: Put) -> None
     watch.look()
     assert registry.find("m", "1") is before
     assert registry.versions("m") == ["1", "9", "10"]
+
+
+def test_a_bundle_that_broke_meanwhile_does_not_keep_a_server_from_starting_with_the_others(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("1", times(2))
+    put("2", "import nothing_of_that_name\n")
+    (tmp_path / "other" / "1").mkdir(parents=True)
+    (tmp_path / "other" / "1" / "model.toml").write_text("this is no TOML")
+    monkeypatch.setenv("STRAIGHTLINE_MODELS_DIR", str(tmp_path))
+    client = create().test_client()
+    assert client.post("/v2/models/m/infer", json=ASK).status_code == 200
+    states: list[dict[str, str]] = client.post("/v2/repository/index").json or []
+    found = {(each["name"], each["version"]): each["state"] for each in states}
+    assert found == {("m", "1"): "READY", ("m", "2"): "UNAVAILABLE", ("other", "1"): "UNAVAILABLE"}
+    monkeypatch.setenv("STRAIGHTLINE_SERVE_WATCH", "0")
+    with pytest.raises(ConfigurationError, match="is not TOML"):
+        create()
+
+
+def test_a_server_starts_with_an_empty_directory_and_serves_what_comes(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRAIGHTLINE_MODELS_DIR", str(tmp_path))
+    client = create().test_client()
+    put("1", times(2))
+    assert client.post("/v2/models/m/infer", json=ASK).status_code == 200

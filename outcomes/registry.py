@@ -1,27 +1,19 @@
-"""The registry: what is deployed, and every change of it, each in one transaction under one lock.
+"""What the registry holds: every version of every model that is in place, and what a model's name means.
 
 All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, as `outcomes.database` says.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection, RowMapping, func, select
 
-from outcomes.aliases import Alias, made_canary, made_default, removed, rolled_back
+from outcomes.aliases import Alias
 from outcomes.database import translated
-from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused
 from outcomes.tables import MODEL_ALIASES, MODEL_CHANGES, MODEL_VERSIONS
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
-
-_LOCK: Final = 0x5354524752454701
-"""Of Postgres's advisory locks: who changes the registry."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,178 +85,8 @@ def find_version(connection: Connection, model: str, version: str) -> DeployedVe
     return None if row is None else _version(row)
 
 
-@contextmanager
-def alone(connection: Connection, model: str) -> Iterator[None]:
-    """Let nobody else deploy or remove versions of a model for as long as the block takes.
-
-    Raises:
-        RegistryRefused: somebody is at it.
-    """
-    key = int.from_bytes(hashlib.blake2b(model.encode(), digest_size=8).digest(), signed=True)
-    with translated():
-        mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one()
-        connection.commit()
-    if not mine:
-        raise RegistryRefused(f"somebody else is deploying or removing {model} now: wait for the end of that")
-    try:
-        yield
-    finally:
-        # Where the connection is lost, the lock has gone with it.
-        with suppress(LedgerUnavailable), translated():
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-            connection.commit()
-
-
-def hold_alias(connection: Connection, model: str, version: str, share: float | None) -> None:
-    """Do nothing where a version can be deployed as a canary of so much percent; None is for a default.
-
-    Raises:
-        RegistryRefused: it cannot.
-    """
-    if share is not None:
-        with translated():
-            made_canary(_alias_of(connection, model), model, version, share)
-
-
-def hold_digest(known: DeployedVersion | None, digest: str) -> None:
-    """Do nothing where a version is new, or stands with this digest.
-
-    Raises:
-        OtherDigest: it stands with another one.
-    """
-    if known is not None and known.digest != digest:
-        raise OtherDigest(
-            f"{known.spec.name} {known.spec.version} is deployed already, and is {known.digest}, while this "
-            f"one is {digest}: a version does not change, so give this one another `version` in its "
-            "model.toml"
-        )
-
-
-def record(
-    connection: Connection,
-    deployed: DeployedVersion,
-    *,
-    who: str,
-    share: float | None = None,
-    default: bool = True,
-    adopted: Iterable[DeployedVersion] = (),
-) -> Deployed:
-    """Record that a version is in place, and move what its model's name means; all of it, or nothing.
-
-    Args:
-        connection: to the ledger.
-        deployed: the version.
-        who: deployed it.
-        share: percent of the requests without a pin that it gets as a canary; None makes it the default.
-        default: False leaves the name as it is, so that only a pin leads to the version.
-        adopted: versions that were in place before the model's first deployment, the newest last.
-
-    Returns:
-        All that is deployed then.
-
-    Raises:
-        OtherDigest: the version stands with another content.
-        RegistryRefused: it cannot be a canary.
-    """
-    model, version = deployed.spec.name, deployed.spec.version
-    with translated():
-        _lock(connection)
-        hold_digest(find_version(connection, model, version), deployed.digest)
-        alias = _alias_of(connection, model)
-        if alias == Alias():
-            for each in adopted:
-                _put(connection, each, who)
-                alias = made_default(alias, each.spec.version)
-                _change(connection, model, each.spec.version, "adopted", who)
-        _put(connection, deployed, who)
-        if share is not None:
-            alias = made_canary(alias, model, version, share)
-        elif default or alias.version is None:
-            alias = made_default(alias, version)
-        action = "deployed" if share is None else f"canary of {share:g} %"
-        return _settle(connection, model, alias, (version, action, who))
-
-
-def roll_back(connection: Connection, model: str, *, who: str) -> Deployed:
-    """Move a model's name a step back: end its canary, or make the default before this one the default.
-
-    Raises:
-        RegistryRefused: there is nothing to go back to.
-    """
-    with translated():
-        _lock(connection)
-        versions = [each.version for each in standings(connection, model)]
-        alias = rolled_back(_alias_of(connection, model), model, versions)
-        return _settle(connection, model, alias, (alias.version, "rolled back", who))
-
-
-def take_out(
-    connection: Connection, model: str, version: str | None, *, who: str
-) -> tuple[Deployed, list[DeployedVersion]]:
-    """Remove a version, or the whole model where it is None; return what is left, and what was removed.
-
-    Raises:
-        RegistryRefused: it is not there, or requests without a pin go to it.
-    """
-    with translated():
-        _lock(connection)
-        there = {each.version: each.deployed for each in standings(connection, model)}
-        if not there or (version is not None and version not in there):
-            raise RegistryRefused(
-                f"{model} {version or ''}".rstrip() + " is not in the registry; it has "
-                f"{', '.join(there) or 'no version of this model'}"
-            )
-        alias = Alias() if version is None else removed(_alias_of(connection, model), model, version)
-        statement = delete(MODEL_VERSIONS).where(MODEL_VERSIONS.c.model == model)
-        connection.execute(
-            statement if version is None else statement.where(MODEL_VERSIONS.c.version == version)
-        )
-        gone = list(there.values()) if version is None else [there[version]]
-        return _settle(connection, model, alias, (version, "removed", who)), gone
-
-
-def _lock(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-
-
-def _settle(
-    connection: Connection, model: str, alias: Alias, change: tuple[str | None, str, str]
-) -> Deployed:
-    values = {"model": model, **msgspec.structs.asdict(alias)}
-    statement = upsert(MODEL_ALIASES).values(values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["model"], set_=values))
-    _change(connection, model, *change)
-    deployed = read_deployed(connection)
-    connection.commit()
-    return deployed
-
-
-def _change(connection: Connection, model: str, version: str | None, action: str, who: str) -> None:
-    connection.execute(
-        insert(MODEL_CHANGES).values(model=model, version=version, action=action, changed_by=who)
-    )
-
-
-def _put(connection: Connection, deployed: DeployedVersion, who: str) -> None:
-    values: dict[str, Any] = {
-        "model": deployed.spec.name,
-        "version": deployed.spec.version,
-        "digest": deployed.digest,
-        "spec": msgspec.to_builtins(deployed.spec),
-        "image": deployed.image,
-        "function": deployed.function,
-        "deployed_by": who,
-    }
-    statement = upsert(MODEL_VERSIONS).values(values)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model", "version"], set_={**values, "deployed_at": func.clock_timestamp()}
-        )
-    )
-
-
-def _alias_of(connection: Connection, model: str) -> Alias:
+def alias_of(connection: Connection, model: str) -> Alias:
+    """Return what a model's name means; nothing where it was never deployed."""
     found = select(MODEL_ALIASES).where(MODEL_ALIASES.c.model == model)
     row = connection.execute(found).mappings().first()
     return Alias() if row is None else _alias(row)

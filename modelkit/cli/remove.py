@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
-    from outcomes.registry import alone, take_out  # noqa: PLC0415
+    from outcomes.deployments import alone, take_out  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)
     with (

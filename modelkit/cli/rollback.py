@@ -30,7 +30,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
     from modelkit.deployment.settings import broker_url, database_url  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
-    from outcomes.registry import read_deployed, roll_back  # noqa: PLC0415
+    from outcomes.deployments import roll_back  # noqa: PLC0415
+    from outcomes.registry import read_deployed  # noqa: PLC0415
 
     broker = broker_url(environ)
     with connected(database_url(environ), name="straightline-rollback") as connection:

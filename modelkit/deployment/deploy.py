@@ -10,8 +10,9 @@ import msgspec
 from modelkit.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.place import Candidate, Place, Placed
 from outcomes.database import connected
+from outcomes.deployments import alone, hold_alias, hold_digest, record
 from outcomes.errors import OtherDigest
-from outcomes.registry import alone, find_version, hold_alias, hold_digest, record
+from outcomes.registry import find_version
 from straightline.catalogue import order
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion

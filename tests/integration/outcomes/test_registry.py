@@ -11,8 +11,9 @@ from sqlalchemy import Connection, create_engine
 
 from outcomes.announcer import Announcer
 from outcomes.database import connected
+from outcomes.deployments import alone, record, roll_back, take_out
 from outcomes.errors import OtherDigest, RegistryRefused
-from outcomes.registry import alone, find_version, read_deployed, record, roll_back, standings, take_out
+from outcomes.registry import find_version, read_deployed, standings
 from straightline.amqp.deployments import Deployments, announcement
 from straightline.amqp.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec

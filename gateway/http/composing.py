@@ -45,7 +45,13 @@ class Composed:
 
 
 def compose(
-    members: Mapping[str, Any], *, now: float, inline_limit: int, put: Put | None, deadline: float | None
+    members: Mapping[str, Any],
+    *,
+    now: float,
+    inline_limit: int,
+    put: Put | None,
+    deadline: float | None,
+    read: bool = False,
 ) -> Composed:
     """Return the request that `members` describe.
 
@@ -55,6 +61,7 @@ def compose(
         inline_limit: above so many bytes `data` goes into the store.
         put: the store; None lets data travel inline.
         deadline: seconds since the epoch, where `members` name none.
+        read: whether the caller has read `data` as a V2 request already; it is not read again then.
 
     Raises:
         ContractError: it is none; the message says what to change.
@@ -68,12 +75,13 @@ def compose(
     if put is not None and data is not None and len(memoryview(data)) > inline_limit:
         # Checked before the store is written: what is refused leaves nothing behind.
         decode_request(msgspec.json.encode({**given, "data": {}}))
-        decode_infer_request(data)
+        if not read:
+            decode_infer_request(data)
         del given["data"]
         given["data_ref"] = put(bytes(data))
     body = msgspec.json.encode(given)
     request = decode_request(body)  # the scheduler's own checks, whose words the caller gets at once
-    if request.data_ref is None:
+    if request.data_ref is None and not read:
         request.infer_request()
     return Composed(request.id, request.model, body, request.class_, request.deadline)
 

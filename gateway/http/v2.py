@@ -78,6 +78,7 @@ def blueprint(parts: Parts) -> Blueprint:
             inline_limit=parts.settings.inline_limit,
             put=parts.put,
             deadline=now + _patience(asked, parts.settings.gateway_timeout),
+            read=True,
         )
         prefer = preference(request.headers.get("Prefer"))
         outcome = parts.answer(composed, traces(dict(request.headers)), wait=prefer.wait)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from straightline.cli.command import add_command, print_json, seconds
+from straightline.cli.command import add_command, identity, print_json, seconds
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import RequestStatus
@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
         "at STRAIGHTLINE_GATEWAY_URL.",
         json="print JSON: {id, verdict}, or the status that the gateway tells",
     )
-    parser.add_argument("id", metavar="ID", help="of the request")
+    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
     parser.add_argument(
         "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait for an answer (default 5)"
     )

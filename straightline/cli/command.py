@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from straightline.cli.exits import EXIT_CODES
+from straightline.ids import canonical
 
 GATEWAY = " Asks the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
 
@@ -37,6 +38,14 @@ def add_command(
     )
     parser.add_argument("--json", action="store_true", help=json)
     return parser
+
+
+def identity(text: str) -> str:
+    """Read the id of a request from an argument, in its canonical form."""
+    found = canonical(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a UUID, as requests' ids are")
+    return found
 
 
 def seconds(text: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from straightline.cli.command import GATEWAY, add_command, seconds
+from straightline.cli.command import GATEWAY, add_command, identity, seconds
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import Gateway, open_gateway
 from straightline.cli.show import answer
@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
         description="Print the answer of the model to a request, whoever submitted it." + GATEWAY,
         json="print the V2 infer response as it came",
     )
-    parser.add_argument("id", metavar="ID", help="of the request")
+    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
     parser.add_argument("--out", metavar="FILE", help="write the V2 infer response there, as it came")
     parser.add_argument("--wait", action="store_true", help="wait until the request has ended")
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, print_json
+from straightline.cli.command import GATEWAY, add_command, identity, print_json
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import RequestStatus
@@ -20,7 +20,7 @@ def add_to(commands: Any) -> None:
         description="Say how far a request came, or how it ended." + GATEWAY,
         json="print JSON: request-status.json of the contracts",
     )
-    parser.add_argument("id", metavar="ID", help="of the request")
+    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
     parser.set_defaults(run=run)
 
 

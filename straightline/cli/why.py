@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from straightline.cli.command import GATEWAY, add_command, print_json
+from straightline.cli.command import GATEWAY, add_command, identity, print_json
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import PlacementStep, PlacementStory
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
         "what came of it." + GATEWAY,
         json="print JSON: placement-story.json of the contracts",
     )
-    parser.add_argument("id", metavar="ID", help="of the request")
+    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
     parser.set_defaults(run=run)
 
 

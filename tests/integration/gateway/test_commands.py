@@ -153,17 +153,15 @@ def test_models_and_failures_are_tables(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "result", "why"])
-@pytest.mark.parametrize("identity", [new_id(), "7", "../models", "a b", "%2e%2e"])
 def test_what_is_not_known_has_the_exit_code_5(
     gateway: Gateway,
     command: str,
-    identity: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_GATEWAY_URL", gateway.url)
     monkeypatch.setenv("STRAIGHTLINE_API_KEY", gateway.key)
-    assert main([command, identity]) == 5
+    assert main([command, new_id()]) == 5
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
 

@@ -33,12 +33,14 @@ class Images:
         build: builds and tags one.
         environ: where DOCKER_HOST stands.
         patience: seconds until one must be ready.
+        tag: the name of a model's image, with `{model}` and `{version}`.
     """
 
-    def __init__(self, build: Build, environ: Mapping[str, str], patience: float) -> None:
+    def __init__(self, build: Build, environ: Mapping[str, str], patience: float, *, tag: str) -> None:
         self._build = build
         self._environ = environ
         self._patience = patience
+        self._tag = tag
 
     def put(self, candidate: Candidate) -> Placed:
         """Build, tag and try it; see `Place.put`."""
@@ -46,29 +48,30 @@ class Images:
         try:
             try_image(ident, candidate.title, self._patience, self._environ)
         except NotReady:
-            self._remove(name)
+            self._remove(ident, name)
             raise
         return Placed(image=ident)
 
     def take(self, version: DeployedVersion) -> None:
         """Remove its image from the engine; see `Place.take`."""
         if version.image is not None:
-            self._remove(version.image)
+            name = self._tag.format(model=version.spec.name.lower(), version=version.spec.version)
+            self._remove(version.image, name)
 
-    def _remove(self, image: str) -> None:
+    def _remove(self, image: str, name: str) -> None:
+        """Take its name from an image, and the image with the last one.
+
+        Others may have given it names of theirs: what is built of the same files is the same image.
+        """
         with _engine(self._environ) as client:
             try:
-                found = client.images.get(image)
+                tags = client.images.get(image).tags
             except ImageNotFound:
                 return
-            try:
-                client.images.remove(image, force=True)
-            except APIError as error:
-                if error.status_code != HTTPStatus.CONFLICT:
-                    raise
-                # A container of it still runs: without its names none starts again, the rest can be pruned.
-                for name in found.tags:
-                    client.images.remove(name, force=True)
+            if name in tags:
+                client.images.remove(name, force=True)
+            elif not tags:
+                _remove_nameless(client, image)
 
 
 def try_image(image: str, title: str, patience: float, environ: Mapping[str, str]) -> None:
@@ -94,6 +97,14 @@ def try_image(image: str, title: str, patience: float, environ: Mapping[str, str
             _wait_ready(container, title, patience)
         finally:
             container.remove(force=True, v=True)
+
+
+def _remove_nameless(client: docker.DockerClient, image: str) -> None:
+    try:
+        client.images.remove(image)
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:  # a container of it still runs: it can be pruned later
+            raise
 
 
 def _wait_ready(container: Any, title: str, patience: float) -> None:

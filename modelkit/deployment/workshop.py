@@ -116,7 +116,7 @@ def _place(backend: Backend, builder: Builder, settings: DeploySettings, environ
     if backend == "gpu-container":
         from modelkit.deployment.images import Images  # noqa: PLC0415
 
-        return Images(builder.image, environ, settings.deploy_patience)
+        return Images(builder.image, environ, settings.deploy_patience, tag=settings.container_image)
     from modelkit.deployment.functions import Functions  # noqa: PLC0415
 
     return Functions(builder.function, role=settings.deploy_role, patience=settings.deploy_patience)

@@ -56,7 +56,9 @@ def environ(
     yield settings
     client = docker.from_env(environment=dict(docker_engine))
     for image in client.images.list("straightline-test-deployed/*"):
-        client.images.remove(image.id or "", force=True)
+        for tag in image.tags:
+            if tag.startswith("straightline-test-deployed/"):
+                client.images.remove(tag, force=True)
     client.close()
 
 
@@ -96,12 +98,15 @@ def test_an_image_that_was_deployed_is_run_though_no_list_of_the_pool_has_it(
             other.infer(model, body, 60.0)
         other.close()
         client.images.get(record["image"]).tag(TEMPLATE.format(model="probe", version="1"))
+        # What is built of the same files is the same image: a name that others gave it is not ours to take.
+        client.images.get(record["image"]).tag("straightline-test-others/probe", "1")
         # Its container still runs: so the image loses its name, and no other container starts.
         assert run(capsys, "remove", "probe", "--all", "--grace", "0")[0] == 0
         assert client.images.list(TEMPLATE.format(model="probe", version="1")) == []
+        assert client.images.get("straightline-test-others/probe:1").id == record["image"]
     finally:
         backend.close()
-    client.images.remove(record["image"], force=True)
+    client.images.remove("straightline-test-others/probe:1", force=True)
     client.close()
 
 

@@ -3,8 +3,9 @@
 Run: python -m benchmarks.round_trip [--blocks B]
 
 A no-op model of the Flask server; a no-op Celery task in a threads pool. Two ways: *idle*, where calls of
-both alternate with a pause between, so that each meets a system at rest; and *back to back*, in blocks, where
-each keeps its own caches and cores warm. The ratio is of the medians, block by block.
+both alternate with a pause between, a short one, in which the ledger is still writing what came before, and
+a long one, after which even the cores are asleep; and *back to back*, in blocks, where each keeps its own
+caches and cores warm. The ratio is of the medians, block by block.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from benchmarks.rig import BODY, rig, start_path, start_peer
 from straightline.client import Client
 
 BLOCK = 100
-PAUSE = 0.02
+PAUSES = (0.02, 0.1)
 """Seconds between calls to systems at rest."""
 
 Call = Callable[[], object]
@@ -39,7 +40,7 @@ def back_to_back(ours: Call, theirs: Call, blocks: int) -> Blocks:
     return times
 
 
-def idle(ours: Call, theirs: Call, blocks: int) -> Blocks:
+def idle(ours: Call, theirs: Call, blocks: int, pause: float) -> Blocks:
     """Time one call of each in turn, with a pause before each."""
     times: Blocks = ([], [])
     for _ in range(blocks):
@@ -47,7 +48,7 @@ def idle(ours: Call, theirs: Call, blocks: int) -> Blocks:
             into.append([])
         for _ in range(BLOCK):
             for call, into in zip((ours, theirs), times, strict=True):
-                time.sleep(PAUSE)
+                time.sleep(pause)
                 into[-1].append(milliseconds(call))
     return times
 
@@ -87,7 +88,9 @@ def main() -> None:
                 noop.delay(BODY).get(timeout=30)
 
             back_to_back(straightline, celery, 1)  # both warm
-            show("idle, calls alternate", idle(straightline, celery, options.blocks))
+            for pause in PAUSES:
+                title = f"idle, calls alternate, {pause * 1e3:.0f} ms between two"
+                show(title, idle(straightline, celery, options.blocks, pause))
             show("back to back, in blocks", back_to_back(straightline, celery, options.blocks))
 
 

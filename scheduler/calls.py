@@ -39,7 +39,7 @@ class Calls:
         calls: dict[tuple[str, str, str], list[str]] = {}
         for item, request in attempts:
             attempt = item.attempt
-            self._pools.left(attempt.backend, request.id)
+            self._pools.left(attempt.backend, request.id, now)
             probe = attempt.reason is not None and attempt.reason.probe
             if attempt.error_class in SUSPICIOUS and suspect(item.ticket.attempts) and not probe:
                 continue

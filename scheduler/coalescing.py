@@ -1,5 +1,6 @@
 """Joining what has already arrived: requests of one model for one backend travel in one placement message."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from scheduler.deliveries import Delivery
@@ -24,7 +25,7 @@ class Coalescer:
     def __init__(self, *, most: int, most_bytes: int) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._open: dict[tuple[str, str | None, str], Group] = {}
+        self._open: dict[Hashable, Group] = {}
         self._full: list[Group] = []
 
     def add(
@@ -35,13 +36,17 @@ class Coalescer:
         request: Request,
         cause: Delivery,
         *,
+        lane: Hashable,
         batchable: bool,
     ) -> None:
-        """Add a placed ticket to the group of its model, version and backend; alone if not batchable."""
+        """Add a placed ticket to the group of its kind; alone if not batchable.
+
+        Those of a kind share model, version, backend and lane (that of batch work; None is interactive).
+        """
         if not batchable:
             self._full.append(Group(model, backend, [ticket], [request], [cause], ticket.r_d))
             return
-        key = (model, ticket.version, backend)
+        key = (model, ticket.version, backend, lane)
         group = self._open.get(key)
         if group is not None and group.size + ticket.r_d > self._most_bytes:
             self._full.append(self._open.pop(key))

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from scheduler import endings, messages, retries
+from scheduler.backfill import Courtesy
 from scheduler.breakers import Breakers
 from scheduler.calls import Calls
 from scheduler.closing import Closer
@@ -71,7 +72,7 @@ class Core:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, *, origin: str) -> None:
         self.dues = Dues()
-        self.pools = Pools()
+        self.pools = Pools(settings.backfill, Courtesy(settings.backfill_rest))
         self._max_attempts = settings.max_attempts
         self._known = Known(catalogue)
         self._frequencies = Frequencies(settings.window)

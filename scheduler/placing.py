@@ -16,7 +16,7 @@ from scheduler.leases import leases
 from scheduler.placement import empirical
 from scheduler.placement.budget import RetryBudget
 from scheduler.placement.feasibility import stranded
-from scheduler.placement.model import Features, Placement, Policy
+from scheduler.placement.model import Features, Placement, Policy, State
 from scheduler.placement.saturation import saturated
 from scheduler.pools import Pools
 from scheduler.settings import Settings
@@ -141,6 +141,11 @@ class Placer:
                 lambda case: (case.kind, case.ticket.deadline - now < slowest),
             )
 
+    def rest(self, now: float) -> float | None:
+        """Return seconds until batch work that waits may be released; None where none waits for a time."""
+        wait = self._pools.batch_wait(now) if len(self._holds["batch"]) else 0.0
+        return wait if 0.0 < wait < inf else None
+
     def tick(self, now: float) -> None:
         """End the holds whose deadline has passed, and move long ones to the broker."""
         for holds in self._holds.values():
@@ -152,6 +157,7 @@ class Placer:
 
     def flush(self) -> None:
         """Send what was placed since the last flush, joined; its causes stay open until `tell_ledger`."""
+        self._pools.sent()
         for group in self._coalescer.flush():
             placement = messages.placement(group, origin=self._origin)
             self._dues.send(placement)
@@ -216,7 +222,7 @@ class Placer:
         if retry and self._budget.spent(model, now):
             return False
         features = self._features(case, now)
-        state = self._breakers.seen(self._pools.state, model, now)
+        state = self._state(case, now)
         placement = self._policy(features, state, self._thresholds)
         if placement.backend is None and stranded(features, state):
             features = replace(features, excluded=())
@@ -234,17 +240,27 @@ class Placer:
         probe = self._breakers.placed(backend, model, case.request.id, now)
         ticket.reason = self._reason(features, placement, probe=probe)
         self._budget.placed(model, now, retry=retry)
-        self._pools.placed(backend, model, case.request.id, now, ticket.deadline)
+        lane = None
+        # What may have brought down a call takes no others with it.
+        batchable = case.spec.batchable and not probe and not retries.suspect(ticket.attempts)
+        if case.request.class_ == "batch":
+            kind = (model, ticket.version)
+            lane = self._pools.batch_placed(
+                backend, kind, case.request.id, now, ticket.deadline, alone=not batchable
+            )
+        else:
+            self._pools.placed(backend, model, case.request.id, now, ticket.deadline)
         self._coalescer.add(
-            model,
-            backend,
-            ticket,
-            case.request,
-            case.delivery,
-            # What may have brought down a call takes no others with it.
-            batchable=case.spec.batchable and not probe and not retries.suspect(ticket.attempts),
+            model, backend, ticket, case.request, case.delivery, lane=lane, batchable=batchable
         )
         return True
+
+    def _state(self, case: Case, now: float) -> State:
+        """Return the state of the backends as a request may use them."""
+        model = case.spec.name
+        if case.request.class_ == "batch":
+            return self._breakers.seen(self._pools.for_batch((model, case.ticket.version), now), model, now)
+        return self._breakers.seen(self._pools.state, model, now)
 
     def _spared(self, case: Case, backend: str) -> bool:
         """Whether a request leaves it to others to try a backend that fails: it may be what fails there."""

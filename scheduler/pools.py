@@ -1,9 +1,11 @@
 """What is free right now, from the workers' heartbeats and our own count of what is on its way. No clock."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from scheduler.placement.model import ALL, BackendState
+from scheduler.backfill import Backfill, Courtesy, Kind, Lane
+from scheduler.placement.model import ALL, BackendState, State
 from scheduler.placement.throughput import Throughput
 from straightline.contracts import Feedback, Heartbeat
 
@@ -50,7 +52,8 @@ class _Flight(NamedTuple):
 class _Pool:
     """One backend's workers, and the requests placed there that have not come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, backfill: Backfill) -> None:
+        self.backfill = backfill
         self.workers: dict[str, _Worker] = {}
         self.in_flight: dict[str, _Flight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
@@ -61,6 +64,11 @@ class _Pool:
         self.slots: dict[str, int] = {}  # of the usable workers
         self.down: str | None = "no pool has reported"
         self.idle = BackendState(down=self.down)  # as it were with nothing on its way
+
+    @property
+    def taken(self) -> int:
+        """How many slots have those in flight."""
+        return len(self.in_flight) - self.backfill.requests + self.backfill.lanes
 
     def refresh(self, now: float) -> None:
         live = [worker for worker in self.workers.values() if worker.live(now)]
@@ -126,17 +134,36 @@ class _Pool:
         idle = self.idle
         if idle.down is not None:
             return idle
-        busy = max(0, len(self.in_flight) + self.foreign - self.stuck)
+        busy = max(0, self.taken + self.foreign - self.stuck)
         return BackendState(
             None, idle.free - busy, idle.models, idle.max_payload, idle.best_case, busy, self.rate
         )
 
+    def for_batch(self, kind: Kind, now: float, *, begin: bool) -> BackendState:
+        """Return the state as batch requests of a kind may use it: free is what backfill may take."""
+        state, idle = self.state(), self.idle
+        if state.down is not None:
+            return state
+        room = self.backfill.room(kind, now, free=state.free, slots=idle.free, begin=begin)
+        return BackendState(None, room, idle.models, idle.max_payload, idle.best_case, state.busy, self.rate)
+
+    def forget(self, request_id: str, now: float) -> bool:
+        """A request is not there any more; returns whether it was."""
+        self.backfill.left(request_id, now)
+        return self.in_flight.pop(request_id, None) is not None
+
 
 class Pools:
-    """The state of every backend; `state` is what policies read."""
+    """The state of every backend; `state` is what policies read.
 
-    def __init__(self) -> None:
-        self._pools = {backend: _Pool() for backend in ALL}
+    Args:
+        backfill: makes the account of a backend's batch work.
+        courtesy: says when batch work may begin.
+    """
+
+    def __init__(self, backfill: Callable[[Courtesy], Backfill], courtesy: Courtesy) -> None:
+        self._courtesy = courtesy
+        self._pools = {backend: _Pool(backfill(courtesy)) for backend in ALL}
         self._musters: list[Muster] = []
         self.state: dict[str, BackendState] = {
             backend: BackendState("no pool has reported") for backend in ALL
@@ -152,7 +179,7 @@ class Pools:
         # What a dead worker had is given to another one, which counts it.
         active = sum(worker.heartbeat.active for worker in pool.workers.values() if worker.live(now))
         if active == 0:
-            self._land(pool, before=now - SETTLED)
+            self._land(pool, now)
         pool.foreign = max(0, active - len(pool.in_flight))
         self._refresh(beat.backend, now)
 
@@ -168,33 +195,62 @@ class Pools:
         flight = self._pools[backend].in_flight.get(request_id)
         return flight and flight.model
 
+    def batch_wait(self, now: float) -> float:
+        """Return seconds until batch work may begin; infinity until something comes back."""
+        pools = self._pools.values()
+        lanes = sum(pool.backfill.lanes for pool in pools)
+        interactive = sum(len(pool.in_flight) - pool.backfill.requests for pool in pools)
+        return self._courtesy.wait(now, interactive=interactive, lanes=lanes)
+
+    def for_batch(self, kind: Kind, now: float) -> State:
+        """Return the state of every backend as batch requests of a model and version may use it."""
+        begin = self.batch_wait(now) == 0.0
+        return {backend: pool.for_batch(kind, now, begin=begin) for backend, pool in self._pools.items()}
+
     def placed(self, backend: str, model: str, request_id: str, now: float, deadline: float) -> None:
-        """A request is on its way there and takes a slot."""
+        """An interactive request is on its way there and takes a slot."""
         pool = self._pools[backend]
         pool.in_flight[request_id] = _Flight(model, now, deadline)
+        self._courtesy.interactive(now)
         self.state[backend] = pool.state()
+
+    def batch_placed(
+        self, backend: str, kind: Kind, request_id: str, now: float, deadline: float, *, alone: bool
+    ) -> Lane:
+        """A batch request is on its way there, and shares its slot unless it goes `alone`."""
+        pool = self._pools[backend]
+        pool.in_flight[request_id] = _Flight(kind[0], now, deadline)
+        lane = pool.backfill.placed(kind, request_id, now, alone=alone)
+        self.state[backend] = pool.state()
+        return lane
+
+    def sent(self) -> None:
+        """All that was placed is on its way."""
+        for pool in self._pools.values():
+            pool.backfill.sent()
 
     def feedback(self, feedback: Feedback, now: float) -> None:
         """Requests left a worker: their slots are free again."""
         pool = self._pools[feedback.backend]
-        if self.state[feedback.backend].free > 0:
-            pool.throughput.idle(now)
-        else:
-            pool.throughput.answered(len(feedback.done), now)
+        full, before = self.state[feedback.backend].free <= 0, pool.taken
         for done in feedback.done:
-            pool.in_flight.pop(done.id, None)
+            pool.forget(done.id, now)
+        if full:
+            pool.throughput.answered(before - pool.taken, now)
+        else:
+            pool.throughput.idle(now)
         self.state[feedback.backend] = pool.state()
 
-    def left(self, backend: str, request_id: str) -> None:
+    def left(self, backend: str, request_id: str, now: float) -> None:
         """A request left a backend, as another message than feedback told us."""
-        if self._pools[backend].in_flight.pop(request_id, None) is not None:
+        if self._pools[backend].forget(request_id, now):
             self.state[backend] = self._pools[backend].state()
 
     def tick(self, now: float) -> None:
         """Drop workers that fell silent, and slots whose feedback was lost."""
         for backend, pool in self._pools.items():
             for request_id in [key for key, flight in pool.in_flight.items() if flight.deadline < now]:
-                del pool.in_flight[request_id]
+                pool.forget(request_id, now)
             for name, worker in list(pool.workers.items()):
                 worker.seen_at = min(worker.seen_at, now)  # a clock set back must not keep the dead alive
                 if now - worker.seen_at > KEPT * worker.heartbeat.interval:
@@ -205,11 +261,13 @@ class Pools:
         """Feedback may have been missed: count anew, from the heartbeats alone."""
         for pool in self._pools.values():
             pool.in_flight.clear()
+            pool.backfill.clear()
 
-    def _land(self, pool: _Pool, *, before: float) -> None:
+    def _land(self, pool: _Pool, now: float) -> None:
         """All workers are idle: what was placed a while ago is done, and its feedback was lost."""
+        before = now - SETTLED
         for request_id in [key for key, flight in pool.in_flight.items() if flight.placed_at < before]:
-            del pool.in_flight[request_id]
+            pool.forget(request_id, now)
 
     def _refresh(self, backend: str, now: float) -> None:
         pool = self._pools[backend]

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 from scheduler.core import Core, Envelope
@@ -45,6 +46,7 @@ class Service:
         self._epoch = 0
         self._turn_due = False
         self._ledger_due = False
+        self._rest_until = inf
         self._stopping = False
         self._stopped = threading.Event()
         self._unsent = 0  # publishes that the broker has not confirmed
@@ -176,6 +178,7 @@ class Service:
         if tags:
             crash.here(crash.Step.SCHEDULER_AFTER_CONFIRM)
         self._inlet.acknowledge(tags)
+        self._rest()
         if self._stopping and self._unsent == 0:
             self._stopped.set()
 
@@ -189,6 +192,18 @@ class Service:
     def _tell_ledger(self) -> None:
         self._ledger_due = False
         self._core.placer.tell_ledger()
+        self._turn_soon()
+
+    def _rest(self) -> None:
+        """Wake up when batch work may go on."""
+        rest = self._core.placer.rest(time.time())
+        if rest is not None and time.monotonic() + rest < self._rest_until:
+            self._rest_until = time.monotonic() + rest
+            self._inlet.link.call_later(rest, self._rested)
+
+    def _rested(self) -> None:
+        self._rest_until = inf
+        self._core.placer.release(time.time())
         self._turn_soon()
 
     def _send(self, publish: Publish) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from scheduler.backfill import Backfill, Courtesy
 from scheduler.placement.breaker import Rules
 from scheduler.placement.budget import Allowance
 from scheduler.placement.model import Thresholds
@@ -12,6 +13,7 @@ from scheduler.placement.saturation import Limits
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -39,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True):
         most_held: held requests above which new interactive ones are rejected.
         longest_wait: expected seconds of waiting above which they are, too; None leaves it to deadlines.
         lease_grace: seconds after its deadline from which on a placed request without an outcome is lost.
+        backfill_turn: seconds in which a slot that batch requests share shall be free again; so many go
+            together as can be answered in that time.
+        backfill_rest: seconds without batch work after each second of it, while interactive requests come.
+        backfill_share: of a backend's slots, how many batch requests may have; one in any case.
     """
 
     broker_url: str
@@ -61,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True):
     most_held: Count = 250_000
     longest_wait: Positive | None = None
     lease_grace: Positive = 30.0
+    backfill_turn: Positive = 0.025
+    backfill_share: Share = 0.25
+    backfill_rest: Amount = 3.0
 
     @property
     def thresholds(self) -> Thresholds:
@@ -76,6 +85,12 @@ class Settings(msgspec.Struct, frozen=True):
     def allowance(self) -> Allowance:
         """How many retries there may be."""
         return Allowance(self.retry_share, self.retry_floor)
+
+    def backfill(self, courtesy: Courtesy) -> Backfill:
+        """Return the account of a backend's batch work."""
+        return Backfill(
+            most=self.coalesce, turn=self.backfill_turn, share=self.backfill_share, courtesy=courtesy
+        )
 
     @property
     def limits(self) -> Limits:

@@ -66,7 +66,7 @@ def test_a_new_request_does_not_overtake_one_of_its_kind_and_does_another_kind()
     (first,) = hold(desk, 1)
     assert placed(desk) == [first]
     (second,) = hold(desk, 1)
-    desk.core.pools.left("local", first)  # free, and nobody was told yet
+    desk.core.pools.left("local", first, desk.now)  # free, and nobody was told yet
     (third,) = hold(desk, 1)
     desk.beat("serverless", 5, models=["cats"])
     (other,) = hold(desk, 1, allow=["local"])

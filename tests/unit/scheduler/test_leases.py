@@ -42,7 +42,7 @@ def test_all_that_is_placed_in_one_turn_is_told_in_one_message() -> None:
 
 def test_a_request_of_hours_does_not_lengthen_the_lease_of_one_of_seconds() -> None:
     desk = _desk()
-    desk.request()
+    desk.request(request_body(NOW, **{"class": "batch", "deadline": NOW + 60}))
     desk.request(request_body(NOW, **{"class": "batch", "batch_id": "job"}))
     published = desk.turn()
     assert len(placements(published)) == 1

@@ -1,0 +1,160 @@
+"""Batch work shares slots in short pieces, and keeps out of the way of interactive requests."""
+
+from math import inf
+
+import pytest
+
+from scheduler.backfill import FIRST, GENTLE, LONGEST_REST, QUIET, Backfill, Courtesy
+from scheduler.core import Envelope
+from straightline import names
+from tests.unit.scheduler.desk import NOW, Desk, placements, request_body, tickets
+
+KIND = ("digits", "1")
+TURN = 0.02
+MOST = 64
+
+
+def lanes(courtesy: Courtesy | None = None, share: float = 0.25) -> Backfill:
+    return Backfill(most=MOST, turn=TURN, share=share, courtesy=courtesy or Courtesy(3.0))
+
+
+def room(backfill: Backfill, now: float = NOW, *, free: int = 4, slots: int = 4) -> int:
+    return backfill.room(KIND, now, free=free, slots=slots, begin=True)
+
+
+def fill(backfill: Backfill, now: float) -> list[str]:
+    """Place as many as there is room for, in one lane, and send them."""
+    ids = [f"{now}-{number}" for number in range(room(backfill, now))]
+    for request_id in ids:
+        backfill.placed(KIND, request_id, now, alone=False)
+    backfill.sent()
+    return ids
+
+
+def run(backfill: Backfill, each: float, rounds: int, now: float = NOW) -> int:
+    """Send lanes, each request of which takes `each` seconds; returns the size of the last."""
+    size = 0
+    for _ in range(rounds):
+        ids = fill(backfill, now)
+        size = len(ids)
+        now += size * each
+        for request_id in ids:
+            backfill.left(request_id, now)
+    return size
+
+
+def test_those_of_one_turn_share_a_slot_and_no_other_joins_what_was_sent() -> None:
+    backfill = lanes()
+    assert len(fill(backfill, NOW)) == FIRST
+    assert (backfill.requests, backfill.lanes) == (FIRST, 1)
+    assert room(backfill) == 0
+
+
+@pytest.mark.parametrize(("each", "expected"), [(0.001, 20), (0.004, 5), (0.5, 1), (0.00001, MOST)])
+def test_a_lane_grows_and_shrinks_to_what_comes_back_in_its_turn(each: float, expected: int) -> None:
+    assert run(lanes(), each, 12) == pytest.approx(expected, abs=1)
+
+
+def test_a_lane_that_was_not_full_says_nothing_of_a_larger_one() -> None:
+    backfill = lanes()
+    backfill.placed(KIND, "one", NOW, alone=False)
+    backfill.sent()
+    backfill.left("one", NOW + 0.0001)
+    assert room(backfill, NOW + 1) == FIRST
+
+
+def test_a_share_of_the_slots_may_be_lanes_and_only_free_ones() -> None:
+    backfill = lanes(share=0.5)
+    fill(backfill, NOW)
+    assert room(backfill, free=3) == FIRST
+    assert room(backfill, free=0) == 0
+    fill(backfill, NOW)
+    assert room(backfill, free=2) == 0
+
+
+def test_what_cannot_travel_with_others_has_a_slot_of_its_own() -> None:
+    backfill = lanes(share=1.0)
+    for number in range(3):
+        backfill.placed(KIND, str(number), NOW, alone=True)
+    assert backfill.lanes == 3
+    backfill.left("1", NOW + 1)
+    assert (backfill.lanes, backfill.requests) == (2, 2)
+
+
+def test_what_left_before_it_was_sent_leaves_no_slot_taken() -> None:
+    backfill = lanes()
+    backfill.placed(KIND, "one", NOW, alone=False)
+    backfill.left("one", NOW)
+    backfill.left("unknown", NOW)
+    assert (backfill.lanes, backfill.requests) == (0, 0)
+    assert room(backfill) == FIRST
+
+
+def test_lanes_are_shorter_while_interactive_requests_come() -> None:
+    courtesy = Courtesy(0.0)
+    courtesy.interactive(NOW)
+    assert run(lanes(courtesy), 0.001, 12) == pytest.approx(TURN * GENTLE / 0.001, abs=1)
+
+
+def test_without_interactive_requests_nothing_rests() -> None:
+    courtesy = Courtesy(3.0)
+    courtesy.ended(0.02, NOW)
+    assert courtesy.wait(NOW, interactive=0, lanes=5) == 0.0
+    courtesy.interactive(NOW)
+    assert courtesy.wait(NOW, interactive=0, lanes=0) > 0.0
+    assert courtesy.wait(NOW + QUIET, interactive=0, lanes=5) == 0.0
+
+
+def test_beside_interactive_requests_one_lane_goes_at_a_time_and_rests_follow() -> None:
+    courtesy = Courtesy(3.0)
+    courtesy.interactive(NOW)
+    courtesy.ended(0.02, NOW)
+    assert courtesy.wait(NOW, interactive=0, lanes=1) == inf
+    assert courtesy.wait(NOW, interactive=0, lanes=0) == pytest.approx(0.06)
+    assert courtesy.wait(NOW + 0.061, interactive=0, lanes=0) == 0.0
+    assert courtesy.wait(NOW + 0.061, interactive=1, lanes=0) > 0.0
+
+
+def test_no_load_of_interactive_requests_stops_a_batch_job() -> None:
+    courtesy = Courtesy(1_000.0)
+    courtesy.ended(1.0, NOW)
+    courtesy.interactive(NOW + LONGEST_REST)
+    assert courtesy.wait(NOW + LONGEST_REST, interactive=9, lanes=0) == 0.0
+
+
+def test_interactive_requests_find_the_slots_that_a_lane_does_not_take_and_travel_alone() -> None:
+    desk = Desk()
+    desk.beat("local", 2)
+    for _ in range(10):
+        batch(desk)
+    (lane,) = placements(desk.turn())
+    assert len(tickets(lane)) == FIRST
+    desk.request()
+    batch(desk)
+    (placement,) = placements(desk.turn())
+    assert len(tickets(placement)) == 1
+    assert placement.key == "local"
+
+
+def test_batch_work_goes_on_after_its_rest_without_any_other_message() -> None:
+    desk = Desk(backfill_rest=3.0)
+    desk.beat("local", 4)
+    desk.request()
+    for _ in range(3 * FIRST):
+        batch(desk)
+    interactive, lane = sorted(placements(desk.turn()), key=lambda sent: len(tickets(sent)))
+    desk.now += 0.01
+    for ticket in [*tickets(lane), *tickets(interactive)]:
+        desk.done(ticket)
+    assert placements(desk.turn()) == []
+    rest = desk.core.placer.rest(desk.now)
+    assert rest == pytest.approx(0.03)
+    desk.now += 0.031
+    desk.core.placer.release(desk.now)
+    assert len(placements(desk.turn())) == 1
+    assert desk.core.placer.rest(desk.now) is None
+
+
+def batch(desk: Desk) -> None:
+    body = request_body(desk.now, **{"class": "batch"})
+    desk.core.request(desk.deliver(body, names.BATCH_QUEUE), body, Envelope(), desk.now)

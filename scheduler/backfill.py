@@ -18,6 +18,8 @@ QUIET: Final = 2.0
 """Seconds after the last interactive request in which the next one is expected."""
 LONGEST_REST: Final = 0.25
 """Seconds after which backfill goes on beside interactive requests, however many there are."""
+LONGEST_LANE: Final = 2.0
+"""Seconds after which lanes elsewhere wait for one no more: its model is slow, or its backend hangs."""
 GENTLE: Final = 0.5
 """Length of a lane while interactive requests come, as a share of its length without them."""
 
@@ -75,7 +77,7 @@ class Courtesy:
         Args:
             now: seconds since the epoch.
             interactive: requests that are on their way.
-            lanes: that are.
+            lanes: that are, and are waited for.
         """
         if not self.gentle(now):
             return 0.0
@@ -116,6 +118,10 @@ class Backfill:
     def lanes(self) -> int:
         """How many slots they take."""
         return len(self._lanes)
+
+    def awaited(self, now: float) -> int:
+        """Return how many lanes a new one waits for while interactive requests come."""
+        return sum(now - lane.opened_at < LONGEST_LANE for lane in self._lanes)
 
     def room(self, kind: Kind, now: float, *, free: int, slots: int, begin: bool) -> int:
         """Return how many more requests of a kind may be placed now.

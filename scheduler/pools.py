@@ -198,7 +198,7 @@ class Pools:
     def batch_wait(self, now: float) -> float:
         """Return seconds until batch work may begin; infinity until something comes back."""
         pools = self._pools.values()
-        lanes = sum(pool.backfill.lanes for pool in pools)
+        lanes = sum(pool.backfill.awaited(now) for pool in pools)
         interactive = sum(len(pool.in_flight) - pool.backfill.requests for pool in pools)
         return self._courtesy.wait(now, interactive=interactive, lanes=lanes)
 

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from scheduler.backfill import FIRST, GENTLE, LONGEST_REST, QUIET, Backfill, Courtesy
+from scheduler.backfill import FIRST, GENTLE, LONGEST_LANE, LONGEST_REST, QUIET, Backfill, Courtesy
 from scheduler.core import Envelope
 from straightline import names
 from tests.unit.scheduler.desk import NOW, Desk, placements, request_body, tickets
@@ -120,6 +120,15 @@ def test_no_load_of_interactive_requests_stops_a_batch_job() -> None:
     courtesy.ended(1.0, NOW)
     courtesy.interactive(NOW + LONGEST_REST)
     assert courtesy.wait(NOW + LONGEST_REST, interactive=9, lanes=0) == 0.0
+
+
+def test_a_lane_that_hangs_takes_its_slot_and_holds_up_no_other_backend() -> None:
+    backfill = lanes()
+    fill(backfill, NOW)
+    assert backfill.awaited(NOW) == 1
+    late = NOW + LONGEST_LANE
+    assert (backfill.awaited(late), backfill.lanes) == (0, 1)
+    assert room(backfill, late) == 0
 
 
 def test_interactive_requests_find_the_slots_that_a_lane_does_not_take_and_travel_alone() -> None:

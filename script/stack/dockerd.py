@@ -149,7 +149,7 @@ def _environment(mark: str) -> dict[str, str]:
 def _remove_containers(url: str) -> None:
     with suppress(DockerException, requests.RequestException):
         client = docker.DockerClient(base_url=url, timeout=_ANSWER)
-        for container in client.containers.list(all=True):
+        for container in client.containers.list(all=True, ignore_removed=True):
             container.remove(v=True, force=True)
         client.close()
 

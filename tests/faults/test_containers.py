@@ -48,7 +48,7 @@ class OwnEngine:
     def containers(self, *, ended: bool = False) -> list[Any]:
         client = docker.from_env(environment=self.environ)
         try:
-            return list(client.containers.list(all=ended))
+            return list(client.containers.list(all=ended, ignore_removed=True))
         finally:
             client.close()
 

@@ -128,7 +128,8 @@ class DockerInspector:
 
     def servers(self) -> list[str]:
         mine: dict[str, str | list[str] | bool] = {"label": f"straightline.owner.pid={os.getpid()}"}
-        return [str(one.id) for one in self._client.containers.list(all=True, filters=mine)]
+        # Sparse: asked about one by one, a container that is removed just then is an error.
+        return [str(one.id) for one in self._client.containers.list(all=True, filters=mine, sparse=True)]
 
     def kill(self, server: str) -> None:
         container = self._client.containers.get(server)

@@ -63,7 +63,7 @@ def servers_of(driver: str, environ: dict[str, str], tmp_path: Path) -> Iterator
 
     def count(pid: int) -> int:
         label = f"straightline.owner.pid={pid}"
-        return len(client.containers.list(all=True, filters={"label": label}))
+        return len(client.containers.list(all=True, filters={"label": label}, sparse=True))
 
     yield count
     client.close()

@@ -50,18 +50,27 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
     from outcomes.deployments import alone, take_out  # noqa: PLC0415
+    from outcomes.registry import standings  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)
     with (
         connected(database_url(environ), name="straightline-remove") as connection,
         alone(connection, arguments.model),
+        workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder,
     ):
+        found = [
+            each.deployed
+            for each in standings(connection, arguments.model)
+            if arguments.all or each.version == arguments.version
+        ]
+        connection.rollback()
+        backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in found))
+        # Made before the registry forgets the version: with a wrong setting nobody could name what is left.
+        places = workshop.places(backends, builder, settings, environ)
         deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
         announce(broker, deployed)
         time.sleep(max(0.0, arguments.grace))
-        backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in gone))
-        with workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder:
-            _take(workshop.places(backends, builder, settings, environ), gone)
+        _take(places, gone)
     names = [version.spec.version for version in gone]
     return Answer(
         text=f"{arguments.model} {', '.join(names)} is removed",

@@ -102,8 +102,9 @@ class Functions:
             self._delete(plain(version.function))
 
     def _place(self, name: str, package: bytes, candidate: Candidate) -> bool:
-        """Create or update; return whether it is new."""
+        """Create or update; return whether it is new. What is new and does not become active is deleted."""
         settings = _settings(candidate)
+        fresh = False
         extra = {"Role": self._role or "arn:aws:iam::000000000000:role/none", "Runtime": RUNTIME}
         try:
             try:
@@ -114,13 +115,14 @@ class Functions:
             except ClientError as error:
                 if _code(error) != _THERE:
                     raise
-                fresh = False
                 self._client.update_function_code(FunctionName=name, ZipFile=package)
                 self._client.get_waiter("function_updated_v2").wait(FunctionName=name)
                 self._client.update_function_configuration(FunctionName=name, **settings)
                 self._client.get_waiter("function_updated_v2").wait(FunctionName=name)
             self._client.get_waiter("function_active_v2").wait(FunctionName=name)
         except ClientError as error:
+            if fresh:
+                self._delete(name)
             raise NotPlaced(
                 f"the function {name} was refused ({_code(error)}): {_message(error)}; the function host "
                 "must be started with STRAIGHTLINE_FUNCTIONS_DEPLOY=true, and on AWS the user needs "
@@ -128,6 +130,8 @@ class Functions:
                 "DeleteFunction, InvokeFunction and iam:PassRole"
             ) from error
         except (BotoCoreError, WaiterError, OSError) as error:
+            if fresh:
+                self._delete(name)
             raise NotPlaced(
                 f"the function {name} could not be created: {error}; is AWS_ENDPOINT_URL_LAMBDA right?"
             ) from error

@@ -9,10 +9,12 @@ from typing import Any, Final
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
+from docker.utils import parse_repository_tag
 
 from modelkit.deployment.errors import NotPlaced, NotReady
 from modelkit.deployment.place import Candidate, Placed
 from modelkit.package.dockerfile import ENVIRONMENT, PORT
+from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import DeployedVersion
 
 Build = Callable[[Candidate], tuple[str, str]]
@@ -44,19 +46,42 @@ class Images:
 
     def put(self, candidate: Candidate) -> Placed:
         """Build, tag and try it; see `Place.put`."""
+        before = self._named(self._name(candidate.bundle.spec))
         name, ident = self._build(candidate)
         try:
             try_image(ident, candidate.title, self._patience, self._environ)
-        except NotReady:
-            self._remove(ident, name)
+        except BaseException:
+            # The version may run already: what has gone before keeps its name.
+            if before is None:
+                self._remove(ident, name)
+            elif before != ident:
+                self._give_back(name, before, ident)
             raise
         return Placed(image=ident)
 
     def take(self, version: DeployedVersion) -> None:
         """Remove its image from the engine; see `Place.take`."""
         if version.image is not None:
-            name = self._tag.format(model=version.spec.name.lower(), version=version.spec.version)
-            self._remove(version.image, name)
+            self._remove(version.image, self._name(version.spec))
+
+    def _name(self, spec: ModelSpec) -> str:
+        return self._tag.format(model=spec.name.lower(), version=spec.version)
+
+    def _named(self, name: str) -> str | None:
+        """Return the id of the image that has this name; None where none has."""
+        with _engine(self._environ) as client:
+            try:
+                return str(client.images.get(name).id)
+            except ImageNotFound:
+                return None
+
+    def _give_back(self, name: str, image: str, other: str) -> None:
+        """Give a name back to the image that had it before another one took it."""
+        repository, tag = parse_repository_tag(name)
+        with _engine(self._environ) as client:
+            client.api.tag(image, repository, tag)
+            if not client.images.get(other).tags:
+                _remove_nameless(client, other)
 
     def _remove(self, image: str, name: str) -> None:
         """Take its name from an image, and the image with the last one.
@@ -82,9 +107,8 @@ def try_image(image: str, title: str, patience: float, environ: Mapping[str, str
         NotPlaced: the engine does not answer, or cannot start it.
     """
     with _engine(environ) as client:
-        container = client.containers.run(
+        container = client.containers.create(
             image,
-            detach=True,
             network_mode="none",
             read_only=True,
             cap_drop=["ALL"],
@@ -94,6 +118,7 @@ def try_image(image: str, title: str, patience: float, environ: Mapping[str, str
             labels={"straightline.trial": title},
         )
         try:
+            container.start()
             _wait_ready(container, title, patience)
         finally:
             container.remove(force=True, v=True)

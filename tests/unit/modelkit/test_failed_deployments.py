@@ -1,0 +1,102 @@
+"""What a deployment or a removal that fails leaves behind, where the place itself cannot be had in a test."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import docker
+import pytest
+from botocore.exceptions import WaiterError
+from docker.errors import APIError, ImageNotFound
+
+import outcomes.database
+import outcomes.deployments
+import outcomes.registry
+from modelkit.cli import remove
+from modelkit.deployment import functions, images
+from modelkit.deployment.errors import NotPlaced, NotReady
+from straightline.errors import ConfigurationError
+
+NAME = "straightline/m:1"
+CANDIDATE: Any = SimpleNamespace(
+    bundle=SimpleNamespace(spec=SimpleNamespace(name="m", version="1")), title="m 1", digest="sha256:ab"
+)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    client = MagicMock()
+    monkeypatch.setattr(docker, "from_env", lambda **_: client)
+    return client
+
+
+def place(built: str) -> images.Images:
+    return images.Images(lambda _: (NAME, built), {}, 1.0, tag="straightline/{model}:{version}")
+
+
+@pytest.mark.parametrize("built", ["sha256:old", "sha256:new"])
+def test_an_image_that_runs_keeps_its_name_where_it_is_deployed_again_and_is_not_ready(
+    engine: MagicMock, monkeypatch: pytest.MonkeyPatch, built: str
+) -> None:
+    named = {NAME: SimpleNamespace(id="sha256:old"), "sha256:new": SimpleNamespace(tags=[])}
+    engine.images.get.side_effect = named.__getitem__
+    monkeypatch.setattr(images, "try_image", MagicMock(side_effect=NotReady("slow")))
+    with pytest.raises(NotReady):
+        place(built).put(CANDIDATE)
+    removed = [call.args[0] for call in engine.images.remove.call_args_list]
+    assert removed == ([] if built == "sha256:old" else ["sha256:new"])
+    assert engine.api.tag.called == (built != "sha256:old")
+
+
+def test_an_image_that_cannot_be_started_leaves_neither_container_nor_name(engine: MagicMock) -> None:
+    there = SimpleNamespace(tags=[NAME])
+    engine.images.get.side_effect = [ImageNotFound("none yet"), there]
+    engine.containers.create.return_value.start.side_effect = APIError("no such program")
+    with pytest.raises(NotPlaced, match="no such program"):
+        place("sha256:new").put(CANDIDATE)
+    assert engine.containers.create.return_value.remove.called
+    assert [call.args[0] for call in engine.images.remove.call_args_list] == [NAME]
+
+
+def test_a_function_that_does_not_become_active_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, package = MagicMock(), tmp_path / "package.zip"
+    package.write_bytes(b"")
+    client.get_waiter.return_value.wait.side_effect = WaiterError("FunctionActiveV2", "failed", {})
+    monkeypatch.setattr(functions, "_settings", lambda _: {})
+    monkeypatch.setattr("boto3.session.Session.client", lambda *_, **__: client)
+    client.meta.endpoint_url = "http://127.0.0.1:1"
+    with pytest.raises(NotPlaced):
+        functions.Functions(lambda *_: package, role=None, patience=1.0).put(CANDIDATE)
+    assert client.create_function.called
+    assert client.delete_function.called
+
+
+def test_nothing_is_taken_out_of_the_registry_where_a_place_cannot_be_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def nothing(*_: object, **__: object) -> Iterator[MagicMock]:
+        yield MagicMock()
+
+    version = SimpleNamespace(spec=SimpleNamespace(version="1", backends=("local",)))
+    take_out = MagicMock()
+    monkeypatch.setattr(outcomes.database, "connected", nothing)
+    monkeypatch.setattr(outcomes.deployments, "alone", nothing)
+    monkeypatch.setattr(outcomes.deployments, "take_out", take_out)
+    monkeypatch.setattr(
+        outcomes.registry, "standings", lambda *_: [SimpleNamespace(version="1", deployed=version)]
+    )
+    environ = {
+        "STRAIGHTLINE_MODELS_DIR": str(tmp_path),
+        "STRAIGHTLINE_BROKER_URL": "amqp://x",
+        "STRAIGHTLINE_DATABASE_URL": "postgresql://x",
+    }
+    with pytest.raises(ConfigurationError, match="STRAIGHTLINE_LOCAL_URL"):
+        remove.run(Namespace(model="m", version="1", all=False, grace=0.0), environ)
+    assert not take_out.called

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from modelkit.bundle import read_bundle
 from modelkit.serve.encode import encode_tensor
 from modelkit.serve.engine import Engine, load_engine
+from modelkit.serve.errors import InvalidInput
 from modelkit.serve.runtimes import Predict, Tensors
+from straightline.contracts import ModelSpec
 
 
 def load_predict(bundle: Path) -> Predict:
@@ -25,9 +29,25 @@ def load_predict(bundle: Path) -> Predict:
     engine = Engine(found.spec, predict)
 
     def asked(inputs: Tensors) -> Tensors:
+        _hold_shapes(found.spec, inputs)
         tensors = engine.answer(inputs)
         for spec in found.spec.outputs:
             encode_tensor(spec.name, spec.datatype, tensors[spec.name][:1])
         return tensors
 
     return asked
+
+
+def _hold_shapes(spec: ModelSpec, inputs: Tensors) -> None:
+    """Refuse what the served model would refuse, or a wrong model.toml is met by its first request."""
+    for wanted in spec.inputs:
+        if wanted.name not in inputs:
+            continue  # the model itself says what it lacks
+        shape = np.shape(inputs[wanted.name])
+        if len(shape) != len(wanted.shape) or any(
+            want not in (-1, size) for size, want in zip(shape, wanted.shape, strict=True)
+        ):
+            raise InvalidInput(
+                f"input {wanted.name!r} is asked with the shape {list(shape)}; "
+                f"model.toml says {list(wanted.shape)}"
+            )

@@ -18,6 +18,22 @@ Predict = Callable[[Tensors], Tensors]
 
 _PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """What runs an ONNX model, the fastest first; only its build for CUDA has the first."""
+_TYPES: Final = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+"""Datatypes of V2 by ONNX Runtime's words for them."""
 
 
 def load(bundle: Bundle, *, threads: int = 1) -> Predict:
@@ -55,6 +71,7 @@ def _load_onnx(bundle: Bundle, threads: int) -> Predict:
     session = onnxruntime.InferenceSession(str(bundle.artifact), sess_options=options, providers=providers)
     names = [spec.name for spec in bundle.spec.outputs]
     _hold_names(bundle, session)
+    _hold_inputs(bundle, session)
 
     def predict(inputs: Tensors) -> Tensors:
         return dict(zip(names, session.run(names, inputs), strict=True))
@@ -72,6 +89,24 @@ def _hold_names(bundle: Bundle, session: Any) -> None:
         )
     if not outputs >= {spec.name for spec in bundle.spec.outputs}:
         raise ConfigurationError(f"{bundle.artifact} gives {sorted(outputs)}: model.toml lists other outputs")
+
+
+def _hold_inputs(bundle: Bundle, session: Any) -> None:
+    """Refuse inputs that the model could take from no request: requests are held against model.toml alone."""
+    taken = {tensor.name: tensor for tensor in session.get_inputs()}
+    for spec in bundle.spec.inputs:
+        tensor = taken[spec.name]
+        # A dimension of a name, or of none, takes any size, as -1 does in model.toml.
+        shape = [size if isinstance(size, int) and size >= 0 else -1 for size in tensor.shape]
+        datatype = _TYPES.get(tensor.type, tensor.type)
+        fits = len(shape) == len(spec.shape) and all(
+            size == want or -1 in (size, want) for size, want in zip(shape, spec.shape, strict=True)
+        )
+        if not fits or datatype != spec.datatype:
+            raise ConfigurationError(
+                f"{bundle.artifact} takes {spec.name!r} as {datatype} {shape}, and model.toml says "
+                f"{spec.datatype} {list(spec.shape)}: correct model.toml, or the model"
+            )
 
 
 def _load_python(bundle: Bundle) -> Predict:

@@ -1,0 +1,64 @@
+"""A model whose tensors are not those of its `model.toml` is refused before a request meets it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from modelkit.bundle import read_bundle
+from modelkit.inside.model_under_test import load_predict
+from modelkit.serve.engine import load_engine
+from modelkit.serve.errors import InvalidInput
+from straightline.errors import ConfigurationError
+
+
+def bundle(directory: Path, datatype: str, shape: str, taken: list[int | str | None]) -> Path:
+    """Write a bundle that says `shape` of a model which takes `taken`."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "echo",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, taken)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, taken)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    (directory / "model.onnx").write_bytes(model.SerializeToString())
+    tensor = f'datatype = "{datatype}"\nshape = {shape}\n'
+    (directory / "model.toml").write_text(
+        'name = "echo"\nversion = "1"\nflavour = "onnx"\nartifact = "model.onnx"\n'
+        f'[[inputs]]\nname = "x"\n{tensor}[[outputs]]\nname = "y"\n{tensor}'
+    )
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("shape", "taken"),
+    [("[-1, 4]", ["n", 4]), ("[2, 4]", ["n", 4]), ("[-1, 4]", [None, None]), ("[-1, -1]", ["n", 4])],
+)
+def test_a_shape_that_some_request_can_have_is_taken(
+    shape: str, taken: list[int | str | None], tmp_path: Path
+) -> None:
+    load_engine(read_bundle(bundle(tmp_path, "FP32", shape, taken)))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "told"),
+    [
+        ("FP32", "[-1, 5]", "takes 'x' as FP32 [-1, 4], and model.toml says FP32 [-1, 5]"),
+        ("FP32", "[-1]", "takes 'x' as FP32 [-1, 4], and model.toml says FP32 [-1]"),
+        ("INT64", "[-1, 4]", "takes 'x' as FP32 [-1, 4], and model.toml says INT64 [-1, 4]"),
+    ],
+)
+def test_an_input_that_no_request_can_fit_is_refused_when_the_model_is_loaded(
+    datatype: str, shape: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_engine(read_bundle(bundle(tmp_path, datatype, shape, ["n", 4])))
+    assert told in str(caught.value)
+
+
+def test_a_validation_is_refused_what_the_served_model_would_refuse(tmp_path: Path) -> None:
+    predict = load_predict(bundle(tmp_path, "FP32", "[-1, 5]", ["n", None]))
+    assert predict({"x": np.zeros((2, 5), np.float32)})["y"].shape == (2, 5)
+    with pytest.raises(InvalidInput, match=r"shape \[2, 4\]; model.toml says \[-1, 5\]"):
+        predict({"x": np.zeros((2, 4), np.float32)})

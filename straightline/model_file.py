@@ -10,12 +10,22 @@ import msgspec
 
 from straightline.contracts.model import ModelFile
 from straightline.errors import ConfigurationError
+from straightline.names import BACKENDS
 
 _PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]*)`")
 _HEADER: Final = re.compile(r"^\s*(?P<open>\[\[?)\s*(?P<name>[A-Za-z0-9_.\-]+)\s*\]\]?\s*(?:#.*)?$")
 _MEMBER: Final = re.compile(r"^\s*[\"']?(?P<name>[A-Za-z0-9_\-]+)[\"']?\s*[.=]")
+_WORD: Final = "it has letters, digits, dots, dashes and underscores, and begins with a letter or digit"
+_FORMS: Final = {
+    "name": _WORD,
+    "version": _WORD,
+    "datatype": "it is BOOL, BYTES, FP16, FP32, FP64, or INT or UINT with 8, 16, 32 or 64",
+    "entry": 'it names a module and a callable, as "module:callable"',
+    "url": 'it begins with http:// or https:// and names a host, as "http://127.0.0.1:8000"',
+}
+"""What the texts that have a pattern look like."""
 
 Path = tuple[str | int, ...]
 
@@ -72,7 +82,17 @@ def _explain(error: str, text: str) -> str:
         return f"{_where(text, (*path, name))}{_title((*path, name))} is not known; {_advice(path, name)}"
     if missing := _MISSING.search(error):
         return f"{_where(text, path)}{_title((*path, missing['name']))} is missing: add it"
-    return f"{_where(text, path)}{_title(path)}: {what}"
+    return f"{_where(text, path)}{_title(path)}: {_plain(what, path)}"
+
+
+def _plain(what: str, path: Path) -> str:
+    """Say what a text must look like in words: a pattern tells nobody what to write."""
+    name = next((step for step in reversed(path) if isinstance(step, str)), "")
+    if "matching regex" in what and name in _FORMS:
+        return _FORMS[name]
+    if "Invalid enum value" in what and name == "backends":
+        return f"{what}; known are {', '.join(BACKENDS)}"
+    return what
 
 
 def _where(text: str, path: Path) -> str:

@@ -91,10 +91,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         )
         for each in found
     ]
-    return Answer(text=_in_words(rows), record={"since": since.timestamp(), "versions": rows})
+    return Answer(
+        text=_in_words(rows, arguments.model), record={"since": since.timestamp(), "versions": rows}
+    )
 
 
-def _in_words(rows: Sequence[Row]) -> str:
+def _in_words(rows: Sequence[Row], model: str | None) -> str:
+    if not rows and model is not None:
+        return f"No version of {printable(model)} is deployed: `python -m modelkit list` shows what is."
     if not rows:
         return "Nothing is deployed by `python -m modelkit deploy`."
     cells = [

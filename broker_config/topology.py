@@ -53,6 +53,18 @@ def _queue(
     return Queue(name, exchange, routing_key=key, durable=True, queue_arguments=_quorum(dead, extra))
 
 
+def _stream(
+    name: str, exchange: Exchange, key: str, *, most: int, extra: Mapping[str, Any] = MappingProxyType({})
+) -> Queue:
+    """A stream of so many bytes at most: what goes, goes by whole segments, and never the last one."""
+    arguments = {
+        "x-queue-type": "stream",
+        "x-max-length-bytes": most,
+        "x-stream-max-segment-size-bytes": 4 * 1024 * 1024,
+    }
+    return Queue(name, exchange, routing_key=key, durable=True, queue_arguments=arguments | dict(extra))
+
+
 SCHEDULER_QUEUES: Final = tuple(
     _queue(name, exchange, key, extra={"x-single-active-consumer": True})
     for name, exchange, key in (
@@ -65,34 +77,14 @@ SCHEDULER_QUEUES: Final = tuple(
 )
 """What the scheduler consumes; one scheduler at a time."""
 
-CANCELLED_STREAM: Final = Queue(
-    names.CANCELLED_STREAM,
-    PLACEMENTS,
-    routing_key=names.CANCELLED_KEY,
-    durable=True,
-    queue_arguments={
-        "x-queue-type": "stream",
-        # What goes, goes by whole segments, and never the last one.
-        "x-max-age": "2D",
-        "x-max-length-bytes": 64 * 1024 * 1024,
-        "x-stream-max-segment-size-bytes": 4 * 1024 * 1024,
-    },
+CANCELLED_STREAM: Final = _stream(
+    names.CANCELLED_STREAM, PLACEMENTS, names.CANCELLED_KEY, most=64 * 1024 * 1024, extra={"x-max-age": "2D"}
 )
 """Cancelled ids, for pools and schedulers, those that are away at present included."""
 MARKS_BINDING: Final = (names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
 """Readers put a mark into the stream, to know when they have read all before it."""
 
-DEPLOYED_STREAM: Final = Queue(
-    names.DEPLOYED_STREAM,
-    REGISTRY,
-    routing_key=names.DEPLOYED_KEY,
-    durable=True,
-    queue_arguments={
-        "x-queue-type": "stream",
-        "x-max-length-bytes": 16 * 1024 * 1024,
-        "x-stream-max-segment-size-bytes": 4 * 1024 * 1024,
-    },
-)
+DEPLOYED_STREAM: Final = _stream(names.DEPLOYED_STREAM, REGISTRY, names.DEPLOYED_KEY, most=16 * 1024 * 1024)
 """What is deployed, for schedulers, pools and gateways; each entry is all of it."""
 DEPLOYED_MARKS_BINDING: Final = (names.DEPLOYED_STREAM, names.SIGNALS, names.DEPLOYED_MARK_KEY)
 

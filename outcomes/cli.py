@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -17,7 +17,7 @@ from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve, serve_reconciler
 from outcomes.settings import QuestionSettings, ReconcilerSettings, RecorderSettings
 from straightline import crash
-from straightline.durations import duration
+from straightline.durations import duration_argument
 from straightline.errors import StraightLineError
 from straightline.settings import load
 
@@ -86,13 +86,6 @@ def _url() -> str:
     return load(QuestionSettings, os.environ).database_url
 
 
-def _since(text: str) -> timedelta:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m outcomes",
@@ -114,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
     rates = commands.add_parser("failures", help="failure rates of backends and models")
     rates.add_argument(
-        "--since", type=_since, default="1h", help="how far back: 30s, 15m, 1h, 7d (default 1h)"
+        "--since", type=duration_argument, default="1h", help="how far back: 30s, 15m, 1h, 7d (default 1h)"
     )
     rates.add_argument("--model", help="this model alone")
     rates.add_argument("--json", action="store_true", help="JSON instead of a table")

@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from outcomes.partitions import make_ahead, retain
 from outcomes.report import dead_text
 from outcomes.roles import GRANTS, PASSWORD_PREFIX, grant, make_roles
 from outcomes.settings import QuestionSettings, owner_url
-from straightline.durations import duration
+from straightline.durations import duration_argument
 from straightline.passwords import read_passwords
 from straightline.settings import load
 
@@ -28,13 +28,15 @@ LOCK_PATIENCE: Final = 10.0
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the commands to those of `python -m outcomes`."""
     dead = commands.add_parser("dead", help="messages that nobody could work, and what became of them")
-    dead.add_argument("--since", type=_span, default="7d", help="how far back (default 7d)")
+    dead.add_argument("--since", type=duration_argument, default="7d", help="how far back (default 7d)")
     dead.add_argument("--limit", type=int, default=100, help="most of them, the last ones (default 100)")
     dead.add_argument("--json", action="store_true", help="JSON instead of a table")
     dead.set_defaults(run=_dead)
 
     keep = commands.add_parser("retain", help="delete what is older, whole days at once; for a daily timer")
-    keep.add_argument("--keep", type=_span, required=True, help="how much stays: 30d, 12w (at least 2d)")
+    keep.add_argument(
+        "--keep", type=duration_argument, required=True, help="how much stays: 30d, 12w (at least 2d)"
+    )
     keep.set_defaults(run=_retain)
 
     migrate = commands.add_parser(
@@ -89,10 +91,3 @@ def _engine(url: str, name: str) -> Iterator[Engine]:
 
 def _url() -> str:
     return load(QuestionSettings, os.environ).database_url
-
-
-def _span(text: str) -> timedelta:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -5,28 +5,19 @@ from datetime import UTC, datetime
 
 from outcomes.answers import Failures, Repeats
 from outcomes.dead_letters import DeadLetter
+from straightline.cli.failures import tables
 from straightline.cli.show import placed_by
-from straightline.contracts import Attempt, FailureRate, Outcome
+from straightline.contracts import Attempt, Outcome
 from straightline.terminal import printable, table
 
-_HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
 _DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
-NO_NAME = "(never placed)"
 WIDEST_RESULT = 2000
 
 
 def failures_text(failures: Failures) -> str:
     """Lay out failure rates as tables: backends, models, and versions where models have several."""
     window = f"Failures from {_minute(failures.since)} to {_minute(failures.until)}"
-    if not failures.by_backend and not failures.by_model:
-        return f"{window}: nothing was attempted.\n"
-    tables = [("backend", failures.by_backend), ("model", failures.by_model)]
-    if failures.by_version:
-        tables.append(("version", failures.by_version))
-    return (
-        "\n\n".join([window, *(table([(name, *_HEADINGS), *map(_cells, rates)]) for name, rates in tables)])
-        + "\n"
-    )
+    return tables(window, failures.by_backend, failures.by_model, failures.by_version) + "\n"
 
 
 def outcome_text(outcome: Outcome, repeats: Repeats) -> str:
@@ -72,21 +63,6 @@ def dead_text(letters: Sequence[DeadLetter]) -> str:
     return printable(table([_DEAD_HEADINGS, *rows])) + "\n"
 
 
-def _cells(rate: FailureRate) -> tuple[str, ...]:
-    return (
-        printable(rate.name or NO_NAME),
-        str(rate.attempts),
-        str(rate.attempts_failed),
-        _percent(rate.attempt_failure_rate),
-        str(rate.outcomes),
-        str(rate.outcomes_failed),
-        _percent(rate.failure_rate),
-        str(rate.rejected),
-        str(rate.cold_starts),
-        printable(", ".join(f"{name} {count}" for name, count in rate.errors.items())),
-    )
-
-
 def _attempt_lines(attempt: Attempt) -> Iterable[str]:
     end = "succeeded" if attempt.succeeded else f"{attempt.error_class}: {attempt.error}"
     cold = "" if attempt.cold_start is None else f", cold start {attempt.cold_start * 1000:.1f} ms"
@@ -101,10 +77,6 @@ def _repeated(repeats: Repeats) -> str | None:
         return None
     text = f"{repeats.count} time{'s' if repeats.count != 1 else ''}"
     return f"{text}, {repeats.conflicts} with other content" if repeats.conflicts else text
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.2%}"
 
 
 def _took(outcome: Outcome) -> str | None:

@@ -264,7 +264,7 @@ class Placer:
 
     def _spared(self, case: Case, backend: str) -> bool:
         """Whether a request leaves it to others to try a backend that fails: it may be what fails there."""
-        if not case.ticket.attempts or self._breakers.closed(backend, case.spec.name):
+        if not retries.suspect(case.ticket.attempts) or self._breakers.closed(backend, case.spec.name):
             return False
 
         def innocent(other: Case) -> bool:
@@ -272,9 +272,7 @@ class Placer:
             there = allowed and other.spec.name == case.spec.name and backend not in other.ticket.excluded
             return there and not retries.suspect(other.ticket.attempts)
 
-        return retries.suspect(case.ticket.attempts) and any(
-            holds.any(innocent) for holds in self._holds.values()
-        )
+        return any(holds.any(innocent) for holds in self._holds.values())
 
     def _features(self, case: Case, now: float) -> Features:
         ticket = case.ticket

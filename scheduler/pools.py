@@ -8,12 +8,8 @@ from scheduler.backfill import Backfill, Courtesy, Kind, Lane
 from scheduler.placement.model import ALL, BackendState, State
 from scheduler.placement.throughput import Throughput
 from straightline.contracts import Feedback, Heartbeat
+from straightline.contracts.signals import FORGOTTEN, MISSED
 
-MISSED: Final = 3
-"""Heartbeats that may be missed before a worker counts as gone."""
-
-KEPT: Final = 60
-"""Heartbeats that may be missed before a worker is forgotten."""
 SETTLED: Final = 5.0
 """Seconds in which a worker with nothing to do has surely taken what was placed for it."""
 
@@ -253,7 +249,7 @@ class Pools:
                 pool.forget(request_id, now)
             for name, worker in list(pool.workers.items()):
                 worker.seen_at = min(worker.seen_at, now)  # a clock set back must not keep the dead alive
-                if now - worker.seen_at > KEPT * worker.heartbeat.interval:
+                if now - worker.seen_at > FORGOTTEN * worker.heartbeat.interval:
                     del pool.workers[name]
             self._refresh(backend, now)
 

@@ -1,5 +1,6 @@
 """Durations as people write them; pure."""
 
+import argparse
 import re
 from datetime import timedelta
 from typing import Final
@@ -24,3 +25,11 @@ def duration(text: str) -> timedelta:
     if not timedelta() < total <= LONGEST:
         raise problem
     return total
+
+
+def duration_argument(text: str) -> timedelta:
+    """Read a duration from a command's argument, with argparse's error."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

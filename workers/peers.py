@@ -1,15 +1,12 @@
 """The other pools of this backend, by their heartbeats: may work be left to them?"""
 
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
 from straightline.contracts import Heartbeat
+from straightline.contracts.signals import MISSED
 from straightline.names import Backend
-
-MISSED: Final = 3
-"""Heartbeats that may be missed before a pool counts as gone; the scheduler counts alike."""
 
 
 class Peers:

@@ -3,17 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from straightline.contracts import BackendEntry, BackendList, Heartbeat, WorkerEntry
+from straightline.contracts.signals import FORGOTTEN, MISSED
 from straightline.names import BACKENDS, Backend
-
-MISSED: Final = 3
-"""Heartbeats that may be missed before a worker counts as gone; the scheduler counts alike."""
-KEPT: Final = 60
-"""Heartbeats that may be missed before a worker is forgotten."""
 
 
 class _Heard(NamedTuple):
@@ -50,7 +46,7 @@ class Hosts:
         now = self._clock()
         with self._lock:
             for key, heard in list(self._heard.items()):
-                if now - heard.at > KEPT * heard.beat.interval:
+                if now - heard.at > FORGOTTEN * heard.beat.interval:
                     del self._heard[key]
             known = sorted(self._heard.items())
         return BackendList(

@@ -10,7 +10,7 @@ import msgspec
 from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
 from straightline.contracts import FailureRate
-from straightline.durations import duration
+from straightline.durations import duration_argument
 from straightline.names import Backend
 from straightline.terminal import moment, percent, printable, table
 
@@ -56,7 +56,11 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("model", nargs="?", help="this one alone")
     parser.add_argument(
-        "--since", type=_since, default="1h", metavar="T", help="how far back: 30s, 15m, 1h, 7d (default 1h)"
+        "--since",
+        type=duration_argument,
+        default="1h",
+        metavar="T",
+        help="how far back: 30s, 15m, 1h, 7d (default 1h)",
     )
 
 
@@ -117,10 +121,3 @@ def _in_words(rows: Sequence[Row], model: str | None) -> str:
         for row in rows
     ]
     return printable(table([HEADINGS, *cells], left=(0, 1, 2, 3, 7, 8, 9)))
-
-
-def _since(text: str) -> Any:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

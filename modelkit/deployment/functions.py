@@ -3,7 +3,8 @@
 import io
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -87,55 +88,49 @@ class Functions:
                 f"the package of {candidate.title} has {len(package):,} bytes, and Lambda takes {LARGEST:,} "
                 "with the call: make the model or its requirements smaller, or take the form function-image"
             )
-        fresh = self._place(name, package, candidate)
+        fresh = self._created(name, package, candidate)
         try:
+            self._finish(name, None if fresh else package, candidate)
             self._try(name, candidate.title)
-        except NotReady:
+            return Placed(function=self._keep_warm(name, spec.warm, fresh=fresh))
+        except (NotReady, NotPlaced):
             if fresh:
                 self._delete(name)
             raise
-        return Placed(function=self._keep_warm(name, spec.warm, fresh=fresh))
 
     def take(self, version: DeployedVersion) -> None:
         """Delete a version's function; see `Place.take`."""
         if version.function is not None:
             self._delete(plain(version.function))
 
-    def _place(self, name: str, package: bytes, candidate: Candidate) -> bool:
-        """Create or update; return whether it is new. What is new and does not become active is deleted."""
-        settings = _settings(candidate)
-        fresh = False
+    def _created(self, name: str, package: bytes, candidate: Candidate) -> bool:
+        """Create it; return whether it is new."""
         extra = {"Role": self._role or "arn:aws:iam::000000000000:role/none", "Runtime": RUNTIME}
-        try:
+        with _translated(name):
             try:
                 self._client.create_function(
-                    FunctionName=name, Code={"ZipFile": package}, PackageType="Zip", **settings, **extra
+                    FunctionName=name,
+                    Code={"ZipFile": package},
+                    PackageType="Zip",
+                    **_settings(candidate),
+                    **extra,
                 )
-                fresh = True
             except ClientError as error:
                 if _code(error) != _THERE:
                     raise
+                return False
+        return True
+
+    def _finish(self, name: str, package: bytes | None, candidate: Candidate) -> None:
+        """Update it, where there is a package for that, and wait until it is active."""
+        with _translated(name):
+            if package is not None:
+                updated = self._client.get_waiter("function_updated_v2")
                 self._client.update_function_code(FunctionName=name, ZipFile=package)
-                self._client.get_waiter("function_updated_v2").wait(FunctionName=name)
-                self._client.update_function_configuration(FunctionName=name, **settings)
-                self._client.get_waiter("function_updated_v2").wait(FunctionName=name)
+                updated.wait(FunctionName=name)
+                self._client.update_function_configuration(FunctionName=name, **_settings(candidate))
+                updated.wait(FunctionName=name)
             self._client.get_waiter("function_active_v2").wait(FunctionName=name)
-        except ClientError as error:
-            if fresh:
-                self._delete(name)
-            raise NotPlaced(
-                f"the function {name} was refused ({_code(error)}): {_message(error)}; the function host "
-                "must be started with STRAIGHTLINE_FUNCTIONS_DEPLOY=true, and on AWS the user needs "
-                "lambda:CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration, GetFunction, "
-                "DeleteFunction, InvokeFunction and iam:PassRole"
-            ) from error
-        except (BotoCoreError, WaiterError, OSError) as error:
-            if fresh:
-                self._delete(name)
-            raise NotPlaced(
-                f"the function {name} could not be created: {error}; is AWS_ENDPOINT_URL_LAMBDA right?"
-            ) from error
-        return fresh
 
     def _keep_warm(self, name: str, warm: WarmPool, *, fresh: bool) -> str:
         if warm == WarmPool() and fresh:
@@ -143,8 +138,6 @@ class Functions:
         try:
             return keep_warm(self._client, name, warm)
         except (ClientError, BotoCoreError, OSError) as error:
-            if fresh:
-                self._delete(name)
             why = _message(error) if isinstance(error, ClientError) else error
             raise NotPlaced(
                 f"the function {name} cannot have {warm.minimum} instances ready"
@@ -178,6 +171,24 @@ class Functions:
                 raise NotPlaced(f"the function {name} cannot be deleted: {_message(error)}") from error
         except (BotoCoreError, OSError) as error:
             raise NotPlaced(f"the function {name} cannot be deleted: {error}") from error
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Raise the client's errors as `NotPlaced`."""
+    try:
+        yield
+    except ClientError as error:
+        raise NotPlaced(
+            f"the function {name} was refused ({_code(error)}): {_message(error)}; the function host "
+            "must be started with STRAIGHTLINE_FUNCTIONS_DEPLOY=true, and on AWS the user needs "
+            "lambda:CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration, GetFunction, "
+            "DeleteFunction, InvokeFunction and iam:PassRole"
+        ) from error
+    except (BotoCoreError, WaiterError, OSError) as error:
+        raise NotPlaced(
+            f"the function {name} could not be created: {error}; is AWS_ENDPOINT_URL_LAMBDA right?"
+        ) from error
 
 
 def function_of(model: str, version: str, digest: str) -> str:

@@ -1,25 +1,30 @@
 """Images, for the gpu-container pool: built, tagged, and started once to see whether they become ready."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import Any, Final
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from modelkit.deployment.errors import NotPlaced, NotReady
 from modelkit.deployment.place import Candidate, Placed
+from modelkit.docker_engine import connected_engine
 from modelkit.package.dockerfile import ENVIRONMENT, PORT
-from straightline.contracts import ModelSpec
+from modelkit.package.forms import image_name
 from straightline.contracts.deployed import DeployedVersion
 
 Build = Callable[[Candidate], tuple[str, str]]
 """Builds the image of a bundle, and returns its name and its id."""
 
+_TIMEOUT: Final = 120
+_CURE: Final = (
+    "start it, or set DOCKER_HOST to one that runs ({error}); without an engine, deploy with --on local "
+    "--on serverless"
+)
 _LINES: Final = 15
 _AGAIN: Final = 0.3
 _LOOK: Final = (
@@ -46,7 +51,7 @@ class Images:
 
     def put(self, candidate: Candidate) -> Placed:
         """Build, tag and try it; see `Place.put`."""
-        before = self._named(self._name(candidate.bundle.spec))
+        before = self._named(image_name(self._tag, candidate.bundle.spec))
         name, ident = self._build(candidate)
         try:
             try_image(ident, candidate.title, self._patience, self._environ)
@@ -62,10 +67,7 @@ class Images:
     def take(self, version: DeployedVersion) -> None:
         """Remove its image from the engine; see `Place.take`."""
         if version.image is not None:
-            self._remove(version.image, self._name(version.spec))
-
-    def _name(self, spec: ModelSpec) -> str:
-        return self._tag.format(model=spec.name.lower(), version=spec.version)
+            self._remove(version.image, image_name(self._tag, version.spec))
 
     def _named(self, name: str) -> str | None:
         """Return the id of the image that has this name; None where none has."""
@@ -158,18 +160,5 @@ def _log(container: Any) -> str:
     return f". Its log ends:\n{text}" if text else ""
 
 
-@contextmanager
-def _engine(environ: Mapping[str, str]) -> Iterator[docker.DockerClient]:
-    try:
-        client = docker.from_env(environment=dict(environ), timeout=120)
-        try:
-            yield client
-        finally:
-            client.close()
-    except APIError as error:
-        raise NotPlaced(f"the container engine refused: {error.explanation or error}") from error
-    except (DockerException, requests.exceptions.RequestException) as error:
-        raise NotPlaced(
-            f"the container engine does not answer: start it, or set DOCKER_HOST to one that runs ({error}); "
-            "without an engine, deploy with --on local --on serverless"
-        ) from error
+def _engine(environ: Mapping[str, str]) -> AbstractContextManager[docker.DockerClient]:
+    return connected_engine(environ, _TIMEOUT, fault=NotPlaced, cure=_CURE)

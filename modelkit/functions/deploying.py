@@ -107,11 +107,7 @@ def update_function_settings(function: Function, body: bytes) -> Function:
     Raises:
         BadRequest: they are none.
     """
-    changed = _changed(function, read(body, _Configuration))
-    with replaced(function.directory) as fresh:
-        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
-        _describe(changed, fresh)
-    return _found(function.directory.parent, function.name)
+    return _described_anew(_changed(function, read(body, _Configuration)))
 
 
 def update_function_instances(
@@ -126,11 +122,7 @@ def update_function_instances(
     most = function.maximum if maximum is None else maximum or None
     if most is not None and least > most:
         raise _invalid(f"{least} provisioned instances are more than the function's limit of {most}")
-    changed = msgspec.structs.replace(function, minimum=least, maximum=most)
-    with replaced(function.directory) as fresh:
-        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
-        _describe(changed, fresh)
-    return _found(function.directory.parent, function.name)
+    return _described_anew(msgspec.structs.replace(function, minimum=least, maximum=most))
 
 
 def delete_function(function: Function) -> None:
@@ -178,6 +170,14 @@ def _unpack(code: _Code, target: Path) -> None:
             archive.extractall(target)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
             raise _invalid(f"Could not unzip uploaded file: {error}") from error
+
+
+def _described_anew(function: Function) -> Function:
+    """Give a function's package another description, and return it as it is found then."""
+    with replaced(function.directory) as fresh:
+        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
+        _describe(function, fresh)
+    return _found(function.directory.parent, function.name)
 
 
 def _describe(function: Function, target: Path) -> None:

@@ -122,11 +122,11 @@ class Pool:
         """Forget the instances that were idle too long and are more than is to stay, and return them."""
         idle = [number for number, each in self._instances.items() if each.idle_since is not None]
         there = Counter(each.key for each in self._instances.values())
+        stays = {key: stay(key) for key in {self._instances[number].key for number in idle}}
         old = []
         for number in sorted(idle, key=self._idle_since):
             key = self._instances[number].key
-            stays = stay(key)
-            if self._idle_since(number) <= now - stays.idle and there[key] > stays.least:
+            if self._idle_since(number) <= now - stays[key].idle and there[key] > stays[key].least:
                 there[key] -= 1
                 del self._instances[number]
                 old.append(number)

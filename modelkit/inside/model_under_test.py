@@ -10,6 +10,7 @@ from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.errors import InvalidInput
 from modelkit.serve.runtimes import Predict, Tensors
 from straightline.contracts import ModelSpec
+from straightline.contracts.v2 import fits
 
 
 def load_predict(bundle: Path) -> Predict:
@@ -44,9 +45,7 @@ def _hold_shapes(spec: ModelSpec, inputs: Tensors) -> None:
         if wanted.name not in inputs:
             continue  # the model itself says what it lacks
         shape = np.shape(inputs[wanted.name])
-        if len(shape) != len(wanted.shape) or any(
-            want not in (-1, size) for size, want in zip(shape, wanted.shape, strict=True)
-        ):
+        if not fits(shape, wanted.shape):
             raise InvalidInput(
                 f"input {wanted.name!r} is asked with the shape {list(shape)}; "
                 f"model.toml says {list(wanted.shape)}"

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +15,14 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount
 
+from modelkit.docker_engine import connected_engine
 from modelkit.jobs.job import Ending, Job, JobRefused, Listener
 from modelkit.jobs.stream import Stream
 from modelkit.package.code import copy_code
 
 LABEL: Final = "straightline.job"
 _CALL_TIMEOUT: Final = 60
+_CURE: Final = "start it, set DOCKER_HOST to one that runs, or take --runtime local ({error})"
 _GRACE: Final = 10.0
 """Seconds beyond its own time limit after which a job that did not see to it itself is ended from outside."""
 _TMP: Final = "/tmp"  # noqa: S108 - inside of the container
@@ -47,7 +49,7 @@ class ContainerRuntime:
     def run(self, job: Job, listener: Listener) -> Ending:
         """Run a job; see `Runtime.run`."""
         with (
-            self._engine() as client,
+            connected_engine(self._environ, _CALL_TIMEOUT, fault=JobRefused, cure=_CURE) as client,
             tempfile.TemporaryDirectory(prefix="straightline-job-") as code,
         ):
             copy_code(Path(code) / "code", also=("inside",))
@@ -117,22 +119,6 @@ class ContainerRuntime:
         late.set()
         with contextlib.suppress(DockerException, requests.RequestException):
             client.api.kill(container)
-
-    @contextlib.contextmanager
-    def _engine(self) -> Iterator[docker.DockerClient]:
-        try:
-            client = docker.from_env(timeout=_CALL_TIMEOUT, environment=self._environ)
-            try:
-                yield client
-            finally:
-                client.close()
-        except APIError as error:
-            raise JobRefused(f"the container engine refused: {error.explanation or error}") from error
-        except (DockerException, requests.exceptions.RequestException) as error:
-            raise JobRefused(
-                "the container engine does not answer: start it, set DOCKER_HOST to one that runs, or take "
-                f"--runtime local ({error})"
-            ) from error
 
 
 def _confinement(job: Job, processors: float, tmp: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from modelkit.bundle import content_digest, read_bundle
 from modelkit.package.lists import NVIDIA_REQUIREMENTS, REQUIREMENTS
 from modelkit.settings import KitSettings
 from modelkit.wheels import wheelhouse_for
+from straightline.contracts import ModelSpec
 
 Form = Literal["server", "function", "function-zip", "function-image", "image", "image-nvidia"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
@@ -89,13 +90,17 @@ def _archive(bundle: Path, form: Form, workshop: Workshop) -> Path:
     return package_archive(bundle, workshop.out / "archives", wheelhouse=wheels)
 
 
+def image_name(template: str, spec: ModelSpec) -> str:
+    """Fill in `{model}` and `{version}`; Docker wants names in lower case."""
+    return template.format(model=spec.name.lower(), version=spec.version)
+
+
 def _image(bundle: Path, form: Form, workshop: Workshop) -> tuple[str, str]:
     from modelkit.package.image import package_image  # noqa: PLC0415
 
     spec, settings = read_bundle(bundle).spec, workshop.settings
     nvidia, function = form == "image-nvidia", form == "function-image"
-    # Docker wants names in lower case.
-    tag = workshop.tag.format(model=spec.name.lower(), version=spec.version)
+    tag = image_name(workshop.tag, spec)
     tag += "-nvidia" if nvidia else "-function" if function else ""
     ident = package_image(
         bundle,

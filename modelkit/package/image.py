@@ -2,22 +2,22 @@
 
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from modelkit.bundle import content_digest, read_bundle
+from modelkit.docker_engine import connected_engine
 from modelkit.package.context import write_context
 from modelkit.package.dockerfile import ImageForm, dockerfile
 from modelkit.package.function import HANDLER, hold_servable
 from modelkit.package.lists import REQUIREMENTS
 from straightline.errors import StraightLineError
 
+_CURE: Final = "start it, or set DOCKER_HOST to one that runs ({error})"
 _LINES: Final = 25
 _TIMEOUT: Final = 600
 """Seconds without a word from the engine: installing the packages is one silent step."""
@@ -71,7 +71,7 @@ def package_image(
             handler=handler,
         )
         context.seek(0)
-        with _engine(environ) as client:
+        with connected_engine(environ, _TIMEOUT, fault=ImageBuildFailed, cure=_CURE) as client:
             _need(client, base)
             return _image_id(
                 client.api.build(
@@ -84,22 +84,6 @@ def package_image(
                     decode=True,
                 )
             )
-
-
-@contextmanager
-def _engine(environ: Mapping[str, str] | None) -> Iterator[docker.DockerClient]:
-    try:
-        client = docker.from_env(timeout=_TIMEOUT, environment=None if environ is None else dict(environ))
-        try:
-            yield client
-        finally:
-            client.close()
-    except APIError as error:
-        raise ImageBuildFailed(f"the container engine refused: {error.explanation or error}") from error
-    except (DockerException, requests.exceptions.RequestException) as error:
-        raise ImageBuildFailed(
-            f"the container engine does not answer: start it, or set DOCKER_HOST to one that runs ({error})"
-        ) from error
 
 
 def _need(client: docker.DockerClient, base: str) -> None:

@@ -13,7 +13,7 @@ from modelkit.serve.decode import decode_tensor
 from modelkit.serve.encode import encode_tensor
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
 from straightline.contracts import InferRequest, InferResponse, ModelSpec
-from straightline.contracts.v2 import check_inputs
+from straightline.contracts.v2 import check_inputs, fits
 from straightline.errors import ContractError
 
 _NOTHING: Final[Mapping[str, memoryview]] = MappingProxyType({})
@@ -90,9 +90,7 @@ class Engine(msgspec.Struct, frozen=True):
             array = tensors.get(spec.name)
             if array is None:
                 raise ModelError(f"model {self.spec.name} gave no output {spec.name!r}")
-            if len(array.shape) != len(spec.shape) or any(
-                want not in (-1, size) for size, want in zip(array.shape, spec.shape, strict=True)
-            ):
+            if not fits(array.shape, spec.shape):
                 raise ModelError(
                     f"output {spec.name!r} has the shape {list(array.shape)}; "
                     f"model.toml says {list(spec.shape)}"

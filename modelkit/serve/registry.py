@@ -21,26 +21,23 @@ class Registry:
     """Finds the engine of a model. What it has is replaced as a whole, so that many threads may ask.
 
     Args:
-        engines: those of one model in the order of their versions, the newest last.
-        look: called before a model is refused, since it may have been deployed meanwhile.
+        engines: of the models that are served.
     """
 
-    def __init__(self, engines: Iterable[Engine], *, look: Callable[[], None] = lambda: None) -> None:
-        self._engines: dict[str, dict[str, Engine]] = {}
-        self._broken: Mapping[Key, str] = _NONE
-        self._look = look
-        for engine in engines:
-            self._engines.setdefault(engine.spec.name, {})[engine.spec.version] = engine
+    def __init__(self, engines: Iterable[Engine]) -> None:
+        self._look: Callable[[], None] = lambda: None
+        self.replace(engines, _NONE)
 
     def replace(self, engines: Iterable[Engine], broken: Mapping[Key, str]) -> None:
         """Serve these from now on; `broken` says why others that are there cannot be."""
         fresh: dict[str, dict[str, Engine]] = {}
         for engine in sorted(engines, key=lambda engine: order(engine.spec.version)):
             fresh.setdefault(engine.spec.name, {})[engine.spec.version] = engine
-        self._engines, self._broken = fresh, broken
+        self._engines: Mapping[str, dict[str, Engine]] = fresh
+        self._broken = broken
 
     def look_when_asked(self, look: Callable[[], None]) -> None:
-        """Have `look` called before a model is refused."""
+        """Have `look` called before a model is refused, since it may have been deployed meanwhile."""
         self._look = look
 
     def index(self) -> list[dict[str, str]]:

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, print_json
-from straightline.cli.exits import SUCCEEDED
+from straightline.cli.command import GATEWAY, add_command, show
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import BackendEntry, BackendList
 from straightline.terminal import printable, table
@@ -33,11 +32,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Gateway.get` raises.
     """
     found = open_gateway(environ).get(BackendList, "backends")
-    if arguments.json:
-        print_json(found)
-    else:
-        print(text(found))
-    return SUCCEEDED
+    return show(arguments, found, text)
 
 
 def text(found: BackendList) -> str:

@@ -2,13 +2,15 @@
 
 import argparse
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
-from straightline.cli.exits import EXIT_CODES
+from straightline.cli.exits import EXIT_CODES, SUCCEEDED
 from straightline.ids import canonical
 
+T = TypeVar("T")
 GATEWAY = " Asks the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
 
 
@@ -57,6 +59,15 @@ def seconds(text: str) -> float:
     if not 0 <= value <= threading.TIMEOUT_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
     return value
+
+
+def show(arguments: argparse.Namespace, answer: T, text: Callable[[T], str]) -> int:
+    """Print an answer as JSON where `--json` asks for it, else as `text` lays it out; return exit code 0."""
+    if arguments.json:
+        print_json(answer)
+    else:
+        print(text(answer))
+    return SUCCEEDED
 
 
 def print_json(answer: object) -> None:

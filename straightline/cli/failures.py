@@ -1,14 +1,13 @@
 """`straightline failures`: how often backends and models fail."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, print_json
-from straightline.cli.exits import SUCCEEDED
+from straightline.cli.command import GATEWAY, add_command, show
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import FailureRate, FailureReport
-from straightline.durations import duration
+from straightline.durations import duration_argument
 from straightline.terminal import moment, percent, printable, table
 
 HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
@@ -40,29 +39,33 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
     query = {"since": arguments.since} | ({"model": arguments.model} if arguments.model else {})
     report = open_gateway(environ).get(FailureReport, "failures", **query)
-    if arguments.json:
-        print_json(report)
-    else:
-        print(text(report))
-    return SUCCEEDED
+    return show(arguments, report, text)
 
 
 def text(report: FailureReport) -> str:
     """Lay out failure rates for people, as tables; pure."""
     window = f"Failures from {moment(report.since)} to {moment(report.until)}"
-    if not report.by_backend and not report.by_model:
+    return tables(window, report.by_backend, report.by_model, report.by_version)
+
+
+def tables(
+    window: str,
+    by_backend: Sequence[FailureRate],
+    by_model: Sequence[FailureRate],
+    by_version: Sequence[FailureRate],
+) -> str:
+    """Lay out rates below the words that say of which window: versions where models have several; pure."""
+    if not by_backend and not by_model:
         return f"{window}: nothing was attempted."
-    tables = [("backend", report.by_backend), ("model", report.by_model)]
-    if report.by_version:
-        tables.append(("version", report.by_version))
-    return printable(
-        "\n\n".join([window, *(table([(name, *HEADINGS), *map(_row, rates)]) for name, rates in tables)])
-    )
+    named = [("backend", by_backend), ("model", by_model)]
+    if by_version:
+        named.append(("version", by_version))
+    return "\n\n".join([window, *(table([(name, *HEADINGS), *map(_row, rates)]) for name, rates in named)])
 
 
 def _row(rate: FailureRate) -> tuple[str, ...]:
     return (
-        rate.name or NO_NAME,
+        printable(rate.name or NO_NAME),
         str(rate.attempts),
         str(rate.attempts_failed),
         percent(rate.attempt_failure_rate),
@@ -71,13 +74,10 @@ def _row(rate: FailureRate) -> tuple[str, ...]:
         percent(rate.failure_rate),
         str(rate.rejected),
         str(rate.cold_starts),
-        ", ".join(f"{name} {count}" for name, count in rate.errors.items()),
+        printable(", ".join(f"{name} {count}" for name, count in rate.errors.items())),
     )
 
 
 def _since(text: str) -> str:
-    try:
-        duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    duration_argument(text)
     return text

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, identity, print_json
-from straightline.cli.exits import SUCCEEDED
+from straightline.cli.command import GATEWAY, add_command, identity, show
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import RequestStatus
 from straightline.terminal import facts, moment, printable, seconds
@@ -31,11 +30,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Gateway.get` raises.
     """
     status = open_gateway(environ).get(RequestStatus, "requests", arguments.id)
-    if arguments.json:
-        print_json(status)
-    else:
-        print(text(status))
-    return SUCCEEDED
+    return show(arguments, status, text)
 
 
 def text(status: RequestStatus) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from straightline.cli.command import add_command, print_json
 from straightline.cli.exits import SUCCEEDED
-from straightline.durations import duration
+from straightline.durations import duration_argument
 from straightline.errors import ConfigurationError
 from straightline.settings import load
 
@@ -67,7 +67,4 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _seconds(text: str) -> float:
-    try:
-        return duration(text).total_seconds()
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return duration_argument(text).total_seconds()

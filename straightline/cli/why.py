@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from straightline.cli.command import GATEWAY, add_command, identity, print_json
-from straightline.cli.exits import SUCCEEDED
+from straightline.cli.command import GATEWAY, add_command, identity, show
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import PlacementStep, PlacementStory
 from straightline.contracts.ticket import Reason
@@ -42,11 +41,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Gateway.get` raises.
     """
     story = open_gateway(environ).get(PlacementStory, "placements", arguments.id)
-    if arguments.json:
-        print_json(story)
-    else:
-        print(text(story))
-    return SUCCEEDED
+    return show(arguments, story, text)
 
 
 def text(story: PlacementStory) -> str:

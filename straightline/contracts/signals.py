@@ -1,6 +1,6 @@
 """What workers tell the scheduler now and then; each may be lost, the next one mends it."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -8,6 +8,12 @@ from straightline.names import Backend, State
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Interval = Annotated[float, msgspec.Meta(gt=0, le=60)]
+
+
+MISSED: Final = 3
+"""Heartbeats that may be missed before a worker counts as gone."""
+FORGOTTEN: Final = 60
+"""Heartbeats that may be missed before it is forgotten."""
 
 
 class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):

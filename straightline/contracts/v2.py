@@ -4,6 +4,7 @@ Source: the protocol's inference request and response objects, as KServe publish
 stays undecoded (`msgspec.Raw`), so that reading a request costs the same for one image and for ten thousand.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -83,6 +84,13 @@ def decode_infer_response(result: bytes | msgspec.Raw) -> InferResponse:
         raise ContractError(f"the result is not a V2 infer response: {error}") from error
 
 
+def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a tensor of this shape is one that a model's description wants, where -1 is any size."""
+    return len(shape) == len(wanted) and all(
+        want in (-1, size) for size, want in zip(shape, wanted, strict=True)
+    )
+
+
 def check_inputs(request: InferRequest, model: ModelSpec) -> None:
     """Hold the tensors of a request against those that the model takes (names, datatypes, shapes).
 
@@ -99,16 +107,13 @@ def check_inputs(request: InferRequest, model: ModelSpec) -> None:
         )
     for name, spec in wanted.items():
         tensor = given[name]
-        fits = len(tensor.shape) == len(spec.shape) and all(
-            want in (-1, size) for size, want in zip(tensor.shape, spec.shape, strict=True)
-        )
         if any(size < 0 for size in tensor.shape):
             raise ContractError(
                 f"input {name!r} has the shape {tensor.shape[:16]}: a request says how many there are, "
                 "-1 stands in a model's description alone",
                 error_class="wrong_inputs",
             )
-        if tensor.datatype != spec.datatype or not fits:
+        if tensor.datatype != spec.datatype or not fits(tensor.shape, spec.shape):
             raise ContractError(
                 f"input {name!r} of model {model.name} is {spec.datatype} {list(spec.shape)}; "
                 f"the request has {tensor.datatype[:16]} {tensor.shape[:16]}",

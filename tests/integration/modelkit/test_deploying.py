@@ -20,25 +20,18 @@ from outcomes.registry import read_deployed
 from straightline.amqp.deployments import Deployments
 from straightline.contracts.deployed import Deployed
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, ModelServer, free_port, until
+from tests.unit.modelkit.tomls import TENSORS
 
 pytestmark = pytest.mark.integration
 
-TOML = """
+TOML = f"""
 name = "m"
-version = "{version}"
+version = "{{version}}"
 flavour = "python"
 entry = "code:run"
 timeout = 10.0
-backends = {backends}
-[[inputs]]
-name = "x"
-datatype = "FP64"
-shape = [-1]
-[[outputs]]
-name = "y"
-datatype = "FP64"
-shape = [-1]
-"""
+backends = {{backends}}
+{TENSORS}"""
 GOOD = "def run(inputs):\n    return {{'y': inputs['x'] * {factor}}}\n"
 EVERYWHERE = ("local", "serverless", "gpu-container")
 

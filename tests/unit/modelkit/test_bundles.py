@@ -6,17 +6,7 @@ import pytest
 
 from modelkit.bundle import content_digest, read_bundle, read_bundles
 from straightline.errors import ConfigurationError
-
-TENSORS = """
-[[inputs]]
-name = "x"
-datatype = "FP64"
-shape = [-1]
-[[outputs]]
-name = "y"
-datatype = "FP64"
-shape = [-1]
-"""
+from tests.unit.modelkit.tomls import TENSORS
 
 
 def bundle(directory: Path, serving: str, *, name: str = "echo", version: str = "1") -> Path:

@@ -12,21 +12,7 @@ from modelkit.serve.app import ERROR_HEADER, build, create
 from modelkit.serve.engine import load_engine
 from modelkit.serve.registry import Registry
 from straightline.errors import ConfigurationError
-
-TOML = """
-name = "{name}"
-version = "{version}"
-flavour = "python"
-entry = "code:run"
-[[inputs]]
-name = "x"
-datatype = "FP64"
-shape = [-1]
-[[outputs]]
-name = "y"
-datatype = "FP64"
-shape = [-1]
-"""
+from tests.unit.modelkit.tomls import PYTHON
 
 Write = Callable[..., None]
 ASK = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "data": [1.0, 2.0]}]}
@@ -37,7 +23,7 @@ def write(tmp_path: Path) -> Write:
     def bundle(name: str, body: str, version: str = "1") -> None:
         directory = tmp_path / name / version
         directory.mkdir(parents=True)
-        (directory / "model.toml").write_text(TOML.format(name=name, version=version))
+        (directory / "model.toml").write_text(PYTHON.format(name=name, version=version))
         (directory / "code.py").write_text(f"import numpy as np\ndef run(inputs):\n    {body}\n")
 
     return bundle

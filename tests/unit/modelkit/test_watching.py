@@ -13,21 +13,8 @@ from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.registry import Registry
 from modelkit.serve.watching import Watch
 from straightline.errors import ConfigurationError
+from tests.unit.modelkit.tomls import PYTHON
 
-TOML = """
-name = "{name}"
-version = "{version}"
-flavour = "python"
-entry = "code:run"
-[[inputs]]
-name = "x"
-datatype = "FP64"
-shape = [-1]
-[[outputs]]
-name = "y"
-datatype = "FP64"
-shape = [-1]
-"""
 ASK = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 Put = Callable[[str, str], None]
 
@@ -37,7 +24,7 @@ def put(tmp_path: Path) -> Put:
     def bundle(version: str, code: str) -> None:
         fresh = tmp_path / ".fresh"
         fresh.mkdir()
-        (fresh / "model.toml").write_text(TOML.format(name="m", version=version))
+        (fresh / "model.toml").write_text(PYTHON.format(name="m", version=version))
         (fresh / "code.py").write_text(code)
         target = tmp_path / "m" / version
         target.parent.mkdir(exist_ok=True)

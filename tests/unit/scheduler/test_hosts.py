@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from scheduler.pools import MISSED
+from straightline.contracts.signals import MISSED
 from tests.unit.scheduler.desk import Desk, placements, tickets
 
 A, B = "local@a", "local@b"

@@ -4,6 +4,7 @@ Nothing here reads a clock or does I/O; `scheduler.service` feeds it and carries
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,7 +17,7 @@ from scheduler.calls import Calls
 from scheduler.closing import Closer
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
-from scheduler.intake import Refused, Terms, digest, find_model, make_ticket, reply_address, submitted
+from scheduler.intake import Refused, Terms, digest, in_time, make_ticket, reply_address, settle, submitted
 from scheduler.mustering import told
 from scheduler.placement.frequency import Frequencies
 from scheduler.placing import LONGEST_HOLD, Placer
@@ -75,6 +76,10 @@ class Core:
         self.pools = Pools(settings.backfill, Courtesy(settings.backfill_rest))
         self._max_attempts = settings.max_attempts
         self._known = Known(catalogue)
+        self.informed: Callable[[], bool] = lambda: True
+        """Whether all that was announced as deployed is known here. While it is not, no request is rejected
+        for its model or its tensors: it waits."""
+        self._told_of_waiting = False
         self._frequencies = Frequencies(settings.window)
         self._repeats = Repeats(settings.remembered)
         self._redeliveries = Redeliveries(settings.remembered)
@@ -192,6 +197,7 @@ class Core:
 
     def deployed(self, deployed: Deployed) -> None:
         """Take what is deployed from now on; what was placed or is held keeps the version it has."""
+        self._told_of_waiting = False
         self._known = self._known.learn(deployed)
 
     def heartbeat(self, body: bytes, now: float) -> None:
@@ -270,26 +276,61 @@ class Core:
         terms: Terms,
         now: float,
     ) -> None:
-        spec = find_model(request, self._known)
+        ticket = make_ticket(request, body, terms, now)
+        try:
+            spec = settle(request, ticket, self._known, self.informed)
+        except Refused as why:
+            if self.informed():
+                raise
+            in_time(request, ticket, now)
+            self._await_word(request, ticket, delivery, why, now)
+            return
         f_t = 0.0
         if request.class_ == "interactive":
             f_t = self._frequencies.observe(spec.name, submitted(request, now))
-        ticket = make_ticket(request, body, spec, terms, now)
+        in_time(request, ticket, now)
         self.placer.enter(Case(request, ticket, spec, delivery, f_t), now, fresh=True)
 
     def _case(self, delivery: Delivery, request: Request, ticket: Ticket, now: float) -> Case | None:
-        """Make a case of a ticket that comes back; where its model is gone, end it and return None."""
+        """Make a case of a ticket that comes back; None where its model is not there: it ends, or waits."""
         try:
-            spec = find_model(request, self._known, ticket.version)
+            spec = settle(request, ticket, self._known, self.informed)
         except Refused as why:
-            outcome = endings.ending(
-                ticket, request, state="failed", error_class=why.error_class, error=str(why), now=now
-            )
-            self._closer.finish(outcome, ticket.reply, delivery)
+            self._without_model(delivery, request, ticket, why, now)
             return None
-        ticket.version = spec.version
         f_t = self._frequencies.rate(spec.name, now) if request.class_ == "interactive" else 0.0
         return Case(request, ticket, spec, delivery, f_t)
+
+    def _without_model(
+        self, delivery: Delivery, request: Request, ticket: Ticket, why: Refused, now: float
+    ) -> None:
+        state, error_class, error = why.state, why.error_class, str(why)
+        if request.id in self._cancelled:
+            state, error_class, error = "cancelled", "cancelled", "it was cancelled before it was placed"
+        elif ticket.deadline <= now:
+            state, error_class = "expired", "deadline"
+            error = f"the deadline passed before all that is deployed was known: {why}"
+        elif not self.informed():
+            self._await_word(request, ticket, delivery, why, now)
+            return
+        elif ticket.version is not None:
+            state = "failed"  # it was accepted, and its model was removed since
+        outcome = endings.ending(ticket, request, state=state, error_class=error_class, error=error, now=now)
+        self._closer.finish(outcome, ticket.reply, delivery)
+
+    def _await_word(
+        self, request: Request, ticket: Ticket, delivery: Delivery, why: Refused, now: float
+    ) -> None:
+        """Let a request come again that is refused by what is known here, which is not all."""
+        if not self._told_of_waiting:
+            self._told_of_waiting = True
+            log.warning(
+                "requests wait, since it is not read yet what is deployed; the first is %s: %s",
+                request.id,
+                why,
+            )
+        ticket.held_since = ticket.held_since or now
+        self.placer.put_off(request, ticket, delivery, now)
 
     def _over(self, case: Case, now: float) -> bool:
         """End a case that must not be placed any more; False where it may."""

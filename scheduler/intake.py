@@ -1,6 +1,7 @@
 """From a producer's message to a ticket, or to the reason why not. Pure: time is an argument."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,32 +95,17 @@ def find_model(request: Request, known: Known, settled: str | None = None) -> Mo
     raise Refused("rejected", "unknown_model", f"there is no model {request.model}; deployed are: {there}")
 
 
-def make_ticket(request: Request, body: bytes, spec: ModelSpec, terms: Terms, now: float) -> Ticket:
-    """Check a request against its model and the clock, and make its ticket.
+def make_ticket(request: Request, body: bytes, terms: Terms, now: float) -> Ticket:
+    """Make the ticket of a request, which has no version yet.
 
     Args:
         request: decoded from
         body: the message as it came.
-        spec: its model.
         terms: what else its ticket carries.
         now: seconds since the epoch.
-
-    Raises:
-        Refused: the deadline has passed, or the tensors are not the model's.
     """
     at = submitted(request, now)
     deadline = request.deadline if request.deadline is not None else at + LIFETIME[request.class_]
-    if deadline <= now:
-        late = f"the deadline passed {seconds(now - deadline)} before the request was read"
-        if request.deadline is None:
-            span = LIFETIME[request.class_]
-            late += f"; it names none, so it has {span:.0f} s from its submitted_at ({request.class_})"
-        raise Refused("expired", "deadline", late)
-    if request.data_ref is None:
-        try:
-            check_inputs(request.infer_request(), spec)
-        except ContractError as error:
-            raise Refused("rejected", error.error_class, str(error)) from error
     return Ticket(
         request=msgspec.Raw(body),
         digest=terms.digest,
@@ -128,6 +114,45 @@ def make_ticket(request: Request, body: bytes, spec: ModelSpec, terms: Terms, no
         deadline=deadline,
         r_d=request.size,
         reply=terms.reply,
-        version=spec.version,
         trace=terms.trace,
     )
+
+
+def in_time(request: Request, ticket: Ticket, now: float) -> None:
+    """Do nothing where the deadline of a request that has just come is still ahead.
+
+    Raises:
+        Refused: it has passed.
+    """
+    if ticket.deadline > now:
+        return
+    late = f"the deadline passed {seconds(now - ticket.deadline)} before the request was read"
+    if request.deadline is None:
+        span = LIFETIME[request.class_]
+        late += f"; it names none, so it has {span:.0f} s from its submitted_at ({request.class_})"
+    raise Refused("expired", "deadline", late)
+
+
+def settle(request: Request, ticket: Ticket, known: Known, informed: Callable[[], bool]) -> ModelSpec:
+    """Return the version that answers, and note it in the ticket; it stays through holds and retries.
+
+    Args:
+        request: what is asked.
+        ticket: its ticket.
+        known: the models.
+        informed: whether these are all; else what was settled before may be another one.
+
+    Raises:
+        Refused: there is none, or the tensors are not its.
+    """
+    spec = find_model(request, known, ticket.version)
+    if ticket.version not in {None, spec.version} and not informed():
+        why = f"version {ticket.version} of model {request.model} is not known here"
+        raise Refused("rejected", "unknown_version", why)
+    if ticket.version is None and request.data_ref is None:
+        try:
+            check_inputs(request.infer_request(), spec)
+        except ContractError as error:
+            raise Refused("rejected", error.error_class, str(error)) from error
+    ticket.version = spec.version
+    return spec

@@ -10,7 +10,7 @@ from scheduler import messages, retries
 from scheduler.breakers import Breakers
 from scheduler.closing import Closer
 from scheduler.coalescing import Coalescer, Group
-from scheduler.deliveries import Dues
+from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case, Holds
 from scheduler.leases import leases
 from scheduler.placement import empirical
@@ -21,7 +21,7 @@ from scheduler.placement.saturation import saturated
 from scheduler.pools import Pools
 from scheduler.settings import Settings
 from straightline import names
-from straightline.contracts import Lease, Reason, Ticket
+from straightline.contracts import Lease, Reason, Request, Ticket
 
 HOLD_DELAYS: Final = ((1_000, 1_000), (10_000, 5_000))
 """Up to so many waiting in the broker, the milliseconds until each is tried again."""
@@ -125,6 +125,14 @@ class Placer:
         case.delivery.open -= 1
         return False
 
+    def put_off(self, request: Request, ticket: Ticket, delivery: Delivery, now: float) -> None:
+        """Hold a request in the broker: it comes back after a while."""
+        away = self._away.total()
+        delay = next((delay for most, delay in HOLD_DELAYS if away < most), LONG_HOLD_DELAY)
+        delay = retries.fitting(delay, seconds=ticket.deadline - now) or names.DELAYS_MS[0]
+        self._away[request.model] += 1
+        self._dues.send(messages.delayed(ticket, [delivery], delay))
+
     def came_back(self, model: str, ticket: Ticket) -> None:
         """A ticket has come out of a delay queue."""
         if ticket.held_since is not None and self._away[model] > 0:
@@ -206,12 +214,7 @@ class Placer:
         return (case.spec.name, ticket.version, case.request.allow, *ticket.excluded, large, retry, suspect)
 
     def _to_broker(self, case: Case, now: float) -> None:
-        away = self._away.total()
-        delay = next((delay for most, delay in HOLD_DELAYS if away < most), LONG_HOLD_DELAY)
-        left = case.ticket.deadline - now
-        delay = retries.fitting(delay, seconds=left) or names.DELAYS_MS[0]
-        self._away[case.request.model] += 1
-        self._dues.send(messages.delayed(case.ticket, [case.delivery], delay))
+        self.put_off(case.request, case.ticket, case.delivery, now)
         self._dues.close(case.delivery)
 
     def _try_place(self, case: Case, now: float) -> bool:

@@ -77,6 +77,7 @@ class Service:
             name="straightline-scheduler-deployed",
             on_change=lambda deployed: self._inlet.link.call(partial(self._core.deployed, deployed)),
         )
+        core.informed = self._deployments.informed
         self._inlet = Inlet(
             settings.broker_url,
             prefetch,

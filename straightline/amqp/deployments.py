@@ -15,6 +15,9 @@ from straightline.ids import new_id
 
 logger = logging.getLogger(__name__)
 
+SILENCE: Final = 30.0
+"""Seconds after which a stream in which nothing stands says that nothing was ever deployed: the reconciler
+announces at its start, and where a broker was made anew."""
 _DEPLOYED: Final = msgspec.json.Decoder(Deployed)
 
 
@@ -43,7 +46,7 @@ class Deployments(StreamReader):
             mark=names.DEPLOYED_MARK_KEY if marks else None,
             offset=lambda: "first",
             on_entry=self._read,
-            without="and what was deployed after the start of this process is not known to it",
+            without="and what was deployed is not known to this process until it can",
         )
         self._on_change = on_change
         self._revision = -1
@@ -52,6 +55,13 @@ class Deployments(StreamReader):
     def wait_for_one(self, seconds: float) -> bool:
         """Wait until an announcement was read, for who writes no marks; False where none came in time."""
         return self._heard.wait(seconds)
+
+    def informed(self) -> bool:
+        """Say whether all that was announced is known here: never where the stream cannot be read."""
+        current = self.current_for()
+        if current is None:
+            return False
+        return self._revision >= 0 or current > SILENCE
 
     def _read(self, body: bytes) -> None:
         try:

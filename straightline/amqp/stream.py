@@ -63,7 +63,8 @@ class StreamReader:
         self._without = without
         self._mark = b""
         self._caught_up = threading.Event()
-        self._link = Link(url, name, on_channel=self._setup, on_lost=lambda _: None)
+        self._current_since: float | None = None
+        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost)
         self._asked_at = 0.0
         self._given_up = False
 
@@ -92,9 +93,17 @@ class StreamReader:
         )
         return True
 
+    def current_for(self) -> float | None:
+        """Return for how many seconds all that is appended has been known here; None where it is not."""
+        since = self._current_since
+        return None if since is None else time.monotonic() - since
+
     def close(self, timeout: float = 5.0) -> None:
         """Close the connection."""
         self._link.stop(timeout)
+
+    def _lost(self, _reason: BaseException) -> None:
+        self._current_since = None
 
     def _setup(self, channel: Any) -> None:
         self._mark = secrets.token_hex(12).encode()  # one of an earlier connection stands before its end
@@ -121,6 +130,7 @@ class StreamReader:
         if method.routing_key == self._mark_key:
             if body == self._mark:
                 self._link.working()
+                self._current_since = time.monotonic()
                 self._caught_up.set()
         elif method.routing_key == self._key:
             self._on_entry(body)

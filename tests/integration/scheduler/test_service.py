@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,9 @@ def test_two_schedulers_never_place_the_same_request(
 
 
 def test_bad_messages_become_outcomes_and_dead_letters_while_work_goes_on(
-    broker: Broker, start: Callable[..., subprocess.Popen[bytes]]
+    broker: Broker, start: Callable[..., subprocess.Popen[bytes]], user_urls: dict[str, str]
 ) -> None:
+    announce(user_urls, 0)  # else it might be that the model of one of them is only not announced yet
     start()
     channel = broker._channel
     for body in (b"", b"\xff", b"null", b"[" * 10_000, b'{"id": 5}'):
@@ -258,34 +260,55 @@ def test_a_wrong_setting_is_named_in_one_line(start: Callable[..., subprocess.Po
     assert start(STRAIGHTLINE_F="-1").wait(DEADLINE) == 2
 
 
+def announce(user_urls: dict[str, str], revision: int, *versions: str) -> None:
+    """Tell what is deployed: these versions of the model `fresh`."""
+    tensors = (TensorSpec(name="images", datatype="FP32", shape=(-1, 64)),)
+    there = {
+        each: DeployedVersion(
+            spec=ModelSpec(name="fresh", version=each, inputs=tensors, outputs=tensors), digest="sha256:0"
+        )
+        for each in versions
+    }
+    models = {"fresh": DeployedModel(versions=there, default=versions[-1])} if versions else {}
+    with Publisher(user_urls["deployer"], name="test") as publisher:
+        publisher.publish(announcement(Deployed(revision=revision, models=models))).result()
+
+
+def version_placed(broker: Broker) -> str | None:
+    body = broker.take(names.backend_queue("local"))
+    return None if body is None else str(json.loads(body)[0][0][0]["version"])
+
+
 def test_a_scheduler_knows_what_was_deployed_before_it_led_and_after(
     broker: Broker, start: Callable[..., subprocess.Popen[bytes]], user_urls: dict[str, str]
 ) -> None:
-    tensors = (TensorSpec(name="images", datatype="FP32", shape=(-1, 64)),)
-
-    def announce(revision: int, *versions: str) -> None:
-        there = {
-            each: DeployedVersion(
-                spec=ModelSpec(name="fresh", version=each, inputs=tensors, outputs=tensors), digest="sha256:0"
-            )
-            for each in versions
-        }
-        model = DeployedModel(versions=there, default=versions[-1])
-        with Publisher(user_urls["deployer"], name="test") as publisher:
-            publisher.publish(announcement(Deployed(revision=revision, models={"fresh": model}))).result()
-
-    def version_placed() -> str | None:
-        body = broker.take(names.backend_queue("local"))
-        return None if body is None else str(json.loads(body)[0][0][0]["version"])
-
-    announce(1, "1")
+    announce(user_urls, 1, "1")
     broker.request(model="fresh")  # it waits in its queue, for a scheduler that knows of the model
     start()
-    assert until(version_placed, pause=broker.beat) == "1"
-    announce(2, "1", "2")
+    assert until(partial(version_placed, broker), pause=broker.beat) == "1"
+    announce(user_urls, 2, "1", "2")
 
     def ask() -> None:  # one that comes before the announcement is answered by the version before
         broker.beat()
         broker.request(model="fresh")
 
-    until(lambda: version_placed() == "2", pause=ask)
+    until(lambda: version_placed(broker) == "2", pause=ask)
+
+
+def test_a_scheduler_that_cannot_read_what_is_deployed_rejects_nothing_for_it(
+    broker_url: str,
+    broker: Broker,
+    start: Callable[..., subprocess.Popen[bytes]],
+    user_urls: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    broker._channel.queue_delete(names.DEPLOYED_STREAM)
+    start()
+    place(broker, [broker.request()])  # of its directory, once it has given up to wait
+    broker.request(model="fresh", deadline=time.time() + 300)
+    log = tmp_path / "scheduler-1.log"
+    until(lambda: "it is not read yet what is deployed" in log.read_text(), pause=broker.beat)
+    apply(broker_url)
+    announce(user_urls, 1, "1")
+    assert until(partial(version_placed, broker), pause=broker.beat) == "1"
+    assert broker.take(names.DEAD_QUEUE) is None

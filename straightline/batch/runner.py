@@ -24,6 +24,7 @@ from straightline.errors import (
 )
 from straightline.ids import id_of_line
 from straightline.producer import Producer, decode
+from straightline.results import Call
 
 WINDOW: Final = 2_000
 """Requests of one job that are on their way at once."""
@@ -51,6 +52,7 @@ class Waiting(msgspec.Struct):
         losses: how often the results' connection had been lost when it was sent.
         again_at: monotonic time at which it is sent again; infinite while it is not known to have arrived.
         patience: seconds until then, the next time.
+        call: what waits for its outcome; None until it is first sent.
     """
 
     place: Place
@@ -58,6 +60,7 @@ class Waiting(msgspec.Struct):
     losses: int
     again_at: float
     patience: float = PATIENCE
+    call: Call | None = None
 
 
 class Tally(msgspec.Struct):
@@ -148,6 +151,8 @@ class Runner:
                 self._look()
             return True
         finally:
+            for number, waiting in self._waiting.items():
+                self._ask_no_more(number, waiting.call)
             self._book.commit(self._mark(), self._next.number - 1)
             self._progress(self.tally)
 
@@ -213,7 +218,7 @@ class Runner:
         try:
             _, message = self._producer.compose(item.submission(identity, self._job_id))
         except (ContractError, Rejected) as error:
-            del self._waiting[number]
+            self._ask_no_more(number, self._waiting.pop(number).call)
             kind = error.error_class if isinstance(error, ContractError) else "too_large"
             self._refuse(line, Why(number, "refused", kind, str(error)))
             return
@@ -221,11 +226,25 @@ class Runner:
             self._later(waiting, error)
             return
         waiting.losses, waiting.again_at = self._losses(), float("inf")
-        # Asked before it is sent: an outcome that nobody waits for may be dropped.
-        body = self._producer.results.ask(identity, lambda body: self._came.put((number, body)))
+        self._ask(number, waiting)
+        self._publish(message, partial(self._settled, number), waiting)
+
+    def _ask(self, number: int, waiting: Waiting) -> None:
+        """Have the outcome brought here, once however often the line is sent.
+
+        Asked before it is sent, and anew before the earlier call is withdrawn: what nobody waits for may be
+        dropped.
+        """
+        earlier, waiting.call = waiting.call, lambda body: self._came.put((number, body))
+        body = self._producer.results.ask(id_of_line(self._job_id, number), waiting.call)
+        self._ask_no_more(number, earlier)
         if body is not None:
             self._came.put((number, body))
-        self._publish(message, partial(self._settled, number), waiting)
+
+    def _ask_no_more(self, number: int, call: Call | None) -> None:
+        """Wait for nothing more; the producer may outlive the job."""
+        if call is not None:
+            self._producer.results.give_up(id_of_line(self._job_id, number), call)
 
     def _publish(
         self, message: Outgoing, settled: Callable[[Exception | None], None], waiting: Waiting
@@ -362,7 +381,7 @@ class Runner:
     def _abandon(self) -> None:
         """End what has no outcome long after its cancellation."""
         for number, waiting in list(self._waiting.items()):
-            del self._waiting[number]
+            self._ask_no_more(number, self._waiting.pop(number).call)
             line = self._again(waiting.place)
             why = msgspec.structs.replace(NOT_SENT, line=number, id=id_of_line(self._job_id, number))
             self._fail(line, why)

@@ -7,17 +7,15 @@ from threading import Lock
 from typing import Any, Final
 
 from docker import DockerClient
-from docker.errors import ImageNotFound
 
 from straightline.contracts import ModelSpec
 from workers.backends.base import Health
 from workers.containers import gpus
-from workers.containers.allowed import Allowed
 from workers.containers.diagnosis import fault_of
 from workers.containers.docker_server import DockerServer, remove_container
 from workers.containers.engine import Engine
 from workers.containers.hardening import confinement, devices, network
-from workers.containers.image_names import image_name, models_of
+from workers.containers.images import Images
 from workers.containers.owner import MARK, Owner, is_orphan
 from workers.containers.settings import ContainerSettings
 from workers.containers.slot import Key
@@ -45,9 +43,7 @@ class DockerDriver:
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
-        image_name(settings.container_image, "model", "version")
-        self._allowed = Allowed(settings.container_digests)
-        self._deployed: Mapping[Key, str] = {}
+        self._images = Images(settings.container_image, settings.container_digests)
         self._gpus = gpus.listed(settings.container_gpus)
         self._choosing = Lock()  # loads are read, and one is added, by one start at a time
         self._engine = engine
@@ -91,21 +87,15 @@ class DockerDriver:
             self._listed = time.monotonic()
             try:
                 with self._engine.speak(quick=True) as client:
-                    tags = [
-                        tag
-                        for image in client.api.images()
-                        if self._allowed.allows(image["Id"], image.get("RepoDigests"))
-                        for tag in image.get("RepoTags") or ()
-                    ]
+                    images = client.api.images()
             except BackendFault:
                 return self._models
-            self._models = models_of(self._settings.container_image, tags)
+            self._models = self._images.models(images)
         return self._models
 
     def learn(self, images: Mapping[Key, str]) -> None:
         """Allow the images that were deployed, and list anew what there is; see `Driver.learn`."""
-        self._deployed = dict(images)
-        self._allowed = self._allowed.beside(images.values())
+        self._images.learn(images)
         self._listed = float("-inf")
 
     def remove_orphans(self) -> list[str]:
@@ -124,36 +114,14 @@ class DockerDriver:
 
     def _create(self, model: ModelSpec, word: str) -> DockerServer:
         settings = self._settings
-        image = image_name(settings.container_image, model.name, model.version)
         name = f"straightline-{model.name}-{model.version}-{word}"
         with self._engine.speak() as client:
-            try:
-                found = client.images.get(image)
-            except ImageNotFound as error:
-                raise BackendFault(
-                    f"the engine has no image {image}: build it with `python -m modelkit package --form "
-                    "image`, or pull it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE",
-                    error_class="not_deployed",
-                ) from error
-            deployed = self._deployed.get((model.name, model.version), found.id)
-            if found.id != deployed:
-                raise BackendFault(
-                    f"the image {image} is {found.id}, and {deployed} was deployed: give that one this name "
-                    "again, or deploy another version",
-                    error_class="not_deployed",
-                )
-            if not self._allowed.allows(str(found.id), found.attrs.get("RepoDigests")):
-                raise BackendFault(
-                    f"the image {image} is {found.id}, which STRAIGHTLINE_CONTAINER_DIGESTS does not list: "
-                    "add it there if it is the one you mean",
-                    error_class="not_deployed",
-                )
+            image = self._images.find(client, model)
             facts = client.info()
             with self._choosing:
                 chosen = self._devices(client, model, facts.get("Runtimes"))
                 container = client.containers.create(
-                    # By its id: the name may lead to another image by now.
-                    str(found.id),
+                    image,
                     name=name,
                     labels={
                         MODEL_LABEL: model.name,

@@ -11,6 +11,7 @@ TEMPLATES = (
     "straightline/{model}:{version}",
     "host.example:5000/a/{model}/{model}:v{version}",
     "{model}:latest",
+    "host.example:5000/a/{model}",
 )
 WORD = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True)
 

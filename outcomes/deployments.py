@@ -1,12 +1,13 @@
 """Every change of the registry, each in one transaction under one lock.
 
-All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, as `outcomes.database` says.
+All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, as `outcomes.database` says: nothing is
+changed then. After `Unsettled`, which is one of the first, it may be.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, text
@@ -16,11 +17,9 @@ from outcomes.aliases import Alias, made_canary, made_default, removed, rolled_b
 from outcomes.database import translated
 from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused
 from outcomes.registry import alias_of, find_version, read_deployed, standings
+from outcomes.settling import commit, lock
 from outcomes.tables import MODEL_ALIASES, MODEL_CHANGES, MODEL_VERSIONS
 from straightline.contracts.deployed import Deployed, DeployedVersion
-
-_LOCK: Final = 0x5354524752454701
-"""Of Postgres's advisory locks: who changes the registry."""
 
 
 @contextmanager
@@ -99,7 +98,7 @@ def record(
     """
     model, version = deployed.spec.name, deployed.spec.version
     with translated():
-        _lock(connection)
+        lock(connection)
         hold_digest(find_version(connection, model, version), deployed.digest)
         alias = alias_of(connection, model)
         if alias == Alias():
@@ -123,7 +122,7 @@ def roll_back(connection: Connection, model: str, *, who: str) -> Deployed:
         RegistryRefused: there is nothing to go back to.
     """
     with translated():
-        _lock(connection)
+        lock(connection)
         versions = [each.version for each in standings(connection, model)]
         alias = rolled_back(alias_of(connection, model), model, versions)
         return _settle(connection, model, alias, (alias.version, "rolled back", who))
@@ -138,7 +137,7 @@ def take_out(
         RegistryRefused: it is not there, or requests without a pin go to it.
     """
     with translated():
-        _lock(connection)
+        lock(connection)
         there = {each.version: each.deployed for each in standings(connection, model)}
         if not there or (version is not None and version not in there):
             raise RegistryRefused(
@@ -154,10 +153,6 @@ def take_out(
         return _settle(connection, model, alias, (version, "removed", who)), gone
 
 
-def _lock(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-
-
 def _settle(
     connection: Connection, model: str, alias: Alias, change: tuple[str | None, str, str]
 ) -> Deployed:
@@ -166,7 +161,7 @@ def _settle(
     connection.execute(statement.on_conflict_do_update(index_elements=["model"], set_=values))
     _change(connection, model, *change)
     deployed = read_deployed(connection)
-    connection.commit()
+    commit(connection, deployed.revision)
     return deployed
 
 

@@ -7,6 +7,10 @@ class LedgerUnavailable(StraightLineError):  # noqa: N818 - named like BrokerUna
     """Postgres cannot be reached or refuses work now; the same may succeed later."""
 
 
+class Unsettled(LedgerUnavailable):
+    """The connection was lost while a change was committed: it may stand, or not."""
+
+
 class LedgerRefused(StraightLineError):  # noqa: N818
     """Postgres refuses this very statement or row; trying it again brings the same."""
 

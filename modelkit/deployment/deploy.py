@@ -11,7 +11,7 @@ from modelkit.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.place import Candidate, Place, Placed
 from outcomes.database import connected
 from outcomes.deployments import alone, hold_alias, hold_digest, record
-from outcomes.errors import OtherDigest
+from outcomes.errors import OtherDigest, Unsettled
 from outcomes.registry import find_version
 from straightline.catalogue import order
 from straightline.contracts import ModelSpec
@@ -65,6 +65,7 @@ def deploy(
         OtherDigest: the version is there with another content.
         RegistryRefused: it cannot be a canary, or somebody else deploys this model now.
         NotReady, NotPlaced: it was not; what was put in place is taken back.
+        Unsettled: whether it is deployed is not known; what was put in place is left there.
         StraightLineError: what building it, or the ledger, raises.
     """
     spec = candidate.bundle.spec
@@ -109,7 +110,7 @@ def hold_backends(bundle: Bundle, wanted: tuple[Backend, ...]) -> tuple[Backend,
 def _taken_back(
     places: Mapping[Backend, Place], there: Iterable[Backend]
 ) -> Iterator[Callable[[Backend, Candidate], Placed]]:
-    """Give what puts a candidate into a place; where the block fails, what was new is taken away again."""
+    """Give what puts a candidate into a place; where the block fails, what is new goes again."""
     done: list[tuple[Place, DeployedVersion]] = []
 
     def put(backend: Backend, candidate: Candidate) -> Placed:
@@ -120,6 +121,8 @@ def _taken_back(
 
     try:
         yield put
+    except Unsettled:
+        raise  # it may be deployed: who knows takes it away with `remove`
     except BaseException:
         for place, version in reversed(done):
             try:

@@ -20,6 +20,7 @@ from outcomes.registry import read_deployed
 from straightline.amqp.deployments import Deployments
 from straightline.contracts.deployed import Deployed
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, ModelServer, free_port, until
+from tests.integration.outcomes.lost_commits import lost_at_commit
 from tests.unit.modelkit.tomls import TENSORS
 
 pytestmark = pytest.mark.integration
@@ -352,6 +353,38 @@ def test_a_broker_that_is_away_leaves_the_change_recorded_and_says_so(
     code, record = bench.deploy("1", "--on", "local")
     assert (code, "could not be announced" in record["error"]) == (3, True)
     assert bench.deployed().models["m"].default == "1"
+
+
+def test_a_connection_that_is_lost_at_the_commit_takes_nothing_back_that_stands(
+    bench: Bench, heard: list[Deployed], migrated_database_url: str
+) -> None:
+    with lost_at_commit(migrated_database_url, stands=True):
+        code, record = bench.deploy("1")
+    assert (code, record["default"]) == (0, "1")
+    until(lambda: len(heard) == 1, "it was announced")
+    assert heard[-1] == bench.deployed()
+    assert bench.ask("1") == 2.0
+
+
+def test_a_connection_that_is_lost_before_the_commit_leaves_all_as_it_was(
+    bench: Bench, as_before: Callable[[], None], migrated_database_url: str
+) -> None:
+    with lost_at_commit(migrated_database_url, stands=False):
+        code, _ = bench.deploy("2")
+    assert code == 3
+    as_before()
+
+
+def test_what_may_be_deployed_is_left_in_place_where_nobody_can_be_asked(
+    bench: Bench, functions: FunctionHost, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outcomes.settling._PATIENCE", 0.0)
+    with lost_at_commit(migrated_database_url, stands=True, back=False):
+        code, record = bench.deploy("1")
+    assert (code, "nothing is taken back" in record["error"]) == (3, True)
+    assert bench.deployed().models["m"].default == "1"
+    assert bench.ask("1") == 2.0
+    assert len(list(functions.packages.iterdir())) == 1
 
 
 def test_the_failure_rates_of_canary_and_default_stand_side_by_side(

@@ -9,15 +9,17 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Connection, create_engine
 
+from outcomes import settling
 from outcomes.announcer import Announcer
 from outcomes.database import connected
 from outcomes.deployments import alone, record, roll_back, take_out
-from outcomes.errors import OtherDigest, RegistryRefused
+from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused, Unsettled
 from outcomes.registry import find_version, read_deployed, standings
 from straightline.amqp.deployments import Deployments, announcement
 from straightline.amqp.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
+from tests.integration.outcomes.lost_commits import lost_at_commit
 
 pytestmark = pytest.mark.integration
 
@@ -178,3 +180,37 @@ def test_the_reconciler_announces_what_a_deployer_did_not(
             thread.join(10)
             with suppress(Exception):
                 engine.dispose()
+
+
+def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(
+    ledger: Connection, migrated_database_url: str
+) -> None:
+    first = record(ledger, version("1"), who="ann")
+    with lost_at_commit(migrated_database_url, stands=True):
+        second = record(ledger, version("2", "b"), who="ann")
+        assert second == read_deployed(ledger)
+        back = roll_back(ledger, "m", who="ann")
+        assert default_of(back) == "1"
+        left, gone = take_out(ledger, "m", "2", who="ann")
+        assert [each.spec.version for each in gone] == ["2"]
+    assert left == read_deployed(ledger)
+    assert left.models == first.models
+    ledger.rollback()
+    with lost_at_commit(migrated_database_url, stands=False), pytest.raises(LedgerUnavailable) as fault:
+        record(ledger, version("2", "b"), who="ann")
+    assert not isinstance(fault.value, Unsettled)
+    ledger.rollback()
+    assert read_deployed(ledger) == left
+
+
+def test_a_change_that_nobody_can_be_asked_about_is_not_taken_for_failed(
+    ledger: Connection, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "_PATIENCE", 0.0)
+    with (
+        lost_at_commit(migrated_database_url, stands=True, back=False),
+        pytest.raises(Unsettled, match="nothing is taken back"),
+    ):
+        record(ledger, version("1"), who="ann")
+    ledger.rollback()
+    assert default_of(read_deployed(ledger)) == "1"

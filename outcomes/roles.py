@@ -47,8 +47,9 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "batch_refusals": "SELECT, INSERT",
         },
         "deployer": {
-            "outcomes": "SELECT",
-            "attempts": "SELECT",
+            # What `python -m modelkit list` counts: no result, no sentence of an error, nobody's request.
+            "outcomes": "SELECT (request_id, model, version, state, error_class, attempts, finished_at)",
+            "attempts": "SELECT (request_id, succeeded, error_class, cold_start)",
             "model_versions": "SELECT, INSERT, UPDATE, DELETE",
             "model_aliases": "SELECT, INSERT, UPDATE",
             "model_changes": "SELECT, INSERT",

@@ -13,6 +13,7 @@ from outcomes.database import engine_for
 from outcomes.partitions import make_ahead
 from outcomes.roles import GRANTS, make_roles
 from outcomes.tables import METADATA
+from outcomes.version_rates import version_rates
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +28,7 @@ KINDS: dict[str, str] = {
     "ALTER": "ALTER TABLE {table} ADD COLUMN more int",
     "LOCK": "LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE",
 }
+ONE = "SELECT {column} FROM {table} LIMIT 0"
 READ = {"outcomes", "attempts", "repeats", "surplus", "placements"}
 MODELS = {"model_versions", "model_aliases", "model_changes"}
 MAY: dict[str, dict[str, set[str]]] = {
@@ -140,6 +142,19 @@ def test_the_reconciler_makes_partitions_and_cannot_drop_them(role_urls: dict[st
     for role in set(MAY) - {"reconciler"}:
         with _engine(role_urls[role]) as engine, engine.connect() as connection:
             assert not may(connection, "SELECT make_partition('outcomes', date '2050-01-01')"), role
+
+
+def test_who_deploys_counts_outcomes_and_reads_none(role_urls: dict[str, str]) -> None:
+    read = {
+        "outcomes": {"request_id", "model", "version", "state", "error_class", "attempts", "finished_at"},
+        "attempts": {"request_id", "succeeded", "error_class", "cold_start"},
+    }
+    with _engine(role_urls["deployer"]) as engine, engine.connect() as connection:
+        for table, columns in read.items():
+            there = METADATA.tables[table].columns.keys()
+            found = {column for column in there if may(connection, ONE.format(column=column, table=table))}
+            assert found == columns
+        version_rates(connection, datetime.now(UTC) - timedelta(hours=1))
 
 
 def test_a_temporary_table_does_not_lead_the_function_astray(role_urls: dict[str, str]) -> None:

@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.deploy import Wish, deploy, hold_backends  # noqa: PLC0415
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
+    from modelkit.deployment.warmth import settle  # noqa: PLC0415
 
     settings = load(DeploySettings, environ)
     database, broker = database_url(environ), broker_url(environ)
@@ -91,8 +92,10 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         )
     announce(broker, deployed)
     spec = candidate.bundle.spec
+    text = _in_words(deployed, spec.name, spec.version)
+    settle(deployed.models[spec.name], text)
     return Answer(
-        text=_in_words(deployed, spec.name, spec.version),
+        text=text,
         record={
             "model": spec.name,
             "version": spec.version,

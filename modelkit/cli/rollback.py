@@ -25,10 +25,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
 
     Raises:
         RegistryRefused: there is nothing to go back to.
+        NotPlaced: it is moved, but which functions have instances ready could not be set.
         StraightLineError: the ledger or the broker cannot be reached.
     """
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
     from modelkit.deployment.settings import broker_url, database_url  # noqa: PLC0415
+    from modelkit.deployment.warmth import settle  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
     from outcomes.deployments import roll_back  # noqa: PLC0415
     from outcomes.registry import read_deployed  # noqa: PLC0415
@@ -47,6 +49,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         if ended is not None
         else f"the default of {arguments.model} is {model.default} again; it was {was}"
     )
+    settle(model, text)
     return Answer(
         text=text,
         record={

@@ -9,10 +9,11 @@ import msgspec
 
 from modelkit.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.place import Candidate, Place, Placed
+from outcomes.aliases import Alias
 from outcomes.database import connected
 from outcomes.deployments import alone, hold_alias, hold_digest, record
 from outcomes.errors import OtherDigest, Unsettled
-from outcomes.registry import find_version
+from outcomes.registry import alias_of, find_version
 from straightline.catalogue import order
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
@@ -74,6 +75,9 @@ def deploy(
         known = find_version(connection, spec.name, spec.version)
         hold_digest(known, candidate.digest)
         hold_alias(connection, spec.name, spec.version, wish.share)
+        candidate = msgspec.structs.replace(
+            candidate, standing=_stands(alias_of(connection, spec.name), spec.version, wish)
+        )
         connection.rollback()  # what follows takes its time
         lying = models / spec.name / spec.version
         there = _already(lying, candidate) if known is None else known.spec.backends
@@ -104,6 +108,11 @@ def hold_backends(bundle: Bundle, wanted: tuple[Backend, ...]) -> tuple[Backend,
                 f"in its model.toml, which has {', '.join(bundle.spec.backends)}"
             )
     return wanted or bundle.spec.backends
+
+
+def _stands(alias: Alias, version: str, wish: Wish) -> bool:
+    """Whether requests that pin no version will go to this one."""
+    return wish.default or wish.share is not None or version in (alias.version or version, alias.canary)
 
 
 @contextmanager

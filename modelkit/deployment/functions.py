@@ -1,22 +1,23 @@
 """Functions, through AWS Lambda's API: AWS's own, or the function host's (AWS_ENDPOINT_URL_LAMBDA)."""
 
+import base64
+import hashlib
 import io
+import logging
 import math
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import boto3.session
 import msgspec
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from modelkit.deployment.errors import NotPlaced, NotReady
+from modelkit.deployment.lambda_client import code_of, is_aws, lambda_client, message_of
 from modelkit.deployment.place import Candidate, Placed
 from modelkit.deployment.warmth import RIGHTS, keep_warm, plain
+from modelkit.package.archive import write_archive
 from modelkit.package.function import MEMORY_MB
 from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.model import WarmPool
@@ -28,9 +29,11 @@ LARGEST: Final = 50 * 1024 * 1024
 """Bytes of a package that Lambda takes with the call itself, by its quotas."""
 _LONGEST: Final = 900
 _SMALLEST_MB: Final = 128
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _GONE: Final = "ResourceNotFoundException"
 _THERE: Final = "ResourceConflictException"
+_REHEARSAL: Final = "t"
+"""Ends the name of a function that is tried in place of a running one; names may have one more character."""
+_log = logging.getLogger(__name__)
 
 Build = Callable[[Candidate, bool], Path]
 """Builds the function's package, a directory or a file, whole with its libraries where asked to."""
@@ -57,24 +60,8 @@ class Functions:
         self._build = build
         self._role = role
         self._patience = patience
-        try:
-            session = boto3.session.Session()
-            endpoint = urlsplit(session.client("lambda").meta.endpoint_url)
-            self._aws = (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
-            self._client: Any = session.client(
-                "lambda",
-                config=Config(
-                    connect_timeout=5,
-                    read_timeout=max(60, math.ceil(patience)),
-                    proxies={} if endpoint.hostname in _LOOPBACK else None,
-                    retries={"total_max_attempts": 3},
-                ),
-            )
-        except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(
-                f"functions cannot be deployed: {error}; set AWS_DEFAULT_REGION and credentials, and "
-                "AWS_ENDPOINT_URL_LAMBDA where the functions do not run on AWS"
-            ) from error
+        self._client = lambda_client(patience)
+        self._aws = is_aws(self._client)
 
     def put(self, candidate: Candidate) -> Placed:
         """Create the version's function, or update it; see `Place.put`."""
@@ -89,10 +76,13 @@ class Functions:
                 "with the call: make the model or its requirements smaller, or take the form function-image"
             )
         fresh = self._created(name, package, candidate)
+        changed = not fresh and not self._is(name, package, candidate)
+        if changed:
+            self._rehearse(name + _REHEARSAL, package, candidate)
         try:
-            self._finish(name, None if fresh else package, candidate)
+            self._finish(name, package if changed else None, candidate)
             self._try(name, candidate.title)
-            return Placed(function=self._keep_warm(name, spec.warm, fresh=fresh))
+            return Placed(function=self._keep_warm(name, candidate, fresh=fresh))
         except (NotReady, NotPlaced):
             if fresh:
                 self._delete(name)
@@ -116,10 +106,32 @@ class Functions:
                     **extra,
                 )
             except ClientError as error:
-                if _code(error) != _THERE:
+                if code_of(error) != _THERE:
                     raise
                 return False
         return True
+
+    def _is(self, name: str, package: bytes, candidate: Candidate) -> bool:
+        """Whether a function has this package and these settings already."""
+        wanted = {**_settings(candidate), "CodeSha256": _digest(package)}
+        with _translated(name):
+            found = self._client.get_function(FunctionName=name)["Configuration"]
+        return all(
+            found.get(key) == wanted[key] for key in ("CodeSha256", "Handler", "Timeout", "MemorySize")
+        )
+
+    def _rehearse(self, name: str, package: bytes, candidate: Candidate) -> None:
+        """Try a package under another name: the function that runs keeps answering, whatever comes of it."""
+        self._delete(name)  # of a deployment that was broken off
+        try:
+            self._created(name, package, candidate)
+            self._finish(name, None, candidate)
+            self._try(name, candidate.title)
+        finally:
+            try:
+                self._delete(name)
+            except NotPlaced as error:
+                _log.warning("it was there for a trial alone, delete it by hand: %s", error)
 
     def _finish(self, name: str, package: bytes | None, candidate: Candidate) -> None:
         """Update it, where there is a package for that, and wait until it is active."""
@@ -132,13 +144,14 @@ class Functions:
                 updated.wait(FunctionName=name)
             self._client.get_waiter("function_active_v2").wait(FunctionName=name)
 
-    def _keep_warm(self, name: str, warm: WarmPool, *, fresh: bool) -> str:
+    def _keep_warm(self, name: str, candidate: Candidate, *, fresh: bool) -> str:
+        warm = candidate.bundle.spec.warm
         if warm == WarmPool() and fresh:
             return name
         try:
-            return keep_warm(self._client, name, warm)
+            return keep_warm(self._client, name, warm, ready=candidate.standing)
         except (ClientError, BotoCoreError, OSError) as error:
-            why = _message(error) if isinstance(error, ClientError) else error
+            why = message_of(error)
             raise NotPlaced(
                 f"the function {name} cannot have {warm.minimum} instances ready"
                 f"{f' and {warm.maximum} at most' if warm.maximum else ''}: {why}; change [warm] in its "
@@ -167,8 +180,8 @@ class Functions:
         try:
             self._client.delete_function(FunctionName=name)
         except ClientError as error:
-            if _code(error) != _GONE:
-                raise NotPlaced(f"the function {name} cannot be deleted: {_message(error)}") from error
+            if code_of(error) != _GONE:
+                raise NotPlaced(f"the function {name} cannot be deleted: {message_of(error)}") from error
         except (BotoCoreError, OSError) as error:
             raise NotPlaced(f"the function {name} cannot be deleted: {error}") from error
 
@@ -180,7 +193,7 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise NotPlaced(
-            f"the function {name} was refused ({_code(error)}): {_message(error)}; the function host "
+            f"the function {name} was refused ({code_of(error)}): {message_of(error)}; the function host "
             "must be started with STRAIGHTLINE_FUNCTIONS_DEPLOY=true, and on AWS the user needs "
             "lambda:CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration, GetFunction, "
             "DeleteFunction, InvokeFunction and iam:PassRole"
@@ -207,19 +220,14 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def _digest(package: bytes) -> str:
+    """Return what Lambda calls the CodeSha256 of a package."""
+    return base64.b64encode(hashlib.sha256(package).digest()).decode()
+
+
 def _zipped(package: Path) -> bytes:
     if package.is_file():
         return package.read_bytes()
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(path for path in package.rglob("*") if path.is_file()):
-            archive.write(file, file.relative_to(package).as_posix())
+    write_archive(package, memory)
     return memory.getvalue()
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _message(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Message", error))

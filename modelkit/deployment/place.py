@@ -17,12 +17,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         digest: of it, `sha256:` and hexadecimal.
         staged: a copy with the packages that it needs, as a model server takes it.
         work: a directory for what is built on the way.
+        standing: whether it becomes, or stays, the default or the canary, so that its `warm` holds.
     """
 
     bundle: Bundle
     digest: str
     staged: Path
     work: Path
+    standing: bool = True
 
     @property
     def title(self) -> str:

@@ -3,17 +3,24 @@
 Lambda provisions published versions alone: a function with a minimum is invoked by its version from then on.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from modelkit.deployment.errors import NotPlaced
+from modelkit.deployment.lambda_client import lambda_client, message_of
+from straightline.contracts.deployed import DeployedModel
 from straightline.contracts.model import WarmPool
+from straightline.errors import ConfigurationError
 
 RIGHTS = (
-    "lambda:PublishVersion, PutProvisionedConcurrencyConfig, PutFunctionConcurrency and "
-    "DeleteFunctionConcurrency"
+    "lambda:PublishVersion, PutProvisionedConcurrencyConfig, ListProvisionedConcurrencyConfigs, "
+    "DeleteProvisionedConcurrencyConfig, PutFunctionConcurrency and DeleteFunctionConcurrency"
 )
 
 
-def keep_warm(client: Any, function: str, warm: WarmPool) -> str:
+def keep_warm(client: Any, function: str, warm: WarmPool, *, ready: bool = True) -> str:
     """Set a function's provisioned and reserved concurrency; calling it again changes nothing.
 
     Provisioning goes on after this returns: until it is done, invocations start instances as ever.
@@ -22,6 +29,7 @@ def keep_warm(client: Any, function: str, warm: WarmPool) -> str:
         client: boto3's, of Lambda.
         function: its plain name.
         warm: what its model asks for; `idle` is for those who start instances, and no setting of Lambda.
+        ready: whether the minimum is provisioned now; it can be later, as the name to invoke is the same.
 
     Returns:
         The name to invoke.
@@ -36,12 +44,75 @@ def keep_warm(client: Any, function: str, warm: WarmPool) -> str:
     if not warm.minimum:
         return function
     version = client.publish_version(FunctionName=function)["Version"]
-    client.put_provisioned_concurrency_config(
-        FunctionName=function, Qualifier=version, ProvisionedConcurrentExecutions=warm.minimum
-    )
+    if ready:
+        _provision(client, function, version, warm.minimum)
     return f"{function}:{version}"
+
+
+def settle(model: DeployedModel, done: str) -> None:
+    """Have the minima of a model's default and canary provisioned, and those of its other versions not.
+
+    Args:
+        model: all of its versions.
+        done: what has been done before, for people.
+
+    Raises:
+        NotPlaced: it could not be set.
+    """
+    wanted = minima(model)
+    if not wanted:
+        return
+    try:
+        client = lambda_client()
+        for function, minimum in wanted.items():
+            settle_function(client, function, minimum)
+    except (ClientError, BotoCoreError, OSError, ConfigurationError) as error:
+        raise NotPlaced(
+            f"{done}; but which of its functions have instances ready could not be set: {message_of(error)}; "
+            f"the next deployment of this model sets it; on AWS the user needs {RIGHTS}"
+        ) from error
+
+
+def minima(model: DeployedModel) -> Mapping[str, int]:
+    """Return the functions that are invoked by a version, each with the minimum that it is to have now."""
+    standing = (model.default, model.canary)
+    return {
+        each.function: each.spec.warm.minimum if version in standing else 0
+        for version, each in model.versions.items()
+        if each.function is not None and each.function != plain(each.function)
+    }
+
+
+def settle_function(client: Any, function: str, minimum: int) -> None:
+    """Provision a function's minimum for the version that is invoked, and nothing for any other.
+
+    Args:
+        client: boto3's, of Lambda.
+        function: its name, with the version that is invoked.
+        minimum: 0 provisions nothing.
+
+    Raises:
+        ClientError, BotoCoreError: as the client.
+    """
+    name, _, wanted = function.partition(":")
+    there = 0
+    for page in client.get_paginator("list_provisioned_concurrency_configs").paginate(FunctionName=name):
+        for found in page["ProvisionedConcurrencyConfigs"]:
+            version = found["FunctionArn"].rpartition(":")[2]
+            if version == wanted and minimum:
+                there = found["RequestedProvisionedConcurrentExecutions"]
+            else:
+                client.delete_provisioned_concurrency_config(FunctionName=name, Qualifier=version)
+    if there != minimum:
+        _provision(client, name, wanted, minimum)
 
 
 def plain(function: str) -> str:
     """Return a function's name without its version: who deletes one deletes all of it."""
     return function.partition(":")[0]
+
+
+def _provision(client: Any, name: str, version: str, minimum: int) -> None:
+    client.put_provisioned_concurrency_config(
+        FunctionName=name, Qualifier=version, ProvisionedConcurrentExecutions=minimum
+    )

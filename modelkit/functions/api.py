@@ -172,6 +172,7 @@ def _configuration(function: Function) -> dict[str, Any]:
         "Timeout": function.timeout,
         "MemorySize": function.memory,
         "Version": VERSION,
+        "CodeSha256": function.code,
         "RevisionId": function.revision,
         "PackageType": "Zip",
         "State": "Active",

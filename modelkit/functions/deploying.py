@@ -8,6 +8,7 @@ DeleteFunction).
 
 import base64
 import binascii
+import hashlib
 import io
 import json
 import shutil
@@ -83,8 +84,7 @@ def create_function(packages: Path, body: bytes) -> Function:
         raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
     function = _changed(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
     with replaced(packages / name) as fresh:
-        _unpack(asked.code, fresh)
-        _describe(function, fresh)
+        _describe(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
     return _found(packages, name)
 
 
@@ -96,8 +96,7 @@ def update_function_code(function: Function, body: bytes) -> Function:
     """
     code = read(body, _Code)
     with replaced(function.directory) as fresh:
-        _unpack(code, fresh)
-        _describe(function, fresh)
+        _describe(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
     return _found(function.directory.parent, function.name)
 
 
@@ -122,7 +121,9 @@ def update_function_instances(
     most = function.maximum if maximum is None else maximum or None
     if most is not None and least > most:
         raise _invalid(f"{least} provisioned instances are more than the function's limit of {most}")
-    return _described_anew(msgspec.structs.replace(function, minimum=least, maximum=most))
+    changed = msgspec.structs.replace(function, minimum=least, maximum=most)
+    # A description that is written again ends the instances that are warm.
+    return function if changed == function else _described_anew(changed)
 
 
 def delete_function(function: Function) -> None:
@@ -152,10 +153,11 @@ def read(body: bytes, kind: type[T]) -> T:
         raise _invalid(str(error)) from error
 
 
-def _unpack(code: _Code, target: Path) -> None:
-    """Unpack a package, whose names lead nowhere else."""
+def _unpack(code: _Code, target: Path) -> str:
+    """Unpack a package, whose names lead nowhere else, and return its digest as Lambda does."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(code.zip_file, validate=True)))
+        package = base64.b64decode(code.zip_file, validate=True)
+        archive = zipfile.ZipFile(io.BytesIO(package))
     except (binascii.Error, ValueError, zipfile.BadZipFile) as error:
         raise _invalid(f"Could not unzip uploaded file: {error}") from error
     with archive:
@@ -170,6 +172,7 @@ def _unpack(code: _Code, target: Path) -> None:
             archive.extractall(target)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
             raise _invalid(f"Could not unzip uploaded file: {error}") from error
+    return base64.b64encode(hashlib.sha256(package).digest()).decode()
 
 
 def _described_anew(function: Function) -> Function:
@@ -187,6 +190,7 @@ def _describe(function: Function, target: Path) -> None:
         f"handler = {_text(function.handler)}",
         f"timeout = {function.timeout:g}",
         f"memory = {function.memory}",
+        f"code = {_text(function.code)}",
         f"minimum = {function.minimum}",
         *([f"maximum = {function.maximum}"] if function.maximum is not None else ()),
         *([f"idle = {float(function.idle)}"] if function.idle is not None else ()),

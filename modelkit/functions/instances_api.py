@@ -3,8 +3,8 @@
 What is published of a function is version 1 here, and the function itself: Lambda provisions versions alone.
 
 Source: the API reference of AWS Lambda (PublishVersion, PutProvisionedConcurrencyConfig,
-GetProvisionedConcurrencyConfig, DeleteProvisionedConcurrencyConfig, PutFunctionConcurrency,
-DeleteFunctionConcurrency).
+GetProvisionedConcurrencyConfig, ListProvisionedConcurrencyConfigs, DeleteProvisionedConcurrencyConfig,
+PutFunctionConcurrency, DeleteFunctionConcurrency).
 """
 
 from collections.abc import Callable
@@ -58,6 +58,11 @@ def add_instances(
 
     @app.get(_PROVISIONED)
     def provisioned(name: str) -> dict[str, Any]:
+        if request.args.get("List") == "ALL":
+            function = find(name)
+            of_it = {"FunctionArn": f"{describe(function)['FunctionArn']}:{PUBLISHED}"}
+            states = [{**of_it, **_state(function, ready(function))}] if function.minimum else []
+            return {"ProvisionedConcurrencyConfigs": states}
         function = find(_published(name))
         if not function.minimum:
             raise BadRequest(

@@ -27,6 +27,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
         minimum: instances that stand ready though nobody invokes it.
         maximum: at most so many at once; None leaves it to the host.
         idle: seconds that an instance above the minimum stays unused; None leaves it to the host.
+        code: sha256 of the package that came through the API, in base64; empty for one put there by hand.
         directory: where its package lies; not of the file.
         revision: changes with every deployment; not of the file.
     """
@@ -39,6 +40,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     minimum: Annotated[int, msgspec.Meta(ge=0)] = 0
     maximum: Annotated[int, msgspec.Meta(ge=1)] | None = None
     idle: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    code: str = ""
     directory: Path = Path()
     revision: str = ""
 

@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from modelkit.bundle import read_bundle
 from modelkit.package.function import fill, function_name, hold_servable
@@ -61,7 +61,7 @@ def package_archive(
     return target
 
 
-def write_archive(content: Path, target: Path) -> None:
+def write_archive(content: Path, target: Path | IO[bytes]) -> None:
     """Write a directory as a zip that depends on names and contents alone."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for file in sorted(path for path in content.rglob("*") if path.is_file()):

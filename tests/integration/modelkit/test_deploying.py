@@ -14,6 +14,7 @@ import requests
 from sqlalchemy import create_engine, text
 
 from modelkit.cli import main
+from modelkit.package.function import HANDLER
 from outcomes.database import connected
 from outcomes.questions import failures
 from outcomes.registry import read_deployed
@@ -204,6 +205,93 @@ def test_a_model_that_is_to_stand_ready_does_so_as_soon_as_it_is_deployed(
     assert b"Init Duration" not in base64.b64decode(answer["LogResult"])
     bench.run("remove", "m", "--all", "--grace", "0")
     assert list(functions.packages.iterdir()) == []
+
+
+class Warm:
+    """Bundles whose functions are to stand ready, and how many instances of them are asked for."""
+
+    def __init__(self, bench: Bench, functions: FunctionHost) -> None:
+        self._bench = bench
+        self._client = functions.client
+
+    def deploy(self, version: str, *options: str) -> None:
+        bundle = Path(self._bench.bundle(version, backends=("serverless",)))
+        with (bundle / "model.toml").open("a") as file:
+            file.write("[warm]\nminimum = 1\n")
+        code, record = self._bench.run("deploy", "--bundle", str(bundle), *options)
+        assert code == 0, record
+
+    def wanted(self) -> dict[str, int]:
+        """How many instances of each version's function are provisioned."""
+        found = {}
+        for version, each in self._bench.deployed().models["m"].versions.items():
+            name, _, published = (each.function or "").partition(":")
+            assert published, "it is invoked by its version, whether it stands ready or not"
+            listed = self._client.list_provisioned_concurrency_configs(FunctionName=name)
+            configs = listed["ProvisionedConcurrencyConfigs"]
+            found[version] = sum(config["RequestedProvisionedConcurrentExecutions"] for config in configs)
+        return found
+
+
+def test_instances_stand_ready_of_the_default_and_the_canary_alone(
+    bench: Bench, functions: FunctionHost
+) -> None:
+    warm = Warm(bench, functions)
+    warm.deploy("1", "--no-default")
+    assert warm.wanted() == {"1": 1}, "the first one becomes the default whatever is asked"
+    warm.deploy("2", "--no-default")
+    assert warm.wanted() == {"1": 1, "2": 0}
+    warm.deploy("2", "--canary", "10")
+    assert warm.wanted() == {"1": 1, "2": 1}
+    warm.deploy("2")
+    assert warm.wanted() == {"1": 0, "2": 1}
+    assert bench.run("rollback", "m")[0] == 0
+    assert warm.wanted() == {"1": 1, "2": 0}
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{free_port()}")
+        code, record = bench.run("rollback", "m")
+    assert (code, "the default of m is 2 again; it was 1" in record["error"]) == (12, True), record
+    assert "the next deployment of this model sets it" in record["error"]
+    assert bench.deployed().models["m"].default == "2"
+    warm.deploy("2")
+    assert warm.wanted() == {"1": 0, "2": 1}
+
+
+def test_a_canary_that_becomes_the_default_stays_warm(bench: Bench, functions: FunctionHost) -> None:
+    bench.deploy("1", "--on", "serverless")
+    bench.deploy("2", "--on", "serverless", "--canary", "10")
+    function = bench.deployed().models["m"].versions["2"].function
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+
+    def cold() -> bool:
+        answer = functions.client.invoke(
+            FunctionName=function, Payload=json.dumps(body).encode(), LogType="Tail"
+        )
+        assert json.loads(answer["Payload"].read())["outputs"][0]["data"] == [3.0]
+        return b"Init Duration" in base64.b64decode(answer["LogResult"])
+
+    cold()
+    bench.deploy("2", "--on", "serverless")
+    assert not cold(), "the same package and settings leave the function alone"
+
+
+def test_a_function_that_runs_keeps_answering_where_what_comes_in_its_place_does_not(
+    bench: Bench, functions: FunctionHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.deploy("1", "--on", "serverless")
+    function = bench.deployed().models["m"].versions["1"].function
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+    broken = "raise OSError('no licence')\n"
+    monkeypatch.setattr("modelkit.package.function.HANDLER", broken)  # as other code of ours would be
+    code, record = bench.deploy("1", "--on", "serverless")
+    assert (code, "no licence" in record["error"]) == (11, True), record
+    assert [path.name for path in functions.packages.iterdir()] == [function]
+    answer = functions.client.invoke(FunctionName=function, Payload=json.dumps(body).encode())
+    assert json.loads(answer["Payload"].read())["outputs"][0]["data"] == [2.0]
+    monkeypatch.setattr("modelkit.package.function.HANDLER", HANDLER + "# anew\n")
+    assert bench.deploy("1", "--on", "serverless")[0] == 0
+    assert [path.name for path in functions.packages.iterdir()] == [function]
+    assert "anew" in (functions.packages / str(function) / "function.py").read_text()
 
 
 def test_a_canary_a_rollback_and_a_removal(bench: Bench, functions: FunctionHost) -> None:

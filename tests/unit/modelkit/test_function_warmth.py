@@ -8,7 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from modelkit.deployment.warmth import keep_warm, plain
+from modelkit.deployment.warmth import keep_warm, minima, plain, settle_function
+from straightline.contracts import ModelSpec
+from straightline.contracts.deployed import DeployedModel, DeployedVersion
 from straightline.contracts.model import WarmPool
 
 
@@ -52,6 +54,67 @@ def test_what_lambda_refuses_is_not_hidden(client: Any, lambda_: Stubber) -> Non
     lambda_.add_client_error("put_function_concurrency", "InvalidParameterValueException", "below the floor")
     with pytest.raises(ClientError):
         keep_warm(client, "f", WarmPool(maximum=1))
+
+
+def test_what_is_not_to_stand_ready_yet_is_published_and_not_provisioned(
+    client: Any, lambda_: Stubber
+) -> None:
+    lambda_.add_response("delete_function_concurrency", {}, {"FunctionName": "f"})
+    lambda_.add_response("publish_version", {"FunctionName": "f", "Version": "7"}, {"FunctionName": "f"})
+    assert keep_warm(client, "f", WarmPool(minimum=2), ready=False) == "f:7"
+
+
+ARN = "arn:aws:lambda:eu-west-1:1:function:f"
+
+
+def listed(lambda_: Stubber, **requested: int) -> None:
+    found = [
+        {"FunctionArn": f"{ARN}:{version[1:]}", "RequestedProvisionedConcurrentExecutions": count}
+        for version, count in requested.items()
+    ]
+    lambda_.add_response(
+        "list_provisioned_concurrency_configs",
+        {"ProvisionedConcurrencyConfigs": found},
+        {"FunctionName": "f"},
+    )
+
+
+def test_only_the_version_that_is_invoked_stays_provisioned(client: Any, lambda_: Stubber) -> None:
+    listed(lambda_, v6=2, v7=2)
+    lambda_.add_response("delete_provisioned_concurrency_config", {}, {"FunctionName": "f", "Qualifier": "6"})
+    settle_function(client, "f:7", 2)
+
+
+def test_what_becomes_the_default_again_is_provisioned_again(client: Any, lambda_: Stubber) -> None:
+    listed(lambda_)
+    lambda_.add_response(
+        "put_provisioned_concurrency_config",
+        {},
+        {"FunctionName": "f", "Qualifier": "7", "ProvisionedConcurrentExecutions": 2},
+    )
+    settle_function(client, "f:7", 2)
+
+
+def test_what_is_the_default_no_more_has_nothing_provisioned(client: Any, lambda_: Stubber) -> None:
+    listed(lambda_, v7=2)
+    lambda_.add_response("delete_provisioned_concurrency_config", {}, {"FunctionName": "f", "Qualifier": "7"})
+    settle_function(client, "f:7", 0)
+
+
+def test_default_and_canary_have_their_minimum_and_no_other_version() -> None:
+    def version(name: str, function: str | None, minimum: int = 2) -> DeployedVersion:
+        spec = ModelSpec(name="m", version=name, inputs=(), outputs=(), warm=WarmPool(minimum=minimum))
+        return DeployedVersion(spec=spec, digest="sha256:a", function=function)
+
+    versions = {
+        "1": version("1", "a:1"),
+        "2": version("2", "b:7"),
+        "3": version("3", "c:1"),
+        "4": version("4", "d", 0),
+        "5": version("5", None),
+    }
+    model = DeployedModel(versions=versions, default="2", canary="3", share=5.0)
+    assert minima(model) == {"a:1": 0, "b:7": 2, "c:1": 2}
 
 
 def test_a_function_is_deleted_with_its_versions() -> None:

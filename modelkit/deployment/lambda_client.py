@@ -1,0 +1,60 @@
+"""The client of AWS Lambda's API, wherever AWS_ENDPOINT_URL_LAMBDA says it is, and its errors."""
+
+import math
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from straightline.errors import ConfigurationError
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_CALL: Final = 60
+"""Seconds that a call may take which invokes nothing: it may carry a package."""
+
+
+def lambda_client(patience: float = _CALL) -> Any:
+    """Return boto3's client.
+
+    Args:
+        patience: seconds that an invocation may take.
+
+    Raises:
+        ConfigurationError: boto3 has no region, or a wrong endpoint.
+    """
+    try:
+        session = boto3.session.Session()
+        host = urlsplit(session.client("lambda").meta.endpoint_url).hostname
+        return session.client(
+            "lambda",
+            config=Config(
+                connect_timeout=5,
+                read_timeout=max(_CALL, math.ceil(patience)),
+                proxies={} if host in _LOOPBACK else None,
+                retries={"total_max_attempts": 3},
+            ),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(
+            f"functions cannot be deployed: {error}; set AWS_DEFAULT_REGION and credentials, and "
+            "AWS_ENDPOINT_URL_LAMBDA where the functions do not run on AWS"
+        ) from error
+
+
+def is_aws(client: Any) -> bool:
+    """Whether it is AWS's own."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def code_of(error: ClientError) -> str:
+    """Return the exception's name in the API."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def message_of(error: Exception) -> str:
+    """Return what the API says of an error, or the error's own sentence."""
+    known = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
+    return str(known.get("Message", error))

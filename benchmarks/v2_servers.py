@@ -1,0 +1,142 @@
+"""The servers that `v2_server` and `cold_starts` measure, each with the digits model, and how it is asked.
+
+One process for each server; MLServer without a second process for its models, as it answers soonest.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import tritonclient.http as triton
+import urllib3
+
+from benchmarks.mlserver import mlserver
+from modelkit.bundle import read_bundle
+from script.stack import signs
+from script.stack.ports import free_ports
+from script.stack.readiness import wait_until
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+IMAGE: Final = np.arange(64, dtype=np.float32).reshape(1, 64) % 17
+BODY: Final = json.dumps(
+    {"inputs": [{"name": "images", "shape": [1, 64], "datatype": "FP32", "data": IMAGE.ravel().tolist()}]}
+).encode()
+SETTINGS: Final[dict[str, Any]] = {
+    "inputs": [{"name": "images", "datatype": "FP32", "shape": [-1, 64]}],
+    "outputs": [
+        {"name": "label", "datatype": "INT64", "shape": [-1]},
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
+    ],
+}
+CODE: Final = """\
+import onnxruntime
+from mlserver import MLModel
+from mlserver.codecs import NumpyCodec
+from mlserver.types import InferenceResponse
+
+
+class Model(MLModel):
+    async def load(self):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession("{artifact}", options, providers=["CPUExecutionProvider"])
+        return True
+
+    async def predict(self, payload):
+        images = NumpyCodec.decode_input(payload.inputs[0])
+        names = ["label", "probabilities"]
+        answers = self.session.run(names, {{"images": images}})
+        outputs = [NumpyCodec.encode_output(name, each) for name, each in zip(names, answers)]
+        return InferenceResponse(model_name=self.name, outputs=outputs)
+"""
+
+Call = Callable[[], object]
+
+
+@contextmanager
+def our_server(models: Path) -> Iterator[str]:
+    """Serve the models with one process, and give its URL when it is ready."""
+    (port,) = free_ports(1)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
+            "modelkit.serve.app:create()",
+        ],
+        cwd=ROOT,
+        env=os.environ
+        | {"STRAIGHTLINE_MODELS_DIR": str(models), "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{port}"},
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(f"{url}/v2/health/ready", "the model server")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def until(url: str, what: str) -> None:
+    """Wait until there is an answer."""
+    wait_until(lambda: signs.answers_http(url), what=what, seconds=60, watched=())
+
+
+@contextmanager
+def their_server(folder: Path, models: Path) -> Iterator[str]:
+    """Serve the digits model of `models` with MLServer, in a fresh directory below `folder`."""
+    code = CODE.format(artifact=read_bundle(models / "digits" / "1").artifact)
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as fresh,
+        mlserver(Path(fresh), name="digits", code=code, settings=SETTINGS) as url,
+    ):
+        yield url
+
+
+class Served(msgspec.Struct, frozen=True):
+    """The digits model on a server, and one image in a V2 request to it.
+
+    Attributes:
+        url: where it is asked.
+        body: the request.
+        headers: its headers.
+        call: sends it once, over a connection that is kept.
+    """
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+    call: Call
+
+
+def served(server: str, body: bytes, headers: dict[str, str]) -> Served:
+    """Return the model there with a call of it."""
+    pool = urllib3.PoolManager()
+    url = f"{server}/v2/models/digits/infer"
+
+    def call() -> None:
+        answer = pool.request("POST", url, body=body, headers=headers, retries=False)
+        assert answer.status == 200, answer.data
+
+    return Served(url, body, headers, call)
+
+
+def in_json(server: str) -> Served:
+    """Return the model there, asked in JSON."""
+    return served(server, BODY, {"Content-Type": "application/json"})
+
+
+def in_binary(server: str) -> Served:
+    """Return the model there, asked and answering in binary tensors."""
+    tensor = triton.InferInput("images", [1, 64], "FP32")
+    tensor.set_data_from_numpy(IMAGE)
+    body, length = triton.InferenceServerClient.generate_request_body([tensor])
+    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(length)}
+    return served(server, body, headers)

@@ -119,6 +119,16 @@ class Backfill:
         """How many slots they take."""
         return len(self._lanes)
 
+    def slots_of(self, requests: int) -> int:
+        """Return how many slots so many of the requests on their way take at most."""
+        taken = 0
+        for size in sorted(len(lane.ids) for lane in self._lanes):
+            if requests <= 0:
+                break
+            requests -= size
+            taken += 1
+        return taken
+
     def awaited(self, now: float) -> int:
         """Return how many lanes a new one waits for while interactive requests come."""
         return sum(now - lane.opened_at < LONGEST_LANE for lane in self._lanes)

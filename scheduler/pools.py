@@ -53,7 +53,7 @@ class _Pool:
         self.workers: dict[str, _Worker] = {}
         self.in_flight: dict[str, _Flight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
-        self.stuck = 0  # of those in flight, as many as silent workers may have, and no other one has
+        self.stuck = 0  # slots of those in flight that silent workers may have, and no other one has
         self.throughput = Throughput()
         self.rate: float | None = None  # requests per second when it is full
         self.usable: list[Heartbeat] = []
@@ -88,7 +88,10 @@ class _Pool:
         there = sum(worker.heartbeat.slots for worker in self.workers.values()) - sum(
             worker.heartbeat.slots for worker in live
         )
-        elsewhere = len(self.in_flight) - sum(worker.heartbeat.active for worker in live)
+        # Heartbeats count requests, and who shares a slot may be anywhere: the living get as many as can be.
+        active = sum(worker.heartbeat.active for worker in live)
+        single = min(active, len(self.in_flight) - self.backfill.requests)
+        elsewhere = self.taken - single - self.backfill.slots_of(active - single)
         return max(0, min(there, elsewhere))
 
     def muster(self, backend: str, now: float) -> Muster | None:

@@ -71,6 +71,23 @@ def test_the_log_says_who_came_and_went_and_what_is_left(
     ]
 
 
+def test_a_lane_on_a_silent_host_frees_its_own_slot_and_no_more(desk: Desk) -> None:
+    """Four batch requests share a slot of B, and A has three others."""
+    desk.beat("local", 4, worker=A)
+    desk.beat("local", 8, worker=B)
+    for _ in range(4):
+        desk.request(**{"class": "batch"})
+    for _ in range(3):
+        desk.request()
+    desk.turn()
+    desk.beat("local", 4, worker=A, active=3)
+    desk.beat("local", 8, worker=B, active=4)
+    assert free(desk) == 8
+    desk.now += MISSED + 0.5  # B is silent
+    desk.beat("local", 4, worker=A, active=3)
+    assert free(desk) == 1
+
+
 def test_what_a_silent_host_took_with_it_takes_no_slot_of_the_others(desk: Desk) -> None:
     for _ in range(10):
         desk.request()

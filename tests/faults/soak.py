@@ -1,6 +1,7 @@
 """`script/soak`: random harm to everything under mixed load, and what came of it."""
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Final
 from script.stack.processes import Process
 from tests.faults.kit.chaos import Act, Deed, acts
 from tests.faults.kit.deaths import Death
+from tests.faults.kit.growth import Life, faults, judge
 from tests.faults.kit.load import Mix
 from tests.faults.kit.memory import Memory
 from tests.faults.kit.oracle import Allowance
@@ -19,13 +21,10 @@ from tests.faults.kit.scene import Scene
 MIX: Final = Mix(rate=20, confirm=120, deadline=600, commands=("echo",) * 9 + ("sleep:0.2",))
 DOUBLE: Final = 64
 """Executions that one act may cost twice: what was on its way."""
-FORKING: Final = ("functions", "gateway", "local-server")
-"""Under gunicorn: killed, they leave a child that holds the port for seconds; a restart may meet that."""
-FLAT: Final = 0.05
-LONG: Final = 15.0
-"""Minutes that a process must have been watched for its growth to count."""
-DRAIN: Final = 120.0
+LONG: Final = 30.0
+"""Minutes of a soak in which every process of ours lives for long enough to be judged."""
 MIB: Final = 1024 * 1024
+DRAIN: Final = 120.0
 
 
 def main() -> int:
@@ -45,7 +44,7 @@ def main() -> int:
 def _soak(scene: Scene, minutes: float, seed: int) -> int:
     ours = [name for name in scene.crew.names if name != "flower"]
     plan = acts(seed, minutes, ours)
-    memory = Memory(lambda: _watched(scene))
+    memory = Memory(lambda: _watched(scene), scene.run.directory / "logs" / "memory.csv")
     row = Row(scene, Line("soak"))
     began = time.monotonic()
     done: Counter[str] = Counter()
@@ -54,11 +53,11 @@ def _soak(scene: Scene, minutes: float, seed: int) -> int:
             time.sleep(max(0.0, began + act.at - time.monotonic()))
             print(f"{time.monotonic() - began:7.1f} s  {act.whom} {act.deed.value}", flush=True)
             _do(scene, act)
-            done[act.whom] += _ends(act)
+            done[act.whom] += act.deed in (Deed.KILL, Deed.ASK)
         time.sleep(max(0.0, began + minutes * 60 - time.monotonic()))
         account = load.stop()
     row.fault_over()
-    memory.close()
+    lives = memory.close()
     verdict = "content"
     try:
         row.judge(
@@ -75,21 +74,14 @@ def _soak(scene: Scene, minutes: float, seed: int) -> int:
         f" {line.surplus} run twice; all answered {line.recovery or 0.0:.1f} s after the end."
         f"\nThe oracle is {verdict}"
     )
-    return int(not _memory_is_flat(memory) or verdict != "content")
-
-
-def _ends(act: Act) -> int:
-    """Say how often the act's component may end by it."""
-    if act.deed is Deed.KILL and act.whom in FORKING:
-        return 2
-    return int(act.deed in (Deed.KILL, Deed.ASK))
+    return int(not _memory_is_flat(lives, minutes=minutes, ours=ours) or verdict != "content")
 
 
 def _do(scene: Scene, act: Act) -> None:
     crew, node, records = scene.crew, scene.node, scene.records
     match act.deed:
         case Deed.KILL:
-            crew.die(act.whom)
+            crew.die(act.whom, Death.KILLED_WHOLE)
         case Deed.ASK:
             crew.die(act.whom, Death.ASKED)
         case Deed.FREEZE:
@@ -121,19 +113,21 @@ def _watched(scene: Scene) -> Mapping[str, Process]:
     return {**ours, "broker": scene.node.process, "database": scene.records.process}
 
 
-def _memory_is_flat(memory: Memory) -> bool:
-    print(f"\n{'process':20} {'watched':>9} {'first':>9} {'last':>9} {'growth':>8} {'slope':>12}")
-    flat = True
-    for name, grown in sorted(memory.growths().items()):
-        counts = grown.minutes >= LONG and name not in ("broker", "database")
-        if counts and grown.share >= FLAT:
-            flat = False
-        print(
-            f"{name:20} {grown.minutes:5.1f} min {grown.first / MIB:5.1f} MiB {grown.last / MIB:5.1f} MiB"
-            f" {grown.share:+8.1%} {grown.slope / MIB:+6.1f} MiB/h"
+def _memory_is_flat(lives: list[Life], *, minutes: float, ours: list[str]) -> bool:
+    judged = judge(life for life in lives if re.split("[:,]", life.name)[0] in ours)
+    print(f"\n{'process':36} lives {'watched':>9} {'first':>9} {'last':>9} {'in 30 min':>9}")
+    for each in judged:
+        sizes = (
+            f"{each.first / MIB:5.1f} MiB {each.last / MIB:5.1f} MiB {each.growth:+9.1%}"
+            if each.first
+            else 29 * " "
         )
-    print("Memory is flat." if flat else f"A process grew by more than {FLAT:.0%}.")
-    return flat
+        print(f"{each.name:36} {each.lives:5} {each.minutes:5.1f} min {sizes}  {each.finding.value}")
+    # What a component starts for a while, as an instance of a function, need not live for long.
+    lasting = [*ours, *(each.name for each in judged if ":" not in each.name and each.name not in ours)]
+    found = faults(judged, lasting=lasting if minutes >= LONG else [])
+    print("\n".join(found) if found else "Memory is flat, as far as it was watched.")
+    return not found
 
 
 if __name__ == "__main__":

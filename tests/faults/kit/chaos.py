@@ -1,7 +1,6 @@
-"""What a soak does to the stack, laid out from a seed before anything runs; how memory is judged. Pure."""
+"""What a soak does to the stack, laid out from a seed before anything runs. Pure."""
 
 import random
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +25,8 @@ class Deed(Enum):
     DATABASE_STOP = "is stopped at once and started"
 
 
-ON_COMPONENTS: Final = (Deed.KILL, Deed.ASK, Deed.FREEZE, Deed.STOP)
+ENDS: Final = (Deed.KILL, Deed.ASK, Deed.STOP)
+ON_COMPONENTS: Final = (*ENDS, Deed.FREEZE)
 ON_BROKER: Final = (Deed.BROKER_APPLICATION, Deed.BROKER_KILL, Deed.BROKER_CONNECTIONS)
 
 
@@ -48,8 +48,15 @@ class Act:
 
 
 def acts(seed: int, minutes: float, components: Sequence[str]) -> list[Act]:
-    """Lay out the acts of a soak; the same arguments give the same acts."""
+    """Lay out the acts of a soak; the same arguments give the same acts.
+
+    Half of the components, drawn by lot, come to an end only in the first half of the time, the others in
+    the second. So each process lives through half of the soak at one stretch while others die around it: long
+    enough to see whether its memory grows.
+    """
     chance = random.Random(seed)
+    drawn = chance.sample(components, len(components))
+    halves = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
     found: list[Act] = []
     at = QUIET
     while at < minutes * 60 - QUIET:
@@ -60,48 +67,8 @@ def acts(seed: int, minutes: float, components: Sequence[str]) -> list[Act]:
         elif roll < 0.25:
             found.append(Act(at, Deed.DATABASE_STOP, "database", lasts))
         else:
-            found.append(Act(at, chance.choice(ON_COMPONENTS), chance.choice(components), lasts))
+            deed = chance.choice(ON_COMPONENTS)
+            mortal = halves[at >= minutes * 30] if deed in ENDS else drawn
+            found.append(Act(at, deed, chance.choice(mortal), lasts))
         at += round(chance.uniform(*PAUSE), 1)
     return found
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How the memory of one process went after it had warmed up.
-
-    Attributes:
-        minutes: how long it was watched.
-        first, last: bytes, the medians of the first and the last quarter of that time.
-        slope: bytes per hour, of the straight line through all samples.
-    """
-
-    minutes: float
-    first: float
-    last: float
-    slope: float
-
-    @property
-    def share(self) -> float:
-        """How much it grew, as a share of what it had."""
-        return self.last / self.first - 1
-
-
-def growth(samples: Sequence[tuple[float, int]], warm_up: float) -> Growth | None:
-    """Judge the memory of one process; None where it was watched too briefly.
-
-    Args:
-        samples: (seconds since its start, bytes), in the order of time.
-        warm_up: seconds that are left out: caches fill, code is loaded.
-    """
-    kept = [(at, size) for at, size in samples if at >= warm_up]
-    if len(kept) < 8:
-        return None
-    quarter = len(kept) // 4
-    times, sizes = [at for at, _ in kept], [float(size) for _, size in kept]
-    slope = statistics.linear_regression(times, sizes).slope
-    return Growth(
-        minutes=(times[-1] - times[0]) / 60,
-        first=statistics.median(sizes[:quarter]),
-        last=statistics.median(sizes[-quarter:]),
-        slope=slope * 3600,
-    )

@@ -15,6 +15,7 @@ from script.stack.components import Component
 from script.stack.processes import Process
 from script.stack.run import Run
 from tests.faults.kit.deaths import Death
+from tests.faults.kit.tree import session
 
 LOOK: Final = 0.1
 """Seconds between two looks at who is alive; also what a restart waits at most."""
@@ -84,13 +85,14 @@ class Crew:
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Let a component do nothing, and know nothing of it, for as long as the block lasts."""
-        process = self.process(name)
-        os.kill(process.pid, signal.SIGSTOP)
+        """Let a component do nothing, its session whole, and know nothing of it, while the block lasts."""
+        leader = self.process(name)
+        whole = [leader, *(process for process in session(leader.pid) if process.pid != leader.pid)]
+        _signal(whole, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(process.pid, signal.SIGCONT)
+            _signal(whole, signal.SIGCONT)
 
     def second(self, name: str) -> Process:
         """Start one more process of a component that runs, unsupervised, with the same settings."""
@@ -156,3 +158,10 @@ class Crew:
                             self._down.add(name)
                         else:
                             self._launch(name, {})
+
+
+def _signal(whole: Iterable[Process], number: signal.Signals) -> None:
+    for process in whole:
+        if process.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)

@@ -1,10 +1,10 @@
 """How much batch work may be on its way. Pure: time is an argument.
 
 Batch requests share slots: those of one model travel and are answered together, a *lane*, and take one slot.
-How many share one is learnt, so that the lane comes back in a short time: what delays interactive requests is
-not how much batch work there is, but how long a piece lasts. While interactive requests come, pieces are
-smaller, there is one at a time, none begins while an interactive request is on its way, and between two there
-is rest.
+How many share one is learnt, so that the lane comes back in a short time: what delays interactive requests
+is not how much batch work there is, but how long a piece lasts. While interactive requests come, a piece
+takes little longer than one of them, there is one at a time, none begins while an interactive request is on
+its way, and between two there is rest.
 """
 
 from dataclasses import dataclass, field
@@ -20,8 +20,13 @@ LONGEST_REST: Final = 0.25
 """Seconds after which backfill goes on beside interactive requests, however many there are."""
 LONGEST_LANE: Final = 2.0
 """Seconds after which lanes elsewhere wait for one no more: its model is slow, or its backend hangs."""
-GENTLE: Final = 0.5
-"""Length of a lane while interactive requests come, as a share of its length without them."""
+GENTLE: Final = 0.25
+"""How much longer than an interactive request a lane may take while those come, as a share of its length
+without them."""
+USUALLY: Final = 0.1
+"""How much of what an interactive request took goes into what they take lately."""
+SHORTEST: Final = 1e-6
+"""Seconds that a lane takes at least."""
 
 Kind = tuple[str, str | None]
 """Model and version."""
@@ -108,6 +113,7 @@ class Backfill:
         self._by_id: dict[str, Lane] = {}
         self._lanes: set[Lane] = set()
         self._sizes: dict[tuple[Kind, bool], float] = {}
+        self._usual: dict[str, float] = {}  # seconds that an interactive request takes lately, by model
 
     @property
     def requests(self) -> int:
@@ -169,6 +175,11 @@ class Backfill:
         """What was placed is on its way: nothing more joins it."""
         self._filling.clear()
 
+    def answered(self, model: str, took: float) -> None:
+        """An interactive request of a model came back from there after so many seconds."""
+        usual = self._usual.get(model, took)
+        self._usual[model] = usual + USUALLY * (took - usual)
+
     def left(self, request_id: str, now: float) -> None:
         """A request is not there any more; the last one of a lane says how long that took."""
         lane = self._by_id.pop(request_id, None)
@@ -181,7 +192,7 @@ class Backfill:
         if self._filling.get(lane.kind) is lane:
             del self._filling[lane.kind]  # it was never sent
             return
-        took = max(now - lane.opened_at, 1e-6)
+        took = max(now - lane.opened_at, SHORTEST)
         self._courtesy.ended(took, now)
         self._learn(lane, took)
 
@@ -195,7 +206,11 @@ class Backfill:
         return int(self._sizes.get((lane.kind, lane.gentle), min(FIRST, self._most)))
 
     def _learn(self, lane: Lane, took: float) -> None:
-        fitting = lane.size * self._turn * (GENTLE if lane.gentle else 1.0) / took
+        turn = self._turn
+        if lane.gentle:
+            # The way there and back is no shorter for fewer requests: one alone says how long it is.
+            turn, took = turn * GENTLE, max(took - self._usual.get(lane.kind[0], 0.0), SHORTEST)
+        fitting = lane.size * turn / took
         size = min(max(fitting, lane.size / STEP), lane.size * STEP)
         if size > lane.size and lane.size < self._limit(lane):
             return  # it was not full, and says nothing of a larger one

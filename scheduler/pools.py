@@ -43,6 +43,7 @@ class _Flight(NamedTuple):
     model: str
     placed_at: float
     deadline: float
+    interactive: bool
 
 
 class _Pool:
@@ -209,7 +210,7 @@ class Pools:
     def placed(self, backend: str, model: str, request_id: str, now: float, deadline: float) -> None:
         """An interactive request is on its way there and takes a slot."""
         pool = self._pools[backend]
-        pool.in_flight[request_id] = _Flight(model, now, deadline)
+        pool.in_flight[request_id] = _Flight(model, now, deadline, interactive=True)
         self._courtesy.interactive(now)
         self.state[backend] = pool.state()
 
@@ -218,7 +219,7 @@ class Pools:
     ) -> Lane:
         """A batch request is on its way there, and shares its slot unless it goes `alone`."""
         pool = self._pools[backend]
-        pool.in_flight[request_id] = _Flight(kind[0], now, deadline)
+        pool.in_flight[request_id] = _Flight(kind[0], now, deadline, interactive=False)
         lane = pool.backfill.placed(kind, request_id, now, alone=alone)
         self.state[backend] = pool.state()
         return lane
@@ -233,6 +234,9 @@ class Pools:
         pool = self._pools[feedback.backend]
         full, before = self.state[feedback.backend].free <= 0, pool.taken
         for done in feedback.done:
+            flight = pool.in_flight.get(done.id)
+            if flight is not None and flight.interactive and done.state == "succeeded":
+                pool.backfill.answered(flight.model, now - flight.placed_at)
             pool.forget(done.id, now)
         if full:
             pool.throughput.answered(before - pool.taken, now)

@@ -41,7 +41,11 @@ _CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
 
 
 class Producer:
-    """The connections and the memory of a client. Its arguments are those of `straightline.client.Client`.
+    """The connections and the memory of a client.
+
+    Its arguments are those of `straightline.client.Client`, and `inbox`, a secret word for the address of
+    results; None takes a new one. Who comes back with the same word gets what was on its way to the one
+    before.
 
     Attributes:
         publisher: sends requests.
@@ -61,6 +65,7 @@ class Producer:
         replies: bool,
         kept_results: int,
         keep_inputs: bool,
+        inbox: str | None = None,
     ) -> None:
         if not 0 < confirm_timeout <= threading.TIMEOUT_MAX:
             raise ConfigurationError(
@@ -70,7 +75,7 @@ class Producer:
         self.results = Results(kept_results, KEPT_BYTES)
         self.errands = Errands("straightline-client-store")
         self._inputs = Inputs(self.store, self.errands, keep=keep_inputs or not replies)
-        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}" if replies else None
+        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{inbox or new_inbox()}" if replies else None
         self.publisher = Publisher(
             url, name="straightline-client", confirm_timeout=confirm_timeout, window=window
         )
@@ -213,6 +218,11 @@ class Producer:
             return
         self.results.put(identity, body)
         self._inputs.ended(identity, body)
+
+
+def new_inbox() -> str:
+    """Return a word for the address of results that nobody guesses."""
+    return secrets.token_hex(12)
 
 
 def _checked(request_id: str) -> str:

@@ -48,6 +48,7 @@ def blueprint(parts: Parts) -> Blueprint:
         store = _store(parts)
         job_id, defaults = new_id(), _from_query()
         if request.mimetype in MEDIA:
+            _as_it_is()
             request.max_content_length = parts.settings.gateway_max_batch
             stored = store.receive(_pieces(), job_id)
             uri, size = stored.uri, stored.size
@@ -103,6 +104,13 @@ def _told(parts: Parts, batch_id: str, tell: Tell) -> Response:
             yield from tell(job, source, parts.reader)
 
     return Response(stream_with_context(lines()), mimetype=LINES)
+
+
+def _as_it_is() -> None:
+    """Refuse a compressed upload: lines are read in the store more than once, from any place."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise ContractError(f"the upload is compressed ({encoding[:32]}): send the lines as they are")
 
 
 def _pieces() -> Iterator[bytes]:

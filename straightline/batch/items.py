@@ -162,6 +162,11 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
     if words.custom_id is not None and not 0 < len(words.custom_id) <= LONGEST_ID:
         raise ContractError(f"custom_id has 1 to {LONGEST_ID} characters", error_class="wrong_type")
     data = text if bare else bytes(words.data or words.body)
+    if words.text and not data:
+        raise ContractError(
+            "the line is of a report, and tells of one that was no request: put that one here, mended",
+            error_class="wrong_type",
+        )
     if not data or (words.data and words.body):
         raise ContractError(
             "the line has no V2 infer request: give it as `data` (or `body`), once", error_class="wrong_type"
@@ -200,9 +205,8 @@ def failure(why: Why, text: bytes, defaults: Defaults) -> bytes:
     try:
         item = item_of(text, defaults)
     except ContractError:
-        return _line(
-            Failed(error=why, custom_id=custom_id_of(text), text=text.decode(errors="replace")[:SHOWN])
-        )
+        shown = _reported(text) or text.decode(errors="replace")[:SHOWN]
+        return _line(Failed(error=why, custom_id=custom_id_of(text), text=shown))
     return _line(
         Failed(
             error=why,
@@ -232,6 +236,15 @@ def custom_id_of(text: bytes) -> str | None:
     try:
         members: dict[str, Any] = _MEMBERS.decode(text)
         return _text(members, "custom_id")
+    except _UNREADABLE:
+        return None
+
+
+def _reported(text: bytes) -> str | None:
+    """Return what a line of a report quotes of one that was no request; None where it is none."""
+    try:
+        words = _WORDS.decode(text)
+        return msgspec.json.decode(words.text, type=str) if words.text and not words.data else None
     except _UNREADABLE:
         return None
 

@@ -14,7 +14,7 @@ from straightline.batch.journal import About, Held, Journal, Progress, cancel_fi
 from straightline.batch.runner import WINDOW, Runner, Tally
 from straightline.errors import ConfigurationError
 from straightline.ids import new_id
-from straightline.producer import Producer
+from straightline.producer import Producer, new_inbox
 from straightline.store import Store
 
 CONFIRM: Final = 10.0
@@ -38,8 +38,8 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     store: str | Store | None = None
     confirm_timeout: float = CONFIRM
 
-    def producer(self) -> Producer:
-        """Return a producer that keeps no results beside those that are waited for."""
+    def producer(self, inbox: str | None) -> Producer:
+        """Return a producer that keeps no results beside those that are waited for; `inbox` as there."""
         return Producer(
             self.broker_url,
             store=self.store,
@@ -48,6 +48,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
             replies=True,
             kept_results=1,
             keep_inputs=False,
+            inbox=inbox,
         )
 
 
@@ -113,7 +114,7 @@ def run(
             _absent(failed)
     with _opened(source) as file:
         about = _about(source, file, failed, ordered=ordered, defaults=defaults)
-        with connections.producer() as producer, Journal(journal, about) as held:
+        with Journal(journal, about) as held, connections.producer(held.about.inbox) as producer:
             return _run(file, out, held, producer, connections, stop=stop, progress=progress)
 
 
@@ -146,7 +147,8 @@ def cancel(
             if not isinstance(error, Held):
                 raise
         time.sleep(ASK_AGAIN)
-    with _opened(Path(journal.about.source)) as file, connections.producer() as producer, journal:
+    about = journal.about
+    with journal, _opened(Path(about.source)) as file, connections.producer(about.inbox) as producer:
         return _run(file, out, journal, producer, connections, stop=lambda: False, progress=progress)
 
 
@@ -207,6 +209,7 @@ def _about(source: Path, file: BinaryIO, failed: Path, *, ordered: bool, default
         failed=str(failed.absolute()),
         ordered=ordered,
         defaults=defaults,
+        inbox=new_inbox(),
     )
 
 

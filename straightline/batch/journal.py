@@ -36,6 +36,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         failed: path of the report.
         ordered: whether the output has the input's order.
         defaults: for lines that do not say it themselves.
+        inbox: word for the address of results: those of what was on its way when the job broke off come to
+            who takes it up again.
     """
 
     id: str
@@ -45,6 +47,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     failed: str
     ordered: bool
     defaults: Defaults
+    inbox: str | None = None
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -168,7 +171,7 @@ class Journal:
             progress = msgspec.json.decode(row[1], type=Progress)
         except msgspec.MsgspecError as error:
             raise ConfigurationError(f"the journal {self.path} is of another version: {error}") from error
-        if about is not None and msgspec.structs.replace(about, id=known.id) != known:
+        if about is not None and msgspec.structs.replace(about, id=known.id, inbox=known.inbox) != known:
             changed = [
                 field
                 for field in ("source", "size", "digest", "failed", "ordered", "defaults")

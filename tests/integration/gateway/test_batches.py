@@ -1,5 +1,6 @@
 """Files of requests over HTTP: handed in, run by a process of their own, told line by line."""
 
+import gzip
 import json
 import os
 import signal
@@ -279,6 +280,13 @@ def test_what_is_no_job_is_refused(front: Gateway, query: str, content: bytes, w
     answer = front.ask("POST", f"/v1/batches{query}", data=content, headers=LINES)
     assert answer.status_code == 400
     assert words in answer.json()["detail"]
+
+
+def test_a_compressed_upload_is_refused(front: Gateway) -> None:
+    packed = gzip.compress(jsonl(*numbered(1, 3)))
+    headers = LINES | {"Content-Encoding": "gzip"}
+    answer = front.ask("POST", "/v1/batches?model=double", data=packed, headers=headers)
+    assert (answer.status_code, "gzip" in answer.json()["detail"]) == (400, True)
 
 
 def test_an_upload_above_the_limit_is_refused(start_gateway: Callable[..., Gateway], store: str) -> None:

@@ -218,6 +218,36 @@ def test_a_job_that_broke_off_goes_on_without_repeating_what_is_done(
     assert not journal_of(out).exists()
 
 
+def test_what_was_on_its_way_when_a_job_broke_off_is_answered_to_who_goes_on(
+    broker_url: str, tmp_path: Path
+) -> None:
+    source, out = write(tmp_path / "in.jsonl", 50), tmp_path / "out.jsonl"
+    arguments = (source, "--model", "digits", "--out", out)
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel: Any = connection.channel()
+
+        def waiting() -> int:
+            return int(channel.queue_declare(names.BATCH_QUEUE, passive=True).method.message_count)
+
+        first = batch(broker_url, *arguments)
+        until(lambda: waiting() == 50, "all lines")
+        first.send_signal(signal.SIGINT)
+        assert finished(first)[0] == 130
+        taken = channel.consume(names.BATCH_QUEUE, auto_ack=True, inactivity_timeout=20)
+        on_their_way = [next(taken) for _ in range(50)]
+        channel.cancel()
+        second = batch(broker_url, *arguments)
+        until(lambda: waiting() == 50, "the same once more, which nobody answers")
+        for _, given, body in on_their_way:
+            content = msgspec.json.encode(echo(decode_request(body)))
+            properties = pika.BasicProperties(correlation_id=given.correlation_id)
+            channel.basic_publish(names.REPLIES, given.reply_to, content, properties)
+        code, told, _ = finished(second)
+        channel.queue_purge(names.BATCH_QUEUE)
+    assert code == 0, told
+    assert Counter(each["line"] for each in read(out)) == Counter(range(1, 51))
+
+
 def test_another_job_does_not_take_up_a_journal_that_is_not_its_own(broker_url: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
     stopping = iter([False] * 3 + [True] * 100)

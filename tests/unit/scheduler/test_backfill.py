@@ -31,13 +31,16 @@ def fill(backfill: Backfill, now: float) -> list[str]:
     return ids
 
 
-def run(backfill: Backfill, each: float, rounds: int, now: float = NOW) -> int:
-    """Send lanes, each request of which takes `each` seconds; returns the size of the last."""
+def run(backfill: Backfill, each: float, rounds: int, now: float = NOW, *, way: float = 0.0) -> int:
+    """Send lanes, each request of which takes `each` seconds; returns the size of the last.
+
+    `way` is what a lane takes besides, however many there are.
+    """
     size = 0
     for _ in range(rounds):
         ids = fill(backfill, now)
         size = len(ids)
-        now += size * each
+        now += way + size * each
         for request_id in ids:
             backfill.left(request_id, now)
     return size
@@ -94,6 +97,17 @@ def test_lanes_are_shorter_while_interactive_requests_come() -> None:
     courtesy = Courtesy(0.0)
     courtesy.interactive(NOW)
     assert run(lanes(courtesy), 0.001, 12) == pytest.approx(TURN * GENTLE / 0.001, abs=1)
+
+
+@pytest.mark.parametrize("way", [0.005, 0.05])
+def test_beside_interactive_requests_a_lane_takes_little_longer_than_one_of_them(way: float) -> None:
+    courtesy = Courtesy(0.0)
+    courtesy.interactive(NOW)
+    backfill = lanes(courtesy)
+    each = 0.001
+    for _ in range(50):
+        backfill.answered("digits", way + each)
+    assert run(backfill, each, 12, way=way) == pytest.approx(TURN * GENTLE / each + 1, abs=1)
 
 
 def test_without_interactive_requests_nothing_rests() -> None:
@@ -162,6 +176,24 @@ def test_batch_work_goes_on_after_its_rest_without_any_other_message() -> None:
     desk.core.placer.release(desk.now)
     assert len(placements(desk.turn())) == 1
     assert desk.core.placer.rest(desk.now) is None
+
+
+def test_a_long_way_to_the_backend_makes_no_short_lanes() -> None:
+    desk = Desk(backfill_rest=0.0)
+    desk.beat("local", 4)
+    for _ in range(3):
+        desk.request()
+        (alone,) = placements(desk.turn())
+        desk.now += 0.05
+        desk.done(*tickets(alone))
+    for _ in range(4 * FIRST):
+        batch(desk)
+    (lane,) = placements(desk.turn())
+    desk.now += 0.05
+    for ticket in tickets(lane):
+        desk.done(ticket)
+    (lane,) = placements(desk.turn())
+    assert len(tickets(lane)) == 2 * FIRST
 
 
 def batch(desk: Desk) -> None:

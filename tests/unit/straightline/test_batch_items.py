@@ -75,8 +75,20 @@ def test_a_failed_line_can_be_submitted_again() -> None:
 def test_a_line_that_is_no_json_is_shown() -> None:
     text = failure(Why(1, "refused", "malformed", "no JSON"), b'{"custom_id": \xff', DEFAULTS)
     assert json.loads(text)["text"].startswith('{"custom_id"')
-    with pytest.raises(ContractError, match="no V2 infer request"):
+    with pytest.raises(ContractError, match="mended"):
         item_of(text, DEFAULTS)
+
+
+def test_what_was_no_request_is_still_shown_after_it_was_submitted_again_unmended() -> None:
+    said = "{ this is no JSON"
+    for _ in range(3):
+        with pytest.raises(ContractError) as refused:
+            item_of(said.encode(), DEFAULTS)
+        why = Why(1, "refused", refused.value.error_class, str(refused.value))
+        line = failure(why, said.encode(), DEFAULTS)
+        assert json.loads(line)["text"] == "{ this is no JSON"
+        said = line.decode().strip()
+    assert "mended" in json.loads(said)["error"]["message"]
 
 
 @example([b"\xef\xbb\xbf"], False)

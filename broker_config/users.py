@@ -99,7 +99,7 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         ),
         "reconciler": Rights(
             write=_named(names.OUTCOMES, names.REPLIES, names.SIGNALS, names.REGISTRY),
-            read=_named(names.DEAD_QUEUE),
+            read=_named(names.DEAD_QUEUE, names.DEPLOYED_STREAM),
         ),
         "deployer": Rights(write=_named(names.REGISTRY)),
         # The one user of the default exchange: results for callers with Celery go to their own queues by it.

@@ -3,37 +3,45 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Engine
 
 from outcomes.database import translated
+from outcomes.deployments import overtake
 from outcomes.registry import read_deployed, revision_of
 from outcomes.sending import Outbox, send
 from straightline.amqp.deployments import announcement
+from straightline.contracts.deployed import Deployed
 from straightline.errors import StraightLineError
 
 AGAIN: Final = 600.0
-"""Seconds after which it is announced again: the stream is bounded, and a broker may have been made anew."""
+"""Seconds after which it is announced again, whatever stands in the stream."""
 
 logger = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Announces what is deployed, at its start and when the registry has another revision than it announced.
+    """Announces what is deployed, at its start and when registry and stream have different revisions.
 
     A deployer announces each change by itself. This one mends what that misses: the deployer died between
-    commit and publish, or the broker was made anew and its stream is empty.
+    commit and publish; the broker was made anew and its stream is empty; the ledger was restored from an
+    older copy, and everybody would hold what is deployed from now on for older than what they know.
 
     Args:
         engine: to the ledger.
         outbox: what publishes.
+        heard: returns the highest revision in the stream, -1 where it is empty; None where nobody knows.
         interval: seconds between looks.
     """
 
-    def __init__(self, engine: Engine, outbox: Outbox, *, interval: float) -> None:
+    def __init__(
+        self, engine: Engine, outbox: Outbox, heard: Callable[[], int | None], *, interval: float
+    ) -> None:
         self._engine = engine
         self._outbox = outbox
+        self._heard = heard
         self._interval = interval
         self._announced: int | None = None
         self._told_at = float("-inf")
@@ -64,13 +72,31 @@ class Announcer:
         Raises:
             StraightLineError: ledger or broker are not there now.
         """
+        heard = self._heard()  # before the ledger is asked: what was announced by then is committed
         with translated(), self._engine.connect() as connection:
-            known = revision_of(connection) == self._announced
+            # All of it as of one moment: a deployer may commit meanwhile.
+            snapshot = connection.execution_options(isolation_level="REPEATABLE READ")
+            revision = revision_of(snapshot)
+            known = revision == self._announced and heard in {revision, None}
             if known and time.monotonic() - self._told_at < AGAIN:
                 return
-            deployed = read_deployed(connection)
+            deployed = read_deployed(snapshot)
+        if heard is not None and heard > revision:
+            deployed = self._overtake(heard, revision)
         send(self._outbox, [announcement(deployed)])
         self._announced, self._told_at = deployed.revision, time.monotonic()
         logger.info(
             "announced what is deployed: %d models, revision %d", len(deployed.models), deployed.revision
         )
+
+    def _overtake(self, heard: int, revision: int) -> Deployed:
+        with translated(), self._engine.connect() as connection:
+            deployed = overtake(connection, heard)
+        logger.warning(
+            "the registry stands at revision %d, and %d was announced: the ledger seems restored from an "
+            "older copy. Its revisions go on at %d, so that what it holds is what is deployed",
+            revision,
+            heard,
+            deployed.revision,
+        )
+        return deployed

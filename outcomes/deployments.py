@@ -7,19 +7,22 @@ changed then. After `Unsettled`, which is one of the first, it may be.
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, text
+from sqlalchemy import Connection, delete, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from outcomes.aliases import Alias, made_canary, made_default, removed, rolled_back
 from outcomes.database import translated
 from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused
-from outcomes.registry import alias_of, find_version, read_deployed, standings
+from outcomes.registry import alias_of, find_version, read_deployed, revision_of, standings
 from outcomes.settling import commit, lock
 from outcomes.tables import MODEL_ALIASES, MODEL_CHANGES, MODEL_VERSIONS
 from straightline.contracts.deployed import Deployed, DeployedVersion
+
+MOST_MISSING: Final = 100_000
+"""Changes that a registry restored from an older copy may lack."""
 
 
 @contextmanager
@@ -151,6 +154,33 @@ def take_out(
         )
         gone = list(there.values()) if version is None else [there[version]]
         return _settle(connection, model, alias, (version, "removed", who)), gone
+
+
+def overtake(connection: Connection, announced: int) -> Deployed:
+    """Go on above a revision that was announced and is not in the registry; return what is deployed.
+
+    Who has heard of that revision takes no lower one. Where the registry is above it by now, nothing changes;
+    else it notes a change for each number that is missing, so that no later change gets one of them.
+
+    Raises:
+        RegistryRefused: far too many are missing.
+    """
+    with translated():
+        lock(connection)
+        missing = announced + 1 - revision_of(connection)
+        if missing > MOST_MISSING:
+            raise RegistryRefused(
+                f"revision {announced} was announced, and {missing} are missing to it in the registry: "
+                "delete the stream straightline.deployed, run `python -m broker_config`, and restart "
+                "schedulers, pools and gateways"
+            )
+        if missing > 0:
+            note = (literal("*"), literal("restored"), literal("reconciler"))
+            rows = select(*note).select_from(func.generate_series(1, missing).alias())
+            connection.execute(insert(MODEL_CHANGES).from_select(["model", "action", "changed_by"], rows))
+        deployed = read_deployed(connection)
+        connection.commit()
+        return deployed
 
 
 def _settle(

@@ -31,6 +31,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "placements": "SELECT, UPDATE (due_at, looks)",
             "dead_letters": "SELECT, INSERT, UPDATE",
             **dict.fromkeys(_MODELS, "SELECT"),
+            "model_changes": "SELECT, INSERT",
         },
         "reader": {**_READ, "dead_letters": "SELECT", **dict.fromkeys(_MODELS, "SELECT")},
         "gateway": {

@@ -11,6 +11,7 @@ from outcomes.database import engine_for
 from outcomes.dead_letters import DeadLetters
 from outcomes.intake import Intake
 from outcomes.ledger import Ledger
+from outcomes.overheard import Overheard
 from outcomes.reconciler import Reconciler
 from outcomes.recorder import Recorder
 from outcomes.settings import ReconcilerSettings, RecorderSettings
@@ -92,11 +93,14 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
     logger.info("seeing to dead letters, and to what is past its lease")
     # A connection of its own: a broker without its exchange would take the others' channel with it.
     speaker = Publisher(settings.broker_url, name="straightline-reconciler-registry")
-    announcer = Announcer(engine, speaker, interval=settings.reconciler_interval)
+    overheard = Overheard(settings.broker_url)
+    overheard.start()
+    announcer = Announcer(engine, speaker, overheard.revision, interval=settings.reconciler_interval)
     asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox), announcer])
     intake.stop()
     outbox.close(timeout=2.0)
     speaker.close(timeout=2.0)
+    overheard.close()
     if ended:
         letters.close()
     logger.info("stopped")

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 PATIENCE: Final = 10.0
 """Seconds after which work goes on although the stream could not be read to its end."""
 PREFETCH: Final = 512
+MARK_AGAIN: Final = 1.0
+"""Seconds until a mark that was not read is written once more: where the topology is being declared, the
+stream may be there before what leads to it."""
 ACK_EVERY: Final = 128
 """A stream wants acknowledgements as credit for more; nothing is taken out of it."""
 
@@ -112,8 +115,13 @@ class StreamReader:
             if self._mark_key is None:
                 self._link.working()
                 return
-            properties = BasicProperties(delivery_mode=1)
-            channel.basic_publish(names.SIGNALS, self._mark_key, self._mark, properties)
+            mark()
+
+        def mark() -> None:
+            if self._current_since is None and channel.is_open:
+                properties = BasicProperties(delivery_mode=1)
+                channel.basic_publish(names.SIGNALS, self._mark_key, self._mark, properties)
+                self._link.call_later(MARK_AGAIN, mark)
 
         channel.add_on_cancel_callback(lambda _: channel.connection.is_open and channel.connection.close())
         channel.basic_qos(prefetch_count=PREFETCH)
@@ -128,7 +136,7 @@ class StreamReader:
         if method.delivery_tag % ACK_EVERY == 0:
             channel.basic_ack(method.delivery_tag, multiple=True)
         if method.routing_key == self._mark_key:
-            if body == self._mark:
+            if body == self._mark and self._current_since is None:
                 self._link.working()
                 self._current_since = time.monotonic()
                 self._caught_up.set()

@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import pika
 import pytest
 from sqlalchemy import Connection, create_engine
 
+from broker_config.apply import apply
 from outcomes import settling
 from outcomes.announcer import Announcer
 from outcomes.database import connected
 from outcomes.deployments import alone, record, roll_back, take_out
 from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused, Unsettled
+from outcomes.overheard import Overheard
 from outcomes.registry import find_version, read_deployed, standings
+from straightline import names
 from straightline.amqp.deployments import Deployments, announcement
 from straightline.amqp.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec
@@ -162,24 +166,57 @@ def test_who_comes_later_knows_the_last_announcement_and_older_ones_change_nothi
         wait_for(early, 3)
 
 
-def test_the_reconciler_announces_what_a_deployer_did_not(
-    broker_url: str, role_urls: dict[str, str], ledger: Connection, listen: Listen
-) -> None:
+@pytest.fixture
+def announcing(user_urls: dict[str, str], role_urls: dict[str, str]) -> Iterator[None]:
+    """The reconciler's announcer, with the rights that it has."""
     engine = create_engine(role_urls["reconciler"])
-    with Publisher(broker_url, name="test") as publisher:
-        announcer = Announcer(engine, publisher, interval=0.05)
+    overheard = Overheard(user_urls["reconciler"])
+    overheard.start()
+    with Publisher(user_urls["reconciler"], name="test") as publisher:
+        announcer = Announcer(engine, publisher, overheard.revision, interval=0.05)
         thread = threading.Thread(target=announcer.run)
         thread.start()
-        try:
-            heard = listen()
-            wait_for(heard, 0)
-            deployed = record(ledger, version("1"), who="ann")
-            assert wait_for(heard, deployed.revision) == deployed
-        finally:
-            announcer.stop()
-            thread.join(10)
-            with suppress(Exception):
-                engine.dispose()
+        yield
+        announcer.stop()
+        thread.join(10)
+    overheard.close()
+    with suppress(Exception):
+        engine.dispose()
+
+
+@pytest.mark.usefixtures("announcing")
+def test_the_reconciler_announces_what_a_deployer_did_not(ledger: Connection, listen: Listen) -> None:
+    heard = listen()
+    wait_for(heard, 0)
+    deployed = record(ledger, version("1"), who="ann")
+    assert wait_for(heard, deployed.revision) == deployed
+
+
+@pytest.mark.usefixtures("announcing")
+def test_it_announces_at_once_to_a_broker_that_was_made_anew(
+    broker_url: str, ledger: Connection, listen: Listen
+) -> None:
+    deployed = record(ledger, version("1"), who="ann")
+    wait_for(listen(), deployed.revision)
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        connection.channel().queue_delete(names.DEPLOYED_STREAM)
+    apply(broker_url)
+    assert wait_for(listen(), deployed.revision) == deployed
+
+
+def test_a_registry_restored_from_an_older_copy_is_believed_again(
+    broker_url: str, ledger: Connection, listen: Listen, request: pytest.FixtureRequest
+) -> None:
+    old = record(ledger, version("1"), who="ann")
+    with Publisher(broker_url, name="test") as publisher:
+        publisher.publish(announcement(Deployed(revision=old.revision + 9, models={}))).result()
+        heard = listen()
+        wait_for(heard, old.revision + 9)
+        request.getfixturevalue("announcing")
+        assert wait_for(heard, old.revision + 10).models == old.models
+        deployed = record(ledger, version("2"), who="ann")
+        publisher.publish(announcement(deployed)).result()
+        assert wait_for(heard, old.revision + 11) == deployed
 
 
 def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(

@@ -44,7 +44,7 @@ MAY_CONSUME = {
     names.WEBHOOKS_QUEUE: {"webhooks"},
     **{queue.name: {"celery-door"} for queue in topology.CELERY_QUEUES},
     names.CANCELLED_STREAM: {"scheduler"} | POOLS,
-    names.DEPLOYED_STREAM: {"scheduler", "gateway"} | POOLS,
+    names.DEPLOYED_STREAM: {"scheduler", "gateway", "reconciler"} | POOLS,
     names.OUTCOMES_QUEUE: {"recorder"},
     names.DEAD_QUEUE: {"reconciler"},
 }

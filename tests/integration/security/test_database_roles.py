@@ -35,7 +35,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     "recorder": {"SELECT": READ, "INSERT": READ},
     "reconciler": {
         "SELECT": {"outcomes", "attempts", "placements", "dead_letters"} | MODELS,
-        "INSERT": {"dead_letters"},
+        "INSERT": {"dead_letters", "model_changes"},
         "UPDATE": {"dead_letters"},
     },
     "reader": {"SELECT": READ | {"dead_letters"} | MODELS},

@@ -57,3 +57,24 @@ def test_what_is_no_entry_is_passed_over(
     for body in (b"", b"\xff", b"[]", b'{"id": 5}', json.dumps({"id": request_id}).encode()):
         channel.basic_publish(names.PLACEMENTS, names.CANCELLED_KEY, body)
     assert read(broker_url) == [request_id]
+
+
+def test_a_mark_that_was_lost_is_written_again(
+    broker_url: str, channel: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    """Where the topology is being declared, the stream may be there before the binding that marks take."""
+    channel.queue_unbind(names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
+    reader = Cancellations(broker_url, name="test", on_id=lambda _: None)
+    reader.start()
+    with pytest.raises(AssertionError, match="not caught up"):
+        await_end(reader, 2)
+    channel.queue_bind(names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
+    await_end(reader, 20)
+    reader.close()
+
+
+def await_end(reader: Cancellations, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while reader.current_for() is None:
+        assert time.monotonic() < deadline, "it has not caught up"
+        time.sleep(0.01)

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from straightline.contracts.signals import MISSED
-from tests.unit.scheduler.desk import Desk, placements, tickets
+from tests.unit.scheduler.desk import Desk, placements, request_body, tickets
 
 A, B = "local@a", "local@b"
 
@@ -76,7 +76,7 @@ def test_a_lane_on_a_silent_host_frees_its_own_slot_and_no_more(desk: Desk) -> N
     desk.beat("local", 4, worker=A)
     desk.beat("local", 8, worker=B)
     for _ in range(4):
-        desk.request(**{"class": "batch"})
+        desk.request(request_body(desk.now, **{"class": "batch"}))
     for _ in range(3):
         desk.request()
     desk.turn()

@@ -10,6 +10,8 @@ from straightline.names import DELAYS_MS, Backend
 
 LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
 """Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
+AGAIN_THERE: Final = 2
+"""Failures from which on a request that is left no other backend waits on the last rung."""
 EXCUSED: Final = 8
 """Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile,
 and those as a breaker's probe that never came to the model. So many at most, or a request that only a dead
@@ -45,7 +47,9 @@ def after(
 
     The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
     lifted: what failed may have recovered while the request waited. (Where all others are down, placing
-    passes over them.) Who was a probe, or was given back, goes elsewhere at once.
+    passes over them.) Then the second failure and those after it wait on the last rung: else all attempts
+    would be spent within two seconds, on a backend that is away for three. Who was a probe, or was given
+    back, goes elsewhere at once.
     """
     last = ticket.attempts[-1]
     failures = counted(ticket.attempts)
@@ -57,8 +61,9 @@ def after(
     possible = set(spec.backends) & set(request.allow or spec.backends)
     if possible <= set(excluded):
         excluded = []
+    patience = failures if excluded or failures < AGAIN_THERE else len(LADDER)
     delay = fitting(
-        rung(failures, chance(f"{request.id} {len(ticket.attempts)}")), seconds=ticket.deadline - now
+        rung(patience, chance(f"{request.id} {len(ticket.attempts)}")), seconds=ticket.deadline - now
     )
     if delay is None:
         return TooLate()

@@ -1,6 +1,6 @@
 """The network between any two parties resets, swallows, halves, slows, narrows and cuts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance
 from tests.faults.kit.proxy import Proxy, Weather
 from tests.faults.kit.row import Row
-from tests.faults.kit.scene import SCHEDULERS
+from tests.faults.kit.scene import SCHEDULERS, Scene
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -38,39 +38,56 @@ NOTICED = 40.0
 """Seconds within which a connection that is silent, and half open, is given up by all."""
 
 
+class Wires:
+    """A proxy between each two parties of a scene, through which they are connected."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        ports = {
+            "broker": scene.node.port,
+            "database": scene.records.port,
+            "local": scene.plan.local_port,
+            "functions": scene.plan.functions_port,
+        }
+        self.lines = {pair: Proxy(ports[whom]) for pair, (_, whom) in PAIRS.items()}
+        wiring: dict[str, dict[int, int]] = {}
+        for pair, (askers, whom) in PAIRS.items():
+            for asker in askers:
+                wiring.setdefault(asker, {})[ports[whom]] = self.lines[pair].port
+        scene.rewire(wiring)
+
+    def close(self, *, undo: bool) -> None:
+        if undo:
+            self.scene.rewire({})
+        for line in self.lines.values():
+            line.close()
+
+
 @pytest.fixture(scope="module")
-def lines(stage: Stage) -> Iterator[Mapping[str, Proxy]]:
-    """A proxy between each two parties, through which they are connected for all tests of this module."""
-    scene = stage.scene()
-    ports = {
-        "broker": scene.node.port,
-        "database": scene.records.port,
-        "local": scene.plan.local_port,
-        "functions": scene.plan.functions_port,
-    }
-    lines = {pair: Proxy(ports[whom]) for pair, (_, whom) in PAIRS.items()}
-    wiring: dict[str, dict[int, int]] = {}
-    for pair, (askers, whom) in PAIRS.items():
-        for asker in askers:
-            wiring.setdefault(asker, {})[ports[whom]] = lines[pair].port
-    scene.rewire(wiring)
-    yield lines
-    if stage.has(scene):
-        scene.rewire({})
-    for line in lines.values():
-        line.close()
+def wires(stage: Stage) -> Iterator[Callable[[Scene], Mapping[str, Proxy]]]:
+    """The lines of a scene, laid once for this module, and anew where a row has cost the scene."""
+    laid: list[Wires] = []
+
+    def lay(scene: Scene) -> Mapping[str, Proxy]:
+        if not laid or laid[-1].scene is not scene:
+            laid.append(Wires(scene))
+        return laid[-1].lines
+
+    yield lay
+    for wires in laid:
+        wires.close(undo=stage.has(wires.scene))
 
 
 @pytest.mark.parametrize("spell", SPELLS)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_15_network_between_two_parties__nobody_hangs_beyond_its_time_outs(
-    lines: Mapping[str, Proxy], row: Row, pair: str, spell: str
+    wires: Callable[[Scene], Mapping[str, Proxy]], row: Row, pair: str, spell: str
 ) -> None:
     """Half an open connection shows by heartbeats and time-outs alone: the proxy takes what it swallows.
 
     A client gives a broker up that is silent after 26 s, the broker a client after 16 s.
     """
-    line = lines[pair]
+    line = wires(row.scene)[pair]
     if (pair, spell) == ("recorder-database", "half-open"):
         # The proxy answers the kernel's keep-alives. The recorder has patience for four statements.
         row.scene.crew.restart("recorder", STRAIGHTLINE_RECORDER_STATEMENT_TIMEOUT="4")

@@ -45,6 +45,20 @@ def test_later_failures_wait_longer_and_every_rung_has_its_queue() -> None:
     assert {delay for rung in retries.LADDER for delay in rung} <= set(names.DELAYS_MS)
 
 
+def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(desk: Desk) -> None:
+    """One of five seconds costs no such request its answer, though no breaker may open in that time."""
+    away_until = desk.now + 5.0
+    desk.request(allow=["local"], deadline=desk.now + 60)
+    while desk.now < away_until:
+        (ticket,) = tickets(placements(desk.turn())[0])
+        desk.fail(ticket, error_class="crashed")
+        (delayed,) = desk.turn()
+        desk.come_back(delayed, after=int(delayed.key) / 1000)
+        desk.beat_all()
+    (ticket,) = tickets(placements(desk.turn())[0])
+    assert len(ticket.attempts) == 2
+
+
 def test_the_same_failure_waits_as_long_when_it_is_decided_again() -> None:
     assert retries.chance("x 1") == retries.chance("x 1")
     assert 0 <= retries.chance("x 1") < 1

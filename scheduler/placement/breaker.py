@@ -25,12 +25,13 @@ class Rules:
     """When a breaker opens.
 
     Attributes:
-        share: of the calls in the window, how many must have failed (0..1].
+        share: of the calls in the window, how many must have failed (0..1]. A little under a half: where
+            every second call fails, chance decides on which side of it they are.
         samples: calls in the window below which it stays closed.
         window: seconds that are looked back, counted in whole seconds.
     """
 
-    share: float = 0.5
+    share: float = 0.45
     samples: int = 5
     window: float = 10.0
 

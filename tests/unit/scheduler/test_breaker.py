@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,3 +188,14 @@ def test_a_clock_set_back_keeps_no_breaker_open_and_no_failure_in_its_window() -
     for second in range(0, 60, 20):
         quiet.record([str(second)], NOW - 3600 + second, ok=False)
     assert quiet.closed
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5], ids=["in-order", "failures-are-told-late"])
+def test_a_backend_that_fails_every_other_call_is_found_out(late: float) -> None:
+    """Whatever the order in which failures and answers are told: a half is not on the edge."""
+    breaker = Breaker(Rules())
+    calls = [(number / 12 + late * (number % 2), number % 2 == 0) for number in range(120)]
+    for at, ok in sorted(calls):
+        if at < 9.0:
+            breaker.record([], 1_000.0 + at, ok=ok)
+    assert not breaker.closed

@@ -138,7 +138,8 @@ def watch(run: Run, job: Submitted, lines: int, also: dict[str, int]) -> list[Pi
         done = job.done()
         if done >= marks[len(seen)] or (done >= lines - 1 and JOB in also and JOB not in now):
             seen.append(now if JOB in now or JOB not in also else now | {JOB: most[JOB]})
-            print(f"{done:,} lines", flush=True)
+            told = ", ".join(f"{name} {now[name].total:.0f}" for name in sorted(now))
+            print(f"{done:,} lines, MiB: {told}", flush=True)
         time.sleep(EVERY)
     return [*seen, most]
 

@@ -204,6 +204,8 @@ def _configuration(directory: Path, port: int, also: Sequence[str]) -> str:
             # that a throw-away node will not use.
             "disk_free_limit.absolute = 200MB",
             "vm_memory_high_watermark.relative = 0.4",
+            # Quorum queues keep in memory what their journal has: half a gigabyte by default.
+            "raft.wal_max_size_bytes = 134217728",
             "",
         )
     )

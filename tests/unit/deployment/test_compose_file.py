@@ -220,3 +220,12 @@ def test_the_broker_is_set_up_for_what_it_carries(services: Services, root: Path
     assert watermark
     assert limit
     assert int(watermark[1]) * UNITS[watermark[2]] < 0.7 * int(limit[1]) * UNITS[limit[2]]
+    journal = int(settings["raft.wal_max_size_bytes"])
+    assert 4 * journal < int(watermark[1]) * UNITS[watermark[2]], "queues keep a journal or two in memory"
+
+
+def test_what_flower_keeps_of_tasks_fits_into_its_memory(services: Services) -> None:
+    limit = re.fullmatch(r"(\d+)([mg])", services["flower"]["mem_limit"])
+    assert limit
+    kept = int(services["flower"]["environment"]["FLOWER_MAX_TASKS"])
+    assert kept * 20_000 < 0.5 * int(limit[1]) * UNITS[limit[2]]

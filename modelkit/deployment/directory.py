@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -99,7 +100,14 @@ def _wait_ready(server: str, name: str, version: str, patience: float) -> None:
             why = _said(response.data) or f"HTTP {response.status}"
             if "is not served:" in why:
                 raise NotReady(f"the model server cannot load it: {why}")
-            if time.monotonic() - began > min(patience, _UNKNOWN):
+            waited = time.monotonic() - began
+            loading = response.status == HTTPStatus.SERVICE_UNAVAILABLE
+            if loading and waited > patience:
+                raise NotReady(
+                    f"the model server did not load {name} {version} within {patience:g} s: make its loading "
+                    "shorter, or raise STRAIGHTLINE_DEPLOY_PATIENCE"
+                )
+            if not loading and waited > min(patience, _UNKNOWN):
                 raise NotReady(
                     f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {name} {version}: {why}; let "
                     "it watch the directory that STRAIGHTLINE_MODELS_DIR names (STRAIGHTLINE_SERVE_WATCH)"

@@ -8,6 +8,7 @@ Every error is `{"error": "<sentence>"}` with a status that tells whose fault it
 | 400 | `invalid_input` | the request does not fit the model or is not V2: final |
 | 422 | `model_error` | the model raised in predict: final |
 | 404 | `unknown_model` | not deployed on this server |
+| 503 | `loading` | it is being loaded: ask again in a moment |
 | 404, 405 | `not_found` | no such route |
 | 413 | `too_large` | the body is above STRAIGHTLINE_SERVE_MAX_BODY |
 | 507 | `out_of_memory` | this server had not memory enough: another may |
@@ -29,7 +30,7 @@ from modelkit.serve import binary
 from modelkit.serve.encode import encode_response
 from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
-from modelkit.serve.registry import Registry, UnknownModel
+from modelkit.serve.registry import NotYet, Registry, UnknownModel
 from modelkit.serve.watching import Watch
 from straightline.errors import ConfigurationError, ContractError
 from straightline.settings import load
@@ -40,6 +41,7 @@ _STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     InvalidInput: (400, "invalid_input"),
     ModelError: (422, "model_error"),
     UnknownModel: (404, "unknown_model"),
+    NotYet: (503, "loading"),
     RequestEntityTooLarge: (413, "too_large"),
     OutOfMemory: (507, "out_of_memory"),
     MemoryError: (507, "out_of_memory"),
@@ -94,7 +96,7 @@ def _watched(models: Path, engine_of: Callable[[Bundle], Engine], interval: floa
     states = registry.index()
     if states and all(each["state"] == "UNAVAILABLE" for each in states):
         raise ConfigurationError("; ".join(each["reason"] for each in states))
-    registry.look_when_asked(watch.look)
+    registry.look_when_asked(watch.ask)
     watch.start(interval)
     return registry
 

@@ -1,6 +1,6 @@
 """The loaded models of a server, by name and version."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -17,6 +17,10 @@ class UnknownModel(StraightLineError):  # noqa: N818 - it reads as what the call
     """No model of this name, or version, is served here."""
 
 
+class NotYet(StraightLineError):  # noqa: N818 - it reads as what the caller is told
+    """The model is there, and is being loaded: it may be asked for again."""
+
+
 class Registry:
     """Finds the engine of a model. What it has is replaced as a whole, so that many threads may ask.
 
@@ -28,13 +32,22 @@ class Registry:
         self._look: Callable[[], None] = lambda: None
         self.replace(engines, _NONE)
 
-    def replace(self, engines: Iterable[Engine], broken: Mapping[Key, str]) -> None:
-        """Serve these from now on; `broken` says why others that are there cannot be."""
+    def replace(
+        self, engines: Iterable[Engine], broken: Mapping[Key, str], loading: Collection[Key] = ()
+    ) -> None:
+        """Serve these from now on.
+
+        Args:
+            engines: of the models that are served.
+            broken: why others that are there cannot be served.
+            loading: which may be served soon.
+        """
         fresh: dict[str, dict[str, Engine]] = {}
         for engine in sorted(engines, key=lambda engine: order(engine.spec.version)):
             fresh.setdefault(engine.spec.name, {})[engine.spec.version] = engine
         self._engines: Mapping[str, dict[str, Engine]] = fresh
         self._broken = broken
+        self._loading = frozenset(loading)
 
     def look_when_asked(self, look: Callable[[], None]) -> None:
         """Have `look` called before a model is refused, since it may have been deployed meanwhile."""
@@ -47,10 +60,17 @@ class Registry:
             for name, versions in sorted(self._engines.items())
             for version in versions
         ]
-        return ready + [
+        loading = [
+            {"name": name, "version": version, "state": "LOADING", "reason": ""}
+            for name, version in sorted(self._loading)
+            if version not in self._engines.get(name, ())
+        ]
+        broken = [
             {"name": name, "version": version, "state": "UNAVAILABLE", "reason": why}
             for (name, version), why in sorted(self._broken.items())
+            if (name, version) not in self._loading
         ]
+        return [*ready, *loading, *broken]
 
     def versions(self, name: str) -> list[str]:
         """Return the versions of a model, the newest last."""
@@ -61,6 +81,7 @@ class Registry:
 
         Raises:
             UnknownModel: there is none, or it could not be loaded.
+            NotYet: it is being loaded.
         """
         found = self._find(name, version)
         if found is None:
@@ -68,6 +89,8 @@ class Registry:
             found = self._find(name, version)
         if found is not None:
             return found
+        if any(key[0] == name and version in (None, key[1]) for key in self._loading):
+            raise NotYet(f"model {name} {version or ''}".rstrip() + " is being loaded: ask again in a moment")
         why = self._broken.get((name, version or ""))
         if why is not None:
             raise UnknownModel(f"model {name} {version} is not served: {why}")

@@ -16,6 +16,8 @@ Stamp = tuple[int, int, int]
 """Of a `model.toml`: inode, time and size. A bundle is replaced whole, so another one has another inode."""
 SHORTEST: Final = 0.2
 """Seconds between two looks for those who ask for what is not there."""
+MOMENT: Final = 2.0
+"""Seconds after which nobody waits any more for a look that was asked for: some model takes long to load."""
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,10 @@ class Watch:
         self._broken: dict[Key, str] = {}
         self._stamps = {key: stamp for key, stamp in self._there().items() if key in self._engines}
         self._looked_at = float("-inf")
+        self._asking = threading.Lock()
+        self._asked = threading.Event()
+        self._asked.set()
+        self._asked_at = float("-inf")
 
     def start(self, interval: float) -> None:
         """Look every `interval` seconds from a thread of its own."""
@@ -59,16 +65,36 @@ class Watch:
                 self._take(there)
             self._looked_at = time.monotonic()
 
+    def ask(self) -> None:
+        """Have it looked, and wait for that, but not for long: who asks holds one of few threads."""
+        with self._asking:
+            if self._asked.is_set() and time.monotonic() - self._looked_at >= SHORTEST:
+                self._asked.clear()
+                self._asked_at = time.monotonic()
+                threading.Thread(target=self._look_asked, name="models asked for", daemon=True).start()
+        self._asked.wait(max(0.0, self._asked_at + MOMENT - time.monotonic()))
+
+    def _look_asked(self) -> None:
+        try:
+            self.look()
+        except Exception:  # noqa: BLE001 - who waits learns that it is not there
+            _log.exception("looking for models failed")
+        finally:
+            self._asked.set()
+
     def _take(self, there: dict[Key, Stamp]) -> None:
         for key in [key for key in (*self._engines, *self._broken) if key not in there]:
             _log.warning("model %s %s is served no more", *key)
             self._engines.pop(key, None)
             self._broken.pop(key, None)
-        for key, stamp in there.items():
-            if self._stamps.get(key) != stamp:
-                self._try(key)
-        self._stamps = there
-        self._registry.replace(self._engines.values(), dict(self._broken))
+        fresh = [key for key, stamp in there.items() if self._stamps.get(key) != stamp]
+        try:
+            while fresh:
+                self._registry.replace(self._engines.values(), dict(self._broken), fresh)
+                self._try(fresh.pop(0))
+            self._stamps = there
+        finally:
+            self._registry.replace(self._engines.values(), dict(self._broken))
 
     def _try(self, key: Key) -> None:
         name, version = key

@@ -1,6 +1,7 @@
 """A server takes up what is put into its directory, and drops what is taken out of it, while it answers."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from modelkit.bundle import read_bundles
 from modelkit.serve import watching
-from modelkit.serve.app import build, create
+from modelkit.serve.app import ERROR_HEADER, build, create
 from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.registry import Registry
 from modelkit.serve.watching import Watch
@@ -50,7 +51,7 @@ def start(models: Path) -> tuple[Registry, Watch]:
         loaded[bundle.spec.name, bundle.spec.version] = load_engine(bundle)
     registry = Registry(loaded.values())
     watch = Watch(models, registry, load_engine, loaded)
-    registry.look_when_asked(watch.look)
+    registry.look_when_asked(watch.ask)
     return registry, watch
 
 
@@ -64,6 +65,34 @@ def test_a_new_version_is_served_when_it_is_first_asked_for(tmp_path: Path, put:
         assert answer.json is not None
         assert answer.json["outputs"][0]["data"] == [expected]
     assert registry.versions("m") == ["1", "2"]
+
+
+def test_a_model_that_loads_slowly_holds_up_no_other_and_nobody_for_long(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MOMENT", 0.2)
+    put("1", times(2))
+    registry, watch = start(tmp_path)
+    client = build(registry, max_body=1 << 20).test_client()
+    gate = tmp_path / "gate"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
+    put("2", waits + times(3))
+    put("3", times(4))
+    ready = "/v2/models/m/versions/2/ready"
+    began = time.monotonic()
+    told = [client.get(ready) for _ in range(50)]
+    assert [each.status_code for each in told] == [503] * 50
+    assert told[0].headers[ERROR_HEADER] == "loading"
+    assert time.monotonic() - began < 5.0, "they wait for a moment together, not each"
+    states = {each["version"]: each["state"] for each in client.post("/v2/repository/index").json or []}
+    assert (states["1"], states["2"]) == ("READY", "LOADING")
+    assert client.post("/v2/models/m/versions/1/infer", json=ASK).status_code == 200
+    gate.touch()
+    deadline = time.monotonic() + 30
+    while client.get(ready).status_code != 200:
+        assert time.monotonic() < deadline
+    watch.look()
+    assert registry.versions("m") == ["1", "2", "3"]
 
 
 def test_a_broken_bundle_is_told_and_the_running_versions_are_left_alone(tmp_path: Path, put: Put) -> None:

@@ -13,8 +13,8 @@ from straightline.contracts import FailedAttempt, Feedback, Request
 
 log = logging.getLogger(__name__)
 
-ANSWERED: Final = ("succeeded", "failed")
-"""States that a backend's answer brings; the model's own error is one."""
+ANSWERED: Final = ("succeeded", "failed", "rejected")
+"""States that a backend's answer brings; the model's own error is one, and its refusal of wrong inputs."""
 PATIENT: Final = 1.0
 """Seconds; a call that a deadline cut off earlier says nothing of its backend."""
 TELL_EVERY: Final = 1.0

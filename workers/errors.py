@@ -49,8 +49,14 @@ class ModelError(StraightLineError):
         cold_start: as in `BackendFault`.
     """
 
-    error_class: Literal["model_error"] = "model_error"
+    error_class: Literal["model_error", "wrong_inputs"] = "model_error"
 
     def __init__(self, message: str, *, cold_start: float | None = None) -> None:
         super().__init__(message)
         self.cold_start = cold_start
+
+
+class WrongInput(ModelError):  # noqa: N818 - it reads as what was found
+    """The request does not fit the model: it is rejected, and that is no failure of the model."""
+
+    error_class = "wrong_inputs"

@@ -5,7 +5,7 @@ import msgspec
 from straightline.contracts import DataRef
 from straightline.errors import ContractError
 from workers.backends.base import Answer
-from workers.errors import BackendFault, ModelError
+from workers.errors import BackendFault, ModelError, WrongInput
 from workers.verdicts import Verdict
 
 
@@ -71,7 +71,7 @@ def cancelled(call: Call) -> Verdict:
 def failed(call: Call, error: ModelError | ContractError) -> Verdict:
     """Return the verdict on what would fail everywhere."""
     return Verdict(
-        kind="failed",
+        kind="rejected" if isinstance(error, WrongInput) else "failed",
         started_at=call.started,
         finished_at=call.finished,
         error_class=error.error_class,

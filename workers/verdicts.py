@@ -28,7 +28,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         share: requests that were answered by the same call.
     """
 
-    kind: Literal["succeeded", "failed", "expired", "cancelled", "fault"]
+    kind: Literal["succeeded", "failed", "rejected", "expired", "cancelled", "fault"]
     started_at: float
     finished_at: float
     result: msgspec.Raw = NO_RESULT

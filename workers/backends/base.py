@@ -54,7 +54,8 @@ class Backend(Protocol):
 
         Raises:
             BackendFault: the backend is at fault; the request may be placed elsewhere.
-            ModelError: the model refused the input or failed on it.
+            WrongInput: the request does not fit the model.
+            ModelError: the model failed on it.
         """
         ...
 

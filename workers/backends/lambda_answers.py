@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from workers.errors import BackendFault, FaultClass, ModelError
+from workers.errors import BackendFault, FaultClass, ModelError, WrongInput
 
 _INIT: Final = re.compile(r"Init Duration: ([0-9.]+) ms")
 _INIT_REPORT: Final = re.compile(r"INIT_REPORT .*Status: (timeout|error)")
@@ -36,6 +36,10 @@ _BY_CODE: Final[dict[str, FaultClass]] = {
     "InvalidSignatureException": "unreachable",
     "ExpiredTokenException": "unreachable",
 }
+
+
+_WRONG_INPUT: Final = "InvalidInput"
+"""What our functions call a request that does not fit the model."""
 
 
 class _Failure(msgspec.Struct):
@@ -67,6 +71,8 @@ def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
     sentence = failure.errorMessage or failure.errorType or "the function failed"
     init = _INIT_REPORT.search(log)
     word = _fault_class(failure, init[1] if init else None, log)
+    if word is None and failure.errorType == _WRONG_INPUT:
+        return WrongInput(sentence, cold_start=started)
     if word is None:
         return ModelError(sentence, cold_start=started)
     return BackendFault(sentence, error_class=word, cold_start=started)
@@ -81,7 +87,7 @@ def refused(code: str, status: int, message: str) -> BackendFault | ModelError:
         message: the API's.
     """
     if code == "InvalidRequestContentException":
-        return ModelError(message)
+        return WrongInput(message)
     word: FaultClass = _BY_CODE.get(code, "crashed" if status >= 500 else "bad_protocol")
     return BackendFault(f"Lambda refused: {code}: {message}", error_class=word)
 

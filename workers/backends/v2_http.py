@@ -18,7 +18,7 @@ from urllib3.exceptions import (
 from straightline.contracts import ModelSpec
 from straightline.errors import ConfigurationError
 from workers.backends.base import Health
-from workers.errors import BackendFault, FaultClass, ModelError
+from workers.errors import BackendFault, FaultClass, ModelError, WrongInput
 
 MAX_RESPONSE: Final = 64 * 1024 * 1024
 """Largest answer in bytes that is read."""
@@ -35,7 +35,8 @@ _FAULTS: Final[dict[int, FaultClass]] = {
     504: "timed_out",
     507: "out_of_memory",
 }
-_MODEL_ERRORS: Final = frozenset({400, 422})
+_WRONG_INPUT: Final = 400
+_MODEL_ERROR: Final = 422
 
 
 class _Error(msgspec.Struct):
@@ -86,7 +87,8 @@ class V2Client:
         Raises:
             BackendFault: unreachable, timed_out, throttled, crashed, out_of_memory, too_large, not_deployed
                 or bad_protocol.
-            ModelError: the server says that the input, or the model on it, failed.
+            WrongInput: the server says that the request does not fit the model.
+            ModelError: the server says that the model failed on it.
         """
         status, answer = self._call("POST", f"{_path(model, versioned=versioned)}/infer", body, timeout)
         if status != 200:
@@ -207,7 +209,9 @@ def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
         sentence = _ERROR.decode(answer).error or f"HTTP {status}"
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         sentence = f"HTTP {status} without a V2 error"
-    if status in _MODEL_ERRORS:
+    if status == _WRONG_INPUT:
+        return WrongInput(sentence)
+    if status == _MODEL_ERROR:
         return ModelError(sentence)
     word: FaultClass = _FAULTS.get(status, "crashed" if status >= 500 else "bad_protocol")
     return BackendFault(f"the model server refused: {sentence}", error_class=word)

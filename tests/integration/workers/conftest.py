@@ -1,5 +1,6 @@
 """A real worker process on a real broker, and a small V2 server for it to ask."""
 
+import math
 import os
 import threading
 import time
@@ -59,8 +60,10 @@ class V2Server:
             time.sleep(self.takes)
             if self.failing:
                 return Response("out of order", 500)
+            if len(tensor["data"]) != math.prod(tensor["shape"]):
+                return Response('{"error": "x is too short"}', 400)
             if any(value < 0 for value in tensor["data"]):
-                return Response('{"error": "x is below zero"}', 400)
+                return Response('{"error": "x is below zero"}', 422)
             doubled = [2 * value for value in tensor["data"]]
             return {"model_name": "double", "outputs": [{**tensor, "name": "y", "data": doubled}]}
 

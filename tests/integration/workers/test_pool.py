@@ -61,6 +61,17 @@ def test_a_bad_request_spoils_only_itself(bench: Any, start_worker: Any) -> None
     assert (failed.error_class, failed.error) == ("model_error", "x is below zero")
 
 
+def test_a_request_whose_data_is_too_short_is_rejected_and_its_neighbour_answered(
+    bench: Any, start_worker: Any
+) -> None:
+    start_worker()
+    bench.place(bench.ticket([1.0, 1.0]), bench.ticket([1.0, 2.0, 3.0]))
+    outcomes = {outcome.state: outcome for outcome in bench.outcomes(2)}
+    assert outcomes.keys() == {"succeeded", "rejected"}
+    wrong = outcomes["rejected"]
+    assert (wrong.error_class, wrong.error, len(wrong.attempts)) == ("wrong_inputs", "x is too short", 1)
+
+
 def test_a_dead_server_sends_requests_back_for_placement(
     bench: Any, start_worker: Any, v2_server: Any
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.errors import ConfigurationError
 from workers.backends.v2_http import V2Client
-from workers.errors import BackendFault, ModelError
+from workers.errors import BackendFault, ModelError, WrongInput
 
 pytestmark = pytest.mark.integration
 
@@ -130,10 +130,13 @@ def test_a_fault_of_the_server_has_its_word(
     assert fault(serve([answer]), model) == error_class
 
 
-@pytest.mark.parametrize("status", [400, 422])
-def test_an_error_of_the_model_is_told_with_its_sentence(serve: Serve, model: ModelSpec, status: int) -> None:
-    with pytest.raises(ModelError, match="x is below zero"):
+@pytest.mark.parametrize(("status", "kind"), [(400, WrongInput), (422, ModelError)])
+def test_an_error_of_the_model_is_told_with_its_sentence(
+    serve: Serve, model: ModelSpec, status: int, kind: type[ModelError]
+) -> None:
+    with pytest.raises(ModelError, match="x is below zero") as error:
         serve([http(status, b'{"error": "x is below zero"}')]).infer(model, b"{}", 5.0)
+    assert type(error.value) is kind
 
 
 def test_a_server_that_does_not_answer_times_out(serve: Serve, model: ModelSpec) -> None:

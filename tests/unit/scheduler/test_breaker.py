@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scheduler.placement.breaker import LONGEST_COOL_DOWN, PROBE_PATIENCE, Breaker, Rules
 from straightline.contracts import Ticket
+from straightline.names import State
 from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
 
 RULES = Rules(share=0.5, samples=4, window=10.0)
@@ -138,14 +139,15 @@ def test_a_request_that_only_the_failing_backend_may_take_waits_and_goes_as_its_
     assert outcomes(desk.published) == []
 
 
-def test_a_models_own_errors_open_nothing() -> None:
+@pytest.mark.parametrize("state", ["failed", "rejected"])
+def test_a_models_own_errors_and_its_refusals_open_nothing(state: State) -> None:
     desk = Desk()
     desk.beat_all(local=100)
     for _ in range(10):
         ticket = place_one(desk)
         assert ticket is not None
         assert ticket.backend == "local"
-        desk.done(ticket, state="failed")
+        desk.done(ticket, state=state)
     assert desk.core.breakers.open() == {}
 
 

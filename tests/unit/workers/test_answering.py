@@ -11,7 +11,7 @@ from straightline.errors import ContractError, StoreUnavailable
 from workers.answering import Answerer, Judged
 from workers.bodies import Bodies
 from workers.breakers import LASTS, OpenBreakers
-from workers.errors import BackendFault, ModelError
+from workers.errors import BackendFault, ModelError, WrongInput
 from workers.placements import Work
 from workers.taken_back import TakenBack
 
@@ -75,6 +75,21 @@ def test_what_is_wrong_with_one_request_spoils_only_that(ask: Any, backend: Any,
     judged = {item.request.id: verdict for item, verdict in ask(*work)}
     assert [judged[item.request.id].kind for item in work] == ["succeeded", "failed", "succeeded"]
     assert judged[work[1].request.id].error_class == "model_error"
+
+
+def test_a_request_that_does_not_fit_the_model_is_rejected_and_its_neighbours_are_answered(
+    ask: Any, backend: Any, make_work: Make
+) -> None:
+    def refuse(call: dict[str, Any]) -> None:
+        if 7.0 in call["inputs"][0]["data"]:
+            raise WrongInput("x has 3 elements", cold_start=0.5)
+
+    backend.fail = refuse
+    work = [make_work([1.0, 1.0]), make_work([7.0, 0.0])]
+    judged = {item.request.id: verdict for item, verdict in ask(*work)}
+    assert [judged[item.request.id].kind for item in work] == ["succeeded", "rejected"]
+    wrong = judged[work[1].request.id]
+    assert (wrong.error_class, wrong.error, wrong.cold_start) == ("wrong_inputs", "x has 3 elements", 0.5)
 
 
 def test_an_answer_that_cannot_be_split_is_asked_for_one_by_one(

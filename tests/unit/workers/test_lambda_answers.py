@@ -5,7 +5,7 @@ import json
 import pytest
 
 from workers.backends.lambda_answers import cold_start, function_error, refused
-from workers.errors import BackendFault, ModelError
+from workers.errors import BackendFault, ModelError, WrongInput
 
 REPORT = "REPORT RequestId: 1\tDuration: 3.00 ms\tBilled Duration: 3 ms\tMemory Size: 128 MB\t"
 WARM = REPORT + "Max Memory Used: 90 MB\t\n"
@@ -53,6 +53,7 @@ def test_a_failed_function_is_a_fault(kind: str, message: str, log: str, error_c
 def test_what_the_model_raised_is_final(kind: str) -> None:
     error = function_error(json.dumps({"errorType": kind, "errorMessage": "no"}).encode(), COLD)
     assert isinstance(error, ModelError)
+    assert isinstance(error, WrongInput) == (kind == "InvalidInput")
     assert (str(error), error.cold_start) == ("no", 1.2345)
 
 
@@ -81,4 +82,4 @@ def test_a_refusal_of_the_api_is_a_fault(code: str, status: int, error_class: st
 
 
 def test_an_event_that_is_not_json_is_the_requests_fault() -> None:
-    assert isinstance(refused("InvalidRequestContentException", 400, "no"), ModelError)
+    assert isinstance(refused("InvalidRequestContentException", 400, "no"), WrongInput)

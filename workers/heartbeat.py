@@ -72,7 +72,8 @@ class Pulse:
         self._clock = clock
         self._on_health = on_health
         self._last: Future[None] | None = None
-        self._stop = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -81,9 +82,14 @@ class Pulse:
 
     def stop(self) -> None:
         """Send a last heartbeat that says the pool closes, and end."""
-        self._stop.set()
+        self._stopped = True
+        self._wake.set()
         self._thread.join()
         self._sender.publish(self.beat(closing=True))
+
+    def soon(self) -> None:
+        """Send one now: what the pool can do has changed."""
+        self._wake.set()
 
     def beat(self, *, closing: bool = False) -> Outgoing:
         """Make the heartbeat of this moment."""
@@ -114,5 +120,7 @@ class Pulse:
                     self._last = self._sender.publish(self.beat())
             except Exception:
                 logger.exception("a heartbeat could not be sent")  # the next one is a second away
-            if self._stop.wait(INTERVAL):
+            self._wake.wait(INTERVAL)
+            self._wake.clear()
+            if self._stopped:
                 return

@@ -29,7 +29,7 @@ class Peers:
         """Take a heartbeat of whatever pool; what cannot be read says nothing."""
         try:
             beat = msgspec.json.decode(body, type=Heartbeat)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return
         self._heard = self._clock()
         if beat.backend != self._backend or beat.worker == self._worker:

@@ -19,6 +19,7 @@ from straightline.amqp.deployments import Deployments
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.publisher import Publisher
 from straightline.catalogue import read_catalogue
+from straightline.contracts.deployed import Deployed
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.names import BREAKER_KEY, BREAKERS_QUEUE_PREFIX, HEARTBEAT_KEY, PREDICT_TASK, SIGNALS
@@ -75,6 +76,7 @@ class PoolStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Make the pool ready."""
+        self._pulse: Pulse | None = None
         # kombu would decompress before any size is checked; nothing of ours is compressed.
         compression._decoders.clear()  # noqa: SLF001 - there is no public way
         answer_questions_alone()
@@ -110,9 +112,7 @@ class PoolStep(bootsteps.StartStopStep):
         )
         self._cancellations.start()
         self._models.when_changed(backend.learn)
-        self._deployments = Deployments(
-            settings.broker_url, name=f"{node} deployed", on_change=self._models.learn
-        )
+        self._deployments = Deployments(settings.broker_url, name=f"{node} deployed", on_change=self._learn)
         self._deployments.start()
         peers = Peers(backend.name, node, time.time)
         aside = Aside(backend.health, peers, lambda wanted: worker.consumer.attend(wanted, aside.attending))
@@ -126,7 +126,7 @@ class PoolStep(bootsteps.StartStopStep):
             also={HEARTBEAT_KEY: peers.tell},
         )
         worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, aside, self._wait)
-        self._pulse = Pulse(
+        self._pulse = pulse = Pulse(
             sender=self._publisher,
             backend=backend,
             worker=node,
@@ -136,20 +136,29 @@ class PoolStep(bootsteps.StartStopStep):
             clock=time.time,
             on_health=aside.look,
         )
-        self._pulse.start()
+        pulse.start()
 
     def stop(self, worker: Any) -> None:
         """Say goodbye and wait for the tasks that run; messages that were not started go back."""
-        self._stopping.set()
-        self._pulse.stop()
+        self._say_goodbye()
         _drain(worker)
         self._close()
 
     def terminate(self, worker: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Say goodbye without waiting; what runs comes back to another worker."""
-        self._stopping.set()
-        self._pulse.stop()
+        self._say_goodbye()
         self._close()
+
+    def _learn(self, deployed: Deployed) -> None:
+        """Take an announcement, and say at once which models can be asked here: requests will come."""
+        self._models.learn(deployed)
+        if self._pulse is not None:
+            self._pulse.soon()
+
+    def _say_goodbye(self) -> None:
+        self._stopping.set()
+        if self._pulse is not None:
+            self._pulse.stop()
 
     def _wait(self) -> None:
         """Wait until it is known what was cancelled and what is deployed."""

@@ -78,6 +78,7 @@ def test_only_a_healthy_pool_of_the_same_backend_is_a_peer(peers: Peers) -> None
         beat(healthy=False),
         beat(closing=True),
         b"no heartbeat",
+        b'{"more":' + b"[" * 200_000,
     ):
         peers.tell(body)
     assert not peers.able()

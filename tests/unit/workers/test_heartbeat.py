@@ -1,6 +1,7 @@
 """The scheduler always knows how a pool is, until it is told that the pool closes."""
 
 import threading
+import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -67,6 +68,19 @@ def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch
     running.stop()
     assert not any(beat.closing for beat in sender.beats[:-1])
     assert (sender.beats[-1].closing, sender.beats[-1].healthy) == (True, False)
+
+
+def test_it_beats_at_once_where_what_the_pool_can_do_has_changed(backend: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 60.0)
+    sender = Sender()
+    running = pulse(sender, backend)
+    running.start()
+    deadline = time.monotonic() + 30
+    while not sender.several.is_set():
+        running.soon()
+        assert time.monotonic() < deadline
+    running.stop()
+    assert sender.beats[-1].closing
 
 
 def test_heartbeats_do_not_pile_up_while_the_broker_is_away(backend: Any, monkeypatch: Any) -> None:

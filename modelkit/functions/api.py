@@ -81,7 +81,7 @@ def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
         _may_deploy(deploy)
         return host.find(_function_name(name))
 
-    add_instances(app, find, host.ready, _configuration)
+    add_instances(app, find, host.ready, host.most, _configuration)
     app.register_error_handler(Exception, _failure)
     return app
 

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -39,6 +40,12 @@ class Throttled(StraightLineError):  # noqa: N818
 
 class NotReady(StraightLineError):  # noqa: N818
     """An instance that was to stand ready does not become so."""
+
+
+_RAISE: Final = (
+    "raise its limit, or the host's (STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY, "
+    "STRAIGHTLINE_FUNCTIONS_CONCURRENCY)"
+)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +139,11 @@ class Host:
                 return True
             number = self._pool.ahead(_key(function), function.minimum, function.maximum)
         if number is None:
+            if function.minimum > self.most(function):
+                raise NotReady(
+                    f"{function.name} is to have {function.minimum} instances ready, and may have "
+                    f"{self.most(function)}: {_RAISE}"
+                )
             return True
         instance = self._start(function, number)
         try:
@@ -142,11 +154,16 @@ class Host:
         self._give_back(instance, usable=True)
         return False
 
+    def most(self, function: Function) -> int:
+        """Return how many instances a function may have."""
+        of_host = min(self._limits.per_function, self._limits.total)
+        return of_host if function.maximum is None else min(of_host, function.maximum)
+
     def ready(self, function: Function) -> int:
         """Count the instances of a function, as it is deployed now, that are initialised."""
         with self._lock:
             return sum(
-                each.function.revision == function.revision and each.channel.ready.done()
+                each.function.revision == function.revision and _initialised(each)
                 for each in self._instances.values()
                 if each.function.name == function.name
             )
@@ -222,6 +239,11 @@ class Host:
         if function is None or function.revision != key.revision:
             return pools.Stay(0, self._limits.idle)
         return pools.Stay(function.minimum, function.idle or self._limits.idle)
+
+
+def _initialised(instance: Instance) -> bool:
+    ready = instance.channel.ready
+    return ready.done() and ready.exception() is None  # a start that failed is done, too
 
 
 def _key(function: Function) -> pools.Key:

@@ -35,6 +35,7 @@ def add_instances(
     app: Flask,
     find: Callable[[str], Function],
     ready: Callable[[Function], int],
+    most: Callable[[Function], int],
     describe: Callable[[Function], dict[str, Any]],
 ) -> None:
     """Add the endpoints.
@@ -43,6 +44,7 @@ def add_instances(
         app: where to.
         find: the function of a name, if it may be changed.
         ready: how many of its instances are.
+        most: how many it may have.
         describe: a function as Lambda does.
     """
 
@@ -54,6 +56,13 @@ def add_instances(
     def provision(name: str) -> tuple[dict[str, Any], int]:
         function = find(_published(name))
         wanted = read(request.get_data(cache=False), _Provisioned).provisioned_concurrent_executions
+        if wanted > most(function):
+            raise BadRequest(
+                "InvalidParameterValueException",
+                f"{wanted} provisioned instances are more than the {most(function)} that it may have "
+                "here; this host's limits are STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY and "
+                "STRAIGHTLINE_FUNCTIONS_CONCURRENCY",
+            )
         return _state(update_function_instances(function, minimum=wanted), 0), 202
 
     @app.get(_PROVISIONED)

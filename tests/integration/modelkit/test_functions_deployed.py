@@ -188,6 +188,16 @@ def test_provisioned_instances_stand_ready_before_anybody_invokes_and_never_grow
         )  # above the limit
 
 
+def test_more_instances_than_the_host_may_have_are_refused(make_host: HostMaker, tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    client = make_host(packages, deploy="true", function_concurrency="2").client
+    client.create_function(FunctionName="f", Code={"ZipFile": package("1")}, **SETTINGS)
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="FUNCTION_CONCURRENCY"):
+        keep_warm(client, "f", WarmPool(minimum=3))
+    assert keep_warm(client, "f", WarmPool(minimum=2)) == "f:1"
+
+
 def test_a_function_that_does_not_start_does_not_keep_the_host_busy(
     make_host: HostMaker, tmp_path: Path
 ) -> None:
@@ -203,4 +213,8 @@ def test_a_function_that_does_not_start_does_not_keep_the_host_busy(
     until(
         lambda: host.client.get_provisioned_concurrency_config(**wanted)["Status"] == "READY", "the other one"
     )
+    found = host.client.list_provisioned_concurrency_configs(FunctionName="broken")
+    (config,) = found["ProvisionedConcurrencyConfigs"]
+    assert config["FunctionArn"].endswith(":function:broken:1")
+    assert config["AvailableProvisionedConcurrentExecutions"] == 0, "a start that failed is none"
     assert invoke(host) == 1

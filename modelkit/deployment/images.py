@@ -95,7 +95,8 @@ class Images:
                 tags = client.images.get(image).tags
             except ImageNotFound:
                 return
-            if name in tags:
+            repository, tag = parse_repository_tag(name)
+            if f"{repository}:{tag or 'latest'}" in tags:  # the engine lists them whole
                 client.images.remove(name, force=True)
             elif not tags:
                 _remove_nameless(client, image)

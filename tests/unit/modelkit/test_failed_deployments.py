@@ -52,6 +52,15 @@ def test_an_image_that_runs_keeps_its_name_where_it_is_deployed_again_and_is_not
     assert engine.api.tag.called == (built != "sha256:old")
 
 
+@pytest.mark.parametrize("name", ["straightline/m", "host:5000/m", "straightline/m:1"])
+def test_an_image_is_removed_by_the_name_that_it_was_given(engine: MagicMock, name: str) -> None:
+    whole = name if name.endswith(":1") else f"{name}:latest"
+    engine.images.get.return_value = SimpleNamespace(tags=[whole, "others/m:1"])
+    version: Any = SimpleNamespace(image="sha256:new", spec=CANDIDATE.bundle.spec)
+    images.Images(lambda _: (name, "sha256:new"), {}, 1.0, tag=name).take(version)
+    assert [call.args[0] for call in engine.images.remove.call_args_list] == [name]
+
+
 def test_an_image_that_cannot_be_started_leaves_neither_container_nor_name(engine: MagicMock) -> None:
     there = SimpleNamespace(tags=[NAME])
     engine.images.get.side_effect = [ImageNotFound("none yet"), there]

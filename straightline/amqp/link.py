@@ -120,6 +120,8 @@ class Link:
 
     def stop(self, timeout: float) -> None:
         """Close the connection and end the thread, where none else lives there, within `timeout` seconds."""
+        if not self._thread.started:
+            return
         self.call(self._stop)
         if not self.on_own_thread():
             self._ended.wait(timeout)

@@ -34,7 +34,7 @@ class AMQPThread:
         """Live here from now on; `first` is run on the thread, which is started where it does not run yet."""
         self._lodgers.append(lodger)
         self.loop.add_callback_threadsafe(first)
-        if self._thread.ident is None:
+        if not self.started:
             self._thread.start()
 
     def leave(self, lodger: Lodger) -> None:
@@ -43,6 +43,11 @@ class AMQPThread:
             self._lodgers.remove(lodger)
         if not self._lodgers:
             self.loop.stop()
+
+    @property
+    def started(self) -> bool:
+        """Whether it runs, or has run: else nobody answers what is called there."""
+        return self._thread.ident is not None
 
     def join(self, timeout: float) -> None:
         """Wait until the last one has left; at once where others live here still, or on the thread itself."""

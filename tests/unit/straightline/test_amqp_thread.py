@@ -1,6 +1,7 @@
 """What holds for links that share a thread."""
 
 import threading
+import time
 
 import pytest
 
@@ -61,3 +62,9 @@ def test_an_unexpected_fault_costs_both_their_connections_and_neither_its_thread
         link.stop(PATIENCE)
     assert all(isinstance(told[0], ZeroDivisionError) for told in lost)
     assert "unexpected fault" in caplog.text
+
+
+def test_a_link_that_was_never_started_is_stopped_at_once() -> None:
+    began = time.monotonic()
+    Link(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None).stop(PATIENCE)
+    assert time.monotonic() - began < PATIENCE / 2

@@ -88,6 +88,18 @@ class Breakers:
             if model is not None:
                 self._record([(backend, model)], request_ids, now, ok=False)
 
+    def told(self, backend: str, model: str | None, why: str, now: float) -> None:
+        """Take the leader's word on a breaker, for when this one takes over; without a `why` it is closed."""
+        key = (backend, model)
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            breaker = self._breakers[key] = Breaker(self._rules)
+        breaker.told(why, now)
+        if breaker.closed:
+            self._tripped.pop(key, None)
+        else:
+            self._tripped[key] = breaker
+
     def open(self) -> Mapping[Key, Breaker]:
         """Return the breakers that are not closed, by (backend, model); model None for the whole backend."""
         return self._tripped

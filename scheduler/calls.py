@@ -29,6 +29,8 @@ class Calls:
         self._breakers = breakers
         self._dues = dues
         self._told_at = 0.0
+        self.telling = True
+        """Whether this scheduler says how the breakers stand: a standby takes the leader's word."""
 
     def failed(self, attempts: Iterable[tuple[FailedAttempt, Request]], now: float) -> None:
         """Take the failed attempts of one task: those of one kind are one call.
@@ -71,14 +73,15 @@ class Calls:
 
     def tick(self, now: float) -> None:
         """Say again which breakers are open, for those who came late or missed it."""
-        if not 0 <= now - self._told_at < TELL_EVERY:
+        if self.telling and not 0 <= now - self._told_at < TELL_EVERY:
             self._told_at = now
             for (backend, model), breaker in self._breakers.open().items():
                 self._dues.send(messages.breaker(Change(backend, model, breaker.why), now))
 
     def _tell_changes(self, now: float) -> None:
         """Tell operators and pools which breakers have opened or closed."""
-        for change in self._breakers.changes():
+        changes = self._breakers.changes()
+        for change in changes if self.telling else ():
             what = change.backend if change.model is None else f"{change.model} on {change.backend}"
             if change.why:
                 log.warning("the breaker of %s opens: %s", what, change.why)

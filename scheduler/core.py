@@ -30,6 +30,7 @@ from straightline import names
 from straightline.cancelled import Cancelled
 from straightline.catalogue import Catalogue
 from straightline.contracts import (
+    BreakerState,
     Cancel,
     FailedAttempt,
     FailedAttempts,
@@ -222,6 +223,22 @@ class Core:
             if done.state is not None:
                 self._repeats.end(done.id)
         self.placer.release(now)
+
+    def breaker(self, body: bytes, now: float) -> None:
+        """Take the leader's word on a breaker, while this scheduler is a standby."""
+        if self._calls.telling:
+            return  # our own
+        try:
+            state = msgspec.json.decode(body, type=BreakerState)
+        except UNREADABLE as error:
+            log.warning("a breaker's state cannot be read: %s", error)
+            return
+        why = (state.why or "it keeps failing") if state.open else ""
+        self.breakers.told(state.backend, state.model, why, now)
+
+    def lead(self, *, leading: bool) -> None:
+        """Take note whether this scheduler is the one that works, or a standby."""
+        self._calls.telling = leading
 
     def tick(self, now: float) -> None:
         """Let time pass: workers fall silent, deadlines pass, long holds move to the broker."""

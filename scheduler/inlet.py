@@ -94,7 +94,7 @@ class Inlet:
                 self._channel.basic_cancel(tag)
 
     def _opened(self, channel: Any) -> None:
-        """Listen to signals, so that a standby knows what is free when it takes over."""
+        """Listen to signals, so that a standby knows what is free, and what fails, when it takes over."""
         # A queue that was deleted, or lost its node, ends its consumers: nothing more would come.
         channel.add_on_cancel_callback(lambda _: channel.connection.is_open and channel.connection.close())
 
@@ -102,6 +102,7 @@ class Inlet:
             queue = frame.method.queue
             channel.queue_bind(queue, names.SIGNALS, names.HEARTBEAT_KEY)
             channel.queue_bind(queue, names.SIGNALS, "feedback")
+            channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
             channel.basic_consume(queue, self._signal, auto_ack=True)
             self.link.working()
             self._try_lock(channel.connection)

@@ -78,6 +78,7 @@ class Service:
             on_change=lambda deployed: self._inlet.link.call(partial(self._core.deployed, deployed)),
         )
         core.informed = self._deployments.informed
+        core.lead(leading=False)
         self._inlet = Inlet(
             settings.broker_url,
             prefetch,
@@ -111,6 +112,7 @@ class Service:
 
     def _leading(self) -> None:
         self._epoch += 1
+        self._core.lead(leading=True)
         log.info("this scheduler leads and places requests")
 
     def _ready(self) -> bool:
@@ -120,11 +122,14 @@ class Service:
 
     def _lost(self) -> None:
         self._epoch += 1
+        self._core.lead(leading=False)
         self._core.inputs_lost()
 
     def _signal(self, key: str, body: bytes) -> None:
-        if key == "heartbeat":
+        if key == names.HEARTBEAT_KEY:
             self._core.heartbeat(body, time.time())
+        elif key == names.BREAKER_KEY:
+            self._core.breaker(body, time.time())
         else:
             self._core.feedback(body, time.time())
         self._turn_soon()

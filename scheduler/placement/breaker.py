@@ -99,6 +99,17 @@ class Breaker:
             self._cool_down = min(2 * self._cool_down, LONGEST_COOL_DOWN)
             self._open(max(now, min(sent) + self._cool_down), "the last probe failed")
 
+    def told(self, why: str, now: float) -> None:
+        """Take the word of who counts the calls meanwhile: open for a reason, or closed where it is empty.
+
+        If it is out of date, that costs one probe.
+        """
+        if why and self.closed:
+            self._cool_down = FIRST_COOL_DOWN
+            self._open(now + self._cool_down, why)
+        elif not why and not self.closed:
+            self._close()
+
     def _crossed(self) -> bool:
         enough = self._tally.first >= self._rules.samples
         return enough and self._tally.second >= self._rules.share * self._tally.first

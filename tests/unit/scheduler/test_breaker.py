@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.placement.breaker import LONGEST_COOL_DOWN, PROBE_PATIENCE, Breaker, Rules
+from straightline import names
 from straightline.contracts import Ticket
 from straightline.names import State
 from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
@@ -201,3 +203,41 @@ def test_a_backend_that_fails_every_other_call_is_found_out(late: float) -> None
         if at < 9.0:
             breaker.record([], 1_000.0 + at, ok=ok)
     assert not breaker.closed
+
+
+def test_a_standby_that_takes_over_sends_a_failing_backend_no_more_than_a_probe() -> None:
+    leader, standby = Desk(), Desk()
+    for desk in (leader, standby):
+        desk.core.lead(leading=desk is leader)
+        desk.beat_all(local=100)
+    trip_local(leader)
+    for publish in leader.turn() + leader.published:
+        if publish.type == names.TYPE_BREAKER:
+            standby.core.breaker(publish.body, NOW)
+    standby.core.tick(NOW + 0.5)
+    assert standby.turn() == [], "while it stands by the leader alone speaks"
+    standby.core.lead(leading=True)
+    ticket = place_one(standby)
+    assert ticket is not None
+    assert ticket.backend == "gpu-container"
+    standby.now += 1.1
+    standby.beat_all(local=100)
+    probe, other = place_one(standby), place_one(standby)
+    assert probe is not None
+    assert other is not None
+    assert probe.reason is not None
+    assert (probe.backend, probe.reason.probe, other.backend) == ("local", True, "gpu-container")
+
+
+def test_a_standby_hears_that_a_breaker_closed_and_a_leader_goes_by_its_own_count() -> None:
+    desk = Desk()
+    desk.beat_all(local=100)
+    state = {"backend": "local", "open": True, "at": NOW, "why": "5 of 5 calls failed"}
+    desk.core.breaker(msgspec.json.encode(state), NOW)
+    assert not desk.core.breakers.open(), "it leads"
+    desk.core.lead(leading=False)
+    desk.core.breaker(msgspec.json.encode(state), NOW)
+    assert set(desk.core.breakers.open()) == {("local", None)}
+    desk.core.breaker(b"{", NOW)
+    desk.core.breaker(msgspec.json.encode(state | {"open": False}), NOW)
+    assert not desk.core.breakers.open()

@@ -9,7 +9,7 @@ from scheduler.intake import reply_address
 from scheduler.placement.saturation import Saturated
 from scheduler.repeats import Repeats
 from straightline import names
-from straightline.contracts import Outcome, Recall, ReplyAddress
+from straightline.contracts import Outcome, Recall, ReplyAddress, Request, Ticket
 from straightline.errors import ContractError
 
 log = logging.getLogger(__name__)
@@ -52,16 +52,18 @@ class Closer:
             case.delivery,
         )
 
-    def cancel(self, case: Case, now: float) -> None:
+    def cancel(self, request: Request, ticket: Ticket, delivery: Delivery, now: float) -> None:
         """End a request that was taken back."""
-        self.end(
-            case,
-            now,
+        when = "could be placed again" if ticket.attempts else "ran"
+        outcome = endings.ending(
+            ticket,
+            request,
             state="cancelled",
             error_class="cancelled",
-            error="it was cancelled before it "
-            + ("could be placed again" if case.ticket.attempts else "ran"),
+            error=f"it was cancelled before it {when}",
+            now=now,
         )
+        self.finish(outcome, ticket.reply, delivery)
 
     def expire(self, case: Case, now: float, why: str = "") -> None:
         """End a request whose deadline has passed, or would pass before it could be tried again.

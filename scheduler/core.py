@@ -143,7 +143,7 @@ class Core:
             return
         if self._taken(delivery, request.id):
             return
-        self.placer.came_back(request.model, ticket)
+        self.placer.came_back(request, ticket)
         if self._repeats.ended(request.id):  # what was done twice after a lost connection ends once
             self.dues.acknowledge(delivery)
             return
@@ -352,7 +352,7 @@ class Core:
     def _over(self, case: Case, now: float) -> bool:
         """End a case that must not be placed any more; False where it may."""
         if case.request.id in self._cancelled:
-            self._closer.cancel(case, now)
+            self._closer.cancel(case.request, case.ticket, case.delivery, now)
         elif case.ticket.deadline <= now:
             self._closer.expire(case, now, self.placer.why_held(case, now))
         else:
@@ -366,11 +366,14 @@ class Core:
         self._cancelled.add(request_id)
         held = self.placer.take_held(request_id)
         for case in held:
-            self._closer.cancel(case, now)
+            self._closer.cancel(case.request, case.ticket, case.delivery, now)
             self.dues.close(case.delivery)
+        delayed = self.placer.take_delayed(request_id)
+        if delayed is not None:  # what comes back of it is dropped, since it has ended
+            self._closer.cancel(delayed.request, delayed.ticket, delivery, now)
         # What is held may be on its way a second time, after a lost connection: all shall know.
         self.dues.send(messages.cancelled(request_id, delivery))
-        if held:
+        if held or delayed is not None:
             return "cancelled"
         return "noted" if seen is not None else "unknown"
 
@@ -396,7 +399,7 @@ class Core:
             ticket.excluded = decision.excluded
             ticket.backend = ticket.reason = ticket.placed_at = ticket.held_since = None
             if not (decision.at_once and self.placer.place_now(case, now)):
-                self.dues.send(messages.delayed(ticket, [delivery], decision.delay))
+                self.placer.delay(request, ticket, delivery, decision.delay)
 
     def _repeated(
         self, delivery: Delivery, request_id: str, content: str, reply: ReplyAddress | None, now: float

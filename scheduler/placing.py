@@ -10,6 +10,7 @@ from scheduler import messages, retries
 from scheduler.breakers import Breakers
 from scheduler.closing import Closer
 from scheduler.coalescing import Coalescer, Group
+from scheduler.delayed import Delayed, Waiting
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case, Holds
 from scheduler.leases import leases
@@ -71,6 +72,7 @@ class Placer:
         self._limits = settings.limits
         self._patience = settings.longest_wait or inf
         self._untold: list[tuple[Group, str]] = []
+        self._delayed = Delayed()
         self._away: Counter[str] = Counter()  # held in the broker, of each model, as far as is known here
         self._holds = {
             "interactive": Holds(settings.hold_window),
@@ -131,12 +133,22 @@ class Placer:
         delay = next((delay for most, delay in HOLD_DELAYS if away < most), LONG_HOLD_DELAY)
         delay = retries.fitting(delay, seconds=ticket.deadline - now) or names.DELAYS_MS[0]
         self._away[request.model] += 1
-        self._dues.send(messages.delayed(ticket, [delivery], delay))
+        self.delay(request, ticket, delivery, delay)
 
-    def came_back(self, model: str, ticket: Ticket) -> None:
-        """A ticket has come out of a delay queue."""
-        if ticket.held_since is not None and self._away[model] > 0:
-            self._away[model] -= 1
+    def delay(self, request: Request, ticket: Ticket, delivery: Delivery, milliseconds: int) -> None:
+        """Send a request to a delay queue."""
+        self._delayed.add(request, ticket)
+        self._dues.send(messages.delayed(ticket, [delivery], milliseconds))
+
+    def came_back(self, request: Request, ticket: Ticket) -> None:
+        """A request has come out of a delay queue."""
+        self._delayed.take(request.id)
+        if ticket.held_since is not None and self._away[request.model] > 0:
+            self._away[request.model] -= 1
+
+    def take_delayed(self, request_id: str) -> Waiting | None:
+        """Return what waits in a delay queue, without its data; its message comes back all the same."""
+        return self._delayed.take(request_id)
 
     def release(self, now: float) -> None:
         """Something became free: place what waits, oldest first."""
@@ -204,6 +216,7 @@ class Placer:
     def drop_held(self) -> list[Case]:
         """Forget and return all holds: the broker delivers them again."""
         self._away.clear()
+        self._delayed.clear()
         return [case for holds in self._holds.values() for case in holds.drop(lambda _: True)]
 
     def _kind(self, case: Case) -> tuple[Hashable, ...]:

@@ -70,14 +70,55 @@ def test_what_is_placed_is_noted_for_the_pools_before_the_wish_is_acknowledged(d
     assert wish in desk.acked
 
 
-def test_what_waits_in_a_delay_queue_ends_when_it_comes_back_with_its_history(desk: Desk) -> None:
+def test_what_waits_in_a_delay_queue_ends_at_once_with_its_history_and_is_dropped_when_it_comes(
+    desk: Desk,
+) -> None:
     request_id = new_id()
     desk.request(id=request_id)
     (placement,) = placements(desk.turn())
     desk.fail(tickets(placement)[0])
     (delayed,) = desk.turn()
+    wish = desk.cancel(request_id)
+    published = desk.turn(confirm=False)
+    (outcome,) = outcomes(published)
+    (told,) = [publish for publish in published if publish.type == names.TYPE_OUTCOME]
+    assert (outcome.state, len(outcome.attempts)) == ("cancelled", 1)
+    assert (answer(published), appended(published), told.key) == (
+        "cancelled",
+        [request_id],
+        "straightline.reply.test",
+    )
+    assert wish not in desk.acked
+    for publish in published:
+        desk.core.dues.confirmed(publish)
+    copy = desk.come_back(delayed, after=0.25)
+    assert desk.turn() == []
+    assert {wish, copy} <= set(desk.acked)
+
+
+def test_what_is_held_in_the_broker_ends_at_once_too() -> None:
+    desk = Desk(hold_window=1)
+    first, second = new_id(), new_id()
+    desk.request(id=first)
+    desk.now += 0.1
+    desk.request(id=second)
+    (delayed,) = desk.turn()
+    desk.cancel(second)
+    assert [outcome.request_id for outcome in outcomes(desk.turn())] == [second]
+    desk.come_back(delayed, after=1)
+    assert desk.turn() == []
+
+
+def test_what_another_scheduler_may_have_met_since_ends_when_it_comes_back(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    desk.fail(tickets(placement)[0])
+    (delayed,) = desk.turn()
+    desk.core.inputs_lost()
     desk.cancel(request_id)
-    desk.turn()
+    published = desk.turn()
+    assert (answer(published), outcomes(published)) == ("noted", [])
     desk.come_back(delayed, after=0.25)
     published = desk.turn()
     (outcome,) = outcomes(published)

@@ -183,9 +183,9 @@ def test_or_with_its_cancellation() -> None:
     desk.request(model="unread", id=request_id)
     (waiting,) = delayed(desk.turn())
     desk.cancel(request_id)
-    desk.turn()
-    desk.come_back(waiting, after=1)
     assert [outcome.state for outcome in outcomes(desk.turn())] == ["cancelled"]
+    desk.come_back(waiting, after=1)
+    assert desk.turn() == []
 
 
 def test_a_failed_attempt_waits_for_word_of_its_model_too() -> None:

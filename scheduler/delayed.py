@@ -1,0 +1,43 @@
+"""What waits in the broker's delay queues, as far as this scheduler sent it there and remembers. No clock."""
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+import msgspec
+
+from straightline.contracts import Request, Ticket
+from straightline.contracts.request import NO_DATA
+
+KEPT: Final = 4_096
+"""Requests that are remembered, without their data."""
+
+
+class Waiting(NamedTuple):
+    """A request and its ticket, without the data."""
+
+    request: Request
+    ticket: Ticket
+
+
+class Delayed:
+    """A bounded memory, by id: over `size` the oldest are forgotten, and are met when they come back."""
+
+    def __init__(self, size: int = KEPT) -> None:
+        self._size = size
+        self._waiting: OrderedDict[str, Waiting] = OrderedDict()
+
+    def add(self, request: Request, ticket: Ticket) -> None:
+        """Note what is sent to a delay queue."""
+        replace = msgspec.structs.replace
+        self._waiting[request.id] = Waiting(replace(request, data=NO_DATA), replace(ticket, request=NO_DATA))
+        self._waiting.move_to_end(request.id)
+        if len(self._waiting) > self._size:
+            self._waiting.popitem(last=False)
+
+    def take(self, request_id: str) -> Waiting | None:
+        """Return and forget what waits of an id; None where nothing is known of it."""
+        return self._waiting.pop(request_id, None)
+
+    def clear(self) -> None:
+        """Forget all: another scheduler may have met them since."""
+        self._waiting.clear()

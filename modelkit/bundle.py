@@ -1,6 +1,7 @@
 """A bundle: the directory of one version of a model, its `model.toml` and the files beside it."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,9 @@ from straightline.errors import ConfigurationError, StraightLineError
 
 PACKAGES: Final = ".packages"
 """Where a form that has no installer of its own keeps the model's requirements, beside the bundle's files."""
+
+
+_DIGEST: Final = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
 class DigestMismatch(StraightLineError):  # noqa: N818 - it reads as what was found
@@ -106,7 +110,13 @@ def hold_digest(directory: Path, digest: str) -> None:
 
     Raises:
         DigestMismatch: it has another one.
+        ConfigurationError: the digest is none.
     """
+    if not _DIGEST.fullmatch(digest):
+        raise ConfigurationError(
+            f"{digest[:80]!r} is no digest of a bundle: give all 64 hexadecimal digits that `package` and "
+            "`deploy` print, with or without `sha256:` before them"
+        )
     found = content_digest(directory)
     if found != digest.removeprefix("sha256:"):
         raise DigestMismatch(

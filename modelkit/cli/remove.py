@@ -1,17 +1,23 @@
 """`python -m modelkit remove`: take a version away, or a whole model."""
 
 import argparse
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
 from modelkit.deployment.errors import NotPlaced
 from modelkit.deployment.place import Place
+from outcomes.errors import Unsettled
 from straightline.contracts import DeployedVersion
+from straightline.errors import BrokerUnavailable
 from straightline.names import BACKENDS, Backend
 from straightline.settings import load
+
+_log: Final = logging.getLogger(__name__)
 
 
 def add_to(commands: Any) -> None:
@@ -43,6 +49,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     Raises:
         RegistryRefused: it is not there, or requests go to it.
         NotPlaced: a place did not let it go; the message says which.
+        BrokerUnavailable: it is out of the registry, and not everybody knows; the message says what is left.
         StraightLineError: the ledger or the broker cannot be reached.
     """
     from modelkit.deployment import workshop  # noqa: PLC0415
@@ -67,15 +74,40 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in found))
         # Made before the registry forgets the version: with a wrong setting nobody could name what is left.
         places = workshop.places(backends, builder, settings, environ)
-        deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
-        announce(broker, deployed)
-        time.sleep(max(0.0, arguments.grace))
+        left = _named(found, settings.models_dir)
+        try:
+            deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
+            announce(broker, deployed)
+            time.sleep(max(0.0, arguments.grace))
+        except (BrokerUnavailable, Unsettled) as error:
+            raise type(error)(
+                f"{error}. Once it is gone everywhere, remove by hand what is left: {left}"
+            ) from error
+        except KeyboardInterrupt:
+            _log.warning(
+                "it was interrupted: where it is out of the registry, remove by hand what is left: %s", left
+            )
+            raise
         _take(places, gone)
     names = [version.spec.version for version in gone]
     return Answer(
         text=f"{arguments.model} {', '.join(names)} is removed",
         record={"model": arguments.model, "removed": names, "revision": deployed.revision},
     )
+
+
+def _named(versions: Sequence[DeployedVersion], models: Path) -> str:
+    """Say what these versions have in their places."""
+    named = []
+    for version in versions:
+        spec = version.spec
+        if (models / spec.name / spec.version).is_dir():
+            named.append(f"the directory {models / spec.name / spec.version}")
+        if version.function is not None:
+            named.append(f"the function {version.function.partition(':')[0]}")
+        if version.image is not None:
+            named.append(f"the image {version.image}")
+    return ", ".join(named) or "nothing"
 
 
 def _take(places: Mapping[Backend, Place], gone: Sequence[DeployedVersion]) -> None:

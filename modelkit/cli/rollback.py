@@ -15,7 +15,8 @@ def add_to(commands: Any) -> None:
         "rollback",
         run,
         summary="move a model a step back: end its canary, or make the default before this one the default",
-        more="It moves at once for every request that comes after; those on their way keep their version.",
+        more="It moves at once for every request that comes after; those on their way keep their version. "
+        "One step alone is remembered: a second rollback makes that the default again which the first left.",
     )
     parser.add_argument("model", help="its name")
 
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     text = (
         f"the canary {ended} of {arguments.model} has ended; the default is {model.default}"
         if ended is not None
-        else f"the default of {arguments.model} is {model.default} again; it was {was}"
+        else f"the default of {arguments.model} is {model.default} again; it was {was}, "
+        "and a second rollback would make it so again"
     )
     settle(model, text)
     return Answer(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from straightline.errors import ConfigurationError
 from straightline.settings import load
 
 
@@ -49,12 +50,9 @@ class DeskSettings(msgspec.Struct, frozen=True):
     deploy_database_url: str | None = None
 
 
-class _Broker(msgspec.Struct, frozen=True):
-    broker_url: str
-
-
-class _Database(msgspec.Struct, frozen=True):
-    database_url: str
+class _Others(msgspec.Struct, frozen=True):
+    broker_url: str | None = None
+    database_url: str | None = None
 
 
 def broker_url(environ: Mapping[str, str]) -> str:
@@ -63,7 +61,8 @@ def broker_url(environ: Mapping[str, str]) -> str:
     Raises:
         ConfigurationError: it is not set.
     """
-    return load(DeskSettings, environ).deploy_broker_url or load(_Broker, environ).broker_url
+    found = load(DeskSettings, environ).deploy_broker_url or load(_Others, environ).broker_url
+    return _held(found, "BROKER", "amqp://straightline-deployer:password@host:port/vhost")
 
 
 def database_url(environ: Mapping[str, str]) -> str:
@@ -72,4 +71,14 @@ def database_url(environ: Mapping[str, str]) -> str:
     Raises:
         ConfigurationError: it is not set.
     """
-    return load(DeskSettings, environ).deploy_database_url or load(_Database, environ).database_url
+    found = load(DeskSettings, environ).deploy_database_url or load(_Others, environ).database_url
+    return _held(found, "DATABASE", "postgresql://straightline_deployer:password@host:port/database")
+
+
+def _held(url: str | None, what: str, example: str) -> str:
+    if url is None:
+        raise ConfigurationError(
+            f"STRAIGHTLINE_DEPLOY_{what}_URL is not set, nor STRAIGHTLINE_{what}_URL in its place: set it to "
+            f"{example}, for who deploys"
+        )
+    return url

@@ -62,14 +62,26 @@ def _work_and_exit(call: dict[str, Any]) -> None:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         emit({"failed": f"it called sys.exit({error.code!r})"})
     except BaseException as error:  # noqa: BLE001 - whatever ends an entry point is told
-        traceback.print_exc()
+        if not _says_all(error):
+            traceback.print_exc()
         # The serving code tells want of memory in a model by an error of its own.
         no_memory = type(error).__name__ == "OutOfMemory"
-        emit({"failed": f"{type(error).__name__}: {error}", "out_of_memory": no_memory})
+        told = str(error) if _says_all(error) else f"{type(error).__name__}: {error}"
+        emit({"failed": told, "out_of_memory": no_memory})
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code & 0xFF)
+
+
+class WrongEntry(TypeError):  # noqa: N818 - it reads as what was found
+    """What model.toml names and what the project has do not fit: the sentence says all."""
+
+
+def _says_all(error: BaseException) -> bool:
+    """Whether a traceback would only show our own code; the serving code has an error of its own for that."""
+    ours = isinstance(error, WrongEntry) or type(error).__name__ == "ConfigurationError"
+    return ours and error.__cause__ is None
 
 
 def _watch(child: int, call: dict[str, Any], killed_before: int) -> int:
@@ -142,7 +154,7 @@ def _call(call: dict[str, Any], **given: Any) -> Any:
     offered = {**given, "inputs": inputs, "report": _report}
     named = list(inspect.signature(entry).parameters)
     if unknown := [name for name in named if name not in offered]:
-        raise TypeError(f"{call['entry']} takes {unknown}; it is given those it names of {sorted(offered)}")
+        raise WrongEntry(f"{call['entry']} takes {unknown}; it is given those it names of {sorted(offered)}")
     return entry(**{name: offered[name] for name in named})
 
 
@@ -155,7 +167,9 @@ def _entry_point(project: Path, entry: str) -> Callable[..., Any]:
     sys.modules[_PACKAGE] = importlib.util.module_from_spec(spec)
     found = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name, None)
     if not callable(found):
-        raise TypeError(f"{module}.py has no callable {name!r}, which model.toml names as entry")
+        raise WrongEntry(
+            f"{module}.py has no callable {name!r}, which model.toml names as entry: correct one of them"
+        )
     return found
 
 

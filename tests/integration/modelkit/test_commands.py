@@ -87,9 +87,10 @@ def test_an_entry_point_that_is_not_there_is_named(
     assert code == 2
     assert "'making', which is not in its directory: write making.py with 'train' in it" in record["error"]
     file.write_text(file.read_text().replace("making:train", "training:fit"))
-    code, record, _ = run(capsys, "train", str(project), "--runtime", "local")
+    code, record, said = run(capsys, "train", str(project), "--runtime", "local")
     assert code == 4
     assert "training.py has no callable 'fit'" in record["error"]
+    assert "Traceback" not in said
 
 
 def test_a_model_that_gives_other_tensors_than_its_file_says_is_refused(

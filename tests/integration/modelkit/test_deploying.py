@@ -348,6 +348,8 @@ def test_a_broken_bundle_is_refused_and_what_runs_is_left_alone(
 def test_a_digest_that_does_not_match_is_refused(bench: Bench, as_before: Callable[[], None]) -> None:
     code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "sha256:" + "0" * 64)
     assert (code, "it was changed after it was made" in record["error"]) == (10, True)
+    code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "abc")
+    assert (code, "'abc' is no digest of a bundle" in record["error"]) == (2, True)
     code, record = bench.deploy("1", code=GOOD.format(factor=7))
     assert (code, "another `version` in its model.toml" in record["error"]) == (10, True)
     as_before()
@@ -401,6 +403,14 @@ def test_what_is_away_is_named(
     as_before()
 
 
+@pytest.mark.parametrize("what", ["BROKER", "DATABASE"])
+def test_a_url_that_is_missing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.delenv(f"STRAIGHTLINE_DEPLOY_{what}_URL")
+    monkeypatch.delenv(f"STRAIGHTLINE_{what}_URL", raising=False)
+    code, record = bench.deploy("1")
+    assert (code, f"STRAIGHTLINE_DEPLOY_{what}_URL is not set" in record["error"]) == (2, True), record
+
+
 def test_a_function_host_that_deploys_nothing_says_how_to_let_it(
     bench: Bench, make_host: HostMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -420,6 +430,18 @@ def test_a_place_that_does_not_let_go_is_named_and_the_others_do(
     assert (code, "remove it by hand: serverless" in record["error"]) == (12, True)
     assert list(bench.models.iterdir()) == []
     assert bench.deployed().models["m"].versions == {}
+
+
+def test_a_removal_that_cannot_be_announced_names_what_is_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = bench.deploy("1")[1]["function"]
+    monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
+    monkeypatch.setattr("modelkit.deployment.desk._PATIENCE", 1.0)
+    code, record = bench.run("remove", "m", "--all", "--grace", "0")
+    assert code == 3
+    left = f"remove by hand what is left: the directory {bench.models / 'm' / '1'}, the function {function}"
+    assert left in record["error"]
 
 
 def test_a_place_that_the_model_is_not_made_for_is_refused(bench: Bench) -> None:

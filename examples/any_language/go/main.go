@@ -122,12 +122,13 @@ func publish(ctx context.Context, connection *amqp.Connection, r request, replyT
 		return err
 	}
 	returned := channel.NotifyReturn(make(chan amqp.Return, 1))
+	confirmed := channel.NotifyPublish(make(chan amqp.Confirmation, 1))
 	body, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	const mandatory, immediate = true, false
-	confirmation, err := channel.PublishWithDeferredConfirmWithContext(
+	err = channel.PublishWithContext(
 		ctx, "straightline.requests", r.Class, mandatory, immediate, amqp.Publishing{
 			Type:          "straightline.request.v1",
 			ContentType:   "application/json",
@@ -140,9 +141,11 @@ func publish(ctx context.Context, connection *amqp.Connection, r request, replyT
 	if err != nil {
 		return err
 	}
-	taken, err := confirmation.WaitContext(ctx)
-	if err != nil {
-		return err
+	var confirmation amqp.Confirmation // of no delivery where the connection was lost
+	select {
+	case confirmation = <-confirmed:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	select {
 	case back, open := <-returned: // comes before the confirm
@@ -151,7 +154,7 @@ func publish(ctx context.Context, connection *amqp.Connection, r request, replyT
 		}
 	default:
 	}
-	if !taken {
+	if !confirmation.Ack {
 		return errors.New("the broker refused it, or the connection was lost")
 	}
 	return nil

@@ -15,6 +15,7 @@ import pytest
 from straightline import names
 from straightline.contracts import DataRef, Outcome, Request
 from straightline.ids import id_of_key
+from tests.golang import build
 from tests.integration.straightline.replier import Replier
 from tests.npm import ROOT, node_modules
 
@@ -52,11 +53,20 @@ def stored(request: Request) -> Outcome:
     return Outcome(request_id=request.id, state="succeeded", finished_at=time.time(), result_ref=reference)
 
 
-@pytest.fixture(params=["python", "node"])
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("go") / "request"
+    build(EXAMPLES / "go" / "main.go", program)
+    return program
+
+
+@pytest.fixture(params=["python", "node", "go"])
 def run(request: pytest.FixtureRequest, user_urls: dict[str, str], tmp_path: Path) -> Run:
     """Run the example in one of the languages."""
     if request.param == "python":
         command = [sys.executable, "-W", "error", str(EXAMPLES / "python" / "request.py")]
+    elif request.param == "go":
+        command = [str(request.getfixturevalue("go_program"))]
     else:
         (tmp_path / "node_modules").symlink_to(node_modules(EXAMPLES / "node"))
         command = ["node", shutil.copy(str(EXAMPLES / "node" / "request.mjs"), str(tmp_path))]

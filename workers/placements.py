@@ -14,6 +14,7 @@ import msgspec
 
 from straightline.contracts import Request, Ticket
 from straightline.errors import ContractError
+from straightline.ids import canonical
 from straightline.names import PREDICT_TASK
 
 MAX_REPR: Final = 1024
@@ -73,10 +74,20 @@ def read_placement(
     try:
         known = msgspec.convert(dict(headers), _Headers)
         (tickets,), _, _ = _BODY.decode(body)
-        work = [Work(ticket, _REQUEST.decode(ticket.request)) for ticket in tickets]
+        work = [Work(ticket, _request(ticket)) for ticket in tickets]
     except (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, ValueError) as error:
         raise ContractError(f"not a placement: {error}") from error
     if known.task != PREDICT_TASK:
         raise ContractError("the task is unknown here")
     words = known.argsrepr or f"{len(work)} requests of {work[0].request.model}"
     return Placement(id=known.id, argsrepr=words[:MAX_REPR], work=work)
+
+
+def _request(ticket: Ticket) -> Request:
+    """Read a ticket's request, whose id is from now on what the scheduler and cancellations call it."""
+    request = _REQUEST.decode(ticket.request)
+    identity = canonical(request.id)
+    if identity is None:
+        raise ValueError("the id of a request is not a UUID")
+    request.id = identity
+    return request

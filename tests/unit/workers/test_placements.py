@@ -33,6 +33,18 @@ def test_a_placement_is_read_with_its_requests(make_work: Callable[..., Work]) -
     assert (placement.id, placement.argsrepr) == ("5", "1 of double")
 
 
+def test_an_id_has_one_form_however_its_producer_writes_it(make_work: Callable[..., Work]) -> None:
+    """The scheduler counts its slot, and who cancels it names it, by the canonical one."""
+    work = make_work(id="0190F3B6-7C1D-7A2E-8B3F-00112233AABB")
+    placement = read([[[work.ticket]], {}, EMBED])
+    assert [item.request.id for item in placement.work] == ["0190f3b6-7c1d-7a2e-8b3f-00112233aabb"]
+
+
+def test_a_request_without_an_id_is_none(make_work: Callable[..., Work]) -> None:
+    with pytest.raises(ContractError):
+        read([[[make_work(id="mine").ticket]], {}, EMBED])
+
+
 def test_words_for_the_arguments_are_made_up_where_there_are_none(make_work: Callable[..., Work]) -> None:
     placement = read([[[make_work().ticket]], {}, EMBED], {"task": PREDICT_TASK, "id": "5"})
     assert placement.argsrepr == "1 requests of double"

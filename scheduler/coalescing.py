@@ -41,14 +41,16 @@ class Coalescer:
     ) -> None:
         """Add a placed ticket to the group of its kind; alone if not batchable.
 
-        Those of a kind share model, version, backend and lane (that of batch work; None is interactive).
+        Those of a kind share model, version, backend and lane (that of batch work; None is interactive). They
+        are as large as their data, or as their messages where more stands in these.
         """
+        size = max(ticket.r_d, len(memoryview(ticket.request)))
         if not batchable:
-            self._full.append(Group(model, backend, [ticket], [request], [cause], ticket.r_d))
+            self._full.append(Group(model, backend, [ticket], [request], [cause], size))
             return
         key = (model, ticket.version, backend, lane)
         group = self._open.get(key)
-        if group is not None and group.size + ticket.r_d > self._most_bytes:
+        if group is not None and group.size + size > self._most_bytes:
             self._full.append(self._open.pop(key))
             group = None
         if group is None:
@@ -56,7 +58,7 @@ class Coalescer:
         group.tickets.append(ticket)
         group.requests.append(request)
         group.causes.append(cause)
-        group.size += ticket.r_d
+        group.size += size
         if len(group.tickets) >= self._most:
             self._full.append(self._open.pop(key))
 

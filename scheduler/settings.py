@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True):
         prefetch: interactive requests read ahead of their confirms.
         batch_prefetch: batch requests held while they wait for free slots.
         coalesce: most requests in one placement message.
-        coalesce_bytes: most bytes of data in one placement message.
+        coalesce_bytes: most bytes of requests in one placement message, unless one alone has more.
         hold_window: held requests kept in memory; the others wait in the broker.
         max_attempts: backends asked before a request has failed.
         remembered: ids kept to recognise a repeated one.

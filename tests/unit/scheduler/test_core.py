@@ -52,6 +52,17 @@ def test_what_arrived_together_travels_together_and_shows_no_payload() -> None:
     assert sorted(d.tag for d in desk.acked) == [d.tag for d in deliveries]
 
 
+def test_what_travels_together_is_no_larger_than_the_broker_takes_whatever_stands_beside_the_data() -> None:
+    """A message that is refused would be sent again for ever, and its requests would never end."""
+    desk = Desk(coalesce=32, coalesce_bytes=10_000)
+    desk.beat_all(local=100)
+    for _ in range(5):
+        desk.request(remarks="." * 6_000)
+    placed = placements(desk.turn())
+    assert [len(tickets(placement)) for placement in placed] == [1] * 5
+    assert placed[0].headers["argsrepr"].startswith("1 of digits, ")
+
+
 def test_slots_are_counted_so_that_a_clump_spills_by_rules_3_4_and_5(desk: Desk) -> None:
     for _ in range(9):
         desk.request()

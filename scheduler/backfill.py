@@ -164,6 +164,9 @@ class Backfill:
             self._lanes.add(lane)
             if not alone:
                 self._filling[kind] = lane
+        earlier = self._by_id.get(request_id)
+        if earlier is not None and earlier is not lane:
+            self._drop(earlier, request_id)  # it is on its way twice, and comes back under one id
         lane.ids.add(request_id)
         lane.size += 1
         self._by_id[request_id] = lane
@@ -201,6 +204,13 @@ class Backfill:
         self._filling.clear()
         self._by_id.clear()
         self._lanes.clear()
+
+    def _drop(self, lane: Lane, request_id: str) -> None:
+        lane.ids.discard(request_id)
+        if not lane.ids:
+            self._lanes.discard(lane)
+            if self._filling.get(lane.kind) is lane:
+                del self._filling[lane.kind]
 
     def _limit(self, lane: Lane) -> int:
         return int(self._sizes.get((lane.kind, lane.gentle), min(FIRST, self._most)))

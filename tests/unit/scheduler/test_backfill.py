@@ -71,8 +71,19 @@ def test_a_share_of_the_slots_may_be_lanes_and_only_free_ones() -> None:
     fill(backfill, NOW)
     assert room(backfill, free=3) == FIRST
     assert room(backfill, free=0) == 0
-    fill(backfill, NOW)
+    fill(backfill, NOW + 1)
     assert room(backfill, free=2) == 0
+
+
+def test_who_is_placed_twice_leaves_no_lane_behind() -> None:
+    """After a crash a request may be on its way twice; both times it comes back under the one id."""
+    backfill = lanes(share=0.5)
+    for _ in range(2):
+        backfill.placed(KIND, "twice", NOW, alone=False)
+        backfill.sent()
+    for _ in range(2):
+        backfill.left("twice", NOW + 1)
+    assert (backfill.requests, backfill.lanes) == (0, 0)
 
 
 def test_what_cannot_travel_with_others_has_a_slot_of_its_own() -> None:

@@ -19,13 +19,14 @@ REQUESTS: Final = Exchange(names.REQUESTS, type="direct", durable=True)
 PLACEMENTS: Final = Exchange(names.PLACEMENTS, type="direct", durable=True)
 OUTCOMES: Final = Exchange(names.OUTCOMES, type="direct", durable=True)
 REPLIES: Final = Exchange(names.REPLIES, type="direct", durable=True)
+DOORS: Final = Exchange(names.DOORS, type="direct", durable=True)
 SIGNALS: Final = Exchange(names.SIGNALS, type="direct", durable=True)
 DELAYS: Final = Exchange(names.DELAYS, type="direct", durable=True)
 RETURNS: Final = Exchange(names.RETURNS, type="fanout", durable=True)
 REGISTRY: Final = Exchange(names.REGISTRY, type="direct", durable=True)
 DEAD: Final = Exchange(names.DEAD, type="fanout", durable=True)
 
-EXCHANGES: Final = (REQUESTS, PLACEMENTS, OUTCOMES, REPLIES, SIGNALS, DELAYS, RETURNS, REGISTRY, DEAD)
+EXCHANGES: Final = (REQUESTS, PLACEMENTS, OUTCOMES, REPLIES, DOORS, SIGNALS, DELAYS, RETURNS, REGISTRY, DEAD)
 
 
 def _quorum(dead_letter_exchange: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,11 +108,11 @@ DELAY_QUEUES: Final = tuple(
 
 CELERY_QUEUES: Final = (
     _queue(names.CELERY_QUEUE, REQUESTS, "celery"),
-    _queue(names.CELERY_REPLIES_QUEUE, REPLIES, names.CELERY_REPLY_KEY),
+    _queue(names.CELERY_REPLIES_QUEUE, DOORS, names.CELERY_REPLY_KEY),
 )
 """What the door for Celery producers consumes: their tasks, and the outcomes that become their results."""
 
-WEBHOOKS_QUEUE: Final = _queue(names.WEBHOOKS_QUEUE, REPLIES, names.WEBHOOK_REPLY_KEY)
+WEBHOOKS_QUEUE: Final = _queue(names.WEBHOOKS_QUEUE, DOORS, names.WEBHOOK_REPLY_KEY)
 """Outcomes that webhooks are to be told of."""
 
 DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)

@@ -54,7 +54,13 @@ def _pool(backend: str) -> Rights:
     inbox = rf"{re.escape(backend)}@.+\.celery\.pidbox"
     return Rights(
         configure=(_EVENTS, _CONTROL, _ANSWERS, inbox, _BREAKERS),
-        write=(*_named(names.OUTCOMES, names.REPLIES, names.SIGNALS), _EVENTS, _ANSWERS, inbox, _BREAKERS),
+        write=(
+            *_named(names.OUTCOMES, names.REPLIES, names.DOORS, names.SIGNALS),
+            _EVENTS,
+            _ANSWERS,
+            inbox,
+            _BREAKERS,
+        ),
         read=(
             *_named(names.backend_queue(backend), names.CANCELLED_STREAM, names.DEPLOYED_STREAM),
             *_named(names.SIGNALS),  # how the breakers stand
@@ -82,7 +88,9 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         "scheduler": Rights(
             configure=(*_named(names.LEADER_QUEUE), _OWN),
             write=(
-                *_named(names.PLACEMENTS, names.OUTCOMES, names.REPLIES, names.DELAYS, names.DEAD),
+                *_named(
+                    names.PLACEMENTS, names.OUTCOMES, names.REPLIES, names.DOORS, names.DELAYS, names.DEAD
+                ),
                 *_named(names.SIGNALS),  # its marks in the streams of what is cancelled, and deployed
                 _OWN,
             ),
@@ -94,11 +102,11 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         ),
         **{f"pool-{backend}": _pool(backend) for backend in names.BACKENDS},
         "recorder": Rights(
-            write=_named(names.REPLIES, names.DELAYS, names.DEAD),
+            write=_named(names.REPLIES, names.DOORS, names.DELAYS, names.DEAD),
             read=_named(names.OUTCOMES_QUEUE),
         ),
         "reconciler": Rights(
-            write=_named(names.OUTCOMES, names.REPLIES, names.SIGNALS, names.REGISTRY),
+            write=_named(names.OUTCOMES, names.REPLIES, names.DOORS, names.SIGNALS, names.REGISTRY),
             read=_named(names.DEAD_QUEUE, names.DEPLOYED_STREAM),
         ),
         "deployer": Rights(write=_named(names.REGISTRY)),

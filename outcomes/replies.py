@@ -43,7 +43,7 @@ def answer(recall: Recall, outcome: Outcome) -> Outgoing | None:
 def pushed(outcome: Outcome, to: str, correlation_id: str) -> Outgoing:
     """Push an outcome to who asked for it."""
     return Outgoing(
-        exchange=names.REPLIES,
+        exchange=names.reply_exchange(to),
         routing_key=to,
         body=msgspec.json.encode(outcome),
         type=names.TYPE_OUTCOME,

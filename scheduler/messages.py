@@ -82,7 +82,7 @@ def outcome(ended: Outcome, cause: Delivery) -> Publish:
 def reply(ended: Outcome, address: ReplyAddress, cause: Delivery) -> Publish:
     """Return the message that pushes an outcome to its producer, who may be gone."""
     return Publish(
-        names.REPLIES,
+        names.reply_exchange(address.to),
         address.to,
         _encode(ended),
         names.TYPE_OUTCOME,
@@ -119,7 +119,7 @@ def cancelled(request_id: str, cause: Delivery) -> Publish:
 def cancel_answer(request_id: str, verdict: Verdict, address: ReplyAddress, cause: Delivery) -> Publish:
     """Return the message that tells who wanted a request cancelled what became of the wish."""
     return Publish(
-        names.REPLIES,
+        names.reply_exchange(address.to),
         address.to,
         _encode(CancelAnswer(id=request_id, verdict=verdict)),
         names.TYPE_CANCEL_ANSWER,

@@ -24,7 +24,10 @@ OUTCOMES: Final = "straightline.outcomes"
 """Exchange for final outcomes (key `outcome`), recalls (`recall`), leases of what was placed (`placement`)
 and failed attempts (`attempt`)."""
 REPLIES: Final = "straightline.replies"
-"""Exchange for results pushed to producers; the routing key is the request's `reply_to`."""
+"""Exchange for results pushed to producers; the routing key is the request's `reply_to`. Who may bind a queue
+of its own to it may bind it with any key, and keys are secret but for those of the doors."""
+DOORS: Final = "straightline.doors"
+"""Exchange for results that a door passes on: to callers with Celery, and to webhooks."""
 SIGNALS: Final = "straightline.signals"
 """Exchange for what may be lost: pool heartbeats (key `heartbeat`) and feedback on slots (`feedback`)."""
 DELAYS: Final = "straightline.delays"
@@ -98,6 +101,11 @@ TYPE_BREAKER: Final = "straightline.breaker.v1"
 TYPE_FEEDBACK: Final = "straightline.feedback.v1"
 TYPE_DEPLOYED: Final = "straightline.deployed.v1"
 """The AMQP `type` property of each message."""
+
+
+def reply_exchange(reply_to: str) -> str:
+    """Name of the exchange that results for this reply address are pushed to."""
+    return DOORS if reply_to in (CELERY_REPLY_KEY, WEBHOOK_REPLY_KEY) else REPLIES
 
 
 def backend_queue(backend: str) -> str:

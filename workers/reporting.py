@@ -106,7 +106,7 @@ class Reporter:
         for (work, _), body in zip(final, encoded, strict=True):
             if work.ticket.reply is not None:
                 yield Outgoing(
-                    exchange=names.REPLIES,
+                    exchange=names.reply_exchange(work.ticket.reply.to),
                     routing_key=work.ticket.reply.to,
                     body=body,
                     type=names.TYPE_OUTCOME,

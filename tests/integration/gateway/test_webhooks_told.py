@@ -127,7 +127,7 @@ def tell_again(url: str, webhook_id: str, request_id: str) -> None:
     outcome = Outcome(request_id=request_id, state="succeeded", finished_at=time.time())
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         connection.channel().basic_publish(
-            names.REPLIES,
+            names.DOORS,
             names.WEBHOOK_REPLY_KEY,
             msgspec.json.encode(outcome),
             pika.BasicProperties(correlation_id=webhook_id),

@@ -12,8 +12,10 @@ from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
 from broker_config import topology
 from broker_config.users import USERS
+from outcomes import replies
 from script.stack.admin import BrokerAdmin
 from straightline import names
+from straightline.contracts import Outcome
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -28,6 +30,7 @@ MAY_PUBLISH = {
     names.PLACEMENTS: {"scheduler"},
     names.OUTCOMES: {"scheduler", "reconciler"} | POOLS,
     names.REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
+    names.DOORS: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.SIGNALS: {"scheduler", "reconciler"} | POOLS,
     names.DELAYS: {"scheduler", "recorder"},
     names.RETURNS: set(),
@@ -196,6 +199,31 @@ def test_a_reply_queue_is_its_connections_own(user_urls: dict[str, str]) -> None
         assert refused.value.reply_code == 405  # locked
     owner.close()
     other.close()
+
+
+def test_results_on_their_way_through_a_door_are_nobody_elses(
+    user_urls: dict[str, str], broker_url: str
+) -> None:
+    """Its keys are known to everybody, and who reads an exchange may bind with any key."""
+    outcome = Outcome(request_id=new_id(), state="succeeded", finished_at=0.0)
+    mine = names.REPLY_QUEUE_PREFIX + new_id()
+    with (
+        pika.BlockingConnection(pika.URLParameters(user_urls["producer"])) as curious,
+        pika.BlockingConnection(pika.URLParameters(broker_url)) as system,
+    ):
+        channel = curious.channel()
+        channel.queue_declare(mine, exclusive=True)
+        for key, queue in (
+            (names.CELERY_REPLY_KEY, names.CELERY_REPLIES_QUEUE),
+            (names.WEBHOOK_REPLY_KEY, names.WEBHOOKS_QUEUE),
+        ):
+            channel.queue_bind(mine, names.REPLIES, routing_key=key)
+            told = replies.pushed(outcome, key, new_id())
+            writer = system.channel()
+            writer.confirm_delivery()
+            writer.basic_publish(told.exchange, told.routing_key, told.body, mandatory=True)
+            assert writer.basic_get(queue, auto_ack=True)[2] == told.body
+        assert channel.basic_get(mine)[0] is None
 
 
 def test_only_flower_asks_workers(hands: dict[str, Hand], broker_url: str) -> None:

@@ -53,7 +53,7 @@ class Replier:
         self.requests.append(request)
         if properties.reply_to:
             channel.basic_publish(
-                names.REPLIES,
+                names.reply_exchange(properties.reply_to),
                 properties.reply_to,
                 msgspec.json.encode(self._answer(request)),
                 pika.BasicProperties(correlation_id=properties.correlation_id, type=names.TYPE_OUTCOME),

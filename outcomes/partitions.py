@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Table, text
 
 from outcomes.database import translated
 from outcomes.days import Span, day_span, lowest_id, missing_days, span_of
-from outcomes.tables import DEAD_LETTERS, PARTITIONED
+from outcomes.tables import BATCH_JOBS, DEAD_LETTERS, PARTITIONED, WEBHOOK_DELIVERIES
 from straightline.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ def retain(engine: Engine, now: datetime, keep: timedelta) -> Retained:
             dropped.append(name)
         rows += sum(_delete(engine, f"{table.name}_default", _AGES[table.name], before))
     rows += sum(_delete(engine, DEAD_LETTERS.name, "last_at", before))
+    rows += sum(_delete(engine, BATCH_JOBS.name, "finished_at", before))  # with their refusals
+    rows += sum(_delete(engine, WEBHOOK_DELIVERIES.name, "next_at IS NULL AND id", lowest_id(before)))
     return Retained(dropped, rows)
 
 
@@ -121,7 +123,7 @@ def _make(connection: Connection, table: Table, day: date) -> bool:
     return True
 
 
-def _delete(engine: Engine, table: str, age: str, before: datetime) -> Iterator[int]:
+def _delete(engine: Engine, table: str, age: str, before: datetime | str) -> Iterator[int]:
     """Delete old rows, a portion in each transaction, so that none of them holds up others for long."""
     portion = text(
         f'DELETE FROM "{table}" WHERE ctid = ANY (ARRAY('  # noqa: S608 - our own names

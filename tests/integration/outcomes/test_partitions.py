@@ -15,6 +15,7 @@ from outcomes.cli import main
 from outcomes.database import engine_for
 from outcomes.days import lowest_id
 from outcomes.errors import LedgerUnavailable
+from outcomes.keys import create_key
 from outcomes.ledger import Ledger
 from outcomes.partitions import make_ahead, retain
 from outcomes.questions import failures, outcomes_of
@@ -121,6 +122,39 @@ def test_old_days_are_dropped_whole_and_old_rows_beside_them_are_deleted(
     assert f"attempts_{old:%Y%m%d}" in done.partitions
     assert _asked(engine, "SELECT count(*) FROM outcomes") == [3]
     assert retain(engine, NOW, timedelta(days=30)).partitions == []
+
+
+def test_what_jobs_and_webhooks_left_behind_goes_with_its_time(engine: Engine) -> None:
+    old, young = NOW - timedelta(days=40), NOW - timedelta(days=5)
+    with engine.begin() as connection:
+        key, _ = create_key(connection, "k", ("batch",))
+    with engine.begin() as connection:
+        for state, ended in (("done", old), ("failed", young), ("running", None)):
+            job = _id(old)
+            connection.exec_driver_sql(
+                "INSERT INTO batch_jobs (id, key_id, uri, size, defaults, state, created_at, finished_at)"
+                " VALUES (%s, %s, 'x', 1, '{}', %s, %s, %s)",
+                (job, key.id, state, old, ended),
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO batch_refusals VALUES (%s, 1, 'malformed', 'why')", (job,)
+            )
+        hook = _id(old)
+        connection.exec_driver_sql(
+            "INSERT INTO webhooks (id, key_id, url, secret) VALUES (%s, %s, 'https://a/', 's')",
+            (hook, key.id),
+        )
+        for made, due in ((old, None), (young, None), (old, NOW)):
+            connection.exec_driver_sql(
+                "INSERT INTO webhook_deliveries (id, webhook_id, request_id, body, next_at)"
+                " VALUES (%s, %s, %s, '', %s)",
+                (_id(made), hook, _id(made), due),
+            )
+    assert retain(engine, NOW, timedelta(days=30)).rows == 2
+    assert _asked(engine, "SELECT state FROM batch_jobs ORDER BY 1") == ["failed", "running"]
+    assert _asked(engine, "SELECT count(*) FROM batch_refusals") == [2]
+    assert _asked(engine, "SELECT count(*) FROM webhook_deliveries") == [2]
+    assert _asked(engine, "SELECT count(*) FROM webhooks") == [1]
 
 
 def test_what_may_be_under_way_is_not_deleted(engine: Engine) -> None:

@@ -196,6 +196,16 @@ def test_the_processes_are_started_as_script_up_starts_them(services: Services, 
         assert plain(list(component.argv)) == plain(services[component.name]["command"]), component.name
 
 
+def test_all_use_one_store(services: Services) -> None:
+    """A reference into another store is refused, so that one setting must reach them all."""
+    found = {
+        name: service.get("environment", {}).get("STRAIGHTLINE_STORE") for name, service in services.items()
+    }
+    stores = {name: store for name, store in found.items() if store is not None}
+    assert {"gateway", "batches", "client", "pool-local"} <= stores.keys()
+    assert set(stores.values()) == {"${STRAIGHTLINE_STORE:-file:///store}"}
+
+
 def test_pools_listen_to_their_own_queue(services: Services) -> None:
     for backend in names.BACKENDS:
         pool = services[f"pool-{backend}"]

@@ -32,7 +32,8 @@ exit codes:
   4  no result came in the time that --timeout gives, or there is none yet; the request goes on
   5  there is no such request, or nothing is known of it yet
   6  lines of a batch are no requests, and stand in its report; the good ones are done
-  130  a batch was interrupted: the same command goes on from there
+  130  interrupted; a batch goes on from there by the same command
+  141  whoever read the output went away before its end
 """
 
 

@@ -22,7 +22,8 @@ from straightline.errors import Rejected
 
 log = logging.getLogger(__name__)
 
-PREFETCH: Final = 512
+PREFETCH: Final = 64
+"""Messages, of up to 16 MiB each, that are in memory at once."""
 CONFIRM_PATIENCE: Final = 86_400.0
 """Seconds: a blocked broker has what was written, and publishing it again would double it."""
 ROOM: Final = 1 << 30

@@ -8,6 +8,7 @@ import psycopg2
 import psycopg2.errors
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from outcomes.errors import LedgerNotMigrated, LedgerRefused, LedgerUnavailable
 from straightline.errors import ConfigurationError, StraightLineError
@@ -123,6 +124,10 @@ def translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise translate(error.orig) from error
+    except NoneFree as error:
+        raise LedgerUnavailable(
+            "all connections to the database that this process may have are in use: it is slow, or asked much"
+        ) from error
     except psycopg2.Error as error:  # from the driver's own COPY
         raise translate(error) from error
 

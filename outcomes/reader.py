@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sqlalchemy import Connection
 
 from outcomes.database import engine_for, translated
+from outcomes.patience import patient
+
+PATIENCE: Final = 4.0
+"""Times as long as a statement may take, after which a connection that says nothing is given up."""
 
 
 class Reader:
@@ -22,6 +27,7 @@ class Reader:
     """
 
     def __init__(self, url: str, *, name: str, connections: int = 4, statement_timeout: float = 10.0) -> None:
+        self._patience = PATIENCE * statement_timeout
         self._engine = engine_for(url, name=name, statement_timeout=statement_timeout, pool_size=connections)
 
     @contextmanager
@@ -31,7 +37,11 @@ class Reader:
         Raises:
             LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as the question goes wrong.
         """
-        with translated(), self._engine.connect() as connection:
+        with (
+            translated(),
+            self._engine.connect() as connection,
+            patient(connection, self._patience),
+        ):
             yield connection
 
     def close(self) -> None:

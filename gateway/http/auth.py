@@ -14,6 +14,9 @@ from outcomes.keys import Key, Scope, digest_of
 MOST_KEPT: Final = 10_000
 """Keys that are remembered, wrong ones included; above it the oldest are looked up again."""
 
+AWAY: Final = 5.0
+"""Seconds for which a ledger that did not answer is not asked again about a key that it knew."""
+
 Find = Callable[[str], Key | None]
 """From a key's digest to the key."""
 
@@ -31,6 +34,7 @@ class Keys:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Key | None]] = {}
+        self._asking: set[str] = set()
 
     def require(self, scope: Scope) -> Key:
         """Return the key of the present HTTP request.
@@ -52,19 +56,26 @@ class Keys:
         now = time.monotonic()
         with self._lock:
             until, key = self._known.get(digest, (0.0, None))
-        if until > now:
-            return key
+            # A ledger that says nothing may hold up one who asks for a key that it knew, not all of them.
+            if until > now or (key is not None and digest in self._asking):
+                return key
+            self._asking.add(digest)
+        good_for = self._seconds
         try:
             found = self._find(digest)
         except (LedgerUnavailable, LedgerNotMigrated) as error:
-            if key is not None:
-                return key  # what was known last is better than turning everybody away
-            raise Refusal(
-                503, "keys_unavailable", f"keys cannot be looked up now: {error}", retry_after=SOON
-            ) from error
+            if key is None:
+                raise Refusal(
+                    503, "keys_unavailable", f"keys cannot be looked up now: {error}", retry_after=SOON
+                ) from error
+            found = key  # what was known last is better than turning everybody away
+            good_for = min(good_for, AWAY)
+        finally:
+            with self._lock:
+                self._asking.discard(digest)
         with self._lock:
             self._known.pop(digest, None)  # so that it stands last
-            self._known[digest] = (now + self._seconds, found)
+            self._known[digest] = (time.monotonic() + good_for, found)
             if len(self._known) > MOST_KEPT:
                 del self._known[next(iter(self._known))]
         return found

@@ -1,0 +1,48 @@
+"""Who asks the ledger is not held up without end by a server that keeps its connections and says nothing."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from outcomes.errors import LedgerUnavailable
+from outcomes.reader import PATIENCE, Reader
+
+pytestmark = pytest.mark.integration
+
+STATEMENT = 0.25
+
+
+@pytest.fixture
+def reader(migrated_database_url: str) -> Iterator[Reader]:
+    made = Reader(migrated_database_url, name="test", connections=1, statement_timeout=STATEMENT)
+    yield made
+    made.close()
+
+
+def _backend(reader: Reader) -> int:
+    """The server's process behind the reader's one connection."""
+    with reader.connection() as connection:
+        pid = int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+    command = Path(f"/proc/{pid}/cmdline")
+    if not command.exists() or b"postgres" not in command.read_bytes():
+        pytest.skip("the server runs elsewhere")
+    return pid
+
+
+def test_a_connection_that_says_nothing_is_given_up_and_the_next_one_works(reader: Reader) -> None:
+    pid = _backend(reader)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(LedgerUnavailable), reader.connection() as connection:
+            connection.execute(text("SELECT 1"))
+        assert time.monotonic() - began < PATIENCE * STATEMENT + 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    with reader.connection() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.inbox import Inbox
 from straightline.contracts import Cancel, Outcome
 from straightline.errors import BrokerUnavailable
-from straightline.ids import canonical, new_id
+from straightline.ids import new_id
 
 CONFIRM_PATIENCE: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
@@ -25,6 +26,21 @@ _OUTCOME = msgspec.json.Decoder(Outcome)
 
 class Full(BrokerUnavailable):
     """More requests are waited for than this process may keep."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A request whose outcome is waited for.
+
+    Attributes:
+        token: names it among those of the same id, which may have other content and another answer.
+        outcome: to come.
+        sent: done once the broker has the request safe.
+    """
+
+    token: str
+    outcome: Future[Outcome]
+    sent: Future[None]
 
 
 class Exchange:
@@ -41,8 +57,7 @@ class Exchange:
     def __init__(self, url: str, *, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[Future[Outcome]]] = {}
-        self._count = 0
+        self._waiting: dict[str, Future[Outcome]] = {}
         self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}"
         self._publisher = Publisher(url, name="straightline-gateway", confirm_timeout=CONFIRM_PATIENCE)
         self._inbox = Inbox(
@@ -91,25 +106,26 @@ class Exchange:
 
     def ask(
         self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
-    ) -> Future[Outcome]:
-        """Publish a request and return its outcome to come; `forget` it when it is waited for no longer.
+    ) -> Asked:
+        """Publish a request whose outcome is wanted here; `forget` it when it is waited for no longer.
 
-        The future raises `BrokerUnavailable`, `Rejected` or `Unroutable` where it could not be submitted.
+        Its futures raise `BrokerUnavailable`, `Rejected` or `Unroutable` where it could not be submitted.
 
         Raises:
             Full: too many are waited for.
             BrokerUnavailable: outcomes cannot arrive now.
         """
         self._inbox.wait_ready(CONFIRM_PATIENCE)
-        outcome: Future[Outcome] = Future()
+        token, outcome = new_id(), Future[Outcome]()
         with self._lock:
-            if self._count >= self._most:
-                raise Full(f"{self._count} requests wait for their outcome here: try again later")
-            self._waiting.setdefault(request_id, []).append(outcome)
-            self._count += 1
-        sent = self._publish(request_id, body, key=key, headers=headers, reply_to=self._reply_to)
-        sent.add_done_callback(partial(self._sent, request_id, outcome))
-        return outcome
+            if len(self._waiting) >= self._most:
+                raise Full(f"{len(self._waiting)} requests wait for their outcome here: try again later")
+            self._waiting[token] = outcome
+        sent = self._publish(
+            request_id, body, key=key, headers=headers, reply_to=self._reply_to, correlation_id=token
+        )
+        sent.add_done_callback(partial(self._sent, token, outcome))
+        return Asked(token, outcome, sent)
 
     def cancel(self, request_id: str) -> None:
         """Publish the wish that a request be taken back, and return when the broker has it safe.
@@ -126,15 +142,10 @@ class Exchange:
         )
         self._publisher.publish(wish).result()
 
-    def forget(self, request_id: str, outcome: Future[Outcome]) -> None:
+    def forget(self, asked: Asked) -> None:
         """Wait no longer."""
         with self._lock:
-            waiting = self._waiting.get(request_id, [])
-            if outcome in waiting:
-                waiting.remove(outcome)
-                self._count -= 1
-            if not waiting:
-                self._waiting.pop(request_id, None)
+            self._waiting.pop(asked.token, None)
 
     def close(self) -> None:
         """Close the connections."""
@@ -149,7 +160,7 @@ class Exchange:
         key: str,
         headers: Mapping[str, Any] | None,
         reply_to: str | None,
-        correlation_id: str | None = None,
+        correlation_id: str | None,
     ) -> Future[None]:
         return self._publisher.publish(
             Outgoing(
@@ -158,33 +169,27 @@ class Exchange:
                 body=body,
                 type=names.TYPE_REQUEST,
                 message_id=request_id,
-                correlation_id=correlation_id or (request_id if reply_to else None),
+                correlation_id=correlation_id,
                 reply_to=reply_to,
                 headers=dict(headers) if headers else None,
             )
         )
 
-    def _sent(self, request_id: str, outcome: Future[Outcome], sent: Future[None]) -> None:
+    def _sent(self, token: str, outcome: Future[Outcome], sent: Future[None]) -> None:
         error = sent.exception()
         if error is not None:
-            self.forget(request_id, outcome)
+            with self._lock:
+                self._waiting.pop(token, None)
             with suppress(InvalidStateError):  # it was answered all the same
                 outcome.set_exception(error)
 
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
-        request_id = canonical(correlation_id or "")
         with self._lock:
-            waiting = self._waiting.pop(request_id or "", [])
-            self._count -= len(waiting)
-        if not waiting:
+            waiting = self._waiting.pop(correlation_id or "", None)
+        if waiting is None:
             return
-        try:
-            outcome = _OUTCOME.decode(body)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            for future in waiting:
-                with suppress(InvalidStateError):
-                    future.set_exception(BrokerUnavailable(f"an outcome could not be read: {error}"))
-            return
-        for future in waiting:
-            with suppress(InvalidStateError):
-                future.set_result(outcome)
+        with suppress(InvalidStateError):
+            try:
+                waiting.set_result(_OUTCOME.decode(body))
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+                waiting.set_exception(BrokerUnavailable(f"an outcome could not be read: {error}"))

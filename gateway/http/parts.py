@@ -18,7 +18,7 @@ from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
 from outcomes.reader import Reader
 from straightline.contracts import Outcome
-from straightline.errors import BrokerUnavailable
+from straightline.errors import BrokerUnavailable, ContractError, Rejected, Unroutable
 from straightline.store import Store
 
 GRACE: Final = 2.0
@@ -80,36 +80,42 @@ class Parts:
             Refusal: too many wait here already, or the deadline has passed without a word.
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
+        if wait == 0:
+            self.submit(composed, headers)
+            return None
         asked_at, losses = time.time(), self.exchange.losses
         try:
-            coming = self.exchange.ask(composed.id, composed.body, key=composed.key, headers=headers)
+            asked = self.exchange.ask(composed.id, composed.body, key=composed.key, headers=headers)
         except Full as error:
             raise Refusal(503, "saturated", str(error), retry_after=SOON) from error
         self.recent.add(composed, time.time())
         left = self.settings.gateway_timeout
         if composed.deadline is not None:
             left = max(0.0, composed.deadline - time.time())
+        patience = left + GRACE if wait is None else min(wait, left + GRACE)
         try:
-            patience = left + GRACE if wait is None else min(wait, left + GRACE)
-            outcome = self._wait(composed.id, coming, patience, since=asked_at, losses=losses)
-        except NotYet:
-            if wait is not None and wait < left + GRACE:
+            outcome = self._wait(composed.id, asked.outcome, patience, since=asked_at, losses=losses)
+            if outcome is None and wait is not None and wait < left + GRACE:
+                asked.sent.result()  # who is told that it was taken may forget it
                 return None
-            raise Refusal(
-                504, "deadline", "no outcome came before the deadline", request_id=composed.id
-            ) from None
-        except BrokerUnavailable:
+        except (BrokerUnavailable, Rejected, Unroutable):
             self.recent.drop(composed.id)
             raise
         finally:
-            self.exchange.forget(composed.id, coming)
+            self.exchange.forget(asked)
+        if outcome is None:
+            raise Refusal(504, "deadline", "no outcome came before the deadline", request_id=composed.id)
         self.recent.drop(composed.id)
         return self.fetched(outcome)
 
     def _wait(
         self, request_id: str, coming: Future[Outcome], seconds: float, *, since: float, losses: int
-    ) -> Outcome:
-        """Wait for an outcome: pushed, or from the ledger once the connection that brings it was lost."""
+    ) -> Outcome | None:
+        """Wait for an outcome: pushed, or from the ledger once the connection that brings it was lost.
+
+        Returns:
+            It; None where it has not come in `seconds`.
+        """
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
@@ -120,7 +126,7 @@ class Parts:
                 if found is not None:
                     return found
                 if left <= LOOK:
-                    raise
+                    return None
 
     def _recorded(self, request_id: str, since: float) -> Outcome | None:
         """Return what the ledger has of a request that ended after `since`, if it can be asked."""
@@ -136,7 +142,7 @@ class Parts:
         """Bring a result that lies in the store.
 
         Raises:
-            Refusal: there is no store here.
+            Refusal: there is no store here, or it lies there no more.
             ContractError, StoreUnavailable: it cannot be read.
         """
         if outcome.result_ref is None:
@@ -145,5 +151,11 @@ class Parts:
             raise Refusal(
                 500, "no_store", f"the result lies at {outcome.result_ref.uri}: set STRAIGHTLINE_STORE here"
             )
-        outcome.result = type(outcome.result)(self.store.get(outcome.result_ref))
+        try:
+            outcome.result = type(outcome.result)(self.store.get(outcome.result_ref))
+        except ContractError as error:
+            if error.error_class != "missing_data":
+                raise
+            text = "the result is in the store no more, past its retention: ask again under another id"
+            raise Refusal(410, "result_gone", text, request_id=outcome.request_id) from error
         return outcome

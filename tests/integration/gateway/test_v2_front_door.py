@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pika
 import pytest
@@ -14,7 +15,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from straightline import names
-from straightline.contracts import Outcome, Request
+from straightline.contracts import Outcome, Request, decode_request
 from tests.integration.gateway.conftest import Gateway, body, double
 from tests.integration.straightline.replier import Replier
 
@@ -108,6 +109,61 @@ def test_who_prefers_not_to_wait_is_told_where_to_ask(gateway: Gateway) -> None:
     assert answer.status_code == 202
     status = gateway.ask("GET", answer.headers["Location"])
     assert status.json()["state"] == "accepted"
+
+
+@pytest.mark.parametrize("prefer", ["respond-async", "respond-async, wait=10"])
+def test_what_the_broker_did_not_take_is_not_called_taken(
+    gateway: Gateway, system_url: str, prefer: str
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(system_url)) as connection:
+        channel = connection.channel()
+        channel.queue_unbind(names.INTERACTIVE_QUEUE, names.REQUESTS, "interactive")
+        try:
+            answer = gateway.infer([1.0], headers={"Prefer": prefer})
+        finally:
+            channel.queue_bind(names.INTERACTIVE_QUEUE, names.REQUESTS, "interactive")
+    assert (answer.status_code, answer.headers["X-StraightLine-Error"]) == (503, "no_topology")
+
+
+def test_another_content_under_a_key_is_not_answered_with_what_the_first_one_gets(
+    gateway: Gateway, system_url: str
+) -> None:
+    answers: dict[float, requests.Response] = {}
+
+    def ask(value: float) -> None:
+        answers[value] = gateway.infer([value], headers={"Idempotency-Key": "order-8"})
+
+    asking = [threading.Thread(target=ask, args=(value,)) for value in (1.0, 5.0)]
+    with pika.BlockingConnection(pika.URLParameters(system_url)) as connection:
+        channel = connection.channel()
+        came: list[tuple[Any, bytes]] = []
+        channel.basic_consume(
+            names.INTERACTIVE_QUEUE,
+            lambda _channel, _method, properties, content: came.append((properties, content)),
+            auto_ack=True,
+        )
+        for number, thread in enumerate(asking, 1):
+            thread.start()
+            end = time.monotonic() + 20
+            while len(came) < number:
+                assert time.monotonic() < end, "the request did not come"
+                connection.process_data_events(0.1)
+        # The second one's content is another: it is refused, and first, since the first one takes its time.
+        for (properties, content), outcome in (
+            (came[1], ended("rejected", "conflict")),
+            (came[0], double),
+        ):
+            told = outcome(decode_request(content))
+            channel.basic_publish(
+                names.REPLIES,
+                properties.reply_to,
+                msgspec.json.encode(told),
+                pika.BasicProperties(correlation_id=properties.correlation_id),
+            )
+    for thread in asking:
+        thread.join(20)
+    assert answers[1.0].json()["outputs"][0]["data"] == [2.0]
+    assert answers[5.0].status_code == 409
 
 
 def test_nobody_waits_beyond_the_deadline(gateway: Gateway) -> None:

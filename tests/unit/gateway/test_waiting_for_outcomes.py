@@ -1,5 +1,6 @@
 """Who waits over HTTP gets the outcome though the connection that should have brought it was lost."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -11,12 +12,14 @@ import pytest
 
 from gateway.http import parts
 from gateway.http.composing import Composed
+from gateway.http.exchange import Asked
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.errors import LedgerUnavailable
 from straightline.contracts import Outcome
+from straightline.errors import BrokerUnavailable, Rejected, StraightLineError
 from straightline.ids import new_id
 
 
@@ -27,11 +30,12 @@ class Exchange:
         self.losses = 0
         self._loses = loses
         self.waiting = 0
+        self.sent: Future[None] = Future()
 
-    def ask(self, *_: Any, **__: Any) -> Future[Outcome]:
+    def ask(self, *_: Any, **__: Any) -> Asked:
         self.losses += self._loses
         self.waiting += 1
-        return Future()
+        return Asked("token", Future(), self.sent)
 
     def forget(self, *_: Any) -> None:
         self.waiting -= 1
@@ -96,5 +100,19 @@ def test_what_ended_before_it_was_asked_is_not_taken_for_its_outcome(monkeypatch
 
 def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _ledger(monkeypatch, time.time() + 1)
-    assert _parts(Exchange(loses=False)).answer(_composed(30.0), {}, wait=0.1) is None
+    exchange = Exchange(loses=False)
+    exchange.sent.set_result(None)
+    assert _parts(exchange).answer(_composed(30.0), {}, wait=0.1) is None
     assert asked == []
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("not confirmed"), Rejected("full")])
+def test_nobody_is_told_that_a_request_was_taken_which_the_broker_has_not(error: StraightLineError) -> None:
+    exchange, composed = Exchange(loses=False), _composed(30.0)
+    late = threading.Timer(0.2, exchange.sent.set_exception, (error,))
+    late.start()
+    parts = _parts(exchange)
+    with pytest.raises(type(error)):
+        parts.answer(composed, {}, wait=0.01)
+    assert exchange.waiting == 0
+    assert parts.recent.status(composed.id) is None

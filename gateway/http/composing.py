@@ -20,6 +20,8 @@ NAMESPACE: Final = uuid.UUID("6d0f6b5e-8a52-5f0d-9d0c-5b6a6f1f4c1b")
 """Of the ids that are made of idempotency keys."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 TRACES: Final = ("traceparent", "tracestate")
+WEBHOOK_HEADER: Final = "X-StraightLine-Webhook"
+"""Names the webhook that is to be told of a request's end."""
 
 Put = Callable[[bytes], DataRef]
 """Stores data."""

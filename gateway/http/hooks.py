@@ -4,6 +4,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from gateway.http.answer import json_answer
+from gateway.http.composing import WEBHOOK_HEADER
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
 from gateway.webhooks.address import check_url
@@ -56,14 +57,18 @@ def blueprint(parts: Parts) -> Blueprint:
     return made
 
 
-def own_webhook(parts: Parts, key_id: str, webhook_id: str) -> str:
-    """Return the id of a webhook of this key.
+def wished_webhook(parts: Parts, key_id: str) -> str | None:
+    """Return the id of the webhook that is to be told of the present HTTP request; None where none is.
 
     Raises:
-        Refusal: it has none of this id.
+        Refusal: it is none of this key.
     """
+    webhook_id = request.headers.get(WEBHOOK_HEADER)
+    if webhook_id is None:
+        return None
     with parts.reader.connection() as connection:
         owned = {each.id for each in webhooks_of(connection, key_id)}
-    if canonical(webhook_id) not in owned:
-        raise Refusal(400, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks")
-    return str(canonical(webhook_id))
+    identity = canonical(webhook_id)
+    if identity not in owned:
+        raise Refusal(404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks")
+    return identity

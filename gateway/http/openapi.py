@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.http.composing import MEMBERS
+from gateway.http.composing import MEMBERS, WEBHOOK_HEADER
 from straightline import contracts
 from straightline.contracts.schema import components
 from straightline.names import BACKENDS
@@ -37,8 +37,15 @@ _PREFER: Final = {
 _IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "the same key of the same caller is the same request",
+    "description": "the same key of the same caller is the same request; an `id` in the body goes before it",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+}
+
+_WEBHOOK: Final = {
+    "name": WEBHOOK_HEADER,
+    "in": "header",
+    "description": "id of a webhook of this key, which is told when the request has ended; answered 202 then",
+    "schema": _UUID,
 }
 
 
@@ -65,12 +72,12 @@ def document() -> dict[str, Any]:
 def _protocol() -> dict[str, Any]:
     infer = {
         "summary": "Ask a model, and wait for its answer",
-        "parameters": [_PREFER, _IDEMPOTENCY],
+        "parameters": [_PREFER, _IDEMPOTENCY, _WEBHOOK],
         "requestBody": _body("InferRequest"),
         "responses": {
             "200": _answer("InferResponse"),
             "202": _taken(),
-            **_errors("v2", 400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
+            **_errors("v2", 400, 401, 403, 404, 409, 410, 413, 422, 502, 503, 504),
         },
     }
     plain = {"type": "object"}
@@ -103,12 +110,12 @@ def _resources() -> dict[str, Any]:
         "/v1/requests": {
             "post": {
                 "summary": "Take a request",
-                "parameters": [_PREFER, _IDEMPOTENCY],
+                "parameters": [_PREFER, _IDEMPOTENCY, _WEBHOOK],
                 "requestBody": _body("Request"),
                 "responses": {
                     "200": _answer("RequestStatus"),
                     "202": _taken(),
-                    **_errors("v1", 400, 401, 403, 413, 503, 504),
+                    **_errors("v1", 400, 401, 403, 404, 410, 413, 503, 504),
                 },
             }
         },
@@ -133,7 +140,7 @@ def _resources() -> dict[str, Any]:
                 "summary": "The model's answer",
                 "responses": {
                     "200": _answer("InferResponse"),
-                    **_errors("v1", *asked, 409, 413, 422, 500, 502, 504),
+                    **_errors("v1", *asked, 409, 410, 413, 422, 500, 502, 504),
                 },
             },
         },

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from gateway.http.answer import json_answer
 from gateway.http.composing import MEMBERS, compose, id_for, traces
-from gateway.http.hooks import own_webhook
+from gateway.http.hooks import wished_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
@@ -70,9 +70,7 @@ def _submit(parts: Parts) -> Response:
     key = parts.keys.require("infer")
     members = _members(request.get_data(cache=False))
     members.setdefault("id", id_for(key.id, request.headers.get("Idempotency-Key")))
-    webhook = request.headers.get("X-StraightLine-Webhook")
-    if webhook is not None:
-        webhook = own_webhook(parts, key.id, webhook)
+    webhook = wished_webhook(parts, key.id)
     now = time.time()
     composed = compose(
         members, now=now, inline_limit=parts.settings.inline_limit, put=parts.put, deadline=None

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 from gateway.http import binary
 from gateway.http.answer import json_answer
 from gateway.http.composing import compose, id_for, traces
+from gateway.http.hooks import wished_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
@@ -66,6 +67,7 @@ def blueprint(parts: Parts) -> Blueprint:
         key = parts.keys.require("infer")
         _find(parts, name, version)
         data, asked, wishes = _read(request.get_data(cache=False))
+        webhook = wished_webhook(parts, key.id)
         now = time.time()
         composed = compose(
             {
@@ -80,6 +82,9 @@ def blueprint(parts: Parts) -> Blueprint:
             deadline=now + _patience(asked, parts.settings.gateway_timeout),
             read=True,
         )
+        if webhook is not None:
+            parts.submit(composed, traces(dict(request.headers)), webhook=webhook)
+            return accepted(parts, composed.id)
         prefer = preference(request.headers.get("Prefer"))
         outcome = parts.answer(composed, traces(dict(request.headers)), wait=prefer.wait)
         if outcome is None:

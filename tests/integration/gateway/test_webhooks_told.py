@@ -22,6 +22,7 @@ from gateway.webhooks.signing import headers
 from outcomes.database import connected
 from straightline import names
 from straightline.contracts import Outcome, Request
+from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, Starter, body
 from tests.integration.straightline.replier import Replier
 
@@ -199,6 +200,20 @@ def test_what_was_not_taken_is_told_again_and_a_redirect_is_not_followed(
     until(lambda: failures() == 2 and receiver.taken, "two failures and a success")
 
 
+@pytest.mark.usefixtures("_teller")
+def test_who_asks_by_the_protocol_may_be_told_too(
+    trusting: Gateway, receiver: Receiver, system_url: str
+) -> None:
+    hook = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
+    answer = trusting.infer([1.0], headers={"X-StraightLine-Webhook": hook["id"]})
+    assert answer.status_code == 202
+    request_id = end_request(system_url)
+    assert answer.headers["Location"].endswith(request_id)
+    until(lambda: receiver.taken, "the webhook")
+    assert msgspec.json.decode(receiver.taken[0][1])["data"]["id"] == request_id
+    assert trusting.infer([1.0], headers={"X-StraightLine-Webhook": new_id()}).status_code == 404
+
+
 def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> None:
     hook = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
     other = trusting.make_key("webhooks", "infer")
@@ -212,7 +227,7 @@ def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> Non
         headers={"X-StraightLine-Webhook": hook["id"]},
         key=other,
     )
-    assert foreign.status_code == 400
+    assert foreign.status_code == 404
     assert trusting.ask("DELETE", f"/v1/webhooks/{hook['id']}").status_code == 204
     assert trusting.ask("DELETE", f"/v1/webhooks/{hook['id']}").status_code == 404
 

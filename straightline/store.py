@@ -136,7 +136,8 @@ class Store:
             raise self._forbidden(ref) from error
         except FileNotFoundError as error:
             raise ContractError(
-                f"there is nothing at {ref.uri}: store the data before the request is sent",
+                f"there is nothing at {ref.uri}: data is stored before its request is sent, and old results "
+                "are swept",
                 error_class="missing_data",
             ) from error
         except Exception as error:

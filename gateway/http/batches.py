@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 from flask import Blueprint, Response, request, stream_with_context
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.batches.telling import answers, failures
 from gateway.http.answer import json_answer
@@ -27,6 +28,10 @@ MEDIA: Final = frozenset({LINES, "application/x-ndjson", "application/x-jsonline
 """Types of bodies that are a file of lines."""
 PARAMETERS: Final = ("model", "version", "deadline", "allow")
 """What holds for lines that do not say it themselves."""
+TOO_LARGE: Final = (
+    "the file is above STRAIGHTLINE_GATEWAY_MAX_BATCH: hand it in in parts, or put it into the store and say "
+    'where, {"uri": ...}'
+)
 PIECE: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -50,7 +55,10 @@ def blueprint(parts: Parts) -> Blueprint:
         if request.mimetype in MEDIA:
             _as_it_is()
             request.max_content_length = parts.settings.gateway_max_batch
-            stored = store.receive(_pieces(), job_id)
+            try:
+                stored = store.receive(_pieces(), job_id)
+            except RequestEntityTooLarge as error:
+                raise Refusal(413, "too_large", TOO_LARGE) from error
             uri, size = stored.uri, stored.size
         else:
             wanted = _reference(request.get_data(cache=False))

@@ -8,6 +8,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from straightline.contracts import Outcome, Problem
 from straightline.errors import (
     BrokerUnavailable,
@@ -32,6 +33,8 @@ _FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     BrokerUnavailable: (503, "broker_unavailable"),
     Unroutable: (503, "no_topology"),
     StoreUnavailable: (503, "store_unavailable"),
+    LedgerUnavailable: (503, "ledger_unavailable"),
+    LedgerNotMigrated: (503, "ledger_not_migrated"),
     ConfigurationError: (500, "misconfigured"),
 }
 _ENDS: Final = {
@@ -120,6 +123,7 @@ def _problem_of(error: Exception) -> Problem:
     for kind, (status, word) in _FAULTS.items():
         if isinstance(error, kind):
             named = getattr(error, "error_class", None) or word
-            return Refusal(status, named, str(error), retry_after=SOON if status == 503 else None).problem
+            told = 413 if named == "too_large" else status
+            return Refusal(told, named, str(error), retry_after=SOON if told == 503 else None).problem
     log.error("a request met an unexpected fault", exc_info=error)
     return Refusal(500, "gateway_fault", "the gateway failed; its log says more").problem

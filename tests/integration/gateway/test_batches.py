@@ -293,3 +293,4 @@ def test_an_upload_above_the_limit_is_refused(start_gateway: Callable[..., Gatew
     small = start_gateway(STRAIGHTLINE_STORE=store, STRAIGHTLINE_GATEWAY_MAX_BATCH="100")
     answer = small.ask("POST", "/v1/batches?model=m", data=b"x" * 101, headers=LINES)
     assert answer.status_code == 413
+    assert "STRAIGHTLINE_GATEWAY_MAX_BATCH" in answer.json()["detail"]

@@ -2,8 +2,11 @@
 
 import json
 import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,17 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.http import binary
+from gateway.http import binary, problems
 from gateway.http.auth import Keys
 from gateway.http.composing import compose, id_for, traces
+from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal
 from gateway.http.recent import Recent
-from outcomes.errors import LedgerUnavailable
+from gateway.http.settings import Settings
+from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.keys import Key, digest_of
-from straightline.contracts import DataRef, InferResponse
+from straightline.contracts import DataRef, InferResponse, Outcome
 from straightline.contracts.v2 import InferOutput
-from straightline.errors import ContractError
+from straightline.errors import BrokerUnavailable, ContractError
+from straightline.store import Store
 
 NOW = 1_800_000_000.0
 DATA = b'{"inputs": []}'
@@ -182,10 +188,93 @@ def test_a_key_that_was_known_is_good_while_the_ledger_is_away() -> None:
     assert caught.value.problem.status == 503
 
 
+def test_a_ledger_that_says_nothing_holds_up_one_who_asks_for_a_known_key_and_nobody_else() -> None:
+    asked, over = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def find(digest: str) -> Key | None:
+        calls.append(digest)
+        if len(calls) == 1:
+            return key()
+        asked.set()
+        over.wait(20)
+        raise LedgerUnavailable("it says nothing")
+
+    keys = Keys(find, seconds=0.01)
+    required(keys)
+    time.sleep(0.02)
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(required, keys)
+        assert asked.wait(20)
+        second = callers.submit(required, keys)
+        try:
+            assert second.result(5) == key()
+        finally:
+            over.set()
+        assert first.result(20) == key()
+
+
+def test_a_ledger_that_is_away_is_not_asked_about_a_known_key_for_each_request() -> None:
+    answers: list[Key | None] = [key()]
+
+    def find(_digest: str) -> Key | None:
+        if answers:
+            return answers.pop()
+        away.append(1)
+        raise LedgerUnavailable("away")
+
+    away: list[int] = []
+    keys = Keys(find, seconds=30.0)
+    required(keys)
+    for digest, (_, known) in list(keys._known.items()):
+        keys._known[digest] = (0.0, known)  # half a minute later
+    for _ in range(3):
+        assert required(keys) == key()
+    assert len(away) == 1
+
+
 @pytest.mark.parametrize("ended", [{"revoked_at": 1.0}, {"expires_at": 1.0}])
 def test_a_key_that_has_ended_is_refused(ended: dict[str, float]) -> None:
     with pytest.raises(Refusal, match="revoked or expired"):
         required(Keys(lambda _: key(**ended), seconds=1.0))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (LedgerUnavailable("away"), 503, "ledger_unavailable"),
+        (LedgerNotMigrated("migrate"), 503, "ledger_not_migrated"),
+        (BrokerUnavailable("away"), 503, "broker_unavailable"),
+        (ContractError("much", error_class="too_large"), 413, "too_large"),
+        (ContractError("wrong"), 400, "malformed"),
+        (ValueError("ours"), 500, "gateway_fault"),
+    ],
+)
+def test_what_went_wrong_has_its_status(error: Exception, status: int, word: str) -> None:
+    app = Flask(__name__)
+    problems.register(app)
+
+    @app.get("/v1/fails")
+    def fails() -> str:
+        raise error
+
+    answer = app.test_client().get("/v1/fails")
+    assert (answer.status_code, answer.headers["X-StraightLine-Error"]) == (status, word)
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_a_result_that_was_swept_is_gone_and_its_cure_is_told(tmp_path: Path) -> None:
+    unused: Any = None
+    settings = Settings(broker_url="", database_url="", models_dir=tmp_path)
+    store = Store(f"file://{tmp_path}")
+    parts = Parts(settings, unused, unused, unused, unused, unused, Recent(), store)
+    reference = store.put(b"{}")
+    outcome = Outcome(request_id="1", state="succeeded", finished_at=NOW, result_ref=reference)
+    assert bytes(parts.fetched(outcome).result) == b"{}"
+    store.remove(reference)
+    with pytest.raises(Refusal, match="retention") as gone:
+        parts.fetched(outcome)
+    assert gone.value.problem.status == 410
 
 
 def test_the_memory_of_requests_is_bounded() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from outcomes.database import translated
@@ -57,14 +57,45 @@ class LineRefusal(msgspec.Struct, frozen=True):
 
 
 def create_job(
-    connection: Connection, job_id: str, *, key_id: str, uri: str, size: int, defaults: Mapping[str, Any]
+    connection: Connection,
+    job_id: str,
+    *,
+    key_id: str,
+    uri: str,
+    size: int,
+    defaults: Mapping[str, Any],
+    idempotency_key: str | None = None,
 ) -> Job:
-    """Keep a job, which a runner will take."""
-    values = {"id": job_id, "key_id": key_id, "uri": uri, "size": size, "defaults": dict(defaults)}
+    """Keep a job, which a runner will take, and return it.
+
+    Args:
+        connection: to the ledger.
+        job_id: names it.
+        key_id: of its owner's key.
+        uri: of its lines in the store.
+        size: of them, bytes.
+        defaults: for lines that do not say it themselves.
+        idempotency_key: the owner's word for it; the job that he handed in under it before is returned.
+    """
+    table = BATCH_JOBS
+    values = {
+        "id": job_id,
+        "key_id": key_id,
+        "uri": uri,
+        "size": size,
+        "defaults": dict(defaults),
+        "idempotency_key": idempotency_key,
+    }
+    made = (
+        upsert(table)
+        .values(values)
+        .on_conflict_do_nothing(constraint="batch_jobs_key_id_idempotency_key_key")
+    )
+    before = select(table).where(table.c.key_id == key_id, table.c.idempotency_key == idempotency_key)
     with translated():
-        row = connection.execute(insert(BATCH_JOBS).values(values).returning(BATCH_JOBS)).mappings().one()
+        row = connection.execute(made.returning(table)).mappings().first()
         connection.commit()
-    return _job(row)
+        return _job(row or connection.execute(before).mappings().one())
 
 
 def job_of(connection: Connection, job_id: str, *, key_id: str) -> Job | None:

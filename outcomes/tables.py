@@ -253,6 +253,8 @@ BATCH_JOBS: Final = Table(
     Column("lease", _TIME, comment="until when"),
     Column("created_at", _TIME, nullable=False, server_default=func.now()),
     Column("finished_at", _TIME),
+    Column("idempotency_key", Text, comment="with which it may be handed in again"),
+    UniqueConstraint("key_id", "idempotency_key"),
     CheckConstraint("state IN ('waiting', 'running', 'done', 'cancelled', 'failed')", name="state"),
     comment="files of requests that were handed in over HTTP",
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 from flask import Blueprint, Response, request, stream_with_context
@@ -10,13 +10,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.batches.telling import answers, failures
 from gateway.http.answer import json_answer
+from gateway.http.composing import checked_key
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
 from outcomes.batches import Job, cancel_job, create_job, job_of, refused_of, states_of
 from outcomes.reader import Reader
 from straightline.batch.items import Defaults
 from straightline.batch.lines import Source
-from straightline.contracts import BatchStatus
+from straightline.contracts import BatchStatus, DataRef
 from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
 from straightline.names import State
@@ -32,6 +33,7 @@ TOO_LARGE: Final = (
     "the file is above STRAIGHTLINE_GATEWAY_MAX_BATCH: hand it in in parts, or put it into the store and say "
     'where, {"uri": ...}'
 )
+OTHER: Final = "which has other lines or parameters: use another one"
 PIECE: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -49,33 +51,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @made.post("")
     def create() -> Response:
-        key = parts.keys.require("batch")
-        store = _store(parts)
-        job_id, defaults = new_id(), _from_query()
-        if request.mimetype in MEDIA:
-            _as_it_is()
-            request.max_content_length = parts.settings.gateway_max_batch
-            try:
-                stored = store.receive(_pieces(), job_id)
-            except RequestEntityTooLarge as error:
-                raise Refusal(413, "too_large", TOO_LARGE) from error
-            uri, size = stored.uri, stored.size
-        else:
-            wanted = _reference(request.get_data(cache=False))
-            uri, size = wanted.uri, _size(store, wanted.uri)
-            said = {name: getattr(wanted, name) for name in PARAMETERS}
-            defaults = msgspec.structs.replace(
-                defaults, **{name: value for name, value in said.items() if value is not None}
-            )
-        if size == 0:
-            raise ContractError("there are no lines: the body is JSON Lines, one request each")
-        with parts.reader.connection() as connection:
-            job = create_job(
-                connection, job_id, key_id=key.id, uri=uri, size=size, defaults=msgspec.to_builtins(defaults)
-            )
-        response = json_answer(_status(job, {}, 0), 202)
-        response.headers["Location"] = f"/v1/batches/{job_id}"
-        return response
+        return _create(parts)
 
     @made.get("/<batch_id>")
     def status(batch_id: str) -> Response:
@@ -100,6 +76,71 @@ def blueprint(parts: Parts) -> Blueprint:
         return _told(parts, batch_id, failures)
 
     return made
+
+
+class _HandedIn(NamedTuple):
+    uri: str
+    size: int
+    defaults: Defaults
+    stored: DataRef | None
+    """What was uploaded; None of a file that lay in the store."""
+
+
+def _create(parts: Parts) -> Response:
+    key = parts.keys.require("batch")
+    store, job_id = _store(parts), new_id()
+    again = checked_key(request.headers.get("Idempotency-Key"))
+    handed_in = _handed_in(parts, store, job_id)
+    if handed_in.size == 0:
+        raise ContractError("there are no lines: the body is JSON Lines, one request each")
+    with parts.reader.connection() as connection:
+        job = create_job(
+            connection,
+            job_id,
+            key_id=key.id,
+            uri=handed_in.uri,
+            size=handed_in.size,
+            defaults=msgspec.to_builtins(handed_in.defaults),
+            idempotency_key=again,
+        )
+    if job.id == job_id:
+        return _taken(_status(job, {}, 0))
+    if handed_in.stored is not None:
+        store.remove(handed_in.stored)
+    if not _same(job, handed_in):
+        raise Refusal(409, "conflict", f"this Idempotency-Key is that of job {job.id}, {OTHER}")
+    return _taken(_current(parts, job.id, key.id))
+
+
+def _handed_in(parts: Parts, store: Store, job_id: str) -> _HandedIn:
+    defaults = _from_query()
+    if request.mimetype in MEDIA:
+        _as_it_is()
+        request.max_content_length = parts.settings.gateway_max_batch
+        try:
+            stored = store.receive(_pieces(), job_id)
+        except RequestEntityTooLarge as error:
+            raise Refusal(413, "too_large", TOO_LARGE) from error
+        return _HandedIn(stored.uri, stored.size, defaults, stored)
+    wanted = _reference(request.get_data(cache=False))
+    said = {name: getattr(wanted, name) for name in PARAMETERS}
+    defaults = msgspec.structs.replace(
+        defaults, **{name: value for name, value in said.items() if value is not None}
+    )
+    return _HandedIn(wanted.uri, _size(store, wanted.uri), defaults, None)
+
+
+def _same(job: Job, handed_in: _HandedIn) -> bool:
+    """Whether a job is what is handed in now; an upload's name ends with the begin of its digest."""
+    uri, stored = handed_in.uri, handed_in.stored
+    if stored is not None and job.uri.endswith(f"{job.id}-{stored.sha256[:16]}"):
+        uri = job.uri
+    known = msgspec.convert(job.defaults, Defaults)
+    return (uri, handed_in.size, handed_in.defaults) == (job.uri, job.size, known)
+
+
+def _taken(status: BatchStatus) -> Response:
+    return json_answer(status, 202, Location=f"/v1/batches/{status.id}")
 
 
 def _told(parts: Parts, batch_id: str, tell: Tell) -> Response:

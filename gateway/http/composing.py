@@ -98,11 +98,21 @@ def id_for(owner: str, idempotency_key: str | None) -> str | None:
     Raises:
         ContractError: it is not 1 to 255 visible ASCII characters.
     """
-    if idempotency_key is None:
+    checked = checked_key(idempotency_key)
+    if checked is None:
         return None
-    if not _KEY.fullmatch(idempotency_key):
+    return str(uuid.uuid5(NAMESPACE, f"{owner}\0{checked}"))
+
+
+def checked_key(idempotency_key: str | None) -> str | None:
+    """Return an idempotency key as it came; None where none did.
+
+    Raises:
+        ContractError: it is not 1 to 255 visible ASCII characters.
+    """
+    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
         raise ContractError("Idempotency-Key takes 1 to 255 visible ASCII characters")
-    return str(uuid.uuid5(NAMESPACE, f"{owner}\0{idempotency_key}"))
+    return idempotency_key
 
 
 def traces(headers: Mapping[str, str]) -> dict[str, str]:

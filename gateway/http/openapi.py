@@ -241,13 +241,16 @@ def _batches() -> dict[str, Any]:
             "post": {
                 "summary": "Take a file of requests: one a line, or where it lies in the store",
                 "parameters": [
-                    {
-                        "name": name,
-                        "in": "query",
-                        "schema": kind,
-                        **({"style": "form", "explode": False} if name == "allow" else {}),
-                    }
-                    for name, kind in options.items()
+                    _IDEMPOTENCY,
+                    *(
+                        {
+                            "name": name,
+                            "in": "query",
+                            "schema": kind,
+                            **({"style": "form", "explode": False} if name == "allow" else {}),
+                        }
+                        for name, kind in options.items()
+                    ),
                 ],
                 "requestBody": {
                     "required": True,
@@ -263,7 +266,7 @@ def _batches() -> dict[str, Any]:
                             "Location": {"description": "where to ask for it", "schema": {"type": "string"}}
                         },
                     },
-                    **_errors("v1", 400, 401, 403, 404, 413, 500, 503),
+                    **_errors("v1", 400, 401, 403, 404, 409, 413, 500, 503),
                 },
             }
         },

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pika
 import pytest
+import requests
 from msgspec.structs import replace
 
 from outcomes.database import connected
@@ -250,6 +251,26 @@ def test_a_half_uploaded_file_does_nothing(front: Gateway, tmp_path: Path, frami
     while found := [file for file in (tmp_path / "store").rglob("*") if file.is_file()]:
         assert time.monotonic() < end, found
         time.sleep(0.05)
+
+
+def test_a_file_that_is_handed_in_again_under_its_key_is_the_same_job(front: Gateway, tmp_path: Path) -> None:
+    def hand_in(number: int, *, query: str = "model=m", key: str | None = None) -> requests.Response:
+        headers = {**LINES, "Idempotency-Key": "monday"}
+        content = jsonl(*numbered(number, number + 2))
+        return front.ask("POST", f"/v1/batches?{query}", data=content, headers=headers, key=key)
+
+    first, again = hand_in(1), hand_in(1)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.json()["id"] == first.json()["id"]
+    assert hand_in(1, key=front.make_key("batch")).json()["id"] != first.json()["id"]
+    for other in (hand_in(4), hand_in(1, query="model=n")):
+        assert (other.status_code, other.json()["error_class"]) == (409, "conflict")
+        assert first.json()["id"] in other.json()["detail"]
+    kept = [file for file in (tmp_path / "store").rglob("*") if file.is_file()]
+    assert len(kept) == 2, "one for each job"
+    bad = front.ask("POST", "/v1/batches", data=jsonl({}), headers={**LINES, "Idempotency-Key": "a b"})
+    assert bad.status_code == 400
 
 
 def test_jobs_are_their_owners(front: Gateway) -> None:

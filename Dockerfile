@@ -88,7 +88,8 @@ RUN groupadd --gid 10001 straightline \
 COPY --from=application-packages /opt/straightline /opt/straightline
 COPY --from=code /srv/straightline /srv/straightline
 ENV PATH=/opt/straightline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    PYTHONPATH=/srv/straightline PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 HOME=/tmp
+    PYTHONPATH=/srv/straightline PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
+    MALLOC_ARENA_MAX=2 HOME=/tmp
 WORKDIR /srv/straightline
 USER straightline
 CMD ["python", "-m", "straightline", "--help"]

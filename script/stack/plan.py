@@ -120,6 +120,8 @@ class Plan:
             "PYTHONUNBUFFERED": "1",
             # Many processes on few cores: libraries that start a thread per core get in each other's way.
             "OMP_NUM_THREADS": "1",
+            # Else each thread has a heap of its own, and memory grows until each has held a large request.
+            "MALLOC_ARENA_MAX": "2",
         }
         if self.thresholds is not None:
             ours |= {

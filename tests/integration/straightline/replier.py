@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 import pika
@@ -13,6 +13,11 @@ from straightline import names
 from straightline.contracts import Outcome, Request, decode_request
 
 Answer = Callable[[Request], Outcome]
+
+PREFETCH: Final = 100
+"""Requests that it has at once: all of these are answered before it stops."""
+STOPPING: Final = 60.0
+"""Seconds that it has to stop."""
 
 
 def echo(request: Request) -> Outcome:
@@ -34,6 +39,7 @@ class Replier:
         self._answer = answer
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self._connection.channel()
+        self._channel.basic_qos(prefetch_count=PREFETCH)
         self._channel.basic_consume(queue, self._on_request)
         self._thread = threading.Thread(target=self._channel.start_consuming, daemon=True)
 
@@ -45,8 +51,9 @@ class Replier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.add_callback_threadsafe(self._channel.stop_consuming)
-        self._thread.join(20)
-        self._connection.close()
+        self._thread.join(STOPPING)
+        assert not self._thread.is_alive(), f"the replier has not stopped within {STOPPING:g} s"
+        self._connection.close()  # only one thread may use it
 
     def _on_request(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         request = decode_request(body, message_id=properties.message_id)

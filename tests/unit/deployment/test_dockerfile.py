@@ -60,3 +60,8 @@ def test_no_wheel_of_generic_names_is_installed(instructions: list[list[str]]) -
     environment = {word for words in instructions if words[0] == "ENV" for word in words[1:]}
     assert "PYTHONPATH=/srv/straightline" in environment
     assert "pyproject.toml" not in sources(instructions)
+
+
+def test_threads_share_heaps_in_what_runs(instructions: list[list[str]]) -> None:
+    application = instructions[[words[-1] for words in instructions].index("application") :]
+    assert "MALLOC_ARENA_MAX=2" in {word for words in application if words[0] == "ENV" for word in words[1:]}

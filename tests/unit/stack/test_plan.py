@@ -126,3 +126,7 @@ def test_the_images_that_were_built_are_those_that_may_be_run() -> None:
     assert plan.environment({name: "sha256:b"})[name] == "sha256:a sha256:b"
     assert PLAN.environment({name: "sha256:b"})[name] == "sha256:b"
     assert name not in PLAN.environment({})
+
+
+def test_threads_share_heaps_in_every_process() -> None:
+    assert PLAN.environment({})["MALLOC_ARENA_MAX"] == "2"

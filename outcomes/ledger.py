@@ -129,8 +129,9 @@ def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[R
         _copy(connection, ATTEMPTS, ATTEMPT_COLUMNS, [row for entry in found.new for row in entry.attempts])
     if found.surplus:
         _note(connection, SURPLUS, [_surplus_row(entry) for entry in found.surplus])
-    if recalls:
-        _note(connection, REPEATS, [_repeat_row(recall) for recall in recalls])
+    repeats = [_repeat_row(recall) for recall in recalls if recall.repeated]
+    if repeats:
+        _note(connection, REPEATS, repeats)
     return Written(len(found.new), len(found.again), len(found.surplus))
 
 

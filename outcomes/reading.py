@@ -128,6 +128,7 @@ def _read_recall(body: bytes, now: float) -> Recall:
         conflict=recall.conflict,
         seen_at=now if seen_at is None else seen_at,
         reply=recall.reply,
+        repeated=recall.repeated,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from outcomes.reading import Poison
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall
+from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall, ReplyAddress
 from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
 from straightline.names import Backend
@@ -66,6 +66,28 @@ def sent_to_ledger(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | Non
         )
         for first in range(0, len(outcomes), AT_ONCE)
     ]
+
+
+def asked_for(outcome: Outcome, reply: ReplyAddress, now: float) -> Outgoing:
+    """Have the recorder tell a producer what stands, once it has written what was sent to the ledger before.
+
+    That may be another outcome: one that was on its way already.
+    """
+    recall = Recall(
+        request_id=outcome.request_id,
+        digest=outcome.digest or "",
+        conflict=False,
+        seen_at=now,
+        reply=reply,
+        repeated=False,
+    )
+    return Outgoing(
+        exchange=names.OUTCOMES,
+        routing_key="recall",
+        body=msgspec.json.encode(recall),
+        type=names.TYPE_RECALL,
+        message_id=new_id(),
+    )
 
 
 def slots_freed(backend: Backend, ids: Iterable[str]) -> Outgoing:

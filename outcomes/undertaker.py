@@ -14,7 +14,7 @@ from outcomes.dead_letters import DeadLetters, Resolution, letter_of
 from outcomes.holding import Abandoned, persist
 from outcomes.intake import Intake
 from outcomes.reading import Delivery
-from outcomes.replies import pushed, sent_to_ledger, slots_freed
+from outcomes.replies import asked_for, sent_to_ledger, slots_freed
 from outcomes.resolutions import DELIVERY_LIMIT
 from outcomes.sending import Outbox, send
 from straightline.amqp.link import LONGEST_DELAY
@@ -77,7 +77,7 @@ class Undertaker:
         cases = [_open(delivery, now) for delivery in run]
         found = [outcome.request_id for case in cases for outcome, _ in case.finding.outcomes]
         standing = self._persist(run, lambda: self._letters.standing(found))
-        self._persist(run, lambda: self._send(cases, standing))
+        self._persist(run, lambda: self._send(cases, standing, now))
         for case in cases:
             self._persist(run, lambda case=case: self._note(case, now))  # type: ignore[misc]
         counts = Counter((case.death.queue, case.death.reason) for case in cases)
@@ -85,12 +85,12 @@ class Undertaker:
             logger.warning("%d dead letters of %s were seen to (%s)", count, queue, reason)
         self._intake.settle(run, [])
 
-    def _send(self, cases: Sequence[Case], standing: set[str]) -> None:
+    def _send(self, cases: Sequence[Case], standing: set[str], now: float) -> None:
         ended = [
             pair for case in cases for pair in case.finding.outcomes if pair[0].request_id not in standing
         ]
         again = [message for case in cases for message in case.finding.again]
-        send(self._outbox, [*again, *sent_to_ledger([outcome for outcome, _ in ended]), *_told(ended)])
+        send(self._outbox, [*again, *sent_to_ledger([outcome for outcome, _ in ended]), *_told(ended, now)])
 
     def _note(self, case: Case, now: float) -> None:
         requests = [outcome.request_id for outcome, _ in case.finding.outcomes]
@@ -115,10 +115,10 @@ def _open(delivery: Delivery, now: float) -> Case:
         return Case(delivery, Death(None, "unknown", f"{type(error).__name__} in its examination"), Finding())
 
 
-def _told(ended: Iterable[tuple[Outcome, ReplyAddress | None]]) -> Iterable[Outgoing]:
-    """Tell producers, and the scheduler of slots that it may still count as taken."""
+def _told(ended: Iterable[tuple[Outcome, ReplyAddress | None]], now: float) -> Iterable[Outgoing]:
+    """Have producers told what stands, and tell the scheduler of slots that it may still count as taken."""
     for outcome, reply in ended:
         if reply is not None:
-            yield pushed(outcome, reply.to, reply.correlation_id)
+            yield asked_for(outcome, reply, now)
         if outcome.backend is not None and outcome.error_class == DELIVERY_LIMIT:
             yield slots_freed(outcome.backend, [outcome.request_id])

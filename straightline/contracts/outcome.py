@@ -104,6 +104,8 @@ class Recall(msgspec.Struct, kw_only=True, omit_defaults=True):
         conflict: whether that content differed from the first.
         seen_at: when it came.
         reply: where to send the first outcome again (or, in a conflict, a rejection).
+        repeated: False where no id came again, and the outcome of somebody else's sending is to be told from
+            the ledger; nothing is noted then.
     """
 
     request_id: str
@@ -111,3 +113,4 @@ class Recall(msgspec.Struct, kw_only=True, omit_defaults=True):
     conflict: bool
     seen_at: float
     reply: ReplyAddress | None = None
+    repeated: bool = True

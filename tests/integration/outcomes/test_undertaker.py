@@ -113,6 +113,28 @@ def test_a_malformed_placement_is_rejected_where_its_ids_can_be_found(bench: Any
     ]
 
 
+def test_a_producer_is_told_what_stands_where_the_true_outcome_was_on_its_way(
+    bench: Any, make_outcome: Make, wait_for: Wait
+) -> None:
+    """The recorder is behind: the answer waits in its queue, and nobody is told of a failure beside it."""
+    key = f"{names.REPLY_QUEUE_PREFIX}test"
+    bench.channel.queue_declare(key, exclusive=True)
+    bench.channel.queue_bind(key, names.REPLIES, key)
+    outcome = make_outcome()
+    bench.send([outcome])
+    reply = ReplyAddress(to=key, correlation_id="c-1")
+    _publish(bench, names.PLACEMENTS, "local", _placement(outcome.request_id, reply=reply))
+    _give_up(bench, LOCAL)
+    bench.reconcile()
+    _drained(bench, wait_for, 1)
+    assert bench.pop(key) is None, "the ledger has nothing yet"
+    bench.record()
+    properties, body = wait_for(lambda: bench.pop(key), "an answer")
+    assert (properties.correlation_id, msgspec.json.decode(body, type=Outcome).state) == ("c-1", "succeeded")
+    assert bench.ask("SELECT state FROM outcomes") == [("succeeded",)]
+    assert bench.count("repeats") == 0
+
+
 def test_an_outcome_that_stands_is_not_contradicted(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
     key = f"{names.REPLY_QUEUE_PREFIX}test"
     bench.channel.queue_declare(key, exclusive=True)

@@ -100,7 +100,7 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "FLOWER_BASIC_AUTH": f"straightline:{plan.flower_password}",
                 "FLOWER_READ_ONLY": "true",
                 "FLOWER_TASKS_COLUMNS": "name,uuid,state,args,result,received,runtime,worker",
-                "FLOWER_MAX_TASKS": "5000",  # of its 100,000 each takes some 10 KiB
+                "FLOWER_MAX_TASKS": "5000",  # by default 100,000, of some KiB each
             },
         ),
     )

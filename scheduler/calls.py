@@ -9,7 +9,7 @@ from scheduler.breakers import SUSPICIOUS, Breakers, Change
 from scheduler.deliveries import Dues
 from scheduler.pools import Pools
 from scheduler.retries import suspect
-from straightline.contracts import FailedAttempt, Feedback, Request
+from straightline.contracts import Done, FailedAttempt, Feedback, Request
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Calls:
         backend = feedback.backend
         calls: dict[tuple[str | None, str | None], list[str]] = {}
         for done in feedback.done:
-            if done.state in ANSWERED:
+            if _answered(done):
                 fault = None
             elif done.fault is not None and (done.fault != "timed_out" or done.service >= PATIENT):
                 fault = done.fault
@@ -88,3 +88,8 @@ class Calls:
             else:
                 log.warning("the breaker of %s closes", what)
             self._dues.send(messages.breaker(change, now))
+
+
+def _answered(done: Done) -> bool:
+    """Whether a backend answered: an error of the model is an answer, a failure before it was asked none."""
+    return done.state in ANSWERED and (done.state == "succeeded" or done.service > 0)

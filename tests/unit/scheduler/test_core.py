@@ -583,6 +583,26 @@ def test_a_request_too_late_for_a_backend_does_not_keep_another_waiting() -> Non
     assert len(placements(desk.turn())) == 1
 
 
+def test_a_request_that_fails_before_its_backend_is_asked_says_nothing_of_that_backend() -> None:
+    """As one whose stored input is gone: were it an answer, the breaker of a dead backend would close."""
+    desk = Desk()
+    for _ in range(5):
+        desk.beat("local", 8)
+        desk.request(allow=["local"])
+        (placement,) = placements(desk.turn())
+        desk.fail(*tickets(placement))
+        desk.turn()
+    desk.now += 1.5
+    desk.beat("local", 8)
+    desk.request(allow=["local"])
+    (placement,) = placements(desk.turn())
+    (probe,) = tickets(placement)
+    assert probe.reason is not None
+    assert probe.reason.probe
+    desk.done(probe, state="failed", service=0.0)
+    assert not desk.core.breakers.closed("local", "digits")
+
+
 def test_one_unreadable_attempt_of_many_costs_the_others_nothing(desk: Desk) -> None:
     desk.request()
     (placement,) = placements(desk.turn())

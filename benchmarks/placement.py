@@ -41,7 +41,7 @@ def mixture(count: int, seed: int) -> list[tuple[Features, dict[str, BackendStat
                     free=draw.choice((0, 4)),
                     models=frozenset({"digits"}),
                     max_payload=6_291_456,
-                    best_case=0.002,
+                    best_cases={"digits": 0.002},
                 )
                 for backend in ALL
             },

@@ -154,11 +154,16 @@ class Placer:
         """Something became free: place what waits, oldest first."""
         if not self.held:
             return
-        slowest = max(state.best_case for state in self._pools.state.values())
+        states = self._pools.state.values()
+
+        def hurried(case: Case) -> bool:
+            left = case.ticket.deadline - now
+            return any(left < state.best_cases.get(case.spec.name, 0.0) for state in states)
+
         for holds in self._holds.values():
             holds.release(
                 lambda case: self._try_place(case, now),
-                lambda case: (case.kind, case.ticket.deadline - now < slowest),
+                lambda case: (case.kind, hurried(case)),
             )
 
     def rest(self, now: float) -> float | None:

@@ -1,6 +1,6 @@
 """What is free right now, from the workers' heartbeats and our own count of what is on its way. No clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -126,7 +126,7 @@ class _Pool:
             free=sum(beat.slots for beat in beats),
             models=None if any(m is None for m in models) else frozenset(n for m in models for n in m or ()),
             max_payload=None if None in payloads else max(p for p in payloads if p is not None),
-            best_case=min((beat.best_case for beat in beats if beat.best_case is not None), default=0.0),
+            best_cases=_fastest(beats),
         )
 
     def state(self) -> BackendState:
@@ -136,7 +136,7 @@ class _Pool:
             return idle
         busy = max(0, self.taken + self.foreign - self.stuck)
         return BackendState(
-            None, idle.free - busy, idle.models, idle.max_payload, idle.best_case, busy, self.rate
+            None, idle.free - busy, idle.models, idle.max_payload, idle.best_cases, busy, self.rate
         )
 
     def for_batch(self, kind: Kind, now: float, *, begin: bool) -> BackendState:
@@ -145,7 +145,7 @@ class _Pool:
         if state.down is not None:
             return state
         room = self.backfill.room(kind, now, free=state.free, slots=idle.free, begin=begin)
-        return BackendState(None, room, idle.models, idle.max_payload, idle.best_case, state.busy, self.rate)
+        return BackendState(None, room, idle.models, idle.max_payload, idle.best_cases, state.busy, self.rate)
 
     def forget(self, request_id: str, now: float) -> bool:
         """A request is not there any more; returns whether it was."""
@@ -279,3 +279,12 @@ class Pools:
         if muster is not None:
             self._musters.append(muster)
         self.state[backend] = pool.state()
+
+
+def _fastest(beats: Iterable[Heartbeat]) -> dict[str, float]:
+    """Return the best case of each model on any of these workers."""
+    found: dict[str, float] = {}
+    for beat in beats:
+        for model, seconds in beat.best_cases.items():
+            found[model] = min(seconds, found.get(model, seconds))
+    return found

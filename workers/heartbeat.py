@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,24 +18,37 @@ from workers.reporting import Sender, signal
 
 INTERVAL: Final = 1.0
 REMEMBERED: Final = 256
-"""Answers of which the fastest is the backend's best case."""
+"""Answers of a model of which the fastest is its best case here."""
+LASTS: Final = 60.0
+"""Seconds for which an answer says what can be: what was slow a while ago may have been mended since."""
 
 logger = logging.getLogger(__name__)
 
 
-class BestCase:
-    """The fastest of the recent answers. Thread-safe."""
+class BestCases:
+    """The fastest of each model's recent answers: a slow model says nothing of the others. Thread-safe.
 
-    def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=REMEMBERED)
+    Args:
+        clock: seconds since whenever.
+    """
 
-    def add(self, seconds: float) -> None:
-        """Remember an answer that took so long."""
-        self._recent.append(seconds)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._recent: dict[str, deque[tuple[float, float]]] = {}  # of each model: (when, seconds)
 
-    def get(self) -> float | None:
-        """Return the fastest; None before the first."""
-        return min(self._recent.copy(), default=None)
+    def add(self, model: str, seconds: float) -> None:
+        """Remember an answer of a model that took so long."""
+        self._recent.setdefault(model, deque(maxlen=REMEMBERED)).append((self._clock(), seconds))
+
+    def get(self) -> dict[str, float]:
+        """Return the fastest by model; those that have not answered lately are left out."""
+        since = self._clock() - LASTS
+        found = {}
+        for model, recent in self._recent.copy().items():
+            fresh = [seconds for at, seconds in recent.copy() if at > since]
+            if fresh:
+                found[model] = min(fresh)
+        return found
 
 
 class Pulse:
@@ -46,7 +60,7 @@ class Pulse:
         worker: the Celery worker's node name.
         slots: requests the pool takes at once.
         active: counts the requests it has.
-        best_case: of the backend.
+        best_cases: of the models here.
         clock: seconds since the epoch.
         on_health: told of the health that each heartbeat finds, before it goes out.
     """
@@ -59,7 +73,7 @@ class Pulse:
         worker: str,
         slots: int,
         active: Callable[[], int],
-        best_case: BestCase,
+        best_cases: BestCases,
         clock: Callable[[], float],
         on_health: Callable[[Health], None] = lambda _: None,
     ) -> None:
@@ -68,7 +82,7 @@ class Pulse:
         self._worker = worker
         self._slots = slots
         self._active = active
-        self._best_case = best_case
+        self._best_cases = best_cases
         self._clock = clock
         self._on_health = on_health
         self._last: Future[None] | None = None
@@ -107,7 +121,7 @@ class Pulse:
             reason="the worker stops" if closing else health.reason,
             models=self._backend.models(),
             max_payload=self._backend.max_payload,
-            best_case=self._best_case.get(),
+            best_cases=self._best_cases.get(),
             closing=closing,
         )
         return signal(names.HEARTBEAT_KEY, names.TYPE_HEARTBEAT, msgspec.json.encode(heartbeat))

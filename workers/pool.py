@@ -32,7 +32,7 @@ from workers.backends.factory import backend_of, make_backend
 from workers.bodies import Bodies
 from workers.breakers import OpenBreakers
 from workers.controls import answer_questions_alone
-from workers.heartbeat import BestCase, Pulse
+from workers.heartbeat import BestCases, Pulse
 from workers.models import Models
 from workers.namesake import refuse_namesake
 from workers.peers import Peers
@@ -85,7 +85,7 @@ class PoolStep(bootsteps.StartStopStep):
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         backend, settings, node = self._backend, self._settings, worker.hostname
         self._stopping = threading.Event()
-        best_case = BestCase()
+        best_cases = BestCases()
         self._publisher = Publisher(
             settings.broker_url,
             name=node,
@@ -125,14 +125,14 @@ class PoolStep(bootsteps.StartStopStep):
             on_message=lambda _, body: breakers.tell(body),
             also={HEARTBEAT_KEY: peers.tell},
         )
-        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_case, aside, self._wait)
+        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_cases, aside, self._wait)
         self._pulse = pulse = Pulse(
             sender=self._publisher,
             backend=backend,
             worker=node,
             slots=settings.slots or worker.concurrency,
             active=_active,
-            best_case=best_case,
+            best_cases=best_cases,
             clock=time.time,
             on_health=aside.look,
         )

@@ -11,7 +11,7 @@ from straightline import crash
 from straightline.names import PREDICT_TASK
 from workers.answering import Answerer
 from workers.aside import Aside
-from workers.heartbeat import BestCase
+from workers.heartbeat import BestCases
 from workers.placements import Work
 from workers.reporting import Reporter, Unreported
 
@@ -26,7 +26,7 @@ class Predict(Task):
     typing = False  # its one argument was checked when the message was read
     answerer: Answerer | None = None
     reporter: Reporter | None = None
-    best_case: BestCase | None = None
+    best_cases: BestCases | None = None
     aside: Aside | None = None
     ready: Callable[[], None] = staticmethod(lambda: None)
 
@@ -34,12 +34,12 @@ class Predict(Task):
         self,
         answerer: Answerer,
         reporter: Reporter,
-        best_case: BestCase,
+        best_cases: BestCases,
         aside: Aside,
         ready: Callable[[], None],
     ) -> None:
         """Take what it works with, once the pool has started; `ready` returns when work may begin."""
-        self.answerer, self.reporter, self.best_case, self.aside = answerer, reporter, best_case, aside
+        self.answerer, self.reporter, self.best_cases, self.aside = answerer, reporter, best_cases, aside
         self.ready = ready
 
     def run(self, work: list[Work]) -> str:
@@ -62,7 +62,7 @@ class Predict(Task):
             raise Reject(type(error).__name__, requeue=True) from error
 
     def _run(self, work: list[Work]) -> str:
-        if self.answerer is None or self.reporter is None or self.best_case is None or self.aside is None:
+        if self.answerer is None or self.reporter is None or self.best_cases is None or self.aside is None:
             raise Unreported("the pool has not started yet")
         if self.aside.returns():
             raise Unreported("this pool cannot answer, and others can")
@@ -74,8 +74,8 @@ class Predict(Task):
             raise Unreported("nobody was asked, and other pools can answer")
         self.reporter.report(judged)
         crash.here(crash.Step.WORKER_AFTER_CONFIRM)
-        for _, verdict in judged:
+        for work_done, verdict in judged:
             if verdict.kind == "succeeded" and verdict.cold_start is None:
-                self.best_case.add(verdict.service)
+                self.best_cases.add(work_done.request.model, verdict.service)
         counts = Counter(verdict.kind for _, verdict in judged)
         return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

@@ -29,8 +29,9 @@ def not_now(features: Features, backend: BackendState | None) -> str | None:
         return f"model {features.model} is not deployed there"
     if backend.max_payload is not None and features.r_d > backend.max_payload:
         return f"{features.r_d} bytes are over its limit of {backend.max_payload}"
-    if features.time_left < backend.best_case:
-        return f"{features.time_left:.3f} s to the deadline, its best case is {backend.best_case:.3f} s"
+    best_case = backend.best_cases.get(features.model, 0.0)
+    if features.time_left < best_case:
+        return f"{features.time_left:.3f} s to the deadline, its best case is {best_case:.3f} s"
     return crowded(features, backend) if backend.rate is not None else None
 
 

@@ -57,7 +57,7 @@ class BackendState:
         free: requests it could start at once.
         models: what is deployed there; None where any model is.
         max_payload: largest data in bytes that it takes; None without limit.
-        best_case: seconds of its fastest answer lately.
+        best_cases: by model, seconds of its fastest answer there lately.
         busy: requests that are on their way there.
         rate: requests per second that it answers when it is full, at its best lately; None where not known.
     """
@@ -66,7 +66,7 @@ class BackendState:
     free: int = 0
     models: frozenset[str] | None = None
     max_payload: int | None = None
-    best_case: float = 0.0
+    best_cases: Mapping[str, float] = field(default_factory=dict)
     busy: int = 0
     rate: float | None = None
 

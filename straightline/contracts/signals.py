@@ -30,7 +30,7 @@ class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
         reason: why not, for people.
         models: names of the models deployed there; None where the backend takes any.
         max_payload: largest `data` in bytes that it takes; None without limit.
-        best_case: seconds of the fastest answer lately; None before the first.
+        best_cases: by model, seconds of its fastest answer lately; one that has not answered is not there.
         closing: True in the last heartbeat of a worker that stops.
     """
 
@@ -44,7 +44,7 @@ class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: str | None = None
     models: list[str] | None = None
     max_payload: Count | None = None
-    best_case: float | None = None
+    best_cases: dict[str, float] = {}
     closing: bool = False
 
 

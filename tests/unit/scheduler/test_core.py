@@ -579,7 +579,14 @@ def test_a_request_too_late_for_a_backend_does_not_keep_another_waiting() -> Non
     desk = Desk()
     desk.request(deadline=desk.now + 5)
     desk.request(deadline=desk.now + 50)
-    desk.beat("local", 4, best_case=10.0)
+    desk.beat("local", 4, best_cases={"digits": 10.0})
+    assert len(placements(desk.turn())) == 1
+
+
+def test_a_slow_model_keeps_no_other_from_its_backend() -> None:
+    desk = Desk()
+    desk.beat("local", 4, best_cases={"slow": 10.0})
+    desk.request(deadline=desk.now + 5)
     assert len(placements(desk.turn())) == 1
 
 

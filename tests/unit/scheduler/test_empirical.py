@@ -69,7 +69,7 @@ def test_few_small_requests_go_local_then_to_a_container_then_to_serverless() ->
         ),
         (
             replace(SMALL, f_t=99.0, time_left=0.5),
-            with_state(serverless=BackendState(best_case=0.6)),
+            with_state(serverless=BackendState(best_cases={SMALL.model: 0.6})),
             "best case",
         ),
     ],
@@ -131,7 +131,7 @@ states = st.fixed_dictionaries(
             free=st.integers(-2, 3),
             models=st.none() | st.sampled_from([frozenset({"digits"}), frozenset({"other"})]),
             max_payload=st.none() | st.integers(0, 5_000),
-            best_case=st.floats(0, 5),
+            best_cases=st.dictionaries(st.sampled_from(["digits", "other"]), st.floats(0, 5)),
         )
         for backend in ALL
     },
@@ -160,7 +160,7 @@ def can_take(features: Features, backend: str, state: BackendState | None) -> bo
         and backend not in features.excluded
         and (state.models is None or features.model in state.models)
         and features.r_d <= min(features.limits.get(backend, 9_999), state.max_payload or 9_999)
-        and features.time_left >= state.best_case
+        and features.time_left >= state.best_cases.get(features.model, 0.0)
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Heartbeat
 from workers import heartbeat
-from workers.heartbeat import BestCase, Pulse
+from workers.heartbeat import LASTS, BestCases, Pulse
 
 
 class Sender:
@@ -30,22 +30,22 @@ class Sender:
         return future
 
 
-def pulse(sender: Sender, backend: Any, best: BestCase | None = None) -> Pulse:
+def pulse(sender: Sender, backend: Any, best: BestCases | None = None) -> Pulse:
     return Pulse(
         sender=sender,
         backend=backend,
         worker="local@test",
         slots=4,
         active=lambda: 3,
-        best_case=best or BestCase(),
+        best_cases=best or BestCases(),
         clock=lambda: 7.0,
     )
 
 
 def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
-    best = BestCase()
+    best = BestCases()
     for seconds in (0.5, 0.2, 0.9):
-        best.add(seconds)
+        best.add("digits", seconds)
     sent = msgspec.json.decode(pulse(Sender(), backend, best).beat().body, type=Heartbeat)
     assert sent == Heartbeat(
         backend="local",
@@ -55,8 +55,19 @@ def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
         slots=4,
         active=3,
         healthy=True,
-        best_case=0.2,
+        best_cases={"digits": 0.2},
     )
+
+
+def test_a_best_case_is_of_one_model_and_counts_for_a_while() -> None:
+    now = [0.0]
+    best = BestCases(lambda: now[0])
+    best.add("slow", 9.0)
+    best.add("quick", 0.1)
+    assert best.get() == {"slow": 9.0, "quick": 0.1}
+    now[0] = LASTS
+    best.add("quick", 0.2)
+    assert best.get() == {"quick": 0.2}
 
 
 def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch: Any) -> None:

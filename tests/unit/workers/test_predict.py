@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from workers.heartbeat import BestCase
+from workers.heartbeat import BestCases
 from workers.placements import Work
 from workers.predict import Predict
 from workers.reporting import Unreported
@@ -46,18 +46,18 @@ class Lonely:
         return self.after and bool(judged)
 
 
-def task(scripted: Any, best_case: BestCase | None = None, aside: Lonely | None = None) -> Predict:
+def task(scripted: Any, best_cases: BestCases | None = None, aside: Lonely | None = None) -> Predict:
     predict = Predict()
     stand_in: Any = aside or Lonely()
-    predict.serve(scripted, scripted, best_case or BestCase(), stand_in, lambda: None)
+    predict.serve(scripted, scripted, best_cases or BestCases(), stand_in, lambda: None)
     return predict
 
 
 def test_the_task_returns_when_the_report_is_safe(make_work: Callable[..., Work]) -> None:
-    scripted, best_case = Scripted(), BestCase()
-    assert task(scripted, best_case).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
+    scripted, best_cases = Scripted(), BestCases()
+    assert task(scripted, best_cases).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
     assert len(scripted.reported) == 1
-    assert best_case.get() == 0.25
+    assert best_cases.get() == {"double": 0.25}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import msgspec
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.inbox import Inbox
+from straightline.amqp.thread import AMQPThread
 from straightline.contracts import Cancel, Outcome
 from straightline.errors import BrokerUnavailable
 from straightline.ids import new_id
@@ -59,13 +60,18 @@ class Exchange:
         self._lock = threading.Lock()
         self._waiting: dict[str, Future[Outcome]] = {}
         self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}"
-        self._publisher = Publisher(url, name="straightline-gateway", confirm_timeout=CONFIRM_PATIENCE)
+        # One thread for both ways: two would want the interpreter's lock of each other.
+        thread = AMQPThread("straightline-gateway")
+        self._publisher = Publisher(
+            url, name="straightline-gateway", confirm_timeout=CONFIRM_PATIENCE, thread=thread
+        )
         self._inbox = Inbox(
             url,
             name="straightline-gateway-results",
             queue=self._reply_to,
             exchange=names.REPLIES,
             on_message=self._arrived,
+            thread=thread,
         )
 
     @property

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 bind = os.environ.get("STRAIGHTLINE_GATEWAY_BIND", "127.0.0.1:8000")
-worker_class = "gthread"
+worker_class = "gateway.http.lingering.LingeringWorker"
 workers = int(os.environ.get("STRAIGHTLINE_GATEWAY_WORKERS", "1"))
 threads = int(os.environ.get("STRAIGHTLINE_GATEWAY_THREADS", "128"))
 graceful_timeout = int(os.environ.get("STRAIGHTLINE_GATEWAY_GRACE", "30"))

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from straightline.amqp.link import Link
+from straightline.amqp.thread import AMQPThread
 from straightline.errors import BrokerUnavailable
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class Inbox:
         key: the routing key of those that are wanted; None takes the queue's name.
         on_message: called with correlation id and body, on the inbox's thread; it must not block.
         also: further routing keys, each with what is called with the bodies of its messages.
+        thread: where its connection lives; None for a thread of its own.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -41,6 +43,7 @@ class Inbox:
         on_message: Callable[[str | None, bytes], None],
         key: str | None = None,
         also: Mapping[str, Callable[[bytes], None]] = MappingProxyType({}),
+        thread: AMQPThread | None = None,
     ) -> None:
         self._queue = queue
         self._key = queue if key is None else key
@@ -52,7 +55,7 @@ class Inbox:
         self._closed = False
         self.losses = 0
         """How often the connection was lost, and with it what was pushed meanwhile."""
-        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost)
+        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost, thread=thread)
         self._link.start()
 
     @property

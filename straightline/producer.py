@@ -17,13 +17,14 @@ from straightline import names
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.outgoing import Outgoing
 from straightline.amqp.publisher import Publisher
-from straightline.contracts.cancel import Cancel, CancelAnswer, Verdict
+from straightline.contracts.cancel import CancelAnswer, Verdict
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.request import Request
 from straightline.errands import Errands
 from straightline.errors import ConfigurationError, ContractError, ResultTimeout
 from straightline.ids import canonical, new_id
 from straightline.inputs import Inputs
+from straightline.messages import request_message, wish_message
 from straightline.results import Results
 from straightline.store import Store
 from straightline.submission import Draft, Submission, compose, prepare
@@ -118,13 +119,10 @@ class Producer:
             self.results.forget(request.id)
         if request.data_ref is not None:
             self._inputs.stored(request.id, request.data_ref)
-        return Outgoing(
-            exchange=names.REQUESTS,
-            routing_key=request.class_,
-            body=draft.body,
-            type=names.TYPE_REQUEST,
-            message_id=request.id,
-            correlation_id=request.id if self._reply_to else None,
+        return request_message(
+            request.id,
+            draft.body,
+            class_=request.class_,
             reply_to=self._reply_to,
             headers=headers(submission.trace),
         )
@@ -141,15 +139,7 @@ class Producer:
         """
         answer = new_id()
         reply_to = self._reply_to if answered else None
-        return answer, Outgoing(
-            exchange=names.REQUESTS,
-            routing_key="cancel",
-            body=msgspec.json.encode(Cancel(id=_checked(request_id))),
-            type=names.TYPE_CANCEL,
-            message_id=answer,
-            correlation_id=answer if reply_to else None,
-            reply_to=reply_to,
-        )
+        return answer, wish_message(_checked(request_id), answer, reply_to=reply_to)
 
     def awaited(self, request_id: str) -> str:
         """Return the id in its canonical form, where its result can be waited for.

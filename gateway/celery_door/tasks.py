@@ -15,6 +15,7 @@ import msgspec
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.ids import canonical
+from straightline.messages import request_message
 
 KNOWN: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref")
 """Keyword arguments of the task: members of a request, but for those that Celery brings itself."""
@@ -101,15 +102,13 @@ def request_of(task: Task, body: bytes, now: float) -> Outgoing:
         members["deadline"] = min(expires, _number(read.kwargs.get("deadline"), expires))
     traces = {name: value for name in TRACES if (value := _text(task.headers.get(name))) is not None}
     batch = bytes(read.kwargs.get("class", b"")) == b'"batch"'
-    return Outgoing(
-        exchange=names.REQUESTS,
-        routing_key="batch" if batch else "interactive",
-        body=msgspec.json.encode(members),
-        type=names.TYPE_REQUEST,
-        message_id=request_id,
-        correlation_id=task.reply_to,
+    return request_message(
+        request_id,
+        msgspec.json.encode(members),
+        class_="batch" if batch else "interactive",
         reply_to=names.CELERY_REPLY_KEY if task.reply_to else None,
-        headers=traces or None,
+        correlation_id=task.reply_to,
+        headers=traces,
     )
 
 

@@ -12,12 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from straightline import names
-from straightline.amqp import Outgoing, Publisher
+from straightline.amqp import Publisher
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.thread import AMQPThread
-from straightline.contracts import Cancel, Outcome
+from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable
 from straightline.ids import new_id
+from straightline.messages import request_message, wish_message
 
 CONFIRM_PATIENCE: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
@@ -139,14 +140,7 @@ class Exchange:
         Raises:
             BrokerUnavailable, Rejected, Unroutable: it does not.
         """
-        wish = Outgoing(
-            exchange=names.REQUESTS,
-            routing_key="cancel",
-            body=msgspec.json.encode(Cancel(id=request_id)),
-            type=names.TYPE_CANCEL,
-            message_id=new_id(),
-        )
-        self._publisher.publish(wish).result()
+        self._publisher.publish(wish_message(request_id, new_id())).result()
 
     def forget(self, asked: Asked) -> None:
         """Wait no longer."""
@@ -168,18 +162,10 @@ class Exchange:
         reply_to: str | None,
         correlation_id: str | None,
     ) -> Future[None]:
-        return self._publisher.publish(
-            Outgoing(
-                exchange=names.REQUESTS,
-                routing_key=key,
-                body=body,
-                type=names.TYPE_REQUEST,
-                message_id=request_id,
-                correlation_id=correlation_id,
-                reply_to=reply_to,
-                headers=dict(headers) if headers else None,
-            )
+        message = request_message(
+            request_id, body, class_=key, reply_to=reply_to, correlation_id=correlation_id, headers=headers
         )
+        return self._publisher.publish(message)
 
     def _sent(self, token: str, outcome: Future[Outcome], sent: Future[None]) -> None:
         error = sent.exception()

@@ -1,0 +1,60 @@
+"""The messages with which anybody hands a request in, or takes it back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from straightline import names
+from straightline.amqp.outgoing import Outgoing
+from straightline.contracts.cancel import Cancel
+
+
+def request_message(
+    request_id: str,
+    body: bytes,
+    *,
+    class_: str,
+    reply_to: str | None,
+    correlation_id: str | None = None,
+    headers: Mapping[str, Any] | None = None,
+) -> Outgoing:
+    """Return the message that hands a request in.
+
+    Args:
+        request_id: its id.
+        body: the request as JSON.
+        class_: its class, which is the routing key.
+        reply_to: where its outcome is pushed; None pushes it nowhere.
+        correlation_id: what the outcome shall have; None takes the request's id.
+        headers: trace context.
+    """
+    return Outgoing(
+        exchange=names.REQUESTS,
+        routing_key=class_,
+        body=body,
+        type=names.TYPE_REQUEST,
+        message_id=request_id,
+        correlation_id=(correlation_id or request_id) if reply_to else None,
+        reply_to=reply_to,
+        headers=dict(headers) if headers else None,
+    )
+
+
+def wish_message(request_id: str, wish_id: str, *, reply_to: str | None = None) -> Outgoing:
+    """Return the message that takes a request back.
+
+    Args:
+        request_id: of the request.
+        wish_id: names the wish; an answer has it as its correlation id.
+        reply_to: where the answer is pushed; None asks for none.
+    """
+    return Outgoing(
+        exchange=names.REQUESTS,
+        routing_key="cancel",
+        body=msgspec.json.encode(Cancel(id=request_id)),
+        type=names.TYPE_CANCEL,
+        message_id=wish_id,
+        correlation_id=wish_id if reply_to else None,
+        reply_to=reply_to,
+    )

@@ -173,7 +173,10 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
         )
     model = words.model or defaults.model
     if model is None:
-        raise ContractError("the line names no model, and the job has none", error_class="wrong_type")
+        raise ContractError(
+            "the line names no model, and the job has none: give `model` in the line, or to the job",
+            error_class="wrong_type",
+        )
     return Item(
         data=data,
         custom_id=words.custom_id,

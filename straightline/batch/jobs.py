@@ -1,6 +1,7 @@
 """A file of requests as a job: begun, taken up again, or given up."""
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,8 @@ def run(
         defaults: for lines that do not say it themselves.
         failed: for the report of lines without an answer; None takes `out` with `.failed` behind it.
         ordered: whether the answers are written in the input's order.
-        overwrite: whether an `out` that is there already, and no unfinished job's, is written anew.
+        overwrite: whether an `out` that is there already, and no unfinished job's, is written anew; never the
+            input, under any name.
         stop: asked several times a second: whether to leave off.
         progress: told as often.
 
@@ -107,6 +109,9 @@ def run(
     """
     journal = journal_of(out)
     failed = failed or out.with_name(out.name + ".failed")
+    _apart(source, out, failed)
+    _somewhere(out)
+    _somewhere(failed)
     if not journal.exists():
         cancel_file(journal).unlink(missing_ok=True)
         if not overwrite:
@@ -214,12 +219,32 @@ def _about(source: Path, file: BinaryIO, failed: Path, *, ordered: bool, default
 
 
 def _opened(source: Path) -> BinaryIO:
+    if not source.exists():
+        raise ConfigurationError(f"there is no input {source}")
     if not source.is_file():
         raise ConfigurationError(f"the input {source} is no file: a job reads it more than once")
     try:
         return source.open("rb")
     except OSError as error:
         raise ConfigurationError(f"the input cannot be read: {error}") from error
+
+
+def _apart(source: Path, out: Path, failed: Path) -> None:
+    """Refuse to write over the input, and answers and report over each other: one file by any two names."""
+    named = [("the input", source), ("--out", out), ("--failed", failed)]
+    for (role, path), (other, second) in itertools.combinations(named, 2):
+        if path.resolve() == second.resolve() or (
+            path.exists() and second.exists() and path.samefile(second)
+        ):
+            raise ConfigurationError(
+                f"{role} and {other} are the same file, {second}, which would be lost: give another --out "
+                "or --failed (by itself the report is OUT.failed)"
+            )
+
+
+def _somewhere(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ConfigurationError(f"there is no directory {path.parent} for {path.name}: make it first")
 
 
 def _absent(path: Path) -> None:

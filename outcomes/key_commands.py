@@ -12,6 +12,7 @@ from outcomes.database import connected
 from outcomes.keys import SCOPES, Key, all_keys, create_key, revoke_key
 from outcomes.settings import owner_url
 from straightline.durations import duration
+from straightline.ids import canonical
 
 NOT_FOUND = 3
 
@@ -38,7 +39,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     listing.set_defaults(run=_list)
 
     revoke = actions.add_parser("revoke", help="end a key for good; gateways notice within half a minute")
-    revoke.add_argument("id", help="of the key, as `list` shows it")
+    revoke.add_argument("id", type=_id, help="of the key, as `list` shows it")
     revoke.set_defaults(run=_revoke)
 
 
@@ -79,10 +80,22 @@ def _revoke(asked: argparse.Namespace) -> int:
     with connected(_url(), name="straightline-keys") as connection:
         done = revoke_key(connection, asked.id)
     if not done:
-        print(f"outcomes: there is no key {asked.id} that could be revoked", file=sys.stderr)
+        print(
+            f"outcomes: there is no key {asked.id}, or it is revoked already: `keys list` shows each",
+            file=sys.stderr,
+        )
         return NOT_FOUND
     print(f"Key {asked.id} is revoked.")
     return 0
+
+
+def _id(text: str) -> str:
+    found = canonical(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the id of a key, which is a UUID: `keys list` shows each key's"
+        )
+    return found
 
 
 def _standing(key: Key) -> str:

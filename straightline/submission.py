@@ -12,7 +12,8 @@ from straightline.errors import ContractError, Rejected
 from straightline.ids import canonical, id_of_key, new_id
 from straightline.names import BACKENDS, Backend, RequestClass
 
-LONGEST_DEADLINE: Final = 100 * 365 * 86_400.0
+LONGEST_DEADLINE: Final = 10 * 365 * 86_400.0
+"""Seconds from now; a time since 1970 is far above it, so the one is not taken for the other."""
 _ALLOW: Final = f"allow is a list of backends, which are {', '.join(BACKENDS)}"
 
 Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memoryview | str
@@ -187,7 +188,7 @@ def _deadline(seconds: float | None, now: float) -> float | None:
         return None
     if not isinstance(seconds, int | float) or not 0 < seconds < LONGEST_DEADLINE:
         raise ContractError(
-            "deadline is not a number of seconds from now, above 0 and within a century",
+            "deadline is not a number of seconds from now, above 0 and below ten years",
             error_class="wrong_type",
         )
     return now + seconds

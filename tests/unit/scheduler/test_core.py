@@ -113,6 +113,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no data": ({"data": None}, "rejected", "either data or data_ref"),
     "wrong type": ({"submitted_at": "yesterday"}, "rejected", "Expected `float`"),
     "past deadline": ({"deadline": NOW - 5}, "expired", "the deadline passed 5.00 s before the"),
+    "a deadline from now": ({"deadline": 30}, "expired", "send the time, not how long from now"),
     "submitted in 1970": ({"submitted_at": 0}, "expired", "it names none, so it has 60 s from its"),
     "unknown class": ({"class": "urgent"}, "rejected", "urgent"),
     "nowhere allowed": ({"allow": []}, "rejected", "length >= 1"),

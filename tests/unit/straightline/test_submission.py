@@ -67,7 +67,7 @@ def test_without_a_store_the_limit_is_that_of_a_message() -> None:
         compose(Submission(model="m", data=padded(MAX_BODY)), store=None, now=NOW)
 
 
-@pytest.mark.parametrize("deadline", [0, -1, math.nan, math.inf, "5", [], 10**400])
+@pytest.mark.parametrize("deadline", [0, -1, math.nan, math.inf, "5", [], 10**400, 1_795_605_000.0])
 def test_a_deadline_that_is_no_time_ahead_is_refused(deadline: Any) -> None:
     with pytest.raises(ContractError, match="deadline"):
         compose(Submission(model="m", data=DATA, deadline=deadline), store=None, now=NOW)

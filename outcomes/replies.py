@@ -151,6 +151,7 @@ def _conflict(recall: Recall, outcome: Outcome) -> Outcome:
         batch_id=outcome.batch_id,
         error_class="conflict",
         error=f"the id {recall.request_id} was used before for other content, which "
-        f"{outcome.state}; that outcome stands. Send this request with an id of its own.",
+        f"{outcome.state}; that outcome stands. Send this request with an id of its own, or an idempotency "
+        "key of its own.",
         digest=recall.digest,
     )

@@ -6,7 +6,7 @@ import secrets
 from typing import Final
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from gateway.http import batches, hooks, insight, openapi, problems, resources, v2
 from gateway.http.auth import Keys
@@ -21,6 +21,7 @@ from outcomes.reader import Reader
 from straightline import names
 from straightline.amqp.deployments import Deployments
 from straightline.amqp.inbox import Inbox
+from straightline.errors import ContractError
 from straightline.settings import load
 from straightline.store import Store
 
@@ -81,6 +82,7 @@ def build(parts: Parts) -> Flask:
     """Return the application over its parts."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = parts.settings.gateway_max_body
+    app.before_request(_as_it_is)
     app.register_blueprint(v2.blueprint(parts))
     app.register_blueprint(resources.blueprint(parts))
     app.register_blueprint(hooks.blueprint(parts))
@@ -94,3 +96,10 @@ def build(parts: Parts) -> Flask:
 
     problems.register(app)
     return app
+
+
+def _as_it_is() -> None:
+    """Refuse a compressed body: it has no bound before it is unpacked, and a batch is read from any place."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise ContractError(f"the body is compressed ({encoding[:32]}): send it as it is")

@@ -115,7 +115,6 @@ def _create(parts: Parts) -> Response:
 def _handed_in(parts: Parts, store: Store, job_id: str) -> _HandedIn:
     defaults = _from_query()
     if request.mimetype in MEDIA:
-        _as_it_is()
         request.max_content_length = parts.settings.gateway_max_batch
         try:
             stored = store.receive(_pieces(), job_id)
@@ -153,13 +152,6 @@ def _told(parts: Parts, batch_id: str, tell: Tell) -> Response:
             yield from tell(job, source, parts.reader)
 
     return Response(stream_with_context(lines()), mimetype=LINES)
-
-
-def _as_it_is() -> None:
-    """Refuse a compressed upload: lines are read in the store more than once, from any place."""
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding != "identity":
-        raise ContractError(f"the upload is compressed ({encoding[:32]}): send the lines as they are")
 
 
 def _pieces() -> Iterator[bytes]:
@@ -207,7 +199,9 @@ def _defaults(given: dict[str, Any], *, strict: bool) -> Defaults:
 
 def _checked(found: Defaults) -> Defaults:
     if found.deadline is not None and not 0 < found.deadline < LONGEST_DEADLINE:
-        raise ContractError("deadline is a number of seconds above 0", error_class="wrong_type")
+        raise ContractError(
+            "deadline is a number of seconds from now, above 0 and below ten years", error_class="wrong_type"
+        )
     if found.allow is not None and not found.allow:
         raise ContractError("allow names one backend at least", error_class="wrong_type")
     return found

@@ -98,12 +98,13 @@ def _find(parts: Parts, name: str, version: str | None) -> ModelSpec:
     catalogue = parts.models.catalogue()
     spec = catalogue.find(name, version)
     if spec is None:
+        versions = catalogue.models.get(name)
+        if versions:
+            there = ", ".join(versions)
+            text = f"model {name} has no version {(version or '')[:64]}; it has {there}"
+            raise Refusal(404, "unknown_version", text)
         known = ", ".join(sorted(catalogue.models)) or "none"
-        raise Refusal(
-            404,
-            "unknown_model",
-            f"there is no model {name[:64]} {version or ''}".rstrip() + f"; deployed are: {known}",
-        )
+        raise Refusal(404, "unknown_model", f"there is no model {name[:64]}; deployed are: {known}")
     return spec
 
 

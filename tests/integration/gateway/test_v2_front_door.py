@@ -227,6 +227,7 @@ def test_a_key_does_what_its_scopes_say(gateway: Gateway) -> None:
         (b"{}", {"Inference-Header-Content-Length": "99"}, 400, "99"),
         (b"{}", {"Inference-Header-Content-Length": "x"}, 400, "number"),
         (b'{"inputs":[]}zz', {"Inference-Header-Content-Length": "13"}, 400, "left over"),
+        (b"\x1f\x8b", {"Content-Encoding": "gzip"}, 400, "the body is compressed (gzip): send it as it is"),
     ],
 )
 def test_what_is_no_request_is_refused_at_once(
@@ -236,6 +237,13 @@ def test_what_is_no_request_is_refused_at_once(
     assert answer.status_code == status
     assert words in answer.json()["error"]
     assert gateway.infer([1.0]).status_code == 200
+
+
+@pytest.mark.usefixtures("model")
+def test_a_version_that_is_not_there_is_told_with_those_that_are(gateway: Gateway) -> None:
+    answer = gateway.ask("GET", "/v2/models/double/versions/9")
+    assert (answer.status_code, answer.headers["X-StraightLine-Error"]) == (404, "unknown_version")
+    assert "model double has no version 9; it has 1" in answer.json()["error"]
 
 
 def test_a_body_above_the_limit_is_refused(start_gateway: Callable[..., Gateway]) -> None:

@@ -3,8 +3,10 @@
 Variables: STRAIGHTLINE_GATEWAY_BIND, _THREADS, _GRACE (seconds that running requests get on SIGTERM).
 """
 
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
 bind = os.environ.get("STRAIGHTLINE_GATEWAY_BIND", "127.0.0.1:8000")
 worker_class = "gateway.http.lingering.LingeringWorker"
@@ -23,3 +25,9 @@ control_socket_disable = True  # it would be written to the home directory
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Have what the gateway says carry its time and its place, as the other processes' logs do."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line

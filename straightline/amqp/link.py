@@ -115,6 +115,10 @@ class Link:
 
     def working(self) -> None:
         """Note that the channel is of use: the next loss is mended without delay."""
+        if self._told is not None:
+            # As loud as the loss was: who reads of one reads of its end.
+            logger.warning("the AMQP connection works again")
+            self._told = None
         self._failures = 0
         self.trouble = None
 
@@ -156,6 +160,7 @@ class Link:
         self.trouble = (
             f"the broker takes no messages now ({frame.method.reason}): look at its memory and disk"
         )
+        self._told = self.trouble
         logger.warning("%s", self.trouble)
 
     def _channel_closed(self, channel: Any, reason: BaseException) -> None:

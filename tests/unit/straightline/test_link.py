@@ -73,6 +73,24 @@ def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFi
     assert told == ["refused", "no password", "refused"]
 
 
+def test_the_end_of_a_loss_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def nothing(_: object) -> None:
+        """Take it."""
+
+    link = Link("amqp://h/v", "test", on_channel=nothing, on_lost=nothing)
+    with caplog.at_level(logging.WARNING):
+        link.working()  # the first connection is no news
+        link.trouble = "refused"
+        link._again()
+        link.working()
+        link.working()
+    link._loop.close()
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "no AMQP connection",
+        "the AMQP connection works again",
+    ]
+
+
 def test_a_full_window_makes_the_publishing_thread_wait_and_then_fail() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

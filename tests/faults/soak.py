@@ -11,7 +11,7 @@ from typing import Final
 from script.stack.processes import Process
 from tests.faults.kit.chaos import Act, Deed, acts
 from tests.faults.kit.deaths import Death
-from tests.faults.kit.growth import Life, faults, judge
+from tests.faults.kit.growth import Life, faults, judge, summary
 from tests.faults.kit.load import Mix
 from tests.faults.kit.memory import Memory
 from tests.faults.kit.oracle import Allowance
@@ -126,7 +126,7 @@ def _memory_is_flat(lives: list[Life], *, minutes: float, ours: list[str]) -> bo
     # What a component starts for a while, as an instance of a function, need not live for long.
     lasting = [*ours, *(each.name for each in judged if ":" not in each.name and each.name not in ours)]
     found = faults(judged, lasting=lasting if minutes >= LONG else [])
-    print("\n".join(found) if found else "Memory is flat, as far as it was watched.")
+    print("\n".join(found) if found else summary(judged))
     return not found
 
 

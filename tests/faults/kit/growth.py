@@ -103,6 +103,14 @@ def faults(judged: Iterable[Judgement], *, lasting: Iterable[str]) -> list[str]:
     ]
 
 
+def summary(judged: Iterable[Judgement]) -> str:
+    """Say, where there is no fault, how much that means."""
+    if all(each.finding is Finding.BRIEF for each in judged):
+        minutes = f"{(WARM_UP + ENOUGH) / 60:g} minutes"
+        return f"Memory was not judged: no process lived for {minutes}."
+    return "Memory is flat, as far as it was watched."
+
+
 def _judge(name: str, lives: list[Life]) -> Judgement:
     judged = [_growth(life, len(lives)) for life in lives if life.watched >= ENOUGH]
     if not judged:

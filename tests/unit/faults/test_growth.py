@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.kit.growth import Finding, Life, faults, judge
+from tests.faults.kit.growth import Finding, Life, faults, judge, summary
 
 MIB = 1024 * 1024
 MINUTE = 60.0
@@ -74,3 +74,9 @@ def test_what_hardly_lived_is_not_judged_and_that_is_a_fault_where_it_should_hav
         "pool was not watched for long enough to say whether it grows",
         "never was not watched for long enough to say whether it grows",
     ]
+
+
+def test_a_soak_in_which_nothing_was_judged_does_not_call_memory_flat() -> None:
+    brief, long = life(lambda _: 100, minutes=11), life(lambda _: 100, name="recorder")
+    assert summary(judge([brief])) == "Memory was not judged: no process lived for 12 minutes."
+    assert summary(judge([brief, long])) == "Memory is flat, as far as it was watched."

@@ -21,7 +21,7 @@ from straightline.contracts.outcome import Outcome
 from straightline.crossing import Crossing
 from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.many import Account
-from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict
+from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
 from straightline.store import Store
 from straightline.submission import Data, Draft, Options, Submission, submission_of
 
@@ -133,6 +133,7 @@ class AsyncClient:
 
     def call_back(self, id: str, on_result: OnResult) -> None:  # noqa: A002 - the contract's word
         """Have `on_result` called in the loop with the outcome of a request; see `Client.call_back`."""
+        usable(on_result)
 
         def arrived(done: asyncio.Future[Outcome]) -> None:
             if done.cancelled():

@@ -13,7 +13,7 @@ from straightline.contracts.outcome import Outcome
 from straightline.errands import Errands
 from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.many import Account
-from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict
+from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
 from straightline.store import Store
 from straightline.submission import Data, Options, Submission, submission_of
 
@@ -186,8 +186,9 @@ class Client:
         """Have `on_result` called with the outcome of a request, as `submit` does.
 
         Raises:
-            ContractError, ConfigurationError: as `result`.
+            ContractError, ConfigurationError: as `result`; or `on_result` cannot be called.
         """
+        usable(on_result)
 
         def arrived(done: Future[Outcome]) -> None:
             error = done.exception()

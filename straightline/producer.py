@@ -3,6 +3,7 @@
 Nothing here waits, but for the store, and where a timeout is an argument.
 """
 
+import inspect
 import logging
 import secrets
 import threading
@@ -250,3 +251,18 @@ def decode_verdict(body: bytes) -> Verdict:
 
 OnResult = Callable[[Outcome], object]
 """What a user has called with an outcome."""
+
+
+def usable(on_result: OnResult) -> OnResult:
+    """Return what is to be called with an outcome.
+
+    Raises:
+        ContractError: it cannot be called, or would have to be awaited, which nobody does.
+    """
+    if not callable(on_result) or inspect.iscoroutinefunction(on_result):
+        raise ContractError(
+            "on_result is a function that is called with the outcome, not awaited: it is no `async def`, but "
+            "may start a task",
+            error_class="wrong_type",
+        )
+    return on_result

@@ -1,0 +1,22 @@
+"""What a producer may have called with an outcome."""
+
+from typing import Any
+
+import pytest
+
+from straightline.errors import ContractError
+from straightline.producer import usable
+
+
+async def awaited(_outcome: Any) -> None:
+    """Nobody would wait for it."""
+
+
+def test_a_function_is_taken() -> None:
+    assert usable(print) is print
+
+
+@pytest.mark.parametrize("other", [awaited, 3, "print"])
+def test_what_would_never_be_run_is_refused(other: Any) -> None:
+    with pytest.raises(ContractError, match="called with the outcome, not awaited"):
+        usable(other)

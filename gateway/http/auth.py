@@ -49,7 +49,8 @@ class Keys:
         if key is None or key.ended(time.time()):
             raise Refusal(401, "wrong_key", "the API key is unknown, revoked or expired")
         if scope not in key.scopes:
-            raise Refusal(403, "forbidden", f"the API key {key.name!r} has not the scope {scope!r}")
+            text = f"the API key {key.name!r} has not the scope {scope!r}: use one that has"
+            raise Refusal(403, "forbidden", text)
         return key
 
     def _look_up(self, digest: str) -> Key | None:

@@ -47,6 +47,11 @@ _ENDS: Final = {
     "model_error": 422,
 }
 """Statuses of requests that ended without a result, by error class; others go by their state."""
+_ASTRAY: Final = {
+    404: ("not_found", "there is nothing at this address: GET /openapi.json tells what there is"),
+    405: ("wrong_method", "this address has other methods: the header Allow names them"),
+}
+"""What is told of a request that leads to no endpoint, by status."""
 _STATES: Final = {"rejected": 400, "expired": 504, "cancelled": 409, "failed": 502}
 
 
@@ -118,8 +123,8 @@ def _problem_of(error: Exception) -> Problem:
         return Refusal(413, "too_large", "the body is above STRAIGHTLINE_GATEWAY_MAX_BODY").problem
     if isinstance(error, HTTPException):
         status = error.code or 500
-        word = {404: "not_found", 405: "wrong_method"}.get(status, "bad_request")
-        return Refusal(status, word, error.description or error.name).problem
+        word, text = _ASTRAY.get(status, ("bad_request", error.description or error.name))
+        return Refusal(status, word, text).problem
     for kind, (status, word) in _FAULTS.items():
         if isinstance(error, kind):
             named = getattr(error, "error_class", None) or word

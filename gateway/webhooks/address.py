@@ -91,6 +91,9 @@ def _split(url: str, trusted: Collection[str]) -> tuple[str, str, int, str]:
         or not url.isprintable()
         or " " in url
     ):
-        raise ContractError("a webhook's URL is https://host/path, in ASCII and without user or password")
+        raise ContractError(
+            "a webhook's URL is https://host/path, in ASCII and without user or password; "
+            "http:// is for hosts in STRAIGHTLINE_WEBHOOK_HOSTS alone"
+        )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], path

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from straightline.cli.command import GATEWAY, add_command, show
 from straightline.cli.gateway import open_gateway
@@ -11,7 +11,8 @@ from straightline.durations import duration_argument
 from straightline.terminal import moment, percent, printable, table
 
 HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
-NO_NAME = "(never placed)"
+NO_NAME: Final = {"backend": "(never placed)", "model": "(none readable)"}
+"""What stands for outcomes without a backend, and for those of messages that name no model."""
 
 
 def add_to(commands: Any) -> None:
@@ -60,12 +61,16 @@ def tables(
     named = [("backend", by_backend), ("model", by_model)]
     if by_version:
         named.append(("version", by_version))
-    return "\n\n".join([window, *(table([(name, *HEADINGS), *map(_row, rates)]) for name, rates in named)])
+    return "\n\n".join([window, *(_table(name, rates) for name, rates in named)])
 
 
-def _row(rate: FailureRate) -> tuple[str, ...]:
+def _table(name: str, rates: Sequence[FailureRate]) -> str:
+    return table([(name, *HEADINGS), *(_row(rate, NO_NAME.get(name, "-")) for rate in rates)])
+
+
+def _row(rate: FailureRate, no_name: str) -> tuple[str, ...]:
     return (
-        printable(rate.name or NO_NAME),
+        printable(rate.name or no_name),
         str(rate.attempts),
         str(rate.attempts_failed),
         percent(rate.attempt_failure_rate),

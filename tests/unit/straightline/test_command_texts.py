@@ -160,8 +160,8 @@ def test_failures_are_two_tables() -> None:
         "backend  attempts  failed    rate  outcomes  failed   rate  rejected  cold  errors",
         "local           4       1  25.00%         3       0  0.00%         0     2  throttled 1",
         "",
-        "model           attempts  failed  rate  outcomes  failed  rate  rejected  cold  errors",
-        "(never placed)         0       0     -         0       0     -         0     0",
+        "model            attempts  failed  rate  outcomes  failed  rate  rejected  cold  errors",
+        "(none readable)         0       0     -         0       0     -         0     0",
     ]
     empty = FailureReport(since=0.0, until=60.0, by_backend=[], by_model=[])
     assert failures.text(empty).endswith("nothing was attempted.")

@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m outcomes",
         description="The ledger of StraightLine: how every request ended, in Postgres.",
         epilog="STRAIGHTLINE_DATABASE_URL says which database; "
+        "`migrate`, `retain` and `keys` take the owner's URL in STRAIGHTLINE_DATABASE_OWNER_URL, if set; "
         "`record` and `reconcile` need STRAIGHTLINE_BROKER_URL too.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

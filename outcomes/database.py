@@ -146,4 +146,9 @@ def translate(error: BaseException | None) -> StraightLineError:
         return LedgerUnavailable(
             f"the database does not answer: {said}; is it started, and is STRAIGHTLINE_DATABASE_URL right?"
         )
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        return LedgerUnavailable(
+            f"the database does not let this role do it: {said}; is the URL that of the right role? "
+            "`migrate`, `retain` and `keys` take the owner's in STRAIGHTLINE_DATABASE_OWNER_URL"
+        )
     return LedgerUnavailable(f"the database cannot do it now: {said}")

@@ -61,6 +61,13 @@ def test_the_ledger_is_migrated_filled_and_asked(
     assert _run("show", new_id(), **url).returncode == 3
 
 
+def test_a_role_that_may_not_is_told_whose_url_to_take(role_urls: dict[str, str]) -> None:
+    refused = _run("retain", "--keep", "30d", STRAIGHTLINE_DATABASE_URL=role_urls["reader"])
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "permission denied" in refused.stderr
+    assert "STRAIGHTLINE_DATABASE_OWNER_URL" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "url", "code", "said"),
     [

@@ -59,7 +59,7 @@ class _Pool:
         self.rate: float | None = None  # requests per second when it is full
         self.usable: list[Heartbeat] = []
         self.slots: dict[str, int] = {}  # of the usable workers
-        self.down: str | None = "no pool has reported"
+        self.down: str | None = "no pool reports"
         self.idle = BackendState(down=self.down)  # as it were with nothing on its way
 
     @property
@@ -77,7 +77,7 @@ class _Pool:
         elif self.workers:
             self.down = f"no heartbeat for {MISSED} intervals"
         else:
-            self.down = "no pool has reported"
+            self.down = "no pool reports"
         self.stuck = self._stuck(live)
         self.idle = self._idle()
         self.rate = self.throughput.rate(now)
@@ -165,9 +165,7 @@ class Pools:
         self._courtesy = courtesy
         self._pools = {backend: _Pool(backfill(courtesy)) for backend in ALL}
         self._musters: list[Muster] = []
-        self.state: dict[str, BackendState] = {
-            backend: BackendState("no pool has reported") for backend in ALL
-        }
+        self.state: dict[str, BackendState] = {backend: BackendState("no pool reports") for backend in ALL}
 
     def heartbeat(self, beat: Heartbeat, now: float) -> None:
         """Take a worker's word on itself."""

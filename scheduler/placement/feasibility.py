@@ -22,7 +22,7 @@ def never(backend: str, features: Features) -> str | None:
 def not_now(features: Features, backend: BackendState | None) -> str | None:
     """Return why this backend cannot take the request at present, or None where it can."""
     if backend is None:
-        return "no pool has reported"
+        return "no pool reports"
     if backend.down is not None:
         return backend.down
     if backend.models is not None and features.model not in backend.models:

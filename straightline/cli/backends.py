@@ -42,7 +42,7 @@ def text(found: BackendList) -> str:
 
 
 def _rows(backend: BackendEntry) -> Iterator[tuple[str, ...]]:
-    state = "up" if backend.healthy else "down" if backend.workers else "no pool has reported"
+    state = "up" if backend.healthy else "down" if backend.workers else "no pool reports"
     yield (backend.backend, "", str(backend.slots), str(backend.active), state)
     for worker in backend.workers:
         state = "up" if worker.healthy else "down"

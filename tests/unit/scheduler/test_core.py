@@ -193,8 +193,8 @@ def test_a_held_request_expires_at_its_deadline() -> None:
     assert (outcome.state, outcome.error) == (
         "expired",
         (
-            "the deadline passed while it was held, 5.0 s after it was received: serverless: no pool has "
-            "reported; gpu-container: no pool has reported; local: no pool has reported"
+            "the deadline passed while it was held, 5.0 s after it was received: serverless: no pool "
+            "reports; gpu-container: no pool reports; local: no pool reports"
         ),
     )
     assert desk.acked == [delivery]
@@ -246,7 +246,7 @@ def test_an_unhealthy_or_closing_pool_is_not_used(desk: Desk) -> None:
     assert ticket.reason is not None
     assert ticket.reason.refused == {
         "local": "unhealthy: the server answers 503",
-        "gpu-container": "no pool has reported",
+        "gpu-container": "no pool reports",
     }
 
 

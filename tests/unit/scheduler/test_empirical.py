@@ -83,7 +83,7 @@ def test_a_backend_that_cannot_take_it_is_no_candidate_and_the_reason_is_told(
 
 
 def test_a_large_request_without_a_container_falls_through() -> None:
-    state = with_state(gpu=BackendState("no pool has reported"), serverless=BackendState(max_payload=6_000))
+    state = with_state(gpu=BackendState("no pool reports"), serverless=BackendState(max_payload=6_000))
     large = replace(SMALL, r_d=5_000)
     assert place(large, state, THRESHOLDS).rule == 3
     assert place(large, state | {"local": BackendState()}, THRESHOLDS).rule == 5

@@ -135,7 +135,7 @@ def test_backends_are_shown_host_by_host() -> None:
     )
     assert backends.text(found).splitlines() == [
         "backend     worker   slots  active  state",
-        "serverless               0       0  no pool has reported",
+        "serverless               0       0  no pool reports",
         "local                    8       3  up",
         "            local@a      8       3  up",
         "            local@b      8       0  down: no heartbeat for 12 s",

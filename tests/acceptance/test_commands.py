@@ -169,7 +169,7 @@ def _secrets_and_payloads_are_told_nowhere(state: Path, variables: dict[str, str
         for backend in names.BACKENDS:
             sent = [client.submit("digits", body, allow=[backend]) for body in bodies[:3]]
             states = [client.result(identity, timeout=60).state for identity in sent]
-            assert states == ["succeeded", "failed", "rejected"]
+            assert states == ["succeeded", "rejected", "rejected"]
         for body in (b"[" * 1000 + canaries.CANARY.encode(), json.dumps(bodies[3]).encode()):
             raw.publish(Outgoing(names.REQUESTS, "interactive", body, type=canaries.CANARY)).result(20)
     pids = _running(state)

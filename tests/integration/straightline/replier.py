@@ -58,11 +58,12 @@ class Replier:
     def _on_request(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         request = decode_request(body, message_id=properties.message_id)
         self.requests.append(request)
+        outcome = self._answer(request)  # which may note it: there is one whether or not anybody waits for it
         if properties.reply_to:
             channel.basic_publish(
                 names.reply_exchange(properties.reply_to),
                 properties.reply_to,
-                msgspec.json.encode(self._answer(request)),
+                msgspec.json.encode(outcome),
                 pika.BasicProperties(correlation_id=properties.correlation_id, type=names.TYPE_OUTCOME),
             )
         channel.basic_ack(method.delivery_tag)

@@ -14,6 +14,8 @@ Key = tuple[str, str | None, str]
 _PACK: Final = Struct("q").pack
 LOOKS: Final = 2
 """Messages in work that are looked at when one comes in: no more than twice as many as are open are kept."""
+_PRODUCERS: Final = (*names.REQUEST_QUEUES, names.CANCELS_QUEUE)
+"""Queues of what producers send: not all of them give each message an id of its own."""
 
 
 class Redeliveries:
@@ -44,7 +46,7 @@ class Redeliveries:
             `new`: work it. `again`: the broker delivers it again; the earlier delivery, which is returned,
             stands for both and has the tag that can be acknowledged now. `copy`: another copy of a message of
             ours, which was published twice since its confirm was lost; acknowledge it and do nothing. A
-            producer's copy is new: it is a repeated request.
+            producer's copy is new: it is a repeated request, or a wish that is to be answered again.
         """
         self._put_away()
         key = (delivery.queue, delivery.message_id, subject)
@@ -52,7 +54,7 @@ class Redeliveries:
         if earlier is not None:
             return _compared(delivery, earlier)
         # Nothing done speaks against a producer's message that was not delivered before.
-        ours = delivery.queue not in names.REQUEST_QUEUES
+        ours = delivery.queue not in _PRODUCERS
         slot = self._done.find(_packed(key)) if ours or delivery.redelivered else None
         if slot is not None:
             verdict, earlier = _compared(delivery, Delivery(delivery.queue, self._epochs[slot], tag=0))
@@ -86,7 +88,7 @@ def _compared(delivery: Delivery, earlier: Delivery) -> tuple[Verdict, Delivery]
     if earlier.epoch != delivery.epoch and delivery.redelivered:
         earlier.epoch, earlier.tag = delivery.epoch, delivery.tag
         return "again", earlier
-    if delivery.queue not in names.REQUEST_QUEUES:
+    if delivery.queue not in _PRODUCERS:
         return "copy", earlier
     return "new", delivery
 

@@ -140,10 +140,17 @@ class Desk:
         )
         self.core.feedback(msgspec.json.encode(feedback), self.now)
 
-    def cancel(self, request_id: str, *, reply: bool = True) -> Delivery:
-        """Feed the wish that a request be cancelled."""
+    def cancel(
+        self,
+        request_id: str,
+        *,
+        reply: bool = True,
+        message_id: str | None = None,
+        redelivered: bool = False,
+    ) -> Delivery:
+        """Feed the wish that a request be cancelled; not every producer gives it a message id."""
         body = json.dumps({"id": request_id}).encode()
-        delivery = self.deliver(body, names.CANCELS_QUEUE, message_id=new_id())
+        delivery = self.deliver(body, names.CANCELS_QUEUE, message_id=message_id, redelivered=redelivered)
         envelope = Envelope("straightline.reply.test", "answer") if reply else Envelope()
         self.core.cancel(delivery, body, envelope, self.now)
         return delivery

@@ -183,6 +183,32 @@ def test_cancelling_twice_ends_once() -> None:
     assert [outcome.state for outcome in outcomes(desk.turn())] == ["cancelled"]
 
 
+@pytest.mark.parametrize("message_id", [None, new_id()])
+def test_a_wish_that_is_sent_again_is_answered_again_whatever_message_id_it_has(
+    desk: Desk, message_id: str | None
+) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    for verdict in ("noted", "noted"):
+        wish = desk.cancel(request_id, message_id=message_id)
+        assert answer(desk.turn()) == verdict
+        assert wish in desk.acked
+    desk.done(tickets(placement)[0], state="cancelled")
+    desk.cancel(request_id, message_id=message_id)
+    assert answer(desk.turn()) == "ended"
+
+
+@pytest.mark.parametrize("message_id", [None, new_id()])
+def test_a_wish_that_the_broker_delivers_again_is_answered_once(desk: Desk, message_id: str | None) -> None:
+    request_id = new_id()
+    desk.cancel(request_id, message_id=message_id)
+    assert answer(desk.turn()) == "unknown"
+    again = desk.cancel(request_id, message_id=message_id, redelivered=True)
+    assert desk.turn() == []
+    assert (again.epoch, again.tag) in {(taken.epoch, taken.tag) for taken in desk.acked}
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"id": 7}', b'{"id": "moon"}', b"[" * 9_999])
 def test_a_wish_that_cannot_be_read_is_dead_lettered(desk: Desk, body: bytes) -> None:
     delivery = desk.deliver(body, names.CANCELS_QUEUE)

@@ -13,7 +13,6 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.batch_files import Answers, submit, write_lines
 from straightline import Client
 
 PATIENCE: Final = 60.0
@@ -66,17 +66,13 @@ class Job:
         self.ended = False
         folder.mkdir(parents=True, exist_ok=True)
         if not self._source.exists():
-            with self._source.open("w") as file:
-                for number in range(count):
-                    file.write(json.dumps({"custom_id": str(number), "data": data}) + "\n")
+            write_lines(self._source, json.dumps(data), count)
+        self._answers = Answers(self._out)
 
     @property
     def answered(self) -> int:
         """How many lines have an answer."""
-        if not self._out.exists():
-            return 0
-        with self._out.open("rb") as file:
-            return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+        return self._answers.count()
 
     def running(self) -> bool:
         """Whether its process lives."""
@@ -85,10 +81,8 @@ class Job:
     def start(self) -> None:
         """Begin it or take it up again, and return when it is well under way."""
         before = self.answered
-        command = ["batch", "submit", str(self._source), "--model", self._model, "--out", str(self._out)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "straightline", *command, "--json"], stdout=subprocess.PIPE, text=True
-        )
+        command = [*submit(self._source, self._model, self._out), "--json"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while self.running() and self.answered == before:
             time.sleep(0.05)
         time.sleep(SETTLED)

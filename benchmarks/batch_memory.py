@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from benchmarks.batch_files import Answers, submit, write_lines
 from script.stack.run import Run, runs
 
 STATE: Final = Path(__file__).resolve().parent.parent / ".straightline"
@@ -53,7 +53,7 @@ def main() -> None:
     data = json.loads(asked.input.read_text())
     with tempfile.TemporaryDirectory() as folder:
         job: Submitted | Uploaded = (Uploaded if asked.http else Submitted)(Path(folder), asked.model)
-        job.write(json.dumps(data), asked.lines)
+        write_lines(job.source, json.dumps(data), asked.lines)
         before = picture(run, {})
         began = time.monotonic()
         job.start()
@@ -74,32 +74,18 @@ class Submitted:
         self.source, self._out = folder / "lines.jsonl", folder / "answers.jsonl"
         self.model = model
         self.pid: int | None = None
-        self._counted = (0, 0)  # bytes of the output, and lines in them
-
-    def write(self, data: str, count: int) -> None:
-        """Write the input."""
-        with self.source.open("w") as file:
-            for number in range(count):
-                file.write(f'{{"custom_id": "{number}", "data": {data}}}\n')
+        self._answers = Answers(self._out)
 
     def start(self) -> None:
         """Begin the job."""
-        command = ["batch", "submit", str(self.source), "--model", self.model, "--out", str(self._out)]
-        self._process = subprocess.Popen([sys.executable, "-m", "straightline", *command])
+        self._process = subprocess.Popen(submit(self.source, self.model, self._out))
         self.pid = self._process.pid
 
     def done(self) -> int:
         """Return how many lines are done."""
         if self._process.poll() not in (None, 0):
             raise SystemExit("the job failed")
-        if self._out.exists():
-            at, lines = self._counted
-            with self._out.open("rb") as file:
-                file.seek(at)
-                for piece in iter(lambda: file.read(1 << 20), b""):
-                    at, lines = at + len(piece), lines + piece.count(b"\n")
-            self._counted = at, lines
-        return self._counted[1]
+        return self._answers.count()
 
 
 class Uploaded(Submitted):

@@ -2,8 +2,6 @@
 
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.v2_servers import BODY, ROOT, in_json, our_server, their_server, until
+from benchmarks.v2_servers import BODY, in_json, our_server, running, their_server
 from modelkit.package.function import package_function
 from script.stack.engine_home import engine
 from script.stack.failure import StackError
@@ -25,17 +23,12 @@ from workers.backends import gpu_container, serverless
 def function_host(packages: Path) -> Iterator[str]:
     """Start a function host, and give its URL when it listens."""
     (port,) = free_ports(1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "modelkit.functions", "--packages", str(packages), "--port", str(port)],
-        cwd=ROOT,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until(f"{url}/2015-03-31/functions", "the function host")
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        *("modelkit.functions", "--packages", str(packages), "--port", str(port)),
+        answers=f"{url}/2015-03-31/functions",
+    ):
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def seconds_to_answer(server: Any) -> float:

@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -66,27 +67,26 @@ Call = Callable[[], object]
 def our_server(models: Path) -> Iterator[str]:
     """Serve the models with one process, and give its URL when it is ready."""
     (port,) = free_ports(1)
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
-            "modelkit.serve.app:create()",
-        ],
-        cwd=ROOT,
-        env=os.environ
-        | {"STRAIGHTLINE_MODELS_DIR": str(models), "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{port}"},
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until(f"{url}/v2/health/ready", "the model server")
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        "gunicorn",
+        *("-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()"),
+        answers=f"{url}/v2/health/ready",
+        environ={"STRAIGHTLINE_MODELS_DIR": str(models), "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{port}"},
+    ):
         yield url
+
+
+@contextmanager
+def running(*module: str, answers: str, environ: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Run a Python module with its arguments, from when it answers at a URL until the block ends."""
+    process = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env={**os.environ, **environ})
+    try:
+        wait_until(lambda: signs.answers_http(answers), what=module[0], seconds=60, watched=())
+        yield
     finally:
         process.terminate()
         process.wait(30)
-
-
-def until(url: str, what: str) -> None:
-    """Wait until there is an answer."""
-    wait_until(lambda: signs.answers_http(url), what=what, seconds=60, watched=())
 
 
 @contextmanager

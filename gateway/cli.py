@@ -1,7 +1,6 @@
 """The commands of `python -m gateway`."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from gateway.batches import service as batches
 from gateway.celery_door import service
 from gateway.webhooks import service as webhooks
+from straightline import logs
 from straightline.errors import StraightLineError
 from straightline.settings import load
 
@@ -20,8 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 with one line on stderr when it could not be done; 2 when it was asked wrongly.
     """
     asked = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    logs.set_up()
     try:
         return int(asked.run(asked))
     except StraightLineError as error:

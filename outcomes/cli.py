@@ -1,7 +1,6 @@
 """The commands of `python -m outcomes`."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from outcomes.questions import failures, outcome_of, repeats_of
 from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve, serve_reconciler
 from outcomes.settings import QuestionSettings, ReconcilerSettings, RecorderSettings
-from straightline import crash
+from straightline import crash, logs
 from straightline.durations import duration_argument
 from straightline.errors import StraightLineError
 from straightline.settings import load
@@ -44,20 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _record(_asked: argparse.Namespace) -> int:
-    _log()
+    logs.set_up()
     crash.arm(os.environ)
     return serve(load(RecorderSettings, os.environ))
 
 
 def _reconcile(_asked: argparse.Namespace) -> int:
-    _log()
+    logs.set_up()
     crash.arm(os.environ)
     return serve_reconciler(load(ReconcilerSettings, os.environ))
-
-
-def _log() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
 
 
 def _failures(asked: argparse.Namespace) -> int:

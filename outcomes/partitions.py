@@ -91,10 +91,11 @@ def retain(engine: Engine, now: datetime, keep: timedelta) -> Retained:
                 _alone(connection)
                 connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{name}"')
             dropped.append(name)
-        rows += sum(_delete(engine, f"{table.name}_default", _AGES[table.name], before))
-    rows += sum(_delete(engine, DEAD_LETTERS.name, "last_at", before))
-    rows += sum(_delete(engine, BATCH_JOBS.name, "finished_at", before))  # with their refusals
-    rows += sum(_delete(engine, WEBHOOK_DELIVERIES.name, "next_at IS NULL AND id", lowest_id(before)))
+        rows += sum(_delete(engine, f"{table.name}_default", f"{_AGES[table.name]} < :before", before))
+    rows += sum(_delete(engine, DEAD_LETTERS.name, "last_at < :before", before))
+    rows += sum(_delete(engine, BATCH_JOBS.name, "finished_at < :before", before))  # with their refusals
+    told = "next_at IS NULL AND id < :before"
+    rows += sum(_delete(engine, WEBHOOK_DELIVERIES.name, told, lowest_id(before)))
     return Retained(dropped, rows)
 
 
@@ -123,11 +124,11 @@ def _make(connection: Connection, table: Table, day: date) -> bool:
     return True
 
 
-def _delete(engine: Engine, table: str, age: str, before: datetime | str) -> Iterator[int]:
+def _delete(engine: Engine, table: str, old: str, before: datetime | str) -> Iterator[int]:
     """Delete old rows, a portion in each transaction, so that none of them holds up others for long."""
     portion = text(
         f'DELETE FROM "{table}" WHERE ctid = ANY (ARRAY('  # noqa: S608 - our own names
-        f'SELECT ctid FROM "{table}" WHERE {age} < :before LIMIT {ROWS_AT_ONCE}))'
+        f'SELECT ctid FROM "{table}" WHERE {old} LIMIT {ROWS_AT_ONCE}))'
     )
     while True:
         with translated(), engine.begin() as connection:

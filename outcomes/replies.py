@@ -81,13 +81,7 @@ def asked_for(outcome: Outcome, reply: ReplyAddress, now: float) -> Outgoing:
         reply=reply,
         repeated=False,
     )
-    return Outgoing(
-        exchange=names.OUTCOMES,
-        routing_key="recall",
-        body=msgspec.json.encode(recall),
-        type=names.TYPE_RECALL,
-        message_id=new_id(),
-    )
+    return _recalled(recall, names.OUTCOMES, "recall")
 
 
 def slots_freed(backend: Backend, ids: Iterable[str]) -> Outgoing:
@@ -120,13 +114,7 @@ def again(recall: Recall, now: float) -> Outgoing | None:
     wait = next(
         (ms for ms in names.DELAYS_MS if max(SHORTEST_WAIT, age / 10) * 1000 <= ms), names.DELAYS_MS[-1]
     )
-    return Outgoing(
-        exchange=names.DELAYS,
-        routing_key=str(wait),
-        body=msgspec.json.encode(recall),
-        type=names.TYPE_RECALL,
-        message_id=new_id(),
-    )
+    return _recalled(recall, names.DELAYS, str(wait))
 
 
 def burial(poison: Poison) -> Outgoing:
@@ -137,6 +125,16 @@ def burial(poison: Poison) -> Outgoing:
         body=poison.body[:MAX_BODY],  # more would not be taken, and tried for ever
         type=names.TYPE_OUTCOME,
         headers={REASON_HEADER: poison.reason[:LONGEST_REASON], QUEUE_HEADER: names.OUTCOMES_QUEUE},
+    )
+
+
+def _recalled(recall: Recall, exchange: str, key: str) -> Outgoing:
+    return Outgoing(
+        exchange=exchange,
+        routing_key=key,
+        body=msgspec.json.encode(recall),
+        type=names.TYPE_RECALL,
+        message_id=new_id(),
     )
 
 

@@ -1,7 +1,6 @@
 """`python -m scheduler`: place requests. A second one is a standby that takes over when the first ends."""
 
 import argparse
-import logging
 import os
 import signal
 import socket
@@ -11,7 +10,7 @@ import threading
 from scheduler.core import Core
 from scheduler.service import Service
 from scheduler.settings import Settings
-from straightline import crash
+from straightline import crash, logs
 from straightline.catalogue import read_catalogue
 from straightline.errors import StraightLineError
 from straightline.settings import load
@@ -20,8 +19,7 @@ from straightline.settings import load
 def main() -> int:
     """Run until SIGTERM or SIGINT; 0 after a clean stop, 2 where a setting is wrong."""
     argparse.ArgumentParser(prog="python -m scheduler", description=__doc__).parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    logs.set_up()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

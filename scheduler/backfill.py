@@ -186,14 +186,7 @@ class Backfill:
     def left(self, request_id: str, now: float) -> None:
         """A request is not there any more; the last one of a lane says how long that took."""
         lane = self._by_id.pop(request_id, None)
-        if lane is None:
-            return
-        lane.ids.discard(request_id)
-        if lane.ids:
-            return
-        self._lanes.discard(lane)
-        if self._filling.get(lane.kind) is lane:
-            del self._filling[lane.kind]  # it was never sent
+        if lane is None or not self._drop(lane, request_id):
             return
         took = max(now - lane.opened_at, SHORTEST)
         self._courtesy.ended(took, now)
@@ -205,12 +198,16 @@ class Backfill:
         self._by_id.clear()
         self._lanes.clear()
 
-    def _drop(self, lane: Lane, request_id: str) -> None:
+    def _drop(self, lane: Lane, request_id: str) -> bool:
+        """Take a request out of its lane; returns whether that was the last one of a lane that was sent."""
         lane.ids.discard(request_id)
-        if not lane.ids:
-            self._lanes.discard(lane)
-            if self._filling.get(lane.kind) is lane:
-                del self._filling[lane.kind]
+        if lane.ids:
+            return False
+        self._lanes.discard(lane)
+        if self._filling.get(lane.kind) is lane:
+            del self._filling[lane.kind]  # it was never sent
+            return False
+        return True
 
     def _limit(self, lane: Lane) -> int:
         return int(self._sizes.get((lane.kind, lane.gentle), min(FIRST, self._most)))

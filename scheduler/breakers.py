@@ -91,9 +91,7 @@ class Breakers:
     def told(self, backend: str, model: str | None, why: str, now: float) -> None:
         """Take the leader's word on a breaker, for when this one takes over; without a `why` it is closed."""
         key = (backend, model)
-        breaker = self._breakers.get(key)
-        if breaker is None:
-            breaker = self._breakers[key] = Breaker(self._rules)
+        breaker = self._breaker(key)
         breaker.told(why, now)
         if breaker.closed:
             self._tripped.pop(key, None)
@@ -111,11 +109,15 @@ class Breakers:
         taken, self._changes = self._changes, []
         return taken
 
+    def _breaker(self, key: Key) -> Breaker:
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            breaker = self._breakers[key] = Breaker(self._rules)
+        return breaker
+
     def _record(self, keys: Iterable[Key], request_ids: Collection[str], now: float, *, ok: bool) -> None:
         for key in keys:
-            breaker = self._breakers.get(key)
-            if breaker is None:
-                breaker = self._breakers[key] = Breaker(self._rules)
+            breaker = self._breaker(key)
             was_closed = breaker.closed
             breaker.record(request_ids, now, ok=ok)
             if breaker.closed == was_closed:

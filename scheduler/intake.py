@@ -12,10 +12,9 @@ from straightline.contracts.v2 import check_inputs
 from straightline.deployed import Known
 from straightline.errors import ContractError
 from straightline.names import RequestClass, State
+from straightline.submission import LONGEST_DEADLINE
 from straightline.terminal import seconds
 
-LONGEST_SPAN: Final = 10 * 365 * 86_400.0
-"""Seconds: a deadline below it is no time of ours, but a producer's span from now."""
 LIFETIME: Final[dict[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
 """Seconds from `submitted_at` to the deadline of a request that names none."""
 
@@ -132,7 +131,7 @@ def in_time(request: Request, ticket: Ticket, now: float) -> None:
     if request.deadline is None:
         span = LIFETIME[request.class_]
         late += f"; it names none, so it has {span:.0f} s from its submitted_at ({request.class_})"
-    elif request.deadline < LONGEST_SPAN:
+    elif request.deadline < LONGEST_DEADLINE:  # no time of ours, but a span
         late += (
             f"; {request.deadline:g} is taken for seconds since 1970: send the time, not how long from now"
         )

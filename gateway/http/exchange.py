@@ -144,8 +144,7 @@ class Exchange:
 
     def forget(self, asked: Asked) -> None:
         """Wait no longer."""
-        with self._lock:
-            self._waiting.pop(asked.token, None)
+        self._take(asked.token)
 
     def close(self) -> None:
         """Close the connections."""
@@ -167,17 +166,19 @@ class Exchange:
         )
         return self._publisher.publish(message)
 
+    def _take(self, token: str) -> Future[Outcome] | None:
+        with self._lock:
+            return self._waiting.pop(token, None)
+
     def _sent(self, token: str, outcome: Future[Outcome], sent: Future[None]) -> None:
         error = sent.exception()
         if error is not None:
-            with self._lock:
-                self._waiting.pop(token, None)
+            self._take(token)
             with suppress(InvalidStateError):  # it was answered all the same
                 outcome.set_exception(error)
 
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
-        with self._lock:
-            waiting = self._waiting.pop(correlation_id or "", None)
+        waiting = self._take(correlation_id or "")
         if waiting is None:
             return
         with suppress(InvalidStateError):

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from straightline import logs
+
 bind = os.environ.get("STRAIGHTLINE_GATEWAY_BIND", "127.0.0.1:8000")
 worker_class = "gateway.http.lingering.LingeringWorker"
 workers = int(os.environ.get("STRAIGHTLINE_GATEWAY_WORKERS", "1"))
@@ -29,5 +31,4 @@ loglevel = "warning"
 
 def post_worker_init(_worker: Any) -> None:
     """Have what the gateway says carry its time and its place, as the other processes' logs do."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the link reports what matters, in one line
+    logs.set_up(logging.WARNING)

@@ -89,9 +89,7 @@ def _submit(parts: Parts) -> Response:
 def accepted(parts: Parts, request_id: str) -> Response:
     """Answer that a request was taken, and where to ask for it."""
     status = parts.recent.status(request_id) or RequestStatus(id=request_id, state="accepted")
-    response = json_answer(status, 202)
-    response.headers["Location"] = f"/v1/requests/{request_id}"
-    return response
+    return json_answer(status, 202, Location=f"/v1/requests/{request_id}")
 
 
 def status_of(outcome: Outcome) -> RequestStatus:

@@ -1,7 +1,5 @@
 """Functions, through AWS Lambda's API: AWS's own, or the function host's (AWS_ENDPOINT_URL_LAMBDA)."""
 
-import base64
-import hashlib
 import io
 import logging
 import math
@@ -17,6 +15,7 @@ from modelkit.deployment.errors import NotPlaced, NotReady
 from modelkit.deployment.lambda_client import code_of, is_aws, lambda_client, message_of
 from modelkit.deployment.place import Candidate, Placed
 from modelkit.deployment.warmth import RIGHTS, keep_warm, plain
+from modelkit.functions.packages import code_sha256
 from modelkit.package.archive import write_archive
 from modelkit.package.function import MEMORY_MB
 from straightline.contracts.deployed import DeployedVersion
@@ -113,7 +112,7 @@ class Functions:
 
     def _is(self, name: str, package: bytes, candidate: Candidate) -> bool:
         """Whether a function has this package and these settings already."""
-        wanted = {**_settings(candidate), "CodeSha256": _digest(package)}
+        wanted = {**_settings(candidate), "CodeSha256": code_sha256(package)}
         with _translated(name):
             found = self._client.get_function(FunctionName=name)["Configuration"]
         return all(
@@ -218,11 +217,6 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
         "MemorySize": max(_SMALLEST_MB, spec.resources.memory or MEMORY_MB),
         "Description": f"{candidate.title} {candidate.digest}"[:256],
     }
-
-
-def _digest(package: bytes) -> str:
-    """Return what Lambda calls the CodeSha256 of a package."""
-    return base64.b64encode(hashlib.sha256(package).digest()).decode()
 
 
 def _zipped(package: Path) -> bytes:

@@ -8,7 +8,6 @@ DeleteFunction).
 
 import base64
 import binascii
-import hashlib
 import io
 import json
 import shutil
@@ -19,7 +18,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from modelkit.functions.packages import Function, find_function, plain_name
+from modelkit.functions.packages import Function, code_sha256, find_function, plain_name
 from modelkit.replacing import replaced
 from straightline.errors import StraightLineError
 
@@ -172,7 +171,7 @@ def _unpack(code: _Code, target: Path) -> str:
             archive.extractall(target)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
             raise _invalid(f"Could not unzip uploaded file: {error}") from error
-    return base64.b64encode(hashlib.sha256(package).digest()).decode()
+    return code_sha256(package)
 
 
 def _described_anew(function: Function) -> Function:

@@ -1,6 +1,8 @@
 """The functions that are deployed: a directory of packages, `<name>/function.toml` with its files."""
 
+import base64
 import functools
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -93,3 +95,8 @@ def _read(file: Path, revision: str) -> Function:
             f"{file} names the function {function.name}: its directory must have that name"
         )
     return msgspec.structs.replace(function, directory=file.parent.resolve(), revision=revision)
+
+
+def code_sha256(package: bytes) -> str:
+    """Return what Lambda calls the CodeSha256 of a zipped package: sha256 in base64."""
+    return base64.b64encode(hashlib.sha256(package).digest()).decode()

@@ -75,12 +75,8 @@ class Watch:
         self._asked.wait(max(0.0, self._asked_at + MOMENT - time.monotonic()))
 
     def _look_asked(self) -> None:
-        try:
-            self.look()
-        except Exception:  # noqa: BLE001 - who waits learns that it is not there
-            _log.exception("looking for models failed")
-        finally:
-            self._asked.set()
+        self._try_look()  # where it fails, who waits learns that it is not there
+        self._asked.set()
 
     def _take(self, there: dict[Key, Stamp]) -> None:
         for key in [key for key in (*self._engines, *self._broken) if key not in there]:
@@ -129,8 +125,11 @@ class Watch:
     def _run(self, interval: float) -> None:
         while True:
             time.sleep(interval)
-            try:
-                self.look()
-            # A look that failed must not be the last one.
-            except Exception:  # noqa: BLE001
-                _log.exception("looking for models failed")
+            self._try_look()
+
+    def _try_look(self) -> None:
+        try:
+            self.look()
+        # A look that failed must not be the last one.
+        except Exception:  # noqa: BLE001
+            _log.exception("looking for models failed")

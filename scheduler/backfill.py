@@ -20,7 +20,7 @@ LONGEST_REST: Final = 0.25
 """Seconds after which backfill goes on beside interactive requests, however many there are."""
 LONGEST_LANE: Final = 2.0
 """Seconds after which lanes elsewhere wait for one no more: its model is slow, or its backend hangs."""
-GENTLE: Final = 0.25
+GENTLE: Final = 0.1
 """How much longer than an interactive request a lane may take while those come, as a share of its length
 without them."""
 USUALLY: Final = 0.1

@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True):
     lease_grace: Positive = 30.0
     backfill_turn: Positive = 0.025
     backfill_share: Share = 0.25
-    backfill_rest: Amount = 3.0
+    backfill_rest: Amount = 6.0
 
     @property
     def thresholds(self) -> Thresholds:

@@ -4,13 +4,15 @@
 turn while developing; each test has its own virtual host and database on them all the same.
 """
 
+import faulthandler
 import itertools
 import json
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -173,6 +175,18 @@ def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
         yield make_url(url).database or ""
     for role in _roles.by_user:
         services.administer(_database_server, f'DROP ROLE "{_roles.prefix}{role}"')
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of a test that failed what every thread of this process was at."""
+    report = yield
+    if report.when == "call" and report.failed and item.get_closest_marker("integration"):
+        with tempfile.TemporaryFile("w+") as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            report.sections.append(("Threads", file.read()))
+    return report
 
 
 def _database(server: str, template: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from outcomes.errors import LedgerRefused
 from outcomes.rows import Entry, entry_of
 from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
 from straightline.ids import canonical
-from straightline.names import TYPE_LEASES, TYPE_OUTCOMES, TYPE_RECALL
+from straightline.names import TYPE_LEASES, TYPE_OUTCOME, TYPE_OUTCOMES, TYPE_RECALL
 
 UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What msgspec raises at bytes that are not what they should be."""
@@ -35,10 +35,17 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Poison(msgspec.Struct, frozen=True):
-    """One outcome that can never be recorded: its JSON, and why."""
+    """One thing that can never be recorded.
+
+    Attributes:
+        body: its JSON.
+        reason: why.
+        type: as the AMQP property of a message that has nothing else in it.
+    """
 
     body: bytes
     reason: str
+    type: str = TYPE_OUTCOME
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -48,7 +55,7 @@ class Reading(msgspec.Struct, frozen=True):
         entries: outcomes, in the order in which they came.
         recalls: repeated ids, likewise.
         leases: what was placed.
-        poison: single outcomes that can never be recorded, out of messages that otherwise can.
+        poison: single outcomes and leases that can never be recorded, out of messages that otherwise can.
         refused: whole messages that say nothing, each with the reason.
     """
 
@@ -71,7 +78,7 @@ _LEASES: Final = msgspec.json.Decoder(LeaseBatch)
 
 
 def read(deliveries: Iterable[Delivery], now: float) -> Reading:
-    """Read messages; each fault costs only the outcome, or the message, that it is in.
+    """Read messages; each fault costs only the outcome, the lease, or the message that it is in.
 
     Args:
         deliveries: in the order in which they came.
@@ -85,7 +92,7 @@ def read(deliveries: Iterable[Delivery], now: float) -> Reading:
             elif delivery.type == TYPE_RECALL:
                 found.recalls.append(_read_recall(delivery.body, now))
             elif delivery.type == TYPE_LEASES:
-                found.leases.extend(map(_checked, _LEASES.decode(delivery.body).leases))
+                _read_leases(delivery.body, found)
             else:
                 found.refused.append((delivery, f"its type {delivery.type!r} is not one of an outcome"))
         except UNREADABLE as error:
@@ -114,7 +121,7 @@ def _enter(outcome: Outcome, now: float, found: Reading) -> None:
     try:
         found.entries.append(entry_of(outcome, now))
     except LedgerRefused as error:
-        found.poison.append(Poison(msgspec.json.encode(outcome), str(error)))
+        found.poison.append(outcome_alone(outcome, str(error)))
 
 
 def _read_recall(body: bytes, now: float) -> Recall:
@@ -130,6 +137,29 @@ def _read_recall(body: bytes, now: float) -> Recall:
         reply=recall.reply,
         repeated=recall.repeated,
     )
+
+
+def lease_alone(lease: Lease, reason: str) -> Poison:
+    """Put a lease aside that can never be recorded."""
+    return Poison(msgspec.json.encode(LeaseBatch(leases=[lease])), reason, TYPE_LEASES)
+
+
+def recall_alone(recall: Recall, reason: str) -> Poison:
+    """Put the note of a repeated id aside that can never be recorded."""
+    return Poison(msgspec.json.encode(recall), reason, TYPE_RECALL)
+
+
+def outcome_alone(outcome: Outcome, reason: str) -> Poison:
+    """Put an outcome aside that can never be recorded."""
+    return Poison(msgspec.json.encode(outcome), reason)
+
+
+def _read_leases(body: bytes, found: Reading) -> None:
+    for lease in _LEASES.decode(body).leases:
+        try:
+            found.leases.append(_checked(lease))
+        except LedgerRefused as error:
+            found.poison.append(lease_alone(lease, str(error)))
 
 
 def _checked(lease: Lease) -> Lease:

@@ -4,18 +4,16 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-import msgspec
-
 from outcomes import replies
+from outcomes.errors import LedgerRefused
 from outcomes.holding import Abandoned, persist
 from outcomes.intake import Intake
 from outcomes.isolate import write_all_but_refused
 from outcomes.ledger import Ledger, Written
-from outcomes.reading import Delivery, Poison, Reading, read
-from outcomes.rows import Entry
+from outcomes.reading import Delivery, Poison, Reading, lease_alone, outcome_alone, read, recall_alone
 from outcomes.sending import Outbox, send
 from straightline import crash
 from straightline.amqp.link import LONGEST_DELAY
@@ -83,21 +81,32 @@ class Recorder:
         self._intake.settle(run, [delivery for delivery, _ in reading.refused])
 
     def _write(self, reading: Reading) -> list[Poison]:
-        def write(part: Sequence[Entry]) -> Written:
-            return self._ledger.write(part, reading.recalls, reading.leases)
-
         if not reading.entries and not reading.recalls and not reading.leases:
             return []
-        done, refused = write_all_but_refused(reading.entries, write)
-        surplus = sum(written.surplus for written in done)
-        if surplus:
-            logger.warning("%d outcomes came for requests that another execution had answered", surplus)
-        return [Poison(msgspec.json.encode(entry.source), reason) for entry, reason in refused]
+        try:
+            _count([self._ledger.write(reading.entries, reading.recalls, reading.leases)])
+        except LedgerRefused:
+            return self._write_apart(reading)
+        return []
+
+    def _write_apart(self, reading: Reading) -> list[Poison]:
+        """Write one kind after the other, so that none is blamed for what is refused of another."""
+        ledger = self._ledger
+        done, entries = write_all_but_refused(reading.entries, ledger.write)
+        _count(done)
+        _, recalls = write_all_but_refused(reading.recalls, lambda part: ledger.write((), part))
+        _, leases = write_all_but_refused(reading.leases, lambda part: ledger.write((), (), part))
+        return [
+            *(outcome_alone(entry.source, reason) for entry, reason in entries),
+            *(recall_alone(recall, reason) for recall, reason in recalls),
+            *(lease_alone(lease, reason) for lease, reason in leases),
+        ]
 
     def _bury(self, poison: Sequence[Poison]) -> None:
         # One fault may be in thousands of outcomes, as after a change of the contract.
-        for reason, count in Counter(buried.reason for buried in poison).most_common(MOST_LOGGED):
-            logger.error("%d outcomes are dead-lettered: %s", count, reason)
+        counts = Counter((buried.type, buried.reason) for buried in poison)
+        for (kind, reason), count in counts.most_common(MOST_LOGGED):
+            logger.error("%d of %s are dead-lettered: %s", count, kind, reason)
         send(self._outbox, map(replies.burial, poison))
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
@@ -114,3 +123,9 @@ class Recorder:
 
     def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
         return persist(run, step, intake=self._intake, stopping=self._stopping)
+
+
+def _count(done: Iterable[Written]) -> None:
+    surplus = sum(written.surplus for written in done)
+    if surplus:
+        logger.warning("%d outcomes came for requests that another execution had answered", surplus)

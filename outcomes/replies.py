@@ -118,12 +118,12 @@ def again(recall: Recall, now: float) -> Outgoing | None:
 
 
 def burial(poison: Poison) -> Outgoing:
-    """Put an outcome that can never be recorded where people find it, with the reason."""
+    """Put what can never be recorded where people find it, with the reason."""
     return Outgoing(
         exchange=names.DEAD,
         routing_key=names.OUTCOMES_QUEUE,
         body=poison.body[:MAX_BODY],  # more would not be taken, and tried for ever
-        type=names.TYPE_OUTCOME,
+        type=poison.type,
         headers={REASON_HEADER: poison.reason[:LONGEST_REASON], QUEUE_HEADER: names.OUTCOMES_QUEUE},
     )
 

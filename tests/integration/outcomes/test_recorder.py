@@ -144,6 +144,34 @@ def test_a_row_that_is_refused_goes_to_the_dead_letters_alone(
     assert bench.waiting() == 0
 
 
+@pytest.mark.parametrize("kind", [names.TYPE_LEASES, names.TYPE_RECALL])
+def test_a_lease_or_a_recall_that_is_refused_goes_to_the_dead_letters_and_all_else_of_its_run_is_kept(
+    bench: Any, make_outcome: Make, wait_for: Wait, kind: str
+) -> None:
+    bench.do("ALTER TABLE placements ADD CHECK (model <> 'cursed')")
+    bench.do("ALTER TABLE repeats ADD CHECK (digest <> 'cursed')")
+    outcomes = [make_outcome() for _ in range(3)]
+    bench.lease(
+        *(
+            Lease(task_id=new_id(), ids=[new_id()], backend="local", model=model, placed_at=1, until=2)
+            for model in ("m", "cursed" if kind == names.TYPE_LEASES else "m")
+        )
+    )
+    bench.send(outcomes)
+    for digest in ("d", "cursed" if kind == names.TYPE_RECALL else "d"):
+        recall = Recall(request_id=outcomes[0].request_id, digest=digest, conflict=False, seen_at=time.time())
+        bench.recall(recall)
+    stop = bench.record()
+    properties, body = wait_for(lambda: bench.pop(names.DEAD_QUEUE), "the dead letter")
+    wait_for(lambda: bench.count() == 3, "the outcomes")
+    stop()
+    assert (properties.type, b"cursed" in body) == (kind, True)
+    assert "check constraint" in properties.headers["x-straightline-reason"]
+    kept = (bench.count("placements"), bench.count("repeats"))
+    assert kept == ((1, 2) if kind == names.TYPE_LEASES else (2, 1))
+    assert (bench.waiting(), bench.waiting(names.DEAD_QUEUE)) == (0, 0)
+
+
 def test_messages_that_say_nothing_are_dead_lettered_and_the_next_is_recorded(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outcomes.reading import Delivery, read
-from straightline.contracts import Outcome, OutcomeBatch, Recall
+from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
 from straightline.ids import new_id
-from straightline.names import TYPE_OUTCOMES, TYPE_RECALL
+from straightline.names import TYPE_LEASES, TYPE_OUTCOMES, TYPE_RECALL
 
 
 def _delivery(body: bytes, kind: str | None = TYPE_OUTCOMES) -> Delivery:
@@ -42,6 +42,21 @@ def test_one_bad_outcome_costs_only_itself() -> None:
 def test_an_outcome_without_a_usable_id_is_poison_with_a_reason() -> None:
     found = read([_delivery(_batch(Outcome(request_id="x", state="failed", finished_at=1.0)))], now=3.0)
     assert ["not a UUID" in poison.reason for poison in found.poison] == [True]
+
+
+def test_a_lease_that_names_nothing_costs_only_itself() -> None:
+    named, nameless = _lease(new_id()), _lease("seven")
+    batch = msgspec.json.encode(LeaseBatch(leases=[nameless, named]))
+    found = read([_delivery(batch, TYPE_LEASES)], now=3.0)
+    assert found.leases == [named]
+    assert [(poison.type, msgspec.json.decode(poison.body, type=LeaseBatch)) for poison in found.poison] == [
+        (TYPE_LEASES, LeaseBatch(leases=[nameless]))
+    ]
+    assert not found.refused
+
+
+def _lease(task_id: str) -> Lease:
+    return Lease(task_id=task_id, ids=[new_id()], backend="local", model="m", placed_at=1, until=2)
 
 
 def test_messages_that_say_nothing_are_refused_with_a_reason_each() -> None:

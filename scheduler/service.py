@@ -228,6 +228,9 @@ class Service:
             self._publisher.send(outgoing, settled)
         except StraightLineError as error:
             settled(error)
+        except Exception as error:  # a fault of ours must lose neither this message nor those behind it
+            log.exception("a message to %s could not be sent", publish.exchange)
+            settled(error)
 
     def _answered(self, publish: Publish, error: Exception | None) -> None:
         if isinstance(error, Rejected) and not publish.mandatory:

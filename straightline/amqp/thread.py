@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pika.adapters.select_connection import IOLoop
 
@@ -18,6 +18,28 @@ class Lodger(Protocol):
         ...
 
 
+class _Loop(IOLoop):
+    """A loop of which no timer that raises takes others with it.
+
+    Pika's takes all that are due out before it runs them, and forgets the rest when one raises.
+    """
+
+    def __init__(self, fault: Callable[[Exception], None]) -> None:
+        super().__init__()
+        self._fault = fault
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Any:
+        """Run `callback` after so many seconds; what it raises is a fault, and the next one still runs."""
+
+        def guarded() -> None:
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001 - it is logged with its trace
+                self._fault(error)
+
+        return super().call_later(delay, guarded)
+
+
 class AMQPThread:
     """Runs a loop until the last who lives on it has left.
 
@@ -26,7 +48,7 @@ class AMQPThread:
     """
 
     def __init__(self, name: str) -> None:
-        self.loop: Final = IOLoop()
+        self.loop: Final[IOLoop] = _Loop(self._fault)
         self._lodgers: list[Lodger] = []
         self._thread = threading.Thread(target=self._run, name=f"amqp-{name}", daemon=True)
 
@@ -62,11 +84,14 @@ class AMQPThread:
         while True:
             try:
                 self.loop.start()
-            except Exception as error:
-                # A fault of ours or of pika's must not leave callers waiting for a thread that is dead.
-                logger.exception("the AMQP thread met an unexpected fault and connects anew")
-                for lodger in tuple(self._lodgers):
-                    lodger.abandon(error)
+            except Exception as error:  # noqa: BLE001 - it is logged with its trace
+                self._fault(error)
             else:
                 break
         self.loop.close()
+
+    def _fault(self, error: Exception) -> None:
+        """A fault of ours or of pika's must not leave callers waiting for a thread that is dead."""
+        logger.error("the AMQP thread met an unexpected fault and connects anew", exc_info=error)
+        for lodger in tuple(self._lodgers):
+            lodger.abandon(error)

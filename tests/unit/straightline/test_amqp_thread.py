@@ -64,6 +64,21 @@ def test_an_unexpected_fault_costs_both_their_connections_and_neither_its_thread
     assert "unexpected fault" in caplog.text
 
 
+def test_a_timer_that_raises_takes_no_other_one_with_it() -> None:
+    link = Link(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None)
+    ran = threading.Event()
+
+    def set_both() -> None:
+        """Both are due at once, the faulty one first."""
+        link.call_later(0, lambda: 1 // 0)  # type: ignore[arg-type]  # it raises
+        link.call_later(0, ran.set)
+
+    link.start()
+    link.call(set_both)
+    assert ran.wait(PATIENCE)
+    link.stop(PATIENCE)
+
+
 def test_a_link_that_was_never_started_is_stopped_at_once() -> None:
     began = time.monotonic()
     Link(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None).stop(PATIENCE)

@@ -1,0 +1,50 @@
+"""What a fault of the scheduler's own must not do to the scheduler as it runs; no broker is needed for it."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.core import Core
+from scheduler.service import TICK, Service
+from scheduler.settings import Settings
+from straightline import names
+from straightline.catalogue import Catalogue
+
+NOBODY = "amqp://127.0.0.1:1/"
+PATIENCE = 10.0
+
+
+def test_a_tick_that_raises_ends_neither_turns_nor_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(broker_url=NOBODY, models_dir=Path())
+    core = Core(settings, Catalogue({}), origin="test")
+    began, late, raised, turned, ticked = (threading.Event() for _ in range(5))
+
+    def tick(now: float) -> None:
+        if raised.is_set():
+            ticked.set()
+        elif late.is_set():
+            raised.set()
+            raise ZeroDivisionError
+
+    def flush() -> None:
+        (turned if raised.is_set() else began).set()
+
+    def heartbeat(body: bytes, now: float) -> None:
+        """Take longer than a tick: its turn and the tick are due at once, and the tick comes first."""
+        late.wait(2 * TICK)
+        late.set()
+
+    monkeypatch.setattr(core, "tick", tick)
+    monkeypatch.setattr(core, "heartbeat", heartbeat)
+    monkeypatch.setattr(core.placer, "flush", flush)
+    service = Service(settings, core)
+    service.start()
+    assert began.wait(PATIENCE)
+    signal: Any = service._signal
+    service._inlet.link.call(lambda: signal(names.HEARTBEAT_KEY, b""))
+    assert raised.wait(PATIENCE)
+    assert ticked.wait(PATIENCE)
+    assert turned.wait(PATIENCE)
+    service.stop(0.1)

@@ -8,7 +8,7 @@ from straightline.contracts import Attempt, Outcome, Reason, Request, Ticket
 from straightline.names import Backend, State
 
 LOST: Final = "lost"
-"""Error class of a request that was placed and not heard of again."""
+"""Error class of a request that was placed and not heard of again by its deadline: it expired."""
 DELIVERY_LIMIT: Final = "delivery_limit"
 """Of one whose message came back so often that the broker gave it up."""
 MALFORMED: Final = "malformed"

@@ -63,10 +63,10 @@ def sweep(found: Sequence[Due], standing: Mapping[str, Outcome], now: float) -> 
 
 def _lost(request_id: str, due: Due, now: float) -> Outcome:
     error = (
-        f"it was placed on {due.backend}, and {now - due.placed_at:.0f} s later, past its deadline, no word "
-        "of it had come; it may have run"
+        f"its deadline passed after it was placed on {due.backend}, and nobody has answered since: "
+        f"{now - due.placed_at:.0f} s after that placement no word of it had come; it may have run"
     )
-    verdict = Verdict("failed", LOST, error)
+    verdict = Verdict("expired", LOST, error)
     outcome = of_id(request_id, verdict, now)
     outcome.model, outcome.version = due.model, due.version
     outcome.class_, outcome.batch_id = due.class_, due.batch_id

@@ -128,7 +128,7 @@ def test_12_queue_of_a_pool_deleted__its_worker_says_so_and_goes_on_when_it_is_d
 ) -> None:
     """Nothing lay in the queue: what an operator deletes with it no broker brings back.
 
-    Such a request ends `failed`, `lost`, 30 s after its deadline: see the reconciler's tests.
+    Such a request ends `expired`, `lost`, 30 s after its deadline: see the reconciler's tests.
     """
     node, queue = row.scene.node, names.backend_queue("gpu-container")
     elsewhere = Mix(pinned=0.0, large=0.0, rate=10)

@@ -61,14 +61,14 @@ def test_a_lost_request_gets_its_outcome_and_its_producer_the_answer_and_the_slo
     bench.reconcile()
     properties, body = wait_for(lambda: bench.pop(reply_key), "the answer")
     said = msgspec.json.decode(body, type=Outcome)
-    assert (said.request_id, said.state, said.error_class) == (lost, "failed", "lost")
+    assert (said.request_id, said.state, said.error_class) == (lost, "expired", "lost")
     assert properties.correlation_id == lost
     _, feedback = wait_for(lambda: bench.pop(signals), "the free slot")
     assert [done.id for done in msgspec.json.decode(feedback, type=Feedback).done] == [lost]
     wait_for(lambda: _open(bench) == 0, "the end of the look-out")
     found = bench.ask("SELECT request_id::text, state, error_class, batch_id, attempts FROM outcomes")
     assert sorted(found) == sorted(
-        [(answered.request_id, "succeeded", None, None, 1), (lost, "failed", "lost", "job", 1)]
+        [(answered.request_id, "succeeded", None, None, 1), (lost, "expired", "lost", "job", 1)]
     )
     assert bench.count("surplus") == 0
     assert bench.pop(reply_key) is None

@@ -30,14 +30,16 @@ def test_what_the_ledger_knows_stands() -> None:
 
 def test_what_nothing_was_run_for_is_no_further_execution() -> None:
     request = new_id()
-    lost = Outcome(request_id=request, state="failed", finished_at=9.0, error_class="lost")
+    lost = Outcome(request_id=request, state="expired", finished_at=9.0, error_class="lost")
     found = sort_out([_entry(request, 1.0), entry_of(lost, now=0.0)], {})
     assert (len(found.new), len(found.again), len(found.surplus)) == (1, 1, 0)
 
 
 def test_a_late_answer_does_not_replace_that_its_request_was_lost() -> None:
     request = new_id()
-    lost = entry_of(Outcome(request_id=request, state="failed", finished_at=1.0, error_class="lost"), now=0.0)
+    lost = entry_of(
+        Outcome(request_id=request, state="expired", finished_at=1.0, error_class="lost"), now=0.0
+    )
     late = _entry(request, 2.0)
     found = sort_out([lost, late], {})
     assert (found.new, found.surplus) == ([lost], [late])

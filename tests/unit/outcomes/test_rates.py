@@ -25,6 +25,11 @@ def test_an_error_is_counted_once_whether_by_attempt_or_by_outcome() -> None:
     assert rate.errors == {"deadline": 2, "crashed": 1}
 
 
+def test_what_expired_where_it_was_placed_is_a_failure_of_that_backend() -> None:
+    (rate,) = rates([("a", "lost", False, 1, 0, 0.0)], [("a", "lost", "expired", True, 1)])
+    assert (rate.failure_rate, rate.attempt_failure_rate, rate.errors) == (1.0, 1.0, {"lost": 1})
+
+
 def test_rejected_and_cancelled_requests_are_no_failures() -> None:
     (rate,) = rates([], [(None, "malformed", "rejected", False, 3), (None, None, "cancelled", False, 1)])
     assert (rate.outcomes, rate.failure_rate, rate.attempt_failure_rate) == (0, None, None)

@@ -49,11 +49,11 @@ def test_a_placement_whose_requests_all_ended_is_settled_and_nobody_is_told() ->
     assert sweep([due], {}, NOW) == Sweep([], [due.key], [], 0)
 
 
-def test_a_missing_request_ends_as_lost_with_all_that_its_lease_says() -> None:
+def test_a_missing_request_expires_as_lost_with_all_that_its_lease_says() -> None:
     due = _due(missing=[B])
     done = sweep([due], {}, NOW)
     (outcome,) = _outcomes(done)
-    assert (outcome.request_id, outcome.state, outcome.error_class) == (B, "failed", "lost")
+    assert (outcome.request_id, outcome.state, outcome.error_class) == (B, "expired", "lost")
     assert (outcome.model, outcome.version, outcome.class_, outcome.batch_id) == (
         "digits",
         "2",
@@ -62,7 +62,9 @@ def test_a_missing_request_ends_as_lost_with_all_that_its_lease_says() -> None:
     )
     (attempt,) = outcome.attempts
     assert (attempt.number, attempt.backend, attempt.error_class) == (2, "local", "lost")
-    assert "90 s later" in (outcome.error or "")
+    said = outcome.error or ""
+    assert said.startswith("its deadline passed after it was placed on local, and nobody has answered since")
+    assert "90 s after" in said
     assert (done.settled, done.open, done.missing) == ([], [due.key], 1)
 
 

@@ -89,7 +89,7 @@ COPY --from=application-packages /opt/straightline /opt/straightline
 COPY --from=code /srv/straightline /srv/straightline
 ENV PATH=/opt/straightline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONPATH=/srv/straightline PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
-    MALLOC_ARENA_MAX=2 HOME=/tmp
+    MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072 HOME=/tmp
 WORKDIR /srv/straightline
 USER straightline
 CMD ["python", "-m", "straightline", "--help"]

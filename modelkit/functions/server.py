@@ -1,5 +1,6 @@
 """The host under gunicorn: one worker process with threads, since the instances belong to one process."""
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from modelkit.functions.background import Background
 from modelkit.functions.host import Host, Limits
 
 _TIME_TO_END_INSTANCES: Final = 10
+_TIME_TO_START_THREADS: Final = 30
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -65,6 +67,7 @@ class Server(BaseApplication):
             "accesslog": None,
             "errorlog": "-",
             "loglevel": "warning",
+            "post_worker_init": _start_threads,
             "worker_exit": self._exit,
         }
         for name, value in settings.items():
@@ -89,3 +92,10 @@ class Server(BaseApplication):
             self._background.close()
         if self._host is not None:
             self._host.close()
+
+
+def _start_threads(worker: Any) -> None:
+    """Start every thread of the worker now: else it grows whenever more is asked at once than ever before."""
+    all_there = threading.Barrier(worker.cfg.threads)
+    for _ in range(worker.cfg.threads):
+        worker.tpool.submit(all_there.wait, _TIME_TO_START_THREADS)

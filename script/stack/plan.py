@@ -122,6 +122,9 @@ class Plan:
             "OMP_NUM_THREADS": "1",
             # Else each thread has a heap of its own, and memory grows until each has held a large request.
             "MALLOC_ARENA_MAX": "2",
+            # Else one large request that is freed moves the line above which memory is given back at once.
+            "MALLOC_MMAP_THRESHOLD_": "131072",
+            "MALLOC_TRIM_THRESHOLD_": "131072",
         }
         if self.thresholds is not None:
             ours |= {

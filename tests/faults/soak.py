@@ -71,7 +71,8 @@ def _soak(scene: Scene, minutes: float, seed: int) -> int:
     print(
         f"\n{len(plan)} acts with seed {seed} in {minutes:g} minutes: {line.requests} requests confirmed,"
         f" {sum(account.refused.values())} refused, {line.lost} lost, {line.doubled} doubled,"
-        f" {line.surplus} run twice; all answered {line.recovery or 0.0:.1f} s after the end."
+        f" {line.surplus} run twice, {line.repeated} told again; all answered"
+        f" {line.recovery or 0.0:.1f} s after the end."
         f"\nThe oracle is {verdict}"
     )
     return int(not _memory_is_flat(lives, minutes=minutes, ours=ours) or verdict != "content")

@@ -7,10 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+import msgspec
+
 from straightline.client import Client
 from straightline.errors import StraightLineError
 from straightline.ids import new_id
 from straightline.names import BACKENDS, Backend, RequestClass
+from straightline.results import Results
 from tests.faults.kit import mind
 
 LANES: Final = 8
@@ -19,6 +22,8 @@ LARGE: Final = 300 * 1024
 """Bytes of a request that travels by reference."""
 MIDDLING: Final = 80 * 1024
 """Bytes of a request above the suite's threshold `D` that travels inline."""
+KEPT: Final = 1_000
+"""Results that the producers keep: nobody reads them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Account:
         words: of each kind, what the last one said.
         commands: what the model was told, by id.
         slowest: seconds that the slowest submission took, whatever came of it.
+        told: how often the producers heard which end of each id.
     """
 
     sent: set[str] = field(default_factory=set)
@@ -65,10 +71,28 @@ class Account:
     words: dict[str, str] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
     slowest: float = 0.0
+    told: dict[str, Counter[str]] = field(default_factory=dict)
+
+
+class _End(msgspec.Struct):
+    state: str
+
+
+class _Heard(Results):
+    """Notes each answer as it comes, however many there are of one id; the SDK keeps the last one."""
+
+    def __init__(self, told: dict[str, Counter[str]]) -> None:
+        super().__init__(KEPT, LARGE * KEPT)
+        self._told = told
+
+    def put(self, key: str, body: bytes) -> None:
+        """Note it; the connection's thread alone calls this."""
+        self._told.setdefault(key, Counter())[msgspec.json.decode(body, type=_End).state] += 1
+        super().put(key, body)
 
 
 class Load:
-    """Producers that run from `start` until `stop`; also as a context manager."""
+    """Producers that run from `start` until `stop`, and listen until `close`; `start` also by a `with`."""
 
     def __init__(self, url: str, store: str, mix: Mix, *, canary: str, seed: int = 1) -> None:
         self.mix = mix
@@ -78,6 +102,7 @@ class Load:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._client = Client(url, store=store, confirm_timeout=mix.confirm)
+        self._client._producer.results = _Heard(self.account.told)
         self._lanes = [threading.Thread(target=self._drive, name=f"lane-{n}") for n in range(LANES)]
 
     def __enter__(self) -> Self:
@@ -93,6 +118,11 @@ class Load:
         self._stopping.set()
         for lane in self._lanes:
             lane.join(self.mix.confirm + 10)
+        return self.account
+
+    def close(self) -> Account:
+        """Stop, listen no more, and return the account."""
+        self.stop()
         self._client.close(2.0)
         return self.account
 

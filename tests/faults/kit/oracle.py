@@ -44,6 +44,7 @@ class Facts:
         depths: messages in each queue, unacknowledged ones included.
         restarts: how often each process had to be started anew.
         leaks: where a secret was found.
+        told: how often producers heard which end, by id; one who was not there heard nothing.
     """
 
     sent: AbstractSet[str]
@@ -54,6 +55,7 @@ class Facts:
     depths: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
     leaks: Sequence[str] = ()
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def lost(self) -> AbstractSet[str]:
@@ -64,6 +66,20 @@ class Facts:
     def doubled(self) -> AbstractSet[str]:
         """Ids with more than one final outcome."""
         return {one for one, ending in self.endings.items() if ending.rows > 1}
+
+    @property
+    def contradicted(self) -> AbstractSet[str]:
+        """Ids of which a producer heard another end than the ledger has."""
+        return {
+            one
+            for one, heard in self.told.items()
+            if one in self.endings and heard.keys() - {self.endings[one].state}
+        }
+
+    @property
+    def repeated(self) -> int:
+        """Answers beyond the first of each id: what was unconfirmed when a line was lost is sent again."""
+        return sum(sum(heard.values()) - 1 for heard in self.told.values())
 
     @property
     def surplus(self) -> int:
@@ -95,6 +111,7 @@ def violations(facts: Facts, allowed: Allowance) -> list[str]:
     return [
         *_ids("were confirmed and have no outcome", facts.lost),
         *_ids("have more than one final outcome", facts.doubled),
+        *_ids("were told to have ended as they have not", facts.contradicted),
         *_unsent(facts, allowed),
         *_dead(facts, allowed),
         *_executions(facts, allowed),

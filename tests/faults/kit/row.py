@@ -51,6 +51,7 @@ class Line:
     lost: int = 0
     doubled: int = 0
     surplus: int = 0
+    repeated: int = 0
     recovery: float | None = None
     verdict: str = "-"
 
@@ -143,7 +144,7 @@ class Row:
     def end(self) -> None:
         """Send no more, whatever became of the row."""
         for load in self._loads:
-            self.scene.sent |= load.stop().sent
+            self.scene.sent |= load.close().sent
 
     def _end_loads(self, sent: AbstractSet[str], confirmed: AbstractSet[str]) -> Account:
         whole = Account(set(sent), set(confirmed))
@@ -151,6 +152,7 @@ class Row:
             account = load.stop()
             whole.sent |= account.sent
             whole.confirmed |= account.confirmed
+            whole.told |= account.told
         return whole
 
     def _await_outcomes(self, ids: AbstractSet[str], bound: float) -> None:
@@ -180,6 +182,7 @@ class Row:
             depths=depths,
             restarts=restarts,
             leaks=self._leaks(),
+            told={one: account.told[one] for one in mine if one in account.told},
         )
 
     def _drain(self) -> None:
@@ -208,4 +211,5 @@ class Row:
         self.line.lost = len(facts.lost)
         self.line.doubled = len(facts.doubled)
         self.line.surplus = facts.surplus
+        self.line.repeated = facts.repeated
         self.line.recovery = judged.recovery if self.over is not None else None

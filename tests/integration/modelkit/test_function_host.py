@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from modelkit.functions.server import Settings
 from tests.integration.modelkit.processes import (
     FunctionHost,
     HostMaker,
@@ -359,3 +360,15 @@ def test_nothing_is_left_when_only_the_serving_process_is_killed_and_it_comes_ba
     until(lambda: not lives(pid), "the instance is gone")
     host.wait_until_ready()
     assert invoke(host, "pid").payload["pid"] != pid
+
+
+def test_all_threads_are_there_before_anything_is_asked(host: FunctionHost) -> None:
+    """What grows with the most that was ever asked at once is never seen to be flat."""
+    all_of_them = Settings(packages="").concurrency + 24
+
+    def complete() -> bool:
+        return any(
+            len([*Path(f"/proc/{pid}/task").iterdir()]) > all_of_them for pid in descendants(host.process.pid)
+        )
+
+    until(complete, "a process with all its threads")

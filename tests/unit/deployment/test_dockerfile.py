@@ -64,4 +64,5 @@ def test_no_wheel_of_generic_names_is_installed(instructions: list[list[str]]) -
 
 def test_threads_share_heaps_in_what_runs(instructions: list[list[str]]) -> None:
     application = instructions[[words[-1] for words in instructions].index("application") :]
-    assert "MALLOC_ARENA_MAX=2" in {word for words in application if words[0] == "ENV" for word in words[1:]}
+    environment = {word for words in application if words[0] == "ENV" for word in words[1:]}
+    assert {"MALLOC_ARENA_MAX=2", "MALLOC_MMAP_THRESHOLD_=131072"} <= environment

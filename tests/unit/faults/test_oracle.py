@@ -34,6 +34,10 @@ def test_an_id_that_was_not_confirmed_may_or_may_not_have_an_outcome() -> None:
             "1 ids have more than one final outcome: a",
         ),
         (
+            replace(SOUND, told={"a": {"succeeded": 2}, "b": {"succeeded": 1, "failed": 1}}),
+            "1 ids were told to have ended as they have not: b",
+        ),
+        (
             replace(SOUND, endings={**SOUND.endings, "stranger": DONE}),
             "1 ids have an outcome and were never sent: stranger (succeeded, None: None)",
         ),

@@ -128,5 +128,7 @@ def test_the_images_that_were_built_are_those_that_may_be_run() -> None:
     assert name not in PLAN.environment({})
 
 
-def test_threads_share_heaps_in_every_process() -> None:
-    assert PLAN.environment({})["MALLOC_ARENA_MAX"] == "2"
+def test_threads_share_heaps_in_every_process_and_large_requests_are_given_back() -> None:
+    environment = PLAN.environment({})
+    assert environment["MALLOC_ARENA_MAX"] == "2"
+    assert environment["MALLOC_MMAP_THRESHOLD_"] == environment["MALLOC_TRIM_THRESHOLD_"] == "131072"

@@ -5,9 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from scheduler.deliveries import Delivery
 from straightline.contracts import ModelSpec, Request, Ticket
+from straightline.contracts.request import INLINE_LIMIT
+
+LARGE: Final = INLINE_LIMIT
+"""Bytes in memory above which a request makes room where the window is full of bytes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,10 +38,15 @@ class Case:
 
 
 class Holds:
-    """A small window in memory, for the oldest; the caller sends the others to the broker's delay queues."""
+    """A small window in memory, for the oldest; the caller sends the others to the broker's delay queues.
+
+    Args:
+        size: most requests in it; together they have no more than `LARGE` bytes for each of so many.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._bytes = 0
         self._held: list[Case] = []  # the oldest first
         self._kinds: Counter[tuple[Hashable, ...]] = Counter()
 
@@ -58,15 +68,22 @@ class Holds:
             for held in self._held
         )
 
-    def add(self, case: Case) -> Case | None:
-        """Keep a request in the order of age; returns the youngest where it must make room."""
+    def add(self, case: Case) -> list[Case]:
+        """Keep a request in the order of age; returns what must make room.
+
+        That is the youngest where there are too many, and the youngest large ones where they have too many
+        bytes: then there is always a large one.
+        """
         insort(self._held, case, key=_age)
         self._kinds[case.kind] += 1
-        if len(self._held) <= self._size:
-            return None
-        youngest = self._held.pop()
-        self._forget(youngest)
-        return youngest
+        self._bytes += _size(case)
+        out = []
+        if len(self._held) > self._size:
+            out.append(self._take_out(-1))
+        while self._bytes > self._size * LARGE:
+            place = max(place for place, held in enumerate(self._held) if _size(held) > LARGE)
+            out.append(self._take_out(place))
+        return out
 
     def release(self, try_place: Callable[[Case], bool], kind_of: Callable[[Case], Hashable]) -> None:
         """Offer every held request to `try_place`, oldest first, and keep those that it refuses.
@@ -95,7 +112,13 @@ class Holds:
                 self._forget(case)
         return taken
 
+    def _take_out(self, place: int) -> Case:
+        case = self._held.pop(place)
+        self._forget(case)
+        return case
+
     def _forget(self, case: Case) -> None:
+        self._bytes -= _size(case)
         self._kinds[case.kind] -= 1
         if not self._kinds[case.kind]:
             del self._kinds[case.kind]
@@ -103,3 +126,8 @@ class Holds:
 
 def _age(case: Case) -> float:
     return case.ticket.received_at
+
+
+def _size(case: Case) -> int:
+    """Return the bytes that a request has in memory; data by reference has none."""
+    return len(memoryview(case.ticket.request))

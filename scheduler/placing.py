@@ -115,9 +115,8 @@ class Placer:
         case.kind = case.kind or self._kind(case)
         case.since = now
         case.ticket.held_since = case.ticket.held_since or now
-        youngest = holds.add(case)
-        if youngest is not None:
-            self._to_broker(youngest, now)
+        for pushed_out in holds.add(case):
+            self._to_broker(pushed_out, now)
 
     def place_now(self, case: Case, now: float) -> bool:
         """Place a request whose delivery is open otherwise; False where it must wait."""

@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
         batch_prefetch: batch requests held while they wait for free slots.
         coalesce: most requests in one placement message.
         coalesce_bytes: most bytes of requests in one placement message, unless one alone has more.
-        hold_window: held requests kept in memory; the others wait in the broker.
+        hold_window: held requests kept in memory, with 256 KiB for each; the others wait in the broker.
         max_attempts: backends asked before a request has failed.
         remembered: ids kept to recognise a repeated one.
         retry_share: of a model's first attempts, how many retries there may be.

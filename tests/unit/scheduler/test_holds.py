@@ -82,6 +82,24 @@ def test_a_small_one_waits_for_no_large_one_that_fits_nowhere() -> None:
     assert placed(desk) == [small]
 
 
+def test_the_youngest_large_ones_wait_in_the_broker_where_the_window_is_full_of_bytes() -> None:
+    desk = Desk(hold_window=4)  # 1 MiB
+    large = infer(2_000)
+    assert 500_000 > len(json.dumps(large)) > 350_000
+    first, second, third = hold(desk, 3, data=large)
+    (small,) = hold(desk, 1)
+    (away,) = desk.turn()
+    assert (away.exchange, third.encode() in away.body) == (names.DELAYS, True)
+    assert desk.core.placer.held == 3
+    desk.core.placer.take_held(first)
+    (fourth,) = hold(desk, 1, data=large)
+    desk.come_back(away, after=0.0)  # it is older than the fourth, and takes its place
+    (away,) = desk.turn()
+    assert fourth.encode() in away.body
+    desk.beat("gpu-container", 9)
+    assert [identity for identity in placed(desk) if identity != small] == [second, third]
+
+
 def test_many_in_the_broker_are_turned_over_more_slowly_and_none_beyond_its_deadline() -> None:
     desk = Desk(hold_window=1)
     hold(desk, 1_002)

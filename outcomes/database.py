@@ -15,6 +15,8 @@ from straightline.errors import ConfigurationError, StraightLineError
 
 MIGRATE = "python -m outcomes migrate"
 DRIVER: Final = "postgresql+psycopg2"
+SETTING: Final = "STRAIGHTLINE_DATABASE_URL"
+"""Where most URLs come from; who reads one from another setting says so, for the messages name it."""
 
 _ROWS_FAULT: Final = ("22", "23", "54")
 """SQLSTATE classes that blame the values: data exception, integrity violation, program limit exceeded.
@@ -25,7 +27,13 @@ server) may be over when it is tried again, so no row is ever given up for it.
 
 
 def engine_for(
-    url: str, *, name: str, statement_timeout: float = 0.0, lock_timeout: float = 0.0, pool_size: int = 1
+    url: str,
+    *,
+    name: str,
+    statement_timeout: float = 0.0,
+    lock_timeout: float = 0.0,
+    pool_size: int = 1,
+    setting: str = SETTING,
 ) -> Engine:
     """Make an engine; nothing is connected yet.
 
@@ -35,6 +43,7 @@ def engine_for(
         statement_timeout: seconds that a statement may take; 0 for no limit.
         lock_timeout: seconds that it may wait for a lock; 0 for no limit.
         pool_size: most connections kept.
+        setting: where the URL comes from.
 
     Raises:
         ConfigurationError: the URL is none.
@@ -59,23 +68,22 @@ def engine_for(
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError):
         # The error behind it may name a part of a password.
         raise ConfigurationError(
-            "STRAIGHTLINE_DATABASE_URL is not a database URL: "
-            "write postgresql+psycopg2://user:password@host:port/database"
+            f"{setting} is not a database URL: write postgresql+psycopg2://user:password@host:port/database"
         ) from None
     if engine.dialect.name != "postgresql":
         raise ConfigurationError(
-            f"STRAIGHTLINE_DATABASE_URL names {engine.dialect.name}; the ledger needs postgresql+psycopg2"
+            f"{setting} names {engine.dialect.name}; the ledger needs postgresql+psycopg2"
         )
-    _check_tls(engine.url)
+    _check_tls(engine.url, setting)
     return engine
 
 
-def _check_tls(url: URL) -> None:
+def _check_tls(url: URL, setting: str) -> None:
     """Refuse a TLS that would take whoever answers for the database."""
     asked = {name: value for name, value in url.query.items() if name.startswith("ssl")}
     if asked and asked.get("sslmode") not in ("verify-full", "disable"):
         raise ConfigurationError(
-            "STRAIGHTLINE_DATABASE_URL asks for TLS without holding the certificate against the host: write "
+            f"{setting} asks for TLS without holding the certificate against the host: write "
             "?sslmode=verify-full&sslrootcert=FILE"
         )
 
@@ -88,7 +96,7 @@ def _with_driver(url: str) -> URL:
 
 @contextmanager
 def connected(
-    url: str, *, name: str = "straightline", statement_timeout: float = 60.0
+    url: str, *, name: str = "straightline", statement_timeout: float = 60.0, setting: str = SETTING
 ) -> Iterator[Connection]:
     """Open one connection for questions, and close it with all it holds.
 
@@ -96,6 +104,7 @@ def connected(
         url: as for `engine_for`.
         name: what `pg_stat_activity` shows.
         statement_timeout: seconds that a question may take.
+        setting: where the URL comes from.
 
     Raises:
         ConfigurationError: the URL is none.
@@ -103,17 +112,17 @@ def connected(
         LedgerNotMigrated: the tables are not there.
         LedgerRefused: Postgres refuses the statement.
     """
-    engine = engine_for(url, name=name, statement_timeout=statement_timeout)
+    engine = engine_for(url, name=name, statement_timeout=statement_timeout, setting=setting)
     try:
-        with translated(), engine.connect() as connection:
+        with translated(setting), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the errors of SQLAlchemy and psycopg2 into those of the ledger.
+def translated(setting: str = SETTING) -> Iterator[None]:
+    """Turn the errors of SQLAlchemy and psycopg2 into those of the ledger; `setting` gave the URL.
 
     Raises:
         LedgerUnavailable: Postgres does not answer, or cannot do it now.
@@ -123,17 +132,17 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise translate(error.orig) from error
+        raise translate(error.orig, setting) from error
     except NoneFree as error:
         raise LedgerUnavailable(
             "all connections to the database that this process may have are in use: it is slow, or asked much"
         ) from error
     except psycopg2.Error as error:  # from the driver's own COPY
-        raise translate(error) from error
+        raise translate(error, setting) from error
 
 
-def translate(error: BaseException | None) -> StraightLineError:
-    """Say what an error of the driver means to the ledger."""
+def translate(error: BaseException | None, setting: str = SETTING) -> StraightLineError:
+    """Say what an error of the driver means to the ledger; `setting` gave the URL."""
     # The server's message alone: its detail and context repeat the row's values, which belong in no log.
     said = getattr(getattr(error, "diag", None), "message_primary", None)
     said = said or " ".join(str(error).split()) or type(error).__name__
@@ -144,7 +153,7 @@ def translate(error: BaseException | None) -> StraightLineError:
         return LedgerRefused(f"the database refuses the values: {said}")
     if code is None or code.startswith(("08", "28", "3D")):
         return LedgerUnavailable(
-            f"the database does not answer: {said}; is it started, and is STRAIGHTLINE_DATABASE_URL right?"
+            f"the database does not answer: {said}; is it started, and is {setting} right?"
         )
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         return LedgerUnavailable(

@@ -56,11 +56,21 @@ def dead_text(letters: Sequence[DeadLetter]) -> str:
             letter.queue or "?",
             letter.reason,
             str(len(letter.requests)),
-            letter.said or " ".join(letter.requests[:1]),
+            _said(letter),
         )
         for letter in letters
     ]
     return printable(table([_DEAD_HEADINGS, *rows])) + "\n"
+
+
+def _said(letter: DeadLetter) -> str:
+    if letter.said:
+        return letter.said
+    first = " ".join(letter.requests[:1])
+    if letter.reason != "rejected":
+        return first
+    # Who gives a message back unread can say nothing with it.
+    return f"why is in the log of who reads {letter.queue or 'that queue'} {first}".rstrip()
 
 
 def _attempt_lines(attempt: Attempt) -> Iterable[str]:

@@ -64,11 +64,11 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment import workshop  # noqa: PLC0415
     from modelkit.deployment.deploy import Wish, deploy, hold_backends  # noqa: PLC0415
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
-    from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
+    from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
     from modelkit.deployment.warmth import settle  # noqa: PLC0415
 
     settings = load(DeploySettings, environ)
-    database, broker = database_url(environ), broker_url(environ)
+    registry, broker = database(environ), broker_url(environ)
     wheels = None
     if arguments.bundle is not None:
         bundle = arguments.bundle
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
             candidate,
             Wish(backends=backends, share=arguments.canary, default=not arguments.no_default, who=who()),
             places=workshop.places(backends, builder, settings, environ),
-            database=database,
+            database=registry,
             models=settings.models_dir,
             trial=builder.trial,
         )

@@ -70,13 +70,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     Raises:
         StraightLineError: the ledger cannot be reached.
     """
-    from modelkit.deployment.settings import database_url  # noqa: PLC0415
+    from modelkit.deployment.settings import database  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
     from outcomes.registry import standings  # noqa: PLC0415
     from outcomes.version_rates import version_rates  # noqa: PLC0415
 
     since = datetime.now(UTC) - arguments.since
-    with connected(database_url(environ), name="straightline-list") as connection:
+    url, setting = database(environ)
+    with connected(url, name="straightline-list", setting=setting) as connection:
         found = standings(connection, arguments.model)
         rates = version_rates(connection, since, model=arguments.model)
     rows = [

@@ -54,14 +54,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     """
     from modelkit.deployment import workshop  # noqa: PLC0415
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
-    from modelkit.deployment.settings import DeploySettings, broker_url, database_url  # noqa: PLC0415
+    from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
     from outcomes.deployments import alone, take_out  # noqa: PLC0415
     from outcomes.registry import standings  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)
+    url, setting = database(environ)
     with (
-        connected(database_url(environ), name="straightline-remove") as connection,
+        connected(url, name="straightline-remove", setting=setting) as connection,
         alone(connection, arguments.model),
         workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder,
     ):

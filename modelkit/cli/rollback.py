@@ -30,14 +30,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         StraightLineError: the ledger or the broker cannot be reached.
     """
     from modelkit.deployment.desk import announce, who  # noqa: PLC0415
-    from modelkit.deployment.settings import broker_url, database_url  # noqa: PLC0415
+    from modelkit.deployment.settings import broker_url, database  # noqa: PLC0415
     from modelkit.deployment.warmth import settle  # noqa: PLC0415
     from outcomes.database import connected  # noqa: PLC0415
     from outcomes.deployments import roll_back  # noqa: PLC0415
     from outcomes.registry import read_deployed  # noqa: PLC0415
 
     broker = broker_url(environ)
-    with connected(database_url(environ), name="straightline-rollback") as connection:
+    url, setting = database(environ)
+    with connected(url, name="straightline-rollback", setting=setting) as connection:
         before = read_deployed(connection).models.get(arguments.model)
         connection.rollback()
         deployed = roll_back(connection, arguments.model, who=who())

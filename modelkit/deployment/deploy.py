@@ -9,6 +9,7 @@ import msgspec
 
 from modelkit.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.place import Candidate, Place, Placed
+from modelkit.deployment.settings import Database
 from outcomes.aliases import Alias
 from outcomes.database import connected
 from outcomes.deployments import alone, hold_alias, hold_digest, record
@@ -45,7 +46,7 @@ def deploy(
     wish: Wish,
     *,
     places: Mapping[Backend, Place],
-    database: str,
+    database: Database,
     models: Path,
     trial: Try,
 ) -> Deployed:
@@ -55,7 +56,7 @@ def deploy(
         candidate: the bundle.
         wish: what is to become of it.
         places: for each backend.
-        database: URL of the registry.
+        database: that of the registry.
         models: the directory of models: what lies there of a model's first deployment is adopted.
         trial: tries the bundle before it is put anywhere.
 
@@ -71,7 +72,10 @@ def deploy(
     """
     spec = candidate.bundle.spec
     backends = hold_backends(candidate.bundle, wish.backends)
-    with connected(database, name="straightline-deploy") as connection, alone(connection, spec.name):
+    with (
+        connected(database.url, name="straightline-deploy", setting=database.setting) as connection,
+        alone(connection, spec.name),
+    ):
         known = find_version(connection, spec.name, spec.version)
         hold_digest(known, candidate.digest)
         hold_alias(connection, spec.name, spec.version, wish.share)

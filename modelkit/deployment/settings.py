@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -65,14 +65,23 @@ def broker_url(environ: Mapping[str, str]) -> str:
     return _held(found, "BROKER", "amqp://straightline-deployer:password@host:port/vhost")
 
 
-def database_url(environ: Mapping[str, str]) -> str:
-    """Return the registry's URL for who deploys.
+class Database(NamedTuple):
+    """The registry's database, for who deploys: its URL, and the setting that gave it."""
+
+    url: str
+    setting: str
+
+
+def database(environ: Mapping[str, str]) -> Database:
+    """Return the registry's database for who deploys.
 
     Raises:
-        ConfigurationError: it is not set.
+        ConfigurationError: its URL is not set.
     """
-    found = load(DeskSettings, environ).deploy_database_url or load(_Others, environ).database_url
-    return _held(found, "DATABASE", "postgresql://straightline_deployer:password@host:port/database")
+    own = load(DeskSettings, environ).deploy_database_url
+    found = own or load(_Others, environ).database_url
+    url = _held(found, "DATABASE", "postgresql://straightline_deployer:password@host:port/database")
+    return Database(url, "STRAIGHTLINE_DEPLOY_DATABASE_URL" if own else "STRAIGHTLINE_DATABASE_URL")
 
 
 def _held(url: str | None, what: str, example: str) -> str:

@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from outcomes.answers import Failures, Repeats
-from outcomes.report import failures_text, outcome_text
+from outcomes.dead_letters import DeadLetter
+from outcomes.report import dead_text, failures_text, outcome_text
 from straightline.contracts import Attempt, FailureRate, Outcome, Reason
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,6 +40,27 @@ def test_an_empty_window_says_so() -> None:
     assert "nothing was attempted" in failures_text(
         Failures(since=NOW, until=NOW, by_backend=[], by_model=[])
     )
+
+
+def test_of_what_was_given_back_unread_it_is_told_where_the_reason_stands() -> None:
+    letter = DeadLetter(
+        digest="d",
+        first_at=NOW,
+        last_at=NOW,
+        times=1,
+        queue="local",
+        reason="rejected",
+        said=None,
+        type=None,
+        message_id=None,
+        size=9,
+        body=None,
+        resolution="resolved",
+        requests=["the-id"],
+    )
+    assert "why is in the log of who reads local the-id" in dead_text([letter])
+    refused = msgspec.structs.replace(letter, reason="refused", said="it is no lease")
+    assert "it is no lease" in dead_text([refused])
 
 
 def test_an_outcome_cannot_steer_the_terminal() -> None:

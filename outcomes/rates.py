@@ -7,7 +7,7 @@ from straightline.contracts import FailureRate
 
 FAILED: Final = ("failed", "expired")
 COUNTED: Final = ("succeeded", *FAILED)
-NOT_ASKED: Final = "breaker_open"
+NOT_ASKED: Final = ("breaker_open", "not_informed")
 """Of attempts that a pool gave back without asking its backend: they say nothing of it."""
 
 Tried = tuple[str | None, str | None, bool, int, int, float]
@@ -42,7 +42,7 @@ class _Tally:
         self._errors: dict[str, int] = {}
 
     def attempt(self, error_class: str | None, count: int, *, succeeded: bool) -> None:
-        if error_class == NOT_ASKED:
+        if error_class in NOT_ASKED:
             return
         self._attempts += count
         if not succeeded:

@@ -8,7 +8,12 @@ from scheduler.placement.model import BackendState, State
 
 BACKEND_FAULTS: Final = frozenset({"unreachable", "throttled", "no_capacity"})
 """Faults that say something of the backend as a whole, and of every model on it."""
-GUILTLESS: Final = BACKEND_FAULTS | {"not_deployed", "cold_start_timed_out", "cold_start_failed"}
+GUILTLESS: Final = BACKEND_FAULTS | {
+    "not_deployed",
+    "not_informed",
+    "cold_start_timed_out",
+    "cold_start_failed",
+}
 """Faults before the model has seen the request: they say nothing of it."""
 SUSPICIOUS: Final = frozenset({"timed_out", "crashed", "out_of_memory", "bad_protocol"})
 """Faults while the model was at it: of the backend, or of the request, which may do that to any backend."""

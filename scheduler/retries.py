@@ -12,10 +12,12 @@ LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
 """Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
 AGAIN_THERE: Final = 2
 """Failures from which on a request that is left no other backend waits on the last rung."""
+UNASKED: Final = frozenset({"breaker_open", "not_informed"})
+"""Error classes of what a pool gives back without having asked its backend."""
 EXCUSED: Final = 8
-"""Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile,
-and those as a breaker's probe that never came to the model. So many at most, or a request that only a dead
-backend may take would have a history without end."""
+"""Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile
+or it had not read yet what is deployed, and those as a breaker's probe that never came to the model. So many
+at most, or a request that only a dead backend may take would have a history without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ def after(
     The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
     lifted: what failed may have recovered while the request waited. (Where all others are down, placing
     passes over them.) Then the second failure and those after it wait on the last rung: else all attempts
-    would be spent within two seconds, on a backend that is away for three. Who was a probe, or was given
-    back, goes elsewhere at once.
+    would be spent within two seconds, on a backend that is away for three; so does what the pool could not
+    know. Who was a probe, or was given back, goes elsewhere at once.
     """
     last = ticket.attempts[-1]
     failures = counted(ticket.attempts)
@@ -61,7 +63,8 @@ def after(
     possible = set(spec.backends) & set(request.allow or spec.backends)
     if possible <= set(excluded):
         excluded = []
-    patience = failures if excluded or failures < AGAIN_THERE else len(LADDER)
+    long = failures >= AGAIN_THERE or last.error_class == "not_informed"
+    patience = len(LADDER) if long and not excluded else failures
     delay = fitting(
         rung(patience, chance(f"{request.id} {len(ticket.attempts)}")), seconds=ticket.deadline - now
     )
@@ -105,7 +108,7 @@ def story(attempts: list[Attempt]) -> str:
 
 
 def _excused(attempt: Attempt) -> bool:
-    return attempt.error_class == "breaker_open" or (_probe(attempt) and attempt.error_class in GUILTLESS)
+    return attempt.error_class in UNASKED or (_probe(attempt) and attempt.error_class in GUILTLESS)
 
 
 def _probe(attempt: Attempt) -> bool:

@@ -36,6 +36,7 @@ class Answerer:
         clock: seconds since the epoch.
         taken_back: the cancelled requests.
         breakers: those that are open.
+        informed: whether the pool knows all that is deployed; until then it cannot say that something is not.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Answerer:
         *,
         taken_back: TakenBack,
         breakers: OpenBreakers,
+        informed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._backend = backend
         self._find_model = find_model
@@ -54,6 +56,7 @@ class Answerer:
         self._clock = clock
         self._taken_back = taken_back
         self._breakers = breakers
+        self._informed = informed
 
     def answer(self, work: Iterable[Work]) -> Judged:
         """Give one verdict for each request."""
@@ -133,9 +136,14 @@ class Answerer:
     def _unknown(self, name: str, version: str | None, asks: list[Ask]) -> Judged:
         now = self._clock()
         call = Call(started=now, finished=now)
-        fault = BackendFault(
-            f"this pool's directory of models has no {name} {version or ''}", error_class="not_deployed"
-        )
+        if self._informed():
+            what = f"this pool's directory of models has no {name} {version or ''}"
+            fault = BackendFault(what, error_class="not_deployed")
+        else:
+            what = (
+                f"{name} {version or ''} is not known here, and this pool has not read all that is deployed"
+            )
+            fault = BackendFault(what, error_class="not_informed")
         return [(ask.work, faulty(call, fault, ask.work.ticket.deadline)) for ask in asks]
 
     def _ask(self, model: ModelSpec, group: Group) -> Judged:

@@ -17,6 +17,7 @@ FaultClass = Literal[
     "bad_protocol",
     "too_large",
     "not_deployed",
+    "not_informed",
     "cold_start_timed_out",
     "cold_start_failed",
     "no_capacity",

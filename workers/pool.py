@@ -97,6 +97,7 @@ class PoolStep(bootsteps.StartStopStep):
         place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
         taken_back = TakenBack(time.time)
         breakers = OpenBreakers(backend.name, time.time)
+        self._deployments = Deployments(settings.broker_url, name=f"{node} deployed", on_change=self._learn)
         answerer = Answerer(
             backend,
             self._models.find,
@@ -104,6 +105,7 @@ class PoolStep(bootsteps.StartStopStep):
             time.time,
             taken_back=taken_back,
             breakers=breakers,
+            informed=self._deployments.informed,
         )
         reporter = Reporter(self._publisher, place, self._stopping, time.time)
         taken_back.when_in_work(reporter.end_early)
@@ -112,7 +114,6 @@ class PoolStep(bootsteps.StartStopStep):
         )
         self._cancellations.start()
         self._models.when_changed(backend.learn)
-        self._deployments = Deployments(settings.broker_url, name=f"{node} deployed", on_change=self._learn)
         self._deployments.start()
         peers = Peers(backend.name, node, time.time)
         aside = Aside(backend.health, peers, lambda wanted: worker.consumer.attend(wanted, aside.attending))

@@ -47,7 +47,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
         service: seconds in the backend, cold start included.
         cold_start: seconds of `service` that went into starting the backend; None where it was warm.
         error_class: `unreachable`, `throttled`, `timed_out`, `crashed`, `out_of_memory`, `bad_protocol`,
-            `cold_start_timed_out`, `breaker_open` (not asked), `model_error`, ...; None when it succeeded.
+            `cold_start_timed_out`, `breaker_open` and `not_informed` (not asked), `model_error`, ...; None
+            when it succeeded.
         error: the sentence for people.
     """
 

@@ -113,8 +113,20 @@ def test_a_placement_that_overtakes_its_announcement_waits_for_it(
     assert outcome.state == "succeeded"
 
 
-def test_a_version_that_nobody_deployed_goes_back(bench: Any, start_worker: Any, second: str) -> None:
+def test_a_version_that_nobody_deployed_goes_back(
+    bench: Any, start_worker: Any, announce: Any, second: str
+) -> None:
+    announce(v2=second)
     start_worker()
     bench.place(bench.ticket([1.0, 1.0], version="v9"))
     (failed,) = msgspec.json.decode(bench.get(bench.attempts), type=FailedAttempts).failed
     assert failed.attempt.error_class == "not_deployed"
+
+
+def test_what_a_pool_does_not_know_that_has_read_nothing_yet_goes_back_as_such(
+    bench: Any, start_worker: Any
+) -> None:
+    start_worker()
+    bench.place(bench.ticket([1.0, 1.0], version="v9"))
+    (failed,) = msgspec.json.decode(bench.get(bench.attempts), type=FailedAttempts).failed
+    assert failed.attempt.error_class == "not_informed"

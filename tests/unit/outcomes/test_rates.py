@@ -37,7 +37,14 @@ def test_rejected_and_cancelled_requests_are_no_failures() -> None:
 
 
 def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
-    (rate,) = rates([("a", None, True, 3, 0, 0.0), ("a", "breaker_open", False, 9, 0, 0.0)], [])
+    (rate,) = rates(
+        [
+            ("a", None, True, 3, 0, 0.0),
+            ("a", "breaker_open", False, 9, 0, 0.0),
+            ("a", "not_informed", False, 2, 0, 0.0),
+        ],
+        [],
+    )
     assert (rate.attempts, rate.attempts_failed, rate.errors) == (3, 0, {})
 
 

@@ -174,6 +174,23 @@ def test_what_a_pool_gave_back_unasked_does_not_count_either(desk: Desk) -> None
     assert desk.core.breakers.open() == {}
 
 
+def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_given_time(desk: Desk) -> None:
+    ticket = place(desk, allow=["local"])
+    for _ in range(3):
+        desk.fail(ticket, error_class="not_informed")
+        (delayed,) = (publish for publish in desk.turn() if publish.exchange == names.DELAYS)
+        assert int(delayed.key) >= 5_000
+        desk.come_back(delayed, after=5.0)
+        desk.beat_all(local=100, container=100)
+        (ticket,) = tickets(placements(desk.turn())[0])
+
+
+def test_it_goes_elsewhere_at_once_where_it_may(desk: Desk) -> None:
+    desk.fail(place(desk), error_class="not_informed")
+    (placement,) = placements(desk.turn())
+    assert placement.key == "gpu-container"
+
+
 def test_excuses_end_so_that_a_history_does(desk: Desk) -> None:
     ticket = place(desk, allow=["local"])
     failures = 0

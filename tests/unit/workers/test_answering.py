@@ -33,9 +33,15 @@ def breakers(clock: Callable[[], float]) -> OpenBreakers:
 def ask(
     backend: Any, model: ModelSpec, clock: Callable[[], float], taken_back: TakenBack, breakers: OpenBreakers
 ) -> Callable[..., Judged]:
-    def ask(*work: Work, store: Any = None, found: ModelSpec | None = model) -> Judged:
+    def ask(*work: Work, store: Any = None, found: ModelSpec | None = model, informed: bool = True) -> Judged:
         judged = Answerer(
-            backend, lambda *_: found, Bodies(store), clock, taken_back=taken_back, breakers=breakers
+            backend,
+            lambda *_: found,
+            Bodies(store),
+            clock,
+            taken_back=taken_back,
+            breakers=breakers,
+            informed=lambda: informed,
         ).answer(work)
         assert {item.request.id for item, _ in judged} == {item.request.id for item in work}
         assert len(judged) == len(work)
@@ -174,6 +180,13 @@ def test_another_version_than_asked_is_a_fault(ask: Any, backend: Any, make_work
 def test_an_unknown_model_is_a_fault_of_this_pool(ask: Any, make_work: Make) -> None:
     ((_, verdict),) = ask(make_work(), found=None)
     assert (verdict.kind, verdict.error_class) == ("fault", "not_deployed")
+
+
+def test_a_pool_that_has_not_read_what_is_deployed_does_not_say_that_something_is_not(
+    ask: Any, make_work: Make
+) -> None:
+    ((_, verdict),) = ask(make_work(), found=None, informed=False)
+    assert (verdict.kind, verdict.error_class) == ("fault", "not_informed")
 
 
 def test_a_deadline_that_has_passed_is_not_asked_for(ask: Any, backend: Any, make_work: Make) -> None:

@@ -46,7 +46,7 @@ REQUEST_QUEUES: Final = (INTERACTIVE_QUEUE, BATCH_QUEUE)
 CANCELS_QUEUE: Final = "straightline.requests.cancel"
 """What producers want to have cancelled (key `cancel`)."""
 CANCELLED_STREAM: Final = "straightline.cancelled"
-"""Stream of the ids that must not run any more; every pool and scheduler reads it from a day ago on."""
+"""Stream of the ids that must not run any more; every pool and scheduler reads it from two days ago on."""
 CANCELLED_KEY: Final = "cancelled"
 HEARTBEAT_KEY: Final = "heartbeat"
 """Routing key on `straightline.signals` of the pools' heartbeats."""

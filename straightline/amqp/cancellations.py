@@ -1,4 +1,4 @@
-"""Following the stream of cancelled ids: all of the last day, and then each as it comes."""
+"""Following the stream of cancelled ids: all that it keeps, and then each as it comes."""
 
 import logging
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from straightline.contracts import Cancel
 
 logger = logging.getLogger(__name__)
 
-LOOK_BACK: Final = timedelta(days=1)
-"""The longest lifetime of a request that names no deadline; the stream keeps twice as much."""
+LOOK_BACK: Final = timedelta(days=2)
+"""As long as the stream keeps them: twice the longest lifetime of a request that names no deadline. One may
+be named that is ten years off: no stream of a bounded size remembers a wish for so long."""
 
 
 class Cancellations(StreamReader):
-    """Reads the stream from a day ago, and goes on for as long as it is open. Ids may come more than once.
+    """Reads the stream from two days ago, and goes on for as long as it is open. Ids may come more than once.
 
     Args:
         url: of the broker.

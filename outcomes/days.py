@@ -28,6 +28,15 @@ def lowest_id(time: datetime) -> str:
     return str(uuid.UUID(int=max(0, milliseconds) << 80))
 
 
+def made_at(text: str) -> datetime | None:
+    """Return when an id in canonical form was made; None where it does not say, or nothing sensible."""
+    identity = uuid.UUID(text)
+    try:
+        return datetime.fromtimestamp((identity.int >> 80) / 1000, UTC) if identity.version == 7 else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def day_span(day: date) -> Span:
     """Return the ids of one day, in UTC."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)

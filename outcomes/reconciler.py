@@ -15,6 +15,7 @@ from outcomes.holding import OUTAGES
 from outcomes.partitions import make_ahead
 from outcomes.questions import outcomes_of
 from outcomes.sending import Outbox, send
+from outcomes.submissions import forget
 from outcomes.sweeping import sweep
 from straightline import names
 from straightline.amqp.link import LONGEST_DELAY, delay
@@ -32,7 +33,7 @@ and tries again later than we did. Another recorder would write ours before it."
 LOOK_AGAIN: Final = 2.0
 LONGEST_LOOK: Final = 3600.0
 KEEP_HOUSE: Final = 3600.0
-"""Seconds between looks at whether the days to come have their partitions."""
+"""Seconds between looks at whether the days to come have their partitions, and at what ended long ago."""
 LOCK: Final = 0x5354_4C52
 """Of Postgres's advisory locks: who holds it reconciles."""
 
@@ -108,7 +109,7 @@ class Reconciler:
             self._patient_until = time.monotonic() + self._recorders_first
         logger.info("this reconciler is the one at work")
         while not self._stopping.is_set():
-            self._keep_house()
+            self._keep_house(connection)
             more = self._turn(connection)
             self._failures = 0
             if not more:
@@ -145,7 +146,7 @@ class Reconciler:
             return True
         return False
 
-    def _keep_house(self) -> None:
+    def _keep_house(self, connection: Connection) -> None:
         if time.monotonic() - self._house_kept < KEEP_HOUSE:
             return
         self._house_kept = time.monotonic()
@@ -155,3 +156,7 @@ class Reconciler:
             logger.warning("partitions were not made, so rows go to the default ones: %s", error)
         else:
             logger.info("%d partitions were made ahead", made)
+        try:
+            forget(connection, datetime.now(UTC))
+        except StraightLineError as error:
+            logger.warning("what gateways noted long ago was not removed: %s", error)

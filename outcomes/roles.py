@@ -30,6 +30,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "attempts": "SELECT",
             "placements": "SELECT, UPDATE (due_at, looks)",
             "dead_letters": "SELECT, INSERT, UPDATE",
+            "submissions": "SELECT, DELETE",
             **dict.fromkeys(_MODELS, "SELECT"),
             "model_changes": "SELECT, INSERT",
         },
@@ -37,6 +38,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "gateway": {
             **_READ,
             "api_keys": "SELECT",
+            "submissions": "SELECT, INSERT",
             "webhooks": "SELECT, INSERT, DELETE",
             "batch_jobs": "SELECT, INSERT, UPDATE (cancelling)",
             "batch_refusals": "SELECT",

@@ -183,6 +183,19 @@ DEAD_LETTERS: Final = Table(
 )
 Index("dead_letters_last_at", DEAD_LETTERS.c.last_at)
 
+SUBMISSIONS: Final = Table(
+    "submissions",
+    METADATA,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("submitted_at", _TIME, nullable=False),
+    Column("deadline", _TIME),
+    Column("until", _TIME, nullable=False, comment="when it has ended in any case"),
+    comment="requests that a gateway took, told of until they have ended; a crash of the server may empty it",
+    prefixes=["UNLOGGED"],
+)
+Index("submissions_until", SUBMISSIONS.c.until)
+
 PARTITIONED: Final[tuple[Table, ...]] = (OUTCOMES, ATTEMPTS, REPEATS, SURPLUS, PLACEMENTS)
 
 API_KEYS: Final = Table(

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -13,11 +14,13 @@ from gateway.http.auth import Keys
 from gateway.http.exchange import Exchange
 from gateway.http.hosts import Hosts
 from gateway.http.models import Models
+from gateway.http.notes import Notes
 from gateway.http.parts import Parts
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.keys import Key, find_key
 from outcomes.reader import Reader
+from outcomes.submissions import Submission, note
 from straightline import names
 from straightline.amqp.deployments import Deployments
 from straightline.amqp.inbox import Inbox
@@ -38,10 +41,16 @@ def create() -> Flask:
     """
     settings = load(Settings, os.environ)
     reader = Reader(settings.database_url, name="straightline-gateway")
+    # A connection of its own: questions that take long keep nobody from being told that he was heard.
+    writer = Reader(settings.database_url, name="straightline-gateway-notes", connections=1)
 
     def find(digest: str) -> Key | None:
         with reader.connection() as connection:
             return find_key(connection, digest)
+
+    def keep(submissions: Sequence[Submission]) -> None:
+        with writer.connection() as connection:
+            note(connection, submissions)
 
     models = Models(settings.models_dir)
     deployments = Deployments(
@@ -59,6 +68,7 @@ def create() -> Flask:
             models=models,
             hosts=_hosts(settings.broker_url),
             recent=Recent(),
+            notes=Notes(keep),
             store=Store(settings.store) if settings.store else None,
         )
     )

@@ -11,18 +11,22 @@ from gateway.http.composing import Composed, Put
 from gateway.http.exchange import Exchange, Full
 from gateway.http.hosts import Hosts
 from gateway.http.models import Models
+from gateway.http.notes import Notes
 from gateway.http.problems import SOON, Refusal
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
 from outcomes.reader import Reader
+from outcomes.submissions import Submission
 from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable, ContractError, Rejected, Unroutable
 from straightline.store import Store
 
 GRACE: Final = 2.0
 """Seconds behind a deadline in which its `expired` outcome may still come."""
+LONGEST: Final = 86_400.0
+"""Seconds that a request which names no deadline may take, of either class."""
 LOOK: Final = 1.0
 """Seconds between looks into the ledger, where an outcome may have been lost on its way here."""
 
@@ -39,6 +43,7 @@ class Parts:
         models: what is deployed.
         hosts: what answers, host by host.
         recent: what was taken here and may not have ended.
+        notes: tells the other processes of it, by the ledger.
         store: of large bodies.
     """
 
@@ -49,6 +54,7 @@ class Parts:
     models: Models
     hosts: Hosts
     recent: Recent
+    notes: Notes
     store: Store | None
 
     @property
@@ -63,7 +69,22 @@ class Parts:
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
         self.exchange.submit(composed.id, composed.body, key=composed.key, headers=headers, webhook=webhook)
-        self.recent.add(composed, time.time())
+        self.taken(composed)
+
+    def taken(self, composed: Composed) -> None:
+        """Note that a request was taken whose outcome nobody waits for here, so that any process can tell."""
+        now = time.time()
+        self.recent.add(composed, now)
+        longest = now + LONGEST if composed.deadline is None else composed.deadline
+        self.notes.add(
+            Submission(
+                id=composed.id,
+                model=composed.model,
+                submitted_at=now,
+                deadline=composed.deadline,
+                until=longest,
+            )
+        )
 
     def answer(self, composed: Composed, headers: dict[str, str], *, wait: float | None) -> Outcome | None:
         """Publish a request and wait for its outcome.
@@ -97,6 +118,7 @@ class Parts:
             outcome = self._wait(composed.id, asked.outcome, patience, since=asked_at, losses=losses)
             if outcome is None and wait is not None and wait < left + GRACE:
                 asked.sent.result()  # who is told that it was taken may forget it
+                self.taken(composed)
                 return None
         except (BrokerUnavailable, Rejected, Unroutable):
             self.recent.drop(composed.id)

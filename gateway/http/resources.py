@@ -1,6 +1,7 @@
 """Requests as resources: `/v1/requests`."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,9 @@ from gateway.http.hooks import wished_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
+from outcomes.days import made_at
 from outcomes.questions import outcome_of
+from outcomes.submissions import Submission, noted, placed
 from straightline.contracts import Outcome, RequestStatus
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -42,7 +45,7 @@ def blueprint(parts: Parts) -> Blueprint:
         if outcome is not None:  # it stands
             return json_answer(status_of(outcome))
         parts.exchange.cancel(identity)
-        status = parts.recent.status(identity) or RequestStatus(id=identity, state="accepted")
+        status = unfinished(parts, identity) or RequestStatus(id=identity, state="accepted")
         return json_answer(msgspec.structs.replace(status, cancelling=True), 202)
 
     @made.get("/requests/<request_id>/result")
@@ -128,7 +131,7 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     if outcome is not None:
         parts.recent.drop(identity)
         return status_of(outcome)
-    status = parts.recent.status(identity)
+    status = unfinished(parts, identity)
     if status is None:
         raise Refusal(
             404,
@@ -139,10 +142,51 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     return status
 
 
+def unfinished(parts: Parts, request_id: str) -> RequestStatus | None:
+    """Return how far a request came that has no outcome, whichever process took it; None where none knows.
+
+    Raises:
+        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
+    """
+    with parts.reader.connection() as connection:
+        taken = noted(connection, request_id)
+        # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
+        status = parts.recent.status(request_id) if taken is None else _accepted(taken)
+        since = made_at(request_id) if status is None else _moment(status.submitted_at)
+        found = None if since is None else placed(connection, request_id, since)
+    if found is None:
+        return status
+    return msgspec.structs.replace(
+        status or RequestStatus(id=request_id, state="placed"),
+        state="placed",
+        model=found.model,
+        version=found.version,
+        class_=found.class_,
+        batch_id=found.batch_id,
+        backend=found.backend,
+        attempts=found.attempt,
+        placed_at=found.placed_at,
+    )
+
+
 def outcome_in(parts: Parts, request_id: str) -> Outcome | None:
     """Return the outcome that stands in the ledger; None where there is none yet."""
     with parts.reader.connection() as connection:
         return outcome_of(connection, request_id)
+
+
+def _accepted(taken: Submission) -> RequestStatus:
+    return RequestStatus(
+        id=taken.id,
+        state="accepted",
+        model=taken.model,
+        submitted_at=taken.submitted_at,
+        deadline=taken.deadline,
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _members(body: bytes) -> dict[str, Any]:

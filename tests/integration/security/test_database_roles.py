@@ -34,14 +34,15 @@ MODELS = {"model_versions", "model_aliases", "model_changes"}
 MAY: dict[str, dict[str, set[str]]] = {
     "recorder": {"SELECT": READ, "INSERT": READ},
     "reconciler": {
-        "SELECT": {"outcomes", "attempts", "placements", "dead_letters"} | MODELS,
+        "SELECT": {"outcomes", "attempts", "placements", "dead_letters", "submissions"} | MODELS,
         "INSERT": {"dead_letters", "model_changes"},
         "UPDATE": {"dead_letters"},
+        "DELETE": {"submissions"},
     },
     "reader": {"SELECT": READ | {"dead_letters"} | MODELS},
     "gateway": {
-        "SELECT": READ | {"api_keys", "webhooks", "batch_jobs", "batch_refusals"},
-        "INSERT": {"webhooks", "batch_jobs"},
+        "SELECT": READ | {"api_keys", "submissions", "webhooks", "batch_jobs", "batch_refusals"},
+        "INSERT": {"submissions", "webhooks", "batch_jobs"},
         "DELETE": {"webhooks"},
     },
     "batches": {

@@ -13,6 +13,7 @@ import pytest
 from gateway.http import parts
 from gateway.http.composing import Composed
 from gateway.http.exchange import Asked
+from gateway.http.notes import Notes
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
 from gateway.http.recent import Recent
@@ -53,8 +54,9 @@ def _parts(exchange: Exchange) -> Parts:
     unused: Any = None
     ours: Any = exchange
     reader: Any = Reader()
+    notes = Notes(lambda _: None)
     settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return Parts(settings, ours, reader, unused, unused, unused, Recent(), None)
+    return Parts(settings, ours, reader, unused, unused, unused, Recent(), notes, None)
 
 
 def _composed(seconds: float) -> Composed:

@@ -1,0 +1,74 @@
+"""Tells the ledger what this process took, several requests at once and beside their way."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from outcomes.submissions import Submission
+from straightline.errors import StraightLineError
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 10_000
+"""Notes that wait while the ledger is away; further ones are let go."""
+AT_ONCE: Final = 500
+PATIENCE: Final = 0.25
+"""Seconds that a caller waits for his note, so that what he asks next is answered by any process."""
+AGAIN: Final = 1.0
+"""Seconds until a ledger that was away is tried again; nobody waits for it meanwhile."""
+
+Keep = Callable[[Sequence[Submission]], None]
+"""Writes notes into the ledger."""
+_Noted = tuple[Submission, threading.Event]
+
+
+class Notes:
+    """Writes notes on a thread of its own. Thread-safe.
+
+    Args:
+        keep: writes them; what it raises is tried again.
+        patience: seconds that `add` waits at most.
+    """
+
+    def __init__(self, keep: Keep, *, patience: float = PATIENCE) -> None:
+        self._keep = keep
+        self._patience = patience
+        self._waiting: queue.Queue[_Noted] = queue.Queue(MOST)
+        self._away = False
+        threading.Thread(target=self._run, name="notes", daemon=True).start()
+
+    def add(self, submission: Submission) -> None:
+        """Note a request, and return when the note is written, or will not be for a while; never raises."""
+        written = threading.Event()
+        try:
+            self._waiting.put_nowait((submission, written))
+        except queue.Full:
+            return
+        if not self._away:
+            written.wait(self._patience)
+
+    def _run(self) -> None:
+        while True:
+            taken = [self._waiting.get()]
+            while len(taken) < AT_ONCE and not self._waiting.empty():
+                taken.append(self._waiting.get())  # nobody else takes any
+            while not self._written(taken):
+                time.sleep(AGAIN)
+
+    def _written(self, taken: Sequence[_Noted]) -> bool:
+        try:
+            self._keep([submission for submission, _ in taken])
+        except StraightLineError as error:
+            if not self._away:
+                log.warning("what was taken is told by this process alone for now: %s", error)
+            self._away = True
+            return False
+        except Exception:
+            log.exception("notes met an unexpected fault and are let go")
+        self._away = False
+        for _, written in taken:
+            written.set()
+        return True

@@ -1,0 +1,132 @@
+"""Requests that a gateway took and nobody waits for there: what any gateway tells of one that has not ended.
+
+It is told beside the way of a request, never on it: what is missing here costs a caller the answer to a
+question, and nobody his request.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from psycopg2.errors import QueryCanceled
+from sqlalchemy import Connection, delete, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import OperationalError
+
+from outcomes.database import translated
+from outcomes.days import lowest_id
+from outcomes.tables import SUBMISSIONS
+from straightline.names import Backend
+
+LEEWAY: Final = timedelta(seconds=10)
+"""How far the clocks of gateways, producers and schedulers may differ here."""
+LOOK: Final = 500
+"""Milliseconds that the search for a placement may take: rows since the submission, the last one first."""
+KEPT: Final = timedelta(hours=1)
+"""After its deadline a submission stays so long, as its outcome may wait for the recorder."""
+
+# No index knows the ids of a placement: it would cost each placement more than this question is worth.
+_PLACED: Final = text(
+    "SELECT backend, model, version, class, batch_id, attempt,"
+    " extract(epoch FROM placed_at)::float AS placed_at FROM placements"
+    " WHERE task_id >= cast(:low AS uuid) AND request_ids @> ARRAY[cast(:id AS uuid)]"
+    " ORDER BY task_id DESC LIMIT 1"
+)
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was taken.
+
+    Attributes:
+        id, model: as in the request.
+        submitted_at: seconds since the epoch.
+        deadline: likewise; None takes the class's.
+        until: when it has ended in any case; seconds since the epoch.
+    """
+
+    id: str
+    model: str
+    submitted_at: float
+    deadline: float | None
+    until: float
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """Where a request was placed last; its fields are those of a lease."""
+
+    backend: Backend
+    model: str
+    attempt: int
+    placed_at: float
+    version: str | None = None
+    class_: str | None = None
+    batch_id: str | None = None
+
+
+def note(connection: Connection, submissions: Sequence[Submission]) -> None:
+    """Write what was taken; of an id that is there already, what stands stays."""
+    if not submissions:
+        return
+    rows = [_row(each) for each in sorted(submissions, key=lambda each: each.id)]
+    with translated():
+        # What a crash of the server takes with it is a hint: nobody waits for the disk.
+        connection.execute(text("SET LOCAL synchronous_commit = off"))
+        connection.execute(upsert(SUBMISSIONS).values(rows).on_conflict_do_nothing())
+        connection.commit()
+
+
+def noted(connection: Connection, request_id: str) -> Submission | None:
+    """Return what was written of a request, by its id in canonical form; None where nothing was."""
+    with translated():
+        row = connection.execute(select(SUBMISSIONS).where(SUBMISSIONS.c.id == request_id)).mappings().first()
+    if row is None:
+        return None
+    return Submission(
+        id=row["id"],
+        model=row["model"],
+        submitted_at=row["submitted_at"].timestamp(),
+        deadline=None if row["deadline"] is None else row["deadline"].timestamp(),
+        until=row["until"].timestamp(),
+    )
+
+
+def placed(connection: Connection, request_id: str, since: datetime) -> Placed | None:
+    """Return where a request was placed last.
+
+    Args:
+        connection: to the ledger; its transaction is ended.
+        request_id: in canonical form.
+        since: not before it was submitted; with a time zone.
+
+    Returns:
+        Where; None where no placement of it was recorded, or the search took too long.
+    """
+    with translated():
+        connection.rollback()
+        connection.execute(text(f"SET LOCAL statement_timeout = {LOOK}"))
+        row = _found(connection, {"id": request_id, "low": lowest_id(since - LEEWAY)})
+        connection.rollback()
+    return None if row is None else msgspec.convert(dict(row), Placed)
+
+
+def forget(connection: Connection, now: datetime) -> int:
+    """Delete what has ended long ago, and return how many it was; the connection commits by itself."""
+    with translated():
+        return connection.execute(delete(SUBMISSIONS).where(SUBMISSIONS.c.until < now - KEPT)).rowcount
+
+
+def _found(connection: Connection, values: dict[str, str]) -> Any:
+    try:
+        return connection.execute(_PLACED, values).mappings().first()
+    except OperationalError as error:
+        if isinstance(error.orig, QueryCanceled):
+            return None
+        raise
+
+
+def _row(submission: Submission) -> dict[str, Any]:
+    made = msgspec.structs.asdict(submission)
+    for name in ("submitted_at", "deadline", "until"):
+        made[name] = None if made[name] is None else datetime.fromtimestamp(made[name], UTC)
+    return made

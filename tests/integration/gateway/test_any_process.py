@@ -1,0 +1,89 @@
+"""A request that has not ended is known to every process of the gateway, whichever took it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pika
+import pytest
+
+from outcomes import placements
+from outcomes.database import connected
+from straightline import names
+from straightline.contracts import Lease
+from straightline.ids import new_id
+from tests.integration.gateway.conftest import Gateway, body
+
+pytestmark = pytest.mark.integration
+Start = Callable[..., Gateway]
+REQUEST = {"model": "double", "data": body([1.0])}
+
+
+def place(gateway: Gateway, request_id: str, backend: Any, attempt: int) -> None:
+    """Record a placement, as the recorder does."""
+    now = time.time()
+    lease = Lease(
+        task_id=new_id(),
+        ids=[new_id(), request_id],
+        backend=backend,
+        model="double",
+        version="1",
+        class_="interactive",
+        attempt=attempt,
+        placed_at=now,
+        until=now + 90,
+    )
+    with connected(gateway.database_url) as connection, connection.begin():
+        placements.record(connection, [lease])
+
+
+def test_what_one_process_took_another_one_tells(gateway: Gateway, start_gateway: Start) -> None:
+    other = start_gateway()
+    where = gateway.ask("POST", "/v1/requests", json=REQUEST).headers["Location"]
+    told = other.ask("GET", where)
+    assert (told.status_code, told.json()["state"], told.json()["model"]) == (200, "accepted", "double")
+    waited = gateway.ask("POST", "/v1/requests", json=REQUEST, headers={"Prefer": "respond-async, wait=1"})
+    assert other.ask("GET", waited.headers["Location"]).json()["state"] == "accepted"
+    assert other.ask("GET", waited.headers["Location"] + "/result").status_code == 409
+
+
+def test_where_a_request_was_placed_last_is_told(gateway: Gateway, start_gateway: Start) -> None:
+    other = start_gateway()
+    taken = gateway.ask("POST", "/v1/requests", json=REQUEST).json()
+    place(gateway, taken["id"], "local", 1)
+    place(gateway, taken["id"], "serverless", 2)
+    for asked in (gateway, other):
+        status = asked.ask("GET", f"/v1/requests/{taken['id']}").json()
+        assert (status["state"], status["backend"], status["attempts"]) == ("placed", "serverless", 2)
+        assert (status["version"], status["submitted_at"]) == ("1", pytest.approx(taken["submitted_at"]))
+    assert other.ask("DELETE", f"/v1/requests/{taken['id']}").json()["state"] == "placed"
+
+
+def test_what_came_by_the_broker_is_known_once_it_was_placed(gateway: Gateway) -> None:
+    request_id = new_id()
+    assert gateway.ask("GET", f"/v1/requests/{request_id}").status_code == 404
+    place(gateway, request_id, "local", 1)
+    assert gateway.ask("GET", f"/v1/requests/{request_id}").json()["state"] == "placed"
+
+
+def test_a_ledger_that_is_away_fails_no_submission(start_gateway: Start, system_url: str) -> None:
+    lone = start_gateway(STRAIGHTLINE_KEY_SECONDS="600")
+    assert lone.ask("POST", "/v1/requests", json=REQUEST).status_code == 202
+    with connected(lone.database_url) as connection:
+        connection.exec_driver_sql("LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        taken = lone.ask("POST", "/v1/requests", json=REQUEST)
+        assert (taken.status_code, time.monotonic() - began < 5) == (202, True)
+        with pika.BlockingConnection(pika.URLParameters(system_url)) as broker:
+            waiting = broker.channel().queue_declare(names.REQUEST_QUEUES[0], passive=True)
+            assert waiting.method.message_count >= 2
+    end = time.monotonic() + 20
+    while True:  # and what could not be written is written when it is back
+        with connected(lone.database_url) as connection:
+            found = connection.exec_driver_sql(
+                "SELECT count(*) FROM submissions WHERE id = %s", (taken.json()["id"],)
+            ).scalar_one()
+        if found:
+            return
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -15,10 +15,12 @@ from outcomes.overheard import Overheard
 from outcomes.reconciler import Reconciler
 from outcomes.recorder import Recorder
 from outcomes.settings import ReconcilerSettings, RecorderSettings
+from outcomes.store_sweeper import StoreSweeper
 from outcomes.undertaker import PREFETCH, Undertaker
 from straightline import names
 from straightline.amqp.publisher import Publisher
 from straightline.contracts.request import MAX_BODY
+from straightline.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def serve(settings: RecorderSettings) -> int:
 
 
 def serve_reconciler(settings: ReconcilerSettings) -> int:
-    """Reconcile, and see to dead letters, until SIGTERM or SIGINT; must run in the main thread.
+    """Reconcile, see to dead letters, sweep the store, until a signal; must run in the main thread.
 
     Returns:
         The exit code: 0, or 1 where a part ended by itself.
@@ -82,6 +84,7 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
         lock_timeout=5.0,
         pool_size=3,
     )
+    sweepers = _sweepers(settings)
     letters = DeadLetters(settings.database_url, kept=settings.reconciler_body_bytes)
     intake = Intake(
         settings.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="straightline-reconciler"
@@ -96,7 +99,7 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
     overheard = Overheard(settings.broker_url)
     overheard.start()
     announcer = Announcer(engine, speaker, overheard.revision, interval=settings.reconciler_interval)
-    asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox), announcer])
+    asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox), announcer, *sweepers])
     intake.stop()
     outbox.close(timeout=2.0)
     speaker.close(timeout=2.0)
@@ -105,6 +108,13 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
         letters.close()
     logger.info("stopped")
     return 0 if asked else 1
+
+
+def _sweepers(settings: ReconcilerSettings) -> list[StoreSweeper]:
+    """Return what sweeps the store, where there is one that is to be swept here."""
+    if not settings.store or not settings.sweep_interval:
+        return []
+    return [StoreSweeper(Store(settings.store), interval=settings.sweep_interval, keep=settings.store_keep)]
 
 
 def _attend(loops: Sequence[Loop]) -> tuple[bool, bool]:

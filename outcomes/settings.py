@@ -25,10 +25,16 @@ class ReconcilerSettings(msgspec.Struct, frozen=True, kw_only=True):
         broker_url, database_url: as for `record`.
         reconciler_interval: seconds between looks at what is past its lease.
         reconciler_body_bytes: bytes of a dead letter's body that are kept; it holds what a producer sent.
+        store: URL of the store of large bodies, which is swept; None for none.
+        sweep_interval: seconds between sweeps; 0 leaves sweeping to `straightline sweep`.
+        store_keep: seconds that everything stays in the store; longer than the longest deadline.
     """
 
     broker_url: str
     database_url: str
+    store: str | None = None
+    sweep_interval: Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)] = 3600.0
+    store_keep: Annotated[float, msgspec.Meta(gt=0)] = 7 * 86_400.0
     reconciler_interval: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
     reconciler_body_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 

@@ -202,7 +202,7 @@ def test_all_use_one_store(services: Services) -> None:
         name: service.get("environment", {}).get("STRAIGHTLINE_STORE") for name, service in services.items()
     }
     stores = {name: store for name, store in found.items() if store is not None}
-    assert {"gateway", "batches", "client", "pool-local"} <= stores.keys()
+    assert {"gateway", "batches", "client", "pool-local", "reconciler"} <= stores.keys()
     assert set(stores.values()) == {"${STRAIGHTLINE_STORE:-file:///store}"}
 
 

@@ -3,11 +3,13 @@
 A secret signs, so it is kept in clear; it stands in this table alone, which only its readers may read.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from outcomes.database import translated
@@ -89,33 +91,43 @@ def enqueue(connection: Connection, webhook_id: str, request_id: str, body: byte
         connection.commit()
 
 
-def take_due(connection: Connection, *, most: int, lease: timedelta) -> list[Due]:
-    """Take deliveries whose time has come, so that no other process takes them within `lease`."""
+def take_due(
+    connection: Connection,
+    *,
+    most: int,
+    lease: timedelta,
+    share: int | None = None,
+    running: Mapping[str, int] = MappingProxyType({}),
+) -> list[Due]:
+    """Take deliveries whose time has come, so that no other process takes them within `lease`.
+
+    Args:
+        connection: to the ledger.
+        most: how many.
+        lease: how long they are the caller's.
+        share: how many of one key the caller may have at once; None for any number.
+        running: how many of each key, by its id, he has already.
+    """
     table = WEBHOOK_DELIVERIES
+    full = [key for key, count in running.items() if share is not None and count >= share]
     due = (
-        select(table.c.id)
-        .where(table.c.next_at <= func.now())
+        select(table.c.id, table.c.webhook_id, table.c.body, table.c.failures)
+        .add_columns(WEBHOOKS.c.key_id, WEBHOOKS.c.url, WEBHOOKS.c.secret)
+        .join(WEBHOOKS, WEBHOOKS.c.id == table.c.webhook_id)
+        .where(table.c.next_at <= func.now(), WEBHOOKS.c.key_id.not_in(full))
         .order_by(table.c.next_at)
         .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    taken = (
-        update(table)
-        .where(table.c.id.in_(due.scalar_subquery()))
-        .values(next_at=datetime.now(UTC) + lease)
-        .returning(table)
+        .with_for_update(skip_locked=True, of=table)
     )
     with translated():
-        rows = list(connection.execute(taken).mappings())
-        wanted = {row["webhook_id"] for row in rows}
-        found = connection.execute(select(WEBHOOKS).where(WEBHOOKS.c.id.in_(wanted))).mappings()
-        known = {row["id"]: _webhook(dict(row)) for row in found}
+        found = [_due(row) for row in connection.execute(due).mappings()]
+        taken = found if share is None else _shared(found, share, running)
+        ids = [each.id for each in taken]
+        until = datetime.now(UTC) + lease
+        if ids:
+            connection.execute(update(table).where(table.c.id.in_(ids)).values(next_at=until))
         connection.commit()
-    return [
-        Due(id=row["id"], webhook=known[row["webhook_id"]], body=bytes(row["body"]), failures=row["failures"])
-        for row in rows
-        if row["webhook_id"] in known
-    ]
+    return taken
 
 
 def settle(connection: Connection, delivery_id: str, *, again_in: float | None, error: str | None) -> None:
@@ -137,6 +149,21 @@ def settle(connection: Connection, delivery_id: str, *, again_in: float | None, 
     with translated():
         connection.execute(update(table).where(table.c.id == delivery_id).values(changes))
         connection.commit()
+
+
+def _shared(found: Sequence[Due], share: int, running: Mapping[str, int]) -> list[Due]:
+    """Return those that leave no key with more than its share."""
+    counts, taken = Counter(running), []
+    for due in found:
+        if counts[due.webhook.key_id] < share:
+            counts[due.webhook.key_id] += 1
+            taken.append(due)
+    return taken
+
+
+def _due(row: RowMapping) -> Due:
+    webhook = Webhook(id=row["webhook_id"], key_id=row["key_id"], url=row["url"], secret=row["secret"])
+    return Due(id=row["id"], webhook=webhook, body=bytes(row["body"]), failures=row["failures"])
 
 
 def _webhook(row: dict[str, str]) -> Webhook:

@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,8 +33,12 @@ from straightline.ids import canonical
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 32
 """Receivers that are waited for at the same time."""
+SHARE: Final = 4
+"""Those of one key: receivers of his that hang delay him alone."""
+CONNECTIONS: Final = 10
+"""To the ledger."""
 LEASE: Final = timedelta(seconds=60)
 """Longer than a try can take; what a process that died had taken is due again after it."""
 LOOK: Final = 0.5
@@ -73,7 +78,7 @@ def serve(settings: WebhookSettings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    reader = Reader(settings.database_url, name="straightline-webhooks", connections=AT_ONCE + 2)
+    reader = Reader(settings.database_url, name="straightline-webhooks", connections=CONNECTIONS)
     keeper = ThreadPoolExecutor(1, thread_name_prefix="keeper")
 
     def keep(told: Told) -> Future[None]:
@@ -108,7 +113,7 @@ def told_of(properties: Any, body: bytes) -> Told:
 
 
 class Deliveries:
-    """Sends what is due, several at a time.
+    """Sends what is due, several at a time, and of no key more than its share.
 
     Args:
         reader: of the ledger.
@@ -118,29 +123,49 @@ class Deliveries:
     def __init__(self, reader: Reader, trusted: Collection[str]) -> None:
         self._reader = reader
         self._trusted = trusted
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()  # by the key
+        self._ended = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Look for what is due until `stop`."""
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as senders:
             while not stop.is_set():
-                try:
-                    with self._reader.connection() as connection:
-                        due = take_due(connection, most=AT_ONCE, lease=LEASE)
-                    list(senders.map(self._try, due))
-                except StraightLineError as error:
-                    log.warning("webhooks wait: %s", error)
-                    due = []
+                self._ended.clear()
+                due = self._take()
+                for each in due:
+                    senders.submit(self._try, each)
                 if not due:
-                    stop.wait(LOOK)
+                    self._ended.wait(LOOK)  # or until one more may be taken
+
+    def _take(self) -> list[Due]:
+        with self._lock:
+            running = +self._running
+        free = AT_ONCE - running.total()
+        if free <= 0:
+            return []
+        try:
+            with self._reader.connection() as connection:
+                due = take_due(connection, most=free, lease=LEASE, share=SHARE, running=running)
+        except StraightLineError as error:
+            log.warning("webhooks wait: %s", error)
+            return []
+        with self._lock:
+            self._running.update(each.webhook.key_id for each in due)
+        return due
 
     def _try(self, due: Due) -> None:
         try:
             self._tell(due)
-        except StraightLineError:
-            raise
+        except StraightLineError as error:
+            log.warning("webhooks wait: %s", error)
         except Exception:
             # It is due again when its lease is over; the others must not wait for a defect of ours.
             log.exception("webhook %s met an unexpected fault", due.webhook.id)
+        finally:
+            with self._lock:
+                self._running[due.webhook.key_id] -= 1
+            self._ended.set()
 
     def _tell(self, due: Due) -> None:
         error, again_in = None, None

@@ -17,9 +17,12 @@ import msgspec
 import pika
 import pytest
 
-from gateway.webhooks import sender
-from gateway.webhooks.signing import headers
+from gateway.webhooks import sender, service
+from gateway.webhooks.signing import headers, new_secret
+from outcomes import webhooks
 from outcomes.database import connected
+from outcomes.keys import create_key
+from outcomes.reader import Reader
 from straightline import names
 from straightline.contracts import Outcome, Request
 from straightline.ids import new_id
@@ -265,3 +268,31 @@ def test_a_receiver_that_says_one_byte_at_a_time_is_not_waited_for(monkeypatch: 
             stop.cancel()
             receiver.join(5)
     assert time.monotonic() - started < 5.0
+
+
+def test_receivers_of_one_key_that_hang_delay_nobody_else(gateway: Gateway, receiver: Receiver) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        hooks = []
+        with connected(gateway.database_url) as connection:
+            for url, count in ((hanging, 40), (receiver.url, 10)):
+                key, _ = create_key(connection, "test", ["webhooks"])
+                hook = webhooks.register(connection, key_id=key.id, url=url, secret=new_secret())
+                hooks.append(hook.id)
+                for _ in range(count):
+                    webhooks.enqueue(connection, hook.id, new_id(), b"{}")
+        reader, stop = Reader(gateway.database_url, name="test", connections=4), threading.Event()
+        deliveries = service.Deliveries(reader, {"127.0.0.1", "localhost"})
+        thread = threading.Thread(target=deliveries.run, args=(stop,))
+        thread.start()
+        end = time.monotonic() + 8  # one that hangs is given up after ten
+        while len(receiver.taken) < 10 and time.monotonic() < end:
+            time.sleep(0.05)
+        stop.set()
+    thread.join(20)
+    with reader.connection() as connection:
+        for hook_id in hooks:
+            webhooks.remove(connection, hook_id)
+    reader.close()
+    assert not thread.is_alive()
+    assert len(receiver.taken) == 10

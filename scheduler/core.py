@@ -61,6 +61,7 @@ class Envelope:
     reply_to: str | None = None
     correlation_id: str | None = None
     trace: str | None = None
+    trace_state: str | None = None
 
 
 class Core:
@@ -114,7 +115,8 @@ class Core:
         try:
             if request.id in self._cancelled:
                 raise Refused("cancelled", "cancelled", "it was cancelled before it was placed")
-            self._admit(delivery, body, request, Terms(reply, envelope.trace, content), now)
+            terms = Terms(reply, content, envelope.trace, envelope.trace_state)
+            self._admit(delivery, body, request, terms, now)
         except Refused as why:
             outcome = endings.refusal(
                 request.id,

@@ -33,11 +33,12 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a ticket carries beside the request: reply address, W3C `traceparent`, digest of the content."""
+    """What a ticket carries beside the request: reply address, digest of the content, W3C trace context."""
 
     reply: ReplyAddress | None
-    trace: str | None
     digest: str
+    trace: str | None = None
+    trace_state: str | None = None
 
 
 def reply_address(reply_to: str | None, correlation_id: str | None, request_id: str) -> ReplyAddress | None:
@@ -116,6 +117,7 @@ def make_ticket(request: Request, body: bytes, terms: Terms, now: float) -> Tick
         r_d=request.size,
         reply=terms.reply,
         trace=terms.trace,
+        trace_state=terms.trace_state,
     )
 
 

@@ -18,6 +18,7 @@ from straightline.amqp.deployments import Deployments
 from straightline.amqp.thread import AMQPThread
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected, StraightLineError
+from straightline.tracing import received
 
 log = logging.getLogger(__name__)
 
@@ -255,8 +256,8 @@ class Service:
 
 
 def _envelope(properties: Any) -> Envelope:
-    trace = (properties.headers or {}).get("traceparent")
-    return Envelope(_text(properties.reply_to), _text(properties.correlation_id), _text(trace))
+    trace = received(properties.headers or {})
+    return Envelope(_text(properties.reply_to), _text(properties.correlation_id), *trace)
 
 
 def _text(value: object) -> str | None:

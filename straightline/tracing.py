@@ -16,6 +16,8 @@ LONGEST_STATE: Final = 512
 """Characters of `tracestate` that must be passed on; a longer one is left out, as the standard allows."""
 
 _PARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_MEMBER: Final = r"[ \t]*(?:[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{1,256})?[ \t]*"
+_STATE: Final = re.compile(rf"(?=.*=){_MEMBER}(?:,{_MEMBER}){{0,31}}")
 
 
 def headers(given: Mapping[str, str] | None) -> dict[str, Any] | None:
@@ -42,6 +44,15 @@ def headers(given: Mapping[str, str] | None) -> dict[str, Any] | None:
     if state is not None and not isinstance(state, str):
         raise ContractError("tracestate is a text", error_class="wrong_type")
     return _headers(parent, state)
+
+
+def received(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return `traceparent` and `tracestate` among a message's headers; what is malformed counts as absent."""
+    parent, state = given.get(PARENT), given.get(STATE)
+    if not isinstance(parent, str) or not _PARENT.fullmatch(parent):
+        return None, None  # a state says nothing by itself
+    usable = isinstance(state, str) and len(state) <= LONGEST_STATE and _STATE.fullmatch(state)
+    return parent, state if usable else None
 
 
 def _current() -> dict[str, Any] | None:

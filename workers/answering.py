@@ -8,6 +8,7 @@ import msgspec
 
 from straightline.contracts import InferResponse, ModelSpec
 from straightline.errors import ContractError
+from workers import trace
 from workers.backends.base import Answer, Backend
 from workers.bodies import Bodies
 from workers.breakers import OpenBreakers
@@ -161,7 +162,7 @@ class Answerer:
         body, parts = join(group.requests)
         started = self._clock()
         try:
-            answer = self._backend.infer(model, body, _patience(model, group.asks, started))
+            answer = self._infer(model, body, group.asks, started)
             results = split(_read(answer, model), parts)
         except (ModelError, MergeError):
             # One of them may have spoiled it: asked alone, each gets its own answer.
@@ -181,7 +182,7 @@ class Answerer:
         if over is not None:
             return over
         try:
-            answer = self._backend.infer(model, ask.body, _patience(model, [ask], started))
+            answer = self._infer(model, ask.body, [ask], started)
             _read(answer, model)
         except ModelError as error:
             return failed(Call(started=started, finished=self._clock()), error)
@@ -189,6 +190,10 @@ class Answerer:
             return faulty(Call(started=started, finished=self._clock()), fault, ask.work.ticket.deadline)
         call = Call(started=started, finished=self._clock())
         return self._keep(ask.work, call, answer, msgspec.Raw(answer.body))
+
+    def _infer(self, model: ModelSpec, body: bytes, asks: list[Ask], now: float) -> Answer:
+        with trace.carried(ask.work.ticket for ask in asks):
+            return self._backend.infer(model, body, _patience(model, asks, now))
 
     def _keep(self, work: Work, call: Call, answer: Answer, result: msgspec.Raw) -> Verdict:
         if work.ticket.deadline < call.finished:

@@ -90,7 +90,7 @@ class Ticket(msgspec.Struct, kw_only=True, omit_defaults=True):
         held_since: since when no backend could take it; None where it is not held.
         version: the version of the model that answers, settled by the scheduler; None before it is placed.
         backend, reason, placed_at: the placement; None before it is placed.
-        trace: W3C `traceparent` of the producer.
+        trace, trace_state: W3C `traceparent` and `tracestate` of the producer.
     """
 
     request: msgspec.Raw
@@ -108,6 +108,7 @@ class Ticket(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: Reason | None = None
     placed_at: float | None = None
     trace: str | None = None
+    trace_state: str | None = None
 
 
 class FailedAttempt(msgspec.Struct, kw_only=True):

@@ -1,6 +1,7 @@
 """The serverless backend: AWS Lambda's Invoke API, wherever AWS_ENDPOINT_URL_LAMBDA says it is."""
 
 import base64
+import json
 import socket
 import threading
 import time
@@ -26,6 +27,7 @@ from straightline.contracts import ModelSpec
 from straightline.deployed import Known
 from straightline.errors import ConfigurationError
 from straightline.names import Backend as BackendName
+from workers import trace
 from workers.backends.base import Answer, Health
 from workers.backends.lambda_answers import cold_start, function_error, refused
 from workers.errors import BackendFault, FaultClass
@@ -70,6 +72,7 @@ class LambdaBackend:
                 InvocationType="RequestResponse",
                 LogType="Tail",
                 Payload=body,
+                **_context(),
             )
             payload: bytes = response["Payload"].read()
         except ClientError as error:
@@ -141,6 +144,14 @@ class LambdaBackend:
 def function_name(model: str) -> str:
     """Return the name of a model's function."""
     return f"straightline-{model.replace('.', '-')}"
+
+
+def _context() -> dict[str, str]:
+    """Return the trace of the present call as what Lambda hands on beside the payload."""
+    custom = dict(trace.now())
+    if not custom:
+        return {}
+    return {"ClientContext": base64.b64encode(json.dumps({"custom": custom}).encode()).decode()}
 
 
 def create(environ: Mapping[str, str]) -> LambdaBackend:  # noqa: ARG001 - boto3 reads the process's own

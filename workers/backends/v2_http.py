@@ -17,6 +17,7 @@ from urllib3.exceptions import (
 
 from straightline.contracts import ModelSpec
 from straightline.errors import ConfigurationError
+from workers import trace
 from workers.backends.base import Health
 from workers.errors import BackendFault, FaultClass, ModelError, WrongInput
 
@@ -158,7 +159,7 @@ class V2Client:
             method,
             self._base + path,
             body=body,
-            headers={"Content-Type": "application/json"} if body is not None else None,
+            headers={"Content-Type": "application/json", **trace.now()} if body is not None else None,
             timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, patience), read=patience),
             redirect=False,
             preload_content=False,

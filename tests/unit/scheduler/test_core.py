@@ -171,6 +171,15 @@ def test_a_broken_body_is_rejected_by_its_message_id(desk: Desk) -> None:
     assert (outcome.request_id, outcome.state) == (request_id, "rejected")
 
 
+def test_the_trace_of_a_request_goes_on_with_its_placement(desk: Desk) -> None:
+    desk.beat("local", 2)
+    body = request_body(desk.now)
+    desk.core.request(desk.deliver(body), body, Envelope(None, None, "00-1-2-01", "vendor=1"), desk.now)
+    (placed,) = (publish for publish in desk.turn() if publish.exchange == names.PLACEMENTS)
+    (ticket,) = tickets(placed)
+    assert (ticket.trace, ticket.trace_state) == ("00-1-2-01", "vendor=1")
+
+
 def test_a_request_is_held_until_a_pool_reports_and_then_placed_first_come_first_served() -> None:
     desk = Desk()
     ids = [new_id() for _ in range(3)]

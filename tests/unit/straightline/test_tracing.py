@@ -1,11 +1,13 @@
 """The trace context that travels with a request."""
 
+from typing import Any
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from straightline.errors import ContractError
-from straightline.tracing import headers
+from straightline.tracing import headers, received
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -51,3 +53,25 @@ def test_a_state_that_is_too_long_to_pass_on_is_left_out() -> None:
 def test_what_is_no_trace_context_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ContractError, match="trace"):
         headers(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"traceparent": PARENT, "tracestate": "vendor=1"}, (PARENT, "vendor=1")),
+        ({"traceparent": PARENT, "tracestate": "a=1, t@b=x y,"}, (PARENT, "a=1, t@b=x y,")),
+        ({"traceparent": PARENT}, (PARENT, None)),
+        ({"tracestate": "vendor=1"}, (None, None)),
+        ({}, (None, None)),
+        *(
+            ({"traceparent": parent, "tracestate": "vendor=1"}, (None, None))
+            for parent in (7, b"\xff", "", "00-x", PARENT + "\n", PARENT.upper(), "ff" + PARENT[2:])
+        ),
+        *(
+            ({"traceparent": PARENT, "tracestate": state}, (PARENT, None))
+            for state in (7, "", "vendor", "a=1\r\nX-Other: 2", "a=\u00e9", "A=1", "a=" + "x" * 511)
+        ),
+    ],
+)
+def test_what_is_malformed_is_dropped(given: dict[str, Any], found: tuple[str | None, str | None]) -> None:
+    assert received(given) == found

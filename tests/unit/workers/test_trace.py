@@ -1,0 +1,105 @@
+"""The trace of a request goes on to who answers it, and no other request's does."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from straightline.contracts import ModelSpec
+from workers import trace
+from workers.answering import Answerer
+from workers.backends.serverless import LambdaBackend
+from workers.backends.v2_http import V2Client
+from workers.bodies import Bodies
+from workers.breakers import OpenBreakers
+from workers.placements import Work
+from workers.taken_back import TakenBack
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+BOTH = {"traceparent": PARENT, "tracestate": "vendor=1"}
+Make = Callable[..., Work]
+
+
+def traced(work: Work, parent: str | None = PARENT, state: str | None = "vendor=1") -> Work:
+    work.ticket.trace, work.ticket.trace_state = parent, state
+    return work
+
+
+@pytest.fixture
+def seen(
+    backend: Any, model: ModelSpec, clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[dict[str, str]]]:
+    """Answer requests, and return the trace of each call."""
+    found: list[dict[str, str]] = []
+    ask = backend.infer
+
+    def infer(*arguments: Any) -> Any:
+        found.append(dict(trace.now()))
+        return ask(*arguments)
+
+    monkeypatch.setattr(backend, "infer", infer)
+
+    def answer(*work: Work) -> list[dict[str, str]]:
+        found.clear()
+        parts = {"taken_back": TakenBack(clock), "breakers": OpenBreakers("local", clock)}
+        Answerer(backend, lambda *_: model, Bodies(None), clock, **parts).answer(work)  # type: ignore[arg-type]
+        assert trace.now() == {}
+        return found
+
+    return answer
+
+
+def test_a_call_carries_the_trace_of_its_request(seen: Any, make_work: Make) -> None:
+    assert seen(traced(make_work([1.0, 0.0]))) == [BOTH]
+    assert seen(traced(make_work([1.0, 0.0]), state=None)) == [{"traceparent": PARENT}]
+    assert seen(make_work([1.0, 0.0])) == [{}]
+
+
+def test_a_call_for_several_joins_the_first_trace(seen: Any, make_work: Make) -> None:
+    assert seen(make_work([1.0, 0.0]), traced(make_work([2.0, 0.0]))) == [BOTH]
+
+
+def test_a_model_server_gets_headers(model: ModelSpec, make_work: Make) -> None:
+    sent: list[dict[str, str]] = []
+
+    class Asked(Exception):  # noqa: N818 - what was to be seen has been
+        pass
+
+    class Pool:
+        def request(self, *_: Any, headers: dict[str, str], **__: Any) -> None:
+            sent.append(headers)
+            raise Asked
+
+    client = V2Client("http://127.0.0.1:1")
+    client._http = Pool()  # type: ignore[assignment]
+    with trace.carried([traced(make_work([1.0, 0.0])).ticket]), pytest.raises(Asked):
+        client.infer(model, b"{}", 1.0)
+    assert sent == [{"Content-Type": "application/json", **BOTH}]
+
+
+def test_a_function_gets_a_client_context(
+    model: ModelSpec, make_work: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(Exception):  # noqa: N818 - what was to be seen has been
+        pass
+
+    sent: list[dict[str, Any]] = []
+
+    class Client:
+        def invoke(self, **options: Any) -> None:
+            sent.append(options)
+            raise Asked
+
+    backend = LambdaBackend.__new__(LambdaBackend)
+    backend._known = None
+    monkeypatch.setattr(backend, "_client", lambda _timeout: Client())
+    for work in (traced(make_work([1.0, 0.0])), make_work([1.0, 0.0])):
+        with trace.carried([work.ticket]), pytest.raises(Asked):
+            backend.infer(model, b"{}", 1.0)
+    context = base64.b64decode(sent[0]["ClientContext"])
+    assert json.loads(context) == {"custom": BOTH}
+    assert "ClientContext" not in sent[1]
+    assert msgspec.json.decode(sent[1]["Payload"]) == {}

@@ -20,6 +20,8 @@ from straightline.errors import ContractError
 
 MICROSECONDS: Final = 1e-6
 """Of the parameter `timeout`, as Triton's clients send it."""
+LONGEST: Final = 86_400_000_000
+"""Microseconds that it counts for at most."""
 
 
 def blueprint(parts: Parts) -> Blueprint:
@@ -123,9 +125,14 @@ def _read(body: bytes) -> tuple[msgspec.Raw, InferRequest, frozenset[str] | bool
 
 
 def _patience(asked: InferRequest, default: float) -> float:
-    timeout = asked.parameters.get("timeout")
-    usable = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
-    return min(float(timeout) * MICROSECONDS, 86_400.0) if usable and timeout is not None else default
+    """Return the seconds that a caller waits; 0 and none mean the default, as with Triton."""
+    timeout = asked.parameters.get("timeout", 0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
+        raise ContractError(
+            "parameters.timeout is a number of microseconds, such as 5000000 for five seconds",
+            error_class="wrong_type",
+        )
+    return min(timeout, LONGEST) * MICROSECONDS if timeout else default
 
 
 def _answered(outcome: Outcome, wishes: frozenset[str] | bool) -> Response:

@@ -174,6 +174,21 @@ def test_nobody_waits_beyond_the_deadline(gateway: Gateway) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("timeout", ["5", True, -1, [1], None, {}])
+def test_a_timeout_that_is_none_is_refused_with_a_sentence(gateway: Gateway, timeout: Any) -> None:
+    request = {**body([1.0]), "parameters": {"timeout": timeout}}
+    answer = gateway.ask("POST", "/v2/models/double/infer", json=request)
+    assert answer.status_code == 400
+    assert "number of microseconds" in answer.json()["error"]
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("timeout", [0, 5e6, 10**400])
+def test_a_timeout_may_be_any_number_that_is_not_negative(gateway: Gateway, timeout: float) -> None:
+    request = {**body([1.0]), "parameters": {"timeout": timeout}}
+    assert gateway.ask("POST", "/v2/models/double/infer", json=request).status_code == 200
+
+
 def waiting(url: str) -> int:
     """Count the requests that nobody has taken up."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:

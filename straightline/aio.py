@@ -64,6 +64,7 @@ class AsyncClient:
             replies=replies,
             kept_results=kept_results,
             keep_inputs=keep_inputs,
+            gives_up=True,
         )
 
     async def __aenter__(self) -> Self:
@@ -218,8 +219,10 @@ class AsyncClient:
     async def _send(self, message: Outgoing, settled: Settled) -> None:
         """Hand a message to the publisher, once results can arrive and its window has room."""
         inbox = self._producer.inbox
-        if inbox is not None and not inbox.ready and not await self._told(inbox.when_ready):
-            raise inbox.not_ready(self._confirm_timeout)
+        if inbox is not None and not inbox.ready:
+            told = await self._told(inbox.when_ready)
+            if not told or not inbox.ready:
+                raise inbox.not_ready(self._confirm_timeout)
         publisher = self._producer.publisher
         while not publisher.send_if_room(message, settled):
             if not await self._told(publisher.when_room):

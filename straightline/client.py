@@ -67,6 +67,7 @@ class Client:
             replies=replies,
             kept_results=kept_results,
             keep_inputs=keep_inputs,
+            gives_up=True,
         )
 
     def __enter__(self) -> Self:

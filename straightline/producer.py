@@ -45,9 +45,10 @@ _CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
 class Producer:
     """The connections and the memory of a client.
 
-    Its arguments are those of `straightline.client.Client`, and `inbox`, a secret word for the address of
-    results; None takes a new one. Who comes back with the same word gets what was on its way to the one
-    before.
+    Its arguments are those of `straightline.client.Client`; `inbox`, a secret word for the address of
+    results, where None takes a new one; and `gives_up`: whether it fails at once where the broker refuses
+    user or password from the start, which suits who waits for an answer, not a process that runs on. Who
+    comes back with the same word gets what was on its way to the one before.
 
     Attributes:
         publisher: sends requests.
@@ -68,6 +69,7 @@ class Producer:
         kept_results: int,
         keep_inputs: bool,
         inbox: str | None = None,
+        gives_up: bool = False,
     ) -> None:
         if not 0 < confirm_timeout <= threading.TIMEOUT_MAX:
             raise ConfigurationError(
@@ -79,9 +81,11 @@ class Producer:
         self._inputs = Inputs(self.store, self.errands, keep=keep_inputs or not replies)
         self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{inbox or new_inbox()}" if replies else None
         self.publisher = Publisher(
-            url, name="straightline-client", confirm_timeout=confirm_timeout, window=window
+            url, name="straightline-client", confirm_timeout=confirm_timeout, window=window, gives_up=gives_up
         )
-        self.inbox = self._open_inbox(url, self._reply_to) if self._reply_to is not None else None
+        self.inbox: Inbox | None = None
+        if self._reply_to is not None:
+            self.inbox = self._open_inbox(url, self._reply_to, gives_up=gives_up)
 
     def __enter__(self) -> Self:
         return self
@@ -193,13 +197,14 @@ class Producer:
         self.results.close()
         self.errands.close(timeout)
 
-    def _open_inbox(self, url: str, queue: str) -> Inbox:
+    def _open_inbox(self, url: str, queue: str, *, gives_up: bool) -> Inbox:
         return Inbox(
             url,
             name="straightline-client-results",
             queue=queue,
             exchange=names.REPLIES,
             on_message=self._arrived,
+            gives_up=gives_up,
         )
 
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:

@@ -28,6 +28,7 @@ class Inbox:
         on_message: called with correlation id and body, on the inbox's thread; it must not block.
         also: further routing keys, each with what is called with the bodies of its messages.
         thread: where its connection lives; None for a thread of its own.
+        gives_up: whether nobody waits where the broker refuses the user or the password from the start.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -44,6 +45,7 @@ class Inbox:
         key: str | None = None,
         also: Mapping[str, Callable[[bytes], None]] = MappingProxyType({}),
         thread: AMQPThread | None = None,
+        gives_up: bool = False,
     ) -> None:
         self._queue = queue
         self._key = queue if key is None else key
@@ -51,11 +53,19 @@ class Inbox:
         self._on_message = on_message
         self._also = also
         self._ready = threading.Event()
+        self._known = threading.Event()  # that it is ready, or that waiting does not help
         self._callers: list[Callable[[], None]] = []
         self._closed = False
         self.losses = 0
         """How often the connection was lost, and with it what was pushed meanwhile."""
-        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost, thread=thread)
+        self._link = Link(
+            url,
+            name,
+            on_channel=self._setup,
+            on_lost=self._lost,
+            thread=thread,
+            on_refused=self._tell if gives_up else None,
+        )
         self._link.start()
 
     @property
@@ -71,8 +81,10 @@ class Inbox:
         """
         if self._closed:
             raise self.not_ready(timeout)
-        if not self._ready.is_set() and not self._ready.wait(timeout):
-            raise self.not_ready(timeout)
+        if not self._ready.is_set():
+            self._known.wait(timeout)
+            if not self._ready.is_set():
+                raise self.not_ready(timeout)
 
     @property
     def ready(self) -> bool:
@@ -80,7 +92,7 @@ class Inbox:
         return self._ready.is_set() and not self._closed
 
     def when_ready(self, call: Callable[[], None]) -> None:
-        """Call `call` once, on the inbox's thread, when messages can arrive.
+        """Call `call` once, on the inbox's thread, when messages can arrive, or waiting does not help.
 
         Raises:
             BrokerUnavailable: the inbox is closed.
@@ -93,6 +105,8 @@ class Inbox:
         """Return the error that says that no message could arrive within `timeout` seconds, and why."""
         if self._closed:
             return BrokerUnavailable("the client is closed: make a new one")
+        if self._known.is_set():
+            return BrokerUnavailable(f"no queue for results could be made: {self._link.trouble}")
         return BrokerUnavailable(
             f"no queue for results could be made within {timeout:g} s ({self._link.trouble}); "
             "is the broker started, and is the URL right?"
@@ -119,14 +133,19 @@ class Inbox:
         def consuming(_frame: Any) -> None:
             self._link.working()
             self._ready.set()
-            callers, self._callers = self._callers, []
-            for call in callers:
-                call()
+            self._tell()
 
         channel.queue_declare(self._queue, exclusive=True, auto_delete=True, callback=declared)
 
+    def _tell(self) -> None:
+        self._known.set()
+        callers, self._callers = self._callers, []
+        for call in callers:
+            call()
+
     def _lost(self, _reason: BaseException) -> None:
         self._ready.clear()
+        self._known.clear()
         self.losses += 1
 
     def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:

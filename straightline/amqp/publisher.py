@@ -69,6 +69,7 @@ class Publisher:
         window_bytes: bytes of bodies that may be unconfirmed at once.
         max_body: largest body in bytes.
         thread: where its connection lives; None for a thread of its own.
+        gives_up: whether messages fail at once where the broker refuses user or password from the start.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -84,6 +85,7 @@ class Publisher:
         window_bytes: int = WINDOW_BYTES,
         max_body: int = MAX_BODY,
         thread: AMQPThread | None = None,
+        gives_up: bool = False,
     ) -> None:
         self._confirm_timeout = confirm_timeout
         self._window = window
@@ -101,7 +103,14 @@ class Publisher:
         self._bytes = 0
         self._woken = False
         self._closed = False
-        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost, thread=thread)
+        self._link = Link(
+            url,
+            name,
+            on_channel=self._setup,
+            on_lost=self._lost,
+            thread=thread,
+            on_refused=self._refused if gives_up else None,
+        )
         self._link.start()
         self._link.call(self._sweep)
 
@@ -286,6 +295,10 @@ class Publisher:
         if expired:
             what = "the broker did not confirm the message"
             self._finish([(pending, self._unavailable(what)) for pending in expired])
+
+    def _refused(self) -> None:
+        error = BrokerUnavailable(f"the message was not sent: {self._link.trouble}")
+        self._finish([(pending, error) for pending in self._outbox.clear()])
 
     def _fail_rest(self) -> None:
         what = "the publisher was closed before the broker confirmed the message"

@@ -1,0 +1,57 @@
+"""A refused password is no outage: who waits is told at once, and who runs on goes on trying."""
+
+import asyncio
+import time
+
+import pytest
+from pika import URLParameters
+
+from straightline import Client
+from straightline.aio import AsyncClient
+from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publisher import Publisher
+from straightline.errors import BrokerUnavailable
+
+pytestmark = pytest.mark.integration
+DATA = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}]}
+PATIENCE = 20.0
+"""Seconds, fewer than the 30 that an outage is waited for."""
+
+
+@pytest.fixture
+def wrong_url(broker_url: str) -> str:
+    password = URLParameters(broker_url).credentials.password
+    return broker_url.replace(f":{password}@", ":not-the-password@")
+
+
+@pytest.mark.parametrize("replies", [True, False])
+def test_a_client_fails_at_once_and_names_the_url(wrong_url: str, *, replies: bool) -> None:
+    began = time.monotonic()
+    with (
+        Client(wrong_url, replies=replies) as client,
+        pytest.raises(BrokerUnavailable, match=r"refused the user or the password: check the URL") as caught,
+    ):
+        client.submit("digits", DATA)
+    assert time.monotonic() - began < PATIENCE
+    assert "not-the-password" not in str(caught.value)
+    assert "within" not in str(caught.value)
+
+
+def test_so_does_an_asynchronous_one(wrong_url: str) -> None:
+    async def submit() -> None:
+        async with AsyncClient(wrong_url) as client:
+            await client.submit("digits", DATA)
+
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match="check the URL"):
+        asyncio.run(submit())
+    assert time.monotonic() - began < PATIENCE
+
+
+def test_who_runs_on_goes_on_trying(wrong_url: str) -> None:
+    publisher = Publisher(wrong_url, name="test", confirm_timeout=6.0)
+    began = time.monotonic()
+    error = publisher.publish(Outgoing("e", "k", b"{}")).exception(timeout=30)
+    publisher.close()
+    assert isinstance(error, BrokerUnavailable)
+    assert time.monotonic() - began >= 6.0

@@ -38,7 +38,6 @@ def reasons_of_attempts(row: Row, judged: Judged, backend: str) -> set[str]:
     return {str(word) for (word,) in found}
 
 
-@pytest.mark.fast
 def test_06_backend_never_answers__its_attempts_time_out_and_are_placed_elsewhere(row: Row) -> None:
     scene = row.scene
     line = Proxy(scene.plan.local_port)

@@ -64,7 +64,7 @@ def test_10_all_connections_closed_again_and_again__the_delivery_limit_is_not_bu
 @pytest.mark.parametrize(
     ("setting", "bad", "good"),
     [
-        pytest.param("set_vm_memory_high_watermark", "0.00001", "0.4", id="memory", marks=pytest.mark.fast),
+        pytest.param("set_vm_memory_high_watermark", "0.00001", "0.4", id="memory"),
         pytest.param("set_disk_free_limit", "1000000GB", "200MB", id="disk"),
     ],
 )
@@ -107,7 +107,6 @@ def test_11_consumer_timeout__the_worker_reconnects_and_does_not_exit(row: Row) 
     assert judged.states()["failed"] == 0
 
 
-@pytest.mark.fast
 def test_12_binding_of_a_pool_removed__placements_come_back_and_wait_until_it_is_mended(row: Row) -> None:
     node, queue = row.scene.node, names.backend_queue("local")
     with row.load() as load:

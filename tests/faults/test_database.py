@@ -54,7 +54,6 @@ def test_16_recorder_dies_around_its_commit__each_outcome_stands_once(row: Row, 
     assert judged.states().keys() == {"succeeded"}
 
 
-@pytest.mark.fast
 def test_17_database_read_only__outcomes_are_held_and_recorded_when_it_is_not(row: Row) -> None:
     records = row.scene.records
     with row.load() as load:

@@ -63,14 +63,7 @@ def test_04_worker_dies_between_two_steps__each_request_has_one_outcome(row: Row
     assert judged.states().keys() == {"succeeded"}
 
 
-@pytest.mark.parametrize(
-    "death",
-    [
-        pytest.param(Death.ASKED, marks=pytest.mark.fast),
-        pytest.param(Death.ASKED_TWICE),
-        pytest.param(Death.ASKED_TO_QUIT),
-    ],
-)
+@pytest.mark.parametrize("death", [Death.ASKED, Death.ASKED_TWICE, Death.ASKED_TO_QUIT])
 def test_05_worker_asked_to_end_under_load__loses_nothing(row: Row, death: Death) -> None:
     pool = "pool-local"
     with row.load(SLOW) as load:

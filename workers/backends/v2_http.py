@@ -5,28 +5,17 @@ from typing import Final
 from urllib.parse import quote
 
 import msgspec
-import urllib3
-from urllib3.exceptions import (
-    HTTPError,
-    LocationParseError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    TimeoutError,  # noqa: A004 - urllib3's own, the parent of its time-outs
-)
 
 from straightline.contracts import ModelSpec
-from straightline.errors import ConfigurationError
 from workers import trace
 from workers.backends.base import Health
+from workers.backends.http_calls import HttpCalls
 from workers.errors import BackendFault, FaultClass, ModelError, WrongInput
 
 MAX_RESPONSE: Final = 64 * 1024 * 1024
 """Largest answer in bytes that is read."""
-CONNECT_TIMEOUT: Final = 2.0
 HEALTH_TIMEOUT: Final = 0.9
 _READY: Final = "/v2/health/ready"
-_CHUNK: Final = 256 * 1024
 _FAULTS: Final[dict[int, FaultClass]] = {
     404: "not_deployed",
     408: "timed_out",
@@ -65,16 +54,7 @@ class V2Client:
     """
 
     def __init__(self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE) -> None:
-        try:
-            url = urllib3.util.parse_url(base_url)
-        except LocationParseError:
-            url = None  # the error repeats it
-        if url is None or url.scheme not in ("http", "https") or not url.host:
-            # Nor is it repeated here: it may hold a password.
-            raise ConfigurationError("the model server's URL must look like http://127.0.0.1:8080")
-        self._base = base_url.rstrip("/")
-        self._max_response = max_response
-        self._http = urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
+        self._calls = HttpCalls(base_url, connections=connections, max_response=max_response)
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float, *, versioned: bool = True) -> bytes:
         """Ask and return the answer's body.
@@ -128,7 +108,7 @@ class V2Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.clear()
+        self._calls.close()
 
     def _ready(self, path: str) -> Health:
         status = self._look(path)
@@ -145,64 +125,13 @@ class V2Client:
         return self._call("GET", path, None, deadline - time.monotonic())[0]
 
     def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
-        """Ask once: where the server broke off, it may have died of this request."""
-        deadline = time.monotonic() + timeout
-        try:
-            response = self._open(method, path, body, deadline)
-            return response.status, self._read(response, deadline)
-        except HTTPError as error:
-            raise _fault(error, timeout) from error
-
-    def _open(self, method: str, path: str, body: bytes | None, deadline: float) -> urllib3.BaseHTTPResponse:
-        patience = max(0.001, deadline - time.monotonic())
-        return self._http.request(
-            method,
-            self._base + path,
-            body=body,
-            headers={"Content-Type": "application/json", **trace.now()} if body is not None else None,
-            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, patience), read=patience),
-            redirect=False,
-            preload_content=False,
-        )
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        whole = False
-        try:
-            answer = self._read_whole(response, deadline)
-            whole = True
-        finally:
-            if whole:
-                response.release_conn()
-            else:
-                response.close()
-        return answer
-
-    def _read_whole(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            # Nothing compressed was asked for, and little of it may hold very much.
-            raise BackendFault("the answer is compressed", error_class="bad_protocol")
-        chunks: list[bytes] = []
-        size = 0
-        # What has come, as it comes: waiting for whole chunks would let a dripping answer take for ever.
-        while chunk := response.read1(_CHUNK, decode_content=False):
-            size += len(chunk)
-            if size > self._max_response:
-                raise BackendFault(
-                    f"the answer is longer than {self._max_response} bytes", error_class="bad_protocol"
-                )
-            if time.monotonic() > deadline:
-                raise BackendFault("the answer did not end in time", error_class="timed_out")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        headers = {"Content-Type": "application/json", **trace.now()} if body is not None else {}
+        return self._calls.ask(method, path, body, headers, timeout)
 
 
 def _path(model: ModelSpec, *, versioned: bool) -> str:
     path = f"/v2/models/{quote(model.name, safe='')}"
     return f"{path}/versions/{quote(model.version, safe='')}" if versioned else path
-
-
-def _closed(error: ProtocolError) -> bool:
-    return any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in error.args)
 
 
 def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
@@ -216,17 +145,3 @@ def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
         return ModelError(sentence)
     word: FaultClass = _FAULTS.get(status, "crashed" if status >= 500 else "bad_protocol")
     return BackendFault(f"the model server refused: {sentence}", error_class=word)
-
-
-def _fault(error: HTTPError, timeout: float) -> BackendFault:
-    word: FaultClass = "bad_protocol"
-    sentence = f"the model server's answer cannot be read: {error}"
-    if isinstance(error, NewConnectionError):
-        word, sentence = "unreachable", "nobody listens at the model server's address"
-    elif isinstance(error, ReadTimeoutError):
-        word, sentence = "timed_out", f"no answer within {timeout:.3g} s"
-    elif isinstance(error, TimeoutError):
-        word, sentence = "unreachable", "the model server does not take connections"
-    elif isinstance(error, ProtocolError) and _closed(error):
-        word, sentence = "crashed", "the model server broke off before it answered"
-    return BackendFault(sentence, error_class=word)

@@ -107,6 +107,26 @@ def job_of(connection: Connection, job_id: str, *, key_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def jobs_of(connection: Connection, key_id: str, *, most: int, before: str | None = None) -> Sequence[Job]:
+    """Return the newest jobs of a key, the newest first.
+
+    Ids sort by when they were made.
+
+    Args:
+        connection: to the ledger.
+        key_id: of their owner's key.
+        most: how many.
+        before: an id; None, or those that are older than it.
+    """
+    table = BATCH_JOBS
+    wanted = select(table).where(table.c.key_id == key_id)
+    if before is not None:
+        wanted = wanted.where(table.c.id < before)
+    with translated():
+        rows = connection.execute(wanted.order_by(table.c.id.desc()).limit(most)).mappings()
+        return [_job(row) for row in rows]
+
+
 def cancel_job(connection: Connection, job_id: str, *, key_id: str) -> None:
     """Note that a job of a key is to end; nothing happens to one that has."""
     table = BATCH_JOBS
@@ -202,20 +222,25 @@ def finish(
     )
 
 
-def states_of(connection: Connection, job_id: str) -> dict[str, int]:
-    """Count the outcomes of a job's requests by their state."""
-    counts = (
-        select(OUTCOMES.c.state, func.count()).where(OUTCOMES.c.batch_id == job_id).group_by(OUTCOMES.c.state)
-    )
+def states_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Count the outcomes of the requests of jobs, by the job and their state."""
+    of = OUTCOMES.c.batch_id
+    counts = select(of, OUTCOMES.c.state, func.count()).where(of.in_(job_ids)).group_by(of, OUTCOMES.c.state)
+    found: dict[str, dict[str, int]] = {job_id: {} for job_id in job_ids}
     with translated():
-        return {row[0]: row[1] for row in connection.execute(counts)}
+        for job_id, state, count in connection.execute(counts):
+            found[job_id][state] = count
+    return found
 
 
-def refused_of(connection: Connection, job_id: str) -> int:
-    """Count the lines of a job that were no requests."""
-    count = select(func.count()).where(BATCH_REFUSALS.c.job_id == job_id)
+def refused_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
+    """Count the lines of jobs that were no requests, by the job."""
+    of = BATCH_REFUSALS.c.job_id
+    counts = select(of, func.count()).where(of.in_(job_ids)).group_by(of)
+    found = dict.fromkeys(job_ids, 0)
     with translated():
-        return connection.execute(count).scalar_one()
+        found.update((job_id, count) for job_id, count in connection.execute(counts))
+    return found
 
 
 def refusals_of(connection: Connection, job_id: str, first: int, last: int) -> dict[int, LineRefusal]:

@@ -160,7 +160,8 @@ class Jobs:
         until = time.monotonic() + RECORDED
         while not stop.is_set() and book.keep():
             with self._reader.connection() as connection:
-                ended = sum(states_of(connection, job.id).values()) + refused_of(connection, job.id)
+                states, refused = states_of(connection, [job.id]), refused_of(connection, [job.id])
+                ended = sum(states[job.id].values()) + refused[job.id]
                 if ended >= book.ended or time.monotonic() > until:
                     state: BatchState = "cancelled" if book.cancelling() else "done"
                     finish(connection, job.id, self._owner, state, lines=book.lines)

@@ -1,26 +1,26 @@
 """Batch jobs as resources: `/v1/batches`."""
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Any, Final, NamedTuple, get_args
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from flask import Blueprint, Response, request, stream_with_context
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from gateway.batches.status import status_of
 from gateway.batches.telling import answers, failures
 from gateway.http.answer import json_answer
 from gateway.http.composing import checked_key
+from gateway.http.paging import Page, page_of
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
-from outcomes.batches import Job, cancel_job, create_job, job_of, refused_of, states_of
+from outcomes.batches import Job, cancel_job, create_job, job_of, jobs_of, refused_of, states_of
 from outcomes.reader import Reader
 from straightline.batch.items import Defaults
 from straightline.batch.lines import Source
-from straightline.contracts import BatchStatus, DataRef
+from straightline.contracts import BatchList, BatchStatus, DataRef
 from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
-from straightline.names import State
 from straightline.store import Store
 from straightline.submission import LONGEST_DEADLINE
 
@@ -52,6 +52,11 @@ def blueprint(parts: Parts) -> Blueprint:
     @made.post("")
     def create() -> Response:
         return _create(parts)
+
+    @made.get("")
+    def listing() -> Response:
+        key = parts.keys.require("batch")
+        return json_answer(_listed(parts, page_of(request.args), key.id))
 
     @made.get("/<batch_id>")
     def status(batch_id: str) -> Response:
@@ -104,7 +109,7 @@ def _create(parts: Parts) -> Response:
             idempotency_key=again,
         )
     if job.id == job_id:
-        return _taken(_status(job, {}, 0))
+        return _taken(status_of(job, {}, 0))
     if handed_in.stored is not None:
         store.remove(handed_in.stored)
     if not _same(job, handed_in):
@@ -221,31 +226,20 @@ def _job(parts: Parts, text: str, key_id: str) -> Job:
 def _current(parts: Parts, batch_id: str, key_id: str) -> BatchStatus:
     job = _job(parts, batch_id, key_id)
     with parts.reader.connection() as connection:
-        return _status(job, states_of(connection, job.id), refused_of(connection, job.id))
+        return _statuses(connection, [job])[0]
 
 
-def _status(job: Job, states: dict[str, int], refused: int) -> BatchStatus:
-    succeeded = states.get("succeeded", 0)
-    return BatchStatus(
-        id=job.id,
-        state=job.state,
-        succeeded=succeeded,
-        failed=sum(states.values()) - succeeded,
-        refused=refused,
-        states={state: states[state] for state in get_args(State) if state in states},
-        lines=job.lines,
-        read=job.read_up_to,
-        size=job.size,
-        done=job.at,
-        cancelling=job.cancelling and job.finished_at is None,
-        error=job.error,
-        created_at=_seconds(job.created_at),
-        finished_at=_seconds(job.finished_at),
-    )
+def _listed(parts: Parts, page: Page, key_id: str) -> BatchList:
+    with parts.reader.connection() as connection:
+        found = jobs_of(connection, key_id, most=page.limit + 1, before=page.before)
+        batches = _statuses(connection, found[: page.limit])
+    return BatchList(batches=batches, next=batches[-1].id if len(found) > page.limit else None)
 
 
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
+def _statuses(connection: Any, jobs: Sequence[Job]) -> list[BatchStatus]:
+    ids = [job.id for job in jobs]
+    states, refused = states_of(connection, ids), refused_of(connection, ids)
+    return [status_of(job, states[job.id], refused[job.id]) for job in jobs]
 
 
 def _size(store: Store, uri: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.http.composing import MEMBERS, WEBHOOK_HEADER
+from gateway.http.paging import MOST, USUAL
 from straightline import contracts
 from straightline.contracts.schema import components
 from straightline.names import BACKENDS
@@ -20,6 +21,7 @@ SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "BackendList": contracts.BackendList,
     "FailureReport": contracts.FailureReport,
     "BatchStatus": contracts.BatchStatus,
+    "BatchList": contracts.BatchList,
     "Problem": contracts.Problem,
 }
 VERSION: Final = "1"
@@ -45,6 +47,17 @@ _WEBHOOK: Final = {
     "name": WEBHOOK_HEADER,
     "in": "header",
     "description": "id of a webhook of this key, which is told when the request has ended; answered 202 then",
+    "schema": _UUID,
+}
+_LIMIT: Final = {
+    "name": "limit",
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL},
+}
+_BEFORE: Final = {
+    "name": "before",
+    "in": "query",
+    "description": "those that are older than it: `next` of the answer before",
     "schema": _UUID,
 }
 
@@ -238,6 +251,11 @@ def _batches() -> dict[str, Any]:
     }
     return {
         "/v1/batches": {
+            "get": {
+                "summary": "The jobs of this key, the newest first",
+                "parameters": [_LIMIT, _BEFORE],
+                "responses": {"200": _answer("BatchList"), **_errors("v1", 400, 401, 403, 503)},
+            },
             "post": {
                 "summary": "Take a file of requests: one a line, or where it lies in the store",
                 "parameters": [
@@ -268,7 +286,7 @@ def _batches() -> dict[str, Any]:
                     },
                     **_errors("v1", 400, 401, 403, 404, 409, 413, 500, 503),
                 },
-            }
+            },
         },
         "/v1/batches/{id}": {
             "parameters": [one],

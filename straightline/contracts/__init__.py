@@ -6,6 +6,7 @@ All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are 
 from straightline.contracts.answers import (
     BackendEntry,
     BackendList,
+    BatchList,
     BatchStatus,
     FailureRate,
     FailureReport,
@@ -31,6 +32,7 @@ __all__ = [
     "Attempt",
     "BackendEntry",
     "BackendList",
+    "BatchList",
     "BatchStatus",
     "BreakerState",
     "Cancel",

@@ -267,6 +267,18 @@ class BatchStatus(msgspec.Struct, kw_only=True):
     finished_at: float | None = None
 
 
+class BatchList(msgspec.Struct, kw_only=True):
+    """The answer of `GET /v1/batches`: the jobs of the caller's key, the newest first.
+
+    Attributes:
+        batches: some of them.
+        next: what the next ones are asked for with, as `before`; None where there are no older ones.
+    """
+
+    batches: list[BatchStatus]
+    next: str | None = None
+
+
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Why something was refused: problem details of RFC 9457, `application/problem+json`.
 

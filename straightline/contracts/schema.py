@@ -34,6 +34,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "model-list": contracts.ModelList,
     "failure-report": contracts.FailureReport,
     "batch-status": contracts.BatchStatus,
+    "batch-list": contracts.BatchList,
     "problem": contracts.Problem,
 }
 """The messages by the name of their file."""

@@ -287,6 +287,53 @@ def test_jobs_are_their_owners(front: Gateway) -> None:
     assert front.ask("POST", "/v1/batches", data=jsonl({}), headers=LINES, key=weak).status_code == 403
 
 
+def test_a_key_finds_its_jobs_again_the_newest_first(
+    front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
+) -> None:
+    key = front.make_key("batch")
+
+    def listed(query: str = "") -> dict[str, Any]:
+        answer = front.ask("GET", f"/v1/batches{query}", key=key)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    assert listed() == {"batches": [], "next": None}
+    made: list[str] = []
+    for content in (jsonl(*numbered(1, 10), b"{"), jsonl(*numbered(1, 2)), jsonl({})):
+        answer = front.ask("POST", "/v1/batches?model=double", data=content, headers=LINES, key=key)
+        made.insert(0, answer.json()["id"])
+    start_runner()
+    with Replier(system_url, system, names.BATCH_QUEUE):
+        end = time.monotonic() + 60
+        while {each["state"] for each in listed()["batches"]} != {"done"}:
+            assert time.monotonic() < end, listed()
+            time.sleep(0.1)
+    everything = listed()
+    assert [each["id"] for each in everything["batches"]] == made
+    assert everything["next"] is None
+    for each in everything["batches"]:
+        assert each == front.ask("GET", f"/v1/batches/{each['id']}", key=key).json()
+    counts = [(each["succeeded"], each["failed"], each["refused"]) for each in everything["batches"]]
+    assert counts == [(0, 0, 1), (2, 0, 0), (9, 1, 1)]
+    first = listed("?limit=2")
+    then = listed(f"?limit=2&before={first['next']}")
+    assert [each["id"] for each in first["batches"] + then["batches"]] == made
+    assert (first["next"], then["next"]) == (made[1], None)
+    assert listed("?limit=3")["next"] is None, "there are no older ones"
+    assert front.ask("GET", "/v1/batches", key=front.make_key("batch")).json()["batches"] == []
+    assert front.ask("GET", "/v1/batches", key=front.make_key("read")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "limit=1&limit=2", "before=x", "after=1"]
+)
+def test_what_is_no_part_of_the_list_is_refused(front: Gateway, query: str) -> None:
+    answer = front.ask("GET", f"/v1/batches?{query}")
+    assert answer.status_code == 400
+    assert query[:5] in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("query", "content", "words"),
     [

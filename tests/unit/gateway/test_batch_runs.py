@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -58,11 +58,11 @@ class Ledger:
     def let_go(self, *_: Any, **__: Any) -> None:
         self.calls.append("let_go")
 
-    def states_of(self, *_: Any) -> dict[str, int]:
-        return {}
+    def states_of(self, _connection: None, jobs: Sequence[str]) -> dict[str, dict[str, int]]:
+        return {job: {} for job in jobs}
 
-    def refused_of(self, *_: Any) -> int:
-        return self.refused
+    def refused_of(self, _connection: None, jobs: Sequence[str]) -> dict[str, int]:
+        return dict.fromkeys(jobs, self.refused)
 
 
 class Runner:

@@ -1,0 +1,40 @@
+"""Where a batch job is, for its owner. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import get_args
+
+from outcomes.batches import Job
+from straightline.contracts import BatchStatus
+from straightline.names import State
+
+
+def status_of(job: Job, states: Mapping[str, int], refused: int) -> BatchStatus:
+    """Return where a job is.
+
+    Args:
+        job: as the ledger has it.
+        states: how many of its requests ended how.
+        refused: how many of its lines were no requests.
+    """
+    succeeded = states.get("succeeded", 0)
+    return BatchStatus(
+        id=job.id,
+        state=job.state,
+        succeeded=succeeded,
+        failed=sum(states.values()) - succeeded,
+        refused=refused,
+        states={state: states[state] for state in get_args(State) if state in states},
+        lines=job.lines,
+        read=job.read_up_to,
+        size=job.size,
+        done=job.at,
+        cancelling=job.cancelling and job.finished_at is None,
+        error=job.error,
+        created_at=_seconds(job.created_at),
+        finished_at=_seconds(job.finished_at),
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

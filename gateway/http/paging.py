@@ -1,0 +1,52 @@
+"""Which part of a list is asked for. Pure."""
+
+import re
+from typing import Final, NamedTuple
+
+from werkzeug.datastructures import MultiDict
+
+from straightline.errors import ContractError
+from straightline.ids import canonical
+
+USUAL: Final = 20
+"""Entries where the caller does not say how many."""
+MOST: Final = 100
+"""Entries at most, however many are asked for."""
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
+
+
+class Page(NamedTuple):
+    """At most `limit` entries, those older than `before`; the newest where that is None."""
+
+    limit: int
+    before: str | None
+
+
+def page_of(arguments: MultiDict[str, str]) -> Page:
+    """Return what the query of a URL asks for.
+
+    Raises:
+        ContractError: it names something else, or twice, or no number, or no id.
+    """
+    unknown = sorted(arguments.keys() - set(Page._fields))
+    if unknown:
+        raise ContractError(
+            f"there is no parameter {', '.join(unknown)[:200]}; there are {' and '.join(Page._fields)}"
+        )
+    for name in arguments:
+        if len(arguments.getlist(name)) > 1:
+            raise ContractError(f"{name} stands there more than once")
+    return Page(_limit(arguments.get("limit", str(USUAL))), _before(arguments.get("before")))
+
+
+def _limit(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > MOST:
+        raise ContractError(f"limit={text[:64]!r} is not a number from 1 to {MOST}")
+    return int(text)
+
+
+def _before(text: str | None) -> str | None:
+    identity = None if text is None else canonical(text)
+    if text is not None and identity is None:
+        raise ContractError(f"before={text[:64]!r} is not the id of an entry, as `next` gives it")
+    return identity

@@ -53,6 +53,8 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "STRAIGHTLINE_FUNCTIONS_DEPLOY": "true",
                 # As many as the pool asks for at once: with fewer it would be throttled.
                 "STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY": str(SLOTS["serverless"]),
+                # Its threads are many, and what each keeps for itself only grows.
+                "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
             },
             tier=1,
         ),

@@ -132,3 +132,8 @@ def test_threads_share_heaps_in_every_process_and_large_requests_are_given_back(
     environment = PLAN.environment({})
     assert environment["MALLOC_ARENA_MAX"] == "2"
     assert environment["MALLOC_MMAP_THRESHOLD_"] == environment["MALLOC_TRIM_THRESHOLD_"] == "131072"
+
+
+def test_the_function_host_keeps_nothing_by_thread() -> None:
+    (host,) = (component for component in components(PLAN) if component.name == "functions")
+    assert host.environment["GLIBC_TUNABLES"] == "glibc.malloc.tcache_count=0"

@@ -34,7 +34,7 @@ class ReconcilerSettings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     store: str | None = None
     sweep_interval: Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)] = 3600.0
-    store_keep: Annotated[float, msgspec.Meta(gt=0)] = 7 * 86_400.0
+    store_keep: Annotated[float, msgspec.Meta(gt=0)] = 30 * 86_400.0
     reconciler_interval: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
     reconciler_body_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 

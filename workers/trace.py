@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from straightline.contracts import Ticket
-from straightline.tracing import PARENT, STATE
+from straightline.tracing import PARENT, STATE, received
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NOW: Final[ContextVar[Mapping[str, str]]] = ContextVar("trace", default=_NONE)
@@ -29,5 +29,7 @@ def carried(tickets: Iterable[Ticket]) -> Iterator[None]:
 
 
 def _headers(ticket: Ticket) -> dict[str, str]:
-    given = {PARENT: ticket.trace, STATE: ticket.trace_state}
+    # Looked at once more: a ticket of an older scheduler may hold what was never looked at.
+    parent, state = received({PARENT: ticket.trace, STATE: ticket.trace_state})
+    given = {PARENT: parent, STATE: state}
     return {name: value for name, value in given.items() if value is not None}

@@ -4,6 +4,7 @@ Python's own client, and not urllib3, which takes half a millisecond more of eac
 request takes on its whole way. Nothing is followed, nothing unpacked, and no proxy is asked.
 """
 
+import contextlib
 import http.client
 import select
 import socket
@@ -20,6 +21,7 @@ from workers.errors import BackendFault
 CONNECT_TIMEOUT: Final = 2.0
 _CHUNK: Final = 256 * 1024
 _LEAST: Final = 0.001
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class HttpCalls:
@@ -37,7 +39,7 @@ class HttpCalls:
     def __init__(self, base_url: str, *, connections: int, max_response: int) -> None:
         try:
             url = urlsplit(base_url)
-            self._host, self._port = url.hostname or "", url.port
+            self._host, self._port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
         except ValueError:
             url, self._host = None, ""  # the error repeats it
         if url is None or url.scheme not in ("http", "https") or not self._host:
@@ -60,7 +62,7 @@ class HttpCalls:
             path: after that of the base URL.
             body: of the request.
             headers: beside those of HTTP itself.
-            timeout: seconds for the whole call.
+            timeout: seconds for the whole call; an answer whose head comes byte by byte may take longer.
 
         Raises:
             BackendFault: unreachable, timed_out, crashed or bad_protocol.
@@ -69,9 +71,11 @@ class HttpCalls:
         connection = self._connection(timeout)
         whole = False
         try:
-            connection.request(method, self._base + path, body, dict(headers))
+            line = connection.sock
+            _send(connection, method, self._base + path, body, headers)
+            line.settimeout(_left(deadline))
             response = connection.getresponse()
-            answer = self._read(response, deadline)
+            answer = self._read(response, line, deadline)
             response.close()  # or the connection waits for somebody to read it to its end
             whole = not response.will_close
         except TimeoutError as error:
@@ -117,6 +121,9 @@ class HttpCalls:
         except TimeoutError as error:
             sentence = "the model server does not take connections"
             raise BackendFault(sentence, error_class="unreachable") from error
+        except ssl.SSLError as error:
+            sentence = f"no TLS with the model server: {error.reason or error}"
+            raise BackendFault(sentence, error_class="unreachable") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             sentence = "nobody listens at the model server's address"
             raise BackendFault(sentence, error_class="unreachable") from error
@@ -134,7 +141,7 @@ class HttpCalls:
                 return
         connection.close()
 
-    def _read(self, response: http.client.HTTPResponse, deadline: float) -> bytes:
+    def _read(self, response: http.client.HTTPResponse, line: socket.socket, deadline: float) -> bytes:
         if response.getheader("Content-Encoding", "identity") != "identity":
             # Nothing compressed was asked for, and little of it may hold very much.
             raise BackendFault("the answer is compressed", error_class="bad_protocol")
@@ -148,10 +155,27 @@ class HttpCalls:
                 raise BackendFault(sentence, error_class="bad_protocol")
             if time.monotonic() > deadline:
                 raise BackendFault("the answer did not end in time", error_class="timed_out")
+            line.settimeout(_left(deadline))
             chunks.append(chunk)
         if response.length:  # of a body whose length was told, what has not come
             raise BackendFault("the answer ended before its end", error_class="bad_protocol")
         return b"".join(chunks)
+
+
+def _send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+) -> None:
+    """Send a request; where the server closes meanwhile, it may have answered before: that is to be read."""
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        connection.request(method, path, body, dict(headers))
+
+
+def _left(deadline: float) -> float:
+    return max(_LEAST, deadline - time.monotonic())
 
 
 def _open(line: socket.socket) -> bool:

@@ -147,6 +147,53 @@ def test_a_server_that_closes_without_an_answer_has_crashed(serve: Serve, model:
     assert fault(serve([b""], [b""]), model) == "crashed"
 
 
+def test_an_answer_that_comes_before_the_request_was_read_is_heard(model: ModelSpec) -> None:
+    """As of a server that refuses a body for its length, and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(http(413, headers=b"Connection: close\r\n"))
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(1.0)
+                with contextlib.suppress(OSError):
+                    connection.recv(1024)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        client = V2Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(BackendFault) as caught:
+            client.infer(model, b"x" * 20_000_000, 5.0)
+        thread.join()
+    assert caught.value.error_class == "too_large"
+
+
+@pytest.mark.parametrize("url", ["http://[::1]", "http://localhost", "https://localhost"])
+def test_a_url_without_a_port_means_that_of_its_scheme(url: str, model: ModelSpec) -> None:
+    with pytest.raises(BackendFault) as caught:
+        V2Client(url).infer(model, b"{}", 1.0)
+    assert caught.value.error_class == "unreachable"
+
+
+def test_a_server_without_tls_is_told_as_such(model: ModelSpec) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def speak() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"no TLS here")
+                connection.recv(1024)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(BackendFault, match="TLS") as caught:
+            V2Client(f"https://127.0.0.1:{listener.getsockname()[1]}").infer(model, b"{}", 5.0)
+        thread.join()
+    assert caught.value.error_class == "unreachable"
+
+
 def test_a_kept_connection_that_was_closed_is_opened_anew(
     serve: Serve, model: ModelSpec, closed: threading.Event
 ) -> None:

@@ -69,4 +69,4 @@ def test_what_may_be_in_use_is_never_swept(tmp_path: Path) -> None:
 
 def test_it_is_swept_each_hour_by_default() -> None:
     settings = ReconcilerSettings(broker_url="", database_url="")
-    assert (settings.sweep_interval, settings.store_keep, settings.store) == (3600.0, 7 * DAY, None)
+    assert (settings.sweep_interval, settings.store_keep, settings.store) == (3600.0, 30 * DAY, None)

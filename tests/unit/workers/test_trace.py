@@ -56,6 +56,7 @@ def test_a_call_carries_the_trace_of_its_request(seen: Any, make_work: Make) -> 
     assert seen(traced(make_work([1.0, 0.0]))) == [BOTH]
     assert seen(traced(make_work([1.0, 0.0]), state=None)) == [{"traceparent": PARENT}]
     assert seen(make_work([1.0, 0.0])) == [{}]
+    assert seen(traced(make_work([1.0, 0.0]), parent="a line\nand another")) == [{}]
 
 
 def test_a_call_for_several_joins_the_first_trace(seen: Any, make_work: Make) -> None:

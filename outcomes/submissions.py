@@ -26,6 +26,10 @@ LOOK: Final = 500
 KEPT: Final = timedelta(hours=1)
 """After its deadline a submission stays so long, as its outcome may wait for the recorder."""
 
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC).timestamp()
+LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""Seconds since the epoch between which a time is a date in any time zone; a contract takes any number."""
+
 # No index knows the ids of a placement: it would cost each placement more than this question is worth.
 _PLACED: Final = text(
     "SELECT backend, model, version, class, batch_id, attempt,"
@@ -65,10 +69,17 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class
 
 
 def note(connection: Connection, submissions: Sequence[Submission]) -> None:
-    """Write what was taken; of an id that is there already, what stands stays."""
+    """Write what was taken, all of it or nothing; of an id that is there already, what stands stays.
+
+    See `row_of` for times that are no dates.
+
+    Raises:
+        LedgerUnavailable, LedgerNotMigrated: not now.
+        LedgerRefused: a value in it can never be written.
+    """
     if not submissions:
         return
-    rows = [_row(each) for each in sorted(submissions, key=lambda each: each.id)]
+    rows = [row_of(each) for each in sorted(submissions, key=lambda each: each.id)]
     with translated():
         # What a crash of the server takes with it is a hint: nobody waits for the disk.
         connection.execute(text("SET LOCAL synchronous_commit = off"))
@@ -125,8 +136,13 @@ def _found(connection: Connection, values: dict[str, str]) -> Any:
         raise
 
 
-def _row(submission: Submission) -> dict[str, Any]:
+def row_of(submission: Submission) -> dict[str, Any]:
+    """Return what is written of a submission; a time that is no date becomes the nearest one."""
     made = msgspec.structs.asdict(submission)
     for name in ("submitted_at", "deadline", "until"):
-        made[name] = None if made[name] is None else datetime.fromtimestamp(made[name], UTC)
+        made[name] = None if made[name] is None else _date(made[name])
     return made
+
+
+def _date(seconds: float) -> datetime:
+    return datetime.fromtimestamp(min(max(seconds, EARLIEST), LATEST), UTC)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from outcomes.errors import LedgerRefused
+from outcomes.isolate import write_all_but_refused
 from outcomes.submissions import Submission
 from straightline.errors import StraightLineError
 
@@ -29,7 +31,8 @@ class Notes:
     """Writes notes on a thread of its own. Thread-safe.
 
     Args:
-        keep: writes them; what it raises is tried again.
+        keep: writes all of them or none. What it raises of StraightLine's errors is tried again, but for
+            `LedgerRefused`: that and any other fault cost the notes that bring them about, and no others.
         patience: seconds that `add` waits at most.
     """
 
@@ -60,15 +63,25 @@ class Notes:
 
     def _written(self, taken: Sequence[_Noted]) -> bool:
         try:
-            self._keep([submission for submission, _ in taken])
+            _, refused = write_all_but_refused([submission for submission, _ in taken], self._all_or_none)
         except StraightLineError as error:
             if not self._away:
                 log.warning("what was taken is told by this process alone for now: %s", error)
             self._away = True
             return False
-        except Exception:
-            log.exception("notes met an unexpected fault and are let go")
+        for submission, reason in refused:
+            log.warning("the note of request %s is let go: %s", submission.id, reason)
         self._away = False
         for _, written in taken:
             written.set()
         return True
+
+    def _all_or_none(self, submissions: Sequence[Submission]) -> None:
+        try:
+            self._keep(submissions)
+        except StraightLineError:
+            raise
+        except Exception as error:
+            if len(submissions) == 1:
+                log.exception("a note met an unexpected fault")
+            raise LedgerRefused(f"an unexpected fault: {type(error).__name__}") from error

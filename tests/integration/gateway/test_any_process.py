@@ -47,6 +47,11 @@ def test_what_one_process_took_another_one_tells(gateway: Gateway, start_gateway
     assert other.ask("GET", waited.headers["Location"] + "/result").status_code == 409
 
 
+def test_a_deadline_that_is_no_date_is_noted_like_any_other(gateway: Gateway, start_gateway: Start) -> None:
+    taken = gateway.ask("POST", "/v1/requests", json={**REQUEST, "deadline": 1e12})
+    assert start_gateway().ask("GET", taken.headers["Location"]).json()["state"] == "accepted"
+
+
 def test_where_a_request_was_placed_last_is_told(gateway: Gateway, start_gateway: Start) -> None:
     other = start_gateway()
     taken = gateway.ask("POST", "/v1/requests", json=REQUEST).json()

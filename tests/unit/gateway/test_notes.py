@@ -2,12 +2,16 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
 
 from gateway.http.notes import Notes
-from outcomes.errors import LedgerUnavailable
+from outcomes.errors import LedgerRefused, LedgerUnavailable
 from outcomes.submissions import Submission
 
+PAUSE = 0.005
 ONE = Submission(id="a", model="m", submitted_at=1.0, deadline=None, until=2.0)
 
 
@@ -15,6 +19,29 @@ def test_a_note_is_written_when_it_is_back() -> None:
     written: list[Submission] = []
     Notes(written.extend, patience=10.0).add(ONE)
     assert written == [ONE]
+
+
+@pytest.mark.parametrize("fault", [LedgerRefused("no"), ValueError("no date")])
+def test_what_cannot_be_written_costs_no_other_note(fault: Exception) -> None:
+    first, go = threading.Event(), threading.Event()
+    written: list[Submission] = []
+
+    def keep(submissions: Sequence[Submission]) -> None:
+        first.set()
+        assert go.wait(10)
+        if any(submission.model == "bad" for submission in submissions):
+            raise fault
+        written.extend(submissions)
+
+    notes = Notes(keep, patience=0.0)
+    notes.add(ONE)
+    assert first.wait(10)
+    others = [msgspec.structs.replace(ONE, id=str(number)) for number in range(20)]
+    for other in [*others[:7], msgspec.structs.replace(ONE, model="bad"), *others[7:]]:
+        notes.add(other)  # all of them in the next turn
+    go.set()
+    _until(lambda: len(written) == 21)
+    assert written == [ONE, *others]
 
 
 def test_a_ledger_that_says_nothing_is_waited_for_briefly_and_one_that_is_away_not_at_all() -> None:
@@ -35,8 +62,14 @@ def test_a_ledger_that_says_nothing_is_waited_for_briefly_and_one_that_is_away_n
         assert time.monotonic() < end
     assert not written
     back.set()
-    while len(written) < 2:
+    _until(lambda: len(written) >= 2)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
         assert time.monotonic() < end
+        time.sleep(PAUSE)
 
 
 def _took(notes: Notes) -> float:

@@ -14,6 +14,7 @@ from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
 from outcomes.days import made_at
+from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
 from outcomes.submissions import Submission, noted, placed
 from straightline.contracts import Outcome, RequestStatus
@@ -44,8 +45,9 @@ def blueprint(parts: Parts) -> Blueprint:
         outcome = outcome_in(parts, identity)
         if outcome is not None:  # it stands
             return json_answer(status_of(outcome))
-        parts.exchange.cancel(identity)
+        # Asked first: once the wish is out, the ledger fails no answer.
         status = unfinished(parts, identity) or RequestStatus(id=identity, state="accepted")
+        parts.exchange.cancel(identity)
         return json_answer(msgspec.structs.replace(status, cancelling=True), 202)
 
     @made.get("/requests/<request_id>/result")
@@ -146,8 +148,18 @@ def unfinished(parts: Parts, request_id: str) -> RequestStatus | None:
     """Return how far a request came that has no outcome, whichever process took it; None where none knows.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
+        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked, and this process did not take it.
     """
+    try:
+        return _told(parts, request_id)
+    except (LedgerUnavailable, LedgerNotMigrated):
+        known = parts.recent.status(request_id)
+        if known is None:
+            raise
+        return known
+
+
+def _told(parts: Parts, request_id: str) -> RequestStatus | None:
     with parts.reader.connection() as connection:
         taken = noted(connection, request_id)
         # What stands in the ledger is the first submission; what a ledger that was away missed is known here.

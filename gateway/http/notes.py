@@ -40,7 +40,8 @@ class Notes:
         self._keep = keep
         self._patience = patience
         self._waiting: queue.Queue[_Noted] = queue.Queue(MOST)
-        self._away = False
+        self._away = False  # or says nothing
+        self._warned = False
         threading.Thread(target=self._run, name="notes", daemon=True).start()
 
     def add(self, submission: Submission) -> None:
@@ -50,8 +51,8 @@ class Notes:
             self._waiting.put_nowait((submission, written))
         except queue.Full:
             return
-        if not self._away:
-            written.wait(self._patience)
+        if not self._away and not written.wait(self._patience):
+            self._away = True  # it may hang for long: the next ones need not find that out again
 
     def _run(self) -> None:
         while True:
@@ -65,15 +66,15 @@ class Notes:
         try:
             _, refused = write_all_but_refused([submission for submission, _ in taken], self._all_or_none)
         except StraightLineError as error:
-            if not self._away:
+            if not self._warned:
                 log.warning("what was taken is told by this process alone for now: %s", error)
-            self._away = True
+            self._away = self._warned = True
             return False
         for submission, reason in refused:
             log.warning("the note of request %s is let go: %s", submission.id, reason)
-        self._away = False
         for _, written in taken:
             written.set()
+        self._away = self._warned = False
         return True
 
     def _all_or_none(self, submissions: Sequence[Submission]) -> None:

@@ -44,25 +44,38 @@ def test_what_cannot_be_written_costs_no_other_note(fault: Exception) -> None:
     assert written == [ONE, *others]
 
 
-def test_a_ledger_that_says_nothing_is_waited_for_briefly_and_one_that_is_away_not_at_all() -> None:
-    go, back = threading.Event(), threading.Event()
+def test_one_caller_waits_for_a_ledger_that_says_nothing_and_all_again_once_it_writes() -> None:
+    go = threading.Event()
     written: list[Submission] = []
 
     def keep(submissions: Sequence[Submission]) -> None:
         assert go.wait(10)
-        if not back.is_set():
-            raise LedgerUnavailable("away")
         written.extend(submissions)
 
     notes = Notes(keep, patience=0.5)
     assert _took(notes) >= 0.5
+    assert _took(notes) < 0.5
     go.set()
-    end = time.monotonic() + 10
-    while _took(notes) >= 0.5:  # until it is known to be away
-        assert time.monotonic() < end
+    _until(lambda: _waited_for(notes, written))
+
+
+def test_nobody_waits_for_a_ledger_that_is_away_and_all_is_written_when_it_is_back() -> None:
+    asked, back = threading.Event(), threading.Event()
+    written: list[Submission] = []
+
+    def keep(submissions: Sequence[Submission]) -> None:
+        if not back.is_set():
+            asked.set()
+            raise LedgerUnavailable("away")
+        written.extend(submissions)
+
+    notes = Notes(keep, patience=0.5)
+    notes.add(ONE)
+    assert asked.wait(10)
+    assert _took(notes) < 0.5
     assert not written
     back.set()
-    _until(lambda: len(written) >= 2)
+    _until(lambda: len(written) == 2)
 
 
 def _until(holds: Callable[[], bool]) -> None:
@@ -76,3 +89,10 @@ def _took(notes: Notes) -> float:
     began = time.monotonic()
     notes.add(ONE)
     return time.monotonic() - began
+
+
+def _waited_for(notes: Notes, written: list[Submission]) -> bool:
+    """Whether a note is written when `add` is back."""
+    note = msgspec.structs.replace(ONE, id=str(time.monotonic_ns()))
+    notes.add(note)
+    return note in written

@@ -3,17 +3,18 @@
 What became of their requests stands where that of all requests does, under the job's id as `batch_id`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, Update, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from outcomes.database import translated
 from outcomes.parameters import among
 from outcomes.tables import BATCH_JOBS, BATCH_REFUSALS, OUTCOMES
+from outcomes.webhooks import add_delivery
 from straightline.names import BatchState
 
 
@@ -31,6 +32,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         lines: with something in them; None until all were read.
         error: why it could not be run.
         created_at, finished_at: when.
+        webhook_id: of the one that is to be told of its end; None where none is.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+    webhook_id: str | None = None
 
 
 class LineRefusal(msgspec.Struct, frozen=True):
@@ -65,6 +68,7 @@ def create_job(
     size: int,
     defaults: Mapping[str, Any],
     idempotency_key: str | None = None,
+    webhook_id: str | None = None,
 ) -> Job:
     """Keep a job, which a runner will take, and return it.
 
@@ -76,6 +80,7 @@ def create_job(
         size: of them, bytes.
         defaults: for lines that do not say it themselves.
         idempotency_key: the owner's word for it; the job that he handed in under it before is returned.
+        webhook_id: of the one that is to be told of its end.
     """
     table = BATCH_JOBS
     values = {
@@ -85,6 +90,7 @@ def create_job(
         "size": size,
         "defaults": dict(defaults),
         "idempotency_key": idempotency_key,
+        "webhook_id": webhook_id,
     }
     made = (
         upsert(table)
@@ -196,7 +202,9 @@ def advance(
 
 def let_go(connection: Connection, job_id: str, owner: str, *, pause: timedelta = timedelta()) -> None:
     """Leave a job to who takes it next, after `pause`."""
-    _end(connection, job_id, owner, owner=None, lease=func.now() + pause)
+    with translated():
+        connection.execute(_owned(job_id, owner).values(owner=None, lease=func.now() + pause))
+        connection.commit()
 
 
 def finish(
@@ -205,21 +213,31 @@ def finish(
     owner: str,
     state: BatchState,
     *,
+    event: Callable[[Job], bytes],
     lines: int | None = None,
     error: str | None = None,
 ) -> None:
-    """Note how a job ended."""
-    _end(
-        connection,
-        job_id,
-        owner,
-        owner=None,
-        lease=None,
-        state=state,
-        lines=lines,
-        error=error,
-        finished_at=func.now(),
+    """Note how a job ended, and with it what its webhook is to be told; neither where another process has it.
+
+    Args:
+        connection: to the ledger.
+        job_id: which.
+        owner: who ran it.
+        state: how it ended.
+        event: what the webhook is sent of the job as it ended then.
+        lines: with something in them, where all were read.
+        error: why it could not be run.
+    """
+    ended = (
+        _owned(job_id, owner)
+        .values(owner=None, lease=None, state=state, lines=lines, error=error, finished_at=func.now())
+        .returning(BATCH_JOBS)
     )
+    with translated():
+        row = connection.execute(ended).mappings().first()
+        if row is not None and row["webhook_id"] is not None:
+            add_delivery(connection, row["webhook_id"], job_id, event(_job(row)))
+        connection.commit()
 
 
 def states_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -259,11 +277,8 @@ def ended_among(connection: Connection, request_ids: Sequence[str]) -> set[str]:
         return {row[0] for row in connection.execute(wanted)}
 
 
-def _end(connection: Connection, job_id: str, by: str, **values: Any) -> None:
-    table = BATCH_JOBS
-    with translated():
-        connection.execute(update(table).where(table.c.id == job_id, table.c.owner == by).values(**values))
-        connection.commit()
+def _owned(job_id: str, owner: str) -> Update:
+    return update(BATCH_JOBS).where(BATCH_JOBS.c.id == job_id, BATCH_JOBS.c.owner == owner)
 
 
 def _job(row: RowMapping) -> Job:

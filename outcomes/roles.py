@@ -48,6 +48,9 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "attempts": "SELECT",
             "batch_jobs": "SELECT, UPDATE",
             "batch_refusals": "SELECT, INSERT",
+            # Who is to be told of a job's end: neither a secret nor what others are told.
+            "webhooks": "SELECT (id)",
+            "webhook_deliveries": "INSERT",
         },
         "deployer": {
             # What `python -m modelkit list` counts: no result, no sentence of an error, nobody's request.

@@ -83,12 +83,24 @@ def enqueue(connection: Connection, webhook_id: str, request_id: str, body: byte
 
     A webhook that was removed meanwhile is told nothing.
     """
-    known = select(WEBHOOKS.c.id).where(WEBHOOKS.c.id == webhook_id)
     with translated():
-        if connection.execute(known).first() is not None:
-            values = {"id": new_id(), "webhook_id": webhook_id, "request_id": request_id, "body": body}
-            connection.execute(upsert(WEBHOOK_DELIVERIES).values(values).on_conflict_do_nothing())
+        add_delivery(connection, webhook_id, request_id, body)
         connection.commit()
+
+
+def add_delivery(connection: Connection, webhook_id: str, ended: str, body: bytes) -> None:
+    """Note as `enqueue` does what a webhook is to be told of an end, in the caller's transaction.
+
+    Args:
+        connection: to the ledger, within `translated`.
+        webhook_id: who is told.
+        ended: id of the request or batch job.
+        body: what is sent.
+    """
+    known = select(WEBHOOKS.c.id).where(WEBHOOKS.c.id == webhook_id)
+    if connection.execute(known).first() is not None:
+        values = {"id": new_id(), "webhook_id": webhook_id, "request_id": ended, "body": body}
+        connection.execute(upsert(WEBHOOK_DELIVERIES).values(values).on_conflict_do_nothing())
 
 
 def take_due(

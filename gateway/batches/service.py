@@ -10,11 +10,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from gateway.batches.book import LEASE, LedgerBook
+from gateway.batches.status import event_of
 from outcomes.batches import Job, finish, let_go, refused_of, states_of, take_job
 from outcomes.reader import Reader
 from straightline.batch.items import Defaults
@@ -125,7 +127,8 @@ class Jobs:
         except (ConfigurationError, ContractError) as error:
             log.warning("batch job %s cannot be run: %s", job.id, error)
             with self._reader.connection() as connection:
-                finish(connection, job.id, self._owner, "failed", error=str(error))
+                told = partial(event_of, *_counted(connection, job.id))
+                finish(connection, job.id, self._owner, "failed", event=told, error=str(error))
             return
         except StraightLineError as error:
             log.warning("batch job %s waits: %s", job.id, error)
@@ -160,11 +163,17 @@ class Jobs:
         until = time.monotonic() + RECORDED
         while not stop.is_set() and book.keep():
             with self._reader.connection() as connection:
-                states, refused = states_of(connection, [job.id]), refused_of(connection, [job.id])
-                ended = sum(states[job.id].values()) + refused[job.id]
+                states, refused = _counted(connection, job.id)
+                ended = sum(states.values()) + refused
                 if ended >= book.ended or time.monotonic() > until:
                     state: BatchState = "cancelled" if book.cancelling() else "done"
-                    finish(connection, job.id, self._owner, state, lines=book.lines)
+                    told = partial(event_of, states, refused)
+                    finish(connection, job.id, self._owner, state, event=told, lines=book.lines)
                     return True
             stop.wait(LOOK)
         return False
+
+
+def _counted(connection: Any, job_id: str) -> tuple[dict[str, int], int]:
+    """Count how a job's requests ended, and its lines that were none."""
+    return states_of(connection, [job_id])[job_id], refused_of(connection, [job_id])[job_id]

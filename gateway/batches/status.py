@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import get_args
 
+from gateway.webhooks.event import event
 from outcomes.batches import Job
 from straightline.contracts import BatchStatus
 from straightline.names import State
@@ -34,6 +35,12 @@ def status_of(job: Job, states: Mapping[str, int], refused: int) -> BatchStatus:
         created_at=_seconds(job.created_at),
         finished_at=_seconds(job.finished_at),
     )
+
+
+def event_of(states: Mapping[str, int], refused: int, job: Job) -> bytes:
+    """Return what a webhook is told of a job that has ended; the arguments are those of `status_of`."""
+    status = status_of(job, states, refused)
+    return event(f"batch.{job.state}", status.finished_at or 0.0, status)
 
 
 def _seconds(moment: datetime | None) -> float | None:

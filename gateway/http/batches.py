@@ -11,6 +11,7 @@ from gateway.batches.status import status_of
 from gateway.batches.telling import answers, failures
 from gateway.http.answer import json_answer
 from gateway.http.composing import checked_key
+from gateway.http.hooks import wished_webhook
 from gateway.http.paging import Page, page_of
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
@@ -33,7 +34,7 @@ TOO_LARGE: Final = (
     "the file is above STRAIGHTLINE_GATEWAY_MAX_BATCH: hand it in in parts, or put it into the store and say "
     'where, {"uri": ...}'
 )
-OTHER: Final = "which has other lines or parameters: use another one"
+OTHER: Final = "which has other lines or parameters, or another webhook: use another one"
 PIECE: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -95,6 +96,7 @@ def _create(parts: Parts) -> Response:
     key = parts.keys.require("batch")
     store, job_id = _store(parts), new_id()
     again = checked_key(request.headers.get("Idempotency-Key"))
+    webhook_id = wished_webhook(parts, key.id)
     handed_in = _handed_in(parts, store, job_id)
     if handed_in.size == 0:
         raise ContractError("there are no lines: the body is JSON Lines, one request each")
@@ -107,12 +109,13 @@ def _create(parts: Parts) -> Response:
             size=handed_in.size,
             defaults=msgspec.to_builtins(handed_in.defaults),
             idempotency_key=again,
+            webhook_id=webhook_id,
         )
     if job.id == job_id:
         return _taken(status_of(job, {}, 0))
     if handed_in.stored is not None:
         store.remove(handed_in.stored)
-    if not _same(job, handed_in):
+    if not _same(job, handed_in) or job.webhook_id != webhook_id:
         raise Refusal(409, "conflict", f"this Idempotency-Key is that of job {job.id}, {OTHER}")
     return _taken(_current(parts, job.id, key.id))
 

@@ -49,6 +49,10 @@ _WEBHOOK: Final = {
     "description": "id of a webhook of this key, which is told when the request has ended; answered 202 then",
     "schema": _UUID,
 }
+_BATCH_WEBHOOK: Final = {
+    **_WEBHOOK,
+    "description": "id of a webhook of this key, which is told when the job has ended",
+}
 _LIMIT: Final = {
     "name": "limit",
     "in": "query",
@@ -211,7 +215,7 @@ def _webhooks() -> dict[str, Any]:
                 "responses": {"200": _json({"type": "object"}), **_errors("v1", 401, 403, 503)},
             },
             "post": {
-                "summary": "Where to tell that a request has ended",
+                "summary": "Where to tell that a request or a batch job has ended",
                 "requestBody": {"required": True, "content": {"application/json": {"schema": wanted}}},
                 "responses": {"201": _json(made), **_errors("v1", 400, 401, 403, 503)},
             },
@@ -260,6 +264,7 @@ def _batches() -> dict[str, Any]:
                 "summary": "Take a file of requests: one a line, or where it lies in the store",
                 "parameters": [
                     _IDEMPOTENCY,
+                    _BATCH_WEBHOOK,
                     *(
                         {
                             "name": name,

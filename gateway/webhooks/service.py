@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ import msgspec
 from gateway.http.resources import status_of
 from gateway.relay import Relay, Unreadable, serve_all
 from gateway.webhooks.address import hosts_of
+from gateway.webhooks.event import event
 from gateway.webhooks.schedule import again_after
 from gateway.webhooks.sender import NotTaken, send
 from gateway.webhooks.signing import headers
@@ -107,9 +108,8 @@ def told_of(properties: Any, body: bytes) -> Told:
         raise Unreadable(f"not an outcome: {error}") from error
     if webhook_id is None:
         raise Unreadable("it names no webhook")
-    ended = datetime.fromtimestamp(outcome.finished_at, UTC).isoformat()
-    event = {"type": f"request.{outcome.state}", "timestamp": ended, "data": status_of(outcome)}
-    return Told(webhook_id, outcome.request_id, msgspec.json.encode(event))
+    body = event(f"request.{outcome.state}", outcome.finished_at, status_of(outcome))
+    return Told(webhook_id, outcome.request_id, body)
 
 
 class Deliveries:

@@ -27,6 +27,7 @@ from script.stack.ports import free_ports
 from straightline import names
 from straightline.contracts import InferResponse, Outcome, Request
 from straightline.contracts.v2 import InferOutput
+from tests.integration.gateway.receiver import Receiver
 from tests.integration.straightline.replier import Replier
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -197,6 +198,13 @@ def start_gateway(place: tuple[Starter, str], system_url: str) -> Callable[..., 
     """Start another gateway, with other settings."""
     del system_url
     return place[0].start
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +19,21 @@ import pika
 import pytest
 import requests
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
+from gateway.webhooks.service import Deliveries
+from gateway.webhooks.signing import headers as signatures
+from outcomes import batches, webhooks
 from outcomes.database import connected
+from outcomes.keys import create_key
 from outcomes.ledger import Ledger
+from outcomes.reader import Reader
 from outcomes.rows import entry_of
 from straightline import names
 from straightline.contracts import Outcome, Request
+from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body, double
+from tests.integration.gateway.receiver import Receiver
 from tests.integration.straightline.replier import Replier
 
 pytestmark = pytest.mark.integration
@@ -92,7 +102,7 @@ def store(tmp_path: Path) -> str:
 
 @pytest.fixture
 def front(start_gateway: Callable[..., Gateway], store: str) -> Iterator[Gateway]:
-    gateway = start_gateway(STRAIGHTLINE_STORE=store)
+    gateway = start_gateway(STRAIGHTLINE_STORE=store, STRAIGHTLINE_WEBHOOK_HOSTS="localhost")
     yield gateway
     gateway.process.send_signal(signal.SIGTERM)
     gateway.process.wait(30)
@@ -332,6 +342,121 @@ def test_what_is_no_part_of_the_list_is_refused(front: Gateway, query: str) -> N
     answer = front.ask("GET", f"/v1/batches?{query}")
     assert answer.status_code == 400
     assert query[:5] in answer.json()["detail"]
+
+
+@contextmanager
+def telling(front: Gateway) -> Iterator[None]:
+    """Tell webhooks as their process does."""
+    reader, stop = Reader(front.role_url("webhooks"), name="test", connections=4), threading.Event()
+    thread = threading.Thread(target=Deliveries(reader, {"localhost"}).run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+        reader.close()
+    assert not thread.is_alive()
+
+
+def deliveries(front: Gateway, job_id: str) -> list[tuple[int, bool]]:
+    """Return how often each delivery of a job failed, and whether it is done; what failed is due at once."""
+    with connected(front.database_url) as connection:
+        connection.exec_driver_sql(
+            "update webhook_deliveries set next_at = now() where failures > 0 and delivered_at is null "
+            "and error is not null and next_at > now() + interval '4 seconds'"
+        )
+        connection.commit()
+        found = connection.exec_driver_sql(
+            "select failures, delivered_at is not null from webhook_deliveries where request_id = %s",
+            (job_id,),
+        )
+        return [(row[0], row[1]) for row in found]
+
+
+def test_the_end_of_a_job_is_told_to_its_webhook_once_and_signed(
+    front: Gateway,
+    receiver: Receiver,
+    system: System,
+    system_url: str,
+    start_runner: Callable[[], Process],
+) -> None:
+    hook = front.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
+    upload = jsonl(*numbered(1, 10), b"{")
+    headers = {**LINES, "X-StraightLine-Webhook": hook["id"]}
+    made = front.ask("POST", "/v1/batches?model=double", data=upload, headers=headers)
+    assert made.status_code == 202
+    receiver.refusals = [500]
+    start_runner()
+    with telling(front), Replier(system_url, system, names.BATCH_QUEUE):
+        ended = until(front, made.headers["Location"], lambda status: status["state"] == "done")
+        end = time.monotonic() + 30
+        while deliveries(front, ended["id"]) != [(1, True)]:  # not taken once, and told again
+            assert time.monotonic() < end, deliveries(front, ended["id"])
+            time.sleep(0.05)
+    ((given, content),) = receiver.taken
+    signed = {name.lower(): value for name, value in given.items()}
+    wanted = signatures(hook["secret"], signed["webhook-id"], int(signed["webhook-timestamp"]), content)
+    assert signed["webhook-signature"] == wanted["webhook-signature"]
+    told = json.loads(content)
+    assert (told["type"], told["data"]) == ("batch.done", ended)
+    assert (ended["succeeded"], ended["failed"], ended["refused"]) == (9, 1, 1)
+
+
+def job_in_work(connection: Connection, *, webhook: str | None) -> tuple[str, str, str]:
+    """Make a job that somebody runs, and return its id, who runs it, and its webhook."""
+    key, _ = create_key(connection, "test", ["batch", "webhooks"])
+    job_id, owner = new_id(), new_id()
+    hook = webhook or webhooks.register(connection, key_id=key.id, url="https://example.com/", secret="x").id
+    batches.create_job(
+        connection, job_id, key_id=key.id, uri="file:///x", size=1, defaults={}, webhook_id=hook
+    )
+    connection.exec_driver_sql("update batch_jobs set owner = %s where id = %s", (owner, job_id))
+    connection.commit()
+    return job_id, owner, hook
+
+
+def test_a_webhook_is_told_by_who_ends_the_job_and_by_nobody_else(gateway: Gateway) -> None:
+    with connected(gateway.database_url) as connection:
+        job_id, owner, hook = job_in_work(connection, webhook=None)
+    told: list[batches.Job] = []
+
+    def event(job: batches.Job) -> bytes:
+        told.append(job)
+        return b"{}"
+
+    with connected(gateway.role_url("batches")) as runner:
+        batches.finish(runner, job_id, new_id(), "done", event=event)
+        assert (told, deliveries(gateway, job_id)) == ([], []), "another process has it"
+        for _ in range(2):
+            batches.finish(runner, job_id, owner, "cancelled", event=event)
+    assert [(job.state, job.finished_at is not None) for job in told] == [("cancelled", True)]
+    assert deliveries(gateway, job_id) == [(0, False)]
+    with connected(gateway.database_url) as connection:
+        webhooks.remove(connection, hook)
+
+
+def test_a_job_whose_webhook_was_removed_ends_all_the_same(gateway: Gateway) -> None:
+    with connected(gateway.database_url) as connection:
+        job_id, owner, _ = job_in_work(connection, webhook=new_id())
+        batches.finish(connection, job_id, owner, "done", event=lambda _: b"{}")
+        ended = connection.exec_driver_sql("select state from batch_jobs where id = %s", (job_id,))
+        assert ended.scalar() == "done"
+    assert deliveries(gateway, job_id) == []
+
+
+def test_a_job_is_told_to_no_webhook_of_another_key(front: Gateway) -> None:
+    def hand_in(webhook_id: str) -> requests.Response:
+        headers = {**LINES, "X-StraightLine-Webhook": webhook_id, "Idempotency-Key": "tuesday"}
+        return front.ask("POST", "/v1/batches?model=m", data=jsonl({}), headers=headers)
+
+    def hook(key: str | None = None) -> str:
+        made = front.ask("POST", "/v1/webhooks", json={"url": "https://example.com/"}, key=key)
+        return str(made.json()["id"])
+
+    assert hand_in(hook(front.make_key("webhooks"))).status_code == 404
+    first, second = hook(), hook()
+    assert [hand_in(each).status_code for each in (first, first, second)] == [202, 202, 409]
 
 
 @pytest.mark.parametrize(

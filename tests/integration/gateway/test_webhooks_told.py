@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,50 +26,12 @@ from straightline import names
 from straightline.contracts import Outcome, Request
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, Starter, body
+from tests.integration.gateway.receiver import Receiver
 from tests.integration.straightline.replier import Replier
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-class Receiver:
-    """Takes webhooks, or answers with the statuses in `refusals` first."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[dict[str, str], bytes]] = []
-        self.refusals: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.refusals.pop(0) if receiver.refusals else 204
-                if status == 204:
-                    receiver.taken.append((dict(self.headers), content))
-                self.send_response(status)
-                self.send_header("Location", "http://127.0.0.1:1/")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://localhost:{self._server.server_port}/hook"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +127,9 @@ def test_a_request_that_ended_is_told_once_and_signed(
     def told() -> list[tuple[bool, bool]]:
         with connected(trusting.database_url) as connection:
             rows = connection.exec_driver_sql(
-                "select delivered_at is not null, next_at is null from webhook_deliveries"
+                "select delivered_at is not null, next_at is null from webhook_deliveries "
+                "where webhook_id = %s",
+                (hook["id"],),
             )
             return [(row[0], row[1]) for row in rows]
 

@@ -46,8 +46,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         "DELETE": {"webhooks"},
     },
     "batches": {
-        "SELECT": {"outcomes", "attempts", "batch_jobs", "batch_refusals"},
-        "INSERT": {"batch_refusals"},
+        "SELECT": {"outcomes", "attempts", "batch_jobs", "batch_refusals", "webhooks"},
+        "INSERT": {"batch_refusals", "webhook_deliveries"},
         "UPDATE": {"batch_jobs"},
     },
     "deployer": {
@@ -156,6 +156,13 @@ def test_who_deploys_counts_outcomes_and_reads_none(role_urls: dict[str, str]) -
             found = {column for column in there if may(connection, ONE.format(column=column, table=table))}
             assert found == columns
         version_rates(connection, datetime.now(UTC) - timedelta(hours=1))
+
+
+def test_who_runs_batch_jobs_reads_no_secret(role_urls: dict[str, str]) -> None:
+    with _engine(role_urls["batches"]) as engine, engine.connect() as connection:
+        there = METADATA.tables["webhooks"].columns.keys()
+        found = [column for column in there if may(connection, ONE.format(column=column, table="webhooks"))]
+        assert found == ["id"]
 
 
 def test_a_temporary_table_does_not_lead_the_function_astray(role_urls: dict[str, str]) -> None:

@@ -1,13 +1,15 @@
 """A batch job is not done before all that is to be told of it is in the ledger."""
 
 import io
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.batches import book, service
 from gateway.batches.service import Jobs
@@ -16,7 +18,9 @@ from outcomes.errors import LedgerUnavailable
 from straightline.batch.book import Mark
 from straightline.batch.items import Why
 from straightline.batch.lines import Line
+from straightline.errors import ContractError
 from straightline.ids import new_id
+from straightline.names import BatchState
 
 
 class Ledger:
@@ -26,6 +30,7 @@ class Ledger:
         self.calls: list[str] = []
         self.answers: list[Any] = []
         self.refused = 0
+        self.told: Any = None
         self.job: Job | None = _job()
         self.stop = threading.Event()
         for module, name in [
@@ -52,8 +57,20 @@ class Ledger:
         self.refused += len(refusals)
         return answer
 
-    def finish(self, _connection: None, _job: str, _owner: str, state: str, **_: Any) -> None:
+    def finish(
+        self,
+        _connection: None,
+        _id: str,
+        _owner: str,
+        state: BatchState,
+        *,
+        event: Callable[[Job], bytes],
+        error: str | None = None,
+        **_: Any,
+    ) -> None:
         self.calls.append(state)
+        ended = replace(_job(), state=state, error=error, finished_at=datetime.fromtimestamp(2, UTC))
+        self.told = json.loads(event(ended))
 
     def let_go(self, *_: Any, **__: Any) -> None:
         self.calls.append("let_go")
@@ -118,6 +135,24 @@ def _run(ledger: Ledger) -> None:
 def test_a_job_whose_refusals_are_recorded_is_done(ledger: Ledger) -> None:
     _run(ledger)
     assert ledger.calls[-1] == "done"
+
+
+def test_a_webhook_is_told_where_the_job_is_as_it_ended(ledger: Ledger) -> None:
+    _run(ledger)
+    told = ledger.told
+    assert (told["type"], told["timestamp"]) == ("batch.done", "1970-01-01T00:00:02+00:00")
+    assert (told["data"]["state"], told["data"]["refused"], told["data"]["finished_at"]) == ("done", 1, 2.0)
+
+
+def test_a_webhook_is_told_why_a_job_could_not_be_run(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_store: Store, uri: str) -> io.BytesIO:
+        raise ContractError(f"{uri} is gone")
+
+    monkeypatch.setattr(Store, "open", gone)
+    _run(ledger)
+    assert (ledger.told["type"], ledger.told["data"]["error"]) == ("batch.failed", "file:///lines is gone")
 
 
 def test_a_job_whose_last_refusals_the_ledger_did_not_take_is_run_again(ledger: Ledger) -> None:

@@ -46,9 +46,9 @@ class Producer:
     """The connections and the memory of a client.
 
     Its arguments are those of `straightline.client.Client`; `inbox`, a secret word for the address of
-    results, where None takes a new one; and `gives_up`: whether it fails at once where the broker refuses
-    user or password from the start, which suits who waits for an answer, not a process that runs on. Who
-    comes back with the same word gets what was on its way to the one before.
+    results, where None takes a new one; and `gives_up`: whether it fails within seconds where the broker
+    refuses user or password from the start, which suits who waits for an answer, not a process that runs on.
+    Who comes back with the same word gets what was on its way to the one before.
 
     Attributes:
         publisher: sends requests.

@@ -28,7 +28,8 @@ class Inbox:
         on_message: called with correlation id and body, on the inbox's thread; it must not block.
         also: further routing keys, each with what is called with the bodies of its messages.
         thread: where its connection lives; None for a thread of its own.
-        gives_up: whether nobody waits where the broker refuses the user or the password from the start.
+        gives_up: whether nobody waits where the broker has refused the user or the password for seconds and
+            there was no connection yet.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -64,7 +65,7 @@ class Inbox:
             on_channel=self._setup,
             on_lost=self._lost,
             thread=thread,
-            on_refused=self._tell if gives_up else None,
+            on_failed=self._failed if gives_up else None,
         )
         self._link.start()
 
@@ -142,6 +143,12 @@ class Inbox:
         callers, self._callers = self._callers, []
         for call in callers:
             call()
+
+    def _failed(self, hopeless: bool) -> None:
+        if hopeless:
+            self._tell()
+        else:
+            self._known.clear()  # what went wrong now may pass
 
     def _lost(self, _reason: BaseException) -> None:
         self._ready.clear()

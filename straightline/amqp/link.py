@@ -4,6 +4,7 @@ import logging
 import random
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from pika.exceptions import (
 from straightline.amqp import tls
 from straightline.amqp.address import FORM, read_address
 from straightline.amqp.corked import CorkedConnection
+from straightline.amqp.refusals import Refusals
 from straightline.amqp.thread import AMQPThread
 from straightline.errors import ConfigurationError
 
@@ -30,9 +32,6 @@ HEARTBEAT: Final = 8
 looks every `HEARTBEAT` + 5 seconds and wants two looks in vain)."""
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
-REFUSALS: Final = 3
-"""Of user or password, in a row and before the first connection, from which on waiting is no help. A broker
-that starts may refuse what it knows a moment later."""
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
@@ -76,8 +75,9 @@ class Link:
         on_lost: called with the exception when a channel that `on_channel` was given is gone.
         thread: where it lives; None for a thread of its own. Who shares one hands nothing from thread to
             thread, which costs a tenth of a millisecond each time on a machine at rest.
-        on_refused: called when the broker refuses the user or the password for the third time in a row and at
-            each further time, as long as there was no working channel; it is tried again all the same.
+        on_failed: called at each failure to connect, as long as there was no working channel, with whether
+            waiting is no help, since the broker has refused the user or the password for so long
+            (`straightline.amqp.refusals.PATIENCE`); it is tried again all the same.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Link:
         on_channel: Callable[[Any], None],
         on_lost: Callable[[BaseException], None],
         thread: AMQPThread | None = None,
-        on_refused: Callable[[], None] | None = None,
+        on_failed: Callable[[bool], None] | None = None,
     ) -> None:
         self._parameters = parameters(url, name)
         self._on_channel = on_channel
         self._on_lost = on_lost
         self._connection: Any = None
         self._failures = 0
-        self._on_refused = on_refused
-        self._refusals: int | None = 0  # in a row; None once it has worked
+        self._on_failed = on_failed  # None once it has worked
+        self._refusals = Refusals()
         self._told: str | None = None
         self._stopping = False
         self._thread = thread or AMQPThread(name)
@@ -128,7 +128,7 @@ class Link:
             logger.warning("the AMQP connection works again")
             self._told = None
         self._failures = 0
-        self._refusals = None
+        self._on_failed = None
         self.trouble = None
 
     def stop(self, timeout: float) -> None:
@@ -189,23 +189,20 @@ class Link:
             return
         if not (isinstance(reason, ConnectionClosed) and reason.reply_code == 200):
             self.trouble = describe(reason)
-        self._count_refusal(reason)
+        self._failed(reason, time.monotonic())
         self._again()
 
-    def _count_refusal(self, reason: BaseException) -> None:
-        if self._refusals is None or self._on_refused is None:
-            return
-        self._refusals = (
-            self._refusals + 1 if isinstance(_innermost(reason), ProbableAuthenticationError) else 0
-        )
-        if self._refusals >= REFUSALS:
-            self._on_refused()
+    def _failed(self, reason: BaseException, now: float) -> None:
+        if self._on_failed is not None:
+            refused = isinstance(_innermost(reason), ProbableAuthenticationError)
+            self._on_failed(self._refusals.hopeless(now, refused=refused))
 
     def abandon(self, error: BaseException) -> None:
         """Give up the connection, which a fault has left in an unknown state, and make a new one."""
         connection, self._connection = self._connection, None
         self.trouble = describe(error)
         self._on_lost(error)
+        self._failed(error, time.monotonic())
         if connection is not None and not connection.is_closed:
             try:
                 connection.close()

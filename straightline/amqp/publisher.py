@@ -69,7 +69,8 @@ class Publisher:
         window_bytes: bytes of bodies that may be unconfirmed at once.
         max_body: largest body in bytes.
         thread: where its connection lives; None for a thread of its own.
-        gives_up: whether messages fail at once where the broker refuses user or password from the start.
+        gives_up: whether messages fail where the broker has refused the user or the password for seconds and
+            there was no connection yet.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -109,7 +110,7 @@ class Publisher:
             on_channel=self._setup,
             on_lost=self._lost,
             thread=thread,
-            on_refused=self._refused if gives_up else None,
+            on_failed=self._failed if gives_up else None,
         )
         self._link.start()
         self._link.call(self._sweep)
@@ -296,7 +297,9 @@ class Publisher:
             what = "the broker did not confirm the message"
             self._finish([(pending, self._unavailable(what)) for pending in expired])
 
-    def _refused(self) -> None:
+    def _failed(self, hopeless: bool) -> None:
+        if not hopeless:
+            return
         error = BrokerUnavailable(f"the message was not sent: {self._link.trouble}")
         self._finish([(pending, error) for pending in self._outbox.clear()])
 

@@ -1,13 +1,18 @@
-"""A refused password is no outage: who waits is told at once, and who runs on goes on trying."""
+"""A refused password is no outage: who waits is told within seconds, and who runs on goes on trying."""
 
 import asyncio
+import secrets
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pika import URLParameters
 
+from script.stack.admin import BrokerAdmin
 from straightline import Client
 from straightline.aio import AsyncClient
+from straightline.amqp import refusals
 from straightline.amqp.outgoing import Outgoing
 from straightline.amqp.publisher import Publisher
 from straightline.errors import BrokerUnavailable
@@ -24,8 +29,16 @@ def wrong_url(broker_url: str) -> str:
     return broker_url.replace(f":{password}@", ":not-the-password@")
 
 
+@pytest.fixture
+def new_user(broker_admin: BrokerAdmin) -> Iterator[str]:
+    """The name of a user that the test makes, which is its password, too."""
+    name = f"test-{secrets.token_hex(4)}-new"
+    yield name
+    broker_admin.ctl("delete_user", name)
+
+
 @pytest.mark.parametrize("replies", [True, False])
-def test_a_client_fails_at_once_and_names_the_url(wrong_url: str, *, replies: bool) -> None:
+def test_a_client_fails_within_seconds_and_names_the_url(wrong_url: str, *, replies: bool) -> None:
     began = time.monotonic()
     with (
         Client(wrong_url, replies=replies) as client,
@@ -55,3 +68,26 @@ def test_who_runs_on_goes_on_trying(wrong_url: str) -> None:
     publisher.close()
     assert isinstance(error, BrokerUnavailable)
     assert time.monotonic() - began >= 6.0
+
+
+@pytest.mark.parametrize("replies", [True, False])
+def test_a_client_waits_for_a_broker_whose_users_are_still_being_made(
+    broker_url: str,
+    broker_admin: BrokerAdmin,
+    new_user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    replies: bool,
+) -> None:
+    monkeypatch.setattr(refusals, "PATIENCE", 60.0)  # making a user takes seconds on a busy machine
+    url = f"amqp://{new_user}:{new_user}@{broker_url.rpartition('@')[2]}"
+    vhost = URLParameters(broker_url).virtual_host
+    with Client(url, replies=replies) as client, ThreadPoolExecutor(1) as other:
+        submitted = other.submit(client.submit, "digits", DATA)
+        end = time.monotonic() + PATIENCE
+        while client._producer.publisher._link._failures < 4:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        broker_admin.ctl("add_user", new_user, new_user)
+        broker_admin.ctl("set_permissions", "-p", vhost, new_user, ".*", ".*", ".*")
+        assert submitted.result(30)

@@ -2,7 +2,9 @@
 
 import logging
 import socket
+import threading
 import time
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,9 @@ from pika.adapters.utils.connection_workflow import (
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from straightline.amqp import Outgoing, Publisher
+from straightline.amqp.inbox import Inbox
 from straightline.amqp.link import LONGEST_DELAY, Link, delay, describe, parameters
+from straightline.amqp.refusals import PATIENCE, Refusals
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 
@@ -89,6 +93,69 @@ def test_the_end_of_a_loss_is_told_once(caplog: pytest.LogCaptureFixture) -> Non
         "no AMQP connection",
         "the AMQP connection works again",
     ]
+
+
+REFUSED = AMQPConnectionError(ProbableAuthenticationError("x"))
+OUTAGE = AMQPConnectionError(ConnectionRefusedError(111, "Connection refused"))
+
+
+def test_refusals_count_once_they_have_gone_on_for_five_seconds_however_many_they_are() -> None:
+    refusals = Refusals()
+    assert PATIENCE == 5.0
+    assert not any(refusals.hopeless(100.0 + tenths / 10, refused=True) for tenths in range(50))
+    assert refusals.hopeless(105.0, refused=True)
+    assert refusals.hopeless(106.0, refused=True)
+
+
+def test_another_failure_in_between_begins_anew() -> None:
+    refusals = Refusals()
+    assert not refusals.hopeless(0.0, refused=True)
+    assert not refusals.hopeless(6.0, refused=False)
+    assert not refusals.hopeless(7.0, refused=True)
+    assert not refusals.hopeless(11.9, refused=True)
+    assert refusals.hopeless(12.0, refused=True)
+
+
+def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
+    def nothing(_: object) -> None:
+        """Take it."""
+
+    told: list[bool] = []
+    link = Link("amqp://h/v", "test", on_channel=nothing, on_lost=nothing, on_failed=told.append)
+    for reason, now in ((REFUSED, 0.0), (REFUSED, 5.0), (OUTAGE, 6.0), (REFUSED, 7.0), (REFUSED, 12.0)):
+        link._failed(reason, now)
+    assert told == [False, True, False, False, True]
+    link.working()
+    link._failed(REFUSED, 20.0)
+    link._failed(REFUSED, 30.0)
+    link._loop.close()
+    assert len(told) == 5, "its URL was right: a user who is made anew may come back"
+
+
+def test_an_outage_after_refusals_is_waited_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
+        inbox = Inbox(
+            f"amqp://127.0.0.1:{taken.getsockname()[1]}/",
+            name="test",
+            queue="q",
+            exchange="e",
+            on_message=lambda *_: None,
+            gives_up=True,
+        )
+        told = threading.Event()
+        inbox.when_ready(told.set)
+        for now in (0.0, 5.0):
+            inbox._link.call(partial(inbox._link._failed, REFUSED, now))
+        assert told.wait(10), "the refusals were not told"
+        end = time.monotonic() + 10
+        while inbox._known.is_set():  # until the next attempt has failed
+            assert time.monotonic() < end
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match=r"within 0\.5 s \(ConnectionRefusedError"):
+            inbox.wait_ready(0.5)
+        assert time.monotonic() - began >= 0.5
+        inbox.close()
 
 
 def test_a_full_window_makes_the_publishing_thread_wait_and_then_fail() -> None:

@@ -142,24 +142,24 @@ def take_due(
     return taken
 
 
-def settle(connection: Connection, delivery_id: str, *, again_in: float | None, error: str | None) -> None:
-    """Note what became of a try.
+def settle(connection: Connection, due: Due, *, again_in: float | None, error: str | None) -> None:
+    """Note what became of a try; twice is as good as once.
 
     Args:
         connection: to the ledger.
-        delivery_id: which.
+        due: what was tried, as it was taken.
         again_in: seconds until the next try; None where it is done, or given up.
         error: why it was not taken; None where it was.
     """
     table = WEBHOOK_DELIVERIES
     changes = {
         "next_at": None if again_in is None else datetime.now(UTC) + timedelta(seconds=again_in),
-        "failures": table.c.failures + (0 if error is None else 1),
+        "failures": due.failures + (0 if error is None else 1),
         "error": error,
         "delivered_at": func.now() if error is None else None,
     }
     with translated():
-        connection.execute(update(table).where(table.c.id == delivery_id).values(changes))
+        connection.execute(update(table).where(table.c.id == due.id).values(changes))
         connection.commit()
 
 

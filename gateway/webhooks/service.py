@@ -25,6 +25,7 @@ from gateway.webhooks.event import event
 from gateway.webhooks.schedule import again_after
 from gateway.webhooks.sender import NotTaken, send
 from gateway.webhooks.signing import headers
+from outcomes.errors import LedgerUnavailable
 from outcomes.reader import Reader
 from outcomes.webhooks import Due, enqueue, settle, take_due
 from straightline import names
@@ -37,13 +38,16 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 32
 """Receivers that are waited for at the same time."""
 SHARE: Final = 4
-"""Those of one key: receivers of his that hang delay him alone."""
+"""Those of one key: receivers of his that hang delay him alone, unless those of `AT_ONCE / SHARE` keys do."""
 CONNECTIONS: Final = 10
 """To the ledger."""
-LEASE: Final = timedelta(seconds=60)
-"""Longer than a try can take; what a process that died had taken is due again after it."""
+LEASE: Final = timedelta(seconds=120)
+"""Longer than a try can take, and than noting it, where half a minute goes by each time without a free
+connection; what a process that died had taken is due again after it."""
 LOOK: Final = 0.5
-"""Seconds between looks for what is due."""
+"""Seconds between looks for what is due, and between tries to note what became of it."""
+NOTED: Final = 3
+"""Times that the ledger is asked to note it: what is not noted is sent again after the lease."""
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,8 +187,20 @@ class Deliveries:
                 error,
                 "it is given up" if again_in is None else f"trying again in {again_in:.0f} s",
             )
-        with self._reader.connection() as connection:
-            settle(connection, due.id, again_in=again_in, error=error)
+        self._note(due, again_in, error)
+
+    def _note(self, due: Due, again_in: float | None, error: str | None) -> None:
+        for tried in range(1, NOTED + 1):
+            try:
+                with self._reader.connection() as connection:
+                    settle(connection, due, again_in=again_in, error=error)
+            except LedgerUnavailable as why:
+                if tried == NOTED:
+                    raise
+                log.warning("what became of webhook %s waits: %s", due.webhook.id, why)
+                time.sleep(LOOK)
+            else:
+                return
 
 
 def _keep(reader: Reader, told: Told) -> None:

@@ -1,0 +1,54 @@
+"""What became of a webhook is noted though the ledger has no connection free for a while."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from gateway.webhooks import service
+from gateway.webhooks.service import NOTED, Deliveries
+from outcomes.errors import LedgerUnavailable
+from outcomes.webhooks import Due, Webhook
+
+HOOK = Webhook(id="w", key_id="k", url="https://hook.example/", secret="whsec_" + "A" * 32)
+DUE = Due(id="d", webhook=HOOK, body=b"{}", failures=0)
+
+
+class Ledger:
+    """Has no connection free the first so many times, and notes what it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, busy: int) -> None:
+        self.asked, self.noted = 0, 0
+        self._busy = busy
+        self.sent: list[bytes] = []
+        monkeypatch.setattr(service, "LOOK", 0.0)
+        monkeypatch.setattr(service, "send", lambda _url, body, *_: self.sent.append(body))
+        monkeypatch.setattr(service, "settle", self._settle)
+
+    def connection(self) -> Any:
+        self.asked += 1
+        if self.asked <= self._busy:
+            raise LedgerUnavailable("all connections are in use")
+        return nullcontext()
+
+    def _settle(self, _connection: object, due: Due, *, again_in: float | None, error: str | None) -> None:
+        assert (due, again_in, error) == (DUE, None, None)
+        self.noted += 1
+
+
+@pytest.mark.parametrize("busy", range(NOTED))
+def test_it_is_sent_once_and_noted_once_a_connection_is_free(
+    monkeypatch: pytest.MonkeyPatch, busy: int
+) -> None:
+    ledger: Any = Ledger(monkeypatch, busy)
+    Deliveries(ledger, frozenset())._tell(DUE)
+    assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 1, busy + 1)
+
+
+def test_a_ledger_that_stays_away_is_asked_a_few_times_and_holds_no_sender_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger: Any = Ledger(monkeypatch, 1000)
+    with pytest.raises(LedgerUnavailable):
+        Deliveries(ledger, frozenset())._tell(DUE)
+    assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 0, NOTED)

@@ -25,7 +25,8 @@ LOOK: Final = 500
 """Milliseconds that the search for a placement may take: rows since the submission, the last one first."""
 KEPT: Final = timedelta(hours=1)
 """After its deadline a submission stays so long, as its outcome may wait for the recorder."""
-
+PIECE: Final = 10_000
+"""Rows deleted by one statement, which must end within the time that the reconciler's may take."""
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC).timestamp()
 LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """Seconds since the epoch between which a time is a date in any time zone; a contract takes any number."""
@@ -46,7 +47,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         id, model: as in the request.
         submitted_at: seconds since the epoch.
         deadline: likewise; None takes the class's.
-        until: when it has ended in any case; seconds since the epoch.
+        until: when it has ended, or is told of no more; seconds since the epoch.
     """
 
     id: str
@@ -121,10 +122,21 @@ def placed(connection: Connection, request_id: str, since: datetime) -> Placed |
     return None if row is None else msgspec.convert(dict(row), Placed)
 
 
-def forget(connection: Connection, now: datetime) -> int:
-    """Delete what has ended long ago, and return how many it was; the connection commits by itself."""
+def forget(connection: Connection, now: datetime, *, piece: int = PIECE) -> int:
+    """Delete what has ended long ago, and return how many it was; the connection commits by itself.
+
+    Args:
+        connection: in autocommit, so that no piece waits for the next.
+        now: with a time zone.
+        piece: most rows of a statement.
+    """
+    ended = select(SUBMISSIONS.c.id).where(SUBMISSIONS.c.until < now - KEPT)
+    statement = delete(SUBMISSIONS).where(SUBMISSIONS.c.id.in_(ended.limit(piece)))
+    gone = 0
     with translated():
-        return connection.execute(delete(SUBMISSIONS).where(SUBMISSIONS.c.until < now - KEPT)).rowcount
+        while deleted := connection.execute(statement).rowcount:
+            gone += deleted
+    return gone
 
 
 def _found(connection: Connection, values: dict[str, str]) -> Any:

@@ -11,12 +11,9 @@ from straightline.contracts import DataRef, ModelSpec, ReplyAddress, Request, Ti
 from straightline.contracts.v2 import check_inputs
 from straightline.deployed import Known
 from straightline.errors import ContractError
-from straightline.names import RequestClass, State
-from straightline.submission import LONGEST_DEADLINE
+from straightline.names import State
+from straightline.submission import LIFETIME, LONGEST_DEADLINE
 from straightline.terminal import seconds
-
-LIFETIME: Final[dict[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
-"""Seconds from `submitted_at` to the deadline of a request that names none."""
 
 MAX_KEY: Final = 255
 """Longest AMQP short string in bytes."""

@@ -12,6 +12,8 @@ from straightline.errors import ContractError, Rejected
 from straightline.ids import canonical, id_of_key, new_id
 from straightline.names import BACKENDS, Backend, RequestClass
 
+LIFETIME: Final[Mapping[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
+"""Seconds from `submitted_at` to the deadline of a request that names none."""
 LONGEST_DEADLINE: Final = 10 * 365 * 86_400.0
 """Seconds from now; a time since 1970 is far above it, so the one is not taken for the other."""
 _ALLOW: Final = f"allow is a list of backends, which are {', '.join(BACKENDS)}"

@@ -13,6 +13,7 @@ from straightline.contracts.request import decode_request
 from straightline.contracts.v2 import decode_infer_request
 from straightline.errors import ContractError
 from straightline.ids import new_id
+from straightline.names import RequestClass
 
 MEMBERS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref", "id")
 """Members of a request that a caller may give."""
@@ -35,14 +36,14 @@ class Composed:
         id: its id.
         model: its model.
         body: the message.
-        key: routing key.
+        key: routing key, which is the class.
         deadline: seconds since the epoch; None takes the class's.
     """
 
     id: str
     model: str
     body: bytes
-    key: str
+    key: RequestClass
     deadline: float | None
 
 

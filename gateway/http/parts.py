@@ -22,13 +22,20 @@ from outcomes.submissions import Submission
 from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable, ContractError, Rejected, Unroutable
 from straightline.store import Store
+from straightline.submission import LIFETIME
 
 GRACE: Final = 2.0
 """Seconds behind a deadline in which its `expired` outcome may still come."""
-LONGEST: Final = 86_400.0
-"""Seconds that a request which names no deadline may take, of either class."""
+LONGEST_TOLD: Final = 2 * 86_400.0
+"""Seconds after which a request that has not ended is told of by who took it alone, whatever its deadline."""
 LOOK: Final = 1.0
 """Seconds between looks into the ledger, where an outcome may have been lost on its way here."""
+
+
+def ended_by(composed: Composed, now: float) -> float:
+    """Return until when a note of a request taken now is of use; seconds since the epoch."""
+    deadline = now + LIFETIME[composed.key] if composed.deadline is None else composed.deadline
+    return min(deadline, now + LONGEST_TOLD)
 
 
 @dataclass(frozen=True)
@@ -75,14 +82,13 @@ class Parts:
         """Note that a request was taken whose outcome nobody waits for here, so that any process can tell."""
         now = time.time()
         self.recent.add(composed, now)
-        longest = now + LONGEST if composed.deadline is None else composed.deadline
         self.notes.add(
             Submission(
                 id=composed.id,
                 model=composed.model,
                 submitted_at=now,
                 deadline=composed.deadline,
-                until=longest,
+                until=ended_by(composed, now),
             )
         )
 

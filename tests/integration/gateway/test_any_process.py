@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pika
@@ -9,6 +10,7 @@ import pytest
 
 from outcomes import placements
 from outcomes.database import connected
+from outcomes.submissions import Submission, forget, note, noted
 from straightline import names
 from straightline.contracts import Lease
 from straightline.ids import new_id
@@ -69,6 +71,19 @@ def test_what_came_by_the_broker_is_known_once_it_was_placed(gateway: Gateway) -
     assert gateway.ask("GET", f"/v1/requests/{request_id}").status_code == 404
     place(gateway, request_id, "local", 1)
     assert gateway.ask("GET", f"/v1/requests/{request_id}").json()["state"] == "placed"
+
+
+def test_notes_of_what_ended_long_ago_are_removed_piece_by_piece(gateway: Gateway) -> None:
+    now = datetime.now(UTC)
+    old, young = (now - timedelta(days=1)).timestamp(), now.timestamp()
+    notes = [
+        Submission(id=new_id(), model="m", submitted_at=until, deadline=None, until=until)
+        for until in [old] * 5 + [young]
+    ]
+    with connected(gateway.database_url) as connection:
+        note(connection, notes)
+        assert forget(connection.execution_options(isolation_level="AUTOCOMMIT"), now, piece=2) >= 5
+        assert [noted(connection, each.id) is not None for each in notes] == [False] * 5 + [True]
 
 
 def test_a_ledger_that_is_away_fails_no_submission(start_gateway: Start, system_url: str) -> None:

@@ -19,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 
 from gateway.http import binary, problems
 from gateway.http.auth import Keys
-from gateway.http.composing import compose, id_for, traces
-from gateway.http.parts import Parts
+from gateway.http.composing import Composed, compose, id_for, traces
+from gateway.http.parts import Parts, ended_by
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal
 from gateway.http.recent import Recent
@@ -30,6 +30,7 @@ from outcomes.keys import Key, digest_of
 from straightline.contracts import DataRef, InferResponse, Outcome
 from straightline.contracts.v2 import InferOutput
 from straightline.errors import BrokerUnavailable, ContractError
+from straightline.names import RequestClass
 from straightline.store import Store
 
 NOW = 1_800_000_000.0
@@ -287,3 +288,18 @@ def test_the_memory_of_requests_is_bounded() -> None:
         recent.add(composed, time.time())
         ids.append(composed.id)
     assert [recent.status(each) is not None for each in ids] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("class_", "deadline", "seconds"),
+    [
+        ("interactive", None, 60.0),
+        ("batch", None, 86_400.0),
+        ("interactive", NOW + 5, 5.0),
+        ("batch", NOW + 1e9, 2 * 86_400.0),
+    ],
+)
+def test_a_note_is_kept_as_long_as_its_request_may_live(
+    class_: RequestClass, deadline: float | None, seconds: float
+) -> None:
+    assert ended_by(Composed("1", "m", b"", class_, deadline), NOW) == NOW + seconds

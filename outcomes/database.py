@@ -17,6 +17,7 @@ MIGRATE = "python -m outcomes migrate"
 DRIVER: Final = "postgresql+psycopg2"
 SETTING: Final = "STRAIGHTLINE_DATABASE_URL"
 """Where most URLs come from; who reads one from another setting says so, for the messages name it."""
+POOL_WAIT: Final = 30.0
 
 _ROWS_FAULT: Final = ("22", "23", "54")
 """SQLSTATE classes that blame the values: data exception, integrity violation, program limit exceeded.
@@ -33,6 +34,7 @@ def engine_for(
     statement_timeout: float = 0.0,
     lock_timeout: float = 0.0,
     pool_size: int = 1,
+    pool_wait: float = POOL_WAIT,
     setting: str = SETTING,
 ) -> Engine:
     """Make an engine; nothing is connected yet.
@@ -43,6 +45,7 @@ def engine_for(
         statement_timeout: seconds that a statement may take; 0 for no limit.
         lock_timeout: seconds that it may wait for a lock; 0 for no limit.
         pool_size: most connections kept.
+        pool_wait: seconds that who finds none of them free waits.
         setting: where the URL comes from.
 
     Raises:
@@ -53,6 +56,7 @@ def engine_for(
         engine = create_engine(
             _with_driver(url),
             pool_size=pool_size,
+            pool_timeout=pool_wait,
             max_overflow=0,
             connect_args={
                 "connect_timeout": 5,

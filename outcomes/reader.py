@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from outcomes.database import engine_for, translated
+from outcomes.database import POOL_WAIT, engine_for, translated
 from outcomes.patience import patient
 
 PATIENCE: Final = 4.0
@@ -19,16 +19,27 @@ class Reader:
     Args:
         url: as for `outcomes.database.engine_for`.
         name: what `pg_stat_activity` shows.
-        connections: most of them at once; who finds none free waits.
+        connections: most of them at once.
+        wait: seconds that who finds none free waits, before the ledger counts as unavailable.
         statement_timeout: seconds that a question may take.
 
     Raises:
         ConfigurationError: the URL is none.
     """
 
-    def __init__(self, url: str, *, name: str, connections: int = 4, statement_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        connections: int = 4,
+        wait: float = POOL_WAIT,
+        statement_timeout: float = 10.0,
+    ) -> None:
         self._patience = PATIENCE * statement_timeout
-        self._engine = engine_for(url, name=name, statement_timeout=statement_timeout, pool_size=connections)
+        self._engine = engine_for(
+            url, name=name, statement_timeout=statement_timeout, pool_size=connections, pool_wait=wait
+        )
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -43,6 +43,14 @@ def create() -> Flask:
     reader = Reader(settings.database_url, name="straightline-gateway")
     # A connection of its own: questions that take long keep nobody from being told that he was heard.
     writer = Reader(settings.database_url, name="straightline-gateway-notes", connections=1)
+    # Likewise: the search for a placement reads much, and holds up no look-up of a key or an outcome.
+    searcher = Reader(
+        settings.database_url,
+        name="straightline-gateway-placed",
+        connections=1,
+        wait=0.1,
+        statement_timeout=1.0,
+    )
 
     def find(digest: str) -> Key | None:
         with reader.connection() as connection:
@@ -64,6 +72,7 @@ def create() -> Flask:
             settings=settings,
             exchange=Exchange(settings.broker_url, most=settings.gateway_pending),
             reader=reader,
+            searcher=searcher,
             keys=Keys(find, seconds=settings.key_seconds),
             models=models,
             hosts=_hosts(settings.broker_url),

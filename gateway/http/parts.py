@@ -46,6 +46,7 @@ class Parts:
         settings: as read at the start.
         exchange: the broker.
         reader: the ledger.
+        searcher: likewise, for what reads much; few at once, and nobody waits for long.
         keys: who may call.
         models: what is deployed.
         hosts: what answers, host by host.
@@ -57,6 +58,7 @@ class Parts:
     settings: Settings
     exchange: Exchange
     reader: Reader
+    searcher: Reader
     keys: Keys
     models: Models
     hosts: Hosts

@@ -1,7 +1,7 @@
 """Requests as resources: `/v1/requests`."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +16,13 @@ from gateway.http.problems import Refusal, refusal_of
 from outcomes.days import made_at
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
-from outcomes.submissions import Submission, noted, placed
+from outcomes.submissions import Placed, Submission, noted, placed
 from straightline.contracts import Outcome, RequestStatus
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
+BACK: Final = timedelta(hours=24)
+"""Placements older than that are not searched."""
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
@@ -162,10 +164,9 @@ def unfinished(parts: Parts, request_id: str) -> RequestStatus | None:
 def _told(parts: Parts, request_id: str) -> RequestStatus | None:
     with parts.reader.connection() as connection:
         taken = noted(connection, request_id)
-        # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
-        status = parts.recent.status(request_id) if taken is None else _accepted(taken)
-        since = made_at(request_id) if status is None else _moment(status.submitted_at)
-        found = None if since is None else placed(connection, request_id, since)
+    # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
+    status = parts.recent.status(request_id) if taken is None else _accepted(taken)
+    found = _placement(parts, request_id, status)
     if found is None:
         return status
     return msgspec.structs.replace(
@@ -179,6 +180,24 @@ def _told(parts: Parts, request_id: str) -> RequestStatus | None:
         attempts=found.attempt,
         placed_at=found.placed_at,
     )
+
+
+def _placement(parts: Parts, request_id: str, status: RequestStatus | None) -> Placed | None:
+    """Return where a request was placed last; None where it was not, or where that cannot be told soon.
+
+    Raises:
+        LedgerUnavailable, LedgerNotMigrated: it cannot be told soon, and nothing else is known of it.
+    """
+    since = made_at(request_id) if status is None else _moment(status.submitted_at)
+    if since is None:
+        return None
+    try:
+        with parts.searcher.connection() as connection:
+            return placed(connection, request_id, max(since, datetime.now(UTC) - BACK))
+    except (LedgerUnavailable, LedgerNotMigrated):
+        if status is None:
+            raise
+        return None
 
 
 def outcome_in(parts: Parts, request_id: str) -> Outcome | None:

@@ -1,7 +1,10 @@
 """A request under way is told of, and taken back, though the ledger goes away in the middle of the answer."""
 
+import dataclasses
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,13 @@ class Reader:
     @contextmanager
     def connection(self) -> Iterator[None]:
         yield
+
+
+class Busy:
+    """All connections are in use."""
+
+    def connection(self) -> None:
+        raise LedgerUnavailable("asked much")
 
 
 class Exchange:
@@ -55,23 +65,36 @@ def recent() -> Recent:
     return Recent()
 
 
+@pytest.fixture
+def searched() -> list[datetime]:
+    return []
+
+
+@pytest.fixture
+def ours(
+    monkeypatch: pytest.MonkeyPatch, exchange: Exchange, recent: Recent, searched: list[datetime]
+) -> Parts:
+    """A gateway whose ledger has no outcome and no placement."""
+    monkeypatch.setattr(resources, "outcome_of", lambda *_: None)
+    monkeypatch.setattr(resources, "noted", lambda *_: None)
+    monkeypatch.setattr(resources, "placed", lambda _, __, since: searched.append(since))
+    unused: Any = None
+    reader: Any = Reader()
+    broker: Any = exchange
+    keys: Any = Keys()
+    settings = Settings(broker_url="", database_url="", models_dir=Path())
+    return Parts(settings, broker, reader, reader, keys, unused, unused, recent, unused, None)
+
+
 @pytest.fixture(params=[LedgerUnavailable, LedgerNotMigrated])
-def client(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, exchange: Exchange, recent: Recent
-) -> FlaskClient:
-    """A gateway whose ledger has no outcome and then is gone."""
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours: Parts) -> FlaskClient:
+    """The same, and then the ledger is gone."""
 
     def gone(*_: Any) -> None:
         raise request.param("away")
 
-    monkeypatch.setattr(resources, "outcome_of", lambda *_: None)
     monkeypatch.setattr(resources, "noted", gone)
-    unused: Any = None
-    reader: Any = Reader()
-    ours: Any = exchange
-    keys: Any = Keys()
-    settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return build(Parts(settings, ours, reader, keys, unused, unused, recent, unused, None)).test_client()
+    return build(ours).test_client()
 
 
 def test_what_this_process_took_it_tells(client: FlaskClient, exchange: Exchange, recent: Recent) -> None:
@@ -87,3 +110,21 @@ def test_what_fails_for_the_ledger_cancels_nothing(client: FlaskClient, exchange
     assert client.get(f"/v1/requests/{ID}").status_code == 503
     assert client.delete(f"/v1/requests/{ID}").status_code == 503
     assert not exchange.cancelled
+
+
+def test_while_no_placement_can_be_searched_the_rest_is_told(ours: Parts, recent: Recent) -> None:
+    busy: Any = Busy()
+    client = build(dataclasses.replace(ours, searcher=busy)).test_client()
+    assert client.get(f"/v1/requests/{ID}").status_code == 503  # it may have come by the broker
+    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    told = client.get(f"/v1/requests/{ID}")
+    assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
+
+
+def test_placements_of_the_last_day_are_searched(
+    ours: Parts, recent: Recent, searched: list[datetime]
+) -> None:
+    recent.add(Composed(ID, "m", b"", "batch", None), time.time() - 7 * 86_400)
+    build(ours).test_client().get(f"/v1/requests/{ID}")
+    (since,) = searched
+    assert datetime.now(UTC) - since < timedelta(hours=25)

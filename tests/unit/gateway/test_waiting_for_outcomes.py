@@ -56,7 +56,7 @@ def _parts(exchange: Exchange) -> Parts:
     reader: Any = Reader()
     notes = Notes(lambda _: None)
     settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return Parts(settings, ours, reader, unused, unused, unused, Recent(), notes, None)
+    return Parts(settings, ours, reader, reader, unused, unused, unused, Recent(), notes, None)
 
 
 def _composed(seconds: float) -> Composed:

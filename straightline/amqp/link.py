@@ -12,7 +12,6 @@ import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorPhaseErrorBase
 from pika.exceptions import (
     AMQPConnectionError,
-    AMQPError,
     ConnectionClosed,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
@@ -203,11 +202,8 @@ class Link:
         self.trouble = describe(error)
         self._on_lost(error)
         self._failed(error, time.monotonic())
-        if connection is not None and not connection.is_closed:
-            try:
-                connection.close()
-            except AMQPError:
-                logger.debug("the connection given up was closing already")
+        if connection is not None:
+            connection.give_up()
         if self._stopping:
             self.call(self._end)
         else:

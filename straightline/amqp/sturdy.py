@@ -1,4 +1,4 @@
-"""A pika connection that outlives messages whose headers cannot be read."""
+"""A pika connection that outlives messages whose headers cannot be read, and that can be given up."""
 
 import logging
 import struct
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pika
 from pika import frame, spec
+from pika.exceptions import AMQPConnectionError
 
 from straightline.amqp.headerless import headerless
 
@@ -19,8 +20,23 @@ class SturdyConnection(pika.SelectConnection):
     """Takes headers out of a message that pika cannot decode because of them.
 
     `_read_frame` is where pika's connection decodes what has come; were it renamed, such a message would cost
-    the connection again.
+    the connection again. `_on_data_available` takes it; were that renamed, one given up would be heard.
     """
+
+    _deaf = False
+
+    def give_up(self) -> None:
+        """Hear nothing more, and cut the line: who waits for an answer here has another connection by then.
+
+        Pika's `close` would first talk the channels out of their work, and what they answer would be heard.
+        """
+        self._deaf = True
+        if self.is_open or self.is_closing:  # one that is being made runs into its time-out
+            self._terminate_stream(AMQPConnectionError("given up after a fault"))
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        if not self._deaf:
+            super()._on_data_available(data_in)
 
     def _read_frame(self) -> Any:
         try:

@@ -218,6 +218,26 @@ def test_an_unexpected_fault_on_its_thread_costs_a_connection_and_nothing_else(b
     assert {int(body) for body in drain(broker_url, names.BATCH_QUEUE)} == set(range(1_000))
 
 
+def test_what_a_connection_says_that_was_given_up_is_not_heard(broker_url: str) -> None:
+    """The broker's consent to confirms comes on a connection that a fault has cost meanwhile."""
+    publisher = Publisher(broker_url, name="test", confirm_timeout=5)
+    link, setup = publisher._link, publisher._link._on_channel
+
+    def stumble() -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    def opened(channel: Any) -> None:
+        link._on_channel = setup
+        setup(channel)
+        link.call(stumble)
+
+    link._on_channel = opened
+    with publisher:
+        futures = [publisher.publish(message(number)) for number in range(100)]
+        assert errors(futures) == [None] * 100
+    assert sorted(int(body) for body in drain(broker_url, names.BATCH_QUEUE)) == list(range(100))
+
+
 @pytest.mark.skipif(
     "STRAIGHTLINE_TEST_BROKER_URL" in os.environ, reason="it would block everybody else on a shared broker"
 )

@@ -111,7 +111,13 @@ def violations(facts: Facts, allowed: Allowance) -> list[str]:
     return [
         *_ids("were confirmed and have no outcome", facts.lost),
         *_ids("have more than one final outcome", facts.doubled),
-        *_ids("were told to have ended as they have not", facts.contradicted),
+        *_ids(
+            "were told to have ended as they have not",
+            {
+                f"{one} (told {dict(facts.told[one])}, {_told(facts.endings[one])} stands)"
+                for one in facts.contradicted
+            },
+        ),
         *_unsent(facts, allowed),
         *_dead(facts, allowed),
         *_executions(facts, allowed),

@@ -11,7 +11,7 @@ import msgspec
 
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import Done, Feedback
+from straightline.contracts import Done, Feedback, Recall, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
 from workers.answering import Judged
@@ -28,6 +28,9 @@ CONFIRM_PATIENCE: Final = 86_400.0
 goes on: a placement given back meanwhile would be worked again and again."""
 LAST_WAIT: Final = 10.0
 """Seconds that confirms are waited for once the pool stops."""
+MISSING: Final = "missing_data"
+"""Of data by reference: its producer removes it once it was told of the end, so that a second execution of a
+request, which a lost connection may bring, finds nothing. The recorder tells its producer what stands."""
 LOOK: Final = 0.5
 """Seconds between looks at whether it does."""
 
@@ -103,18 +106,11 @@ class Reporter:
         ]
         for chunk in _chunks(failed):
             yield _batch(names.TYPE_ATTEMPTS, "attempt", b"failed", chunk)
-        for (work, _), body in zip(final, encoded, strict=True):
-            if work.ticket.reply is not None:
-                yield Outgoing(
-                    exchange=names.reply_exchange(work.ticket.reply.to),
-                    routing_key=work.ticket.reply.to,
-                    body=body,
-                    type=names.TYPE_OUTCOME,
-                    message_id=work.request.id,
-                    correlation_id=work.ticket.reply.correlation_id,
-                    persistent=False,  # its queue lives as long as the client's connection
-                    mandatory=False,  # the client may be gone
-                )
+        for (work, verdict), body in zip(final, encoded, strict=True):
+            if work.ticket.reply is not None and verdict.error_class == MISSING:
+                yield _what_stands(work, work.ticket.reply, self._clock())
+            elif work.ticket.reply is not None:
+                yield _reply(work, work.ticket.reply, body)
 
     def _deliver(self, messages: Sequence[Outgoing]) -> None:
         waiting = messages
@@ -169,6 +165,34 @@ class Reporter:
         ]
         feedback = Feedback(backend=self._place.backend, worker=self._place.worker, done=done)
         return signal("feedback", names.TYPE_FEEDBACK, msgspec.json.encode(feedback))
+
+
+def _reply(work: Work, reply: ReplyAddress, body: bytes) -> Outgoing:
+    return Outgoing(
+        exchange=names.reply_exchange(reply.to),
+        routing_key=reply.to,
+        body=body,
+        type=names.TYPE_OUTCOME,
+        message_id=work.request.id,
+        correlation_id=reply.correlation_id,
+        persistent=False,  # its queue lives as long as the client's connection
+        mandatory=False,  # the client may be gone
+    )
+
+
+def _what_stands(work: Work, reply: ReplyAddress, now: float) -> Outgoing:
+    """Have the recorder tell a producer what the ledger has, once it has what was sent there before."""
+    digest = work.ticket.digest
+    recall = Recall(
+        request_id=work.request.id, digest=digest, conflict=False, seen_at=now, reply=reply, repeated=False
+    )
+    return Outgoing(
+        exchange=names.OUTCOMES,
+        routing_key="recall",
+        body=msgspec.json.encode(recall),
+        type=names.TYPE_RECALL,
+        message_id=new_id(),
+    )
 
 
 def signal(key: str, type_: str, body: bytes) -> Outgoing:

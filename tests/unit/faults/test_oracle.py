@@ -35,8 +35,10 @@ def test_an_id_that_was_not_confirmed_may_or_may_not_have_an_outcome() -> None:
         ),
         (
             replace(SOUND, told={"a": {"succeeded": 2}, "b": {"succeeded": 1, "failed": 1}}),
-            "1 ids were told to have ended as they have not: b (told {'succeeded': 1, 'failed': 1}, "
-            "(succeeded, None: None) stands)",
+            (
+                "1 ids were told to have ended as they have not: b (told {'succeeded': 1, 'failed': 1}, "
+                "(succeeded, None: None) stands)"
+            ),
         ),
         (
             replace(SOUND, endings={**SOUND.endings, "stranger": DONE}),

@@ -10,7 +10,7 @@ import pytest
 
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import FailedAttempts, Outcome, OutcomeBatch, ReplyAddress
+from straightline.contracts import FailedAttempts, Outcome, OutcomeBatch, Recall, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected
 from workers import reporting
 from workers.placements import Work
@@ -74,6 +74,20 @@ def test_outcomes_go_together_and_replies_to_each(make_work: Callable[..., Work]
     assert not reply.mandatory
     assert msgspec.json.decode(reply.body, type=Outcome) == outcomes[1]
     assert len(sender.of(names.TYPE_FEEDBACK)) == 1
+
+
+def test_who_is_told_of_missing_data_hears_what_the_ledger_has(make_work: Callable[..., Work]) -> None:
+    """A second execution finds nothing, since the producer removed its data when the first was answered."""
+    sender = Sender()
+    work = make_work()
+    work.ticket.reply = ReplyAddress(to="who", correlation_id="7")
+    reporter(sender).report([(work, verdict("failed", error_class="missing_data", error="there is nothing"))])
+    assert sender.of(names.TYPE_OUTCOME) == []
+    outcomes, recalled = sender.sent[:2]
+    assert (outcomes.type, recalled.type) == (names.TYPE_OUTCOMES, names.TYPE_RECALL)
+    assert (recalled.exchange, recalled.routing_key, recalled.mandatory) == (names.OUTCOMES, "recall", True)
+    recall = msgspec.json.decode(recalled.body, type=Recall)
+    assert (recall.request_id, recall.reply, recall.repeated) == (work.request.id, work.ticket.reply, False)
 
 
 def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[..., Work]) -> None:

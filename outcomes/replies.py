@@ -8,9 +8,10 @@ import msgspec
 from outcomes.reading import Poison
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall, ReplyAddress
+from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
+from straightline.messages import recall_message
 from straightline.names import Backend
 
 REASON_HEADER: Final = "x-straightline-reason"
@@ -68,22 +69,6 @@ def sent_to_ledger(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | Non
     ]
 
 
-def asked_for(outcome: Outcome, reply: ReplyAddress, now: float) -> Outgoing:
-    """Have the recorder tell a producer what stands, once it has written what was sent to the ledger before.
-
-    That may be another outcome: one that was on its way already.
-    """
-    recall = Recall(
-        request_id=outcome.request_id,
-        digest=outcome.digest or "",
-        conflict=False,
-        seen_at=now,
-        reply=reply,
-        repeated=False,
-    )
-    return _recalled(recall, names.OUTCOMES, "recall")
-
-
 def slots_freed(backend: Backend, ids: Iterable[str]) -> Outgoing:
     """Tell the scheduler that requests ended which a backend had, as far as anybody knows."""
     # Not as failed: that would be an answer of the backend, and speak for its health.
@@ -114,7 +99,7 @@ def again(recall: Recall, now: float) -> Outgoing | None:
     wait = next(
         (ms for ms in names.DELAYS_MS if max(SHORTEST_WAIT, age / 10) * 1000 <= ms), names.DELAYS_MS[-1]
     )
-    return _recalled(recall, names.DELAYS, str(wait))
+    return recall_message(recall, names.DELAYS, str(wait))
 
 
 def burial(poison: Poison) -> Outgoing:
@@ -125,16 +110,6 @@ def burial(poison: Poison) -> Outgoing:
         body=poison.body[:MAX_BODY],  # more would not be taken, and tried for ever
         type=poison.type,
         headers={REASON_HEADER: poison.reason[:LONGEST_REASON], QUEUE_HEADER: names.OUTCOMES_QUEUE},
-    )
-
-
-def _recalled(recall: Recall, exchange: str, key: str) -> Outgoing:
-    return Outgoing(
-        exchange=exchange,
-        routing_key=key,
-        body=msgspec.json.encode(recall),
-        type=names.TYPE_RECALL,
-        message_id=new_id(),
     )
 
 

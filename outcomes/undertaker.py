@@ -14,12 +14,13 @@ from outcomes.dead_letters import DeadLetters, Resolution, letter_of
 from outcomes.holding import Abandoned, persist
 from outcomes.intake import Intake
 from outcomes.reading import Delivery
-from outcomes.replies import asked_for, sent_to_ledger, slots_freed
+from outcomes.replies import sent_to_ledger, slots_freed
 from outcomes.resolutions import DELIVERY_LIMIT
 from outcomes.sending import Outbox, send
 from straightline.amqp.link import LONGEST_DELAY
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts import Outcome, ReplyAddress
+from straightline.messages import what_stands_message
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,6 @@ def _told(ended: Iterable[tuple[Outcome, ReplyAddress | None]], now: float) -> I
     """Have producers told what stands, and tell the scheduler of slots that it may still count as taken."""
     for outcome, reply in ended:
         if reply is not None:
-            yield asked_for(outcome, reply, now)
+            yield what_stands_message(outcome.request_id, outcome.digest or "", reply, now)
         if outcome.backend is not None and outcome.error_class == DELIVERY_LIMIT:
             yield slots_freed(outcome.backend, [outcome.request_id])

@@ -1,4 +1,4 @@
-"""The messages with which anybody hands a request in, or takes it back."""
+"""The messages with which anybody hands a request in, takes it back, or has its outcome told."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,9 @@ import msgspec
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
 from straightline.contracts.cancel import Cancel
+from straightline.contracts.outcome import Recall
+from straightline.contracts.ticket import ReplyAddress
+from straightline.ids import new_id
 
 
 def request_message(
@@ -57,4 +60,26 @@ def wish_message(request_id: str, wish_id: str, *, reply_to: str | None = None) 
         message_id=wish_id,
         correlation_id=wish_id if reply_to else None,
         reply_to=reply_to,
+    )
+
+
+def recall_message(recall: Recall, exchange: str = names.OUTCOMES, key: str = "recall") -> Outgoing:
+    """Return the message that has the recorder answer again, at once or by way of another exchange."""
+    return Outgoing(
+        exchange=exchange,
+        routing_key=key,
+        body=msgspec.json.encode(recall),
+        type=names.TYPE_RECALL,
+        message_id=new_id(),
+    )
+
+
+def what_stands_message(request_id: str, digest: str, reply: ReplyAddress, now: float) -> Outgoing:
+    """Return the message that has the recorder tell a producer what stands.
+
+    It does so once it has written what was sent to the ledger before; what stands may be another outcome than
+    that: one that was on its way already.
+    """
+    return recall_message(
+        Recall(request_id=request_id, digest=digest, conflict=False, seen_at=now, reply=reply, repeated=False)
     )

@@ -11,9 +11,10 @@ import msgspec
 
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import Done, Feedback, Recall, ReplyAddress
+from straightline.contracts import Done, Feedback, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
+from straightline.messages import what_stands_message
 from workers.answering import Judged
 from workers.judging import Call, cancelled
 from workers.placements import Work
@@ -108,7 +109,9 @@ class Reporter:
             yield _batch(names.TYPE_ATTEMPTS, "attempt", b"failed", chunk)
         for (work, verdict), body in zip(final, encoded, strict=True):
             if work.ticket.reply is not None and verdict.error_class == MISSING:
-                yield _what_stands(work, work.ticket.reply, self._clock())
+                yield what_stands_message(
+                    work.request.id, work.ticket.digest, work.ticket.reply, self._clock()
+                )
             elif work.ticket.reply is not None:
                 yield _reply(work, work.ticket.reply, body)
 
@@ -177,21 +180,6 @@ def _reply(work: Work, reply: ReplyAddress, body: bytes) -> Outgoing:
         correlation_id=reply.correlation_id,
         persistent=False,  # its queue lives as long as the client's connection
         mandatory=False,  # the client may be gone
-    )
-
-
-def _what_stands(work: Work, reply: ReplyAddress, now: float) -> Outgoing:
-    """Have the recorder tell a producer what the ledger has, once it has what was sent there before."""
-    digest = work.ticket.digest
-    recall = Recall(
-        request_id=work.request.id, digest=digest, conflict=False, seen_at=now, reply=reply, repeated=False
-    )
-    return Outgoing(
-        exchange=names.OUTCOMES,
-        routing_key="recall",
-        body=msgspec.json.encode(recall),
-        type=names.TYPE_RECALL,
-        message_id=new_id(),
     )
 
 

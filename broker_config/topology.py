@@ -21,12 +21,28 @@ OUTCOMES: Final = Exchange(names.OUTCOMES, type="direct", durable=True)
 REPLIES: Final = Exchange(names.REPLIES, type="direct", durable=True)
 DOORS: Final = Exchange(names.DOORS, type="direct", durable=True)
 SIGNALS: Final = Exchange(names.SIGNALS, type="direct", durable=True)
+QUESTIONS: Final = Exchange(names.QUESTIONS, type="direct", durable=True)
 DELAYS: Final = Exchange(names.DELAYS, type="direct", durable=True)
 RETURNS: Final = Exchange(names.RETURNS, type="fanout", durable=True)
 REGISTRY: Final = Exchange(names.REGISTRY, type="direct", durable=True)
 DEAD: Final = Exchange(names.DEAD, type="fanout", durable=True)
 
-EXCHANGES: Final = (REQUESTS, PLACEMENTS, OUTCOMES, REPLIES, DOORS, SIGNALS, DELAYS, RETURNS, REGISTRY, DEAD)
+EXCHANGES: Final = (
+    REQUESTS,
+    PLACEMENTS,
+    OUTCOMES,
+    REPLIES,
+    DOORS,
+    SIGNALS,
+    QUESTIONS,
+    DELAYS,
+    RETURNS,
+    REGISTRY,
+    DEAD,
+)
+PASSAGES: Final = ((names.SIGNALS, names.QUESTIONS, names.QUESTION_KEY),)
+"""Bindings between exchanges: (destination, source, routing key). Questions are heard where signals are, and
+who asks can send no other signal."""
 
 
 def _quorum(dead_letter_exchange: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:

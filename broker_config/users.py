@@ -82,8 +82,12 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         "producer": _PRODUCER,
         # A service that has Celery and nothing of ours: its queue of results has a UUID for a name.
         "celery-producer": Rights(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
-        # It hears the pools' heartbeats, too, and tells operators of each host.
-        "gateway": replace(_PRODUCER, read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM, names.SIGNALS))),
+        # It hears the pools' heartbeats, too, and tells operators of each host. It asks where requests are.
+        "gateway": replace(
+            _PRODUCER,
+            write=(*_PRODUCER.write, *_named(names.QUESTIONS)),
+            read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM, names.SIGNALS)),
+        ),
         "batches": _PRODUCER,
         "scheduler": Rights(
             configure=(*_named(names.LEADER_QUEUE), _OWN),

@@ -27,6 +27,7 @@ from straightline.contracts.request import DataRef, Request, decode_request
 from straightline.contracts.signals import BreakerState, Done, Feedback, Heartbeat
 from straightline.contracts.ticket import FailedAttempt, FailedAttempts, Reason, ReplyAddress, Ticket
 from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, InferResponse
+from straightline.contracts.whereabouts import Question, Whereabouts
 
 __all__ = [
     "Attempt",
@@ -63,6 +64,7 @@ __all__ = [
     "PlacementStep",
     "PlacementStory",
     "Problem",
+    "Question",
     "Reason",
     "Recall",
     "ReplyAddress",
@@ -70,6 +72,7 @@ __all__ = [
     "RequestStatus",
     "TensorSpec",
     "Ticket",
+    "Whereabouts",
     "WorkerEntry",
     "decode_request",
 ]

@@ -25,6 +25,8 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "feedback": contracts.Feedback,
     "deployed": contracts.Deployed,
     "breaker-state": contracts.BreakerState,
+    "question": contracts.Question,
+    "whereabouts": contracts.Whereabouts,
     "infer-request": contracts.InferRequest,
     "infer-response": contracts.InferResponse,
     "model": contracts.ModelFile,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pika
 import pytest
-from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
+from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError, UnroutableError
 
 from broker_config import topology
 from broker_config.users import USERS
@@ -32,6 +32,7 @@ MAY_PUBLISH = {
     names.REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.DOORS: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.SIGNALS: {"scheduler", "reconciler"} | POOLS,
+    names.QUESTIONS: {"gateway"},
     names.DELAYS: {"scheduler", "recorder"},
     names.RETURNS: set(),
     names.REGISTRY: {"deployer", "reconciler"},
@@ -224,6 +225,28 @@ def test_results_on_their_way_through_a_door_are_nobody_elses(
             writer.basic_publish(told.exchange, told.routing_key, told.body, mandatory=True)
             assert writer.basic_get(queue, auto_ack=True)[2] == told.body
         assert channel.basic_get(mine)[0] is None
+
+
+def test_who_asks_where_a_request_is_can_send_no_other_signal(
+    user_urls: dict[str, str], broker_url: str
+) -> None:
+    with (
+        pika.BlockingConnection(pika.URLParameters(user_urls["gateway"])) as gateway,
+        pika.BlockingConnection(pika.URLParameters(broker_url)) as system,
+    ):
+        hears = system.channel()
+        queue = hears.queue_declare("", exclusive=True).method.queue
+        for key in (names.QUESTION_KEY, names.HEARTBEAT_KEY, names.BREAKER_KEY, "feedback"):
+            hears.queue_bind(queue, names.SIGNALS, routing_key=key)
+        asks = gateway.channel()
+        asks.confirm_delivery()
+        for key in (names.HEARTBEAT_KEY, names.BREAKER_KEY, "feedback", names.MARK_KEY):
+            with pytest.raises(UnroutableError):
+                asks.basic_publish(names.QUESTIONS, key, b"", mandatory=True)
+        asks.basic_publish(names.QUESTIONS, names.QUESTION_KEY, b"where?", mandatory=True)
+        method, _, body = hears.basic_get(queue, auto_ack=True)
+        assert (method.routing_key, body) == (names.QUESTION_KEY, b"where?")
+        assert hears.basic_get(queue)[0] is None
 
 
 def test_only_flower_asks_workers(hands: dict[str, Hand], broker_url: str) -> None:

@@ -1,0 +1,76 @@
+"""Where a request is that has not ended: a gateway's question, and what is answered. Each may be lost."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from straightline.errors import ContractError
+from straightline.ids import canonical
+from straightline.names import Backend, Stage
+
+MAX_QUESTION: Final = 1024
+"""Bytes; a longer one is not read."""
+
+
+class Question(msgspec.Struct, kw_only=True):
+    """Where is this request? The scheduler that leads answers, and the pool that has it in work.
+
+    Attributes:
+        id: of the request.
+        reply_to: key on `straightline.replies` under which the answers are pushed.
+        correlation_id: what they shall have.
+    """
+
+    id: Annotated[str, msgspec.Meta(max_length=64)]
+    reply_to: Annotated[str, msgspec.Meta(pattern=r"^straightline\.reply\.[0-9A-Za-z._-]{1,128}$(?!\n)")]
+    correlation_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}$(?!\n)")]
+
+
+class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Where a request is, as far as who answers knows; what is absent he does not know.
+
+    Attributes:
+        id: of the request.
+        state: how far it came; None where it has ended, or is not known.
+        model, version: which model answers.
+        backend: which one has it.
+        worker: the Celery worker's node name, where it is in work.
+        attempts: placements that were tried or are under way.
+        held_reason: why no backend has it now.
+        held_since, placed_at, started_at, deadline: seconds since the epoch.
+    """
+
+    id: str
+    state: Stage | None = None
+    model: str | None = None
+    version: str | None = None
+    backend: Backend | None = None
+    worker: str | None = None
+    attempts: int = 0
+    held_reason: str | None = None
+    held_since: float | None = None
+    placed_at: float | None = None
+    started_at: float | None = None
+    deadline: float | None = None
+
+
+_QUESTION: Final = msgspec.json.Decoder(Question)
+
+
+def read_question(body: bytes) -> Question:
+    """Return the question, whose id is in its canonical form.
+
+    Raises:
+        ContractError: it is none.
+    """
+    if len(body) > MAX_QUESTION:
+        raise ContractError(f"it has {len(body)} bytes, the limit is {MAX_QUESTION}")
+    try:
+        question = _QUESTION.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ContractError(str(error)) from error
+    identity = canonical(question.id)
+    if identity is None:
+        raise ContractError("it names no UUID, as requests' ids are")
+    question.id = identity
+    return question

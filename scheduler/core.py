@@ -26,6 +26,7 @@ from scheduler.reading import UNREADABLE, fingerprint, subject
 from scheduler.redeliveries import Redeliveries
 from scheduler.repeats import Repeats
 from scheduler.settings import Settings
+from scheduler.whereabouts import Finder
 from straightline import names
 from straightline.cancelled import Cancelled
 from straightline.catalogue import Catalogue
@@ -44,6 +45,7 @@ from straightline.contracts import (
 )
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.deployed import Deployed
+from straightline.contracts.whereabouts import read_question
 from straightline.deployed import Known
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -90,6 +92,7 @@ class Core:
         self.breakers = Breakers(settings.breaker)
         self._calls = Calls(self.pools, self.breakers, self.dues)
         self.placer = Placer(settings, self.pools, self.breakers, self.dues, self._closer, origin=origin)
+        self._finder = Finder(self.placer, self.pools, self._repeats)
 
     def request(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
         """Take a producer's message: place it, hold it, or give it its outcome."""
@@ -237,6 +240,18 @@ class Core:
             return
         why = (state.why or "it keeps failing") if state.open else ""
         self.breakers.told(state.backend, state.model, why, now)
+
+    def question(self, body: bytes, now: float) -> None:
+        """Answer who asks where a request is; a standby, who has none of them, says nothing."""
+        if not self._calls.telling:
+            return
+        try:
+            question = read_question(body)
+        except ContractError as error:
+            log.warning("a question where a request is cannot be read: %s", error)
+            return
+        found = self._finder.find(question.id, self._known, now)
+        self.dues.send(messages.whereabouts(found, question))
 
     def lead(self, *, leading: bool) -> None:
         """Take note whether this scheduler is the one that works, or a standby."""

@@ -38,6 +38,10 @@ class Delayed:
         """Return and forget what waits of an id; None where nothing is known of it."""
         return self._waiting.pop(request_id, None)
 
+    def find(self, request_id: str) -> Waiting | None:
+        """Return what waits of an id; None where nothing is known of it."""
+        return self._waiting.get(request_id)
+
     def clear(self) -> None:
         """Forget all: another scheduler may have met them since."""
         self._waiting.clear()

@@ -61,6 +61,10 @@ class Holds:
         """Whether such a request is held."""
         return any(map(which, self._held))
 
+    def find(self, request_id: str) -> Case | None:
+        """Return the request of that id; None where it is not held."""
+        return next((case for case in self._held if case.request.id == request_id), None)
+
     def older(self, case: Case) -> bool:
         """Whether one of the same kind is held that came before, and is no larger."""
         return self._kinds[case.kind] > 0 and any(

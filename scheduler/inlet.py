@@ -27,7 +27,7 @@ class Handlers:
     """What the inlet calls, all on the link's thread, with pika's arguments.
 
     Attributes:
-        signal: (routing key, body) of heartbeats and feedback, leader or not.
+        signal: (routing key, body) of what `straightline.signals` brings, leader or not.
         message: (queue, method, properties, body) of what the leader reads.
         leading: this scheduler has become the leader.
         ready: whether this scheduler may become the leader now.
@@ -103,6 +103,7 @@ class Inlet:
             channel.queue_bind(queue, names.SIGNALS, names.HEARTBEAT_KEY)
             channel.queue_bind(queue, names.SIGNALS, "feedback")
             channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
+            channel.queue_bind(queue, names.SIGNALS, names.QUESTION_KEY)
             channel.basic_consume(queue, self._signal, auto_ack=True)
             self.link.working()
             self._try_lock(channel.connection)

@@ -17,9 +17,11 @@ from straightline.contracts import (
     LeaseBatch,
     Outcome,
     OutcomeBatch,
+    Question,
     Recall,
     ReplyAddress,
     Ticket,
+    Whereabouts,
 )
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.request import MAX_BODY
@@ -126,6 +128,20 @@ def cancel_answer(request_id: str, verdict: Verdict, address: ReplyAddress, caus
         [cause],
         new_id(),
         correlation_id=address.correlation_id,
+        mandatory=False,
+    )
+
+
+def whereabouts(found: Whereabouts, question: Question) -> Publish:
+    """Return the answer to who asks where a request is, who may wait no more."""
+    return Publish(
+        names.REPLIES,
+        question.reply_to,
+        _encode(found),
+        names.TYPE_WHEREABOUTS,
+        [],
+        new_id(),
+        correlation_id=question.correlation_id,
         mandatory=False,
     )
 

@@ -209,6 +209,15 @@ class Placer:
         placement = self._policy(features, state, self._thresholds)
         return _told(placement.refused) if placement.backend is None else ""
 
+    def held_here(self, request_id: str) -> Case | None:
+        """Return a request that is held in memory; None where it is not."""
+        found = (holds.find(request_id) for holds in self._holds.values())
+        return next((case for case in found if case is not None), None)
+
+    def delayed(self, request_id: str) -> Waiting | None:
+        """Return what waits in a delay queue, without its data; None where it is not known to."""
+        return self._delayed.find(request_id)
+
     def take_held(self, request_id: str) -> list[Case]:
         """Take a request out of what is held in memory."""
         return [

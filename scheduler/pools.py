@@ -39,6 +39,14 @@ class Muster(NamedTuple):
     slots: dict[str, int]
 
 
+class Flight(NamedTuple):
+    """A request on its way: where it was placed, its model, and when (seconds since the epoch)."""
+
+    backend: str
+    model: str
+    placed_at: float
+
+
 class _Flight(NamedTuple):
     model: str
     placed_at: float
@@ -192,6 +200,15 @@ class Pools:
         """Return the model of a request that is on its way there; None where we do not know of it."""
         flight = self._pools[backend].in_flight.get(request_id)
         return flight and flight.model
+
+    def flight(self, request_id: str) -> Flight | None:
+        """Return where a request was placed that has not come back; None where we do not know of it."""
+        found = [
+            Flight(backend, flight.model, flight.placed_at)
+            for backend, pool in self._pools.items()
+            if (flight := pool.in_flight.get(request_id)) is not None
+        ]
+        return max(found, key=lambda flight: flight.placed_at, default=None)
 
     def batch_wait(self, now: float) -> float:
         """Return seconds until batch work may begin; infinity until something comes back."""

@@ -1,0 +1,80 @@
+"""Where a request is, as far as the scheduler that leads has it in memory. No clock, no I/O."""
+
+from typing import Final
+
+from scheduler.deliveries import Delivery
+from scheduler.holds import Case
+from scheduler.placing import Placer
+from scheduler.pools import Pools
+from scheduler.repeats import Repeats
+from straightline.contracts import Request, Ticket, Whereabouts
+from straightline.deployed import Known
+
+ITS_TURN: Final = "a backend can take it: it waits for its turn behind others"
+UNINFORMED: Final = "it is not known yet what is deployed"
+
+
+class Finder:
+    """Looks in what is held, what waits in delay queues, what is on its way, and what was seen lately.
+
+    Args:
+        placer: knows the first two.
+        pools: knows what was placed.
+        repeats: knows what came, and what of it has ended.
+    """
+
+    def __init__(self, placer: Placer, pools: Pools, repeats: Repeats) -> None:
+        self._placer = placer
+        self._pools = pools
+        self._repeats = repeats
+
+    def find(self, request_id: str, known: Known, now: float) -> Whereabouts:
+        """Return where a request is.
+
+        Args:
+            request_id: in canonical form.
+            known: the models.
+            now: seconds since the epoch.
+        """
+        case = self._placer.held_here(request_id)
+        if case is not None:
+            return _held(case.request, case.ticket, self._placer.why_held(case, now) or ITS_TURN)
+        waiting = self._placer.delayed(request_id)
+        if waiting is not None:
+            request, ticket = waiting
+            return _held(request, ticket, self._why_away(request, ticket, known, now))
+        flight = self._pools.flight(request_id)
+        if flight is not None:
+            return Whereabouts(
+                id=request_id,
+                state="placed",
+                model=flight.model,
+                backend=flight.backend,  # type: ignore[arg-type]  # pools know backends as str
+                placed_at=flight.placed_at,
+            )
+        seen = self._repeats.find(request_id)
+        return Whereabouts(id=request_id, state=None if seen is None or seen.ended else "accepted")
+
+    def _why_away(self, request: Request, ticket: Ticket, known: Known, now: float) -> str:
+        """Return why a request waits in a delay queue: for another attempt, or for what is held in memory."""
+        if ticket.held_since is None and ticket.attempts:
+            last = ticket.attempts[-1]
+            return f"its attempt on {last.backend} failed ({last.error_class}): it is placed again soon"
+        spec = None if ticket.version is None else known.find(request.model, ticket.version)
+        if spec is None:
+            return UNINFORMED
+        away = Case(request, ticket, spec, Delivery("", 0, 0), 0.0)
+        return self._placer.why_held(away, now) or ITS_TURN
+
+
+def _held(request: Request, ticket: Ticket, why: str) -> Whereabouts:
+    return Whereabouts(
+        id=request.id,
+        state="held",
+        model=request.model,
+        version=ticket.version,
+        attempts=len(ticket.attempts),
+        held_reason=why,
+        held_since=ticket.held_since,
+        deadline=ticket.deadline,
+    )

@@ -1,0 +1,193 @@
+"""Who asks where a request is hears what the scheduler that leads has in memory, and nobody is harmed."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from scheduler.core import Core
+from scheduler.service import Service
+from scheduler.settings import Settings
+from straightline import names
+from straightline.catalogue import Catalogue
+from straightline.contracts import Question, Whereabouts
+from straightline.ids import new_id
+from tests.unit.scheduler.desk import NOW, Desk, placements, tickets
+
+REPLY_TO = "straightline.reply.asks"
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.beat_all()
+    return desk
+
+
+def question(request_id: str, **changes: Any) -> bytes:
+    members = {"id": request_id, "reply_to": REPLY_TO, "correlation_id": "q-1"}
+    return json.dumps(members | changes).encode()
+
+
+def ask(desk: Desk, request_id: str) -> Whereabouts:
+    desk.core.question(question(request_id), desk.now)
+    (answer,) = desk.core.dues.take_publishes()
+    assert (answer.exchange, answer.key, answer.correlation_id) == (names.REPLIES, REPLY_TO, "q-1")
+    assert (answer.type, answer.mandatory, answer.causes) == (names.TYPE_WHEREABOUTS, False, [])
+    return msgspec.json.decode(answer.body, type=Whereabouts)
+
+
+def test_what_no_backend_can_take_is_held_and_why() -> None:
+    desk, request_id = Desk(), new_id()
+    desk.request(id=request_id, deadline=NOW + 30)
+    desk.turn()
+    desk.now += 1
+    assert ask(desk, request_id) == Whereabouts(
+        id=request_id,
+        state="held",
+        model="digits",
+        version="1",
+        held_reason="serverless: no pool reports; gpu-container: no pool reports; local: no pool reports",
+        held_since=NOW,
+        deadline=NOW + 30,
+    )
+
+
+def test_the_reason_is_the_present_one() -> None:
+    desk, request_id = Desk(), new_id()
+    desk.request(id=request_id, allow=["local"])
+    desk.beat("local", 4, healthy=False, reason="its server is away")
+    why = ask(desk, request_id).held_reason
+    assert why is not None
+    assert "local: unhealthy: its server is away" in why
+    assert "serverless: not in the request's allow list" in why
+
+
+def test_what_is_held_in_the_broker_is_held_too() -> None:
+    desk = Desk(hold_window=1)
+    desk.request()
+    desk.now += 0.1
+    away = new_id()
+    desk.request(id=away)
+    (delayed,) = desk.turn()
+    answer = ask(desk, away)
+    assert (answer.state, answer.held_since) == ("held", NOW + 0.1)
+    assert answer.held_reason is not None
+    assert "local: no pool reports" in answer.held_reason
+    desk.beat_all()
+    assert "its turn" in (ask(desk, away).held_reason or "")
+    desk.come_back(delayed, after=1.0)
+    assert ask(desk, away).state == "placed"
+
+
+def test_what_waits_to_be_known_says_so() -> None:
+    desk, request_id = Desk(), new_id()
+    desk.core.informed = lambda: False
+    desk.request(id=request_id, model="new")
+    desk.turn()
+    answer = ask(desk, request_id)
+    assert (answer.state, answer.held_reason) == ("held", "it is not known yet what is deployed")
+
+
+def test_what_is_placed_says_where_until_it_comes_back(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    answer = ask(desk, request_id)
+    assert (answer.state, answer.backend, answer.placed_at) == ("placed", "local", NOW)
+    (ticket,) = tickets(placement)
+    desk.done(ticket)
+    assert ask(desk, request_id).state is None, "it has ended: the ledger tells how"
+
+
+def test_what_waits_for_another_attempt_names_the_one_that_failed(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    desk.fail(*tickets(placement))
+    (delayed,) = desk.turn()
+    answer = ask(desk, request_id)
+    assert (answer.state, answer.attempts) == ("held", 1)
+    assert answer.held_reason == "its attempt on local failed (unreachable): it is placed again soon"
+    desk.come_back(delayed, after=0.5)
+    again = ask(desk, request_id)
+    assert (again.state, again.backend) == ("placed", "gpu-container")
+
+
+def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    desk.turn()
+    desk.core.inputs_lost()
+    assert ask(desk, request_id).state == "accepted"
+    assert ask(desk, new_id()).state is None
+
+
+def test_an_id_is_known_in_any_way_of_writing_it(desk: Desk) -> None:
+    request_id = new_id()
+    desk.request(id=request_id)
+    assert ask(desk, request_id.upper().replace("-", "")).id == request_id
+
+
+def test_a_question_changes_nothing() -> None:
+    desk, request_id = Desk(), new_id()
+    held = desk.request(id=request_id)
+    for _ in range(3):
+        ask(desk, request_id)
+    assert desk.turn() == []
+    assert desk.acked == []
+    desk.beat_all()
+    (placement,) = placements(desk.turn())
+    assert json.loads(bytes(tickets(placement)[0].request))["id"] == request_id
+    assert desk.acked == [held]
+
+
+def test_a_standby_says_nothing() -> None:
+    desk = Desk()
+    desk.core.lead(leading=False)
+    desk.core.question(question(new_id()), desk.now)
+    assert desk.turn() == []
+    desk.core.lead(leading=True)
+    assert ask(desk, new_id()).state is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b"[" * 9_999,
+        question("moon"),
+        question(new_id(), reply_to="straightline.webhooks"),
+        question(new_id(), reply_to="straightline.reply.a\n"),
+        question(new_id(), reply_to="straightline.reply." + "a" * 300),
+        question(new_id(), correlation_id=7),
+        question(new_id(), correlation_id=None),
+        question(new_id(), more="x" * 1_024),
+    ],
+)
+def test_what_is_no_question_is_passed_over_with_a_line(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk()
+    held = desk.request()
+    desk.core.question(body, desk.now)
+    assert desk.turn() == []
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert held not in desk.acked
+
+
+def test_a_fault_while_answering_costs_the_answer_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(broker_url="amqp://127.0.0.1:1/", models_dir=Path())
+    service = Service(settings, Core(settings, Catalogue({}), origin="test"))
+    monkeypatch.setattr(service._core, "question", lambda *_: 1 / 0)
+    monkeypatch.setattr(service, "_turn_soon", lambda: None)
+    service._signal(names.QUESTION_KEY, msgspec.json.encode(Question(id="", reply_to="", correlation_id="")))
+    assert "is not answered" in caplog.text
+    service.stop(0.1)

@@ -83,7 +83,7 @@ WEBHOOKS_QUEUE: Final = "straightline.replies.webhooks"
 LEADER_QUEUE: Final = "straightline.scheduler.leader"
 """Exclusive queue held by the one scheduler that works."""
 BREAKERS_QUEUE_PREFIX: Final = "straightline.breakers."
-"""Exclusive queues in which pools hear of breakers."""
+"""Exclusive queues in which pools hear signals: breakers, heartbeats, questions."""
 REPLY_QUEUE_PREFIX: Final = "straightline.reply."
 
 DELAYS_MS: Final[tuple[int, ...]] = (250, 350, 500, 1_000, 1_400, 2_000, 5_000, 7_000, 10_000, 30_000)

@@ -22,7 +22,14 @@ from straightline.catalogue import read_catalogue
 from straightline.contracts.deployed import Deployed
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import ConfigurationError, StraightLineError
-from straightline.names import BREAKER_KEY, BREAKERS_QUEUE_PREFIX, HEARTBEAT_KEY, PREDICT_TASK, SIGNALS
+from straightline.names import (
+    BREAKER_KEY,
+    BREAKERS_QUEUE_PREFIX,
+    HEARTBEAT_KEY,
+    PREDICT_TASK,
+    QUESTION_KEY,
+    SIGNALS,
+)
 from straightline.settings import load
 from straightline.store import Store
 from workers.answering import Answerer
@@ -41,6 +48,7 @@ from workers.settings import PoolSettings
 from workers.sturdy import read_sturdily
 from workers.taken_back import TakenBack
 from workers.verdicts import PRICES, Place
+from workers.whereabouts import Guide
 
 ENVELOPE: Final = 1024 * 1024
 """Bytes that a request's history may add to it on its way back."""
@@ -124,7 +132,10 @@ class PoolStep(bootsteps.StartStopStep):
             exchange=SIGNALS,
             key=BREAKER_KEY,
             on_message=lambda _, body: breakers.tell(body),
-            also={HEARTBEAT_KEY: peers.tell},
+            also={
+                HEARTBEAT_KEY: peers.tell,
+                QUESTION_KEY: Guide(self._publisher, place, taken_back).tell,
+            },
         )
         worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_cases, aside, self._wait)
         self._pulse = pulse = Pulse(

@@ -45,6 +45,11 @@ class TakenBack:
             )  # a request may be in work twice, after a lost connection
             return work.request.id not in self._ended
 
+    def in_work(self, request_id: str) -> tuple[Work, float] | None:
+        """Return a request that is in work, and since when; None where it is not, or has ended meanwhile."""
+        with self._lock:
+            return None if request_id in self._ended else self._in_work.get(request_id)
+
     def cancel(self, request_id: str) -> None:
         """Take back a request, in work or yet to come."""
         self._cancelled.add(request_id)

@@ -1,27 +1,30 @@
-"""Requests out, confirmed, and outcomes in, pushed; each waiting thread gets its own."""
+"""Requests and questions out, outcomes and answers in, pushed; each waiting thread gets its own."""
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from gateway.http.inquiring import Inquiries, Inquiry, question_message
 from straightline import names
 from straightline.amqp import Publisher
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.thread import AMQPThread
 from straightline.contracts import Outcome
-from straightline.errors import BrokerUnavailable
+from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.ids import new_id
 from straightline.messages import request_message, wish_message
 
 CONFIRM_PATIENCE: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
+QUESTIONS_LAST: Final = 1.0
+"""Seconds after which a question that the broker does not take is thrown away."""
 
 _OUTCOME = msgspec.json.Decoder(Outcome)
 
@@ -66,6 +69,11 @@ class Exchange:
         self._publisher = Publisher(
             url, name="straightline-gateway", confirm_timeout=CONFIRM_PATIENCE, thread=thread
         )
+        # Apart from requests: a broker that knows no questions, or refuses them, closes what brings them.
+        self._questions = Publisher(
+            url, name="straightline-gateway-questions", confirm_timeout=QUESTIONS_LAST, thread=thread
+        )
+        self._inquiries = Inquiries()
         self._inbox = Inbox(
             url,
             name="straightline-gateway-results",
@@ -142,6 +150,16 @@ class Exchange:
         """
         self._publisher.publish(wish_message(request_id, new_id())).result()
 
+    @contextmanager
+    def inquiry(self, request_id: str) -> Iterator[Inquiry]:
+        """Ask where a request is, and hear answers while this is open; raises nothing, answered or not."""
+        inquiry = self._inquiries.open()
+        try:
+            self._inquire(request_id, inquiry)
+            yield inquiry
+        finally:
+            self._inquiries.close(inquiry)
+
     def forget(self, asked: Asked) -> None:
         """Wait no longer."""
         self._take(asked.token)
@@ -149,6 +167,7 @@ class Exchange:
     def close(self) -> None:
         """Close the connections."""
         self._publisher.close()
+        self._questions.close(QUESTIONS_LAST)
         self._inbox.close()
 
     def _publish(
@@ -166,6 +185,17 @@ class Exchange:
         )
         return self._publisher.publish(message)
 
+    def _inquire(self, request_id: str, inquiry: Inquiry) -> None:
+        sent = False
+        if self._inbox.ready and not inquiry.over:
+            with suppress(StraightLineError):
+                sent = self._questions.send_if_room(
+                    question_message(request_id, inquiry.token, self._reply_to),
+                    lambda error: None if error is None else inquiry.give_up(),
+                )
+        if not sent:
+            inquiry.give_up()
+
     def _take(self, token: str) -> Future[Outcome] | None:
         with self._lock:
             return self._waiting.pop(token, None)
@@ -180,6 +210,7 @@ class Exchange:
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
         waiting = self._take(correlation_id or "")
         if waiting is None:
+            self._inquiries.hear(correlation_id or "", body)
             return
         with suppress(InvalidStateError):
             try:

@@ -11,7 +11,14 @@ from gateway.http.openapi import SINCE
 from gateway.http.parts import Parts
 from gateway.http.resources import current, identity_of, outcome_in
 from outcomes.questions import failures
-from straightline.contracts import FailureReport, ModelList, Outcome, PlacementStory, RequestStatus
+from straightline.contracts import (
+    FailureReport,
+    ModelList,
+    Outcome,
+    PlacementStep,
+    PlacementStory,
+    RequestStatus,
+)
 from straightline.contracts.answers import step_of
 from straightline.durations import duration
 from straightline.errors import ContractError
@@ -88,9 +95,25 @@ def _unfinished(status: RequestStatus) -> PlacementStory:
         state=status.state,
         model=status.model,
         version=status.version,
+        steps=_under_way(status),
         held_reason=status.held_reason,
         submitted_at=status.submitted_at,
     )
+
+
+def _under_way(status: RequestStatus) -> list[PlacementStep]:
+    """Return the placement that has brought nothing yet, where there is one."""
+    if status.backend is None or status.state not in {"placed", "running"}:
+        return []
+    return [
+        PlacementStep(
+            number=max(1, status.attempts),
+            backend=status.backend,
+            worker=status.worker,
+            placed_at=status.placed_at,
+            started_at=status.started_at,
+        )
+    ]
 
 
 def _since(text: str) -> timedelta:

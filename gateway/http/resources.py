@@ -13,6 +13,7 @@ from gateway.http.hooks import wished_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
+from gateway.http.whereabouts import told
 from outcomes.days import made_at
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
@@ -126,6 +127,8 @@ def status_of(outcome: Outcome) -> RequestStatus:
 def current(parts: Parts, request_id: str) -> RequestStatus:
     """Return how far a request came, or how it ended.
 
+    What the ledger does not know, the scheduler and the pools may: they are asked meanwhile.
+
     Raises:
         Refusal: nothing is known of it.
         LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
@@ -135,15 +138,23 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     if outcome is not None:
         parts.recent.drop(identity)
         return status_of(outcome)
-    status = unfinished(parts, identity)
-    if status is None:
-        raise Refusal(
-            404,
-            "unknown_request",
-            f"request {identity} has no outcome yet, or never came",
-            request_id=identity,
-        )
-    return status
+    trouble: LedgerUnavailable | LedgerNotMigrated | None = None
+    with parts.exchange.inquiry(identity) as inquiry:
+        try:
+            status = unfinished(parts, identity)
+        except (LedgerUnavailable, LedgerNotMigrated) as error:
+            status, trouble = None, error
+        status = told(status, inquiry.answer())
+    if status is not None:
+        return status
+    if trouble is not None:
+        raise trouble
+    raise Refusal(
+        404,
+        "unknown_request",
+        f"request {identity} has no outcome yet, or never came",
+        request_id=identity,
+    )
 
 
 def unfinished(parts: Parts, request_id: str) -> RequestStatus | None:

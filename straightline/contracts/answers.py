@@ -18,12 +18,15 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
         state: how it ended, or how far it came.
         model, version, class_, batch_id: as in the request; `version` as settled by the scheduler.
         backend: which one has it, or answered or failed last; None where none was asked yet.
+        worker: the Celery worker's node name, while it runs.
         attempts: placements that were tried or are under way.
-        held_reason: why no backend can take it now; None where it is not held.
+        held_reason: why no backend has it now; None where it is not held.
         error_class, error: what went wrong, as in its outcome.
         has_result: whether `GET /v1/requests/{id}/result` brings an answer of the model.
         cancelling: whether somebody asked to cancel it and it has not ended yet.
         submitted_at, received_at, placed_at, finished_at, deadline: seconds since the epoch.
+        held_since: likewise, while it is held.
+        started_at: likewise, while it runs: since when that worker has it in work.
         r_d: bytes of the input data.
         cost: estimated, in US dollars.
     """
@@ -35,6 +38,7 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
     class_: RequestClass | None = None
     batch_id: str | None = None
     backend: Backend | None = None
+    worker: str | None = None
     attempts: int = 0
     held_reason: str | None = None
     error_class: str | None = None
@@ -43,7 +47,9 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
     cancelling: bool = False
     submitted_at: float | None = None
     received_at: float | None = None
+    held_since: float | None = None
     placed_at: float | None = None
+    started_at: float | None = None
     finished_at: float | None = None
     deadline: float | None = None
     r_d: int | None = None

@@ -14,10 +14,13 @@ from flask.testing import FlaskClient
 from gateway.http import resources
 from gateway.http.app import build
 from gateway.http.composing import Composed
+from gateway.http.inquiring import Inquiry
 from gateway.http.parts import Parts
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.submissions import Placed
+from straightline.contracts import Whereabouts
 from straightline.ids import new_id
 
 ID = new_id()
@@ -39,10 +42,19 @@ class Busy:
 
 
 class Exchange:
-    """The broker, which notes who is to be cancelled."""
+    """The broker, which notes who is to be cancelled, and brings the `answers` of who was asked."""
 
     def __init__(self) -> None:
         self.cancelled: list[str] = []
+        self.answers: list[Whereabouts] = []
+
+    @contextmanager
+    def inquiry(self, request_id: str) -> Iterator[Inquiry]:
+        inquiry = Inquiry(request_id)
+        for answer in self.answers:
+            inquiry.hear(answer)
+        inquiry.give_up()
+        yield inquiry
 
     def cancel(self, request_id: str) -> None:
         self.cancelled.append(request_id)
@@ -119,6 +131,62 @@ def test_while_no_placement_can_be_searched_the_rest_is_told(ours: Parts, recent
     recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
     told = client.get(f"/v1/requests/{ID}")
     assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
+
+
+HELD = Whereabouts(id=ID, state="held", model="m", held_reason="local: no pool reports", held_since=2.0)
+RUNNING = Whereabouts(id=ID, state="running", backend="local", worker="local@a", attempts=2, started_at=3.0)
+
+
+def test_what_is_held_is_told_with_its_reason_whoever_took_it(
+    ours: Parts, exchange: Exchange, recent: Recent
+) -> None:
+    client = build(ours).test_client()
+    exchange.answers = [HELD]
+    told = client.get(f"/v1/requests/{ID}").get_json()  # it came by the broker, and the ledger has nothing
+    assert (told["state"], told["held_reason"], told["model"]) == ("held", "local: no pool reports", "m")
+    recent.add(Composed(ID, "m", b"", "interactive", None), 1.0)
+    told = client.get(f"/v1/requests/{ID}").get_json()
+    assert (told["state"], told["held_since"], told["submitted_at"]) == ("held", 2.0, 1.0)
+    story = client.get(f"/v1/placements/{ID}").get_json()
+    assert (story["state"], story["held_reason"]) == ("held", "local: no pool reports")
+    result = client.get(f"/v1/requests/{ID}/result")
+    assert (result.status_code, result.get_json()["state"]) == (409, "held")
+
+
+def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
+    ours: Parts, exchange: Exchange, recent: Recent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Placed(backend="serverless", model="m", attempt=1, placed_at=1.5)
+    monkeypatch.setattr(resources, "placed", lambda *_: first)
+    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    exchange.answers = [RUNNING]
+    client = build(ours).test_client()
+    told = client.get(f"/v1/requests/{ID}").get_json()
+    assert (told["state"], told["backend"], told["worker"]) == ("running", "local", "local@a")
+    assert (told["attempts"], told["started_at"]) == (2, 3.0)
+    (step,) = client.get(f"/v1/placements/{ID}").get_json()["steps"]
+    assert (step["number"], step["backend"], step["worker"]) == (2, "local", "local@a")
+
+
+def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
+    ours: Parts, exchange: Exchange, recent: Recent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = build(ours).test_client()
+    exchange.answers = [Whereabouts(id=ID)]
+    assert client.get(f"/v1/requests/{ID}").status_code == 404
+    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "accepted"
+    lease = Placed(backend="local", model="m", attempt=1, placed_at=1.5)
+    monkeypatch.setattr(resources, "placed", lambda *_: lease)
+    for answers in ([], [Whereabouts(id=ID)], [Whereabouts(id=ID, state="accepted")]):
+        exchange.answers = answers
+        told = client.get(f"/v1/requests/{ID}").get_json()
+        assert (told["state"], told["backend"], told["placed_at"]) == ("placed", "local", 1.5)
+
+
+def test_what_was_asked_is_told_though_the_ledger_goes_away(client: FlaskClient, exchange: Exchange) -> None:
+    exchange.answers = [HELD]
+    assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "held"
 
 
 def test_placements_of_the_last_day_are_searched(

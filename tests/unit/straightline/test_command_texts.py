@@ -64,6 +64,16 @@ def test_a_held_request_says_why() -> None:
     assert text.splitlines() == ["i  held, being cancelled", "  held  no backend is up"]
 
 
+def test_what_runs_says_where_and_since_when() -> None:
+    running = RequestStatus(id="i", state="running", backend="local", worker="local@a", started_at=1.0)
+    assert status.text(running).splitlines() == [
+        "i  running",
+        "  backend        local",
+        "  worker         local@a",
+        "  running since  1970-01-01 00:00:01.000 UTC",
+    ]
+
+
 def test_a_story_tells_every_placement_and_why() -> None:
     steps = [
         PlacementStep(

@@ -191,3 +191,14 @@ def test_a_fault_while_answering_costs_the_answer_alone(
     service._signal(names.QUESTION_KEY, msgspec.json.encode(Question(id="", reply_to="", correlation_id="")))
     assert "is not answered" in caplog.text
     service.stop(0.1)
+
+
+def test_batch_work_that_waits_for_a_slot_says_so() -> None:
+    desk, request_id = Desk(), new_id()
+    desk.beat("local", 0)
+    changes: dict[str, Any] = {"id": request_id, "class": "batch"}
+    desk.request(**changes)
+    desk.turn()
+    answer = ask(desk, request_id)
+    assert answer.state == "held"
+    assert "local: no free slot" in (answer.held_reason or "")

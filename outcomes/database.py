@@ -153,6 +153,9 @@ def translate(error: BaseException | None, setting: str = SETTING) -> StraightLi
     code: str | None = getattr(error, "pgcode", None)
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)):
         return LedgerNotMigrated(f"the database is not migrated ({said}): run `{MIGRATE}`")
+    if isinstance(error, psycopg2.errors.CheckViolation) and error.diag.constraint_name is None:
+        # It went to the default partition while its day's own was attached: there it belongs now.
+        return LedgerUnavailable(f"a partition was made meanwhile: {said}")
     if code is not None and code.startswith(_ROWS_FAULT):
         return LedgerRefused(f"the database refuses the values: {said}")
     if code is None or code.startswith(("08", "28", "3D")):

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -252,11 +253,69 @@ def test_who_reads_while_rows_move_into_a_new_day_still_finds_them(
     found: list[int] = []
     reader = threading.Thread(target=lambda: found.extend(_asked(engine, "SELECT count(*) FROM outcomes")))
     with engine.begin() as connection:
-        today = datetime.now(UTC).date()
-        connection.exec_driver_sql("SELECT make_partition('outcomes', %s)", (today,))
+        _make_partition(connection, "outcomes")
         reader.start()
-        end = time.monotonic() + 20
-        while not _asked(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0]:
-            assert time.monotonic() < end
+        _blocked(engine, 1)
     reader.join(20)
     assert found == [1]
+
+
+def test_who_reads_finds_the_rows_that_were_written_while_the_day_began_to_be_made(engine: Engine) -> None:
+    """None lay there when it looked, and the writer it then waits for commits one."""
+    found: list[int] = []
+    maker = threading.Thread(target=lambda: _make(engine, "outcomes"))
+    reader = threading.Thread(target=lambda: found.extend(_asked(engine, "SELECT count(*) FROM outcomes")))
+    with engine.begin() as writer:
+        writer.exec_driver_sql(
+            "INSERT INTO outcomes (request_id, state, attempts, finished_at) VALUES (%s, 'failed', 0, now())",
+            (_id(NOW),),
+        )
+        maker.start()
+        _blocked(engine, 1)
+        reader.start()
+        _blocked(engine, 2)
+    maker.join(20)
+    reader.join(20)
+    assert found == [1]
+
+
+@pytest.mark.parametrize("table", ["outcomes", "attempts"])
+def test_an_outcome_that_comes_while_its_day_is_made_is_recorded(
+    engine: Engine, migrated_database_url: str, make_outcome: Make, table: str
+) -> None:
+    """It was on its way to the default partition, which takes it no more."""
+    outcome, written = make_outcome(), threading.Event()
+
+    def record() -> None:
+        ledger, entry = Ledger(migrated_database_url), entry_of(outcome, now=0.0)
+        while not written.is_set():
+            with suppress(LedgerUnavailable):
+                ledger.write([entry])
+                written.set()
+        ledger.close()
+
+    with engine.begin() as connection:
+        _make_partition(connection, table)
+        writer = threading.Thread(target=record)
+        writer.start()
+        _blocked(engine, 1)
+    assert written.wait(20)
+    writer.join(20)
+    assert _asked(engine, "SELECT state FROM outcomes") == ["succeeded"]
+    assert _asked(engine, "SELECT count(*) FROM attempts") == [1]
+
+
+def _make(engine: Engine, table: str) -> None:
+    with engine.begin() as connection:
+        _make_partition(connection, table)
+
+
+def _make_partition(connection: Connection, table: str) -> None:
+    connection.exec_driver_sql("SELECT make_partition(%s, %s)", (table, datetime.now(UTC).date()))
+
+
+def _blocked(engine: Engine, count: int) -> None:
+    """Wait until so many wait for a lock."""
+    end = time.monotonic() + 20
+    while _asked(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0] < count:
+        assert time.monotonic() < end

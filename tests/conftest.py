@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -30,6 +31,7 @@ from outcomes.roles import GRANTS, grant, make_roles
 from script.stack import services
 from script.stack.admin import BrokerAdmin, system_ctl
 from script.stack.run import Run
+from tests.shares import Shares
 
 # A busy machine must not make a property fail that holds: how long an example takes is no part of it.
 settings.register_profile("straightline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -175,6 +177,12 @@ def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
         yield make_url(url).database or ""
     for role in _roles.by_user:
         services.administer(_database_server, f'DROP ROLE "{_roles.prefix}{role}"')
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+    """Share the tests out; called where there are several processes."""
+    return Shares(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,12 +4,10 @@ Batch requests share slots: those of one model travel and are answered together,
 How many share one is learnt, so that the lane comes back in a short time: what delays interactive requests
 is not how much batch work there is, but how long a piece lasts. While interactive requests come, a piece
 takes little longer than one of them, there is one at a time, none begins while an interactive request is on
-its way, and between two there is rest. Where none has come for a while, pieces are long, and there are two
-at once: the backend has the next one while the last is on its way back.
+its way, and between two there is rest.
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 FIRST: Final = 4
@@ -18,12 +16,6 @@ STEP: Final = 2.0
 """By how much the number of those may rise or fall from one time to the next."""
 QUIET: Final = 2.0
 """Seconds after the last interactive request in which the next one is expected."""
-ALONE: Final = 10.0
-"""Seconds after the last interactive request from which on none is expected."""
-PATIENT: Final = 10.0
-"""How many times as long a lane may take then: the first one that comes all the same may wait so long."""
-ABREAST: Final = 2
-"""Lanes of a backend then, where its share of the slots is less; one slot stays free."""
 LONGEST_REST: Final = 0.25
 """Seconds after which backfill goes on beside interactive requests, however many there are."""
 LONGEST_LANE: Final = 2.0
@@ -40,14 +32,6 @@ Kind = tuple[str, str | None]
 """Model and version."""
 
 
-class Pace(Enum):
-    """How much batch work gives way to interactive requests."""
-
-    GENTLE = "they come"
-    USUAL = "the next one may come soon"
-    ALONE = "none has come for a while"
-
-
 @dataclass(slots=True, eq=False)
 class Lane:
     """A slot that batch requests of one kind share.
@@ -55,14 +39,14 @@ class Lane:
     Attributes:
         kind: theirs.
         opened_at: when the first one was placed, seconds since the epoch.
-        pace: at which it was opened.
+        gentle: whether interactive requests were coming.
         ids: those that have not come back.
         size: how many there were.
     """
 
     kind: Kind
     opened_at: float
-    pace: Pace
+    gentle: bool
     ids: set[str] = field(default_factory=set)
     size: int = 0
 
@@ -88,12 +72,9 @@ class Courtesy:
         """A lane is free again after so many seconds."""
         self._ended_at, self._took = now, took
 
-    def pace(self, now: float) -> Pace:
-        """Return the pace of a lane that begins now."""
-        since = now - self._interactive_at
-        if since < QUIET:
-            return Pace.GENTLE
-        return Pace.USUAL if since < ALONE else Pace.ALONE
+    def gentle(self, now: float) -> bool:
+        """Whether interactive requests come."""
+        return now - self._interactive_at < QUIET
 
     def wait(self, now: float, *, interactive: int, lanes: int) -> float:
         """Return seconds until a lane may begin; 0 for now, and infinity until something comes back.
@@ -103,7 +84,7 @@ class Courtesy:
             interactive: requests that are on their way.
             lanes: that are, and are waited for.
         """
-        if self.pace(now) is not Pace.GENTLE:
+        if not self.gentle(now):
             return 0.0
         if lanes:
             return float("inf")
@@ -131,7 +112,7 @@ class Backfill:
         self._filling: dict[Kind, Lane] = {}
         self._by_id: dict[str, Lane] = {}
         self._lanes: set[Lane] = set()
-        self._sizes: dict[tuple[Kind, Pace], float] = {}
+        self._sizes: dict[tuple[Kind, bool], float] = {}
         self._usual: dict[str, float] = {}  # seconds that an interactive request takes lately, by model
 
     @property
@@ -171,17 +152,15 @@ class Backfill:
         lane = self._filling.get(kind)
         if lane is not None:
             return self._limit(lane) - lane.size
-        pace = self._courtesy.pace(now)
-        abreast = min(ABREAST, slots - 1) if pace is Pace.ALONE else 1
-        if not begin or free <= 0 or len(self._lanes) >= max(1, abreast, int(slots * self._share)):
+        if not begin or free <= 0 or len(self._lanes) >= max(1, int(slots * self._share)):
             return 0
-        return self._limit(Lane(kind, now, pace))
+        return self._limit(Lane(kind, now, self._courtesy.gentle(now)))
 
     def placed(self, kind: Kind, request_id: str, now: float, *, alone: bool) -> Lane:
         """Note a placed request, and return its lane; one that cannot travel with others has it `alone`."""
         lane = None if alone else self._filling.get(kind)
         if lane is None:
-            lane = Lane(kind, now, self._courtesy.pace(now))
+            lane = Lane(kind, now, self._courtesy.gentle(now))
             self._lanes.add(lane)
             if not alone:
                 self._filling[kind] = lane
@@ -231,17 +210,15 @@ class Backfill:
         return True
 
     def _limit(self, lane: Lane) -> int:
-        return int(self._sizes.get((lane.kind, lane.pace), min(FIRST, self._most)))
+        return int(self._sizes.get((lane.kind, lane.gentle), min(FIRST, self._most)))
 
     def _learn(self, lane: Lane, took: float) -> None:
         turn = self._turn
-        if lane.pace is Pace.ALONE:
-            turn *= PATIENT
-        elif lane.pace is Pace.GENTLE:
+        if lane.gentle:
             # The way there and back is no shorter for fewer requests: one alone says how long it is.
             turn, took = turn * GENTLE, max(took - self._usual.get(lane.kind[0], 0.0), SHORTEST)
         fitting = lane.size * turn / took
         size = min(max(fitting, lane.size / STEP), lane.size * STEP)
         if size > lane.size and lane.size < self._limit(lane):
             return  # it was not full, and says nothing of a larger one
-        self._sizes[lane.kind, lane.pace] = min(max(size, 1.0), float(self._most))
+        self._sizes[lane.kind, lane.gentle] = min(max(size, 1.0), float(self._most))

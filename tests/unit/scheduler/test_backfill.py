@@ -4,17 +4,7 @@ from math import inf
 
 import pytest
 
-from scheduler.backfill import (
-    ALONE,
-    FIRST,
-    GENTLE,
-    LONGEST_LANE,
-    LONGEST_REST,
-    PATIENT,
-    QUIET,
-    Backfill,
-    Courtesy,
-)
+from scheduler.backfill import FIRST, GENTLE, LONGEST_LANE, LONGEST_REST, QUIET, Backfill, Courtesy
 from scheduler.core import Envelope
 from straightline import names
 from tests.unit.scheduler.desk import NOW, Desk, placements, request_body, tickets
@@ -24,15 +14,8 @@ TURN = 0.02
 MOST = 64
 
 
-def lately(seconds: float) -> Courtesy:
-    """Courtesy where the last interactive request came so many seconds ago."""
-    courtesy = Courtesy(3.0)
-    courtesy.interactive(NOW - seconds)
-    return courtesy
-
-
 def lanes(courtesy: Courtesy | None = None, share: float = 0.25) -> Backfill:
-    return Backfill(most=MOST, turn=TURN, share=share, courtesy=courtesy or lately(QUIET))
+    return Backfill(most=MOST, turn=TURN, share=share, courtesy=courtesy or Courtesy(3.0))
 
 
 def room(backfill: Backfill, now: float = NOW, *, free: int = 4, slots: int = 4) -> int:
@@ -73,24 +56,6 @@ def test_those_of_one_turn_share_a_slot_and_no_other_joins_what_was_sent() -> No
 @pytest.mark.parametrize(("each", "expected"), [(0.001, 20), (0.004, 5), (0.5, 1), (0.00001, MOST)])
 def test_a_lane_grows_and_shrinks_to_what_comes_back_in_its_turn(each: float, expected: int) -> None:
     assert run(lanes(), each, 12) == pytest.approx(expected, abs=1)
-
-
-def test_where_no_interactive_request_has_come_for_a_while_lanes_are_long() -> None:
-    assert run(lanes(lately(QUIET)), 0.01, 12) == pytest.approx(TURN / 0.01, abs=1)
-    assert run(lanes(lately(ALONE)), 0.01, 12) == pytest.approx(TURN * PATIENT / 0.01, abs=1)
-
-
-def test_where_none_has_come_for_a_while_the_next_lane_goes_before_the_last_is_back() -> None:
-    backfill = lanes(lately(ALONE))
-    assert [len(fill(backfill, NOW + number)) for number in range(3)] == [FIRST, FIRST, 0]
-
-
-def test_what_was_learnt_alone_does_not_hold_once_an_interactive_request_has_come() -> None:
-    courtesy = Courtesy(3.0)
-    backfill = lanes(courtesy)
-    run(backfill, 0.01, 12)
-    courtesy.interactive(NOW)
-    assert room(backfill) == FIRST
 
 
 def test_a_lane_that_was_not_full_says_nothing_of_a_larger_one() -> None:

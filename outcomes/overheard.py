@@ -33,6 +33,7 @@ class Overheard:
             url,
             name="straightline-reconciler-deployed",
             stream=names.DEPLOYED_STREAM,
+            exchange=names.REGISTRY,
             key=names.DEPLOYED_KEY,
             mark=names.DEPLOYED_MARK_KEY,
             offset=self._anew,

@@ -35,6 +35,7 @@ class Cancellations(StreamReader):
             url,
             name=name,
             stream=names.CANCELLED_STREAM,
+            exchange=names.PLACEMENTS,
             key=names.CANCELLED_KEY,
             mark=names.MARK_KEY,
             offset=lambda: datetime.now(UTC) - LOOK_BACK,

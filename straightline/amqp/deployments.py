@@ -42,6 +42,7 @@ class Deployments(StreamReader):
             url,
             name=name,
             stream=names.DEPLOYED_STREAM,
+            exchange=names.REGISTRY,
             key=names.DEPLOYED_KEY,
             mark=names.DEPLOYED_MARK_KEY if marks else None,
             offset=lambda: "first",

@@ -35,7 +35,9 @@ class StreamReader:
         url: of the broker.
         name: shown as the connection's name in the broker's tools.
         stream: its name.
-        key: routing key of its entries; marks come by another exchange, to which more may write.
+        exchange: what its entries are published to.
+        key: their routing key; marks come by another exchange, to which more may write, under any key
+            (RabbitMQ delivers by the keys in the headers `CC` and `BCC`, too).
         mark: routing key of its marks on `straightline.signals`; None for who may not write there, and so
             never knows that it has caught up.
         offset: where to begin, asked for each connection.
@@ -52,6 +54,7 @@ class StreamReader:
         *,
         name: str,
         stream: str,
+        exchange: str,
         key: str,
         mark: str | None,
         offset: Callable[[], str | datetime],
@@ -59,6 +62,7 @@ class StreamReader:
         without: str,
     ) -> None:
         self._stream = stream
+        self._exchange = exchange
         self._key = key
         self._mark_key = mark
         self._offset = offset
@@ -140,5 +144,5 @@ class StreamReader:
                 self._link.working()
                 self._current_since = time.monotonic()
                 self._caught_up.set()
-        elif method.routing_key == self._key:
+        elif (method.exchange, method.routing_key) == (self._exchange, self._key):
             self._on_entry(body)

@@ -54,6 +54,8 @@ def test_what_is_no_entry_is_passed_over(
     request_id = new_id()
     forged = json.dumps({"id": new_id()})
     channel.basic_publish(names.SIGNALS, names.MARK_KEY, forged)
+    by_the_way_of_marks = pika.BasicProperties(headers={"CC": [names.MARK_KEY]})
+    channel.basic_publish(names.SIGNALS, names.CANCELLED_KEY, forged, by_the_way_of_marks)
     for body in (b"", b"\xff", b"[]", b'{"id": 5}', json.dumps({"id": request_id}).encode()):
         channel.basic_publish(names.PLACEMENTS, names.CANCELLED_KEY, body)
     assert read(broker_url) == [request_id]

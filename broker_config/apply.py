@@ -23,8 +23,6 @@ def apply(url: str, *, attempts: int = 20) -> None:
             channel = connection.channel()
             for exchange in topology.EXCHANGES:
                 exchange(channel).declare()
-            for destination, source, key in topology.PASSAGES:
-                channel.exchange_bind(destination, source, routing_key=key)
             for queue in topology.QUEUES:
                 queue(channel).declare()
             for queue_name, exchange_name, key in topology.BINDINGS:

@@ -40,9 +40,6 @@ EXCHANGES: Final = (
     REGISTRY,
     DEAD,
 )
-PASSAGES: Final = ((names.SIGNALS, names.QUESTIONS, names.QUESTION_KEY),)
-"""Bindings between exchanges: (destination, source, routing key). Questions are heard where signals are, and
-who asks can send no other signal."""
 
 
 def _quorum(dead_letter_exchange: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:

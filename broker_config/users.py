@@ -63,7 +63,7 @@ def _pool(backend: str) -> Rights:
         ),
         read=(
             *_named(names.backend_queue(backend), names.CANCELLED_STREAM, names.DEPLOYED_STREAM),
-            *_named(names.SIGNALS),  # how the breakers stand
+            *_named(names.SIGNALS, names.QUESTIONS),  # how breakers stand, who asks where requests are
             _CONTROL,
             inbox,
             _BREAKERS,
@@ -101,6 +101,7 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
             read=(
                 *_named(*names.REQUEST_QUEUES, names.CANCELS_QUEUE, names.RETURNS_QUEUE),
                 *_named(names.ATTEMPTS_QUEUE, names.CANCELLED_STREAM, names.DEPLOYED_STREAM, names.SIGNALS),
+                *_named(names.QUESTIONS),
                 _OWN,
             ),
         ),

@@ -10,6 +10,7 @@ from pika.exceptions import ChannelClosedByBroker
 from scheduler.settled import Settled
 from straightline import names
 from straightline.amqp.link import Link, describe
+from straightline.amqp.questions import hear_questions, key_of
 from straightline.amqp.thread import AMQPThread
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Handlers:
     """What the inlet calls, all on the link's thread, with pika's arguments.
 
     Attributes:
-        signal: (routing key, body) of what `straightline.signals` brings, leader or not.
+        signal: (routing key, body) of what `straightline.signals` and `.questions` bring, leader or not.
         message: (queue, method, properties, body) of what the leader reads.
         leading: this scheduler has become the leader.
         ready: whether this scheduler may become the leader now.
@@ -103,15 +104,15 @@ class Inlet:
             channel.queue_bind(queue, names.SIGNALS, names.HEARTBEAT_KEY)
             channel.queue_bind(queue, names.SIGNALS, "feedback")
             channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
-            channel.queue_bind(queue, names.SIGNALS, names.QUESTION_KEY)
             channel.basic_consume(queue, self._signal, auto_ack=True)
+            hear_questions(self.link, channel.connection, queue)
             self.link.working()
             self._try_lock(channel.connection)
 
         channel.queue_declare("", exclusive=True, callback=declared)
 
     def _signal(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-        self._handlers.signal(method.routing_key, body)
+        self._handlers.signal(key_of(method), body)
 
     def _try_lock(self, connection: Any) -> None:
         """Ask for the leader's queue; the broker closes the channel when another one has it."""

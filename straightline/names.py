@@ -30,10 +30,10 @@ DOORS: Final = "straightline.doors"
 """Exchange for results that a door passes on: to callers with Celery, and to webhooks."""
 SIGNALS: Final = "straightline.signals"
 """Exchange for what may be lost: pool heartbeats (key `heartbeat`), feedback on slots (`feedback`), how
-breakers stand (`breaker`), and gateways' questions (`question`), which come by an exchange of their own."""
+breakers stand (`breaker`)."""
 QUESTIONS: Final = "straightline.questions"
-"""Exchange that gateways alone write to, with the key `question`. What comes there with it goes on to
-`straightline.signals`, where schedulers and pools listen; other signals go in no such way."""
+"""Exchange that gateways alone write to, with the key `question`. Schedulers and pools hear it where
+they hear signals; nothing leads from it to `straightline.signals`."""
 DELAYS: Final = "straightline.delays"
 """Exchange to the delay queues; the routing key is the delay in milliseconds."""
 RETURNS: Final = "straightline.returns"
@@ -57,7 +57,7 @@ HEARTBEAT_KEY: Final = "heartbeat"
 BREAKER_KEY: Final = "breaker"
 """Routing key on `straightline.signals` of how a breaker stands, from the scheduler."""
 QUESTION_KEY: Final = "question"
-"""Routing key on both of the question where a request is."""
+"""Routing key on `straightline.questions` of the question where a request is."""
 MARK_KEY: Final = "mark"
 """Routing key on `straightline.signals` of a message that its own reader of the stream waits for: what was
 appended before it has then been read."""

@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from straightline.amqp.link import Link
+from straightline.amqp.questions import hear_questions, key_of
 from straightline.amqp.thread import AMQPThread
 from straightline.errors import BrokerUnavailable
+from straightline.names import QUESTION_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,8 @@ class Inbox:
         exchange: what messages are pushed to.
         key: the routing key of those that are wanted; None takes the queue's name.
         on_message: called with correlation id and body, on the inbox's thread; it must not block.
-        also: further routing keys, each with what is called with the bodies of its messages.
+        also: further routing keys, each with what is called with the bodies of its messages; questions come
+            by their own exchange.
         thread: where its connection lives; None for a thread of its own.
         gives_up: whether nobody waits where the broker has refused the user or the password for seconds and
             there was no connection yet.
@@ -122,7 +125,10 @@ class Inbox:
     def _setup(self, channel: Any) -> None:
         def declared(_frame: Any) -> None:
             for key in self._also:
-                channel.queue_bind(self._queue, self._exchange, routing_key=key)
+                if key == QUESTION_KEY:
+                    hear_questions(self._link, channel.connection, self._queue)
+                else:
+                    channel.queue_bind(self._queue, self._exchange, routing_key=key)
             channel.queue_bind(self._queue, self._exchange, routing_key=self._key, callback=bound)
 
         def bound(_frame: Any) -> None:
@@ -156,7 +162,7 @@ class Inbox:
         self.losses += 1
 
     def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        other = self._also.get(method.routing_key)
+        other = self._also.get(key_of(method))
         if other is not None:
             other(body)
         else:

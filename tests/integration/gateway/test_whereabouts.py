@@ -158,7 +158,7 @@ def test_while_nobody_answers_it_is_told_soon_what_the_ledger_has(
     with pika.BlockingConnection(pika.URLParameters(user_urls["scheduler"])) as connection:
         channel = connection.channel()
         queue = channel.queue_declare("", exclusive=True).method.queue
-        channel.queue_bind(queue, names.SIGNALS, names.QUESTION_KEY)
+        channel.queue_bind(queue, names.QUESTIONS, names.QUESTION_KEY)
         began = time.monotonic()
         assert gateway.ask("GET", where).json()["state"] == "accepted"  # who listens is silent
         assert time.monotonic() - began < SOON

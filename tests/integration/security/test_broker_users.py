@@ -15,6 +15,7 @@ from broker_config.users import USERS
 from outcomes import replies
 from script.stack.admin import BrokerAdmin
 from straightline import names
+from straightline.amqp.questions import key_of
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 
@@ -57,12 +58,15 @@ MAY_CONSUME = {
 MAY_BIND_OWN = {
     names.REPLIES: {"producer", "gateway", "batches"},
     names.SIGNALS: {"scheduler", "gateway"} | POOLS,
+    names.QUESTIONS: {"scheduler"} | POOLS,
 }
 """Who may have messages of which exchange sent to a queue of its own."""
 
 SAME_NAME = {
     (names.OUTCOMES_QUEUE, names.SIGNALS): {"scheduler"} | POOLS,
     (names.DEAD_QUEUE, names.SIGNALS): {"scheduler"},
+    (names.OUTCOMES_QUEUE, names.QUESTIONS): {"scheduler"} | POOLS,
+    (names.DEAD_QUEUE, names.QUESTIONS): {"scheduler"},
     (names.OUTCOMES_QUEUE, names.DEAD): {"reconciler"},
     (names.DEAD_QUEUE, names.OUTCOMES): {"recorder"},
 }
@@ -234,19 +238,24 @@ def test_who_asks_where_a_request_is_can_send_no_other_signal(
         pika.BlockingConnection(pika.URLParameters(user_urls["gateway"])) as gateway,
         pika.BlockingConnection(pika.URLParameters(broker_url)) as system,
     ):
+        keys = [names.HEARTBEAT_KEY, names.BREAKER_KEY, "feedback", names.MARK_KEY, names.DEPLOYED_MARK_KEY]
         hears = system.channel()
-        queue = hears.queue_declare("", exclusive=True).method.queue
-        for key in (names.QUESTION_KEY, names.HEARTBEAT_KEY, names.BREAKER_KEY, "feedback"):
-            hears.queue_bind(queue, names.SIGNALS, routing_key=key)
+        signals = hears.queue_declare("", exclusive=True).method.queue
+        for key in (*keys, names.QUESTION_KEY):
+            hears.queue_bind(signals, names.SIGNALS, routing_key=key)
         asks = gateway.channel()
         asks.confirm_delivery()
-        for key in (names.HEARTBEAT_KEY, names.BREAKER_KEY, "feedback", names.MARK_KEY):
+        many = pika.BasicProperties(headers={"CC": [*keys, names.QUESTION_KEY]})
+        for key in (*keys, names.QUESTION_KEY):
             with pytest.raises(UnroutableError):
-                asks.basic_publish(names.QUESTIONS, key, b"", mandatory=True)
-        asks.basic_publish(names.QUESTIONS, names.QUESTION_KEY, b"where?", mandatory=True)
-        method, _, body = hears.basic_get(queue, auto_ack=True)
-        assert (method.routing_key, body) == (names.QUESTION_KEY, b"where?")
-        assert hears.basic_get(queue)[0] is None
+                asks.basic_publish(names.QUESTIONS, key, b"", many, mandatory=True)
+        assert hears.basic_get(signals)[0] is None
+        questions = hears.queue_declare("", exclusive=True).method.queue
+        hears.queue_bind(questions, names.QUESTIONS, routing_key=names.QUESTION_KEY)
+        asks.basic_publish(names.QUESTIONS, names.HEARTBEAT_KEY, b"where?", many, mandatory=True)
+        method, _, body = hears.basic_get(questions, auto_ack=True)
+        assert (key_of(method), body) == (names.QUESTION_KEY, b"where?")
+        assert hears.basic_get(signals)[0] is None
 
 
 def test_only_flower_asks_workers(hands: dict[str, Hand], broker_url: str) -> None:

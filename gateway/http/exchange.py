@@ -187,7 +187,8 @@ class Exchange:
 
     def _inquire(self, request_id: str, inquiry: Inquiry) -> None:
         sent = False
-        if self._inbox.ready and not inquiry.over:
+        # A broker that is short of memory takes no questions, but all that were written once it has some.
+        if self._inbox.ready and self._questions.trouble is None and not inquiry.over:
             with suppress(StraightLineError):
                 sent = self._questions.send_if_room(
                     question_message(request_id, inquiry.token, self._reply_to),

@@ -123,6 +123,11 @@ class Publisher:
     ) -> None:
         self.close()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the broker takes nothing now, for people; None where it does."""
+        return self._link.trouble
+
     def publish(self, message: Outgoing) -> Future[None]:
         """Send a message on its way; blocks while the window is full, for `confirm_timeout` at most.
 

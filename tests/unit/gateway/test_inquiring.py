@@ -131,6 +131,18 @@ def test_a_broker_that_is_away_keeps_nobody_waiting() -> None:
         exchange.close()
 
 
+@pytest.mark.usefixtures("patient")
+def test_what_the_broker_would_not_take_now_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be waited for in vain, and asked later, when nobody listens to the answer."""
+    exchange = Exchange("amqp://127.0.0.1:1/", most=1)
+    monkeypatch.setattr(type(exchange._inbox), "ready", property(lambda _: True))
+    try:
+        with exchange.inquiry(ID) as inquiry:
+            assert inquiry.over
+    finally:
+        exchange.close()
+
+
 @pytest.mark.parametrize(
     ("heard", "wanted"),
     [

@@ -36,6 +36,9 @@ class Finder:
             known: the models.
             now: seconds since the epoch.
         """
+        seen = self._repeats.find(request_id)
+        if seen is not None and seen.ended:  # a copy of it may be held, after a lost connection
+            return Whereabouts(id=request_id)
         case = self._placer.held_here(request_id)
         if case is not None:
             return _held(case.request, case.ticket, self._placer.why_held(case, now) or ITS_TURN)
@@ -52,8 +55,7 @@ class Finder:
                 backend=flight.backend,  # type: ignore[arg-type]  # pools know backends as str
                 placed_at=flight.placed_at,
             )
-        seen = self._repeats.find(request_id)
-        return Whereabouts(id=request_id, state=None if seen is None or seen.ended else "accepted")
+        return Whereabouts(id=request_id, state=None if seen is None else "accepted")
 
     def _why_away(self, request: Request, ticket: Ticket, known: Known, now: float) -> str:
         """Return why a request waits in a delay queue: for another attempt, or for what is held in memory."""

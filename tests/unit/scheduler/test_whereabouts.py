@@ -13,7 +13,8 @@ from scheduler.service import Service
 from scheduler.settings import Settings
 from straightline import names
 from straightline.catalogue import Catalogue
-from straightline.contracts import Question, Whereabouts
+from straightline.contracts import Feedback, Question, Whereabouts
+from straightline.contracts.signals import Done
 from straightline.ids import new_id
 from tests.unit.scheduler.desk import NOW, Desk, placements, tickets
 
@@ -124,6 +125,17 @@ def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(desk: Desk) -
     desk.core.inputs_lost()
     assert ask(desk, request_id).state == "accepted"
     assert ask(desk, new_id()).state is None
+
+
+def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
+    """One that the scheduler before this one placed came again with its queue."""
+    desk, request_id = Desk(), new_id()
+    desk.request(id=request_id, redelivered=True)
+    assert ask(desk, request_id).state == "held"
+    done = Done(id=request_id, state="succeeded", service=0.02)
+    feedback = Feedback(backend="local", worker="local@test", done=[done])
+    desk.core.feedback(msgspec.json.encode(feedback), desk.now)
+    assert ask(desk, request_id).state is None
 
 
 def test_an_id_is_known_in_any_way_of_writing_it(desk: Desk) -> None:

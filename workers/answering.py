@@ -63,9 +63,15 @@ class Answerer:
         """Give one verdict for each request."""
         taken = list(work)
         self._taken_back.begin(taken)
+        try:
+            judged = self._answer(taken)
+        except BaseException:  # it comes again, here or to another pool: nothing of it runs here now
+            for item in taken:
+                self._taken_back.end(item)
+            raise
         return [
             (item, verdict if self._taken_back.end(item) else _taken_back(verdict))
-            for item, verdict in self._answer(taken)
+            for item, verdict in judged
         ]
 
     def _answer(self, work: Iterable[Work]) -> Judged:

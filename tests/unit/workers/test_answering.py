@@ -243,6 +243,13 @@ def test_a_store_that_fails_is_told_apart_from_a_wrong_reference(
     assert (verdict.kind, verdict.error_class) == (kind, error_class)
 
 
+def test_what_goes_back_whole_is_not_in_work_here(ask: Any, make_work: Make, taken_back: TakenBack) -> None:
+    work = [make_work(), make_work(data_ref=REF)]
+    with pytest.raises(MemoryError):
+        ask(*work, store=Store(MemoryError()))
+    assert [taken_back.in_work(item.request.id) for item in work] == [None, None]
+
+
 def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
     store = Store(b"")
     ((_, verdict),) = ask(make_work([0.5] * 200_000), store=store)

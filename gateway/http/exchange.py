@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from straightline.amqp import Publisher
 from straightline.amqp.inbox import Inbox
 from straightline.amqp.thread import AMQPThread
 from straightline.contracts import Outcome
-from straightline.errors import BrokerUnavailable, StraightLineError
+from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
 from straightline.messages import request_message, wish_message
 
@@ -25,6 +26,8 @@ CONFIRM_PATIENCE: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
 QUESTIONS_LAST: Final = 1.0
 """Seconds after which a question that the broker does not take is thrown away."""
+QUESTIONS_AGAIN: Final = 30.0
+"""Seconds for which none are asked where the broker refuses them: each one costs a connection."""
 
 _OUTCOME = msgspec.json.Decoder(Outcome)
 
@@ -74,6 +77,7 @@ class Exchange:
             url, name="straightline-gateway-questions", confirm_timeout=QUESTIONS_LAST, thread=thread
         )
         self._inquiries = Inquiries()
+        self._silent_until = 0.0
         self._inbox = Inbox(
             url,
             name="straightline-gateway-results",
@@ -187,15 +191,23 @@ class Exchange:
 
     def _inquire(self, request_id: str, inquiry: Inquiry) -> None:
         sent = False
+        silent = time.monotonic() < self._silent_until
         # A broker that is short of memory takes no questions, but all that were written once it has some.
-        if self._inbox.ready and self._questions.trouble is None and not inquiry.over:
+        if self._inbox.ready and self._questions.trouble is None and not silent and not inquiry.over:
             with suppress(StraightLineError):
                 sent = self._questions.send_if_room(
                     question_message(request_id, inquiry.token, self._reply_to),
-                    lambda error: None if error is None else inquiry.give_up(),
+                    partial(self._inquired, inquiry),
                 )
         if not sent:
             inquiry.give_up()
+
+    def _inquired(self, inquiry: Inquiry, error: Exception | None) -> None:
+        if error is None:
+            return
+        inquiry.give_up()
+        if isinstance(error, (Rejected, Unroutable)) and self._questions.trouble is not None:
+            self._silent_until = time.monotonic() + QUESTIONS_AGAIN
 
     def _take(self, token: str) -> Future[Outcome] | None:
         with self._lock:

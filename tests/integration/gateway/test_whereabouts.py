@@ -11,8 +11,10 @@ from typing import Any
 import pika
 import pytest
 
+from gateway.http.exchange import Exchange
 from straightline import names
 from straightline.client import Client
+from straightline.ids import new_id
 from tests.integration.gateway.conftest import ROOT, Gateway, Starter, body
 from tests.integration.workers.conftest import V2Server
 from tests.integration.workers.worker_process import WorkerProcess
@@ -174,3 +176,26 @@ def test_a_broker_that_knows_no_questions_fails_no_answer_and_no_request(
     for _ in range(3):
         assert gateway.ask("GET", where).json()["state"] == "accepted"
         assert gateway.ask("POST", "/v1/requests", json=REQUEST).status_code == 202
+
+
+def test_a_broker_that_knows_no_questions_is_not_asked_time_and_again(
+    broker_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each would cost a connection."""
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        connection.channel().exchange_delete(names.QUESTIONS)
+    exchange = Exchange(broker_url, most=1)
+
+    def refusals() -> int:
+        with exchange.inquiry(new_id()) as inquiry:
+            inquiry.answer()
+        time.sleep(0.01)
+        return caplog.text.count("no AMQP connection: ChannelClosedByBroker")
+
+    end = time.monotonic() + PATIENCE
+    while refusals() == 0:
+        assert time.monotonic() < end
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        assert refusals() == 1
+    exchange.close()

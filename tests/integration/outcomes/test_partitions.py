@@ -296,7 +296,7 @@ def test_an_outcome_that_comes_while_its_day_is_made_is_recorded(
 
     with engine.begin() as connection:
         _make_partition(connection, table)
-        writer = threading.Thread(target=record)
+        writer = threading.Thread(target=record, daemon=True)  # it would try for ever
         writer.start()
         _blocked(engine, 1)
     assert written.wait(20)
@@ -315,7 +315,11 @@ def _make_partition(connection: Connection, table: str) -> None:
 
 
 def _blocked(engine: Engine, count: int) -> None:
-    """Wait until so many wait for a lock."""
+    """Wait until so many wait for a lock in this database: the server may have others."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        " WHERE NOT granted AND datname = current_database()"
+    )
     end = time.monotonic() + 20
-    while _asked(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0] < count:
+    while _asked(engine, waiting)[0] < count:
         assert time.monotonic() < end

@@ -149,6 +149,9 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
         return status
     if trouble is not None:
         raise trouble
+    outcome = outcome_in(parts, identity)  # it may have ended while others were asked
+    if outcome is not None:
+        return status_of(outcome)
     raise Refusal(
         404,
         "unknown_request",

@@ -20,7 +20,7 @@ from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.submissions import Placed
-from straightline.contracts import Whereabouts
+from straightline.contracts import Outcome, Whereabouts
 from straightline.ids import new_id
 
 ID = new_id()
@@ -182,6 +182,15 @@ def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
         exchange.answers = answers
         told = client.get(f"/v1/requests/{ID}").get_json()
         assert (told["state"], told["backend"], told["placed_at"]) == ("placed", "local", 1.5)
+
+
+def test_what_ended_while_others_were_asked_is_not_unknown(
+    ours: Parts, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([None, Outcome(request_id=ID, state="rejected", finished_at=2.0)])
+    monkeypatch.setattr(resources, "outcome_of", lambda *_: next(answers))
+    exchange.answers = [Whereabouts(id=ID)]
+    assert build(ours).test_client().get(f"/v1/requests/{ID}").get_json()["state"] == "rejected"
 
 
 def test_what_was_asked_is_told_though_the_ledger_goes_away(client: FlaskClient, exchange: Exchange) -> None:

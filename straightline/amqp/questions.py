@@ -27,9 +27,12 @@ def hear_questions(link: Link, connection: Any, queue: str, *, told: bool = Fals
 
     def opened(channel: Any) -> None:
         channel.add_on_close_callback(closed)
-        channel.queue_bind(
-            queue, names.QUESTIONS, names.QUESTION_KEY, callback=lambda _frame: channel.close()
-        )
+
+        def bound(_frame: Any) -> None:
+            if channel.is_open:  # and not closing with its connection
+                channel.close()
+
+        channel.queue_bind(queue, names.QUESTIONS, names.QUESTION_KEY, callback=bound)
 
     if connection.is_open:
         connection.channel(on_open_callback=opened)

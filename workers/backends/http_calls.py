@@ -12,10 +12,12 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from straightline.errors import ConfigurationError
+from workers.backends.timely import TimelyResponse
 from workers.errors import BackendFault
 
 CONNECT_TIMEOUT: Final = 2.0
@@ -62,7 +64,7 @@ class HttpCalls:
             path: after that of the base URL.
             body: of the request.
             headers: beside those of HTTP itself.
-            timeout: seconds for the whole call; an answer whose head comes byte by byte may take longer.
+            timeout: seconds for the whole call.
 
         Raises:
             BackendFault: unreachable, timed_out, crashed or bad_protocol.
@@ -71,11 +73,11 @@ class HttpCalls:
         connection = self._connection(timeout)
         whole = False
         try:
-            line = connection.sock
+            connection.sock.settimeout(max(_LEAST, deadline - time.monotonic()))
+            connection.response_class = partial(TimelyResponse, deadline=deadline)  # type: ignore[assignment]
             _send(connection, method, self._base + path, body, headers)
-            line.settimeout(_left(deadline))
             response = connection.getresponse()
-            answer = self._read(response, line, deadline)
+            answer = self._read(response)
             response.close()  # or the connection waits for somebody to read it to its end
             whole = not response.will_close
         except TimeoutError as error:
@@ -101,17 +103,14 @@ class HttpCalls:
             connection.close()
 
     def _connection(self, patience: float) -> http.client.HTTPConnection:
-        """Return a connection that is open, with the time that it has for each of its waits."""
-        patience = max(_LEAST, patience)
+        """Return a connection that is open."""
         while (connection := self._take()) is not None:
             if _open(connection.sock):
-                connection.sock.settimeout(patience)
                 return connection
             connection.close()
-        return self._connect(patience)
+        return self._connect(min(CONNECT_TIMEOUT, max(_LEAST, patience)))
 
-    def _connect(self, patience: float) -> http.client.HTTPConnection:
-        wait = min(CONNECT_TIMEOUT, patience)
+    def _connect(self, wait: float) -> http.client.HTTPConnection:
         if self._tls is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=wait)
         else:
@@ -127,7 +126,6 @@ class HttpCalls:
         except (OSError, http.client.HTTPException, ValueError) as error:
             sentence = "nobody listens at the model server's address"
             raise BackendFault(sentence, error_class="unreachable") from error
-        connection.sock.settimeout(patience)
         return connection
 
     def _take(self) -> http.client.HTTPConnection | None:
@@ -141,21 +139,17 @@ class HttpCalls:
                 return
         connection.close()
 
-    def _read(self, response: http.client.HTTPResponse, line: socket.socket, deadline: float) -> bytes:
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
         if response.getheader("Content-Encoding", "identity") != "identity":
             # Nothing compressed was asked for, and little of it may hold very much.
             raise BackendFault("the answer is compressed", error_class="bad_protocol")
         chunks: list[bytes] = []
         size = 0
-        # What has come, as it comes: waiting for whole chunks would let a dripping answer take for ever.
         while chunk := response.read1(_CHUNK):
             size += len(chunk)
             if size > self._max_response:
                 sentence = f"the answer is longer than {self._max_response} bytes"
                 raise BackendFault(sentence, error_class="bad_protocol")
-            if time.monotonic() > deadline:
-                raise BackendFault("the answer did not end in time", error_class="timed_out")
-            line.settimeout(_left(deadline))
             chunks.append(chunk)
         if response.length:  # of a body whose length was told, what has not come
             raise BackendFault("the answer ended before its end", error_class="bad_protocol")
@@ -172,10 +166,6 @@ def _send(
     """Send a request; where the server closes meanwhile, it may have answered before: that is to be read."""
     with contextlib.suppress(ConnectionResetError, BrokenPipeError):
         connection.request(method, path, body, dict(headers))
-
-
-def _left(deadline: float) -> float:
-    return max(_LEAST, deadline - time.monotonic())
 
 
 def _open(line: socket.socket) -> bool:

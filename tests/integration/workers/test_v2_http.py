@@ -23,6 +23,10 @@ class Drip(bytes):
     """An answer whose head comes at once, and the rest of it byte by byte."""
 
 
+class DripAll(Drip):
+    """An answer that comes byte by byte from its first one on."""
+
+
 @pytest.fixture
 def model() -> ModelSpec:
     tensor = TensorSpec(name="x", datatype="FP32", shape=(-1, 2))
@@ -41,6 +45,8 @@ def read_request(connection: socket.socket) -> None:
 
 def drip(connection: socket.socket, words: Drip, done: threading.Event) -> None:
     head, end, rest = words.partition(b"\r\n\r\n")
+    if isinstance(words, DripAll):
+        head, end, rest = b"", b"", bytes(words)
     connection.sendall(head + end)
     with contextlib.suppress(OSError):
         for position in range(len(rest)):
@@ -216,9 +222,10 @@ def test_a_look_at_the_health_survives_a_connection_that_closes_meanwhile(serve:
     assert client.ready().ok
 
 
-def test_an_answer_that_drips_times_out(serve: Serve, model: ModelSpec) -> None:
+@pytest.mark.parametrize("drips", [Drip, DripAll])
+def test_an_answer_that_drips_times_out(serve: Serve, model: ModelSpec, drips: type[Drip]) -> None:
     began = time.monotonic()
-    assert fault(serve([Drip(http(200, b"x" * 100))]), model, 0.3) == "timed_out"
+    assert fault(serve([drips(http(200, b"x" * 100))]), model, 0.3) == "timed_out"
     assert time.monotonic() - began < 2.0
 
 

@@ -1,9 +1,10 @@
 """The gateway's synchronous V2 infer, through the whole system, beside the local server called directly.
 
-Run: python -m benchmarks.gateway [--blocks B]
+Run: python -m benchmarks.gateway [--blocks B] [--work MS]
 
-A no-op model. *One at a time*: calls of both alternate, each to a system at rest. *Many at once*: so many
-callers keep each busy in turn. Both have the same client; ratios are taken block by block.
+A no-op model, or one that takes so many milliseconds of a processor for each request. *One at a time*:
+calls of both alternate, each to a system at rest. *Many at once*: so many callers keep each busy in turn.
+Both have the same client; ratios are taken block by block.
 """
 
 import argparse
@@ -84,8 +85,9 @@ def main() -> None:
     """Measure both ways and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--work", type=float, default=0.0, help="milliseconds that the model takes")
     options = parser.parse_args()
-    with rig() as made:
+    with rig(options.work / 1e3) as made:
         start_path(made, slots=64, threads=CALLERS)
         with connected(made.database_url) as connection:
             key = create_key(connection, "benchmark", ["infer"])[1]

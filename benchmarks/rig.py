@@ -32,11 +32,17 @@ inputs = [{ name = "x", datatype = "FP32", shape = [-1, 64] }]
 outputs = [{ name = "ok", datatype = "INT64", shape = [-1] }]
 """
 CODE: Final = """\
+import time
+
 import numpy
 
 
 def predict(inputs):
-    return {"ok": numpy.zeros(len(inputs["x"]), dtype=numpy.int64)}
+    rows = len(inputs["x"])
+    end = time.thread_time() + rows * WORK
+    while time.thread_time() < end:
+        pass
+    return {"ok": numpy.zeros(rows, dtype=numpy.int64)}
 """
 BODY: Final = {"inputs": [{"name": "x", "shape": [1, 64], "datatype": "FP32", "data": [0] * 64}]}
 """About 400 bytes in its envelope."""
@@ -92,15 +98,19 @@ class Rig:
 
 
 @contextmanager
-def rig() -> Iterator[Rig]:
-    """Start a private broker and database with topology and tables; stop all at the end."""
+def rig(work: float = 0.0) -> Iterator[Rig]:
+    """Start a private broker and database with topology and tables; stop all at the end.
+
+    Args:
+        work: seconds of a processor that the model takes for each row; 0 for the no-op model.
+    """
     run = Run.create(ROOT / ".straightline", stays=False)
     try:
         broker_url, database_url = start_broker(run).url, start_database(run).url
         bundle = run.directory / "models" / "noop" / "1"
         bundle.mkdir(parents=True)
         (bundle / "model.toml").write_text(MODEL)
-        (bundle / "noop.py").write_text(CODE)
+        (bundle / "noop.py").write_text(f"WORK = {work!r}\n{CODE}")
         environment = dict(os.environ) | {
             "PYTHONPATH": str(ROOT),
             processes.RUN_VARIABLE: run.name,

@@ -21,6 +21,8 @@ from straightline.names import Backend
 
 LEEWAY: Final = timedelta(seconds=10)
 """How far the clocks of gateways, producers and schedulers may differ here."""
+BACK: Final = timedelta(hours=24)
+"""Placements so long before the question, or the end of the request, are not searched."""
 LOOK: Final = 500
 """Milliseconds that the search for a placement may take: rows since the submission, the last one first."""
 KEPT: Final = timedelta(hours=1)
@@ -31,11 +33,15 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC).timestamp()
 LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """Seconds since the epoch between which a time is a date in any time zone; a contract takes any number."""
 
+HIGHEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+"""No id is above it."""
+
 # No index knows the ids of a placement: it would cost each placement more than this question is worth.
 _PLACED: Final = text(
     "SELECT backend, model, version, class, batch_id, attempt,"
     " extract(epoch FROM placed_at)::float AS placed_at FROM placements"
-    " WHERE task_id >= cast(:low AS uuid) AND request_ids @> ARRAY[cast(:id AS uuid)]"
+    " WHERE task_id BETWEEN cast(:low AS uuid) AND cast(:high AS uuid)"
+    " AND request_ids @> ARRAY[cast(:id AS uuid)]"
     " ORDER BY task_id DESC LIMIT 1"
 )
 
@@ -103,21 +109,25 @@ def noted(connection: Connection, request_id: str) -> Submission | None:
     )
 
 
-def placed(connection: Connection, request_id: str, since: datetime) -> Placed | None:
+def placed(
+    connection: Connection, request_id: str, since: datetime, until: datetime | None = None
+) -> Placed | None:
     """Return where a request was placed last.
 
     Args:
         connection: to the ledger; its transaction is ended.
         request_id: in canonical form.
         since: not before it was submitted; with a time zone.
+        until: when it ended, likewise; None where it has not.
 
     Returns:
         Where; None where no placement of it was recorded, or the search took too long.
     """
+    high = HIGHEST if until is None else lowest_id(until + LEEWAY)
     with translated():
         connection.rollback()
         connection.execute(text(f"SET LOCAL statement_timeout = {LOOK}"))
-        row = _found(connection, {"id": request_id, "low": lowest_id(since - LEEWAY)})
+        row = _found(connection, {"id": request_id, "low": lowest_id(since - LEEWAY), "high": high})
         connection.rollback()
     return None if row is None else msgspec.convert(dict(row), Placed)
 

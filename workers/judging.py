@@ -42,9 +42,7 @@ def late(call: Call, answer: Answer | None = None) -> Verdict:
         started_at=call.started,
         finished_at=call.finished,
         error_class="deadline",
-        error="its deadline passed before the model was asked"
-        if answer is None
-        else "the answer came too late",
+        error="its deadline passed before it was answered" if answer is None else "the answer came too late",
         asked=call.asked,
         service=0.0 if answer is None else answer.service,
         cold_start=None if answer is None else answer.cold_start,
@@ -53,7 +51,10 @@ def late(call: Call, answer: Answer | None = None) -> Verdict:
 
 
 def cancelled(call: Call) -> Verdict:
-    """Return the verdict on a request that was taken back before it was asked, or while it was."""
+    """Return the verdict on a request that was taken back before it was asked, or while it was.
+
+    An earlier execution, of which the broker had no end, may have asked the model: no word denies that.
+    """
     return Verdict(
         kind="cancelled",
         started_at=call.started,
@@ -61,7 +62,7 @@ def cancelled(call: Call) -> Verdict:
         error_class="cancelled",
         error="it was cancelled while it was worked at"
         if call.asked
-        else "it was cancelled before the model was asked",
+        else "it was cancelled before it was answered",
         asked=call.asked,
         service=call.finished - call.started if call.asked else 0.0,
         share=call.share,

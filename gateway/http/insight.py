@@ -10,7 +10,9 @@ from gateway.http.answer import json_answer
 from gateway.http.openapi import SINCE
 from gateway.http.parts import Parts
 from gateway.http.resources import current, identity_of, outcome_in
+from gateway.http.unanswered import unanswered
 from outcomes.questions import failures
+from outcomes.submissions import Placed
 from straightline.contracts import (
     FailureReport,
     ModelList,
@@ -67,21 +69,29 @@ def blueprint(parts: Parts) -> Blueprint:
         parts.keys.require("read")
         identity = identity_of(request_id)
         outcome = outcome_in(parts, identity)
-        return json_answer(
-            story_of(outcome) if outcome is not None else _unfinished(current(parts, identity))
-        )
+        if outcome is None:
+            return json_answer(_unfinished(current(parts, identity)))
+        return json_answer(story_of(outcome, unanswered(parts, outcome)))
 
     return made
 
 
-def story_of(outcome: Outcome) -> PlacementStory:
-    """Return why a request that has ended was placed where it was."""
+def story_of(outcome: Outcome, last: Placed | None = None) -> PlacementStory:
+    """Return why a request that has ended was placed where it was.
+
+    Args:
+        outcome: its end.
+        last: the placement that it tells nothing of, where there is one.
+    """
+    steps = [step_of(attempt) for attempt in outcome.attempts]
+    if last is not None:
+        steps.append(PlacementStep(number=last.attempt, backend=last.backend, placed_at=last.placed_at))
     return PlacementStory(
         id=outcome.request_id,
         state=outcome.state,
         model=outcome.model,
-        version=outcome.version,
-        steps=[step_of(attempt) for attempt in outcome.attempts],
+        version=outcome.version or (None if last is None else last.version),
+        steps=steps,
         error_class=outcome.error_class,
         error=outcome.error,
         submitted_at=outcome.submitted_at,

@@ -1,7 +1,7 @@
 """Requests as resources: `/v1/requests`."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -13,17 +13,16 @@ from gateway.http.hooks import wished_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
 from gateway.http.problems import Refusal, refusal_of
+from gateway.http.unanswered import unanswered, with_placement
 from gateway.http.whereabouts import told
 from outcomes.days import made_at
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
-from outcomes.submissions import Placed, Submission, noted, placed
+from outcomes.submissions import BACK, Placed, Submission, noted, placed
 from straightline.contracts import Outcome, RequestStatus
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
-BACK: Final = timedelta(hours=24)
-"""Placements older than that are not searched."""
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
@@ -137,7 +136,7 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     outcome = outcome_in(parts, identity)
     if outcome is not None:
         parts.recent.drop(identity)
-        return status_of(outcome)
+        return with_placement(status_of(outcome), unanswered(parts, outcome))
     trouble: LedgerUnavailable | LedgerNotMigrated | None = None
     with parts.exchange.inquiry(identity) as inquiry:
         try:
@@ -151,7 +150,7 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
         raise trouble
     outcome = outcome_in(parts, identity)  # it may have ended while others were asked
     if outcome is not None:
-        return status_of(outcome)
+        return with_placement(status_of(outcome), unanswered(parts, outcome))
     raise Refusal(
         404,
         "unknown_request",

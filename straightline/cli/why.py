@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from straightline.cli.command import GATEWAY, add_command, identity, show
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import PlacementStep, PlacementStory
 from straightline.contracts.ticket import Reason
+from straightline.names import State
 from straightline.terminal import facts, moment, printable, seconds
 
 RULES: Final = {
@@ -49,18 +50,18 @@ def text(story: PlacementStory) -> str:
     model = " ".join(filter(None, (story.model, story.version)))
     lines = [f"{story.id}  {story.state}{f', model {model}' if model else ''}"]
     for step in story.steps:
-        lines += _step(step)
+        lines += _step(step, ended=story.state in get_args(State))
     if story.held_reason:
         lines.append(f"held: {story.held_reason}")
     if not story.steps and not story.held_reason:
-        lines.append("it was placed nowhere")
+        lines.append("it was placed nowhere" if story.state == "rejected" else "no placement of it is known")
     if story.error:
         lines.append(f"{story.error_class or 'error'}: {story.error}")
     return printable("\n".join(lines))
 
 
-def _step(step: PlacementStep) -> list[str]:
-    lines = [f"{step.number}. {step.backend}: {_ending(step)}"]
+def _step(step: PlacementStep, *, ended: bool) -> list[str]:
+    lines = [f"{step.number}. {step.backend}: {_ending(step, ended=ended)}"]
     reason = step.reason
     pairs: list[tuple[str, str | None]] = [
         ("placed", moment(step.placed_at)),
@@ -73,9 +74,9 @@ def _step(step: PlacementStep) -> list[str]:
     return [*lines, *facts(pairs)]
 
 
-def _ending(step: PlacementStep) -> str:
+def _ending(step: PlacementStep, *, ended: bool) -> str:
     if step.succeeded is None:
-        return "under way"
+        return "placed there, no answer came" if ended else "under way"
     return "answered" if step.succeeded else f"{step.error_class}: {step.error}"
 
 

@@ -17,7 +17,8 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
         id: the request's id.
         state: how it ended, or how far it came.
         model, version, class_, batch_id: as in the request; `version` as settled by the scheduler.
-        backend: which one has it, or answered or failed last; None where none was asked yet.
+        backend: which one has it, or answered or failed last, or had it when it ended; None where it was
+            placed nowhere.
         worker: the Celery worker's node name, while it runs.
         attempts: placements that were tried or are under way.
         held_reason: why no backend has it now; None where it is not held.
@@ -63,7 +64,8 @@ class PlacementStep(msgspec.Struct, kw_only=True, omit_defaults=True):
         number: 1 for the first.
         backend: where.
         reason: why there; None where that is not known any more.
-        succeeded: whether it brought the answer; None while it is under way.
+        succeeded: whether it brought the answer; None while it is under way, and where the request ended
+            before anything came from there.
         worker: the Celery worker's node name.
         placed_at, started_at, finished_at: seconds since the epoch.
         wait: seconds between placement and start.
@@ -94,7 +96,8 @@ class PlacementStory(msgspec.Struct, kw_only=True, omit_defaults=True):
         id: the request's id.
         state: how it ended, or how far it came.
         model, version: which model answers.
-        steps: every placement, the first one first; empty where it was refused or is held before any.
+        steps: every placement that is known, the first one first; empty where it was refused or is held
+            before any.
         held_reason: why no backend can take it now; None where it is not held.
         error_class, error: what went wrong, as in its outcome.
         submitted_at, finished_at: seconds since the epoch.

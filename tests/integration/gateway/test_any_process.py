@@ -12,9 +12,10 @@ from outcomes import placements
 from outcomes.database import connected
 from outcomes.submissions import Submission, forget, note, noted
 from straightline import names
-from straightline.contracts import Lease
+from straightline.contracts import Lease, Outcome
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
+from tests.integration.gateway.test_resources import record
 
 pytestmark = pytest.mark.integration
 Start = Callable[..., Gateway]
@@ -71,6 +72,20 @@ def test_what_came_by_the_broker_is_known_once_it_was_placed(gateway: Gateway) -
     assert gateway.ask("GET", f"/v1/requests/{request_id}").status_code == 404
     place(gateway, request_id, "local", 1)
     assert gateway.ask("GET", f"/v1/requests/{request_id}").json()["state"] == "placed"
+
+
+def test_where_a_request_was_placed_is_told_though_it_ended_without_an_answer(gateway: Gateway) -> None:
+    request_id, never = new_id(), new_id()
+    place(gateway, request_id, "local", 1)
+    for identity in (request_id, never):
+        now = time.time()
+        record(
+            gateway, Outcome(request_id=identity, state="cancelled", submitted_at=now - 1, finished_at=now)
+        )
+    status = gateway.ask("GET", f"/v1/requests/{request_id}").json()
+    assert (status["state"], status["backend"], status["attempts"]) == ("cancelled", "local", 1)
+    assert len(gateway.ask("GET", f"/v1/placements/{request_id}").json()["steps"]) == 1
+    assert "backend" not in gateway.ask("GET", f"/v1/requests/{never}").json()
 
 
 def test_notes_of_what_ended_long_ago_are_removed_piece_by_piece(gateway: Gateway) -> None:

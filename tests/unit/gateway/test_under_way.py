@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.http import resources
+from gateway.http import resources, unanswered
 from gateway.http.app import build
 from gateway.http.composing import Composed
 from gateway.http.inquiring import Inquiry
@@ -20,7 +20,7 @@ from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.submissions import Placed
-from straightline.contracts import Outcome, Whereabouts
+from straightline.contracts import Attempt, Outcome, Whereabouts
 from straightline.ids import new_id
 
 ID = new_id()
@@ -90,6 +90,7 @@ def ours(
     monkeypatch.setattr(resources, "outcome_of", lambda *_: None)
     monkeypatch.setattr(resources, "noted", lambda *_: None)
     monkeypatch.setattr(resources, "placed", lambda _, __, since: searched.append(since))
+    monkeypatch.setattr(unanswered, "placed", lambda *_: None)
     unused: Any = None
     reader: Any = Reader()
     broker: Any = exchange
@@ -191,6 +192,47 @@ def test_what_ended_while_others_were_asked_is_not_unknown(
     monkeypatch.setattr(resources, "outcome_of", lambda *_: next(answers))
     exchange.answers = [Whereabouts(id=ID)]
     assert build(ours).test_client().get(f"/v1/requests/{ID}").get_json()["state"] == "rejected"
+
+
+CANCELLED = Outcome(
+    request_id=ID, state="cancelled", submitted_at=1.0, finished_at=5.0, error="it was cancelled"
+)
+
+
+def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
+    ours: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Placed(backend="local", model="m", version="1", attempt=1, placed_at=1.5)
+    monkeypatch.setattr(resources, "outcome_of", lambda *_: CANCELLED)
+    monkeypatch.setattr(unanswered, "placed", lambda *_: lease)
+    client = build(ours).test_client()
+    told = client.get(f"/v1/requests/{ID}").get_json()
+    assert (told["state"], told["backend"], told["attempts"], told["version"]) == (
+        "cancelled",
+        "local",
+        1,
+        "1",
+    )
+    (step,) = client.get(f"/v1/placements/{ID}").get_json()["steps"]
+    assert step == {"number": 1, "backend": "local", "placed_at": 1.5}
+    busy: Any = Busy()
+    client = build(dataclasses.replace(ours, searcher=busy)).test_client()
+    assert "backend" not in client.get(f"/v1/requests/{ID}").get_json()  # and it is told all the same
+
+
+def test_a_placement_of_which_the_outcome_has_the_attempt_is_told_once(
+    ours: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Attempt(
+        number=1, backend="local", succeeded=False, placed_at=1.5, started_at=2.0, finished_at=3.0
+    )
+    expired = Outcome(request_id=ID, state="expired", submitted_at=1.0, finished_at=5.0, attempts=[tried])
+    monkeypatch.setattr(resources, "outcome_of", lambda *_: expired)
+    for attempt, backends in ((1, ["local"]), (2, ["local", "serverless"])):
+        lease = Placed(backend="serverless", model="m", attempt=attempt, placed_at=4.0)
+        monkeypatch.setattr(unanswered, "placed", lambda *_, lease=lease: lease)
+        steps = build(ours).test_client().get(f"/v1/placements/{ID}").get_json()["steps"]
+        assert [step["backend"] for step in steps] == backends
 
 
 def test_what_was_asked_is_told_though_the_ledger_goes_away(client: FlaskClient, exchange: Exchange) -> None:

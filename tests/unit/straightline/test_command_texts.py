@@ -112,6 +112,13 @@ def test_a_request_that_was_placed_nowhere_says_so() -> None:
     assert "1. local: under way" in why.text(running)
 
 
+def test_a_placement_from_which_nothing_came_before_the_end_is_not_under_way() -> None:
+    ended = PlacementStory(id="i", state="cancelled", steps=[PlacementStep(number=1, backend="local")])
+    assert "1. local: placed there, no answer came" in why.text(ended)
+    searched_in_vain = PlacementStory(id="i", state="expired")
+    assert "no placement of it is known" in why.text(searched_in_vain)
+
+
 def test_another_policys_rule_is_not_taken_for_the_papers() -> None:
     reason = Reason(policy="predictive", rule=3, f_t=1, F=1, r_d=1, D=1, s_f=False, s_d=False)
     step = PlacementStep(number=1, backend="local", reason=reason)

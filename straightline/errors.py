@@ -120,5 +120,9 @@ class GatewayUnavailable(StraightLineError):  # noqa: N818
         self.retry_after = retry_after
 
 
+class NobodyToAsk(GatewayUnavailable):
+    """Of that request nothing is recorded, and no scheduler can be asked now whether it has it."""
+
+
 class NotKnown(StraightLineError):  # noqa: N818
     """There is no such request, model or job, or this key may not see it."""

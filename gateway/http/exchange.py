@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.http.inquiring import Inquiries, Inquiry, question_message
+from gateway.http.inquiring import AWAY, REFUSED, UNHEARD, Inquiries, Inquiry, question_message
 from straightline import names
 from straightline.amqp import Publisher
 from straightline.amqp.inbox import Inbox
@@ -190,23 +190,28 @@ class Exchange:
         return self._publisher.publish(message)
 
     def _inquire(self, request_id: str, inquiry: Inquiry) -> None:
+        if time.monotonic() < self._silent_until:
+            inquiry.give_up(REFUSED)
         sent = False
-        silent = time.monotonic() < self._silent_until
         # A broker that is short of memory takes no questions, but all that were written once it has some.
-        if self._inbox.ready and self._questions.trouble is None and not silent and not inquiry.over:
+        if self._inbox.ready and self._questions.trouble is None and not inquiry.over:
             with suppress(StraightLineError):
                 sent = self._questions.send_if_room(
                     question_message(request_id, inquiry.token, self._reply_to),
                     partial(self._inquired, inquiry),
                 )
         if not sent:
-            inquiry.give_up()
+            inquiry.give_up(AWAY)
 
     def _inquired(self, inquiry: Inquiry, error: Exception | None) -> None:
         if error is None:
             return
-        inquiry.give_up()
-        if isinstance(error, (Rejected, Unroutable)) and self._questions.trouble is not None:
+        if not isinstance(error, (Rejected, Unroutable)):
+            inquiry.give_up(AWAY)
+        elif self._questions.trouble is None:
+            inquiry.give_up(UNHEARD)
+        else:
+            inquiry.give_up(REFUSED)
             self._silent_until = time.monotonic() + QUESTIONS_AGAIN
 
     def _take(self, token: str) -> Future[Outcome] | None:

@@ -22,6 +22,13 @@ OUTDONE: Final = 0.1
 MOST: Final = 64
 """Questions that may be out at once; who asks above that hears what the ledger knows."""
 
+CROWDED: Final = "too many ask here at once"
+SILENT: Final = "none that leads has answered"
+UNHEARD: Final = "none listens"
+AWAY: Final = "the broker is away, or takes nothing"
+REFUSED: Final = "the broker takes no questions: run `python -m broker_config`"
+"""Why there was no answer, for people."""
+
 _ANSWER: Final = msgspec.json.Decoder(Whereabouts)
 
 
@@ -36,6 +43,7 @@ class Inquiry:
         self.token: Final = token
         self._changed = threading.Condition()
         self._heard: Whereabouts | None = None
+        self._why = SILENT
         self._until = time.monotonic() + PATIENCE
 
     @property
@@ -49,9 +57,17 @@ class Inquiry:
             self._heard = further(self._heard, answer)
             self._end(0.0 if final(self._heard) else OUTDONE)
 
-    def give_up(self) -> None:
-        """Nobody will answer any more."""
+    @property
+    def why_silent(self) -> str:
+        """Why nobody has answered."""
         with self._changed:
+            return self._why
+
+    def give_up(self, why: str) -> None:
+        """Nobody will answer any more; the first reason stands."""
+        with self._changed:
+            if not self.over:
+                self._why = why
             self._end(0.0)
 
     def answer(self) -> Whereabouts | None:
@@ -81,7 +97,7 @@ class Inquiries:
             if len(self._open) < self._most:
                 self._open[inquiry.token] = inquiry
                 return inquiry
-        inquiry.give_up()
+        inquiry.give_up(CROWDED)
         return inquiry
 
     def close(self, inquiry: Inquiry) -> None:

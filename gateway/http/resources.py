@@ -12,7 +12,7 @@ from gateway.http.composing import MEMBERS, compose, id_for, traces
 from gateway.http.hooks import wished_webhook
 from gateway.http.parts import Parts
 from gateway.http.prefer import preference
-from gateway.http.problems import Refusal, refusal_of
+from gateway.http.problems import SOON, Refusal, refusal_of
 from gateway.http.unanswered import unanswered, with_placement
 from gateway.http.whereabouts import told
 from outcomes.days import made_at
@@ -129,7 +129,7 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     What the ledger does not know, the scheduler and the pools may: they are asked meanwhile.
 
     Raises:
-        Refusal: nothing is known of it.
+        Refusal: nothing is known of it; which is another one where no scheduler could be asked.
         LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
     """
     identity = identity_of(request_id)
@@ -143,14 +143,25 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
             status = unfinished(parts, identity)
         except (LedgerUnavailable, LedgerNotMigrated) as error:
             status, trouble = None, error
-        status = told(status, inquiry.answer())
+        heard = inquiry.answer()
+        why = None if heard is not None else f"no scheduler could be asked now ({inquiry.why_silent})"
+    status = told(status, heard)
     if status is not None:
-        return status
+        note = None if why is None else f"{why}: this is what was known before"
+        return msgspec.structs.replace(status, note=note)
     if trouble is not None:
         raise trouble
     outcome = outcome_in(parts, identity)  # it may have ended while others were asked
     if outcome is not None:
         return with_placement(status_of(outcome), unanswered(parts, outcome))
+    if why is not None:
+        raise Refusal(
+            503,
+            "nobody_to_ask",
+            f"nothing is known of request {identity} in the ledger, and {why}: ask again",
+            request_id=identity,
+            retry_after=SOON,
+        )
     raise Refusal(
         404,
         "unknown_request",

@@ -12,6 +12,7 @@ from straightline.contracts.answers import Problem
 from straightline.errors import (
     ConfigurationError,
     GatewayUnavailable,
+    NobodyToAsk,
     NoResult,
     NotKnown,
     Rejected,
@@ -151,7 +152,8 @@ class Gateway:
         if status == 404 and problem.type != "about:blank":
             return NotKnown(text)
         if status == 429 or status >= 500:
-            return GatewayUnavailable(text, problem.retry_after or _seconds(response))
+            kind = NobodyToAsk if problem.error_class == "nobody_to_ask" else GatewayUnavailable
+            return kind(text, problem.retry_after or _seconds(response))
         return Rejected(f"{text} ({self._where} answered {status})")
 
 

@@ -11,7 +11,7 @@ from straightline.cli.command import GATEWAY, add_command, identity, seconds
 from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import Gateway, open_gateway
 from straightline.cli.show import answer
-from straightline.errors import ConfigurationError, NotKnown, ResultTimeout
+from straightline.errors import ConfigurationError, NobodyToAsk, NotKnown, ResultTimeout
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
@@ -62,7 +62,7 @@ def _ask(gateway: Gateway, request_id: str, patience: float) -> bytes:
     while True:
         try:
             return gateway.ask("GET", "requests", request_id, "result")
-        except (ResultTimeout, NotKnown):
+        except (ResultTimeout, NotKnown, NobodyToAsk):
             # Unknown is also what has not come to the ledger yet.
             if time.monotonic() + pause > until:
                 raise

@@ -58,6 +58,7 @@ def text(status: RequestStatus) -> str:
             ("data", None if status.r_d is None else f"{status.r_d:,} bytes"),
             ("cost", None if status.cost is None else f"${status.cost:.6f}"),
             ("error", error),
+            ("note", status.note),
         ]
     )
     return printable("\n".join(lines))

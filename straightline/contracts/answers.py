@@ -22,6 +22,7 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
         worker: the Celery worker's node name, while it runs.
         attempts: placements that were tried or are under way.
         held_reason: why no backend has it now; None where it is not held.
+        note: what else is to be known of this answer: why it may be old.
         error_class, error: what went wrong, as in its outcome.
         has_result: whether `GET /v1/requests/{id}/result` brings an answer of the model.
         cancelling: whether somebody asked to cancel it and it has not ended yet.
@@ -42,6 +43,7 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
     worker: str | None = None
     attempts: int = 0
     held_reason: str | None = None
+    note: str | None = None
     error_class: str | None = None
     error: str | None = None
     has_result: bool = False

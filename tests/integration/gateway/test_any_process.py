@@ -69,7 +69,8 @@ def test_where_a_request_was_placed_last_is_told(gateway: Gateway, start_gateway
 
 def test_what_came_by_the_broker_is_known_once_it_was_placed(gateway: Gateway) -> None:
     request_id = new_id()
-    assert gateway.ask("GET", f"/v1/requests/{request_id}").status_code == 404
+    unplaced = gateway.ask("GET", f"/v1/requests/{request_id}")
+    assert (unplaced.status_code, unplaced.json()["error_class"]) == (503, "nobody_to_ask")
     place(gateway, request_id, "local", 1)
     assert gateway.ask("GET", f"/v1/requests/{request_id}").json()["state"] == "placed"
 

@@ -14,6 +14,7 @@ from straightline.cli import main
 from straightline.contracts import FailureReport, ModelList, Outcome, PlacementStory, RequestStatus
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
+from tests.integration.gateway.stranger import Stranger
 from tests.integration.gateway.test_resources import attempt, record
 
 pytestmark = pytest.mark.integration
@@ -153,17 +154,22 @@ def test_models_and_failures_are_tables(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "result", "why"])
-def test_what_is_not_known_has_the_exit_code_5(
+def test_what_is_not_known_has_the_exit_code_5_and_3_where_no_scheduler_can_be_asked(
     gateway: Gateway,
+    system_url: str,
     command: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_GATEWAY_URL", gateway.url)
     monkeypatch.setenv("STRAIGHTLINE_API_KEY", gateway.key)
-    assert main([command, new_id()]) == 5
+    with Stranger(system_url):
+        assert main([command, new_id()]) == 5
+    assert "never came" in capsys.readouterr().err
+    assert main([command, new_id()]) == 3
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "no scheduler could be asked now" in told.err
 
 
 def test_a_request_is_taken_back_through_the_gateway_where_there_is_no_broker(gateway: Gateway) -> None:

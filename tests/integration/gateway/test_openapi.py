@@ -13,6 +13,7 @@ from schemathesis import GenerationMode
 from gateway.http.openapi import document
 from straightline.contracts import Outcome, Request
 from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.stranger import Stranger
 from tests.integration.straightline.replier import Replier
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,7 @@ def api(running: Gateway) -> schemathesis.BaseSchema:
 
 @pytest.fixture(scope="module")
 def anything(place: tuple[object, str]) -> Iterator[None]:
-    """Answers every request the same, whatever its tensors."""
+    """Answers every request the same, whatever its tensors, and knows of none that has not ended."""
 
     def answer(request: Request) -> Outcome:
         return Outcome(
@@ -37,7 +38,7 @@ def anything(place: tuple[object, str]) -> Iterator[None]:
             result=msgspec.Raw(msgspec.json.encode(RESULT)),
         )
 
-    with Replier(place[1], answer):
+    with Replier(place[1], answer), Stranger(place[1]):
         yield
 
 

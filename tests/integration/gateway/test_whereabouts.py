@@ -174,7 +174,12 @@ def test_a_broker_that_knows_no_questions_fails_no_answer_and_no_request(
         connection.channel().exchange_delete(names.QUESTIONS)
     where = gateway.ask("POST", "/v1/requests", json=REQUEST).headers["Location"]
     for _ in range(3):
-        assert gateway.ask("GET", where).json()["state"] == "accepted"
+        told = gateway.ask("GET", where).json()
+        assert told["state"] == "accepted"
+        assert "run `python -m broker_config`" in told["note"]
+        unknown = gateway.ask("GET", f"/v1/requests/{new_id()}")
+        assert unknown.status_code == 503
+        assert "run `python -m broker_config`" in unknown.json()["detail"]
         assert gateway.ask("POST", "/v1/requests", json=REQUEST).status_code == 202
 
 

@@ -15,6 +15,7 @@ from straightline.contracts import ModelList
 from straightline.errors import (
     ConfigurationError,
     GatewayUnavailable,
+    NobodyToAsk,
     NoResult,
     NotKnown,
     Rejected,
@@ -70,6 +71,7 @@ def test_the_key_and_the_path_are_sent_as_they_should() -> None:
         (403, b'{"detail": "no such scope"}', ConfigurationError, "no such scope"),
         (404, b"<html>", Rejected, "404"),
         (404, b'{"type": "/problems/unknown_request", "detail": "never came"}', NotKnown, "never came"),
+        (503, b'{"error_class": "nobody_to_ask", "detail": "nobody leads"}', NobodyToAsk, "nobody leads"),
         (409, b'{"detail": "wait", "state": "held"}', ResultTimeout, "wait"),
         (409, b'{"detail": "bad", "state": "failed", "request_id": "i"}', NoResult, "ended failed"),
         (429, b'{"detail": "full", "retry_after": 3}', GatewayUnavailable, "full"),

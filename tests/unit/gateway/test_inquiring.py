@@ -52,7 +52,7 @@ def test_the_most_advanced_answer_is_taken(answers: list[Whereabouts], wanted: W
     inquiry = Inquiry("a")
     for answer in answers:
         inquiry.hear(answer)
-    inquiry.give_up()
+    inquiry.give_up(inquiring.AWAY)
     assert inquiry.answer() == wanted
 
 
@@ -75,7 +75,10 @@ def test_an_answer_that_comes_later_wakes_who_waits() -> None:
 
 def test_silence_is_waited_for_no_longer_than_is_bearable() -> None:
     began = time.monotonic()
-    assert Inquiry("a").answer() is None
+    silent = Inquiry("a")
+    assert silent.answer() is None
+    silent.give_up(inquiring.AWAY)  # too late: it was listened to
+    assert silent.why_silent == inquiring.SILENT
     outdone = Inquiry("b")
     outdone.hear(PLACED)
     assert outdone.answer() == PLACED
@@ -106,6 +109,7 @@ def test_too_many_questions_at_once_are_not_asked() -> None:
     assert not first.over
     many = inquiries.open()
     assert many.over
+    assert many.why_silent == inquiring.CROWDED
     assert many.answer() is None
     inquiries.close(many)
     inquiries.close(first)
@@ -127,6 +131,7 @@ def test_a_broker_that_is_away_keeps_nobody_waiting() -> None:
     try:
         with exchange.inquiry(ID) as inquiry:
             assert inquiry.answer() is None
+            assert inquiry.why_silent == inquiring.AWAY
     finally:
         exchange.close()
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from gateway.http import resources, unanswered
 from gateway.http.app import build
 from gateway.http.composing import Composed
-from gateway.http.inquiring import Inquiry
+from gateway.http.inquiring import UNHEARD, Inquiry
 from gateway.http.parts import Parts
 from gateway.http.recent import Recent
 from gateway.http.settings import Settings
@@ -53,7 +53,7 @@ class Exchange:
         inquiry = Inquiry(request_id)
         for answer in self.answers:
             inquiry.hear(answer)
-        inquiry.give_up()
+        inquiry.give_up(UNHEARD)
         yield inquiry
 
     def cancel(self, request_id: str) -> None:
@@ -192,6 +192,23 @@ def test_what_ended_while_others_were_asked_is_not_unknown(
     monkeypatch.setattr(resources, "outcome_of", lambda *_: next(answers))
     exchange.answers = [Whereabouts(id=ID)]
     assert build(ours).test_client().get(f"/v1/requests/{ID}").get_json()["state"] == "rejected"
+
+
+def test_where_nobody_can_be_asked_it_is_said_and_not_that_it_never_came(
+    ours: Parts, recent: Recent, exchange: Exchange
+) -> None:
+    client = build(ours).test_client()
+    for path in (f"/v1/requests/{ID}", f"/v1/requests/{ID}/result", f"/v1/placements/{ID}"):
+        told = client.get(path)
+        assert (told.status_code, told.headers["Retry-After"]) == (503, "1")
+        problem = told.get_json()
+        assert (problem["error_class"], problem["request_id"]) == ("nobody_to_ask", ID)
+        assert "no scheduler could be asked now (none listens)" in problem["detail"]
+    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    told = client.get(f"/v1/requests/{ID}").get_json()
+    assert (told["state"], "none listens" in told["note"]) == ("accepted", True)
+    exchange.answers = [HELD]
+    assert "note" not in client.get(f"/v1/requests/{ID}").get_json()
 
 
 CANCELLED = Outcome(

@@ -31,6 +31,14 @@ LONG_HOLD_DELAY: Final = 30_000
 LONGEST_HOLD: Final = 60.0
 """Seconds after which a request held in memory goes to the broker, so that no consumer time-out is met."""
 
+RETRIES_SPENT: Final = "a backend can take it, but its model's retries are spent for some seconds"
+RESTING: Final = "a backend can take it, but batch work rests beside interactive requests"
+SHARED: Final = (
+    "a backend can take it, but batch work has all the slots that it may have (STRAIGHTLINE_BACKFILL_SHARE)"
+)
+SPARED: Final = "a backend could take it, but fails: other requests try first whether it has recovered"
+"""Why a request is held that a backend can take, for people."""
+
 
 class Placer:
     """Applies a policy to cases, and keeps those that must wait.
@@ -201,13 +209,21 @@ class Placer:
             self._dues.close(cause)
 
     def why_held(self, case: Case, now: float) -> str:
-        """Return why no backend takes a held request; empty where it is not held, or one would take it."""
+        """Return why a request is held; empty where it is not, or waits for its turn alone."""
         if case.ticket.held_since is None:
             return ""
         features = replace(self._features(case, now), time_left=inf, patience=inf)
-        state = self._breakers.seen(self._pools.state, case.spec.name, now)
+        model = case.spec.name
+        state = self._breakers.seen(self._pools.state, model, now)
         placement = self._policy(features, state, self._thresholds)
-        return _told(placement.refused) if placement.backend is None else ""
+        if placement.backend is None:
+            return _told(placement.refused)
+        if case.ticket.attempts and self._budget.spent(model, now):
+            return RETRIES_SPENT
+        placement = self._policy(features, self._state(case, now), self._thresholds)
+        if placement.backend is None:  # one takes requests, and none takes batch work
+            return SHARED if self._pools.batch_wait(now) == 0.0 else RESTING
+        return SPARED if self._spared(case, placement.backend) else ""
 
     def held_here(self, request_id: str) -> Case | None:
         """Return a request that is held in memory; None where it is not."""

@@ -10,7 +10,7 @@ from scheduler.repeats import Repeats
 from straightline.contracts import Request, Ticket, Whereabouts
 from straightline.deployed import Known
 
-ITS_TURN: Final = "a backend can take it: it waits for its turn behind others"
+ITS_TURN: Final = "a backend can take it: it waits for its turn"
 UNINFORMED: Final = "it is not known yet what is deployed"
 
 

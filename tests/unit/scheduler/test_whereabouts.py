@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from scheduler.core import Core
+from scheduler.placing import RESTING, RETRIES_SPENT, SHARED, SPARED
 from scheduler.service import Service
 from scheduler.settings import Settings
+from scheduler.whereabouts import ITS_TURN
 from straightline import names
 from straightline.catalogue import Catalogue
 from straightline.contracts import Feedback, Question, Whereabouts
@@ -214,3 +216,68 @@ def test_batch_work_that_waits_for_a_slot_says_so() -> None:
     answer = ask(desk, request_id)
     assert answer.state == "held"
     assert "local: no free slot" in (answer.held_reason or "")
+
+
+def ask_why(desk: Desk, request_id: str) -> str:
+    answer = ask(desk, request_id)
+    assert answer.state == "held"
+    assert answer.held_reason is not None
+    return answer.held_reason
+
+
+def test_batch_work_that_may_have_no_more_slots_says_so_though_some_are_free() -> None:
+    desk, request_id = Desk(), new_id()
+    desk.beat("gpu-container", 2)
+    batch: dict[str, Any] = {"class": "batch", "allow": ["gpu-container"]}
+    desk.request(**batch)
+    assert len(placements(desk.turn())) == 1
+    desk.request(id=request_id, **batch)
+    assert desk.turn() == []
+    assert ask_why(desk, request_id) == SHARED
+
+
+def test_batch_work_that_rests_beside_interactive_requests_says_so() -> None:
+    desk, request_id = Desk(), new_id()
+    desk.beat("local", 4)
+    desk.request(allow=["local"])
+    assert len(placements(desk.turn())) == 1
+    batch: dict[str, Any] = {"id": request_id, "class": "batch", "allow": ["local"]}
+    desk.request(**{**batch, "id": new_id()})
+    desk.turn()
+    desk.request(**batch)
+    desk.turn()
+    assert ask_why(desk, request_id) == RESTING
+
+
+def test_a_retry_whose_models_retries_are_spent_says_so() -> None:
+    desk = Desk(retry_floor=0, retry_share=0.0)
+    desk.beat("local", 4)
+    desk.beat("serverless", 4)
+    request_id = new_id()
+    desk.request(id=request_id)
+    (placement,) = placements(desk.turn())
+    desk.fail(*tickets(placement), error_class="store_unavailable")
+    (delayed,) = desk.turn()
+    desk.come_back(delayed, after=0.5)
+    assert desk.turn() == []
+    assert ask_why(desk, request_id) == RETRIES_SPENT
+
+
+def test_who_leaves_it_to_others_to_try_a_backend_that_fails_says_so() -> None:
+    desk = Desk()
+    desk.beat("local", 100)
+    suspects = [new_id() for _ in range(5)]
+    failed = []
+    for request_id in suspects:
+        desk.request(id=request_id, allow=["local"])
+        failed += [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    for ticket in failed:
+        desk.fail(ticket, error_class="crashed")
+    for delayed in [publish for publish in desk.turn() if publish.exchange == names.DELAYS]:
+        desk.come_back(delayed, after=0.0)
+    other = new_id()
+    desk.request(id=other, allow=["local"])
+    assert placements(desk.turn()) == []
+    desk.now += 5.0
+    assert ask_why(desk, suspects[0]) == SPARED
+    assert ask_why(desk, other) == ITS_TURN

@@ -19,7 +19,7 @@ from scheduler.placement.budget import RetryBudget
 from scheduler.placement.feasibility import stranded
 from scheduler.placement.model import Features, Placement, Policy, State
 from scheduler.placement.saturation import saturated
-from scheduler.pools import Pools
+from scheduler.pools import Pools, Trail
 from scheduler.settings import Settings
 from straightline import names
 from straightline.contracts import Lease, Reason, Request, Ticket
@@ -285,16 +285,17 @@ class Placer:
         probe = self._breakers.placed(backend, model, case.request.id, now)
         ticket.reason = self._reason(features, placement, probe=probe)
         self._budget.placed(model, now, retry=retry)
+        trail = Trail(ticket.version, ticket.reason, ticket.attempts)
         lane = None
         # What may have brought down a call takes no others with it.
         batchable = case.spec.batchable and not probe and not retries.suspect(ticket.attempts)
         if case.request.class_ == "batch":
             kind = (model, ticket.version)
             lane = self._pools.batch_placed(
-                backend, kind, case.request.id, now, ticket.deadline, alone=not batchable
+                backend, kind, case.request.id, now, ticket.deadline, alone=not batchable, trail=trail
             )
         else:
-            self._pools.placed(backend, model, case.request.id, now, ticket.deadline)
+            self._pools.placed(backend, model, case.request.id, now, ticket.deadline, trail=trail)
         self._coalescer.add(
             model, backend, ticket, case.request, case.delivery, lane=lane, batchable=batchable
         )

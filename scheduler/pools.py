@@ -1,13 +1,13 @@
 """What is free right now, from the workers' heartbeats and our own count of what is on its way. No clock."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from scheduler.backfill import Backfill, Courtesy, Kind, Lane
 from scheduler.placement.model import ALL, BackendState, State
 from scheduler.placement.throughput import Throughput
-from straightline.contracts import Feedback, Heartbeat
+from straightline.contracts import Attempt, Feedback, Heartbeat, Reason
 from straightline.contracts.signals import FORGOTTEN, MISSED
 
 SETTLED: Final = 5.0
@@ -39,19 +39,25 @@ class Muster(NamedTuple):
     slots: dict[str, int]
 
 
+class Trail(NamedTuple):
+    """What is told of a request on its way: its version, why it is where it is, and what failed before."""
+
+    version: str | None = None
+    reason: Reason | None = None
+    failed: Sequence[Attempt] = ()
+
+
+UNTOLD: Final = Trail()
+
+
 class Flight(NamedTuple):
-    """A request on its way: where it was placed, its model, and when (seconds since the epoch)."""
+    """A request on its way: its model, when it was placed and expires (seconds since the epoch)."""
 
-    backend: str
-    model: str
-    placed_at: float
-
-
-class _Flight(NamedTuple):
     model: str
     placed_at: float
     deadline: float
     interactive: bool
+    trail: Trail
 
 
 class _Pool:
@@ -60,7 +66,7 @@ class _Pool:
     def __init__(self, backfill: Backfill) -> None:
         self.backfill = backfill
         self.workers: dict[str, _Worker] = {}
-        self.in_flight: dict[str, _Flight] = {}  # by request id
+        self.in_flight: dict[str, Flight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
         self.stuck = 0  # slots of those in flight that silent workers may have, and no other one has
         self.throughput = Throughput()
@@ -201,14 +207,14 @@ class Pools:
         flight = self._pools[backend].in_flight.get(request_id)
         return flight and flight.model
 
-    def flight(self, request_id: str) -> Flight | None:
+    def flight(self, request_id: str) -> tuple[str, Flight] | None:
         """Return where a request was placed that has not come back; None where we do not know of it."""
         found = [
-            Flight(backend, flight.model, flight.placed_at)
+            (backend, flight)
             for backend, pool in self._pools.items()
             if (flight := pool.in_flight.get(request_id)) is not None
         ]
-        return max(found, key=lambda flight: flight.placed_at, default=None)
+        return max(found, key=lambda each: each[1].placed_at, default=None)
 
     def batch_wait(self, now: float) -> float:
         """Return seconds until batch work may begin; infinity until something comes back."""
@@ -222,19 +228,29 @@ class Pools:
         begin = self.batch_wait(now) == 0.0
         return {backend: pool.for_batch(kind, now, begin=begin) for backend, pool in self._pools.items()}
 
-    def placed(self, backend: str, model: str, request_id: str, now: float, deadline: float) -> None:
+    def placed(
+        self, backend: str, model: str, request_id: str, now: float, deadline: float, *, trail: Trail = UNTOLD
+    ) -> None:
         """An interactive request is on its way there and takes a slot."""
         pool = self._pools[backend]
-        pool.in_flight[request_id] = _Flight(model, now, deadline, interactive=True)
+        pool.in_flight[request_id] = Flight(model, now, deadline, interactive=True, trail=trail)
         self._courtesy.interactive(now)
         self.state[backend] = pool.state()
 
     def batch_placed(
-        self, backend: str, kind: Kind, request_id: str, now: float, deadline: float, *, alone: bool
+        self,
+        backend: str,
+        kind: Kind,
+        request_id: str,
+        now: float,
+        deadline: float,
+        *,
+        alone: bool,
+        trail: Trail = UNTOLD,
     ) -> Lane:
         """A batch request is on its way there, and shares its slot unless it goes `alone`."""
         pool = self._pools[backend]
-        pool.in_flight[request_id] = _Flight(kind[0], now, deadline, interactive=False)
+        pool.in_flight[request_id] = Flight(kind[0], now, deadline, interactive=False, trail=trail)
         lane = pool.backfill.placed(kind, request_id, now, alone=alone)
         self.state[backend] = pool.state()
         return lane

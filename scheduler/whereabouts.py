@@ -5,7 +5,7 @@ from typing import Final
 from scheduler.deliveries import Delivery
 from scheduler.holds import Case
 from scheduler.placing import Placer
-from scheduler.pools import Pools
+from scheduler.pools import Flight, Pools
 from scheduler.repeats import Repeats
 from straightline.contracts import Request, Ticket, Whereabouts
 from straightline.deployed import Known
@@ -48,13 +48,7 @@ class Finder:
             return _held(request, ticket, self._why_away(request, ticket, known, now))
         flight = self._pools.flight(request_id)
         if flight is not None:
-            return Whereabouts(
-                id=request_id,
-                state="placed",
-                model=flight.model,
-                backend=flight.backend,  # type: ignore[arg-type]  # pools know backends as str
-                placed_at=flight.placed_at,
-            )
+            return _placed(request_id, *flight)
         return Whereabouts(id=request_id, state=None if seen is None else "accepted")
 
     def _why_away(self, request: Request, ticket: Ticket, known: Known, now: float) -> str:
@@ -69,13 +63,32 @@ class Finder:
         return self._placer.why_held(away, now) or ITS_TURN
 
 
+def _placed(request_id: str, backend: str, flight: Flight) -> Whereabouts:
+    trail = flight.trail
+    return Whereabouts(
+        id=request_id,
+        state="placed",
+        model=flight.model,
+        version=trail.version,
+        class_="interactive" if flight.interactive else "batch",
+        backend=backend,  # type: ignore[arg-type]  # pools know backends as str
+        attempts=len(trail.failed) + 1,
+        failed=list(trail.failed),
+        reason=trail.reason,
+        placed_at=flight.placed_at,
+        deadline=flight.deadline,
+    )
+
+
 def _held(request: Request, ticket: Ticket, why: str) -> Whereabouts:
     return Whereabouts(
         id=request.id,
         state="held",
         model=request.model,
         version=ticket.version,
+        class_=request.class_,
         attempts=len(ticket.attempts),
+        failed=ticket.attempts,
         held_reason=why,
         held_since=ticket.held_since,
         deadline=ticket.deadline,

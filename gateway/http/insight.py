@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from gateway.http.answer import json_answer
 from gateway.http.openapi import SINCE
 from gateway.http.parts import Parts
-from gateway.http.resources import current, identity_of, outcome_in
+from gateway.http.resources import found, identity_of, outcome_in
 from gateway.http.unanswered import unanswered
 from outcomes.questions import failures
 from outcomes.submissions import Placed
@@ -20,6 +20,7 @@ from straightline.contracts import (
     PlacementStep,
     PlacementStory,
     RequestStatus,
+    Whereabouts,
 )
 from straightline.contracts.answers import step_of
 from straightline.durations import duration
@@ -53,14 +54,14 @@ def blueprint(parts: Parts) -> Blueprint:
         until = datetime.now(UTC)
         since = until - _since(request.args.get("since", "1h"))
         with parts.reader.connection() as connection:
-            found = failures(connection, since, until, model=_model(request.args.get("model")))
+            told = failures(connection, since, until, model=_model(request.args.get("model")))
         return json_answer(
             FailureReport(
-                since=found.since.timestamp(),
-                until=found.until.timestamp(),
-                by_backend=found.by_backend,
-                by_model=found.by_model,
-                by_version=found.by_version,
+                since=told.since.timestamp(),
+                until=told.until.timestamp(),
+                by_backend=told.by_backend,
+                by_model=told.by_model,
+                by_version=told.by_version,
             )
         )
 
@@ -70,7 +71,7 @@ def blueprint(parts: Parts) -> Blueprint:
         identity = identity_of(request_id)
         outcome = outcome_in(parts, identity)
         if outcome is None:
-            return json_answer(_unfinished(current(parts, identity)))
+            return json_answer(_unfinished(*found(parts, identity)))
         return json_answer(story_of(outcome, unanswered(parts, outcome)))
 
     return made
@@ -91,6 +92,7 @@ def story_of(outcome: Outcome, last: Placed | None = None) -> PlacementStory:
         state=outcome.state,
         model=outcome.model,
         version=outcome.version or (None if last is None else last.version),
+        class_=outcome.class_,
         steps=steps,
         error_class=outcome.error_class,
         error=outcome.error,
@@ -99,19 +101,25 @@ def story_of(outcome: Outcome, last: Placed | None = None) -> PlacementStory:
     )
 
 
-def _unfinished(status: RequestStatus) -> PlacementStory:
+def _unfinished(status: RequestStatus, heard: Whereabouts | None) -> PlacementStory:
     return PlacementStory(
         id=status.id,
         state=status.state,
         model=status.model,
         version=status.version,
-        steps=_under_way(status),
+        class_=status.class_,
+        steps=[*_tried(heard), *_under_way(status, heard)],
         held_reason=status.held_reason,
         submitted_at=status.submitted_at,
+        deadline=status.deadline,
     )
 
 
-def _under_way(status: RequestStatus) -> list[PlacementStep]:
+def _tried(heard: Whereabouts | None) -> list[PlacementStep]:
+    return [] if heard is None else [step_of(attempt) for attempt in heard.failed]
+
+
+def _under_way(status: RequestStatus, heard: Whereabouts | None) -> list[PlacementStep]:
     """Return the placement that has brought nothing yet, where there is one."""
     if status.backend is None or status.state not in {"placed", "running"}:
         return []
@@ -119,6 +127,7 @@ def _under_way(status: RequestStatus) -> list[PlacementStep]:
         PlacementStep(
             number=max(1, status.attempts),
             backend=status.backend,
+            reason=None if heard is None else heard.reason,
             worker=status.worker,
             placed_at=status.placed_at,
             started_at=status.started_at,

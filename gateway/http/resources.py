@@ -19,7 +19,7 @@ from outcomes.days import made_at
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.questions import outcome_of
 from outcomes.submissions import BACK, Placed, Submission, noted, placed
-from straightline.contracts import Outcome, RequestStatus
+from straightline.contracts import Outcome, RequestStatus, Whereabouts
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
@@ -124,7 +124,12 @@ def status_of(outcome: Outcome) -> RequestStatus:
 
 
 def current(parts: Parts, request_id: str) -> RequestStatus:
-    """Return how far a request came, or how it ended.
+    """Return how far a request came, or how it ended; raises as `found`."""
+    return found(parts, request_id)[0]
+
+
+def found(parts: Parts, request_id: str) -> tuple[RequestStatus, Whereabouts | None]:
+    """Return how far a request came, or how it ended, and what was answered where it is, if anything was.
 
     What the ledger does not know, the scheduler and the pools may: they are asked meanwhile.
 
@@ -136,7 +141,7 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     outcome = outcome_in(parts, identity)
     if outcome is not None:
         parts.recent.drop(identity)
-        return with_placement(status_of(outcome), unanswered(parts, outcome))
+        return with_placement(status_of(outcome), unanswered(parts, outcome)), None
     trouble: LedgerUnavailable | LedgerNotMigrated | None = None
     with parts.exchange.inquiry(identity) as inquiry:
         try:
@@ -148,12 +153,12 @@ def current(parts: Parts, request_id: str) -> RequestStatus:
     status = told(status, heard)
     if status is not None:
         note = None if why is None else f"{why}: this is what was known before"
-        return msgspec.structs.replace(status, note=note)
+        return msgspec.structs.replace(status, note=note), heard
     if trouble is not None:
         raise trouble
     outcome = outcome_in(parts, identity)  # it may have ended while others were asked
     if outcome is not None:
-        return with_placement(status_of(outcome), unanswered(parts, outcome))
+        return with_placement(status_of(outcome), unanswered(parts, outcome)), None
     if why is not None:
         raise Refusal(
             503,
@@ -190,19 +195,19 @@ def _told(parts: Parts, request_id: str) -> RequestStatus | None:
         taken = noted(connection, request_id)
     # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
     status = parts.recent.status(request_id) if taken is None else _accepted(taken)
-    found = _placement(parts, request_id, status)
-    if found is None:
+    last = _placement(parts, request_id, status)
+    if last is None:
         return status
     return msgspec.structs.replace(
         status or RequestStatus(id=request_id, state="placed"),
         state="placed",
-        model=found.model,
-        version=found.version,
-        class_=found.class_,
-        batch_id=found.batch_id,
-        backend=found.backend,
-        attempts=found.attempt,
-        placed_at=found.placed_at,
+        model=last.model,
+        version=last.version,
+        class_=last.class_,
+        batch_id=last.batch_id,
+        backend=last.backend,
+        attempts=last.attempt,
+        placed_at=last.placed_at,
     )
 
 

@@ -8,7 +8,9 @@ from straightline.contracts import RequestStatus, Whereabouts
 
 _RANK: Final = {None: 0, "accepted": 1, "placed": 2, "held": 2, "running": 3}
 _KNOWN: Final = tuple(
-    field.name for field in msgspec.structs.fields(Whereabouts) if field.name not in {"id", "state"}
+    field.name
+    for field in msgspec.structs.fields(Whereabouts)
+    if field.name not in {"id", "state", "failed", "reason"}
 )
 
 

@@ -49,6 +49,7 @@ def text(story: PlacementStory) -> str:
     """Lay out a story for people; pure."""
     model = " ".join(filter(None, (story.model, story.version)))
     lines = [f"{story.id}  {story.state}{f', model {model}' if model else ''}"]
+    lines += facts([("class", story.class_), ("deadline", moment(story.deadline))])
     for step in story.steps:
         lines += _step(step, ended=story.state in get_args(State))
     if story.held_reason:
@@ -65,6 +66,7 @@ def _step(step: PlacementStep, *, ended: bool) -> list[str]:
     reason = step.reason
     pairs: list[tuple[str, str | None]] = [
         ("placed", moment(step.placed_at)),
+        ("running since", moment(step.started_at) if step.succeeded is None else None),
         ("worker", step.worker),
         ("waited", None if step.wait is None else seconds(step.wait)),
         ("took", None if step.service is None else seconds(step.service) + _cold(step)),

@@ -91,30 +91,33 @@ class PlacementStep(msgspec.Struct, kw_only=True, omit_defaults=True):
     error: str | None = None
 
 
-class PlacementStory(msgspec.Struct, kw_only=True, omit_defaults=True):
+class PlacementStory(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
     """Why a request was placed where it was: the answer of `GET /v1/placements/{id}`.
 
     Attributes:
         id: the request's id.
         state: how it ended, or how far it came.
-        model, version: which model answers.
+        model, version, class_: which model answers, and of which class it is.
         steps: every placement that is known, the first one first; empty where it was refused or is held
             before any.
         held_reason: why no backend can take it now; None where it is not held.
         error_class, error: what went wrong, as in its outcome.
         submitted_at, finished_at: seconds since the epoch.
+        deadline: likewise; None where it has ended.
     """
 
     id: str
     state: Stage | State
     model: str | None = None
     version: str | None = None
+    class_: RequestClass | None = None
     steps: list[PlacementStep] = []
     held_reason: str | None = None
     error_class: str | None = None
     error: str | None = None
     submitted_at: float | None = None
     finished_at: float | None = None
+    deadline: float | None = None
 
 
 class ModelEntry(msgspec.Struct, kw_only=True, omit_defaults=True):

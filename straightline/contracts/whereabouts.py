@@ -4,9 +4,10 @@ from typing import Annotated, Final
 
 import msgspec
 
+from straightline.contracts.ticket import Attempt, Reason
 from straightline.errors import ContractError
 from straightline.ids import canonical
-from straightline.names import Backend, Stage
+from straightline.names import Backend, RequestClass, Stage
 
 MAX_QUESTION: Final = 1024
 """Bytes; a longer one is not read."""
@@ -26,16 +27,18 @@ class Question(msgspec.Struct, kw_only=True):
     correlation_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}$(?!\n)")]
 
 
-class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
     """Where a request is, as far as who answers knows; what is absent he does not know.
 
     Attributes:
         id: of the request.
         state: how far it came; None where it has ended, or is not known.
-        model, version: which model answers.
+        model, version, class_: which model answers, and of which class it is.
         backend: which one has it.
         worker: the Celery worker's node name, where it is in work.
         attempts: placements that were tried or are under way.
+        failed: those that were tried.
+        reason: why the one under way is where it is.
         held_reason: why no backend has it now.
         held_since, placed_at, started_at, deadline: seconds since the epoch.
     """
@@ -44,9 +47,12 @@ class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True):
     state: Stage | None = None
     model: str | None = None
     version: str | None = None
+    class_: RequestClass | None = None
     backend: Backend | None = None
     worker: str | None = None
     attempts: int = 0
+    failed: list[Attempt] = []
+    reason: Reason | None = None
     held_reason: str | None = None
     held_since: float | None = None
     placed_at: float | None = None

@@ -144,7 +144,10 @@ def test_a_request_is_held_with_its_reason_then_runs_and_then_does_not(
     assert running["started_at"] >= running["placed_at"] >= held["held_since"]
     assert "held_reason" not in running
     assert f"worker         {running['worker']}\n" in command(gateway, "status", taken["id"])
-    assert "under way" in command(gateway, "why", taken["id"])
+    told = command(gateway, "why", taken["id"])
+    assert "1. local: under way" in told
+    assert "3 of empirical" in told
+    assert "running since" in told
 
     v2_server.gate.set()
     end = time.monotonic() + PATIENCE

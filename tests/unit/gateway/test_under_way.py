@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from flask.testing import FlaskClient
 
@@ -20,7 +21,7 @@ from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.submissions import Placed
-from straightline.contracts import Attempt, Outcome, Whereabouts
+from straightline.contracts import Attempt, Outcome, Reason, Whereabouts
 from straightline.ids import new_id
 
 ID = new_id()
@@ -167,6 +168,24 @@ def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
     assert (told["attempts"], told["started_at"]) == (2, 3.0)
     (step,) = client.get(f"/v1/placements/{ID}").get_json()["steps"]
     assert (step["number"], step["backend"], step["worker"]) == (2, "local", "local@a")
+
+
+def test_of_what_has_not_ended_it_is_told_why_it_is_where_it_is_and_what_failed_before(
+    ours: Parts, exchange: Exchange
+) -> None:
+    reason = Reason(policy="empirical", rule=3, f_t=1, F=50, r_d=1, D=9, s_f=True, s_d=False)
+    tried = Attempt(
+        number=1, backend="serverless", succeeded=False, placed_at=1.0, started_at=1.0, finished_at=2.0
+    )
+    answer = msgspec.structs.replace(RUNNING, reason=reason, failed=[tried], class_="batch", deadline=9.0)
+    exchange.answers = [answer]
+    client = build(ours).test_client()
+    story = client.get(f"/v1/placements/{ID}").get_json()
+    assert (story["class"], story["deadline"]) == ("batch", 9.0)
+    failed, step = story["steps"]
+    assert (failed["backend"], failed["succeeded"]) == ("serverless", False)
+    assert (step["number"], step["reason"]["rule"], "succeeded" in step) == (2, 3, False)
+    assert client.get(f"/v1/requests/{ID}").get_json()["class"] == "batch"
 
 
 def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(

@@ -53,6 +53,7 @@ def test_what_no_backend_can_take_is_held_and_why() -> None:
         state="held",
         model="digits",
         version="1",
+        class_="interactive",
         held_reason="serverless: no pool reports; gpu-container: no pool reports; local: no pool reports",
         held_since=NOW,
         deadline=NOW + 30,
@@ -101,6 +102,9 @@ def test_what_is_placed_says_where_until_it_comes_back(desk: Desk) -> None:
     (placement,) = placements(desk.turn())
     answer = ask(desk, request_id)
     assert (answer.state, answer.backend, answer.placed_at) == ("placed", "local", NOW)
+    assert (answer.version, answer.class_, answer.attempts) == ("1", "interactive", 1)
+    assert answer.reason is not None
+    assert (answer.reason.rule, answer.deadline) == (3, NOW + 60)
     (ticket,) = tickets(placement)
     desk.done(ticket)
     assert ask(desk, request_id).state is None, "it has ended: the ledger tells how"
@@ -118,6 +122,7 @@ def test_what_waits_for_another_attempt_names_the_one_that_failed(desk: Desk) ->
     desk.come_back(delayed, after=0.5)
     again = ask(desk, request_id)
     assert (again.state, again.backend) == ("placed", "gpu-container")
+    assert (again.attempts, [attempt.backend for attempt in again.failed]) == (2, ["local"])
 
 
 def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(desk: Desk) -> None:

@@ -110,6 +110,11 @@ def test_a_request_that_was_placed_nowhere_says_so() -> None:
     assert why.text(held).splitlines() == ["i  held", "held: no slot is free"]
     running = PlacementStory(id="i", state="running", steps=[PlacementStep(number=1, backend="local")])
     assert "1. local: under way" in why.text(running)
+    step = PlacementStep(number=1, backend="local", reason=REASON, started_at=1.8e9)
+    told = why.text(PlacementStory(id="i", state="running", class_="batch", deadline=1.8e9, steps=[step]))
+    assert "  class     batch\n  deadline  2" in told
+    assert "3 of empirical" in told
+    assert "  running since      2" in told
 
 
 def test_a_placement_from_which_nothing_came_before_the_end_is_not_under_way() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from straightline import names
 from straightline.amqp.outgoing import Outgoing
-from straightline.contracts import Attempt, Question, Whereabouts
+from straightline.contracts import Attempt, Question, Reason, Whereabouts
 from straightline.ids import new_id
 from tests.unit.workers.conftest import NOW
 from workers.placements import Work
@@ -57,7 +57,9 @@ def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
     failed = Attempt(
         number=1, backend="serverless", succeeded=False, placed_at=NOW, started_at=NOW, finished_at=NOW
     )
+    reason = Reason(policy="empirical", rule=3, f_t=1, F=50, r_d=1, D=9, s_f=True, s_d=False)
     work = make_work(attempts=[failed])
+    work.ticket.reason = reason
     taken_back.begin([make_work(), work])
     guide.tell(question(work.request.id.upper()))
     (message,) = sender.sent
@@ -69,7 +71,10 @@ def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
         model="double",
         backend="local",
         worker="local@a",
+        class_="interactive",
         attempts=2,
+        failed=[failed],
+        reason=reason,
         placed_at=NOW,
         started_at=NOW + 2,
         deadline=NOW + 60,

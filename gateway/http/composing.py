@@ -37,6 +37,7 @@ class Composed:
         model: its model.
         body: the message.
         key: routing key, which is the class.
+        submitted_at: when it was composed; seconds since the epoch.
         deadline: seconds since the epoch; None takes the class's.
     """
 
@@ -44,6 +45,7 @@ class Composed:
     model: str
     body: bytes
     key: RequestClass
+    submitted_at: float
     deadline: float | None
 
 
@@ -86,7 +88,7 @@ def compose(
     request = decode_request(body)  # the scheduler's own checks, whose words the caller gets at once
     if request.data_ref is None and not read:
         request.infer_request()
-    return Composed(request.id, request.model, body, request.class_, request.deadline)
+    return Composed(request.id, request.model, body, request.class_, now, request.deadline)
 
 
 def id_for(owner: str, idempotency_key: str | None) -> str | None:

@@ -32,8 +32,9 @@ LOOK: Final = 1.0
 """Seconds between looks into the ledger, where an outcome may have been lost on its way here."""
 
 
-def ended_by(composed: Composed, now: float) -> float:
-    """Return until when a note of a request taken now is of use; seconds since the epoch."""
+def ended_by(composed: Composed) -> float:
+    """Return until when a note of a request is of use; seconds since the epoch."""
+    now = composed.submitted_at
     deadline = now + LIFETIME[composed.key] if composed.deadline is None else composed.deadline
     return min(deadline, now + LONGEST_TOLD)
 
@@ -82,15 +83,14 @@ class Parts:
 
     def taken(self, composed: Composed) -> None:
         """Note that a request was taken whose outcome nobody waits for here, so that any process can tell."""
-        now = time.time()
-        self.recent.add(composed, now)
+        self.recent.add(composed)
         self.notes.add(
             Submission(
                 id=composed.id,
                 model=composed.model,
-                submitted_at=now,
+                submitted_at=composed.submitted_at,
                 deadline=composed.deadline,
-                until=ended_by(composed, now),
+                until=ended_by(composed),
             )
         )
 
@@ -117,7 +117,7 @@ class Parts:
             asked = self.exchange.ask(composed.id, composed.body, key=composed.key, headers=headers)
         except Full as error:
             raise Refusal(503, "saturated", str(error), retry_after=SOON) from error
-        self.recent.add(composed, time.time())
+        self.recent.add(composed)
         left = self.settings.gateway_timeout
         if composed.deadline is not None:
             left = max(0.0, composed.deadline - time.time())

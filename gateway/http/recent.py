@@ -18,13 +18,13 @@ class Recent:
         self._lock = threading.Lock()
         self._known: dict[str, RequestStatus] = {}
 
-    def add(self, composed: Composed, now: float) -> None:
+    def add(self, composed: Composed) -> None:
         """Note that the broker has, or is getting, a request."""
         status = RequestStatus(
             id=composed.id,
             state="accepted",
             model=composed.model,
-            submitted_at=now,
+            submitted_at=composed.submitted_at,
             deadline=composed.deadline,
         )
         with self._lock:

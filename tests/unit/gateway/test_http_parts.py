@@ -285,7 +285,7 @@ def test_the_memory_of_requests_is_bounded() -> None:
         composed = compose(
             {"model": "m", "data": msgspec.Raw(DATA)}, now=NOW, inline_limit=99, put=None, deadline=None
         )
-        recent.add(composed, time.time())
+        recent.add(composed)
         ids.append(composed.id)
     assert [recent.status(each) is not None for each in ids] == [False, True, True]
 
@@ -302,4 +302,4 @@ def test_the_memory_of_requests_is_bounded() -> None:
 def test_a_note_is_kept_as_long_as_its_request_may_live(
     class_: RequestClass, deadline: float | None, seconds: float
 ) -> None:
-    assert ended_by(Composed("1", "m", b"", class_, deadline), NOW) == NOW + seconds
+    assert ended_by(Composed("1", "m", b"", class_, NOW, deadline)) == NOW + seconds

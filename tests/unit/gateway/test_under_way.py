@@ -112,7 +112,7 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours
 
 
 def test_what_this_process_took_it_tells(client: FlaskClient, exchange: Exchange, recent: Recent) -> None:
-    recent.add(Composed(ID, "m", b"", "interactive", None), 1.0)
+    recent.add(Composed(ID, "m", b"", "interactive", 1.0, None))
     told = client.get(f"/v1/requests/{ID}")
     assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
     taken_back = client.delete(f"/v1/requests/{ID}")
@@ -130,7 +130,7 @@ def test_while_no_placement_can_be_searched_the_rest_is_told(ours: Parts, recent
     busy: Any = Busy()
     client = build(dataclasses.replace(ours, searcher=busy)).test_client()
     assert client.get(f"/v1/requests/{ID}").status_code == 503  # it may have come by the broker
-    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     told = client.get(f"/v1/requests/{ID}")
     assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
 
@@ -146,7 +146,7 @@ def test_what_is_held_is_told_with_its_reason_whoever_took_it(
     exchange.answers = [HELD]
     told = client.get(f"/v1/requests/{ID}").get_json()  # it came by the broker, and the ledger has nothing
     assert (told["state"], told["held_reason"], told["model"]) == ("held", "local: no pool reports", "m")
-    recent.add(Composed(ID, "m", b"", "interactive", None), 1.0)
+    recent.add(Composed(ID, "m", b"", "interactive", 1.0, None))
     told = client.get(f"/v1/requests/{ID}").get_json()
     assert (told["state"], told["held_since"], told["submitted_at"]) == ("held", 2.0, 1.0)
     story = client.get(f"/v1/placements/{ID}").get_json()
@@ -160,7 +160,7 @@ def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
 ) -> None:
     first = Placed(backend="serverless", model="m", attempt=1, placed_at=1.5)
     monkeypatch.setattr(resources, "placed", lambda *_: first)
-    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     exchange.answers = [RUNNING]
     client = build(ours).test_client()
     told = client.get(f"/v1/requests/{ID}").get_json()
@@ -194,7 +194,7 @@ def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
     client = build(ours).test_client()
     exchange.answers = [Whereabouts(id=ID)]
     assert client.get(f"/v1/requests/{ID}").status_code == 404
-    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "accepted"
     lease = Placed(backend="local", model="m", attempt=1, placed_at=1.5)
     monkeypatch.setattr(resources, "placed", lambda *_: lease)
@@ -223,7 +223,7 @@ def test_where_nobody_can_be_asked_it_is_said_and_not_that_it_never_came(
         problem = told.get_json()
         assert (problem["error_class"], problem["request_id"]) == ("nobody_to_ask", ID)
         assert "no scheduler could be asked now (none listens)" in problem["detail"]
-    recent.add(Composed(ID, "m", b"", "interactive", None), time.time())
+    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     told = client.get(f"/v1/requests/{ID}").get_json()
     assert (told["state"], "none listens" in told["note"]) == ("accepted", True)
     exchange.answers = [HELD]
@@ -279,7 +279,7 @@ def test_what_was_asked_is_told_though_the_ledger_goes_away(client: FlaskClient,
 def test_placements_of_the_last_day_are_searched(
     ours: Parts, recent: Recent, searched: list[datetime]
 ) -> None:
-    recent.add(Composed(ID, "m", b"", "batch", None), time.time() - 7 * 86_400)
+    recent.add(Composed(ID, "m", b"", "batch", time.time() - 7 * 86_400, None))
     build(ours).test_client().get(f"/v1/requests/{ID}")
     (since,) = searched
     assert datetime.now(UTC) - since < timedelta(hours=25)

@@ -60,7 +60,8 @@ def _parts(exchange: Exchange) -> Parts:
 
 
 def _composed(seconds: float) -> Composed:
-    return Composed(new_id(), "double", b"{}", "interactive", time.time() + seconds)
+    now = time.time()
+    return Composed(new_id(), "double", b"{}", "interactive", now, now + seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +107,17 @@ def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest
     exchange.sent.set_result(None)
     assert _parts(exchange).answer(_composed(30.0), {}, wait=0.1) is None
     assert asked == []
+
+
+def test_what_was_waited_for_in_vain_was_submitted_when_it_was_composed() -> None:
+    """Not when the caller was told that it was taken: it may run since long before."""
+    exchange = Exchange(loses=False)
+    exchange.sent.set_result(None)
+    parts, composed = _parts(exchange), _composed(30.0)
+    assert parts.answer(composed, {}, wait=0.2) is None
+    status = parts.recent.status(composed.id)
+    assert status is not None
+    assert status.submitted_at == composed.submitted_at
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("not confirmed"), Rejected("full")])

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -11,6 +11,8 @@ from straightline.cli.exits import SUCCEEDED
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.answers import RequestStatus
 from straightline.contracts.cancel import Verdict
+from straightline.errors import StraightLineError
+from straightline.names import State
 from straightline.settings import load
 from straightline.terminal import printable
 
@@ -37,7 +39,8 @@ def add_to(commands: Any) -> None:
         help="take a request back",
         description="Take a request back. What has ended stays as it ended, and an unknown id does no harm. "
         "The wish goes to the broker at STRAIGHTLINE_BROKER_URL, or, where that is not set, to the gateway "
-        "at STRAIGHTLINE_GATEWAY_URL.",
+        "at STRAIGHTLINE_GATEWAY_URL. Where both are set, and no scheduler knows of its end, the gateway is "
+        "asked whether it has ended.",
         json="print JSON: {id, verdict}, or the status that the gateway tells",
     )
     parser.add_argument("id", type=identity, metavar="ID", help="of the request")
@@ -54,21 +57,40 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Client.cancel` or `Gateway.delete` raises.
     """
     if environ.get("STRAIGHTLINE_BROKER_URL"):
-        _ask_broker(arguments, load(Settings, environ).broker_url)
+        _ask_broker(arguments, environ)
     else:
         _ask_gateway(arguments, environ)
     return SUCCEEDED
 
 
-def _ask_broker(arguments: argparse.Namespace, broker_url: str) -> None:
+def _ask_broker(arguments: argparse.Namespace, environ: Mapping[str, str]) -> None:
     from straightline.client import Client  # noqa: PLC0415 - other commands need no broker
 
-    with Client(broker_url, confirm_timeout=10.0) as client:
+    with Client(load(Settings, environ).broker_url, confirm_timeout=10.0) as client:
         verdict = client.cancel(arguments.id, arguments.timeout)
+    if verdict not in {"cancelled", "ended"}:
+        verdict = _end_of(arguments, environ) or verdict
     if arguments.json:
         print_json({"id": arguments.id, "verdict": verdict})
     else:
         print(f"{arguments.id} {WORDS[verdict]}")
+
+
+def _end_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Verdict | None:
+    """Return how a request has ended that no scheduler knows to have; None where it has not, or none tells.
+
+    A pool tells the scheduler of an end when its slot is free, and the ledger before.
+    """
+    if not environ.get("STRAIGHTLINE_GATEWAY_URL") or arguments.timeout <= 0:
+        return None
+    try:
+        gateway = open_gateway(environ, patience=arguments.timeout)
+        state = gateway.get(RequestStatus, "requests", arguments.id).state
+    except StraightLineError:  # the wish is safe, whatever is known besides
+        return None
+    if state not in get_args(State):
+        return None
+    return "cancelled" if state == "cancelled" else "ended"
 
 
 def _ask_gateway(arguments: argparse.Namespace, environ: Mapping[str, str]) -> None:

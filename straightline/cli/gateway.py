@@ -157,14 +157,18 @@ class Gateway:
         return Rejected(f"{text} ({self._where} answered {status})")
 
 
-def open_gateway(environ: Mapping[str, str]) -> Gateway:
+def open_gateway(environ: Mapping[str, str], *, patience: float = PATIENCE) -> Gateway:
     """Return the gateway that the environment names.
+
+    Args:
+        environ: the environment.
+        patience: seconds for one answer.
 
     Raises:
         ConfigurationError: it names none, or a wrong one.
     """
     settings = load(Settings, environ)
-    return Gateway(settings.gateway_url, settings.api_key)
+    return Gateway(settings.gateway_url, settings.api_key, patience=patience)
 
 
 def _seconds(response: Any) -> float | None:

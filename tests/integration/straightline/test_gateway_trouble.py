@@ -5,13 +5,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from straightline import client
 from straightline.cli import main
 from straightline.cli.gateway import Gateway
 from straightline.contracts import ModelList
+from straightline.contracts.cancel import Verdict
 from straightline.errors import (
     ConfigurationError,
     GatewayUnavailable,
@@ -21,6 +23,7 @@ from straightline.errors import (
     Rejected,
     ResultTimeout,
 )
+from straightline.ids import new_id
 
 
 @contextmanager
@@ -139,3 +142,48 @@ def test_without_a_setting_the_variable_is_named(
     assert main(["models"]) == 2
     assert "STRAIGHTLINE_GATEWAY_URL" in capsys.readouterr().err
     assert main(["failures", "--since", "1h"]) == 2
+
+
+class Wisher:
+    """A client whose wish to cancel is met by a scheduler that does not know of the end yet."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.verdict: Verdict = "noted"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def cancel(self, _id: str, _timeout: float) -> Verdict:
+        return self.verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, b'{"id": "i", "state": "cancelled"}', "is cancelled\n"),
+        (200, b'{"id": "i", "state": "succeeded"}', "had its outcome already, which stands\n"),
+        (200, b'{"id": "i", "state": "running"}', "is on its way"),
+        (503, b'{"detail": "no ledger"}', "is on its way"),
+        (401, b'{"detail": "no such key"}', "is on its way"),
+    ],
+)
+def test_who_takes_back_what_has_ended_is_told_so_where_the_gateway_knows(
+    status: int,
+    body: bytes,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(client, "Client", Wisher)
+    monkeypatch.setenv("STRAIGHTLINE_BROKER_URL", "amqp://127.0.0.1:1/")
+    identity = new_id()
+    with answering(status, body) as (url, asked):
+        monkeypatch.setenv("STRAIGHTLINE_GATEWAY_URL", url)
+        assert main(["cancel", identity]) == 0
+        assert len(asked) == 1
+    assert words in capsys.readouterr().out
+    assert main(["cancel", identity]) == 0  # and the gateway is gone
+    assert "is on its way" in capsys.readouterr().out

@@ -151,7 +151,8 @@ class Client:
         Raises:
             ResultTimeout: none came in time.
             ContractError: what came cannot be read, or `id` is not a UUID.
-            ConfigurationError: the client asked for no results, or has no store and the result lies in one.
+            ConfigurationError: the client asked for no results, or has no store and the result lies in one
+                (`StoreNotGiven`).
             StoreUnavailable: the store could not be read.
         """
         identity = self._producer.awaited(id)

@@ -15,6 +15,18 @@ class ConfigurationError(StraightLineError):
     """A setting is missing or wrong; the message names it."""
 
 
+class StoreNotGiven(ConfigurationError):  # noqa: N818
+    """A result lies in a store, and this client was made without one.
+
+    Attributes:
+        uri: where it lies.
+    """
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(f"the result lies at {uri}: make the client with that store, Client(url, store=...)")
+        self.uri = uri
+
+
 class ContractError(StraightLineError):
     """A message does not fit its contract.
 

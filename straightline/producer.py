@@ -22,7 +22,7 @@ from straightline.contracts.cancel import CancelAnswer, Verdict
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.request import Request
 from straightline.errands import Errands
-from straightline.errors import ConfigurationError, ContractError, ResultTimeout
+from straightline.errors import ConfigurationError, ContractError, ResultTimeout, StoreNotGiven
 from straightline.ids import canonical, new_id
 from straightline.inputs import Inputs
 from straightline.messages import request_message, wish_message
@@ -162,17 +162,14 @@ class Producer:
         """Fetch a result that lies in the store, its size and digest checked; blocks meanwhile.
 
         Raises:
-            ConfigurationError: the client has no store.
+            StoreNotGiven: the client has no store.
             ContractError: what lies there is not the result.
             StoreUnavailable: the store could not be read.
         """
         if outcome.result_ref is None:
             return outcome
         if self.store is None:
-            raise ConfigurationError(
-                f"the result lies at {outcome.result_ref.uri}: make the client with that store, "
-                "Client(url, store=...)"
-            )
+            raise StoreNotGiven(outcome.result_ref.uri)
         outcome.result = msgspec.Raw(self.store.get(outcome.result_ref))
         return outcome
 

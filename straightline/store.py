@@ -284,6 +284,11 @@ class Store:
         self._files.mv(part, path)
 
 
+def root_of(uri: str) -> str:
+    """Return the root of the store that named what lies at `uri`."""
+    return uri.rsplit("/", 2)[0]
+
+
 def _last(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 

@@ -28,8 +28,8 @@ exit codes:
   0  done: the request succeeded, or the broker has it or the wish to cancel it safe, or the answer is printed
   1  the request ended otherwise: failed, expired, cancelled or rejected; or it was refused
   2  wrong usage: an argument, a setting or the input cannot be used; nothing was sent
-  3  the broker, the gateway or the store cannot be reached or takes nothing now, or no scheduler
-     can be asked; it may be tried again
+  3  the broker, the gateway or the store cannot be reached or takes nothing now, no scheduler can be
+     asked, or the result that lies in a store cannot be read here; it may be tried again
   4  no result came in the time that --timeout gives, or there is none yet; the request goes on
   5  there is no such request, or nothing is known of it yet
   6  lines of a batch are no requests, and stand in its report; the good ones are done

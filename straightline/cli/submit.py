@@ -4,16 +4,21 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from straightline.cli.command import add_command, print_json, seconds
 from straightline.cli.exits import FAILED, SUCCEEDED
 from straightline.cli.show import show
-from straightline.errors import BrokerUnavailable, ContractError
+from straightline.contracts.outcome import Outcome
+from straightline.errors import BrokerUnavailable, ContractError, StoreNotGiven, StoreUnavailable
 from straightline.names import BACKENDS
 from straightline.settings import load
+from straightline.store import root_of
+
+if TYPE_CHECKING:
+    from straightline.client import Client
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -104,7 +109,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             )
         except BrokerUnavailable as error:
             if error.request_id:
-                print(f"straightline: the request's id is {error.request_id}", file=sys.stderr)
+                _tell(error.request_id)
             raise
         if not arguments.wait:
             if arguments.json:
@@ -112,12 +117,43 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             else:
                 print(identity)
             return SUCCEEDED
-        outcome = client.result(identity, arguments.timeout)
+        outcome = _result(client, identity, arguments.timeout)
     if arguments.json:
         print_json(outcome)
     else:
         print(show(outcome))
     return SUCCEEDED if outcome.state == "succeeded" else FAILED
+
+
+def _result(client: "Client", identity: str, timeout: float) -> Outcome:
+    """Return the outcome; what goes wrong now is no wrong usage, for the request was sent.
+
+    Raises:
+        ResultTimeout: none came in time.
+        StoreUnavailable: its result cannot be read here; the message says how else.
+    """
+    try:
+        return client.result(identity, timeout)
+    except StoreUnavailable:
+        _tell(identity)
+        raise
+    except StoreNotGiven as error:
+        _tell(identity)
+        raise StoreUnavailable(
+            f"the request succeeded, and its result lies in a store, at {error.uri}: "
+            f"`straightline result {identity}` asks the gateway for it; "
+            f"set STRAIGHTLINE_STORE to that store ({root_of(error.uri)}) to have the next one printed here"
+        ) from error
+    except ContractError as error:
+        _tell(identity)
+        raise StoreUnavailable(
+            f"the request was answered, and its result cannot be read here: {error}; "
+            f"`straightline result {identity}` asks the gateway for it"
+        ) from error
+
+
+def _tell(identity: str) -> None:
+    print(f"straightline: the request's id is {identity}", file=sys.stderr)
 
 
 def _read(name: str) -> bytes:

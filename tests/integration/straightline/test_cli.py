@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from straightline.contracts import Outcome, Request
+from straightline.contracts.request import NO_DATA, DataRef
 from straightline.ids import new_id
+from straightline.store import Store
 from tests.integration.straightline.replier import Replier
 
 pytestmark = pytest.mark.integration
@@ -25,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def submit(
-    url: str, *arguments: str, text: str | None = json.dumps(DATA)
+    url: str, *arguments: str, text: str | None = json.dumps(DATA), **settings: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "straightline", "submit", "--model", "digits", *arguments],
@@ -35,7 +37,7 @@ def submit(
         timeout=120,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "STRAIGHTLINE_BROKER_URL": url},
+        env={**os.environ, "STRAIGHTLINE_BROKER_URL": url, **settings},
     )
 
 
@@ -90,6 +92,35 @@ def test_a_failed_request_is_told_with_exit_code_1(broker_url: str) -> None:
         done = submit(broker_url, "--input", "-", "--wait")
     assert done.returncode == 1
     assert "model_error: the model stumbled" in done.stdout
+
+
+def test_a_result_in_a_store_that_the_shell_does_not_name_is_no_wrong_usage(
+    broker_url: str, tmp_path: Path
+) -> None:
+    root = (tmp_path / "store").as_uri()
+    ref = Store(root).put(json.dumps(RESULT).encode())
+    gone = DataRef(uri=f"{root}/00/{'0' * 64}", size=1, sha256="0" * 64)
+    identities = [new_id(), new_id(), new_id()]
+
+    def refer(request: Request) -> Outcome:
+        outcome = answer(request)
+        outcome.result, outcome.result_ref = NO_DATA, gone if request.id == identities[2] else ref
+        return outcome
+
+    with Replier(broker_url, refer):
+        without = submit(broker_url, "--input", "-", "--wait", "--id", identities[0])
+        other, missing = (
+            submit(broker_url, "--input", "-", "--wait", "--id", identity, STRAIGHTLINE_STORE=store)
+            for identity, store in ((identities[1], (tmp_path / "other").as_uri()), (identities[2], root))
+        )
+    for done, identity in zip((without, other, missing), identities, strict=True):
+        assert (done.returncode, done.stdout) == (3, "")
+        assert f"the request's id is {identity}" in done.stderr
+        assert f"`straightline result {identity}`" in done.stderr
+        assert "Client(" not in done.stderr
+    assert f"set STRAIGHTLINE_STORE to that store ({root})" in without.stderr
+    assert "does not lie under the store" in other.stderr
+    assert "there is nothing at" in missing.stderr
 
 
 def test_without_a_result_in_time_the_exit_code_is_4(broker_url: str) -> None:

@@ -3,31 +3,18 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, get_args
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
+from straightline.contracts.explaining import Path, fault_of, members, remedy
 from straightline.contracts.model import ModelFile
 from straightline.errors import ConfigurationError
-from straightline.names import BACKENDS
 
-_PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]*)`")
 _HEADER: Final = re.compile(r"^\s*(?P<open>\[\[?)\s*(?P<name>[A-Za-z0-9_.\-]+)\s*\]\]?\s*(?:#.*)?$")
 _MEMBER: Final = re.compile(r"^\s*[\"']?(?P<name>[A-Za-z0-9_\-]+)[\"']?\s*[.=]")
-_WORD: Final = "it has letters, digits, dots, dashes and underscores, and begins with a letter or digit"
-_FORMS: Final = {
-    "name": _WORD,
-    "version": _WORD,
-    "datatype": "it is BOOL, BYTES, FP16, FP32, FP64, or INT or UINT with 8, 16, 32 or 64",
-    "entry": 'it names a module and a callable, as "module:callable"',
-    "url": 'it begins with http:// or https:// and names a host, as "http://127.0.0.1:8000"',
-}
-"""What the texts that have a pattern look like."""
-
-Path = tuple[str | int, ...]
 
 
 def decode_model_file(text: str) -> ModelFile:
@@ -75,24 +62,16 @@ def _checked(file: ModelFile) -> ModelFile:
 
 
 def _explain(error: str, text: str) -> str:
-    found = _PLACE.match(error)
-    what, path = (found["what"], _steps(found["path"] or "")) if found else (error, ())
-    if unknown := _UNKNOWN.search(error):
-        name = unknown["name"]
+    fault = fault_of(error)
+    path = fault.path
+    if fault.unknown is not None:
+        name = fault.unknown
         return f"{_where(text, (*path, name))}{_title((*path, name))} is not known; {_advice(path, name)}"
     if missing := _MISSING.search(error):
         return f"{_where(text, path)}{_title((*path, missing['name']))} is missing: add it"
-    return f"{_where(text, path)}{_title(path)}: {_plain(what, path)}"
-
-
-def _plain(what: str, path: Path) -> str:
-    """Say what a text must look like in words: a pattern tells nobody what to write."""
-    name = next((step for step in reversed(path) if isinstance(step, str)), "")
-    if "matching regex" in what and name in _FORMS:
-        return _FORMS[name]
-    if "Invalid enum value" in what and name == "backends":
-        return f"{what}; known are {', '.join(BACKENDS)}"
-    return what
+    right = remedy(fault, ModelFile)
+    what = fault.form or (f"{fault.what}; {right}" if right else fault.what)
+    return f"{_where(text, path)}{_title(path)}: {what}"
 
 
 def _where(text: str, path: Path) -> str:
@@ -106,39 +85,11 @@ def _title(path: Path) -> str:
 
 
 def _advice(path: Path, name: str) -> str:
-    known = _members(ModelFile, path)
+    known = members(ModelFile, path)
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f"did you mean {close[0]}?"
     return f"remove it; known are {', '.join(known)}"
-
-
-def _members(kind: Any, path: Sequence[str | int]) -> list[str]:
-    """Return the members of the structure at `path` within `kind`."""
-    for step in path:
-        inner = _structure(kind if isinstance(step, int) else msgspec.structs.fields(kind), step)
-        if inner is None:
-            return []
-        kind = inner
-    return [field.encode_name for field in msgspec.structs.fields(kind)]
-
-
-def _structure(kind: Any, step: str | int) -> Any:
-    """Return the structure behind a member, through lists and optional ones."""
-    if isinstance(step, int):
-        return kind
-    return next((_innermost(field.type) for field in kind if field.encode_name == step), None)
-
-
-def _innermost(kind: Any) -> Any:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    return next((found for each in get_args(kind) if (found := _innermost(each)) is not None), None)
-
-
-def _steps(path: str) -> Path:
-    parts = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path)
-    return tuple(name or (int(index) if index.isdigit() else 0) for name, index in parts)
 
 
 def line_of(text: str, path: Path) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from straightline.contracts.explaining import explain
 from straightline.errors import ConfigurationError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -34,7 +35,7 @@ def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHT
         return msgspec.convert(values, structure, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         raise ConfigurationError(
-            f"a setting cannot be used: {error}; the variable is {prefix}<NAME>"
+            f"a setting cannot be used: {explain(error, structure)}; the variable is {prefix}<NAME>"
         ) from error
 
 

@@ -20,6 +20,7 @@ from outcomes.reader import Reader
 from straightline.batch.items import Defaults
 from straightline.batch.lines import Source
 from straightline.contracts import BatchList, BatchStatus, DataRef
+from straightline.contracts.explaining import explain
 from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
 from straightline.store import Store
@@ -191,7 +192,8 @@ def _reference(body: bytes) -> _Reference:
         found = msgspec.json.decode(body, type=_Reference)
     except _UNREADABLE as error:
         raise ContractError(
-            f'the body is JSON Lines, of type {LINES}, or {{"uri": ...}} of such a file in the store: {error}'
+            f'the body is JSON Lines, of type {LINES}, or {{"uri": ...}} of such a file in the store: '
+            f"{explain(error, _Reference)}"
         ) from error
     _checked(found)
     return found
@@ -201,7 +203,9 @@ def _defaults(given: dict[str, Any], *, strict: bool) -> Defaults:
     try:
         found = msgspec.convert(given, Defaults, strict=strict)
     except msgspec.ValidationError as error:
-        raise ContractError(f"a parameter cannot be used: {error}", error_class="wrong_type") from error
+        raise ContractError(
+            f"a parameter cannot be used: {explain(error, Defaults)}", error_class="wrong_type"
+        ) from error
     return _checked(found)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from straightline.contracts.explaining import explain
 from straightline.contracts.model import Name
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.request import NO_DATA, DataRef
@@ -155,10 +156,9 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
         words = _bare(members) if bare else _WORDS.decode(text)
     except _UNREADABLE as error:
         kind = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
-        raise ContractError(
-            f"the line is no request: {error}; it is a V2 infer request, or an object with `data`",
-            error_class=kind,
-        ) from error
+        said = explain(error, _Words)
+        form = "" if said != str(error) else "; it is a V2 infer request, or an object with `data`"
+        raise ContractError(f"the line is no request: {said}{form}", error_class=kind) from error
     if words.custom_id is not None and not 0 < len(words.custom_id) <= LONGEST_ID:
         raise ContractError(f"custom_id has 1 to {LONGEST_ID} characters", error_class="wrong_type")
     data = text if bare else bytes(words.data or words.body)

@@ -13,6 +13,7 @@ import msgspec
 
 from straightline.cli.command import add_command, print_json, seconds
 from straightline.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, REFUSED_LINES, SUCCEEDED
+from straightline.contracts.explaining import explain
 from straightline.errors import ContractError
 from straightline.names import BACKENDS
 from straightline.settings import load
@@ -121,7 +122,9 @@ def submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             Defaults,
         )
     except msgspec.ValidationError as error:
-        raise ContractError(f"--model or --model-version cannot be a name: {error}") from error
+        raise ContractError(
+            f"--model or --model-version cannot be a name: {explain(error, Defaults)}"
+        ) from error
     source = Path(arguments.input)
     connections = _connections(arguments, environ)
     watcher = Watcher(source, sys.stderr) if arguments.watch else None

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from straightline.contracts.explaining import explain
 from straightline.contracts.model import Name
 from straightline.contracts.poison import poison
 from straightline.contracts.v2 import InferRequest, decode_infer_request
@@ -105,7 +106,9 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         kind = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
         raise ContractError(
-            f"the request cannot be read: {error}", error_class=kind, request_id=find_id(body, message_id)
+            f"the request cannot be read: {explain(error, Request)}",
+            error_class=kind,
+            request_id=find_id(body, message_id),
         ) from error
     unfit = poison(body)
     if unfit is not None:

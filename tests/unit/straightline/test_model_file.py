@@ -80,7 +80,7 @@ def test_a_whole_file_is_read_with_its_defaults() -> None:
         (
             'backends = ["local", ',
             'backends = ["moon", ',
-            "'moon'; known are serverless, gpu-container, local",
+            "'moon'; it is one of serverless, gpu-container, local",
         ),
         (
             '"making:train"',
@@ -90,7 +90,7 @@ def test_a_whole_file_is_read_with_its_defaults() -> None:
         ("minimum = 0.9\n", "", "line 32: validate.minimum is missing"),
         ("maximum = 3", "maximum = 0", "line 25: warm.maximum"),
         ("minimum = 1\n", "minimum = 7\n", "a minimum above its maximum"),
-        ('flavour = "python"', 'flavour = "java"', "line 3: flavour: Invalid enum value 'java'"),
+        ('flavour = "python"', 'flavour = "java"', "'java'; it is one of onnx, python, external"),
         ('flavour = "python"', 'flavour = "onnx"', 'flavour = "onnx" and needs artifact = "model.onnx"'),
         ('entry = "model:predict"\n', "", 'flavour = "python" and needs entry = "model:predict"'),
         ('entry = "model:predict"', 'entry = "model:predict"\nurl = "http://h:1"', "url has no meaning"),

@@ -1,0 +1,123 @@
+"""Says of what msgspec finds wrong in a message what would be right there, which it leaves out. Pure."""
+
+import re
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+
+_PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_UNKNOWN: Final = re.compile(r"unknown field `(?P<name>[^`]*)`")
+_WORD: Final = (
+    "it has letters, digits, dots, dashes and underscores, at most 128, and begins with a letter or digit"
+)
+_FORMS: Final = {
+    "name": _WORD,
+    "model": _WORD,
+    "version": _WORD,
+    "sha256": "it is 64 hexadecimal digits, the letters small",
+    "datatype": "it is BOOL, BYTES, FP16, FP32, FP64, or INT or UINT with 8, 16, 32 or 64",
+    "entry": 'it names a module and a callable, as "module:callable"',
+    "url": 'it begins with http:// or https:// and names a host, as "http://127.0.0.1:8000"',
+}
+"""What the texts that have a pattern look like, by the member that holds them: a pattern tells nobody."""
+
+Path = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """An error of msgspec, taken apart.
+
+    Attributes:
+        what: is wrong.
+        path: to the member; an index is 0 where it is not told.
+        of_key: whether a key of the object there is meant.
+    """
+
+    what: str
+    path: Path
+    of_key: bool
+
+    @property
+    def unknown(self) -> str | None:
+        """The name of the field that is not known, where that is wrong."""
+        found = _UNKNOWN.search(self.what)
+        return found and found["name"]
+
+    @property
+    def form(self) -> str | None:
+        """What the text looks like whose pattern is not met, in words."""
+        name = next((step for step in reversed(self.path) if isinstance(step, str)), "")
+        return _FORMS.get(name) if "matching regex" in self.what else None
+
+
+def fault_of(error: str) -> Fault:
+    """Take the text of an error of msgspec apart."""
+    found = _PLACE.match(error)
+    if found is None:  # the pattern takes every text
+        return Fault(error, (), of_key=False)
+    steps = _STEP.findall(found["path"] or "")
+    path = tuple(name or (int(index) if index.isdigit() else 0) for name, index in steps)
+    return Fault(found["what"], path, of_key=found["key"] is not None)
+
+
+def explain(error: Exception, kind: Any) -> str:
+    """Return what is wrong with what was read as `kind`, and where that can be told, what would be right."""
+    text = str(error)
+    fault = fault_of(text)
+    if fault.form is not None:
+        return f"{text.replace(fault.what, 'the text has a wrong form', 1)}; {fault.form}"
+    right = remedy(fault, kind)
+    return f"{text}; {right}" if right else text
+
+
+def remedy(fault: Fault, kind: Any) -> str | None:
+    """Return what may stand at the place of a fault within `kind`; None where that is not known."""
+    if fault.unknown is not None:
+        known = members(kind, fault.path)
+        return f"known are {', '.join(known)}" if known else None
+    if "Invalid enum value" in fault.what:
+        values = _choices(_at(kind, fault.path, of_key=fault.of_key))
+        return f"it is one of {', '.join(map(str, values))}" if values else None
+    return fault.form
+
+
+def members(kind: Any, path: Path) -> list[str]:
+    """Return the members of the structure at `path` within `kind`, as they are written."""
+    found = _at(kind, path)
+    for each in (found, *_parts(found)):
+        if isinstance(each, type) and issubclass(each, msgspec.Struct):
+            return [field.encode_name for field in msgspec.structs.fields(each)]
+    return []
+
+
+def _at(kind: Any, path: Path, *, of_key: bool = False) -> Any:
+    """Return the type at `path` within `kind`; None where there is none."""
+    for step in path:
+        kind = next((inner for each in (kind, *_parts(kind)) if (inner := _inside(each, step))), None)
+    if of_key:
+        return next((get_args(each)[0] for each in (kind, *_parts(kind)) if get_origin(each) is dict), None)
+    return kind
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    """Return the type of what `step` leads to, where it leads anywhere."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        fields = msgspec.structs.fields(kind)
+        return next((field.type for field in fields if field.encode_name == step), None)
+    if get_origin(kind) in (list, tuple):
+        return get_args(kind)[0]
+    return get_args(kind)[1] if get_origin(kind) is dict else None
+
+
+def _parts(kind: Any) -> list[Any]:
+    """Return what a union, or a type with notes, is made of, to the innermost."""
+    if get_origin(kind) in (list, tuple, dict, Literal):
+        return []
+    return [part for each in get_args(kind) for part in (each, *_parts(each))]
+
+
+def _choices(kind: Any) -> list[Any]:
+    """Return the values of the literals that a type consists of."""
+    parts = (kind, *_parts(kind))
+    return [value for each in parts if get_origin(each) is Literal for value in get_args(each)]

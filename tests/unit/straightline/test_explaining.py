@@ -1,0 +1,85 @@
+"""What is wrong in a message is told with what would be right."""
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from straightline.batch.items import Defaults, item_of
+from straightline.contracts import ModelSpec, decode_request
+from straightline.contracts.explaining import explain
+from straightline.errors import ConfigurationError, ContractError
+from straightline.ids import new_id
+from straightline.names import Backend
+from straightline.settings import load
+from straightline.submission import Submission, prepare
+
+DATA: dict[str, Any] = {"inputs": []}
+
+
+class Settings(msgspec.Struct):
+    backend: Backend = "local"
+
+
+def said_of(content: object, kind: Any) -> str:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert(content, kind)
+    return explain(caught.value, kind)
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (
+            {"allow": ["lokal"]},
+            "Invalid enum value 'lokal' - at `$.allow[0]`; it is one of serverless, gpu-container, local",
+        ),
+        ({"class": "bach"}, "Invalid enum value 'bach' - at `$.class`; it is one of interactive, batch"),
+        ({"model": "-"}, "the text has a wrong form - at `$.model`; it has letters, digits, dots, dashes"),
+        (
+            {"data_ref": {"uri": "file:///x", "size": 1, "sha256": "zz"}},
+            "the text has a wrong form - at `$.data_ref.sha256`; it is 64 hexadecimal digits",
+        ),
+        ({"data_ref": {"url": "x"}}, "unknown field `url` - at `$.data_ref`; known are uri, size, sha256"),
+        ({"class": 7}, "Expected `str`, got `int` - at `$.class`"),
+    ],
+)
+def test_a_request_is_refused_with_what_is_valid(members: dict[str, Any], words: str) -> None:
+    body = {"id": new_id(), "model": "digits", "submitted_at": time.time(), "data": DATA} | members
+    with pytest.raises(ContractError) as caught:
+        decode_request(msgspec.json.encode(body))
+    assert words in str(caught.value)
+    assert "regex" not in str(caught.value)
+
+
+def test_who_submits_a_request_of_no_class_is_told_which_there_are() -> None:
+    wrong: Any = "bach"
+    with pytest.raises(ContractError, match="it is one of interactive, batch"):
+        prepare(Submission(model="digits", data=DATA, class_=wrong), by_reference=False, now=1.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"data": DATA, "modle": "digits"}, "unknown field `modle`; known are custom_id, model, version,"),
+        ({"data": DATA, "allow": ["lokal"]}, "`$.allow[0]`; it is one of serverless, gpu-container, local"),
+    ],
+)
+def test_a_line_of_a_job_is_refused_with_what_there_is(line: dict[str, Any], words: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        item_of(msgspec.json.encode(line), Defaults(model="digits"))
+    assert words in str(caught.value)
+    assert "or an object with" not in str(caught.value)
+
+
+def test_parameters_of_a_job_and_keys_of_an_object_are_told_with_what_is_valid() -> None:
+    backends = "it is one of serverless, gpu-container, local"
+    assert backends in said_of({"allow": ["lokal"]}, Defaults)
+    spec = {"name": "m", "version": "1", "inputs": [], "outputs": [], "max_payload": {"lokal": 1}}
+    assert backends in said_of(spec, ModelSpec)
+
+
+def test_a_setting_is_refused_with_what_is_valid() -> None:
+    with pytest.raises(ConfigurationError, match="it is one of serverless, gpu-container, local"):
+        load(Settings, {"STRAIGHTLINE_BACKEND": "lokal"})

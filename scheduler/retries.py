@@ -1,5 +1,6 @@
 """The one retry owner: whether a failed request is placed again, where not, and after how long. Pure."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
@@ -102,8 +103,9 @@ def chance(text: str) -> float:
 
 
 def story(attempts: list[Attempt]) -> str:
-    """Tell in one sentence what was tried."""
-    tries = "; ".join(f"{attempt.backend}: {attempt.error}" for attempt in attempts)
+    """Tell in one sentence what was tried, and what came of it several times once."""
+    counts = Counter(f"{attempt.backend}: {attempt.error}" for attempt in attempts)
+    tries = "; ".join(each if times == 1 else f"{each} ({times} times)" for each, times in counts.items())
     return f"{len(attempts)} attempt{'s' if len(attempts) != 1 else ''} failed: {tries}"
 
 

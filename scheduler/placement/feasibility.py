@@ -8,7 +8,7 @@ from scheduler.placement.model import ALL, BackendState, Features, State
 def never(backend: str, features: Features) -> str | None:
     """Return why this backend can never take the request, or None where it might."""
     if backend not in features.backends:
-        return f"model {features.model} is not made for it"
+        return f"model {features.model} is not made for it, or not deployed there"
     if features.allow is not None and backend not in features.allow:
         return "not in the request's allow list"
     if backend in features.excluded:

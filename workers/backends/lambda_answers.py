@@ -42,6 +42,9 @@ _WRONG_INPUT: Final = "InvalidInput"
 """What our functions call a request that does not fit the model."""
 
 
+_DEPLOY: Final = "deploy the model there: `python -m modelkit deploy PROJECT --on serverless`"
+
+
 class _Failure(msgspec.Struct):
     errorType: str = ""  # noqa: N815 - Lambda's spelling
     errorMessage: str = ""  # noqa: N815
@@ -89,7 +92,8 @@ def refused(code: str, status: int, message: str) -> BackendFault | ModelError:
     if code == "InvalidRequestContentException":
         return WrongInput(message)
     word: FaultClass = _BY_CODE.get(code, "crashed" if status >= 500 else "bad_protocol")
-    return BackendFault(f"Lambda refused: {code}: {message}", error_class=word)
+    cure = f"; {_DEPLOY}" if word == "not_deployed" else ""
+    return BackendFault(f"Lambda refused: {code}: {message}{cure}", error_class=word)
 
 
 def _fault_class(failure: _Failure, init: str | None, log: str) -> FaultClass | None:

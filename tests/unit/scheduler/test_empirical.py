@@ -56,7 +56,7 @@ def test_few_small_requests_go_local_then_to_a_container_then_to_serverless() ->
 @pytest.mark.parametrize(
     ("features", "state", "why"),
     [
-        (replace(SMALL, f_t=99.0, backends=("local",)), FREE, "not made for it"),
+        (replace(SMALL, f_t=99.0, backends=("local",)), FREE, "not made for it, or not deployed there"),
         (replace(SMALL, f_t=99.0, allow=("local", "gpu-container")), FREE, "allow list"),
         (replace(SMALL, f_t=99.0, excluded=("serverless",)), FREE, "earlier attempt"),
         (replace(SMALL, f_t=99.0, limits={"serverless": 99}), FREE, "model's limit of 99"),

@@ -9,8 +9,9 @@ from scheduler import retries
 from scheduler.breakers import GUILTLESS, SUSPICIOUS
 from scheduler.placement.budget import WINDOW, Allowance, RetryBudget
 from straightline import names
-from straightline.contracts import Ticket
+from straightline.contracts import Attempt, Ticket
 from straightline.ids import new_id
+from straightline.names import Backend
 from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
 
 
@@ -57,6 +58,25 @@ def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(
         desk.beat_all()
     (ticket,) = tickets(placements(desk.turn())[0])
     assert len(ticket.attempts) == 2
+
+
+def test_what_came_of_several_attempts_is_told_once() -> None:
+    def attempt(backend: Backend, error: str) -> Attempt:
+        return Attempt(
+            number=1,
+            backend=backend,
+            succeeded=False,
+            placed_at=0.0,
+            started_at=0.0,
+            finished_at=0.0,
+            error=error,
+        )
+
+    three = [attempt("serverless", "no function")] * 3
+    assert retries.story(three) == "3 attempts failed: serverless: no function (3 times)"
+    two = [attempt("local", "gone"), attempt("gpu-container", "gone")]
+    assert retries.story(two) == "2 attempts failed: local: gone; gpu-container: gone"
+    assert retries.story([*two, two[0]]) == "3 attempts failed: local: gone (2 times); gpu-container: gone"
 
 
 def test_the_same_failure_waits_as_long_when_it_is_decided_again() -> None:

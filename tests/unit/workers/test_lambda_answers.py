@@ -81,5 +81,12 @@ def test_a_refusal_of_the_api_is_a_fault(code: str, status: int, error_class: st
     assert error.error_class == error_class
 
 
+def test_a_function_that_is_not_there_is_told_with_how_to_deploy_it() -> None:
+    there = refused("ResourceNotFoundException", 404, "Function not found: arn:digits")
+    assert "Function not found: arn:digits; deploy the model there: `python -m modelkit deploy" in str(there)
+    assert "`python -m modelkit deploy PROJECT --on serverless`" in str(there)
+    assert "deploy" not in str(refused("ServiceException", 500, "no"))
+
+
 def test_an_event_that_is_not_json_is_the_requests_fault() -> None:
     assert isinstance(refused("InvalidRequestContentException", 400, "no"), WrongInput)

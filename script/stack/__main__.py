@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> int:
     """Run the command and return its exit status."""
-    options = _parser().parse_args()
+    options = _read(sys.argv[1:])
     screen = console()
     state = Path(os.environ.get("STRAIGHTLINE_STATE") or ROOT / ".straightline").absolute()
     # A SIGTERM must run the same clean-up as Ctrl-C does.
@@ -63,7 +64,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> Never:
     raise KeyboardInterrupt
 
 
-def _parser() -> argparse.ArgumentParser:
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script")
     commands = parser.add_subparsers(dest="command", required=True)
     trial = commands.add_parser("demo", prog="script/demo", description="Run the whole system once.")
@@ -72,7 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("--json", type=Path, metavar="FILE", help="also write the report's figures there")
     commands.add_parser("up", prog="script/up", description="Start the stack and leave it running.")
     commands.add_parser("down", prog="script/down", description="Stop what script/up started.")
-    return parser
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse would say it in the name of the parser of them all
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _report_file(given: Path | None) -> Path | None:

@@ -23,7 +23,12 @@ def up(root: Path, state: Path, screen: Console) -> int:
         if run.started and all(process.alive() for process in run.started):
             screen.print(f"It runs already. Use it with:  source {state / ENVIRONMENT}")
             return 0
-        screen.print("Something of an earlier stack has died; stopping the rest of it.")
+        screen.print(
+            "Something of an earlier stack has died; stopping the rest of it. What services of its own held "
+            "goes with it: ledger, keys, queues; so do its store and its functions. The models stay in "
+            f"{state / 'models'}.",
+            soft_wrap=True,
+        )
         run.stop()
     run = Run.create(state, stays=True)
     try:

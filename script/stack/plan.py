@@ -118,6 +118,8 @@ class Plan:
             "PATH": f"{programs}{os.pathsep}{inherited.get('PATH', os.defpath)}",
             "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
+            # Who tries webhooks here has a receiver here.
+            "STRAIGHTLINE_WEBHOOK_HOSTS": inherited.get("STRAIGHTLINE_WEBHOOK_HOSTS", "127.0.0.1,localhost"),
             # Many processes on few cores: libraries that start a thread per core get in each other's way.
             "OMP_NUM_THREADS": "1",
             # Else each thread has a heap of its own, and memory grows until each has held a large request.

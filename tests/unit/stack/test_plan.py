@@ -40,6 +40,12 @@ def test_the_public_variables_say_where_everything_is() -> None:
     assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
 
 
+def test_webhooks_may_be_tried_on_this_machine_or_where_the_caller_says() -> None:
+    name = "STRAIGHTLINE_WEBHOOK_HOSTS"
+    assert PLAN.environment({})[name] == "127.0.0.1,localhost"
+    assert PLAN.environment({name: "hooks.example"})[name] == "hooks.example"
+
+
 def test_thresholds_reach_the_scheduler_and_override_what_is_inherited() -> None:
     environment = PLAN.environment({"STRAIGHTLINE_F": "7", "KEPT": "yes", "PATH": "/bin"})
     assert environment["STRAIGHTLINE_F"] == "10.0"

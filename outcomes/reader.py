@@ -22,6 +22,8 @@ class Reader:
         connections: most of them at once.
         wait: seconds that who finds none free waits, before the ledger counts as unavailable.
         statement_timeout: seconds that a question may take.
+        patience: seconds after which a connection that is still in use is given up; None takes `PATIENCE`
+            times `statement_timeout`.
 
     Raises:
         ConfigurationError: the URL is none.
@@ -35,8 +37,9 @@ class Reader:
         connections: int = 4,
         wait: float = POOL_WAIT,
         statement_timeout: float = 10.0,
+        patience: float | None = None,
     ) -> None:
-        self._patience = PATIENCE * statement_timeout
+        self._patience = PATIENCE * statement_timeout if patience is None else patience
         self._engine = engine_for(
             url, name=name, statement_timeout=statement_timeout, pool_size=connections, pool_wait=wait
         )

@@ -30,6 +30,11 @@ from straightline.store import Store
 
 HEARD: Final = 1.0
 """Seconds that the start waits to hear what is deployed: nobody shall be told that a model is unknown."""
+QUESTION: Final = 8.0
+"""Seconds that a question to the ledger may take."""
+PATIENCE: Final = 10.0
+"""Seconds for a ledger that says nothing. Who asks is told so before he gives us up: `straightline` waits
+30 s, in which a key and then what it asks for are looked up."""
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +45,13 @@ def create() -> Flask:
         ConfigurationError: a setting is missing or wrong.
     """
     settings = load(Settings, os.environ)
-    reader = Reader(settings.database_url, name="straightline-gateway")
+    reader = Reader(
+        settings.database_url,
+        name="straightline-gateway",
+        wait=PATIENCE,
+        statement_timeout=QUESTION,
+        patience=PATIENCE,
+    )
     # A connection of its own: questions that take long keep nobody from being told that he was heard.
     writer = Reader(settings.database_url, name="straightline-gateway-notes", connections=1)
     # Likewise: the search for a placement reads much, and holds up no look-up of a key or an outcome.

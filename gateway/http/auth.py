@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import request
 
-from gateway.http.problems import SOON, Refusal
+from gateway.http.problems import SOON, Refusal, without_ledger
 from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.keys import Key, Scope, digest_of
 
@@ -66,8 +66,9 @@ class Keys:
             found = self._find(digest)
         except (LedgerUnavailable, LedgerNotMigrated) as error:
             if key is None:
+                why = without_ledger(error) if isinstance(error, LedgerUnavailable) else str(error)
                 raise Refusal(
-                    503, "keys_unavailable", f"keys cannot be looked up now: {error}", retry_after=SOON
+                    503, "keys_unavailable", f"keys cannot be looked up now: {why}", retry_after=SOON
                 ) from error
             found = key  # what was known last is better than turning everybody away
             good_for = min(good_for, AWAY)

@@ -33,7 +33,6 @@ _FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     BrokerUnavailable: (503, "broker_unavailable"),
     Unroutable: (503, "no_topology"),
     StoreUnavailable: (503, "store_unavailable"),
-    LedgerUnavailable: (503, "ledger_unavailable"),
     LedgerNotMigrated: (503, "ledger_not_migrated"),
     ConfigurationError: (500, "misconfigured"),
 }
@@ -94,6 +93,12 @@ def refusal_of(outcome: Outcome) -> Refusal:
     )
 
 
+def without_ledger(error: LedgerUnavailable) -> str:
+    """Return what a caller is told of a ledger that is away; what mends it is the operator's, and logged."""
+    log.warning("the ledger cannot be asked: %s", error)
+    return "the gateway's database cannot be asked now: try again"
+
+
 def register(app: Flask) -> None:
     """Have every error of an application answered."""
     app.register_error_handler(Exception, _failure)
@@ -125,6 +130,8 @@ def _problem_of(error: Exception) -> Problem:
         status = error.code or 500
         word, text = _ASTRAY.get(status, ("bad_request", error.description or error.name))
         return Refusal(status, word, text).problem
+    if isinstance(error, LedgerUnavailable):
+        return Refusal(503, "ledger_unavailable", without_ledger(error), retry_after=SOON).problem
     for kind, (status, word) in _FAULTS.items():
         if isinstance(error, kind):
             named = getattr(error, "error_class", None) or word

@@ -1,6 +1,7 @@
 """The gateway's pure parts: preferences, idempotency keys, composing, the binary extension, keys' memory."""
 
 import json
+import logging
 import struct
 import threading
 import time
@@ -262,6 +263,23 @@ def test_what_went_wrong_has_its_status(error: Exception, status: int, word: str
     answer = app.test_client().get("/v1/fails")
     assert (answer.status_code, answer.headers["X-StraightLine-Error"]) == (status, word)
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_what_the_operator_is_to_mend_is_logged_and_not_told_to_callers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = Flask(__name__)
+    problems.register(app)
+
+    @app.get("/v1/fails")
+    def fails() -> str:
+        raise LedgerUnavailable("it does not answer; is STRAIGHTLINE_DATABASE_URL right?")
+
+    with caplog.at_level(logging.WARNING):
+        answer = app.test_client().get("/v1/fails")
+    assert answer.json is not None
+    assert answer.json["detail"] == "the gateway's database cannot be asked now: try again"
+    assert "is STRAIGHTLINE_DATABASE_URL right?" in caplog.text
 
 
 def test_a_result_that_was_swept_is_gone_and_its_cure_is_told(tmp_path: Path) -> None:

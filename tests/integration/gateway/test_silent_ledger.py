@@ -1,0 +1,58 @@
+"""A ledger that keeps its connections and says nothing is named to who asks, before he gives us up."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from gateway.http.app import PATIENCE
+from outcomes.database import connected
+from straightline.cli import gateway as cli
+from straightline.ids import new_id
+from tests.integration.gateway.conftest import Gateway, Starter
+from tests.integration.gateway.test_commands import run
+
+pytestmark = pytest.mark.integration
+
+LINES = text(
+    "SELECT pid FROM pg_stat_activity WHERE application_name = :name AND datname = current_database()"
+)
+
+
+def frozen(gateway: Gateway) -> list[int]:
+    """Stop the server's processes behind the gateway's connections."""
+    with connected(gateway.database_url) as connection:
+        pids = [int(pid) for pid in connection.execute(LINES, {"name": "straightline-gateway"}).scalars()]
+    for pid in pids:
+        command = Path(f"/proc/{pid}/cmdline")
+        if not command.exists() or b"postgres" not in command.read_bytes():
+            pytest.skip("the server runs elsewhere")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+def test_who_asks_is_told_of_the_database_and_the_operator_what_to_look_at(
+    place: tuple[Starter, str], start_gateway: Callable[..., Gateway]
+) -> None:
+    gateway = start_gateway()
+    another = gateway.make_key("read")
+    assert run(gateway, "status", new_id()).returncode == 5
+    pids = frozen(gateway)
+    assert pids
+    try:
+        began = time.monotonic()
+        done = run(gateway, "status", new_id(), key=another)
+        took = time.monotonic() - began
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 3
+    assert "the gateway's database cannot be asked now: try again" in done.stderr
+    assert "STRAIGHTLINE_DATABASE_URL" not in done.stderr
+    assert took < cli.PATIENCE - PATIENCE
+    assert "is STRAIGHTLINE_DATABASE_URL right?" in place[0].log.read_text()

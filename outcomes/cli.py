@@ -11,6 +11,7 @@ import msgspec
 from outcomes import keeping_commands, key_commands
 from outcomes.answers import Failures
 from outcomes.database import connected
+from outcomes.exits import EXIT_CODES, FAILED, NOT_KNOWN, exit_code
 from outcomes.questions import failures, outcome_of, repeats_of
 from outcomes.report import failures_text, outcome_text
 from outcomes.service import serve, serve_reconciler
@@ -20,23 +21,19 @@ from straightline.durations import duration_argument
 from straightline.errors import StraightLineError
 from straightline.settings import load
 
-USAGE_ERROR = 2
-NOT_FOUND = 3
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0; 1 with one line on stderr when it could not be done; 2 when it was asked wrongly; 3 when `show`
-        finds no outcome.
+        What `outcomes.exits.EXIT_CODES` says, with one line on stderr where it could not be done.
     """
     asked = _parser().parse_args(arguments)
     try:
         return int(asked.run(asked))
     except StraightLineError as error:
         print(f"outcomes: {error}", file=sys.stderr)
-        return 1
+        return FAILED if asked.run in (_record, _reconcile) else exit_code(error)
     except BrokenPipeError:  # `| head`
         sys.stderr.close()
         return 0
@@ -67,7 +64,7 @@ def _show(asked: argparse.Namespace) -> int:
         outcome, repeats = outcome_of(connection, asked.id), repeats_of(connection, asked.id)
     if outcome is None:
         print(f"outcomes: request {asked.id} has no outcome yet, or never came", file=sys.stderr)
-        return NOT_FOUND
+        return NOT_KNOWN
     print(_json(outcome) if asked.json else outcome_text(outcome, repeats), end="\n" if asked.json else "")
     return 0
 
@@ -84,9 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m outcomes",
         description="The ledger of StraightLine: how every request ended, in Postgres.",
-        epilog="STRAIGHTLINE_DATABASE_URL says which database; "
-        "`migrate`, `retain` and `keys` take the owner's URL in STRAIGHTLINE_DATABASE_OWNER_URL, if set; "
-        "`record` and `reconcile` need STRAIGHTLINE_BROKER_URL too.",
+        epilog="STRAIGHTLINE_DATABASE_URL says which database;\n"
+        "`migrate`, `retain` and `keys` take the owner's URL in STRAIGHTLINE_DATABASE_OWNER_URL, if set;\n"
+        "`record` and `reconcile` need STRAIGHTLINE_BROKER_URL too.\n\n" + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

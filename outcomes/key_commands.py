@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from outcomes.database import connected
+from outcomes.exits import NOT_KNOWN
 from outcomes.keys import SCOPES, Key, all_keys, create_key, revoke_key
 from outcomes.settings import owner_url
 from straightline.durations import duration
 from straightline.ids import canonical
-
-NOT_FOUND = 3
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -84,7 +83,7 @@ def _revoke(asked: argparse.Namespace) -> int:
             f"outcomes: there is no key {asked.id}, or it is revoked already: `keys list` shows each",
             file=sys.stderr,
         )
-        return NOT_FOUND
+        return NOT_KNOWN
     print(f"Key {asked.id} is revoked.")
     return 0
 

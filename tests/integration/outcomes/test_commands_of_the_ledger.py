@@ -12,6 +12,7 @@ import pytest
 
 from outcomes.ledger import Ledger
 from outcomes.rows import entry_of
+from straightline.cli.exits import NOT_KNOWN, UNAVAILABLE, USAGE
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 
@@ -41,7 +42,7 @@ def test_the_ledger_is_migrated_filled_and_asked(
 ) -> None:
     url = {"STRAIGHTLINE_DATABASE_URL": database_url}
     unready = _run("failures", **url)
-    assert (unready.returncode, unready.stderr.count("\n")) == (1, 1)
+    assert (unready.returncode, unready.stderr.count("\n")) == (3, 1)
     assert "python -m outcomes migrate" in unready.stderr
     assert _run("migrate", **url).returncode == 0
     outcome = make_outcome()
@@ -58,12 +59,16 @@ def test_the_ledger_is_migrated_filled_and_asked(
     assert shown.returncode == 0
     assert "succeeded" in shown.stdout
     assert json.loads(_run("show", outcome.request_id, "--json", **url).stdout)["state"] == "succeeded"
-    assert _run("show", new_id(), **url).returncode == 3
+    assert _run("show", new_id(), **url).returncode == NOT_KNOWN
+    unfit = _run("show", "7", **url)
+    assert (unfit.returncode, unfit.stderr.count("\n")) == (USAGE, 1)
+    away = _run("show", new_id(), STRAIGHTLINE_DATABASE_URL="postgresql://x@127.0.0.1:1/x")
+    assert away.returncode == UNAVAILABLE
 
 
 def test_a_role_that_may_not_is_told_whose_url_to_take(role_urls: dict[str, str]) -> None:
     refused = _run("retain", "--keep", "30d", STRAIGHTLINE_DATABASE_URL=role_urls["reader"])
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert (refused.returncode, refused.stderr.count("\n")) == (3, 1)
     assert "permission denied" in refused.stderr
     assert "STRAIGHTLINE_DATABASE_OWNER_URL" in refused.stderr
 
@@ -77,14 +82,14 @@ def test_a_role_that_may_not_is_told_whose_url_to_take(role_urls: dict[str, str]
             2,
             "write it like 30s",
         ),
-        (["failures"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "is it started"),
-        (["failures"], "postgresql://x@127.0.0.1:1/x", 1, "is it started"),
-        (["migrate"], "postgres://x@127.0.0.1:1/x", 1, "is it started"),
-        (["failures"], "postgresql+nosuch://x@127.0.0.1:1/x", 1, "STRAIGHTLINE_DATABASE_URL"),
-        (["failures"], "postgresql+psycopg://x@127.0.0.1:1/x", 1, "STRAIGHTLINE_DATABASE_URL"),
-        (["failures"], "nonsense", 1, "STRAIGHTLINE_DATABASE_URL"),
-        (["failures"], "", 1, "STRAIGHTLINE_DATABASE_URL is not set"),
-        (["migrate"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "is it started"),
+        (["failures"], "postgresql+psycopg2://x@127.0.0.1:1/x", 3, "is it started"),
+        (["failures"], "postgresql://x@127.0.0.1:1/x", 3, "is it started"),
+        (["migrate"], "postgres://x@127.0.0.1:1/x", 3, "is it started"),
+        (["failures"], "postgresql+nosuch://x@127.0.0.1:1/x", 2, "STRAIGHTLINE_DATABASE_URL"),
+        (["failures"], "postgresql+psycopg://x@127.0.0.1:1/x", 2, "STRAIGHTLINE_DATABASE_URL"),
+        (["failures"], "nonsense", 2, "STRAIGHTLINE_DATABASE_URL"),
+        (["failures"], "", 2, "STRAIGHTLINE_DATABASE_URL is not set"),
+        (["migrate"], "postgresql+psycopg2://x@127.0.0.1:1/x", 3, "is it started"),
         (["record"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "STRAIGHTLINE_BROKER_URL is not set"),
     ],
 )

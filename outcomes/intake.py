@@ -5,9 +5,13 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, Final
 
+from pika.exceptions import ChannelClosedByBroker
+
 from outcomes.reading import Delivery
 from straightline import names
+from straightline.amqp.blame import ACCESS_REFUSED
 from straightline.amqp.link import Link
+from straightline.errors import ConfigurationError
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Bytes of bodies in one run: Postgres copies no faster with more."""
@@ -41,11 +45,32 @@ class Intake:
         self._epoch = 0
         self._stopped = False
         self._channel: Any = None
-        self._link = Link(url, name, on_channel=self._open, on_lost=self._lost)
+        self._tried = threading.Event()
+        self._refused = False
+        self._link = Link(
+            url,
+            name,
+            on_channel=self._open,
+            on_lost=self._lost,
+            on_failed=lambda _hopeless: self._tried.set(),
+        )
 
     def start(self) -> None:
         """Connect and consume, from now on and after every loss."""
         self._link.start()
+
+    def admitted(self, within: float = 5.0) -> None:
+        """Wait until the first try to read the queue has come to something; `within` seconds at most.
+
+        Raises:
+            ConfigurationError: the broker does not let this user read it, which waiting would not change.
+        """
+        self._tried.wait(within)
+        if self._refused:
+            raise ConfigurationError(
+                f"the broker does not let this user read {self._queue}: STRAIGHTLINE_BROKER_URL must be that "
+                "of this component's own user"
+            )
 
     def stop(self, timeout: float = 5.0) -> None:
         """Close the connection; what was not acknowledged goes back to the queue."""
@@ -149,14 +174,21 @@ class Intake:
                 if len(self._waiting) == 1 or self._full():
                     self._changed.notify_all()
 
+        def admitted(_frame: Any) -> None:
+            self._link.working()
+            self._tried.set()
+
         def consume(_frame: Any) -> None:
-            channel.basic_consume(self._queue, arrived, callback=lambda _frame: self._link.working())
+            channel.basic_consume(self._queue, arrived, callback=admitted)
 
         # Who deletes the queue cancels us; a new connection waits until there is one again.
         channel.add_on_cancel_callback(lambda _frame: channel.close(404, "the queue was deleted"))
         channel.basic_qos(prefetch_count=self._prefetch, callback=consume)
 
-    def _lost(self, _reason: BaseException) -> None:
+    def _lost(self, reason: BaseException) -> None:
+        if not self._tried.is_set():
+            self._refused = isinstance(reason, ChannelClosedByBroker) and reason.reply_code == ACCESS_REFUSED
+            self._tried.set()
         self._channel = None
         with self._changed:
             self._epoch += 1

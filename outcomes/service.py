@@ -20,6 +20,7 @@ from outcomes.undertaker import PREFETCH, Undertaker
 from straightline import names
 from straightline.amqp.publisher import Publisher
 from straightline.contracts.request import MAX_BODY
+from straightline.errors import ConfigurationError
 from straightline.store import Store
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
         The exit code: 0, or 1 where a part ended by itself.
 
     Raises:
-        ConfigurationError: a URL in the settings is none.
+        ConfigurationError: a URL in the settings is none, or the broker's is of a user who may not do it.
     """
     engine = engine_for(
         settings.database_url,
@@ -89,10 +90,15 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
     intake = Intake(
         settings.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="straightline-reconciler"
     )
+    intake.start()
+    try:
+        intake.admitted()
+    except ConfigurationError:
+        intake.stop()
+        raise
     # What died may be a placement: all its requests, and their reasons.
     outbox = Publisher(settings.broker_url, name="straightline-reconciler-out", max_body=2 * MAX_BODY)
     reconciler = Reconciler(engine, intake, outbox, interval=settings.reconciler_interval)
-    intake.start()
     logger.info("seeing to dead letters, and to what is past its lease")
     # A connection of its own: a broker without its exchange would take the others' channel with it.
     speaker = Publisher(settings.broker_url, name="straightline-reconciler-registry")

@@ -102,6 +102,41 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert "Traceback" not in done.stderr
 
 
+def test_a_reconciler_with_the_url_of_another_user_says_so_and_ends(
+    user_urls: dict[str, str], role_urls: dict[str, str]
+) -> None:
+    done = _run(
+        "reconcile",
+        STRAIGHTLINE_BROKER_URL=user_urls["producer"],
+        STRAIGHTLINE_DATABASE_URL=role_urls["reader"],
+    )
+    assert done.returncode == 1
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("outcomes: the broker does not let this user read straightline.dead: ")
+    assert "STRAIGHTLINE_BROKER_URL" in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reconciler_without_a_broker_waits_for_it_until_it_is_stopped(role_urls: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "outcomes", "reconcile"],
+        cwd=ROOT,
+        env=_environment(
+            STRAIGHTLINE_BROKER_URL="amqp://x:y@127.0.0.1:1/x",
+            STRAIGHTLINE_DATABASE_URL=role_urls["reconciler"],
+        ),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert any("this reconciler is the one at work" in line for line in process.stderr)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("outage", [False, True])
 def test_the_recorder_stops_within_seconds_of_sigterm(
     bench: Any, make_outcome: Callable[..., Outcome], wait_for: Callable[..., Any], *, outage: bool

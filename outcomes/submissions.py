@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import msgspec
 from psycopg2.errors import QueryCanceled
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 
 from outcomes.database import translated
 from outcomes.days import lowest_id
-from outcomes.tables import SUBMISSIONS
+from outcomes.tables import OUTCOMES, SUBMISSIONS
 from straightline.names import Backend
 
 LEEWAY: Final = timedelta(seconds=10)
@@ -54,6 +54,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         submitted_at: seconds since the epoch.
         deadline: likewise; None takes the class's.
         until: when it has ended, or is told of no more; seconds since the epoch.
+        digest: of its content, where the caller named it by an id or a key.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     submitted_at: float
     deadline: float | None
     until: float
+    digest: str | None = None
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
@@ -106,7 +108,24 @@ def noted(connection: Connection, request_id: str) -> Submission | None:
         submitted_at=row["submitted_at"].timestamp(),
         deadline=None if row["deadline"] is None else row["deadline"].timestamp(),
         until=row["until"].timestamp(),
+        digest=row["digest"],
     )
+
+
+def content_of(connection: Connection, request_id: str) -> str | None:
+    """Return the digest of what was asked first under an id, by its outcome or by its note; None if unknown.
+
+    Args:
+        connection: to the ledger.
+        request_id: in canonical form.
+    """
+    ended = select(OUTCOMES.c.digest).where(OUTCOMES.c.request_id == request_id)
+    taken = select(SUBMISSIONS.c.digest).where(SUBMISSIONS.c.id == request_id)
+    with translated():
+        found = connection.execute(
+            select(func.coalesce(ended.scalar_subquery(), taken.scalar_subquery()))
+        ).scalar_one()
+    return None if found is None else str(found)
 
 
 def placed(

@@ -191,6 +191,7 @@ SUBMISSIONS: Final = Table(
     Column("submitted_at", _TIME, nullable=False),
     Column("deadline", _TIME),
     Column("until", _TIME, nullable=False, comment="when it has ended in any case"),
+    Column("digest", Text, comment="of the request's content, where the caller named it"),
     comment="requests that a gateway took, told of until they have ended; a crash of the server may empty it",
     prefixes=["UNLOGGED"],
 )

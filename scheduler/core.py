@@ -17,7 +17,7 @@ from scheduler.calls import Calls
 from scheduler.closing import Closer
 from scheduler.deliveries import Delivery, Dues
 from scheduler.holds import Case
-from scheduler.intake import Refused, Terms, digest, in_time, make_ticket, reply_address, settle, submitted
+from scheduler.intake import Refused, Terms, in_time, make_ticket, reply_address, settle, submitted
 from scheduler.mustering import told
 from scheduler.placement.frequency import Frequencies
 from scheduler.placing import LONGEST_HOLD, Placer
@@ -30,6 +30,7 @@ from scheduler.whereabouts import Finder
 from straightline import names
 from straightline.cancelled import Cancelled
 from straightline.catalogue import Catalogue
+from straightline.content import digest
 from straightline.contracts import (
     BreakerState,
     Cancel,

@@ -1,13 +1,12 @@
 """From a producer's message to a ticket, or to the reason why not. Pure: time is an argument."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from straightline.contracts import DataRef, ModelSpec, ReplyAddress, Request, Ticket
+from straightline.contracts import ModelSpec, ReplyAddress, Request, Ticket
 from straightline.contracts.v2 import check_inputs
 from straightline.deployed import Known
 from straightline.errors import ContractError
@@ -43,17 +42,6 @@ def reply_address(reply_to: str | None, correlation_id: str | None, request_id: 
     if not reply_to or len(reply_to.encode()) > MAX_KEY:
         return None
     return ReplyAddress(to=reply_to, correlation_id=correlation_id or request_id)
-
-
-def digest(request: Request) -> str:
-    """Return a digest of what is asked; the same id with another digest is a conflict."""
-    content = hashlib.blake2b(f"{request.model}\0{request.version}\0".encode(), digest_size=16)
-    content.update(_reference(request.data_ref) if request.data_ref else memoryview(request.data))
-    return content.hexdigest()
-
-
-def _reference(reference: DataRef) -> bytes:
-    return reference.sha256.encode()
 
 
 def submitted(request: Request, now: float) -> float:

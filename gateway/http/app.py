@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from gateway.http import batches, hooks, insight, openapi, problems, resources, v2
 from gateway.http.auth import Keys
 from gateway.http.exchange import Exchange
+from gateway.http.firsts import Firsts
 from gateway.http.hosts import Hosts
 from gateway.http.models import Models
 from gateway.http.notes import Notes
@@ -20,7 +21,7 @@ from gateway.http.recent import Recent
 from gateway.http.settings import Settings
 from outcomes.keys import Key, find_key
 from outcomes.reader import Reader
-from outcomes.submissions import Submission, note
+from outcomes.submissions import Submission, content_of, note
 from straightline import names
 from straightline.amqp.deployments import Deployments
 from straightline.amqp.inbox import Inbox
@@ -63,9 +64,22 @@ def create() -> Flask:
         statement_timeout=1.0,
     )
 
+    # Likewise: a request is sent after it, so it takes no long time.
+    namer = Reader(
+        settings.database_url,
+        name="straightline-gateway-firsts",
+        connections=2,
+        wait=0.1,
+        statement_timeout=0.5,
+    )
+
     def find(digest: str) -> Key | None:
         with reader.connection() as connection:
             return find_key(connection, digest)
+
+    def first(request_id: str) -> str | None:
+        with namer.connection() as connection:
+            return content_of(connection, request_id)
 
     def keep(submissions: Sequence[Submission]) -> None:
         with writer.connection() as connection:
@@ -90,6 +104,7 @@ def create() -> Flask:
             recent=Recent(),
             notes=Notes(keep),
             store=Store(settings.store) if settings.store else None,
+            firsts=Firsts(first),
         )
     )
 

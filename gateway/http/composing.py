@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from straightline.content import digest
 from straightline.contracts import DataRef
 from straightline.contracts.request import decode_request
 from straightline.contracts.v2 import decode_infer_request
@@ -39,6 +40,7 @@ class Composed:
         key: routing key, which is the class.
         submitted_at: when it was composed; seconds since the epoch.
         deadline: seconds since the epoch; None takes the class's.
+        digest: of what it asks, where the caller named it: the same name may have come with other content.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Composed:
     key: RequestClass
     submitted_at: float
     deadline: float | None
+    digest: str | None = None
 
 
 def compose(
@@ -88,7 +91,8 @@ def compose(
     request = decode_request(body)  # the scheduler's own checks, whose words the caller gets at once
     if request.data_ref is None and not read:
         request.infer_request()
-    return Composed(request.id, request.model, body, request.class_, now, request.deadline)
+    content = digest(request) if members.get("id") is not None else None
+    return Composed(request.id, request.model, body, request.class_, now, request.deadline, content)
 
 
 def id_for(owner: str, idempotency_key: str | None) -> str | None:

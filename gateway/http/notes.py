@@ -44,14 +44,19 @@ class Notes:
         self._warned = False
         threading.Thread(target=self._run, name="notes", daemon=True).start()
 
-    def add(self, submission: Submission) -> None:
-        """Note a request, and return when the note is written, or will not be for a while; never raises."""
+    def add(self, submission: Submission, *, wait: bool = True) -> None:
+        """Note a request, and return when the note is written, or will not be for a while; never raises.
+
+        Args:
+            submission: the note.
+            wait: False returns at once.
+        """
         written = threading.Event()
         try:
             self._waiting.put_nowait((submission, written))
         except queue.Full:
             return
-        if not self._away and not written.wait(self._patience):
+        if wait and not self._away and not written.wait(self._patience):
             self._away = True  # it may hang for long: the next ones need not find that out again
 
     def _run(self) -> None:

@@ -132,7 +132,7 @@ def _resources() -> dict[str, Any]:
                 "responses": {
                     "200": _answer("RequestStatus"),
                     "202": _taken(),
-                    **_errors("v1", 400, 401, 403, 404, 410, 413, 503, 504),
+                    **_errors("v1", 400, 401, 403, 404, 409, 410, 413, 503, 504),
                 },
             }
         },

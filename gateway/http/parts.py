@@ -4,11 +4,13 @@ import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.http.auth import Keys
 from gateway.http.composing import Composed, Put
 from gateway.http.exchange import Exchange, Full
+from gateway.http.firsts import Firsts
 from gateway.http.hosts import Hosts
 from gateway.http.models import Models
 from gateway.http.notes import Notes
@@ -54,6 +56,7 @@ class Parts:
         recent: what was taken here and may not have ended.
         notes: tells the other processes of it, by the ledger.
         store: of large bodies.
+        firsts: what the names that callers gave stand for.
     """
 
     settings: Settings
@@ -66,6 +69,7 @@ class Parts:
     recent: Recent
     notes: Notes
     store: Store | None
+    firsts: Firsts
 
     @property
     def put(self) -> Put | None:
@@ -76,14 +80,19 @@ class Parts:
         """Publish a request that nobody waits for here; a webhook may be told of its end.
 
         Raises:
+            Refusal: its name was used for something else.
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
+        self.firsts.hold(composed)
         self.exchange.submit(composed.id, composed.body, key=composed.key, headers=headers, webhook=webhook)
         self.taken(composed)
 
     def taken(self, composed: Composed) -> None:
         """Note that a request was taken whose outcome nobody waits for here, so that any process can tell."""
         self.recent.add(composed)
+        self._note(composed)
+
+    def _note(self, composed: Composed, *, wait: bool = True) -> None:
         self.notes.add(
             Submission(
                 id=composed.id,
@@ -91,7 +100,9 @@ class Parts:
                 submitted_at=composed.submitted_at,
                 deadline=composed.deadline,
                 until=ended_by(composed),
-            )
+                digest=composed.digest,
+            ),
+            wait=wait,
         )
 
     def answer(self, composed: Composed, headers: dict[str, str], *, wait: float | None) -> Outcome | None:
@@ -106,18 +117,22 @@ class Parts:
             The outcome; None where it has not come in `wait` seconds.
 
         Raises:
-            Refusal: too many wait here already, or the deadline has passed without a word.
+            Refusal: its name was used for something else, too many wait here already, or the deadline has
+                passed without a word.
             BrokerUnavailable, Rejected, Unroutable: it is not submitted.
         """
         if wait == 0:
             self.submit(composed, headers)
             return None
+        self.firsts.hold(composed)
         asked_at, losses = time.time(), self.exchange.losses
         try:
             asked = self.exchange.ask(composed.id, composed.body, key=composed.key, headers=headers)
         except Full as error:
             raise Refusal(503, "saturated", str(error), retry_after=SOON) from error
         self.recent.add(composed)
+        if composed.digest is not None:
+            asked.sent.add_done_callback(partial(self._named, composed))
         left = self.settings.gateway_timeout
         if composed.deadline is not None:
             left = max(0.0, composed.deadline - time.time())
@@ -137,6 +152,11 @@ class Parts:
             raise Refusal(504, "deadline", "no outcome came before the deadline", request_id=composed.id)
         self.recent.drop(composed.id)
         return self.fetched(outcome)
+
+    def _named(self, composed: Composed, sent: Future[None]) -> None:
+        """Have other content under the name of what was sent told from it while it runs."""
+        if sent.exception() is None:
+            self._note(composed, wait=False)
 
     def _wait(
         self, request_id: str, coming: Future[Outcome], seconds: float, *, since: float, losses: int

@@ -286,7 +286,7 @@ def test_a_result_that_was_swept_is_gone_and_its_cure_is_told(tmp_path: Path) ->
     unused: Any = None
     settings = Settings(broker_url="", database_url="", models_dir=tmp_path)
     store = Store(f"file://{tmp_path}")
-    parts = Parts(settings, unused, unused, unused, unused, unused, unused, Recent(), unused, store)
+    parts = Parts(settings, unused, unused, unused, unused, unused, unused, Recent(), unused, store, unused)
     reference = store.put(b"{}")
     outcome = Outcome(request_id="1", state="succeeded", finished_at=NOW, result_ref=reference)
     assert bytes(parts.fetched(outcome).result) == b"{}"

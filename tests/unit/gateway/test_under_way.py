@@ -97,7 +97,7 @@ def ours(
     broker: Any = exchange
     keys: Any = Keys()
     settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return Parts(settings, broker, reader, reader, keys, unused, unused, recent, unused, None)
+    return Parts(settings, broker, reader, reader, keys, unused, unused, recent, unused, None, unused)
 
 
 @pytest.fixture(params=[LedgerUnavailable, LedgerNotMigrated])

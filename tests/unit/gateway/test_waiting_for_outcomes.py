@@ -13,6 +13,7 @@ import pytest
 from gateway.http import parts
 from gateway.http.composing import Composed
 from gateway.http.exchange import Asked
+from gateway.http.firsts import Firsts
 from gateway.http.notes import Notes
 from gateway.http.parts import Parts
 from gateway.http.problems import Refusal
@@ -56,7 +57,8 @@ def _parts(exchange: Exchange) -> Parts:
     reader: Any = Reader()
     notes = Notes(lambda _: None)
     settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return Parts(settings, ours, reader, reader, unused, unused, unused, Recent(), notes, None)
+    firsts = Firsts(lambda _: None)
+    return Parts(settings, ours, reader, reader, unused, unused, unused, Recent(), notes, None, firsts)
 
 
 def _composed(seconds: float) -> Composed:

@@ -1,0 +1,67 @@
+"""Other content under a known name is refused before it is sent; a ledger that is away refuses nothing."""
+
+import dataclasses
+import logging
+
+import msgspec
+import pytest
+
+from gateway.http import firsts
+from gateway.http.composing import Composed, compose
+from gateway.http.firsts import Firsts
+from gateway.http.problems import Refusal
+from outcomes.errors import LedgerUnavailable
+from straightline.content import digest
+from straightline.contracts.request import decode_request
+from straightline.ids import new_id
+
+DATA = msgspec.Raw(b'{"inputs": []}')
+
+
+def _composed(request_id: str | None) -> Composed:
+    members = {"model": "m", "data": DATA, "id": request_id}
+    return compose(members, now=1.0, inline_limit=99, put=None, deadline=None, read=True)
+
+
+def test_what_has_a_name_has_the_digest_that_the_scheduler_makes_of_it() -> None:
+    named = _composed(new_id())
+    assert named.digest == digest(decode_request(named.body))
+
+
+def test_the_ledger_is_not_asked_for_what_nobody_named() -> None:
+    asked: list[str] = []
+    composed = _composed(None)
+    assert composed.digest is None
+    Firsts(asked.append).hold(composed)
+    assert asked == []
+
+
+def test_other_content_under_a_name_is_refused_and_the_same_is_not() -> None:
+    composed = _composed(new_id())
+    Firsts(lambda _: None).hold(composed)
+    known = Firsts({composed.id: composed.digest}.get)
+    known.hold(composed)
+    with pytest.raises(Refusal, match="before for other content") as refused:
+        known.hold(dataclasses.replace(composed, digest="another"))
+    assert (refused.value.problem.status, refused.value.problem.error_class) == (409, "conflict")
+
+
+def test_a_ledger_that_is_away_refuses_nothing_and_is_let_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def away(request_id: str) -> None:
+        asked.append(request_id)
+        raise LedgerUnavailable("away")
+
+    held = Firsts(away)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            held.hold(_composed(new_id()))
+    assert (len(asked), len(caplog.records)) == (1, 1)
+    monkeypatch.setattr(firsts, "AGAIN", 0.0)
+    soon = Firsts(away)
+    for _ in range(2):
+        soon.hold(_composed(new_id()))
+    assert len(asked) == 3

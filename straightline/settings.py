@@ -1,15 +1,19 @@
 """Settings from environment variables into a typed structure, read once where a process starts."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from straightline.contracts.explaining import explain
+from straightline.contracts.explaining import fault_of, remedy
 from straightline.errors import ConfigurationError
 
 T = TypeVar("T", bound=msgspec.Struct)
+_GOT: Final = re.compile(r", got `\w+`")
+_KIND: Final = re.compile(r"`(float|int|bool)( \| null)?`")
+_WORDS: Final = {"float": "a number", "int": "a whole number", "bool": "true or false"}
 
 
 def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHTLINE_") -> T:
@@ -34,9 +38,18 @@ def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHT
     try:
         return msgspec.convert(values, structure, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(
-            f"a setting cannot be used: {explain(error, structure)}; the variable is {prefix}<NAME>"
-        ) from error
+        raise ConfigurationError(_told(error, structure, prefix)) from error
+
+
+def _told(error: msgspec.ValidationError, structure: type[Any], prefix: str) -> str:
+    """Say which variable is wrong, and what it takes, of what msgspec says of a field."""
+    fault = fault_of(str(error))
+    if not fault.path:
+        return f"a setting cannot be used: {error}"
+    what = _KIND.sub(lambda kind: _WORDS[kind[1]], _GOT.sub("", fault.what))
+    right = remedy(fault, structure)
+    told = f"{prefix}{str(fault.path[0]).upper()} cannot be used: {what[:1].lower()}{what[1:]}"
+    return f"{told}; {right}" if right else told
 
 
 def _from_text(kind: type[Any], value: str) -> Any:

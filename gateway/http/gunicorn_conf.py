@@ -1,6 +1,6 @@
 """Gunicorn's settings for the gateway: one process, and a thread for each request that is waited for.
 
-Variables: STRAIGHTLINE_GATEWAY_BIND, _THREADS, _GRACE (seconds that running requests get on SIGTERM).
+What may be set is in `gateway.http.settings`; `gateway.http.checks` looks at it before.
 """
 
 import logging
@@ -8,13 +8,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gateway.http.settings import ServerSettings
 from straightline import logs
+from straightline.settings import load
 
-bind = os.environ.get("STRAIGHTLINE_GATEWAY_BIND", "127.0.0.1:8000")
+_settings = load(ServerSettings, os.environ)
+bind = _settings.gateway_bind
 worker_class = "gateway.http.lingering.LingeringWorker"
-workers = int(os.environ.get("STRAIGHTLINE_GATEWAY_WORKERS", "1"))
-threads = int(os.environ.get("STRAIGHTLINE_GATEWAY_THREADS", "128"))
-graceful_timeout = int(os.environ.get("STRAIGHTLINE_GATEWAY_GRACE", "30"))
+workers = _settings.gateway_workers
+threads = _settings.gateway_threads
+graceful_timeout = _settings.gateway_grace
 timeout = 60
 keepalive = 75
 worker_connections = 2000

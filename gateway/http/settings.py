@@ -12,6 +12,22 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """For gunicorn, which serves it.
+
+    Attributes:
+        gateway_bind: where it listens.
+        gateway_workers: processes.
+        gateway_threads: requests that each may wait for at once.
+        gateway_grace: seconds that running requests get on SIGTERM.
+    """
+
+    gateway_bind: str = "127.0.0.1:8000"
+    gateway_workers: Count = 1
+    gateway_threads: Count = 128
+    gateway_grace: Annotated[int, msgspec.Meta(ge=0)] = 30
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """For `python -m gateway http`.
 

@@ -13,6 +13,7 @@ STRAIGHTLINE: Final = (
     "contracts",
     "errors.py",
     "ids.py",
+    "listening.py",
     "model_file.py",
     "names.py",
     "settings.py",

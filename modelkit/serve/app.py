@@ -31,6 +31,7 @@ from modelkit.serve.encode import encode_response
 from modelkit.serve.engine import Engine, load_engine
 from modelkit.serve.errors import InvalidInput, ModelError, OutOfMemory
 from modelkit.serve.registry import NotYet, Registry, UnknownModel
+from modelkit.serve.settings import Settings, check_directory
 from modelkit.serve.watching import Watch
 from straightline.errors import ConfigurationError, ContractError
 from straightline.settings import load
@@ -47,22 +48,6 @@ _STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     MemoryError: (507, "out_of_memory"),
 }
 _log = logging.getLogger(__name__)
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What the server reads from the environment, each name after `STRAIGHTLINE_`.
-
-    Attributes:
-        models_dir: the directory of bundles.
-        serve_max_body: the largest request in bytes.
-        serve_model_threads: threads that one call of a model may use.
-        serve_watch: seconds between looks for models that were deployed or removed; 0 never looks.
-    """
-
-    models_dir: str
-    serve_max_body: int = 64 * 1024 * 1024
-    serve_model_threads: int = 1
-    serve_watch: float = 1.0
 
 
 def create() -> Flask:
@@ -88,8 +73,7 @@ def create() -> Flask:
 
 def _watched(models: Path, engine_of: Callable[[Bundle], Engine], interval: float) -> Registry:
     """Serve what can be served of a directory; what cannot be loaded keeps nothing else from being served."""
-    if not models.is_dir():
-        raise ConfigurationError(f"there is no directory of models at {models}: set STRAIGHTLINE_MODELS_DIR")
+    check_directory(models)
     registry = Registry(())
     watch = Watch(models, registry, engine_of, {})
     watch.look()

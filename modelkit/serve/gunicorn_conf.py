@@ -1,17 +1,20 @@
 """Gunicorn's settings: `gunicorn -c python:modelkit.serve.gunicorn_conf 'modelkit.serve.app:create()'`.
 
-Variables: STRAIGHTLINE_SERVE_BIND, _WORKERS, _THREADS, _GRACE (seconds that running requests get on SIGTERM).
+What may be set is in `modelkit.serve.settings`; a wrong setting ends it with a line.
 """
 
 import os
 from pathlib import Path
 
-bind = os.environ.get("STRAIGHTLINE_SERVE_BIND", "127.0.0.1:8080")
+from modelkit.serve.settings import checked
+
+_settings = checked(os.environ)
+bind = _settings.serve_bind
 worker_class = "gthread"
-workers = int(os.environ.get("STRAIGHTLINE_SERVE_WORKERS", "1"))
+workers = _settings.serve_workers
 # Two more than there are slots: a pool with all of them busy must still answer that it is healthy.
-threads = int(os.environ.get("STRAIGHTLINE_SERVE_THREADS", "4")) + 2
-graceful_timeout = int(os.environ.get("STRAIGHTLINE_SERVE_GRACE", "10"))
+threads = _settings.serve_threads + 2
+graceful_timeout = _settings.serve_grace
 # The heartbeat of a worker's main loop, not of a request: a long prediction does not trip it.
 timeout = 60
 keepalive = 75

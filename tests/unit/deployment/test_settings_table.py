@@ -11,7 +11,6 @@ import pytest
 PACKAGES = ("broker_config", "gateway", "modelkit", "outcomes", "scheduler", "straightline", "workers")
 PREFIXES = {"modelkit.functions.server": "STRAIGHTLINE_FUNCTIONS_"}
 ROW = re.compile(r"^\| `(STRAIGHTLINE_\w+)` \| (.+?) \| .+ \|$", re.MULTILINE)
-UNTYPED = re.compile(r'environ\.get\("(STRAIGHTLINE_\w+)", "([^"]*)"\)')
 
 
 def structures(root: Path) -> Iterator[tuple[str, type[msgspec.Struct]]]:
@@ -38,10 +37,6 @@ def expected(root: Path) -> dict[str, set[str]]:
         for field in msgspec.structs.fields(structure):
             name = PREFIXES.get(module, "STRAIGHTLINE_") + field.encode_name.upper()
             found.setdefault(name, set()).add(shown(field.default))
-    for place in ("modelkit/serve", "gateway/http"):
-        gunicorn = (root / place / "gunicorn_conf.py").read_text(encoding="utf-8")
-        for name, default in UNTYPED.findall(gunicorn):
-            found[name] = {shown(default)}
     return found
 
 

@@ -1,0 +1,64 @@
+"""A model server that cannot start with its settings ends with a line that says which, and the cure."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelkit.serve.settings import checked
+
+SERVE = ("-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()")
+ROOT = Path(__file__).resolve().parents[3]
+CASES = [
+    ("SERVE_MAX_BODY", "x", "a whole number"),
+    ("SERVE_THREADS", "x", "a whole number"),
+    ("SERVE_WORKERS", "0", "a whole number >= 1"),
+    ("SERVE_WATCH", "x", "a number"),
+    ("SERVE_BIND", "foo bar", "such as 127.0.0.1"),
+    ("MODELS_DIR", "", "is not set"),
+    ("MODELS_DIR", "/nowhere", "no directory"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "takes"), CASES)
+def test_a_wrong_one_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, value: str, takes: str
+) -> None:
+    environ = {"STRAIGHTLINE_SERVE_BIND": "127.0.0.1:0", "STRAIGHTLINE_MODELS_DIR": str(tmp_path)}
+    with pytest.raises(SystemExit) as ended:
+        checked({**environ, f"STRAIGHTLINE_{name}": value})
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith("model server: ")
+    assert said.count("\n") == 1
+    assert f"STRAIGHTLINE_{name}" in said
+    assert takes in said
+
+
+def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "STRAIGHTLINE_MODELS_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, *SERVE],
+        env={**environ, "STRAIGHTLINE_SERVE_THREADS": "x"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    line = "model server: STRAIGHTLINE_SERVE_THREADS cannot be used: expected a whole number\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+def test_sockets_that_were_handed_down_are_not_looked_at(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        environ = {
+            "STRAIGHTLINE_MODELS_DIR": str(tmp_path),
+            "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{bound.getsockname()[1]}",
+        }
+        assert checked({**environ, "GUNICORN_FD": "5"}).serve_threads == 4
+        with pytest.raises(SystemExit):
+            checked(environ)

@@ -1,0 +1,32 @@
+"""An address that no server could listen on is refused before one is started, with the cure."""
+
+import socket
+
+import pytest
+
+from straightline.errors import ConfigurationError
+from straightline.listening import check_bind
+
+NAME = "STRAIGHTLINE_GATEWAY_BIND"
+
+
+@pytest.mark.parametrize(
+    "good",
+    ["127.0.0.1:0", "tcp://127.0.0.1:0", ":0", "[::]:0", "fd://7", "unix:/tmp/x", "127.0.0.1:0, 127.0.0.1:0"],
+)
+def test_what_a_server_takes_is_taken(good: str) -> None:
+    check_bind(NAME, good)
+
+
+@pytest.mark.parametrize("wrong", ["no host", "127.0.0.1:x", "127.0.0.1:70000", "203.0.113.7:8000", "a..b:1"])
+def test_what_is_no_address_of_this_machine_is_refused_by_the_settings_name(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{NAME}.*such as 127.0.0.1:8000"):
+        check_bind(NAME, wrong)
+
+
+def test_one_in_use_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=f"^{NAME}.*{address}.*in use.*end what listens there"):
+            check_bind(NAME, address)
+    check_bind(NAME, address)

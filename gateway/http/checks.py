@@ -29,5 +29,6 @@ def check(environ: Mapping[str, str]) -> None:
             Store(settings.store)
         except ConfigurationError as error:
             raise ConfigurationError(f"STRAIGHTLINE_STORE cannot be used: {error}") from error
+    _ = settings.trusted
     read_catalogue(settings.models_dir)
     check_bind("STRAIGHTLINE_GATEWAY_BIND", server.gateway_bind)

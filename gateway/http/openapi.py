@@ -199,7 +199,9 @@ def _resources() -> dict[str, Any]:
 
 def _webhooks() -> dict[str, Any]:
     shown = {"id": {"type": "string"}, "url": {"type": "string"}}
-    pattern = r"^https://[a-z0-9](\.?[a-z0-9-])*(:[0-9]{1,4})?(/[!-~]*)?$"
+    # Of a host's name: its last part is no number, so that it is no address, which may be a private one.
+    name = r"(?!([^/:]*\.)?localhost(:|/|$))([a-z0-9][a-z0-9-]*\.)*[a-z][a-z0-9-]*"
+    pattern = rf"^https://{name}(:[0-9]{{1,4}})?(/[!-~]*)?$"
     url = {"type": "string", "maxLength": 2048, "pattern": pattern}
     wanted = {
         "type": "object",

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from straightline.errors import ContractError
+from straightline.errors import ConfigurationError, ContractError
 
 LONGEST_URL: Final = 2048
 _HOST: Final = re.compile(r"[a-z0-9_](\.?[a-z0-9_-])*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 """A name, or an address of either kind."""
+_LOCALHOST: Final = re.compile(r"(.+\.)?localhost\.?")
+"""Names that stand for the machine itself wherever they are looked up (RFC 6761)."""
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[..., Sequence[tuple[Any, ...]]]
 """`socket.getaddrinfo`, or what stands for it in a test."""
 
@@ -37,12 +40,23 @@ class Target:
 
 
 def hosts_of(text: str) -> frozenset[str]:
-    """Return the hosts of a setting that names them with commas between."""
-    return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
+    """Return the hosts of `STRAIGHTLINE_WEBHOOK_HOSTS`, which names them with commas between.
+
+    Raises:
+        ConfigurationError: what stands there is no host.
+    """
+    hosts = frozenset(host.strip().lower() for host in text.split(",") if host.strip())
+    for host in sorted(hosts):
+        if not _HOST.fullmatch(host) or (":" in host and _literal(host) is None):
+            raise ConfigurationError(
+                f"STRAIGHTLINE_WEBHOOK_HOSTS cannot be used: {host!r} is no host; write names or addresses, "
+                "without scheme, port, brackets or path, with commas between, such as hooks.internal,10.0.0.7"
+            )
+    return hosts
 
 
 def check_url(url: str, trusted: Collection[str]) -> None:
-    """Refuse a URL that could never be called.
+    """Refuse a URL that could never be called; where a name leads is settled when it is called.
 
     Args:
         url: of the receiver.
@@ -51,7 +65,12 @@ def check_url(url: str, trusted: Collection[str]) -> None:
     Raises:
         ContractError: the message says what a URL must be.
     """
-    _split(url, trusted)
+    _, host, _, _ = _split(url, trusted)
+    address = _literal(host)
+    if address is not None:
+        _stay_outside(host, address, trusted)
+    elif _LOCALHOST.fullmatch(host):
+        _stay_outside(host, ipaddress.ip_address("127.0.0.1"), trusted)
 
 
 def resolve(url: str, trusted: Collection[str], look_up: Resolve = socket.getaddrinfo) -> Target:
@@ -64,14 +83,29 @@ def resolve(url: str, trusted: Collection[str], look_up: Resolve = socket.getadd
     scheme, host, port, path = _split(url, trusted)
     found = look_up(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
-    if host not in trusted:
-        for address in addresses:
-            if not ipaddress.ip_address(address.partition("%")[0]).is_global:
-                raise ContractError(
-                    f"the webhook's host {host} leads into a private network ({address}): "
-                    "name it in STRAIGHTLINE_WEBHOOK_HOSTS where that is meant"
-                )
+    for address in addresses:
+        _stay_outside(host, ipaddress.ip_address(address.partition("%")[0]), trusted)
     return Target(scheme, host, port, addresses[0], path)
+
+
+def _literal(host: str) -> Address | None:
+    """Return the address that a host is, in any writing of it that is looked up nowhere; None of a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # 127.1, 0x7f000001
+    except OSError:
+        return None
+
+
+def _stay_outside(host: str, address: Address, trusted: Collection[str]) -> None:
+    if host not in trusted and not address.is_global:
+        raise ContractError(
+            f"the webhook's host {host} leads into a private network ({address}): whoever runs the gateway "
+            "names it in STRAIGHTLINE_WEBHOOK_HOSTS where that is meant"
+        )
 
 
 def _split(url: str, trusted: Collection[str]) -> tuple[str, str, int, str]:

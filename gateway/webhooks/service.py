@@ -79,8 +79,12 @@ class Told:
 
 
 def serve(settings: WebhookSettings) -> None:
-    """Deliver until SIGTERM or SIGINT; must run in the main thread."""
-    stop = threading.Event()
+    """Deliver until SIGTERM or SIGINT; must run in the main thread.
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+    """
+    stop, trusted = threading.Event(), settings.trusted
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     reader = Reader(settings.database_url, name="straightline-webhooks", connections=CONNECTIONS)
@@ -92,7 +96,7 @@ def serve(settings: WebhookSettings) -> None:
     relay = Relay(settings.broker_url, names.WEBHOOKS_QUEUE, told_of, keep, prefetch=64)
     log.info("telling webhooks")
     try:
-        serve_all([relay], lambda: Deliveries(reader, settings.trusted).run(stop))
+        serve_all([relay], lambda: Deliveries(reader, trusted).run(stop))
     finally:
         keeper.shutdown()
         reader.close()

@@ -199,7 +199,14 @@ def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> Non
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b'{"url": 1}', b'{"url": "http://127.0.0.1/"}', b'{"u": "https://a/"}']
+    "content",
+    [
+        b"{",
+        b'{"url": 1}',
+        b'{"url": "http://127.0.0.1/"}',
+        b'{"url": "https://127.0.0.1:9/"}',
+        b'{"u": "https://a/"}',
+    ],
 )
 def test_what_is_no_webhook_is_refused(gateway: Gateway, content: bytes) -> None:
     assert gateway.ask("POST", "/v1/webhooks", data=content).status_code == 400

@@ -36,8 +36,8 @@ def taken() -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
-def _refused(capsys: pytest.CaptureFixture[str], name: str) -> str:
-    assert main(["http"]) == 1
+def _refused(capsys: pytest.CaptureFixture[str], name: str, command: str = "http") -> str:
+    assert main([command]) == 1
     said = capsys.readouterr().err
     assert said.startswith("gateway: ")
     assert said.count("\n") == 1
@@ -64,6 +64,7 @@ def test_with_the_right_ones_gunicorn_is_started(started: list[str]) -> None:
         ("GATEWAY_THREADS=-1", "a whole number >= 1"),
         ("GATEWAY_WORKERS=0", "a whole number >= 1"),
         ("GATEWAY_GRACE=x", "a whole number"),
+        ("WEBHOOK_HOSTS=http://x", "without scheme"),
         ("GATEWAY_BIND=foo bar", "such as 127.0.0.1:8000"),
     ],
 )
@@ -77,6 +78,14 @@ def test_a_wrong_one_is_told_in_a_line_before_it_starts(
     name, _, value = setting.partition("=")
     monkeypatch.setenv(f"STRAIGHTLINE_{name}", value)
     assert takes in _refused(capsys, name)
+    assert started == []
+
+
+def test_the_webhooks_process_refuses_hosts_that_are_none(
+    started: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRAIGHTLINE_WEBHOOK_HOSTS", "http://x")
+    assert "without scheme" in _refused(capsys, "WEBHOOK_HOSTS", "webhooks")
     assert started == []
 
 

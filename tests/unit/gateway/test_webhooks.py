@@ -10,7 +10,7 @@ import pytest
 from gateway.webhooks.address import check_url, hosts_of, resolve
 from gateway.webhooks.schedule import DELAYS, again_after
 from gateway.webhooks.signing import headers, new_secret
-from straightline.errors import ContractError
+from straightline.errors import ConfigurationError, ContractError
 
 
 def test_the_specifications_own_example_is_signed_alike() -> None:
@@ -48,6 +48,35 @@ def test_a_receiver_can_check_it_with_nothing_but_the_secret() -> None:
 def test_a_url_that_could_never_be_called_is_refused(url: str) -> None:
     with pytest.raises(ContractError):
         check_url(url, frozenset())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1:9999", "10.1.2.3", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "0.0.0.0"),  # noqa: S104
+        *("127.1", "2130706433", "0x7f000001", "localhost", "LocalHost:1", "api.localhost", "localhost."),
+    ],
+)
+def test_an_address_that_no_delivery_would_reach_is_refused_at_once(host: str) -> None:
+    with pytest.raises(ContractError, match=r"private network .*STRAIGHTLINE_WEBHOOK_HOSTS"):
+        check_url(f"https://{host}/x", frozenset())
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "[2606:4700::1111]", "localhost.example", "inside"])
+def test_what_a_delivery_may_reach_is_taken(host: str) -> None:
+    check_url(f"https://{host}/x", frozenset())
+
+
+def test_addresses_that_the_settings_name_are_taken() -> None:
+    trusted = hosts_of("127.0.0.1, localhost, ::1,")
+    for url in ("https://127.0.0.1:9/", "http://localhost/", "http://[::1]:80/"):
+        check_url(url, trusted)
+
+
+@pytest.mark.parametrize("wrong", ["http://x", "x:80", "a:80", "[::1]", "x/y", "good,b c", "*.internal"])
+def test_a_setting_that_names_no_host_is_refused_with_the_cure(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^STRAIGHTLINE_WEBHOOK_HOSTS .*without scheme"):
+        hosts_of(wrong)
 
 
 def look_up(*addresses: str) -> Any:

@@ -35,6 +35,7 @@ TOO_LARGE: Final = (
     "the file is above STRAIGHTLINE_GATEWAY_MAX_BATCH: hand it in in parts, or put it into the store and say "
     'where, {"uri": ...}'
 )
+NO_LINES: Final = "there are no lines: the body is JSON Lines, one request each"
 OTHER: Final = "which has other lines or parameters, or another webhook: use another one"
 PIECE: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
@@ -100,7 +101,7 @@ def _create(parts: Parts) -> Response:
     webhook_id = wished_webhook(parts, key.id)
     handed_in = _handed_in(parts, store, job_id)
     if handed_in.size == 0:
-        raise ContractError("there are no lines: the body is JSON Lines, one request each")
+        raise ContractError(NO_LINES)
     with parts.reader.connection() as connection:
         job = create_job(
             connection,
@@ -164,7 +165,7 @@ def _told(parts: Parts, batch_id: str, tell: Tell) -> Response:
 
 
 def _pieces() -> Iterator[bytes]:
-    """Yield the body; one that breaks off raises, and nothing of it stays."""
+    """Yield the body; one that breaks off, or is empty, raises, and nothing of it stays."""
     size = 0
     while piece := request.stream.read(PIECE):
         size += len(piece)
@@ -173,6 +174,8 @@ def _pieces() -> Iterator[bytes]:
         raise ContractError(
             f"the upload broke off after {size} of {request.content_length} bytes: send it again"
         )
+    if size == 0:
+        raise ContractError(NO_LINES)
 
 
 def _from_query() -> Defaults:

@@ -469,10 +469,13 @@ def test_a_job_is_told_to_no_webhook_of_another_key(front: Gateway) -> None:
         ("?allow=moon", b"{}", "parameter"),
     ],
 )
-def test_what_is_no_job_is_refused(front: Gateway, query: str, content: bytes, words: str) -> None:
+def test_what_is_no_job_is_refused_and_leaves_nothing(
+    front: Gateway, tmp_path: Path, query: str, content: bytes, words: str
+) -> None:
     answer = front.ask("POST", f"/v1/batches{query}", data=content, headers=LINES)
     assert answer.status_code == 400
     assert words in answer.json()["detail"]
+    assert [file for file in (tmp_path / "store").rglob("*") if file.is_file()] == []
 
 
 def test_a_compressed_upload_is_refused(front: Gateway) -> None:

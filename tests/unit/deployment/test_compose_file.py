@@ -206,6 +206,15 @@ def test_all_use_one_store(services: Services) -> None:
     assert set(stores.values()) == {"${STRAIGHTLINE_STORE:-file:///store}"}
 
 
+def test_who_takes_webhooks_and_who_calls_them_trust_the_same_hosts(services: Services) -> None:
+    found = {
+        name: hosts
+        for name, service in services.items()
+        if (hosts := service.get("environment", {}).get("STRAIGHTLINE_WEBHOOK_HOSTS")) is not None
+    }
+    assert found == dict.fromkeys(["gateway", "webhooks"], "${STRAIGHTLINE_WEBHOOK_HOSTS:-}")
+
+
 def test_pools_listen_to_their_own_queue(services: Services) -> None:
     for backend in names.BACKENDS:
         pool = services[f"pool-{backend}"]

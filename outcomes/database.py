@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
-from outcomes.errors import LedgerNotMigrated, LedgerRefused, LedgerUnavailable
+from outcomes.errors import LedgerBusy, LedgerNotMigrated, LedgerRefused, LedgerUnavailable
 from straightline.errors import ConfigurationError, StraightLineError
 
 MIGRATE = "python -m outcomes migrate"
@@ -129,7 +129,7 @@ def translated(setting: str = SETTING) -> Iterator[None]:
     """Turn the errors of SQLAlchemy and psycopg2 into those of the ledger; `setting` gave the URL.
 
     Raises:
-        LedgerUnavailable: Postgres does not answer, or cannot do it now.
+        LedgerUnavailable: Postgres does not answer, or cannot do it now; `LedgerBusy` where it was not asked.
         LedgerNotMigrated: a table or column is missing.
         LedgerRefused: Postgres refuses the statement or a value in it.
     """
@@ -138,7 +138,7 @@ def translated(setting: str = SETTING) -> Iterator[None]:
     except DBAPIError as error:
         raise translate(error.orig, setting) from error
     except NoneFree as error:
-        raise LedgerUnavailable(
+        raise LedgerBusy(
             "all connections to the database that this process may have are in use: it is slow, or asked much"
         ) from error
     except psycopg2.Error as error:  # from the driver's own COPY

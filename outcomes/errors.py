@@ -7,6 +7,10 @@ class LedgerUnavailable(StraightLineError):  # noqa: N818 - named like BrokerUna
     """Postgres cannot be reached or refuses work now; the same may succeed later."""
 
 
+class LedgerBusy(LedgerUnavailable):
+    """All connections that this process may have are in use: that tells nothing of Postgres."""
+
+
 class Unsettled(LedgerUnavailable):
     """The connection was lost while a change was committed: it may stand, or not."""
 

@@ -68,8 +68,7 @@ def create() -> Flask:
     namer = Reader(
         settings.database_url,
         name="straightline-gateway-firsts",
-        connections=2,
-        wait=0.1,
+        wait=0.5,
         statement_timeout=0.5,
     )
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http.composing import Composed
 from gateway.http.problems import Refusal
+from outcomes.errors import LedgerBusy
 from straightline.errors import StraightLineError
 
 AGAIN: Final = 5.0
@@ -33,8 +34,8 @@ class Firsts:
     def hold(self, composed: Composed) -> None:
         """Do nothing where a request may be sent: it has no name, is the first, or asks what that did.
 
-        A ledger that is away refuses nothing: then the system tells who waits for the answer, and nobody
-        else.
+        A ledger that is away, or that too many ask in this moment, refuses nothing: then the system tells who
+        waits for the answer, and nobody else.
 
         Raises:
             Refusal: something else was asked under its name.
@@ -43,6 +44,8 @@ class Firsts:
             return
         try:
             first = self._content(composed.id)
+        except LedgerBusy:
+            return  # others ask just now; whether it is away they find out
         except StraightLineError as error:
             with self._lock:
                 warned = time.monotonic() < self._silent_until

@@ -10,7 +10,7 @@ from gateway.http import firsts
 from gateway.http.composing import Composed, compose
 from gateway.http.firsts import Firsts
 from gateway.http.problems import Refusal
-from outcomes.errors import LedgerUnavailable
+from outcomes.errors import LedgerBusy, LedgerUnavailable
 from straightline.content import digest
 from straightline.contracts.request import decode_request
 from straightline.ids import new_id
@@ -65,3 +65,18 @@ def test_a_ledger_that_is_away_refuses_nothing_and_is_let_alone_for_a_while(
     for _ in range(2):
         soon.hold(_composed(new_id()))
     assert len(asked) == 3
+
+
+def test_a_moment_in_which_many_ask_lets_one_through_and_no_others(caplog: pytest.LogCaptureFixture) -> None:
+    composed, busy = _composed(new_id()), [True, False]
+
+    def asked(_: str) -> str | None:
+        if busy.pop(0):
+            raise LedgerBusy("asked much")
+        return "another"
+
+    held = Firsts(asked)
+    held.hold(composed)
+    with pytest.raises(Refusal):
+        held.hold(composed)
+    assert not caplog.records

@@ -1,0 +1,12 @@
+"""What the errors of the driver and its pool mean to the ledger."""
+
+import pytest
+from sqlalchemy.exc import TimeoutError as NoneFree
+
+from outcomes.database import translated
+from outcomes.errors import LedgerBusy
+
+
+def test_a_pool_with_no_connection_free_tells_nothing_of_the_database() -> None:
+    with pytest.raises(LedgerBusy, match="in use"), translated():
+        raise NoneFree

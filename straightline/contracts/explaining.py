@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-_PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_PLACE: Final = re.compile(r"(?P<key>`key` in )?`\$(?P<path>[^`]*)`")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _WORD: Final = (
@@ -52,13 +52,14 @@ class Fault(NamedTuple):
 
 
 def fault_of(error: str) -> Fault:
-    """Take the text of an error of msgspec apart."""
-    found = _PLACE.match(error)
-    if found is None:  # the pattern takes every text
+    """Take the text of an error of msgspec apart; it may be as long as the message that holds the fault."""
+    what, _, place = error.rpartition(" - at ")
+    found = _PLACE.fullmatch(place)
+    if found is None:
         return Fault(error, (), of_key=False)
-    steps = _STEP.findall(found["path"] or "")
+    steps = _STEP.findall(found["path"])
     path = tuple(name or (int(index) if index.isdigit() else 0) for name, index in steps)
-    return Fault(found["what"], path, of_key=found["key"] is not None)
+    return Fault(what, path, of_key=found["key"] is not None)
 
 
 def explain(error: Exception, kind: Any) -> str:

@@ -83,3 +83,11 @@ def test_parameters_of_a_job_and_keys_of_an_object_are_told_with_what_is_valid()
 def test_a_setting_is_refused_with_what_is_valid() -> None:
     with pytest.raises(ConfigurationError, match="it is one of serverless, gpu-container, local"):
         load(Settings, {"STRAIGHTLINE_BACKEND": "lokal"})
+
+
+def test_a_fault_of_many_bytes_is_explained_at_once() -> None:
+    """Whoever sends such requests must not keep the scheduler from its work."""
+    began = time.thread_time()
+    said = said_of({"backend": " - at `$" * 1_000_000}, Settings)
+    assert time.thread_time() - began < 0.25
+    assert said.endswith("`$.backend`; it is one of serverless, gpu-container, local")

@@ -1,18 +1,23 @@
 """Whether a server could listen where a setting says, before it is started."""
 
+import errno
 import socket
+import time
 from typing import Final
 
 from straightline.errors import ConfigurationError
 
 PORT: Final = 8000
 """Gunicorn's, where an address has none."""
+PATIENCE: Final = 5.0
+"""Seconds for which an address in use is tried again, as gunicorn does: who listened there may be ending."""
+AGAIN: Final = 0.25
 _HANDED: Final = ("fd://", "unix:")
 """What is no address of an interface: it was bound before, or is a file."""
 
 
 def check_bind(setting: str, text: str) -> None:
-    """Do nothing where one could listen there now; what gunicorn takes may be said.
+    """Do nothing where one could listen there, now or soon; what gunicorn takes may be said.
 
     Args:
         setting: the variable, for messages.
@@ -39,14 +44,27 @@ def _split(setting: str, address: str) -> tuple[str, int]:
 
 
 def _try(setting: str, address: str, host: str, port: int) -> None:
+    until = time.monotonic() + PATIENCE
     try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server's own
-            probe.bind((host, port))
-            probe.listen(1)
+        while not _listened(host, port, last=time.monotonic() >= until):
+            time.sleep(AGAIN)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it is no host's name"
         raise ConfigurationError(
             f"{setting}: nobody can listen on {address!r} ({why}): name an address of this machine and a "
             f"port that is free, such as 127.0.0.1:{PORT}, or end what listens there"
         ) from error
+
+
+def _listened(host: str, port: int, *, last: bool) -> bool:
+    """Listen for a moment; False where another one does, unless it is the last try."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server's own
+            probe.bind((host, port))
+            probe.listen(1)
+    except OSError as error:
+        if last or error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
+from straightline import listening
 
 
 @pytest.fixture
@@ -93,5 +94,6 @@ def test_an_address_in_use_is_told_likewise(
     started: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], taken: str
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_GATEWAY_BIND", taken)
+    monkeypatch.setattr(listening, "PATIENCE", 0.0)
     assert "in use" in _refused(capsys, "GATEWAY_BIND")
     assert started == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelkit.serve.settings import checked
+from straightline import listening
 
 SERVE = ("-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()")
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,7 +54,10 @@ def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, line)
 
 
-def test_sockets_that_were_handed_down_are_not_looked_at(tmp_path: Path) -> None:
+def test_sockets_that_were_handed_down_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(listening, "PATIENCE", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         environ = {
             "STRAIGHTLINE_MODELS_DIR": str(tmp_path),

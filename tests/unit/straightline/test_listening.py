@@ -1,9 +1,11 @@
 """An address that no server could listen on is refused before one is started, with the cure."""
 
 import socket
+import threading
 
 import pytest
 
+from straightline import listening
 from straightline.errors import ConfigurationError
 from straightline.listening import check_bind
 
@@ -24,9 +26,19 @@ def test_what_is_no_address_of_this_machine_is_refused_by_the_settings_name(wron
         check_bind(NAME, wrong)
 
 
-def test_one_in_use_is_refused() -> None:
+def test_one_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "PATIENCE", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=f"^{NAME}.*{address}.*in use.*end what listens there"):
             check_bind(NAME, address)
     check_bind(NAME, address)
+
+
+def test_one_whose_server_is_ending_is_waited_for() -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{taken.getsockname()[1]}"
+    ending = threading.Timer(0.5, taken.close)
+    ending.start()
+    check_bind(NAME, address)
+    ending.join()

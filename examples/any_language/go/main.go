@@ -1,10 +1,10 @@
-// Send one request with amqp091-go, and wait for its outcome.
+// Send one request with amqp091-go and wait for its outcome.
 //
 //	go mod init example && go get github.com/rabbitmq/amqp091-go
 //	go run . [IDEMPOTENCY_KEY]
 //
-// Exit codes: 0 answered, 1 refused or ended otherwise, 3 no broker, or it did not take the request or went
-// away, 4 no outcome yet. After 3 and 4 the same key asks again, and nothing is computed twice.
+// Exit codes: 0 succeeded, 1 ended otherwise, 3 not confirmed by the broker or connection lost, 4 no outcome in
+// time. After 3 and 4 run again with the same key: the request is computed once.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	keys     = "\x6f\x0e\x4f\x4c\x4d\x5b\x5d\x0a\x9f\x0b\x8c\x6f\x2d\x1c\x9a\x10"
-	patience = 30 * time.Second
+	keyNamespace = "\x6f\x0e\x4f\x4c\x4d\x5b\x5d\x0a\x9f\x0b\x8c\x6f\x2d\x1c\x9a\x10"
+	timeout      = 30 * time.Second
 )
 
 var errNoOutcome = errors.New("no outcome in time")
@@ -52,11 +52,11 @@ type outcome struct {
 	ResultRef  json.RawMessage `json:"result_ref"`
 }
 
-// idOf returns the id of an own key (UUIDv5), the same each time; without a key a new UUIDv7.
-func idOf(key string) string {
+// requestID returns the UUIDv5 of a key, or a new UUIDv7 without one.
+func requestID(key string) string {
 	var b [16]byte
 	if key != "" {
-		sum := sha1.Sum([]byte(keys + key))
+		sum := sha1.Sum([]byte(keyNamespace + key))
 		copy(b[:], sum[:])
 		b[6] = b[6]&0x0f | 0x50
 	} else {
@@ -78,7 +78,7 @@ func random(b []byte) {
 	}
 }
 
-func requestOf(id string) request {
+func buildRequest(id string) request {
 	now := float64(time.Now().UnixMicro()) / 1e6
 	image := tensor{Name: "images", Shape: []int{1, 64}, Datatype: "FP32", Data: make([]float32, 64)}
 	return request{
@@ -86,33 +86,33 @@ func requestOf(id string) request {
 		Model:       "digits",
 		Class:       "interactive",
 		SubmittedAt: now,
-		Deadline:    now + patience.Seconds(),
+		Deadline:    now + timeout.Seconds(),
 		Data:        map[string][]tensor{"inputs": {image}},
 	}
 }
 
-// openInbox declares a queue that only this connection sees and that goes with it. Its name is its address.
-func openInbox(connection *amqp.Connection) (string, <-chan amqp.Delivery, error) {
+// openReplyQueue declares an exclusive queue, which is deleted with its connection. Its name is the reply address.
+func openReplyQueue(connection *amqp.Connection) (string, <-chan amqp.Delivery, error) {
 	channel, err := connection.Channel()
 	if err != nil {
 		return "", nil, err
 	}
 	name := make([]byte, 12)
 	random(name)
-	mine := "straightline.reply." + hex.EncodeToString(name)
+	replyQueue := "straightline.reply." + hex.EncodeToString(name)
 	// durable, autoDelete, exclusive, noWait
-	if _, err := channel.QueueDeclare(mine, false, true, true, false, nil); err != nil {
+	if _, err := channel.QueueDeclare(replyQueue, false, true, true, false, nil); err != nil {
 		return "", nil, err
 	}
-	if err := channel.QueueBind(mine, mine, "straightline.replies", false, nil); err != nil {
+	if err := channel.QueueBind(replyQueue, replyQueue, "straightline.replies", false, nil); err != nil {
 		return "", nil, err
 	}
 	// consumer, autoAck, exclusive, noLocal, noWait
-	pushed, err := channel.Consume(mine, "", true, true, false, false, nil)
-	return mine, pushed, err
+	pushed, err := channel.Consume(replyQueue, "", true, true, false, false, nil)
+	return replyQueue, pushed, err
 }
 
-// publish returns when the broker has the request safe.
+// publish returns when the broker has confirmed the request.
 func publish(ctx context.Context, connection *amqp.Connection, r request, replyTo string) error {
 	channel, err := connection.Channel()
 	if err != nil {
@@ -141,33 +141,33 @@ func publish(ctx context.Context, connection *amqp.Connection, r request, replyT
 	if err != nil {
 		return err
 	}
-	var confirmation amqp.Confirmation // of no delivery where the connection was lost
+	var confirmation amqp.Confirmation // the zero value if the connection was lost
 	select {
 	case confirmation = <-confirmed:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
-	case back, open := <-returned: // comes before the confirm
+	case back, open := <-returned: // arrives before the confirm
 		if open {
-			return fmt.Errorf("no queue takes requests here: %s", back.ReplyText)
+			return fmt.Errorf("no queue is bound for this key: %s", back.ReplyText)
 		}
 	default:
 	}
 	if !confirmation.Ack {
-		return errors.New("the broker refused it, or the connection was lost")
+		return errors.New("the broker refused the request, or the connection was lost")
 	}
 	return nil
 }
 
-func ask(ctx context.Context, url string, r request) (outcome, error) {
+func send(ctx context.Context, url string, r request) (outcome, error) {
 	var result outcome
 	connection, err := amqp.Dial(url)
 	if err != nil {
 		return result, err
 	}
 	defer connection.Close()
-	replyTo, pushed, err := openInbox(connection)
+	replyTo, pushed, err := openReplyQueue(connection)
 	if err != nil {
 		return result, err
 	}
@@ -194,22 +194,22 @@ func main() {
 	if len(os.Args) > 1 {
 		key = os.Args[1]
 	}
-	r := requestOf(idOf(key))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	r := buildRequest(requestID(key))
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	result, err := ask(ctx, os.Getenv("STRAIGHTLINE_BROKER_URL"), r)
+	result, err := send(ctx, os.Getenv("STRAIGHTLINE_BROKER_URL"), r)
 	switch {
 	case errors.Is(err, errNoOutcome):
-		fmt.Fprintf(os.Stderr, "%s has no outcome yet\n", r.ID)
+		fmt.Fprintf(os.Stderr, "%s has no outcome yet: run again with the same key\n", r.ID)
 		os.Exit(4)
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "%s was not taken, or is not heard of: %v\n", r.ID, err)
+		fmt.Fprintf(os.Stderr, "%s was not confirmed, or the connection was lost: %v\n", r.ID, err)
 		os.Exit(3)
 	case result.State != "succeeded": // failed, rejected, expired, cancelled
 		fmt.Fprintln(os.Stderr, result.State, result.ErrorClass, result.Error)
 		os.Exit(1)
 	}
-	// A large result is not in the message: `result_ref` says where it lies.
+	// A large result is in the store: `result_ref` is its location.
 	if result.Result == nil {
 		result.Result = result.ResultRef
 	}

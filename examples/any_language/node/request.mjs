@@ -1,21 +1,21 @@
-// Send one request with amqplib, and wait for its outcome.
+// Send one request with amqplib and wait for its outcome.
 //
 //     npm install amqplib
 //     node request.mjs [IDEMPOTENCY_KEY]
 //
-// Exit codes: 0 answered, 1 refused or ended otherwise, 3 no broker, or it did not take the request or went
-// away, 4 no outcome yet. After 3 and 4 the same key asks again, and nothing is computed twice.
+// Exit codes: 0 succeeded, 1 ended otherwise, 3 not confirmed by the broker or connection lost, 4 no outcome in
+// time. After 3 and 4 run again with the same key: the request is computed once.
 
 import { createHash, randomBytes } from 'node:crypto';
 import amqp from 'amqplib';
 
-const KEYS = Buffer.from('6f0e4f4c4d5b5d0a9f0b8c6f2d1c9a10', 'hex');
-const PATIENCE = 30_000; // milliseconds
+const KEY_NAMESPACE = Buffer.from('6f0e4f4c4d5b5d0a9f0b8c6f2d1c9a10', 'hex');
+const TIMEOUT_MS = 30_000;
 
-// The id of an own key (UUIDv5), the same each time; without a key a new UUIDv7.
-function idOf(key) {
+// The UUIDv5 of a key, or a new UUIDv7 without one.
+function requestId(key) {
   const bytes = key
-    ? createHash('sha1').update(KEYS).update(key, 'utf8').digest().subarray(0, 16)
+    ? createHash('sha1').update(KEY_NAMESPACE).update(key, 'utf8').digest().subarray(0, 16)
     : randomBytes(16);
   if (!key) bytes.writeUIntBE(Date.now(), 0, 6);
   bytes[6] = (bytes[6] & 0x0f) | (key ? 0x50 : 0x70); // the version
@@ -23,7 +23,7 @@ function idOf(key) {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-function requestOf(id) {
+function buildRequest(id) {
   const now = Date.now() / 1000;
   const image = { name: 'images', shape: [1, 64], datatype: 'FP32', data: Array(64).fill(0) };
   return {
@@ -31,30 +31,30 @@ function requestOf(id) {
     model: 'digits',
     class: 'interactive',
     submitted_at: now,
-    deadline: now + PATIENCE / 1000,
+    deadline: now + TIMEOUT_MS / 1000,
     data: { inputs: [image] },
   };
 }
 
-// Only this connection sees the queue, and it goes with it. Its name is its address.
-async function openInbox(connection, id, onOutcome) {
+// An exclusive queue belongs to this connection and is deleted with it. Its name is the reply address.
+async function openReplyQueue(connection, id, onOutcome) {
   const channel = await connection.createChannel();
-  const mine = `straightline.reply.${randomBytes(12).toString('hex')}`;
-  await channel.assertQueue(mine, { exclusive: true, autoDelete: true, durable: false });
-  await channel.bindQueue(mine, 'straightline.replies', mine);
+  const replyQueue = `straightline.reply.${randomBytes(12).toString('hex')}`;
+  await channel.assertQueue(replyQueue, { exclusive: true, autoDelete: true, durable: false });
+  await channel.bindQueue(replyQueue, 'straightline.replies', replyQueue);
   const arrived = (message) => {
     if (message?.properties.correlationId === id) onOutcome(JSON.parse(message.content));
   };
-  await channel.consume(mine, arrived, { noAck: true, exclusive: true });
-  return mine;
+  await channel.consume(replyQueue, arrived, { noAck: true, exclusive: true });
+  return replyQueue;
 }
 
-// Resolves when the broker has the request safe.
+// Resolves when the broker has confirmed the request.
 async function publish(connection, request, replyTo) {
   const channel = await connection.createConfirmChannel();
   let returned;
   channel.on('return', () => {
-    returned = new Error('no queue takes requests here'); // comes before the confirm
+    returned = new Error('no queue is bound for this key'); // arrives before the confirm
   });
   await new Promise((resolve, reject) => {
     const options = {
@@ -78,7 +78,7 @@ async function publish(connection, request, replyTo) {
 }
 
 async function main() {
-  const request = requestOf(idOf(process.argv[2]));
+  const request = buildRequest(requestId(process.argv[2]));
   let connection;
   let outcome;
   let timer;
@@ -88,19 +88,19 @@ async function main() {
     lost.catch(() => {});
     let arrived;
     const pushed = new Promise((resolve) => (arrived = resolve));
-    const replyTo = await openInbox(connection, request.id, arrived);
+    const replyTo = await openReplyQueue(connection, request.id, arrived);
     await publish(connection, request, replyTo);
-    const late = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE)));
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, TIMEOUT_MS)));
     outcome = await Promise.race([pushed, late, lost]);
   } catch (error) {
-    console.error(`${request.id} was not taken, or is not heard of: ${error.message || error.code}`);
+    console.error(`${request.id} was not confirmed, or the connection was lost: ${error.message || error.code}`);
     return 3;
   } finally {
     clearTimeout(timer);
     await connection?.close().catch(() => {});
   }
   if (outcome === undefined) {
-    console.error(`${request.id} has no outcome yet`);
+    console.error(`${request.id} has no outcome yet: run again with the same key`);
     return 4;
   }
   if (outcome.state !== 'succeeded') {
@@ -108,7 +108,7 @@ async function main() {
     console.error(outcome.state, outcome.error_class, outcome.error);
     return 1;
   }
-  // A large result is not in the message: `result_ref` says where it lies.
+  // A large result is in the store: `result_ref` is its location.
   console.log('succeeded', JSON.stringify(outcome.result ?? outcome.result_ref));
   return 0;
 }

@@ -1,10 +1,10 @@
-"""Send one request with pika alone, and wait for its outcome.
+"""Send one request with pika alone and wait for its outcome.
 
     pip install pika
     python request.py [IDEMPOTENCY_KEY]
 
-Exit codes: 0 answered, 1 refused or ended otherwise, 3 no broker, or it did not take the request or went
-away, 4 no outcome yet. After 3 and 4 the same key asks again, and nothing is computed twice.
+Exit codes: 0 succeeded, 1 ended otherwise, 3 not confirmed by the broker or connection lost, 4 no outcome in
+time. After 3 and 4 run again with the same key: the request is computed once.
 """
 
 import json
@@ -17,22 +17,22 @@ from typing import Any
 
 import pika
 
-KEYS = uuid.UUID("6f0e4f4c-4d5b-5d0a-9f0b-8c6f2d1c9a10")
-PATIENCE = 30.0  # seconds
+KEY_NAMESPACE = uuid.UUID("6f0e4f4c-4d5b-5d0a-9f0b-8c6f2d1c9a10")
+TIMEOUT_S = 30.0
 
 
-def id_of(key: str | None) -> str:
-    """Return the id of an own key, the same each time; without a key a new UUIDv7."""
+def request_id(key: str | None) -> str:
+    """Return the UUIDv5 of a key, or a new UUIDv7 without one."""
     if key:
-        return str(uuid.uuid5(KEYS, key))
+        return str(uuid.uuid5(KEY_NAMESPACE, key))
     milliseconds = int(time.time() * 1000)
     bits = milliseconds << 80 | secrets.randbits(80)
     bits = bits & ~(0xF << 76) | 7 << 76  # the version
     return str(uuid.UUID(int=bits & ~(0x3 << 62) | 2 << 62))  # the variant
 
 
-def request_of(ident: str) -> dict[str, Any]:
-    """Return what is asked."""
+def build_request(ident: str) -> dict[str, Any]:
+    """Build a request to the model `digits`."""
     now = time.time()
     image = {"name": "images", "shape": [1, 64], "datatype": "FP32", "data": [0.0] * 64}
     return {
@@ -40,21 +40,21 @@ def request_of(ident: str) -> dict[str, Any]:
         "model": "digits",
         "class": "interactive",
         "submitted_at": now,
-        "deadline": now + PATIENCE,
+        "deadline": now + TIMEOUT_S,
         "data": {"inputs": [image]},
     }
 
 
-def ask(connection: Any, request: dict[str, Any]) -> dict[str, Any] | None:
-    """Publish a request and return its outcome; None where none came in time."""
-    # Only this connection sees the queue, and it goes with it. Its name is its address.
+def send(connection: Any, request: dict[str, Any]) -> dict[str, Any] | None:
+    """Publish a request and return its outcome, or None after the time-out."""
+    # An exclusive queue belongs to this connection and is deleted with it. Its name is the reply address.
     inbox = connection.channel()
-    mine = f"straightline.reply.{secrets.token_hex(12)}"
-    inbox.queue_declare(mine, exclusive=True, auto_delete=True)
-    inbox.queue_bind(mine, "straightline.replies", routing_key=mine)
+    reply_queue = f"straightline.reply.{secrets.token_hex(12)}"
+    inbox.queue_declare(reply_queue, exclusive=True, auto_delete=True)
+    inbox.queue_bind(reply_queue, "straightline.replies", routing_key=reply_queue)
 
     outbox = connection.channel()
-    outbox.confirm_delivery()  # from here on basic_publish returns when the broker has it safe, or raises
+    outbox.confirm_delivery()  # basic_publish now returns when the broker has confirmed, or raises
     outbox.basic_publish(
         "straightline.requests",
         request["class"],
@@ -65,39 +65,39 @@ def ask(connection: Any, request: dict[str, Any]) -> dict[str, Any] | None:
             delivery_mode=2,
             message_id=request["id"],
             correlation_id=request["id"],
-            reply_to=mine,
+            reply_to=reply_queue,
         ),
         mandatory=True,
     )
-    end = time.monotonic() + PATIENCE
+    give_up_at = time.monotonic() + TIMEOUT_S
     for _method, properties, body in inbox.consume(
-        mine, auto_ack=True, exclusive=True, inactivity_timeout=1.0
+        reply_queue, auto_ack=True, exclusive=True, inactivity_timeout=1.0
     ):
         if body is not None and properties.correlation_id == request["id"]:
             outcome: dict[str, Any] = json.loads(body)
             return outcome
-        if time.monotonic() > end:
+        if time.monotonic() > give_up_at:
             break
     return None
 
 
 def main() -> int:
-    """Ask, and tell what came of it."""
-    request = request_of(id_of(sys.argv[1] if len(sys.argv) > 1 else None))
+    """Send a request and print its result."""
+    request = build_request(request_id(sys.argv[1] if len(sys.argv) > 1 else None))
     try:
         connection = pika.BlockingConnection(pika.URLParameters(os.environ["STRAIGHTLINE_BROKER_URL"]))
-        outcome = ask(connection, request)
+        outcome = send(connection, request)
         connection.close()
-    except (pika.exceptions.AMQPError, OSError) as error:  # returned, refused, or the connection was lost
-        print(f"{request['id']} was not taken, or is not heard of: {error!r}", file=sys.stderr)
+    except (pika.exceptions.AMQPError, OSError) as error:  # returned, refused or connection lost
+        print(f"{request['id']} was not confirmed, or the connection was lost: {error!r}", file=sys.stderr)
         return 3
     if outcome is None:
-        print(f"{request['id']} has no outcome yet", file=sys.stderr)
+        print(f"{request['id']} has no outcome yet: run again with the same key", file=sys.stderr)
         return 4
     if outcome["state"] != "succeeded":  # failed, rejected, expired, cancelled
         print(outcome["state"], outcome.get("error_class"), outcome.get("error"), file=sys.stderr)
         return 1
-    # A large result is not in the message: `result_ref` says where it lies.
+    # A large result is in the store: `result_ref` is its location.
     print("succeeded", json.dumps(outcome.get("result") or outcome["result_ref"]))
     return 0
 

@@ -121,7 +121,7 @@ def test_what_no_queue_takes_is_not_waited_for(run: Run, broker_url: str) -> Non
         connection.channel().queue_unbind(names.INTERACTIVE_QUEUE, names.REQUESTS, "interactive")
     done = run()
     assert done.returncode == 3, done.stderr
-    assert "was not taken" in done.stderr
+    assert "was not confirmed" in done.stderr
     assert "Traceback" not in done.stderr
 
 

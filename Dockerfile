@@ -51,6 +51,8 @@ COPY broker_config /srv/straightline/broker_config
 COPY outcomes /srv/straightline/outcomes
 COPY scheduler /srv/straightline/scheduler
 COPY workers /srv/straightline/workers
+COPY model_server /srv/straightline/model_server
+COPY function_host /srv/straightline/function_host
 COPY modelkit /srv/straightline/modelkit
 COPY gateway /srv/straightline/gateway
 COPY migrations /srv/straightline/migrations
@@ -77,8 +79,8 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
 WORKDIR /srv/straightline
 USER 65532:65532
 EXPOSE 8080
-CMD ["/opt/straightline/bin/python", "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf", \
-     "modelkit.serve.app:create()"]
+CMD ["/opt/straightline/bin/python", "-m", "gunicorn", "-c", "python:model_server.gunicorn_conf", \
+     "model_server.app:create()"]
 
 FROM ${PYTHON_IMAGE} AS application
 # The directories are where volumes go: an empty volume takes their owner from here.

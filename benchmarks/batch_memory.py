@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.batch_files import Answers, submit, write_lines
-from script.stack.run import Run, runs
+from script.stack.processes.run import Run, runs
 
 STATE: Final = Path(__file__).resolve().parent.parent / ".straightline"
 MARKS: Final = (0.1, 0.5, 1.0)

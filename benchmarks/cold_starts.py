@@ -11,11 +11,11 @@ from unittest.mock import patch
 
 from benchmarks.v2_servers import BODY, in_json, our_server, running, their_server
 from modelkit.package.function import package_function
-from script.stack.engine_home import engine
-from script.stack.failure import StackError
-from script.stack.model_image import build_image
-from script.stack.ports import free_ports
-from straightline.catalogue import read_model
+from script.docker_engine.docker_engine import engine
+from script.docker_engine.model_image import build_image
+from script.stack.errors import StackError
+from script.stack.services.ports import free_ports
+from straightline.models.catalogue import read_model
 from workers.backends import gpu_container, serverless
 
 
@@ -25,7 +25,7 @@ def function_host(packages: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     with running(
-        *("modelkit.functions", "--packages", str(packages), "--port", str(port)),
+        *("function_host", "--packages", str(packages), "--port", str(port)),
         answers=f"{url}/2015-03-31/functions",
     ):
         yield url

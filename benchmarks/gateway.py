@@ -17,10 +17,10 @@ import msgspec
 import urllib3
 
 from benchmarks.rig import BODY, Rig, rig, start_path, until
-from outcomes.database import connected
-from outcomes.keys import create_key
-from script.stack import signs
-from script.stack.ports import free_ports
+from outcomes.db.database import connected
+from outcomes.queries.keys import create_key
+from script.stack.processes import readiness_probes
+from script.stack.services.ports import free_ports
 
 CALLS = 100
 CALLERS = 16
@@ -36,7 +36,7 @@ def start_gateway(made: Rig) -> str:
     (port,) = free_ports(1)
     made.start("gateway", "gateway", "http", STRAIGHTLINE_GATEWAY_BIND=f"127.0.0.1:{port}")
     url = f"http://127.0.0.1:{port}"
-    until(lambda: signs.answers_http(f"{url}/v2/health/ready"), "a gateway")
+    until(lambda: readiness_probes.answers_http(f"{url}/v2/health/ready"), "a gateway")
     return url
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from modelkit.replacing import replaced
-from script.stack import signs
-from script.stack.ports import free_ports
-from script.stack.readiness import wait_until
+from script.stack.processes import readiness_probes
+from script.stack.processes.readiness import wait_until
+from script.stack.services.ports import free_ports
+from straightline.storage.atomic_directory import replaced
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LIST: Final = ROOT / "requirements" / "mlserver.txt"
@@ -71,7 +71,7 @@ def mlserver(folder: Path, *, name: str, code: str, settings: Mapping[str, Any])
     try:
         url = f"http://127.0.0.1:{http}"
         wait_until(
-            lambda: process.poll() is None and signs.answers_http(f"{url}/v2/models/{name}/ready"),
+            lambda: process.poll() is None and readiness_probes.answers_http(f"{url}/v2/models/{name}/ready"),
             what="MLServer",
             seconds=PATIENCE,
             watched=(),

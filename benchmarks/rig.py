@@ -14,11 +14,11 @@ from celery import Celery
 from sqlalchemy import create_engine, text
 
 from benchmarks.peer import make_app
-from script.stack import processes, signs
-from script.stack.ports import free_ports
-from script.stack.readiness import wait_until
-from script.stack.run import Run
-from script.stack.services import start_broker, start_database
+from script.stack.processes import processes, readiness_probes
+from script.stack.processes.readiness import wait_until
+from script.stack.processes.run import Run
+from script.stack.services.ports import free_ports
+from script.stack.services.services import start_broker, start_database
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PATIENCE: Final = 60.0
@@ -130,7 +130,7 @@ def start_path(made: Rig, *, slots: int, threads: int = 8) -> None:
     """Start scheduler, recorder, reconciler, local server and pool, and wait until the pool is healthy."""
     (port,) = free_ports(1)
     made.environment["STRAIGHTLINE_LOCAL_URL"] = f"http://127.0.0.1:{port}"
-    server = ("gunicorn", "-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()")
+    server = ("gunicorn", "-c", "python:model_server.gunicorn_conf", "model_server.app:create()")
     bind = f"127.0.0.1:{port}"
     made.start("server", *server, STRAIGHTLINE_SERVE_BIND=bind, STRAIGHTLINE_SERVE_THREADS=str(threads))
     made.start("scheduler", "scheduler", STRAIGHTLINE_F="1000000")
@@ -138,7 +138,7 @@ def start_path(made: Rig, *, slots: int, threads: int = 8) -> None:
     made.start("reconciler", "outcomes", "reconcile")
     pool = ("celery", "-A", "workers", "worker", "-Q", "straightline.local", "-n", "local@%h")
     made.start("pool", *pool, "-P", "threads", "-c", str(threads), STRAIGHTLINE_SLOTS=str(slots))
-    with signs.broker_signs(made.broker_url) as broker:
+    with readiness_probes.broker_signs(made.broker_url) as broker:
         until(lambda: broker.healthy("local"), "a healthy pool")
 
 

@@ -21,8 +21,8 @@ from benchmarks.cold_starts import cold_starts
 from benchmarks.mlserver import environment
 from benchmarks.v2_servers import IMAGE, Call, in_binary, in_json, our_server, their_server
 from examples.digits.train import main as train
-from modelkit.bundle import read_bundle
-from modelkit.serve.engine import load_engine
+from model_server.models.bundle import read_bundle
+from model_server.models.engine import load_engine
 
 CLIENTS: Final = (1, 8, 32)
 PAUSE: Final = 0.01

@@ -20,10 +20,10 @@ import tritonclient.http as triton
 import urllib3
 
 from benchmarks.mlserver import mlserver
-from modelkit.bundle import read_bundle
-from script.stack import signs
-from script.stack.ports import free_ports
-from script.stack.readiness import wait_until
+from model_server.models.bundle import read_bundle
+from script.stack.processes import readiness_probes
+from script.stack.processes.readiness import wait_until
+from script.stack.services.ports import free_ports
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 IMAGE: Final = np.arange(64, dtype=np.float32).reshape(1, 64) % 17
@@ -70,7 +70,7 @@ def our_server(models: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     with running(
         "gunicorn",
-        *("-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()"),
+        *("-c", "python:model_server.gunicorn_conf", "model_server.app:create()"),
         answers=f"{url}/v2/health/ready",
         environ={"STRAIGHTLINE_MODELS_DIR": str(models), "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{port}"},
     ):
@@ -82,7 +82,7 @@ def running(*module: str, answers: str, environ: Mapping[str, str] = MappingProx
     """Run a Python module with its arguments, from when it answers at a URL until the block ends."""
     process = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env={**os.environ, **environ})
     try:
-        wait_until(lambda: signs.answers_http(answers), what=module[0], seconds=60, watched=())
+        wait_until(lambda: readiness_probes.answers_http(answers), what=module[0], seconds=60, watched=())
         yield
     finally:
         process.terminate()

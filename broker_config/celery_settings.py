@@ -10,8 +10,8 @@ from kombu import Exchange, Queue
 
 from broker_config.connecting import use_ssl
 from broker_config.topology import POOL_QUEUES
-from straightline.amqp.address import read_address
-from straightline.amqp.link import parameters
+from straightline.amqp.connection.address import read_address
+from straightline.amqp.connection.connection import parameters
 
 
 def celery_settings(broker_url: str) -> dict[str, Any]:

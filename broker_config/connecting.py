@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from kombu import Connection
 
-from straightline.amqp.address import Address, Tls, read_address
-from straightline.amqp.link import parameters
+from straightline.amqp.connection.address import Address, Tls, read_address
+from straightline.amqp.connection.connection import parameters
 
 TIMEOUT: Final = 5.0
 

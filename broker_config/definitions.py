@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from broker_config.users import USER_PREFIX, USERS
-from straightline.passwords import read_passwords
-from straightline.passwords import variable as name_of
+from straightline.support.passwords import read_passwords
+from straightline.support.passwords import variable as name_of
 
 PASSWORD_PREFIX: Final = "STRAIGHTLINE_BROKER_PASSWORD_"  # noqa: S105 - the name of a variable
 Definitions = dict[str, list[dict[str, Any]]]

@@ -16,7 +16,7 @@ import msgspec
 from kombu.exceptions import OperationalError
 
 from broker_config.connecting import connect, port_of
-from straightline.amqp.address import read_address
+from straightline.amqp.connection.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError, StraightLineError
 from straightline.settings import load
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from broker_config.definitions import Definitions
-from straightline.amqp.address import read_address
+from straightline.amqp.connection.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 TIMEOUT: Final = 30.0

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from gateway.batches import service as batches
-from gateway.celery_door import service
-from gateway.http import checks
+from gateway.celery_adapter import service
+from gateway.http import preflight
 from gateway.webhooks import service as webhooks
-from straightline import logs
 from straightline.errors import StraightLineError
 from straightline.settings import load
+from straightline.support import logs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def _batches(_asked: argparse.Namespace) -> int:
 
 
 def _http(_asked: argparse.Namespace) -> int:
-    checks.check(os.environ)
+    preflight.check(os.environ)
     settings = "python:gateway.http.gunicorn_conf"
     # Gunicorn takes over this process: its signals and its exit status are ours.
     os.execv(  # noqa: S606 - no shell is needed

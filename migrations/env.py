@@ -5,8 +5,8 @@ import os
 import msgspec
 from alembic import context
 
-from outcomes.database import engine_for
-from outcomes.tables import METADATA
+from outcomes.db.database import engine_for
+from outcomes.schema.tables import METADATA
 from straightline.settings import load
 
 

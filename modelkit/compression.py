@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from modelkit.bundle import content_digest
+from model_server.models.bundle import content_digest
 from modelkit.jobs.job import Listener, Runtime
 from modelkit.project import (
     COMPRESSION,
@@ -21,11 +21,11 @@ from modelkit.project import (
     project_digest,
     trained_artifact,
 )
-from modelkit.replacing import replaced
 from modelkit.training import write_json
 from modelkit.validation import Metrics, measure, read_metrics
 from straightline.contracts.model import Validation
 from straightline.errors import ConfigurationError, StraightLineError
+from straightline.storage.atomic_directory import replaced
 
 _QUANTISED: Final = ("MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM")
 """Operators whose weights are held as 8-bit integers; convolutions lose more than they gain on processors."""

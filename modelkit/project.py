@@ -19,11 +19,11 @@ from typing import Final
 
 import msgspec
 
-from modelkit.bundle import content_files, digest_of, entry_point, inner_file, read_bundle
-from modelkit.replacing import replaced
-from straightline.catalogue import read_model
+from model_server.models.bundle import content_files, digest_of, entry_point, inner_file, read_bundle
 from straightline.contracts.model import ModelFile
 from straightline.errors import ConfigurationError
+from straightline.models.catalogue import read_model
+from straightline.storage.atomic_directory import replaced
 
 MODEL_FILE: Final = "model.toml"
 COMPRESSION: Final = "compression.json"

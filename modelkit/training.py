@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from modelkit.bundle import content_digest
+from model_server.models.bundle import content_digest
 from modelkit.jobs.job import Ending, Job, Listener, Runtime, hold_finished
 from modelkit.project import COMPRESSION, METRICS, Project, assemble, project_digest
-from modelkit.replacing import replaced
 from modelkit.wheels import unpack_wheels
 from straightline.contracts.model import Step
 from straightline.errors import ConfigurationError
+from straightline.storage.atomic_directory import replaced
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):

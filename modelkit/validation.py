@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelkit.bundle import PACKAGES, content_digest
+from model_server.models.bundle import PACKAGES, content_digest
 from modelkit.jobs.job import Job, Listener, Runtime, hold_finished
 from modelkit.package.server import add_packages
 from modelkit.project import METRICS, Project, project_digest

@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelkit.replacing import replaced
 from straightline.errors import ConfigurationError
+from straightline.storage.atomic_directory import replaced
 
 
 def provide_wheels(lists: Sequence[Path], cache: Path) -> Path:

@@ -6,22 +6,22 @@ import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from outcomes.announcer import Announcer
-from outcomes.database import engine_for
-from outcomes.dead_letters import DeadLetters
-from outcomes.intake import Intake
-from outcomes.ledger import Ledger
-from outcomes.overheard import Overheard
-from outcomes.reconciler import Reconciler
-from outcomes.recorder import Recorder
+from outcomes.db.database import engine_for
+from outcomes.reconciling.dead_letter_processor import PREFETCH, Undertaker
+from outcomes.reconciling.dead_letter_table import DeadLetters
+from outcomes.reconciling.reconciler import Reconciler
+from outcomes.reconciling.store_gc import StoreSweeper
+from outcomes.recording.batch_consumer import Intake
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.recorder import Recorder
+from outcomes.registry.announcer import Announcer
+from outcomes.registry.stream_monitor import Overheard
 from outcomes.settings import ReconcilerSettings, RecorderSettings
-from outcomes.store_sweeper import StoreSweeper
-from outcomes.undertaker import PREFETCH, Undertaker
 from straightline import names
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import ConfigurationError
-from straightline.store import Store
+from straightline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ import socket
 import sys
 import threading
 
+from scheduler.broker.service import Service
 from scheduler.core import Core
-from scheduler.service import Service
 from scheduler.settings import Settings
-from straightline import crash, logs
-from straightline.catalogue import read_catalogue
 from straightline.errors import StraightLineError
+from straightline.models.catalogue import read_catalogue
 from straightline.settings import load
+from straightline.support import failpoints, logs
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        crash.arm(os.environ)
+        failpoints.arm(os.environ)
         settings = load(Settings, os.environ)
         catalogue = read_catalogue(settings.models_dir)
         service = Service(settings, Core(settings, catalogue, origin=f"scheduler@{socket.gethostname()}"))

@@ -1,6 +1,6 @@
 """The scheduler without its sockets: messages and time in, publishes and acknowledgements out.
 
-Nothing here reads a clock or does I/O; `scheduler.service` feeds it and carries out its dues.
+Nothing here reads a clock or does I/O; `scheduler.broker.service` feeds it and carries out its dues.
 """
 
 import logging
@@ -10,27 +10,33 @@ from typing import Final
 
 import msgspec
 
-from scheduler import endings, messages, retries
-from scheduler.backfill import Courtesy
-from scheduler.breakers import Breakers
-from scheduler.calls import Calls
-from scheduler.closing import Closer
-from scheduler.deliveries import Delivery, Dues
-from scheduler.holds import Case
-from scheduler.intake import Refused, Terms, in_time, make_ticket, reply_address, settle, submitted
-from scheduler.mustering import told
+from scheduler.admission.admission import (
+    Refused,
+    Terms,
+    in_time,
+    make_ticket,
+    reply_address,
+    settle,
+    submitted,
+)
+from scheduler.admission.decoding import UNREADABLE, fingerprint, subject
+from scheduler.admission.delivery_dedup import Redeliveries
+from scheduler.admission.idempotency import Repeats
+from scheduler.dispatch.backfill import Courtesy
+from scheduler.dispatch.dispatcher import LONGEST_HOLD, Placer
+from scheduler.dispatch.hold_queue import Case
+from scheduler.effects import Delivery, Dues
+from scheduler.feedback import retries
+from scheduler.feedback.backend_state import Pools
+from scheduler.feedback.breakers import Breakers
+from scheduler.feedback.feedback import Calls
+from scheduler.feedback.membership_log import told
+from scheduler.output import messages, outcome_factory
+from scheduler.output.outcome_emitter import Closer
+from scheduler.output.status_query import Finder
 from scheduler.placement.frequency import Frequencies
-from scheduler.placing import LONGEST_HOLD, Placer
-from scheduler.pools import Pools
-from scheduler.reading import UNREADABLE, fingerprint, subject
-from scheduler.redeliveries import Redeliveries
-from scheduler.repeats import Repeats
 from scheduler.settings import Settings
-from scheduler.whereabouts import Finder
 from straightline import names
-from straightline.cancelled import Cancelled
-from straightline.catalogue import Catalogue
-from straightline.content import digest
 from straightline.contracts import (
     BreakerState,
     Cancel,
@@ -46,10 +52,13 @@ from straightline.contracts import (
 )
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.deployed import Deployed
-from straightline.contracts.whereabouts import read_question
-from straightline.deployed import Known
+from straightline.contracts.status_query import read_question
 from straightline.errors import ContractError
 from straightline.ids import canonical
+from straightline.models.catalogue import Catalogue
+from straightline.models.registry_view import Known
+from straightline.producer.content_digest import digest
+from straightline.support.bounded_set import Cancelled
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +131,7 @@ class Core:
             terms = Terms(reply, content, envelope.trace, envelope.trace_state)
             self._admit(delivery, body, request, terms, now)
         except Refused as why:
-            outcome = endings.refusal(
+            outcome = outcome_factory.refusal(
                 request.id,
                 request,
                 state=why.state,
@@ -281,7 +290,7 @@ class Core:
         self.dues.send(messages.dead(stand_in, body, why))
         request_id = subject(delivery, body)
         if request_id is not None and not self._repeats.ended(request_id):
-            outcome = endings.refusal(
+            outcome = outcome_factory.refusal(
                 request_id, None, state="failed", error_class="scheduler_fault", error=why, now=now
             )
             asked = (
@@ -350,7 +359,9 @@ class Core:
             return
         elif ticket.version is not None:
             state = "failed"  # it was accepted, and its model was removed since
-        outcome = endings.ending(ticket, request, state=state, error_class=error_class, error=error, now=now)
+        outcome = outcome_factory.ending(
+            ticket, request, state=state, error_class=error_class, error=error, now=now
+        )
         self._closer.finish(outcome, ticket.reply, delivery)
 
     def _await_word(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from scheduler.backfill import Backfill, Courtesy
+from scheduler.dispatch.backfill import Backfill, Courtesy
 from scheduler.placement.breaker import Rules
 from scheduler.placement.budget import Allowance
 from scheduler.placement.model import Thresholds

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from straightline.client import Client
-    from straightline.submission import Submission
+    from straightline.producer.submission import Submission
 
 __all__ = ["Client", "Submission"]
 
@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
 
         return Client
     if name == "Submission":
-        from straightline.submission import Submission  # noqa: PLC0415 - see above
+        from straightline.producer.submission import Submission  # noqa: PLC0415 - see above
 
         return Submission
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

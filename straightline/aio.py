@@ -14,16 +14,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
-from straightline.amqp.outgoing import Outgoing
-from straightline.amqp.publisher import Settled
+from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.amqp.publishing.publisher import Settled
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.outcome import Outcome
-from straightline.crossing import Crossing
 from straightline.errors import BrokerUnavailable, StraightLineError
-from straightline.many import Account
-from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
-from straightline.store import Store
-from straightline.submission import Data, Draft, Options, Submission, submission_of
+from straightline.producer.loop_bridge import Crossing
+from straightline.producer.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
+from straightline.producer.submission import Data, Draft, Options, Submission, submission_of
+from straightline.producer.submission_batch import Account
+from straightline.storage.store import Store
 
 BREATH: Final = 64
 """Requests of `submit_many` between two turns of the loop."""

@@ -10,12 +10,12 @@ from typing import Any, Self, Unpack
 
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.outcome import Outcome
-from straightline.errands import Errands
 from straightline.errors import BrokerUnavailable, StraightLineError
-from straightline.many import Account
-from straightline.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
-from straightline.store import Store
-from straightline.submission import Data, Options, Submission, submission_of
+from straightline.producer.background import Errands
+from straightline.producer.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
+from straightline.producer.submission import Data, Options, Submission, submission_of
+from straightline.producer.submission_batch import Account
+from straightline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from straightline import names
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts.cancel import Cancel
 from straightline.contracts.outcome import Recall
 from straightline.contracts.ticket import ReplyAddress

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from straightline.contracts.explaining import fault_of, remedy
+from straightline.contracts.parsing.error_hints import fault_of, remedy
 from straightline.errors import ConfigurationError
 
 T = TypeVar("T", bound=msgspec.Struct)

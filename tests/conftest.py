@@ -26,11 +26,11 @@ from broker_config import topology
 from broker_config.apply import apply
 from broker_config.definitions import definitions
 from broker_config.users import USERS
-from outcomes.database import engine_for
-from outcomes.roles import GRANTS, grant, make_roles
-from script.stack import services
-from script.stack.admin import BrokerAdmin, system_ctl
-from script.stack.run import Run
+from outcomes.db.database import engine_for
+from outcomes.schema.roles import GRANTS, grant, make_roles
+from script.stack.processes.run import Run
+from script.stack.services import services
+from script.stack.services.admin import BrokerAdmin, system_ctl
 from tests.shares import Shares
 
 # A busy machine must not make a property fail that holds: how long an example takes is no part of it.

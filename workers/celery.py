@@ -2,12 +2,12 @@
 
 import os
 
-from straightline import crash
 from straightline.errors import StraightLineError
-from workers.app import create
+from straightline.support import failpoints
+from workers.celery_ext.app import create
 
 try:
-    crash.arm(os.environ)
+    failpoints.arm(os.environ)
     app = create(os.environ)
 except StraightLineError as error:
     raise SystemExit(f"workers: {error}") from error

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from examples.digits import making
-from modelkit.bundle import read_bundle
+from model_server.models.bundle import read_bundle
+from model_server.models.engine import load_engine
 from modelkit.package.server import package_server
 from modelkit.project import assemble, read_project
-from modelkit.serve.engine import load_engine
 
 PROJECT: Final = Path(__file__).parent
 

@@ -15,17 +15,17 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from gateway.batches.book import LEASE, LedgerBook
+from gateway.batches.ledger_job_store import LEASE, LedgerBook
 from gateway.batches.status import event_of
-from outcomes.batches import Job, finish, let_go, refused_of, states_of, take_job
-from outcomes.reader import Reader
+from outcomes.db.pool import Reader
+from outcomes.queries.batches import Job, finish, let_go, refused_of, states_of, take_job
 from straightline.batch.items import Defaults
 from straightline.batch.runner import WINDOW, Runner
 from straightline.errors import ConfigurationError, ContractError, StraightLineError
 from straightline.ids import new_id
 from straightline.names import BatchState
-from straightline.producer import Producer
-from straightline.store import Store
+from straightline.producer.producer import Producer
+from straightline.storage.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import get_args
 
 from gateway.webhooks.event import event
-from outcomes.batches import Job
+from outcomes.queries.batches import Job
 from straightline.contracts import BatchStatus
 from straightline.names import State
 

@@ -9,25 +9,26 @@ from typing import Final
 import msgspec
 from flask import Flask, Response, request
 
-from gateway.http import batches, hooks, insight, openapi, problems, resources, v2
 from gateway.http.auth import Keys
-from gateway.http.exchange import Exchange
-from gateway.http.firsts import Firsts
-from gateway.http.hosts import Hosts
-from gateway.http.models import Models
-from gateway.http.notes import Notes
-from gateway.http.parts import Parts
-from gateway.http.recent import Recent
+from gateway.http.context import Parts
+from gateway.http.rendering import openapi, problems
+from gateway.http.requests.broker_client import Exchange
+from gateway.http.requests.idempotency import Firsts
+from gateway.http.requests.models import Models
+from gateway.http.requests.recent_requests import Recent
+from gateway.http.requests.submission_log import Notes
+from gateway.http.requests.worker_directory import Hosts
+from gateway.http.routes import batches, introspection, requests, v2, webhooks
 from gateway.http.settings import Settings
-from outcomes.keys import Key, find_key
-from outcomes.reader import Reader
-from outcomes.submissions import Submission, content_of, note
+from outcomes.db.pool import Reader
+from outcomes.queries.keys import Key, find_key
+from outcomes.queries.submissions import Submission, content_of, note
 from straightline import names
-from straightline.amqp.deployments import Deployments
-from straightline.amqp.inbox import Inbox
+from straightline.amqp.consuming.deployments import Deployments
+from straightline.amqp.consuming.reply_queue import Inbox
 from straightline.errors import ContractError
 from straightline.settings import load
-from straightline.store import Store
+from straightline.storage.store import Store
 
 HEARD: Final = 1.0
 """Seconds that the start waits to hear what is deployed: nobody shall be told that a model is unknown."""
@@ -128,10 +129,10 @@ def build(parts: Parts) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = parts.settings.gateway_max_body
     app.before_request(_as_it_is)
     app.register_blueprint(v2.blueprint(parts))
-    app.register_blueprint(resources.blueprint(parts))
-    app.register_blueprint(hooks.blueprint(parts))
+    app.register_blueprint(requests.blueprint(parts))
+    app.register_blueprint(webhooks.blueprint(parts))
     app.register_blueprint(batches.blueprint(parts))
-    app.register_blueprint(insight.blueprint(parts))
+    app.register_blueprint(introspection.blueprint(parts))
     described = msgspec.json.encode(openapi.document())
 
     @app.get("/openapi.json")

@@ -7,9 +7,9 @@ from typing import Final
 
 from flask import request
 
-from gateway.http.problems import SOON, Refusal, without_ledger
-from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.keys import Key, Scope, digest_of
+from gateway.http.rendering.problems import SOON, Refusal, without_ledger
+from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.queries.keys import Key, Scope, digest_of
 
 MOST_KEPT: Final = 10_000
 """Keys that are remembered, wrong ones included; above it the oldest are looked up again."""

@@ -1,6 +1,6 @@
 """Gunicorn's settings for the gateway: one process, and a thread for each request that is waited for.
 
-What may be set is in `gateway.http.settings`; `gateway.http.checks` looks at it before.
+What may be set is in `gateway.http.settings`; `gateway.http.preflight` looks at it before.
 """
 
 import logging
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.http.settings import ServerSettings
-from straightline import logs
 from straightline.settings import load
+from straightline.support import logs
 
 _settings = load(ServerSettings, os.environ)
 bind = _settings.gateway_bind
-worker_class = "gateway.http.lingering.LingeringWorker"
+worker_class = "gateway.http.keepalive_worker.LingeringWorker"
 workers = _settings.gateway_workers
 threads = _settings.gateway_threads
 graceful_timeout = _settings.gateway_grace

@@ -18,16 +18,16 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.http.resources import status_of
-from gateway.relay import Relay, Unreadable, serve_all
+from gateway.http.routes.requests import status_of
+from gateway.shared.relay import Relay, Unreadable, serve_all
 from gateway.webhooks.address import hosts_of
 from gateway.webhooks.event import event
 from gateway.webhooks.schedule import again_after
 from gateway.webhooks.sender import NotTaken, send
 from gateway.webhooks.signing import headers
-from outcomes.errors import LedgerUnavailable
-from outcomes.reader import Reader
-from outcomes.webhooks import Due, enqueue, settle, take_due
+from outcomes.db.errors import LedgerUnavailable
+from outcomes.db.pool import Reader
+from outcomes.queries.webhooks import Due, enqueue, settle, take_due
 from straightline import names
 from straightline.contracts import Outcome
 from straightline.errors import StraightLineError

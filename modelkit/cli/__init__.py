@@ -10,8 +10,8 @@ import msgspec
 
 from modelkit.cli import compress, deploy, new, package, remove, rollback, train, validate
 from modelkit.cli import list as listing
-from modelkit.cli.answer import Answer
-from modelkit.cli.exits import EXIT_CODES, INTERRUPTED, USAGE, exit_code
+from modelkit.cli.exit_codes import EXIT_CODES, INTERRUPTED, USAGE, exit_code
+from modelkit.cli.result import Answer
 from straightline.errors import StraightLineError
 
 COMMANDS: Final = (new, train, validate, compress, package, deploy, rollback, listing, remove)

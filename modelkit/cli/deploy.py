@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelkit.bundle import hold_digest
-from modelkit.cli.answer import Answer
+from model_server.models.bundle import hold_digest
 from modelkit.cli.options import add_command, add_project, chosen_project
+from modelkit.cli.result import Answer
 from modelkit.project import assemble
 from modelkit.validation import hold_validated
 from straightline.contracts.deployed import Deployed
@@ -61,11 +61,11 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         StraightLineError: any of what `modelkit.deployment.deploy.deploy` and `announce` raise.
     """
     # The ledger's libraries are loaded where they are used alone.
-    from modelkit.deployment import workshop  # noqa: PLC0415
+    from modelkit.deployment.announce import announce, who  # noqa: PLC0415
+    from modelkit.deployment.builder import Builder, kit_settings, places  # noqa: PLC0415
     from modelkit.deployment.deploy import Wish, deploy, hold_backends  # noqa: PLC0415
-    from modelkit.deployment.desk import announce, who  # noqa: PLC0415
+    from modelkit.deployment.provisioned_concurrency import settle  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
-    from modelkit.deployment.warmth import settle  # noqa: PLC0415
 
     settings = load(DeploySettings, environ)
     registry, broker = database(environ), broker_url(environ)
@@ -78,14 +78,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         hold_validated(project, bundle)
     if arguments.digest is not None:
         hold_digest(bundle, arguments.digest)
-    kit = workshop.kit_settings(environ, arguments.wheelhouse)
-    with workshop.Builder(kit, settings, environ, wheels=wheels) as builder:
+    kit = kit_settings(environ, arguments.wheelhouse)
+    with Builder(kit, settings, environ, wheels=wheels) as builder:
         candidate = builder.candidate(bundle)
         backends = hold_backends(candidate.bundle, tuple(arguments.on or ()))
         deployed = deploy(
             candidate,
             Wish(backends=backends, share=arguments.canary, default=not arguments.no_default, who=who()),
-            places=workshop.places(backends, builder, settings, environ),
+            places=places(backends, builder, settings, environ),
             database=registry,
             models=settings.models_dir,
             trial=builder.trial,

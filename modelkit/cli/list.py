@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
+from modelkit.cli.result import Answer
 from straightline.contracts import FailureRate
-from straightline.durations import duration_argument
 from straightline.names import Backend
-from straightline.terminal import moment, percent, printable, table
+from straightline.support.durations import duration_argument
+from straightline.support.terminal import moment, percent, printable, table
 
 HEADINGS: Final = ("model", "version", "", "on", "outcomes", "failed", "rate", "deployed", "by", "digest")
 _DIGITS: Final = 12
@@ -71,9 +71,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         StraightLineError: the ledger cannot be reached.
     """
     from modelkit.deployment.settings import database  # noqa: PLC0415
-    from outcomes.database import connected  # noqa: PLC0415
-    from outcomes.registry import standings  # noqa: PLC0415
-    from outcomes.version_rates import version_rates  # noqa: PLC0415
+    from outcomes.db.database import connected  # noqa: PLC0415
+    from outcomes.queries.version_rates import version_rates  # noqa: PLC0415
+    from outcomes.registry.registry import standings  # noqa: PLC0415
 
     since = datetime.now(UTC) - arguments.since
     url, setting = database(environ)

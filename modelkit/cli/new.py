@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
+from modelkit.cli.result import Answer
 from modelkit.project import read_project
-from modelkit.replacing import replaced
 from straightline.errors import ConfigurationError
+from straightline.storage.atomic_directory import replaced
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

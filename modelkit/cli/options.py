@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelkit.cli.answer import Answer
-from modelkit.cli.exits import EXIT_CODES
+from modelkit.cli.exit_codes import EXIT_CODES
+from modelkit.cli.result import Answer
 from modelkit.jobs.child import ChildRuntime
 from modelkit.jobs.job import Runtime
 from modelkit.project import Project, read_project

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from modelkit.bundle import hold_digest
-from modelkit.cli.answer import Answer
+from model_server.models.bundle import hold_digest
 from modelkit.cli.options import add_command, add_project, chosen_project
+from modelkit.cli.result import Answer
 from modelkit.package.forms import FORMS, Packages, Workshop, build_forms
 from modelkit.project import assemble
 from modelkit.settings import KitSettings

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
+from modelkit.cli.result import Answer
 from modelkit.deployment.errors import NotPlaced
-from modelkit.deployment.place import Place
-from outcomes.errors import Unsettled
+from modelkit.deployment.target import Place
+from outcomes.db.errors import Unsettled
 from straightline.contracts import DeployedVersion
 from straightline.errors import BrokerUnavailable
 from straightline.names import BACKENDS, Backend
@@ -52,19 +52,19 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         BrokerUnavailable: it is out of the registry, and not everybody knows; the message says what is left.
         StraightLineError: the ledger or the broker cannot be reached.
     """
-    from modelkit.deployment import workshop  # noqa: PLC0415
-    from modelkit.deployment.desk import announce, who  # noqa: PLC0415
+    from modelkit.deployment.announce import announce, who  # noqa: PLC0415
+    from modelkit.deployment.builder import Builder, kit_settings, places  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
-    from outcomes.database import connected  # noqa: PLC0415
-    from outcomes.deployments import alone, take_out  # noqa: PLC0415
-    from outcomes.registry import standings  # noqa: PLC0415
+    from outcomes.db.database import connected  # noqa: PLC0415
+    from outcomes.registry.deployments import alone, take_out  # noqa: PLC0415
+    from outcomes.registry.registry import standings  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)
     url, setting = database(environ)
     with (
         connected(url, name="straightline-remove", setting=setting) as connection,
         alone(connection, arguments.model),
-        workshop.Builder(workshop.kit_settings(environ, None), settings, environ) as builder,
+        Builder(kit_settings(environ, None), settings, environ) as builder,
     ):
         found = [
             each.deployed
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         connection.rollback()
         backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in found))
         # Made before the registry forgets the version: with a wrong setting nobody could name what is left.
-        places = workshop.places(backends, builder, settings, environ)
+        targets = places(backends, builder, settings, environ)
         left = _named(found, settings.models_dir)
         try:
             deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
                 "it was interrupted: where it is out of the registry, remove by hand what is left: %s", left
             )
             raise
-        _take(places, gone)
+        _take(targets, gone)
     names = [version.spec.version for version in gone]
     return Answer(
         text=f"{arguments.model} {', '.join(names)} is removed",

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from modelkit.cli.answer import Answer
 from modelkit.cli.options import add_command
+from modelkit.cli.result import Answer
 
 
 def add_to(commands: Any) -> None:
@@ -29,12 +29,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         NotPlaced: it is moved, but which functions have instances ready could not be set.
         StraightLineError: the ledger or the broker cannot be reached.
     """
-    from modelkit.deployment.desk import announce, who  # noqa: PLC0415
+    from modelkit.deployment.announce import announce, who  # noqa: PLC0415
+    from modelkit.deployment.provisioned_concurrency import settle  # noqa: PLC0415
     from modelkit.deployment.settings import broker_url, database  # noqa: PLC0415
-    from modelkit.deployment.warmth import settle  # noqa: PLC0415
-    from outcomes.database import connected  # noqa: PLC0415
-    from outcomes.deployments import roll_back  # noqa: PLC0415
-    from outcomes.registry import read_deployed  # noqa: PLC0415
+    from outcomes.db.database import connected  # noqa: PLC0415
+    from outcomes.registry.deployments import roll_back  # noqa: PLC0415
+    from outcomes.registry.registry import read_deployed  # noqa: PLC0415
 
     broker = broker_url(environ)
     url, setting = database(environ)

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from modelkit.cli.answer import Answer
 from modelkit.cli.console import Console
 from modelkit.cli.options import add_command, add_project, add_runtime, chosen_project, chosen_runtime
+from modelkit.cli.result import Answer
 from modelkit.settings import KitSettings
 from modelkit.training import train
 from straightline.settings import load

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from modelkit.cli.answer import Answer
 from modelkit.cli.console import Console
 from modelkit.cli.options import add_command, add_project, add_runtime, chosen_project, chosen_runtime
+from modelkit.cli.result import Answer
 from modelkit.project import Project, assemble
 from modelkit.settings import KitSettings
 from modelkit.validation import Metrics, validate
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
 
 def _looked_at(project: Project) -> Answer:
     """Hold an external server that promises no figure against its `model.toml`."""
-    from modelkit.inside.remote import check_server  # noqa: PLC0415 - numpy for this alone
+    from modelkit.job_runtime.remote import check_server  # noqa: PLC0415 - numpy for this alone
 
     check_server(project.spec)
     text = f"{project.title} is served at {project.spec.url} as its model.toml says"

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from modelkit.bundle import Bundle, content_digest, read_bundle
-from modelkit.deployment.place import Candidate, Place, Placed
+from model_server.models.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.settings import Database
-from outcomes.aliases import Alias
-from outcomes.database import connected
-from outcomes.deployments import alone, hold_alias, hold_digest, record
-from outcomes.errors import OtherDigest, Unsettled
-from outcomes.registry import alias_of, find_version
-from straightline.catalogue import order
+from modelkit.deployment.target import Candidate, Place, Placed
+from outcomes.db.database import connected
+from outcomes.db.errors import OtherDigest, Unsettled
+from outcomes.registry.aliases import Alias
+from outcomes.registry.deployments import alone, hold_alias, hold_digest, record
+from outcomes.registry.registry import alias_of, find_version
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
 from straightline.errors import ConfigurationError, StraightLineError
+from straightline.models.catalogue import order
 from straightline.names import BACKENDS, Backend
 
 _log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from modelkit.bundle import content_digest
+from model_server.models.bundle import content_digest
 from modelkit.deployment.errors import NotPlaced, NotReady
-from modelkit.deployment.place import Candidate, Placed
-from modelkit.replacing import replaced
+from modelkit.deployment.target import Candidate, Placed
 from straightline.contracts.deployed import DeployedVersion
+from straightline.storage.atomic_directory import replaced
 
 _UNKNOWN: Final = 10.0
 """Seconds after which a server that does not know a version is taken to watch another directory."""

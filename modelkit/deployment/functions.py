@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from function_host.hosting.packages import code_sha256
 from modelkit.deployment.errors import NotPlaced, NotReady
 from modelkit.deployment.lambda_client import code_of, is_aws, lambda_client, message_of
-from modelkit.deployment.place import Candidate, Placed
-from modelkit.deployment.warmth import RIGHTS, keep_warm, plain
-from modelkit.functions.packages import code_sha256
+from modelkit.deployment.provisioned_concurrency import RIGHTS, keep_warm, plain
+from modelkit.deployment.target import Candidate, Placed
 from modelkit.package.archive import write_archive
 from modelkit.package.function import MEMORY_MB
 from straightline.contracts.deployed import DeployedVersion

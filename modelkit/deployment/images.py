@@ -11,7 +11,7 @@ from docker.errors import APIError, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from modelkit.deployment.errors import NotPlaced, NotReady
-from modelkit.deployment.place import Candidate, Placed
+from modelkit.deployment.target import Candidate, Placed
 from modelkit.docker_engine import connected_engine
 from modelkit.package.dockerfile import ENVIRONMENT, PORT
 from modelkit.package.forms import image_name

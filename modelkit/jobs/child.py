@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import modelkit
-from modelkit.inside import runner
+from modelkit.job_runtime import runner
 from modelkit.jobs.job import Ending, Job, JobRefused, Listener
 from modelkit.jobs.stream import Stream
 

@@ -52,7 +52,7 @@ class ContainerRuntime:
             connected_engine(self._environ, _CALL_TIMEOUT, fault=JobRefused, cure=_CURE) as client,
             tempfile.TemporaryDirectory(prefix="straightline-job-") as code,
         ):
-            copy_code(Path(code) / "code", also=("inside",))
+            copy_code(Path(code) / "code", also=("job_runtime",))
             container = self._create(client, job, Path(code) / "code")
             try:
                 return self._follow(client, container, job, listener)
@@ -70,7 +70,7 @@ class ContainerRuntime:
         try:
             created = client.containers.create(
                 self._image,
-                ["python3", "-u", "/code/modelkit/inside/runner.py", json.dumps(_call(job))],
+                ["python3", "-u", "/code/modelkit/job_runtime/runner.py", json.dumps(_call(job))],
                 entrypoint=[],
                 labels={LABEL: f"{os.getpid()}"},
                 environment={"HOME": _TMP, "PYTHONDONTWRITEBYTECODE": "1"},

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelkit.inside.runner import SEPARATOR
+from modelkit.job_runtime.runner import SEPARATOR
 from modelkit.jobs.job import Ending, Listener
 
 _LONGEST: Final = 64 * 1024

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from modelkit.bundle import read_bundle
+from model_server.models.bundle import read_bundle
 from modelkit.package.function import fill, function_name, hold_servable
-from modelkit.package.lists import REQUIREMENTS
+from modelkit.package.requirement_files import REQUIREMENTS
 from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
 

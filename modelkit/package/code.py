@@ -4,34 +4,28 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+import model_server
 import modelkit
 import straightline
 
-MODELKIT: Final = ("bundle.py", "serve")
-STRAIGHTLINE: Final = (
-    "catalogue.py",
-    "contracts",
-    "errors.py",
-    "ids.py",
-    "listening.py",
-    "model_file.py",
-    "names.py",
-    "settings.py",
-)
+STRAIGHTLINE: Final = ("contracts", "errors.py", "ids.py", "models", "names.py", "settings.py", "support")
+"""The parts of `straightline` that a model server imports."""
 
 
 def copy_code(target: Path, *, also: tuple[str, ...] = ()) -> None:
-    """Copy the serving code into `target` as the packages `modelkit` and `straightline`.
+    """Copy the serving code into `target` as the packages `model_server` and `straightline`.
 
-    The packages' own `__init__.py` stay empty there: what the published one offers (the producer SDK) needs
-    libraries that a model server has no use for.
+    The `__init__.py` of `straightline` stays empty there: the SDK needs libraries that a model server
+    does not have.
 
     Args:
         target: a directory.
-        also: more members of `modelkit`.
+        also: members of `modelkit` to copy as well.
     """
-    _copy(_home(modelkit.__file__), target / "modelkit", (*MODELKIT, *also))
+    _copy(_home(model_server.__file__), target / "model_server")
     _copy(_home(straightline.__file__), target / "straightline", STRAIGHTLINE)
+    if also:
+        _copy(_home(modelkit.__file__), target / "modelkit", also)
 
 
 def _home(file: str | None) -> Path:
@@ -40,7 +34,11 @@ def _home(file: str | None) -> Path:
     return Path(file).parent
 
 
-def _copy(source: Path, target: Path, members: tuple[str, ...]) -> None:
+def _copy(source: Path, target: Path, members: tuple[str, ...] | None = None) -> None:
+    if members is None:
+        members = tuple(
+            each.name for each in source.iterdir() if each.name not in {"__init__.py", "__pycache__"}
+        )
     target.mkdir(parents=True, exist_ok=True)
     (target / "__init__.py").touch()
     for member in members:

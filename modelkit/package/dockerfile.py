@@ -107,8 +107,8 @@ def _code(place: str) -> list[str]:
 
 def _server(spec: ModelSpec) -> list[str]:
     serve = [
-        *(f"{ENVIRONMENT}/bin/python", "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
-        "modelkit.serve.app:create()",
+        *(f"{ENVIRONMENT}/bin/python", "-m", "gunicorn", "-c", "python:model_server.gunicorn_conf"),
+        "model_server.app:create()",
     ]
     return [
         *_code(CODE),

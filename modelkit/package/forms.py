@@ -6,8 +6,8 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from modelkit.bundle import content_digest, read_bundle
-from modelkit.package.lists import NVIDIA_REQUIREMENTS, REQUIREMENTS
+from model_server.models.bundle import content_digest, read_bundle
+from modelkit.package.requirement_files import NVIDIA_REQUIREMENTS, REQUIREMENTS
 from modelkit.settings import KitSettings
 from modelkit.wheels import wheelhouse_for
 from straightline.contracts import ModelSpec

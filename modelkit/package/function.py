@@ -11,12 +11,12 @@ import py_compile
 from pathlib import Path
 from typing import Final
 
-from modelkit.bundle import PACKAGES, Bundle, content_digest, read_bundle
+from model_server.models.bundle import PACKAGES, Bundle, content_digest, read_bundle
 from modelkit.package.code import copy_code
 from modelkit.package.server import add_packages, copy_bundle
-from modelkit.replacing import replaced
 from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
+from straightline.storage.atomic_directory import replaced
 
 MEMORY_MB: Final = 1024
 """Enough for ONNX Runtime with a small model and the largest payload that Lambda takes."""
@@ -28,7 +28,7 @@ HANDLER: Final = '''"""The function's handler; its bundle is loaded when this mo
 
 from pathlib import Path
 
-from modelkit.serve.lambda_handler import create
+from model_server.lambda_handler import create
 
 handler = create(Path(__file__).parent / "bundle")
 '''

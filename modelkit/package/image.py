@@ -9,12 +9,12 @@ from typing import Any, Final
 import docker
 from docker.errors import ImageNotFound
 
-from modelkit.bundle import content_digest, read_bundle
+from model_server.models.bundle import content_digest, read_bundle
 from modelkit.docker_engine import connected_engine
 from modelkit.package.context import write_context
 from modelkit.package.dockerfile import ImageForm, dockerfile
 from modelkit.package.function import HANDLER, hold_servable
-from modelkit.package.lists import REQUIREMENTS
+from modelkit.package.requirement_files import REQUIREMENTS
 from straightline.errors import StraightLineError
 
 _CURE: Final = "start it, or set DOCKER_HOST to one that runs ({error})"

@@ -3,17 +3,17 @@
 import shutil
 from pathlib import Path
 
-from modelkit.bundle import PACKAGES, content_files, read_bundle
-from modelkit.replacing import replaced
+from model_server.models.bundle import PACKAGES, content_files, read_bundle
 from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
+from straightline.storage.atomic_directory import replaced
 
 
 def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None) -> Path:
     """Put the bundle under `models`; it appears whole, or not at all.
 
-    A server reads it there: `STRAIGHTLINE_MODELS_DIR=<models> gunicorn -c python:modelkit.serve.gunicorn_conf
-    'modelkit.serve.app:create()'`.
+    A server reads it there: `STRAIGHTLINE_MODELS_DIR=<models> gunicorn -c python:model_server.gunicorn_conf
+    'model_server.app:create()'`.
 
     Args:
         bundle: the bundle's directory.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.placement.tally import Tally
+from scheduler.placement.rolling_counter import Tally
 
 FIRST_COOL_DOWN: Final = 1.0
 LONGEST_COOL_DOWN: Final = 4.0

@@ -9,7 +9,7 @@ for each backend would refuse it just where it should go.
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.placement.tally import Tally
+from scheduler.placement.rolling_counter import Tally
 
 WINDOW: Final = 10.0
 """Seconds that are looked back."""

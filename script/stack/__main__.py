@@ -11,10 +11,10 @@ from typing import Never
 
 from rich.console import Console
 
-from script.stack import keep
-from script.stack.failure import StackError
+from script.stack.errors import StackError
+from script.stack.processes import up_down
+from script.stack.processes.env_marker import sourced
 from script.stack.progress import console
-from script.stack.sourced import sourced
 from straightline.errors import StraightLineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,15 +30,15 @@ def main() -> int:
     try:
         if options.command != "down":
             _forget_sourced(screen)
-            keep.sweep(state)
+            up_down.sweep(state)
         match options.command:
             case "up":
-                return keep.up(ROOT, state, screen)
+                return up_down.up(ROOT, state, screen)
             case "down":
-                return keep.down(state, screen)
+                return up_down.down(state, screen)
             case _:
                 # Its libraries take a second or two to load; `down` shall not wait for them.
-                from script.stack import demo  # noqa: PLC0415
+                from script.stack.demo import demo  # noqa: PLC0415
 
                 file = _report_file(options.json)
                 trial = demo.Trial(requests=options.requests, seed=options.seed, file=file)

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from straightline.batch.book import Mark, Place
 from straightline.batch.items import Why, answer, failure
+from straightline.batch.job_store import Mark, Place
 from straightline.batch.journal import Journal, cancel_file
 from straightline.batch.lines import Line
 from straightline.contracts.outcome import Outcome
@@ -16,7 +16,7 @@ MOST_HELD: Final = 64 * 1024 * 1024
 
 
 class Files:
-    """The book of a job in files; see `straightline.batch.book.Book`.
+    """The book of a job in files; see `straightline.batch.job_store.Book`.
 
     Args:
         journal: open.

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from straightline.contracts.explaining import explain
 from straightline.contracts.model import Name
 from straightline.contracts.outcome import Outcome
+from straightline.contracts.parsing.error_hints import explain
 from straightline.contracts.request import NO_DATA, DataRef
 from straightline.errors import ContractError
 from straightline.names import Backend, State
-from straightline.submission import Submission
+from straightline.producer.submission import Submission
 
 LONGEST_ID: Final = 512
 """Characters of a `custom_id`."""

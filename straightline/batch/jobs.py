@@ -15,8 +15,8 @@ from straightline.batch.journal import About, Held, Journal, Progress, cancel_fi
 from straightline.batch.runner import WINDOW, Runner, Tally
 from straightline.errors import ConfigurationError
 from straightline.ids import new_id
-from straightline.producer import Producer, new_inbox
-from straightline.store import Store
+from straightline.producer.producer import Producer, new_inbox
+from straightline.storage.store import Store
 
 CONFIRM: Final = 10.0
 """Seconds until the broker counts as unreachable."""

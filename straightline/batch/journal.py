@@ -11,9 +11,9 @@ from typing import Final, Self
 
 import msgspec
 
-from straightline.batch.book import Mark
 from straightline.batch.custom_ids import TABLE, CustomIds
 from straightline.batch.items import Defaults
+from straightline.batch.job_store import Mark
 from straightline.errors import ConfigurationError
 
 SUFFIX: Final = ".job"

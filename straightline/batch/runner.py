@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from straightline.amqp.outgoing import Outgoing
-from straightline.batch.book import Book, Mark, Place
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.batch.items import NOT_SENT, Defaults, Item, Why, item_of, why_of
+from straightline.batch.job_store import Book, Mark, Place
 from straightline.batch.lines import Line, Source, line_at, lines
 from straightline.contracts.outcome import Outcome
 from straightline.errors import (
@@ -23,8 +23,8 @@ from straightline.errors import (
     Unroutable,
 )
 from straightline.ids import id_of_line
-from straightline.producer import Producer, decode
-from straightline.results import Call
+from straightline.producer.producer import Producer, decode
+from straightline.producer.results import Call
 
 WINDOW: Final = 2_000
 """Requests of one job that are on their way at once."""

@@ -19,9 +19,9 @@ from straightline.cli import (
     sweep,
     why,
 )
-from straightline.cli.exits import EXIT_CODES, USAGE, exit_code
+from straightline.cli.exit_codes import EXIT_CODES, USAGE, exit_code
 from straightline.errors import StraightLineError
-from straightline.terminal import printable
+from straightline.support.terminal import printable
 
 COMMANDS = (submit, batch, status, result, cancel, why, models, backends, failures, sweep)
 """In the order in which the help lists them."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from straightline.cli.command import GATEWAY, add_command, show
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.answers import BackendEntry, BackendList
-from straightline.terminal import printable, table
+from straightline.contracts.http_models import BackendEntry, BackendList
+from straightline.support.terminal import printable, table
 
 HEADINGS = ("backend", "worker", "slots", "active", "state")
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 
 from straightline.cli.command import add_command, print_json, seconds
-from straightline.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, REFUSED_LINES, SUCCEEDED
-from straightline.contracts.explaining import explain
+from straightline.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, REFUSED_LINES, SUCCEEDED
+from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ContractError
 from straightline.names import BACKENDS
 from straightline.settings import load
-from straightline.terminal import printable
+from straightline.support.terminal import printable
 
 if TYPE_CHECKING:
     from straightline.batch.jobs import Connections, Report
@@ -170,7 +170,7 @@ class Watcher:
     """
 
     def __init__(self, source: Path, to: TextIO) -> None:
-        from straightline.batch.pace import Pace  # noqa: PLC0415 - other commands show none
+        from straightline.batch.rate import Pace  # noqa: PLC0415 - other commands show none
 
         self._pace = Pace(source.stat().st_size if source.exists() else 0)
         self._to = to
@@ -181,7 +181,7 @@ class Watcher:
 
     def show(self, progress: "Progress", tally: "Tally") -> None:
         """Show it, where it is time."""
-        from straightline.batch.pace import bar, status  # noqa: PLC0415 - as above
+        from straightline.batch.rate import bar, status  # noqa: PLC0415 - as above
 
         now = time.monotonic()
         self._pace.add(now, progress.lines, progress.bytes)

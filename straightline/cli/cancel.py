@@ -7,14 +7,14 @@ from typing import Any, Final, get_args
 import msgspec
 
 from straightline.cli.command import add_command, identity, print_json, seconds
-from straightline.cli.exits import SUCCEEDED
+from straightline.cli.exit_codes import SUCCEEDED
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.answers import RequestStatus
 from straightline.contracts.cancel import Verdict
+from straightline.contracts.http_models import RequestStatus
 from straightline.errors import StraightLineError
 from straightline.names import State
 from straightline.settings import load
-from straightline.terminal import printable
+from straightline.support.terminal import printable
 
 WORDS: Final[Mapping[Verdict | None, str]] = {
     "cancelled": "is cancelled",

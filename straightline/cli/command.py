@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from straightline.cli.exits import EXIT_CODES, SUCCEEDED
+from straightline.cli.exit_codes import EXIT_CODES, SUCCEEDED
 from straightline.ids import canonical
 
 T = TypeVar("T")

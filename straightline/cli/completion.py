@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from straightline.cli.exits import SUCCEEDED
-from straightline.cli.shells import SHELLS, nodes
+from straightline.cli.completion_scripts import SHELLS, nodes
+from straightline.cli.exit_codes import SUCCEEDED
 
 PROGRAM = "straightline"
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from straightline.cli.command import GATEWAY, add_command, show
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.answers import FailureRate, FailureReport
-from straightline.durations import duration_argument
-from straightline.terminal import moment, percent, printable, table
+from straightline.contracts.http_models import FailureRate, FailureReport
+from straightline.support.durations import duration_argument
+from straightline.support.terminal import moment, percent, printable, table
 
 HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
 NO_NAME: Final = {"backend": "(never placed)", "model": "(none readable)"}

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from straightline.contracts.answers import Problem
+from straightline.contracts.http_models import Problem
 from straightline.errors import (
     ConfigurationError,
     GatewayUnavailable,

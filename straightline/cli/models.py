@@ -6,9 +6,9 @@ from typing import Any
 
 from straightline.cli.command import GATEWAY, add_command, show
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.answers import ModelEntry, ModelList
+from straightline.contracts.http_models import ModelEntry, ModelList
 from straightline.contracts.model import TensorSpec
-from straightline.terminal import printable, table
+from straightline.support.terminal import printable, table
 
 HEADINGS = ("model", "version", "", "runs on", "inputs", "outputs")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from straightline.cli.command import GATEWAY, add_command, identity, seconds
-from straightline.cli.exits import SUCCEEDED
+from straightline.cli.exit_codes import SUCCEEDED
+from straightline.cli.format import answer
 from straightline.cli.gateway import Gateway, open_gateway
-from straightline.cli.show import answer
 from straightline.errors import ConfigurationError, NobodyToAsk, NotKnown, ResultTimeout
 
 FIRST_PAUSE: Final = 0.1

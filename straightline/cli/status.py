@@ -6,8 +6,8 @@ from typing import Any
 
 from straightline.cli.command import GATEWAY, add_command, identity, show
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.answers import RequestStatus
-from straightline.terminal import facts, moment, printable, seconds
+from straightline.contracts.http_models import RequestStatus
+from straightline.support.terminal import facts, moment, printable, seconds
 
 
 def add_to(commands: Any) -> None:

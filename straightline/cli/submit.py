@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from straightline.cli.command import add_command, print_json, seconds
-from straightline.cli.exits import FAILED, SUCCEEDED
-from straightline.cli.show import show
+from straightline.cli.exit_codes import FAILED, SUCCEEDED
+from straightline.cli.format import show
 from straightline.contracts.outcome import Outcome
 from straightline.errors import BrokerUnavailable, ContractError, StoreNotGiven, StoreUnavailable
 from straightline.names import BACKENDS
 from straightline.settings import load
-from straightline.store import root_of
+from straightline.storage.store import root_of
 
 if TYPE_CHECKING:
     from straightline.client import Client

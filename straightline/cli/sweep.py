@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from straightline.cli.command import add_command, print_json
-from straightline.cli.exits import SUCCEEDED
-from straightline.durations import duration_argument
+from straightline.cli.exit_codes import SUCCEEDED
 from straightline.errors import ConfigurationError
 from straightline.settings import load
+from straightline.support.durations import duration_argument
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         ConfigurationError: the store's URL is wrong, or the time too short.
         StoreUnavailable: the store does not answer.
     """
-    from straightline.store import Store  # noqa: PLC0415 - other commands need no store
-    from straightline.sweep import sweep  # noqa: PLC0415 - likewise
+    from straightline.storage.store import Store  # noqa: PLC0415 - other commands need no store
+    from straightline.storage.sweep import sweep  # noqa: PLC0415 - likewise
 
     url = arguments.store or load(Settings, environ).store
     if url is None:

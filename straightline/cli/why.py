@@ -6,10 +6,10 @@ from typing import Any, Final, get_args
 
 from straightline.cli.command import GATEWAY, add_command, identity, show
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.answers import PlacementStep, PlacementStory
+from straightline.contracts.http_models import PlacementStep, PlacementStory
 from straightline.contracts.ticket import Reason
 from straightline.names import State
-from straightline.terminal import facts, moment, printable, seconds
+from straightline.support.terminal import facts, moment, printable, seconds
 
 RULES: Final = {
     1: "f_t > F and r_d < D, many small requests: serverless",

@@ -3,7 +3,9 @@
 All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are seconds, sizes are bytes.
 """
 
-from straightline.contracts.answers import (
+from straightline.contracts.cancel import Cancel, CancelAnswer
+from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
+from straightline.contracts.http_models import (
     BackendEntry,
     BackendList,
     BatchList,
@@ -18,16 +20,14 @@ from straightline.contracts.answers import (
     RequestStatus,
     WorkerEntry,
 )
-from straightline.contracts.cancel import Cancel, CancelAnswer
-from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.contracts.lease import Lease, LeaseBatch
 from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
 from straightline.contracts.signals import BreakerState, Done, Feedback, Heartbeat
+from straightline.contracts.status_query import Question, Whereabouts
+from straightline.contracts.tensors.v2 import InferInput, InferOutput, InferRequest, InferResponse
 from straightline.contracts.ticket import FailedAttempt, FailedAttempts, Reason, ReplyAddress, Ticket
-from straightline.contracts.v2 import InferInput, InferOutput, InferRequest, InferResponse
-from straightline.contracts.whereabouts import Question, Whereabouts
 
 __all__ = [
     "Attempt",

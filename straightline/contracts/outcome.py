@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from straightline.contracts.arrays import arrays_of
 from straightline.contracts.request import NO_DATA, DataRef
+from straightline.contracts.tensors.arrays import arrays_of
+from straightline.contracts.tensors.v2 import InferResponse, decode_infer_response
 from straightline.contracts.ticket import Attempt, ReplyAddress
-from straightline.contracts.v2 import InferResponse, decode_infer_response
 from straightline.errors import ContractError, NoResult
 from straightline.names import Backend, RequestClass, State
 
 if TYPE_CHECKING:
-    from straightline.contracts.arrays import Array
+    from straightline.contracts.tensors.arrays import Array
 
 NO_RESULT: Final = NO_DATA
 """The empty value of `result`; see `NO_DATA`."""

@@ -5,10 +5,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from straightline.contracts.explaining import explain
 from straightline.contracts.model import Name
-from straightline.contracts.poison import poison
-from straightline.contracts.v2 import InferRequest, decode_infer_request
+from straightline.contracts.parsing.error_hints import explain
+from straightline.contracts.parsing.json_limits import poison
+from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import Backend, RequestClass

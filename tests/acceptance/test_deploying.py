@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import requests
 
-from script.stack import processes
-from script.stack.engine_home import engine
-from script.stack.failure import StackError
-from script.stack.model_image import provide_wheels
-from script.stack.run import runs
+from script.docker_engine.docker_engine import engine
+from script.docker_engine.model_image import provide_wheels
+from script.stack.errors import StackError
+from script.stack.processes import processes
+from script.stack.processes.run import runs
 from straightline import names
 from straightline.client import Client
 

@@ -13,11 +13,11 @@ import pytest
 
 from broker_config import topology
 from broker_config.users import USERS
-from gateway.celery_door.results import refusal, result_of
-from gateway.celery_door.tasks import KNOWN
+from gateway.celery_adapter.results import refusal, result_of
+from gateway.celery_adapter.tasks import KNOWN
 from straightline import names
 from straightline.contracts import Cancel, CancelAnswer, Outcome, decode_request
-from straightline.contracts.asyncapi import document, render
+from straightline.contracts.documents.asyncapi import document, render
 from straightline.errors import ContractError
 from straightline.ids import new_id
 from tests.npm import ROOT, node_modules
@@ -54,7 +54,7 @@ def at(pointer: str) -> Any:
 
 def test_the_document_is_current() -> None:
     documented = (ROOT / "docs" / "contracts" / "asyncapi.json").read_text(encoding="utf-8")
-    assert documented == render(), "run `python -m straightline.contracts.asyncapi`"
+    assert documented == render(), "run `python -m straightline.contracts.documents.asyncapi`"
 
 
 @pytest.fixture(scope="module")

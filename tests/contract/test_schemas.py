@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from straightline.contracts import decode_request
+from straightline.contracts.documents.schema import MESSAGES, render, schema
 from straightline.contracts.outcome import Outcome
-from straightline.contracts.schema import MESSAGES, render, schema
 from straightline.errors import ContractError
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "contracts"
@@ -24,7 +24,7 @@ REQUEST = {
 @pytest.mark.parametrize("name", MESSAGES)
 def test_the_documented_schema_is_current(name: str) -> None:
     documented = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-    assert documented == render(MESSAGES[name]), "run `python -m straightline.contracts.schema`"
+    assert documented == render(MESSAGES[name]), "run `python -m straightline.contracts.documents.schema`"
 
 
 @pytest.mark.parametrize("name", MESSAGES)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from script.stack.processes import Process
+from script.stack.processes.processes import Process
 from tests.faults.kit.chaos import Act, Deed, acts
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.growth import Life, faults, judge, summary

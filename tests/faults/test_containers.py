@@ -8,10 +8,11 @@ from typing import Any
 import docker
 import pytest
 
-from script.stack import dockerd, processes
-from script.stack.engine_home import base
-from script.stack.failure import StackError
-from script.stack.model_image import build_image
+from script.docker_engine import dockerd
+from script.docker_engine.docker_engine import base
+from script.docker_engine.model_image import build_image
+from script.stack.errors import StackError
+from script.stack.processes import processes
 from tests.faults.kit import mind
 from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from straightline.crash import VARIABLE, Step
+from straightline.support.failpoints import VARIABLE, Step
 from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance
 from tests.faults.kit.row import Judged, Row

@@ -11,8 +11,8 @@ import pika
 import pytest
 
 from straightline import names
-from straightline.amqp.outgoing import Outgoing
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.client import Client
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected

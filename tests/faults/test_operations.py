@@ -5,7 +5,7 @@ import time
 import pika
 import pytest
 
-from script.stack import signs
+from script.stack.processes import readiness_probes
 from tests.faults.kit.deaths import Death, resident
 from tests.faults.kit.oracle import Allowance
 from tests.faults.kit.row import Row
@@ -34,7 +34,7 @@ def test_29_flower_killed_and_events_by_the_hundred_thousand__work_goes_on_as_be
     scene = row.scene
     scene.crew.start("flower")
     health = f"http://127.0.0.1:{scene.plan.flower_port}/healthcheck"
-    row.wait_for(lambda: signs.answers_http(health), "Flower does not answer")
+    row.wait_for(lambda: readiness_probes.answers_http(health), "Flower does not answer")
     with row.load() as load:
         load.wait_confirmed(60)
         flood(scene.node.url)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from straightline.crash import VARIABLE, Step
+from straightline.support.failpoints import VARIABLE, Step
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.oracle import Allowance
 from tests.faults.kit.row import Row

@@ -4,8 +4,8 @@ from typing import cast
 
 import pytest
 
-from straightline.crash import VARIABLE, Step
 from straightline.names import Backend, backend_queue
+from straightline.support.failpoints import VARIABLE, Step
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.load import Mix
 from tests.faults.kit.oracle import Allowance

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from straightline.catalogue import Catalogue
 from straightline.contracts import ModelSpec
-from workers.backends.base import Health
-from workers.backends.v2_http import HEALTH_TIMEOUT, V2Client
-from workers.errors import BackendFault, ModelError
+from straightline.models.catalogue import Catalogue
+from workers.protocol.base import Health
+from workers.protocol.errors import BackendFault, ModelError
+from workers.protocol.v2_http import HEALTH_TIMEOUT, V2Client
 
 _UNSEEN: Final = Health(ok=False, reason="it was not looked at yet")
 _LOOKERS: Final = 8

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from straightline.errors import ConfigurationError
 from straightline.names import BACKENDS, Backend, backend_queue
-from workers.backends.base import Backend as BackendProtocol
+from workers.protocol.base import Backend as BackendProtocol
 
 _MODULES: Final[Mapping[Backend, str]] = {
     "local": "workers.backends.local",

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from straightline.contracts import ModelSpec
-from straightline.deployed import Known
+from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
 from straightline.settings import load
-from workers.backends.base import Answer, Health
-from workers.containers.caretaker import Caretaker
-from workers.containers.driver import Driver
-from workers.containers.judgement import judge
-from workers.containers.pool import WarmPool
+from workers.containers.pool.driver import Driver
+from workers.containers.pool.failure_analysis import judge
+from workers.containers.pool.pool import WarmPool
+from workers.containers.pool.reaper import Caretaker
+from workers.containers.pool.scaling import kept
 from workers.containers.settings import ContainerSettings
-from workers.containers.sizing import kept
-from workers.errors import BackendFault, ModelError
+from workers.protocol.base import Answer, Health
+from workers.protocol.errors import BackendFault, ModelError
 
 _INTERVAL: Final = 2.0
 """Seconds between two sweeps; shorter where servers may idle for less."""
@@ -129,13 +129,13 @@ def create(environ: Mapping[str, str]) -> GpuContainerBackend:
 def _driver(settings: ContainerSettings, environ: Mapping[str, str]) -> Driver:
     # Each driver with its libraries only where it is used.
     if settings.container_driver == "process":
-        from workers.containers.process_driver import NOTICE, ProcessDriver  # noqa: PLC0415
+        from workers.containers.process.process_driver import NOTICE, ProcessDriver  # noqa: PLC0415
 
         _log.warning(NOTICE)
         return ProcessDriver(settings.models_dir, environ, Path.cwd())
-    from workers.containers.docker_driver import DockerDriver  # noqa: PLC0415
-    from workers.containers.engine import Engine  # noqa: PLC0415
-    from workers.containers.owner import Owner  # noqa: PLC0415
+    from workers.containers.docker.docker_driver import DockerDriver  # noqa: PLC0415
+    from workers.containers.docker.engine import Engine  # noqa: PLC0415
+    from workers.containers.docker.owner import Owner  # noqa: PLC0415
 
     owner = Owner.this_process(settings.container_owner, settings.run)
     return DockerDriver(Engine(environ, settings.engine_timeout), settings, owner)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from straightline.catalogue import Catalogue, read_catalogue
 from straightline.contracts import ModelSpec
-from straightline.deployed import Known
+from straightline.models.catalogue import Catalogue, read_catalogue
+from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
 from straightline.settings import load
-from workers.backends.base import Answer, Health
 from workers.backends.external import ExternalServers, external_models
-from workers.backends.v2_http import V2Client
+from workers.protocol.base import Answer, Health
+from workers.protocol.v2_http import V2Client
 
 
 class LocalSettings(msgspec.Struct, frozen=True):

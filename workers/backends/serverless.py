@@ -24,13 +24,13 @@ from botocore.exceptions import (
 )
 
 from straightline.contracts import ModelSpec
-from straightline.deployed import Known
 from straightline.errors import ConfigurationError
+from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
-from workers import trace
-from workers.backends.base import Answer, Health
-from workers.backends.lambda_answers import cold_start, function_error, refused
-from workers.errors import BackendFault, FaultClass
+from workers.backends.lambda_errors import cold_start, function_error, refused
+from workers.protocol import trace
+from workers.protocol.base import Answer, Health
+from workers.protocol.errors import BackendFault, FaultClass
 
 MAX_PAYLOAD: Final = 6_291_456
 """Bytes of the largest event of a synchronous invocation, by Lambda's quotas."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from script.stack import processes
-from script.stack.components import Component
-from script.stack.processes import Process
-from script.stack.run import Run
+from script.stack.processes import processes
+from script.stack.processes.components import Component
+from script.stack.processes.processes import Process
+from script.stack.processes.run import Run
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.tree import session
 

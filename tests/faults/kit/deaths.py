@@ -6,12 +6,12 @@ import resource
 import signal
 from enum import Enum
 
-from script.stack.processes import Process
+from script.stack.processes.processes import Process
 from tests.faults.kit.tree import session
 
 
 class Death(Enum):
-    """How a process comes to its end; those inside its own code are `straightline.crash.Step`."""
+    """How a process ends; ends inside its own code are `straightline.support.failpoints.Step`."""
 
     ASKED = "SIGTERM"
     ASKED_TWICE = "SIGTERM, and again at once"

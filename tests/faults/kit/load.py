@@ -13,7 +13,7 @@ from straightline.client import Client
 from straightline.errors import StraightLineError
 from straightline.ids import new_id
 from straightline.names import BACKENDS, Backend, RequestClass
-from straightline.results import Results
+from straightline.producer.results import Results
 from tests.faults.kit import mind
 
 LANES: Final = 8

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from script.stack.processes import Process
+from script.stack.processes.processes import Process
 from tests.faults.kit.deaths import private
 from tests.faults.kit.growth import Life
 from tests.faults.kit.tree import descendants

@@ -10,9 +10,10 @@ from typing import Any
 import psycopg2
 from sqlalchemy.engine import make_url
 
-from script.stack import postgres, processes, services
-from script.stack.readiness import wait_until
-from script.stack.run import Run
+from script.stack.processes import processes
+from script.stack.processes.readiness import wait_until
+from script.stack.processes.run import Run
+from script.stack.services import postgres, services
 from tests.faults.kit.oracle import DeadLetter, Ending
 
 _ENDINGS = """

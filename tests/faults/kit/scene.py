@@ -17,11 +17,11 @@ from typing import Final, Self
 import pika.exceptions
 from sqlalchemy.engine import make_url
 
-from script.stack import signs
-from script.stack.components import Component, components
-from script.stack.plan import Plan, Thresholds, with_ports
-from script.stack.ports import accepts
-from script.stack.run import Run
+from script.stack.processes import readiness_probes
+from script.stack.processes.components import Component, components
+from script.stack.processes.plan import Plan, Thresholds, with_ports
+from script.stack.processes.run import Run
+from script.stack.services.ports import accepts
 from straightline import names
 from tests.faults.kit import mind
 from tests.faults.kit.crew import Crew
@@ -131,7 +131,7 @@ class Scene:
 
     def all_slots_free(self) -> bool:
         """Whether no pool has anything in work, once it has come to rest."""
-        with signs.broker_signs(self.node.url) as broker:
+        with readiness_probes.broker_signs(self.node.url) as broker:
             for backend in names.BACKENDS:
                 wait_for(partial(broker.idle, backend), lambda: "a slot is still taken", 10)
         return True

@@ -13,9 +13,9 @@ from typing import Never, Protocol
 import docker
 import pytest
 
-from script.stack.engine_home import engine
-from script.stack.failure import StackError
-from script.stack.model_image import build_image
+from script.docker_engine.docker_engine import engine
+from script.docker_engine.model_image import build_image
+from script.stack.errors import StackError
 from tests.integration.containers.bundles import BROKEN, SLOW, write_probe
 from workers.backends.gpu_container import GpuContainerBackend, create
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from script.stack.model_image import build_image
+from script.docker_engine.model_image import build_image
 from tests.integration.containers.bundles import PROBE, said, tell
 from tests.integration.containers.conftest import FIRST_TIME, DockerInspector, MakeBackend
-from workers.errors import BackendFault
+from workers.protocol.errors import BackendFault
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
 

@@ -11,16 +11,16 @@ import pytest
 from modelkit.cli import main
 from modelkit.deployment.errors import NotReady
 from modelkit.deployment.images import try_image
-from outcomes.database import connected
-from outcomes.registry import read_deployed
-from script.stack.engine_home import ROOT, base
-from script.stack.model_image import provide_wheels
-from straightline.catalogue import Catalogue
-from straightline.deployed import Known
+from outcomes.db.database import connected
+from outcomes.registry.registry import read_deployed
+from script.docker_engine.docker_engine import ROOT, base
+from script.docker_engine.model_image import provide_wheels
+from straightline.models.catalogue import Catalogue
+from straightline.models.registry_view import Known
 from tests.integration.containers.bundles import write_probe
 from tests.integration.containers.conftest import FIRST_TIME
 from workers.backends.gpu_container import create
-from workers.errors import BackendFault
+from workers.protocol.errors import BackendFault
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
 

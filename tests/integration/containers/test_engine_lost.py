@@ -10,13 +10,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from script.stack import dockerd, processes
-from script.stack.base_image import TAG
-from script.stack.engine_home import base
-from script.stack.failure import StackError
+from script.docker_engine import dockerd
+from script.docker_engine.base_image import TAG
+from script.docker_engine.docker_engine import base
+from script.stack.errors import StackError
+from script.stack.processes import processes
 from tests.integration.containers.bundles import PROBE, tell
 from tests.integration.containers.conftest import FIRST_TIME, ROOT, MakeBackend
-from workers.errors import BackendFault
+from workers.protocol.errors import BackendFault
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
 

@@ -15,7 +15,7 @@ from examples.speech.making import WEIGHTS
 from examples.speech.sounds import noise, speech
 from modelkit.cli import main
 from modelkit.wheels import provide_wheels
-from script.stack.model_image import build_image
+from script.docker_engine.model_image import build_image
 from tests.integration.containers.conftest import FIRST_TIME, ROOT
 from tests.integration.modelkit.processes import FunctionHost, ModelServer, until
 

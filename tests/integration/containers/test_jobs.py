@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from modelkit.bundle import content_digest
+from model_server.models.bundle import content_digest
 from modelkit.jobs.child import ChildRuntime
 from modelkit.jobs.container import LABEL, ContainerRuntime
 from modelkit.jobs.job import JobFailed, JobRefused, Runtime

@@ -8,7 +8,7 @@ import docker
 import pytest
 from docker.types import Mount
 
-from script.stack.model_image import build_image
+from script.docker_engine.model_image import build_image
 from tests.integration.containers.conftest import FIRST_TIME
 from tests.integration.modelkit.emulator import await_emulator, invoke, provide_emulator
 from tests.integration.modelkit.test_model_forms import accuracy, images

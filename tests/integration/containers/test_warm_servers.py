@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from examples.digits.data import held_out
-from straightline.catalogue import Catalogue
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.contracts.model import WarmPool
-from straightline.deployed import Known
+from straightline.models.catalogue import Catalogue
+from straightline.models.registry_view import Known
 from tests.integration.containers.bundles import PROBE, named, said, tell
 from tests.integration.containers.conftest import Inspector, MakeBackend
 from workers.backends.gpu_container import GpuContainerBackend
-from workers.errors import BackendFault, ModelError
+from workers.protocol.errors import BackendFault, ModelError
 
 pytestmark = pytest.mark.integration
 

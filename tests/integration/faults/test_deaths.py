@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from script.stack import processes
-from script.stack.processes import Process
+from script.stack.processes import processes
+from script.stack.processes.processes import Process
 from tests.faults.kit.deaths import Death
 from tests.faults.kit.growth import Life
 from tests.faults.kit.memory import Memory

@@ -20,13 +20,13 @@ from sqlalchemy.engine import make_url
 
 from broker_config import topology
 from broker_config.apply import apply
-from outcomes.database import connected
-from outcomes.keys import SCOPES, Scope, create_key
-from script.stack import services
-from script.stack.ports import free_ports
+from outcomes.db.database import connected
+from outcomes.queries.keys import SCOPES, Scope, create_key
+from script.stack.services import services
+from script.stack.services.ports import free_ports
 from straightline import names
 from straightline.contracts import InferResponse, Outcome, Request
-from straightline.contracts.v2 import InferOutput
+from straightline.contracts.tensors.v2 import InferOutput
 from tests.integration.gateway.receiver import Receiver
 from tests.integration.straightline.replier import Replier
 

@@ -8,9 +8,9 @@ from typing import Any
 import pika
 import pytest
 
-from outcomes import placements
-from outcomes.database import connected
-from outcomes.submissions import Submission, forget, note, noted
+from outcomes.db.database import connected
+from outcomes.queries.submissions import Submission, forget, note, noted
+from outcomes.recording import placements
 from straightline import names
 from straightline.contracts import Lease, Outcome
 from straightline.ids import new_id

@@ -23,12 +23,12 @@ from sqlalchemy import Connection
 
 from gateway.webhooks.service import Deliveries
 from gateway.webhooks.signing import headers as signatures
-from outcomes import batches, webhooks
-from outcomes.database import connected
-from outcomes.keys import create_key
-from outcomes.ledger import Ledger
-from outcomes.reader import Reader
-from outcomes.rows import entry_of
+from outcomes.db.database import connected
+from outcomes.db.pool import Reader
+from outcomes.queries import batches, webhooks
+from outcomes.queries.keys import create_key
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
 from straightline import names
 from straightline.contracts import Outcome, Request
 from straightline.ids import new_id

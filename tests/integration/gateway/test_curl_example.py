@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from outcomes.ledger import Ledger
-from outcomes.rows import entry_of
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
 from straightline.contracts import Outcome, Request
 from tests.integration.gateway.conftest import Gateway, Starter
 from tests.integration.straightline.replier import Answer, Replier

@@ -9,10 +9,10 @@ import pytest
 import requests
 from sqlalchemy import delete, select
 
-from outcomes.database import connected
-from outcomes.ledger import Ledger
-from outcomes.rows import entry_of
-from outcomes.tables import SUBMISSIONS
+from outcomes.db.database import connected
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
+from outcomes.schema.tables import SUBMISSIONS
 from straightline.contracts import Outcome
 from tests.integration.gateway.conftest import Gateway, body
 

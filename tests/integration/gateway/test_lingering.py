@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.http.lingering import LINGER
-from script.stack import signs
-from script.stack.ports import free_ports
-from script.stack.readiness import wait_until
+from gateway.http.keepalive_worker import LINGER
+from script.stack.processes import readiness_probes
+from script.stack.processes.readiness import wait_until
+from script.stack.services.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +41,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     (port,) = free_ports(1)
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "-k", "gateway.http.lingering.LingeringWorker"),
+            *(sys.executable, "-m", "gunicorn", "-k", "gateway.http.keepalive_worker.LingeringWorker"),
             *("-w", "1", "--threads", "2", "-b", f"127.0.0.1:{port}", "--no-control-socket"),
             "application:app",
         ],
@@ -49,7 +49,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: signs.answers_http(url), what="gunicorn", seconds=60, watched=())
+        wait_until(lambda: readiness_probes.answers_http(url), what="gunicorn", seconds=60, watched=())
         yield port, process
     finally:
         process.kill()

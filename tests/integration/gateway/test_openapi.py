@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-from gateway.http.openapi import document
+from gateway.http.rendering.openapi import document
 from straightline.contracts import Outcome, Request
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.stranger import Stranger

@@ -7,8 +7,8 @@ from typing import Any
 import pika
 import pytest
 
-from outcomes.ledger import Ledger
-from outcomes.rows import entry_of
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
 from straightline import names
 from straightline.contracts import Attempt, Outcome, Reason
 from straightline.ids import new_id

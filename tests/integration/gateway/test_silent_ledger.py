@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.http.app import PATIENCE
-from outcomes.database import connected
+from outcomes.db.database import connected
 from straightline.cli import gateway as cli
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, Starter

@@ -15,8 +15,8 @@ import tritonclient.http as triton
 from sqlalchemy import update
 from tritonclient.utils import InferenceServerException
 
-from outcomes.database import connected
-from outcomes.tables import SUBMISSIONS
+from outcomes.db.database import connected
+from outcomes.schema.tables import SUBMISSIONS
 from straightline import names
 from straightline.contracts import Outcome, Request, decode_request
 from tests.integration.gateway.conftest import Gateway, body, double

@@ -18,10 +18,10 @@ import pytest
 
 from gateway.webhooks import sender, service
 from gateway.webhooks.signing import headers, new_secret
-from outcomes import webhooks
-from outcomes.database import connected
-from outcomes.keys import create_key
-from outcomes.reader import Reader
+from outcomes.db.database import connected
+from outcomes.db.pool import Reader
+from outcomes.queries import webhooks
+from outcomes.queries.keys import create_key
 from straightline import names
 from straightline.contracts import Outcome, Request
 from straightline.ids import new_id

@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 
-from gateway.http.exchange import Exchange
+from gateway.http.requests.broker_client import Exchange
 from straightline import names
 from straightline.client import Client
 from straightline.ids import new_id

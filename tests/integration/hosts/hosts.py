@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from script.stack import processes
-from script.stack.bridge import add_bridge, remove_bridge
-from script.stack.engine_packages import SEARCHED
-from script.stack.failure import StackError
-from script.stack.processes import Process
-from script.stack.run import Run
+from script.docker_engine.bridge import add_bridge, remove_bridge
+from script.docker_engine.engine_packages import SEARCHED
+from script.stack.errors import StackError
+from script.stack.processes import processes
+from script.stack.processes.processes import Process
+from script.stack.processes.run import Run
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SLOTS: Final = 4
@@ -59,10 +59,8 @@ class Host:
     def start_server(self) -> None:
         """Start the model server, where it does not run."""
         if self.server is None:
-            configuration = "python:modelkit.serve.gunicorn_conf"
-            self.server = self._start(
-                "server", "gunicorn", "-c", configuration, "modelkit.serve.app:create()"
-            )
+            configuration = "python:model_server.gunicorn_conf"
+            self.server = self._start("server", "gunicorn", "-c", configuration, "model_server.app:create()")
 
     def kill_server(self) -> None:
         """Kill the model server, its workers included."""

@@ -16,10 +16,11 @@ from typing import Final, Self
 import pytest
 
 from broker_config.apply import apply
-from script.stack import processes, services
-from script.stack.engine_packages import need
-from script.stack.failure import StackError
-from script.stack.run import Run
+from script.docker_engine.engine_packages import need
+from script.stack.errors import StackError
+from script.stack.processes import processes
+from script.stack.processes.run import Run
+from script.stack.services import services
 from straightline.client import Client
 from straightline.contracts import Outcome
 from tests.integration.hosts.hosts import ROOT, SLOTS, Host, Network

@@ -105,7 +105,7 @@ class FunctionHost(Served):
     def __init__(self, packages: Path, settings: dict[str, str]) -> None:
         port = free_port()
         super().__init__(
-            [sys.executable, "-m", "modelkit.functions", "--packages", str(packages), "--port", str(port)],
+            [sys.executable, "-m", "function_host", "--packages", str(packages), "--port", str(port)],
             {f"STRAIGHTLINE_FUNCTIONS_{name.upper()}": value for name, value in settings.items()}
             | {"A_SECRET": "of the host"},
             port,
@@ -151,8 +151,8 @@ class ModelServer(Served):
         settings = {"bind": f"127.0.0.1:{port}", **settings}
         super().__init__(
             [
-                *(sys.executable, "-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf"),
-                "modelkit.serve.app:create()",
+                *(sys.executable, "-m", "gunicorn", "-c", "python:model_server.gunicorn_conf"),
+                "model_server.app:create()",
             ],
             {f"STRAIGHTLINE_SERVE_{name.upper()}": value for name, value in settings.items()}
             | {"STRAIGHTLINE_MODELS_DIR": str(models)},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from modelkit.bundle import content_digest
+from model_server.models.bundle import content_digest
 from modelkit.cli import COMMANDS, main
 from tests.integration.modelkit.processes import HostMaker, ModelServer
 

@@ -15,10 +15,10 @@ from sqlalchemy import create_engine, text
 
 from modelkit.cli import main
 from modelkit.package.function import HANDLER
-from outcomes.database import connected
-from outcomes.questions import failures
-from outcomes.registry import read_deployed
-from straightline.amqp.deployments import Deployments
+from outcomes.db.database import connected
+from outcomes.queries.outcomes import failures
+from outcomes.registry.registry import read_deployed
+from straightline.amqp.consuming.deployments import Deployments
 from straightline.contracts.deployed import Deployed
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, ModelServer, free_port, until
 from tests.integration.outcomes.lost_commits import lost_at_commit
@@ -437,7 +437,7 @@ def test_a_removal_that_cannot_be_announced_names_what_is_left(
 ) -> None:
     function = bench.deploy("1")[1]["function"]
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
-    monkeypatch.setattr("modelkit.deployment.desk._PATIENCE", 1.0)
+    monkeypatch.setattr("modelkit.deployment.announce._PATIENCE", 1.0)
     code, record = bench.run("remove", "m", "--all", "--grace", "0")
     assert code == 3
     left = f"remove by hand what is left: the directory {bench.models / 'm' / '1'}, the function {function}"
@@ -459,7 +459,7 @@ def test_a_broker_that_is_away_leaves_the_change_recorded_and_says_so(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
-    monkeypatch.setattr("modelkit.deployment.desk._PATIENCE", 1.0)
+    monkeypatch.setattr("modelkit.deployment.announce._PATIENCE", 1.0)
     code, record = bench.deploy("1", "--on", "local")
     assert (code, "could not be announced" in record["error"]) == (3, True)
     assert bench.deployed().models["m"].default == "1"
@@ -488,7 +488,7 @@ def test_a_connection_that_is_lost_before_the_commit_leaves_all_as_it_was(
 def test_what_may_be_deployed_is_left_in_place_where_nobody_can_be_asked(
     bench: Bench, functions: FunctionHost, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outcomes.settling._PATIENCE", 0.0)
+    monkeypatch.setattr("outcomes.registry.commit_check._PATIENCE", 0.0)
     with lost_at_commit(migrated_database_url, stands=True, back=False):
         code, record = bench.deploy("1")
     assert (code, "nothing is taken back" in record["error"]) == (3, True)

@@ -14,7 +14,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from modelkit.deployment.warmth import keep_warm
+from modelkit.deployment.provisioned_concurrency import keep_warm
 from straightline.contracts.model import WarmPool
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, lives, until
 

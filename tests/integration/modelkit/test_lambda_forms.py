@@ -9,7 +9,7 @@ import pytest
 
 from examples.digits.data import held_out
 from modelkit.package.archive import package_archive
-from script.stack.model_image import provide_wheels
+from script.docker_engine.model_image import provide_wheels
 from tests.integration.modelkit.emulator import CACHE, Emulator, invoke
 from tests.integration.modelkit.test_model_forms import accuracy, images
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modelkit.functions.channel import (
+from function_host.hosting.packages import Function
+from function_host.instances.channel import (
     MAX_PAYLOAD,
     Channel,
     InitFailed,
@@ -18,9 +19,8 @@ from modelkit.functions.channel import (
     Invocation,
     RuntimeAnswer,
 )
-from modelkit.functions.instance import Instance
-from modelkit.functions.packages import Function
-from modelkit.functions.runtime_api import Endpoint
+from function_host.instances.instance import Instance
+from function_host.instances.runtime_api import Endpoint
 from tests.integration.modelkit.processes import command, descendants
 
 pytestmark = pytest.mark.integration

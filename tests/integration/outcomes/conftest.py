@@ -12,17 +12,17 @@ import pytest
 from pika.exceptions import AMQPError
 from sqlalchemy import create_engine, text
 
-from outcomes.database import engine_for
-from outcomes.dead_letters import DeadLetters
-from outcomes.intake import Intake
-from outcomes.ledger import Ledger
-from outcomes.reconciler import Reconciler
-from outcomes.recorder import Recorder
+from outcomes.db.database import engine_for
+from outcomes.reconciling.dead_letter_processor import PREFETCH, Undertaker
+from outcomes.reconciling.dead_letter_table import DeadLetters
+from outcomes.reconciling.reconciler import Reconciler
+from outcomes.recording.batch_consumer import Intake
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.recorder import Recorder
 from outcomes.service import Loop
-from outcomes.undertaker import PREFETCH, Undertaker
 from straightline import names
-from straightline.amqp.outgoing import Outgoing
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import Attempt, Lease, LeaseBatch, Outcome, OutcomeBatch, Reason, Recall
 from straightline.ids import new_id
 

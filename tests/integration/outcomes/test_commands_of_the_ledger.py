@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from outcomes.ledger import Ledger
-from outcomes.rows import entry_of
-from straightline.cli.exits import NOT_KNOWN, UNAVAILABLE, USAGE
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
+from straightline.cli.exit_codes import NOT_KNOWN, UNAVAILABLE, USAGE
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from outcomes.answers import Repeats
-from outcomes.database import connected
-from outcomes.errors import LedgerUnavailable
-from outcomes.ledger import PATIENCE, Ledger, Written
-from outcomes.questions import outcome_of, repeats_of, summary
-from outcomes.rows import entry_of
+from outcomes.db.database import connected
+from outcomes.db.errors import LedgerUnavailable
+from outcomes.queries.outcomes import outcome_of, repeats_of, summary
+from outcomes.queries.query_results import Repeats
+from outcomes.recording.ledger import PATIENCE, Ledger, Written
+from outcomes.recording.row_mapping import entry_of
 from straightline.contracts import Outcome, Recall
 from tests.faults.kit.proxy import Proxy, Weather
 

@@ -7,12 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 
-from outcomes.ledger import Ledger
-from outcomes.migrate import downgrade, upgrade
-from outcomes.partitions import make_ahead
-from outcomes.questions import outcomes_of
-from outcomes.rows import entry_of
-from outcomes.tables import METADATA, PARTITIONED
+from outcomes.queries.outcomes import outcomes_of
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
+from outcomes.schema.migrate import downgrade, upgrade
+from outcomes.schema.partitions import make_ahead
+from outcomes.schema.tables import METADATA, PARTITIONED
 from straightline.contracts import Outcome
 
 pytestmark = pytest.mark.integration

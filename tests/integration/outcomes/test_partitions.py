@@ -13,15 +13,15 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from outcomes.cli import main
-from outcomes.database import engine_for
-from outcomes.days import lowest_id
-from outcomes.errors import LedgerUnavailable
-from outcomes.keys import create_key
-from outcomes.ledger import Ledger
-from outcomes.partitions import make_ahead, retain
-from outcomes.questions import failures, outcomes_of
-from outcomes.rows import entry_of
-from outcomes.tables import PARTITIONED
+from outcomes.db.database import engine_for
+from outcomes.db.errors import LedgerUnavailable
+from outcomes.queries.keys import create_key
+from outcomes.queries.outcomes import failures, outcomes_of
+from outcomes.recording.ledger import Ledger
+from outcomes.recording.row_mapping import entry_of
+from outcomes.schema.partitions import make_ahead, retain
+from outcomes.schema.tables import PARTITIONED
+from outcomes.schema.uuid7_ranges import lowest_id
 from straightline.contracts import Outcome
 from straightline.errors import ConfigurationError
 

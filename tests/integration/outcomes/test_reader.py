@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from outcomes.errors import LedgerUnavailable
-from outcomes.reader import PATIENCE, Reader
+from outcomes.db.errors import LedgerUnavailable
+from outcomes.db.pool import PATIENCE, Reader
 
 pytestmark = pytest.mark.integration
 

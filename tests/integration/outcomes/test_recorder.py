@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from outcomes.migrate import upgrade
+from outcomes.schema.migrate import upgrade
 from straightline import names
 from straightline.contracts import Lease, Outcome, Recall, ReplyAddress
 from straightline.contracts.lease import Awaited

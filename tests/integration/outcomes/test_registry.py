@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy import Connection, create_engine
 
 from broker_config.apply import apply
-from outcomes import settling
-from outcomes.announcer import Announcer
-from outcomes.database import connected
-from outcomes.deployments import alone, record, roll_back, take_out
-from outcomes.errors import LedgerUnavailable, OtherDigest, RegistryRefused, Unsettled
-from outcomes.overheard import Overheard
-from outcomes.registry import find_version, read_deployed, standings
+from outcomes.db.database import connected
+from outcomes.db.errors import LedgerUnavailable, OtherDigest, RegistryRefused, Unsettled
+from outcomes.registry import commit_check
+from outcomes.registry.announcer import Announcer
+from outcomes.registry.deployments import alone, record, roll_back, take_out
+from outcomes.registry.registry import find_version, read_deployed, standings
+from outcomes.registry.stream_monitor import Overheard
 from straightline import names
-from straightline.amqp.deployments import Deployments, announcement
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.consuming.deployments import Deployments, announcement
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
 from tests.integration.outcomes.lost_commits import lost_at_commit
@@ -243,7 +243,7 @@ def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(
 def test_a_change_that_nobody_can_be_asked_about_is_not_taken_for_failed(
     ledger: Connection, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "_PATIENCE", 0.0)
+    monkeypatch.setattr(commit_check, "_PATIENCE", 0.0)
     with (
         lost_at_commit(migrated_database_url, stands=True, back=False),
         pytest.raises(Unsettled, match="nothing is taken back"),

@@ -257,7 +257,7 @@ def test_a_fault_of_our_own_brings_no_dead_letter_back(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("outcomes.undertaker.examine", broken)
+    monkeypatch.setattr("outcomes.reconciling.dead_letter_processor.examine", broken)
     _publish(bench, names.DEAD, "", b"garbage")
     bench.reconcile()
     _drained(bench, wait_for, 1)

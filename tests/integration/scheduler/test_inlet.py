@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pika
 import pytest
 
-from scheduler import inlet
-from scheduler.inlet import Handlers, Inlet
+from scheduler.broker import leader_consumer
+from scheduler.broker.leader_consumer import Handlers, Inlet
 from straightline import names
-from straightline.amqp import questions
-from straightline.amqp.inbox import Inbox
+from straightline.amqp.consuming import status_queries
+from straightline.amqp.consuming.reply_queue import Inbox
 from tests.integration.modelkit.processes import until
 
 pytestmark = pytest.mark.integration
@@ -47,7 +47,7 @@ def start(broker_url: str, heard: list[tuple[str, bytes]]) -> Iterator[Callable[
 def test_a_standby_takes_over_and_until_then_costs_the_brokers_log_a_line(
     start: Callable[[], Inlet], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(inlet, "RETRY_LOCK", 0.02)
+    monkeypatch.setattr(leader_consumer, "RETRY_LOCK", 0.02)
     leader = start()
     until(lambda: leader.leading, "the first leads")
     standby = start()
@@ -106,7 +106,7 @@ def test_a_broker_without_questions_keeps_nobody_from_leading_and_is_asked_again
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(questions, "AGAIN", 0.05)
+    monkeypatch.setattr(status_queries, "AGAIN", 0.05)
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         channel = connection.channel()
         channel.exchange_delete(names.QUESTIONS)

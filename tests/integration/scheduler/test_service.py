@@ -17,8 +17,8 @@ import pytest
 
 from broker_config.apply import apply
 from straightline import names
-from straightline.amqp.deployments import announcement
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.consuming.deployments import announcement
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import Heartbeat, LeaseBatch, ModelSpec, OutcomeBatch, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.ids import new_id

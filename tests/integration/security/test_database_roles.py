@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from outcomes.database import engine_for
-from outcomes.partitions import make_ahead
-from outcomes.roles import GRANTS, make_roles
-from outcomes.tables import METADATA
-from outcomes.version_rates import version_rates
+from outcomes.db.database import engine_for
+from outcomes.queries.version_rates import version_rates
+from outcomes.schema.partitions import make_ahead
+from outcomes.schema.roles import GRANTS, make_roles
+from outcomes.schema.tables import METADATA
 
 pytestmark = pytest.mark.integration
 

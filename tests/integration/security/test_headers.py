@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from straightline import names
-from straightline.amqp.inbox import Inbox
+from straightline.amqp.consuming.reply_queue import Inbox
 from tests.integration.security.raw_headers import HARMFUL, RawProperties
 
 pytestmark = pytest.mark.integration

@@ -11,16 +11,16 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from broker_config.apply import apply
-from outcomes.database import connected
-from outcomes.errors import LedgerUnavailable
-from script.stack import services
-from script.stack.run import Run
+from outcomes.db.database import connected
+from outcomes.db.errors import LedgerUnavailable
+from script.stack.processes.run import Run
+from script.stack.services import services
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.inbox import Inbox
+from straightline.amqp.consuming.reply_queue import Inbox
 from straightline.errors import BrokerUnavailable, ConfigurationError
 from tests.integration.security.authority import Authority
-from workers.app import create
+from workers.celery_ext.app import create
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from script.stack.admin import BrokerAdmin
+from script.stack.services.admin import BrokerAdmin
 from straightline import names
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from script.stack.admin import BrokerAdmin
+from script.stack.services.admin import BrokerAdmin
 from straightline.aio import AsyncClient
 from straightline.contracts import Outcome, Request
 from straightline.errors import (
@@ -23,7 +23,7 @@ from straightline.errors import (
     Unroutable,
 )
 from straightline.ids import new_id
-from straightline.store import Store
+from straightline.storage.store import Store
 from tests.integration.straightline.replier import Replier, echo
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from straightline import names
-from straightline.amqp.cancellations import Cancellations
+from straightline.amqp.consuming.cancellations import Cancellations
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ import pytest
 from straightline.contracts import Outcome, Request
 from straightline.contracts.request import NO_DATA, DataRef
 from straightline.ids import new_id
-from straightline.store import Store
+from straightline.storage.store import Store
 from tests.integration.straightline.replier import Replier
 
 pytestmark = pytest.mark.integration

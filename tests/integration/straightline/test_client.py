@@ -11,7 +11,7 @@ import msgspec
 import pika
 import pytest
 
-from script.stack.admin import BrokerAdmin
+from script.stack.services.admin import BrokerAdmin
 from straightline import Client, Submission, names
 from straightline.contracts import InferRequest, Outcome, Request
 from straightline.contracts.request import INLINE_LIMIT
@@ -25,7 +25,7 @@ from straightline.errors import (
     Unroutable,
 )
 from straightline.ids import new_id
-from straightline.store import Store
+from straightline.storage.store import Store
 from tests.integration.straightline.replier import Replier, echo
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from typing import Any
 import pika
 import pytest
 
-from script.stack.admin import BrokerAdmin
+from script.stack.services.admin import BrokerAdmin
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.errors import BrokerUnavailable, Rejected, Unroutable

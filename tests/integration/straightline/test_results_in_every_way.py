@@ -15,7 +15,7 @@ from straightline import Client, names
 from straightline.contracts import InferOutput, InferResponse, Outcome, Request
 from straightline.errors import ConfigurationError, ContractError, NoResult, ResultTimeout
 from straightline.ids import id_of_key, new_id
-from straightline.store import Store
+from straightline.storage.store import Store
 from tests.integration.straightline.replier import Replier, echo
 
 pytestmark = pytest.mark.integration

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pika import URLParameters
 
-from script.stack.admin import BrokerAdmin
+from script.stack.services.admin import BrokerAdmin
 from straightline import Client
 from straightline.aio import AsyncClient
-from straightline.amqp import refusals
-from straightline.amqp.outgoing import Outgoing
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.connection import auth_failures
+from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.errors import BrokerUnavailable
 
 pytestmark = pytest.mark.integration
@@ -79,7 +79,7 @@ def test_a_client_waits_for_a_broker_whose_users_are_still_being_made(
     *,
     replies: bool,
 ) -> None:
-    monkeypatch.setattr(refusals, "PATIENCE", 60.0)  # making a user takes seconds on a busy machine
+    monkeypatch.setattr(auth_failures, "PATIENCE", 60.0)  # making a user takes seconds on a busy machine
     url = f"amqp://{new_user}:{new_user}@{broker_url.rpartition('@')[2]}"
     vhost = URLParameters(broker_url).virtual_host
     with Client(url, replies=replies) as client, ThreadPoolExecutor(1) as other:

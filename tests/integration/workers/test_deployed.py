@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from straightline.amqp.deployments import announcement
-from straightline.amqp.publisher import Publisher
+from straightline.amqp.consuming.deployments import announcement
+from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import FailedAttempts, ModelSpec, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 

@@ -12,13 +12,13 @@ from flask import Flask, Response
 from werkzeug.serving import make_server
 
 from benchmarks.mlserver import mlserver
-from straightline.catalogue import Catalogue, read_catalogue
 from straightline.contracts import FailedAttempts, Heartbeat
+from straightline.models.catalogue import Catalogue, read_catalogue
 from tests.integration.modelkit.processes import ModelServer, until
 from tests.integration.workers.conftest import MODEL
 from workers.backends.local import LocalBackend
-from workers.backends.v2_http import V2Client
-from workers.errors import BackendFault, ModelError
+from workers.protocol.errors import BackendFault, ModelError
+from workers.protocol.v2_http import V2Client
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ import requests
 from broker_config.apply import apply
 from tests.integration.modelkit.processes import free_port
 from tests.integration.workers.worker_process import WorkerProcess
-from workers.app import create
+from workers.celery_ext.app import create
 
 pytestmark = pytest.mark.integration
 SECRET = 4711.125

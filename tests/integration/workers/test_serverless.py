@@ -13,7 +13,7 @@ from straightline.errors import ConfigurationError
 from tests.integration.modelkit.processes import FunctionHost, until
 from workers.backends import serverless
 from workers.backends.serverless import LambdaBackend
-from workers.errors import BackendFault, ModelError
+from workers.protocol.errors import BackendFault, ModelError
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ import pytest
 
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.errors import ConfigurationError
-from workers.backends.v2_http import V2Client
-from workers.errors import BackendFault, ModelError, WrongInput
+from workers.protocol.errors import BackendFault, ModelError, WrongInput
+from workers.protocol.v2_http import V2Client
 
 pytestmark = pytest.mark.integration
 

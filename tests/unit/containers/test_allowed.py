@@ -3,7 +3,7 @@
 import pytest
 
 from straightline.errors import ConfigurationError
-from workers.containers.allowed import Allowed
+from workers.containers.docker.image_allowlist import Allowed
 
 ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 

@@ -10,10 +10,10 @@ import pytest
 from docker.errors import ImageNotFound
 
 from straightline.contracts import ModelSpec
-from workers.containers.docker_driver import DockerDriver
-from workers.containers.owner import Owner
+from workers.containers.docker.docker_driver import DockerDriver
+from workers.containers.docker.owner import Owner
 from workers.containers.settings import ContainerSettings
-from workers.errors import BackendFault
+from workers.protocol.errors import BackendFault
 
 MODEL = ModelSpec(name="Digits", version="1", inputs=(), outputs=())
 OLD, NEW = "sha256:" + "0" * 64, "sha256:" + "1" * 64

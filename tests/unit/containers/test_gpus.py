@@ -11,12 +11,12 @@ import pytest
 from straightline.contracts import ModelSpec
 from straightline.contracts.model import Resources
 from straightline.errors import ConfigurationError
-from workers.containers.docker_driver import DockerDriver
-from workers.containers.gpus import LABEL, choose, listed
-from workers.containers.hardening import devices
-from workers.containers.owner import Owner
+from workers.containers.docker.docker_driver import DockerDriver
+from workers.containers.docker.gpus import LABEL, choose, listed
+from workers.containers.docker.hardening import devices
+from workers.containers.docker.owner import Owner
 from workers.containers.settings import ContainerSettings
-from workers.errors import BackendFault
+from workers.protocol.errors import BackendFault
 
 NVIDIA: dict[str, dict[str, str]] = {"runc": {}, "nvidia": {}}
 

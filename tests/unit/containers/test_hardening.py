@@ -8,7 +8,7 @@ import pytest
 from straightline.contracts.model import Resources
 from straightline.errors import ConfigurationError
 from straightline.settings import load
-from workers.containers.hardening import confinement, devices, network
+from workers.containers.docker.hardening import confinement, devices, network
 from workers.containers.settings import ContainerSettings
 
 SETTINGS = ContainerSettings(models_dir=Path("models"))

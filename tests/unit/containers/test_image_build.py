@@ -42,7 +42,7 @@ def context(parts: tuple[Path, Path, Path]) -> bytes:
 def test_the_context_holds_what_is_served_and_nothing_beside_it(parts: tuple[Path, Path, Path]) -> None:
     with tarfile.open(fileobj=io.BytesIO(context(parts))) as tar:
         names = set(tar.getnames())
-    assert {"Dockerfile", "requirements.txt", "bundle/model.toml", "code/modelkit/serve/app.py"} <= names
+    assert {"Dockerfile", "requirements.txt", "bundle/model.toml", "code/model_server/app.py"} <= names
     assert "wheelhouse/flask-1-py3-none-any.whl" in names
     assert not any(
         name.startswith(("wheelhouse/notes", "wheelhouse/weights", "wheelhouse/own")) for name in names

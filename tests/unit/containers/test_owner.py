@@ -5,7 +5,7 @@ import os
 import msgspec
 import pytest
 
-from workers.containers.owner import Owner, is_orphan
+from workers.containers.docker.owner import Owner, is_orphan
 
 ME = Owner.this_process("gpu-container@here", "run-1")
 

@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from straightline.contracts import ModelSpec
-from workers.backends.base import Health
-from workers.containers.driver import Exit
-from workers.containers.pool import WarmPool
-from workers.errors import BackendFault
+from workers.containers.pool.driver import Exit
+from workers.containers.pool.pool import WarmPool
+from workers.protocol.base import Health
+from workers.protocol.errors import BackendFault
 
 
 class Ready(BaseHTTPRequestHandler):
@@ -172,7 +172,7 @@ def test_a_start_that_gets_no_thread_costs_its_request_and_not_the_models_place(
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
-        patched.setattr("workers.containers.pool.Thread.start", no_thread)
+        patched.setattr("workers.containers.pool.pool.Thread.start", no_thread)
         with pytest.raises(BackendFault, match="can't start new thread"):
             ask(pool, "a", 0.5)
     assert pool.size() == 0

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from straightline.catalogue import Catalogue
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.contracts.model import WarmPool
-from straightline.deployed import Known
-from workers.containers.sizing import expired, kept, least_used, missing, victim, wants_another
-from workers.containers.slot import Slot
+from straightline.models.catalogue import Catalogue
+from straightline.models.registry_view import Known
+from workers.containers.pool.scaling import expired, kept, least_used, missing, victim, wants_another
+from workers.containers.pool.warm_server import Slot
 
 WARM: Any = object()
 

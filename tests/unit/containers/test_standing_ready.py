@@ -10,8 +10,8 @@ import pytest
 from straightline.contracts import ModelSpec
 from straightline.contracts.model import WarmPool as Warmth
 from tests.unit.containers.test_pool_on_faults import SmallDriver, ask
-from workers.containers.pool import WarmPool
-from workers.errors import BackendFault
+from workers.containers.pool.pool import WarmPool
+from workers.protocol.errors import BackendFault
 
 
 @pytest.fixture

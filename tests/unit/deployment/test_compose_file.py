@@ -5,10 +5,10 @@ from typing import Any
 
 from broker_config import definitions
 from broker_config.users import USER_PREFIX
-from outcomes.roles import GRANTS, ROLE_PREFIX
-from script.stack.access import Access
-from script.stack.components import components
-from script.stack.plan import Plan
+from outcomes.schema.roles import GRANTS, ROLE_PREFIX
+from script.stack.processes.components import components
+from script.stack.processes.plan import Plan
+from script.stack.services.access import Access
 from straightline import names
 from straightline.contracts.request import MAX_BODY
 

@@ -8,8 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-PACKAGES = ("broker_config", "gateway", "modelkit", "outcomes", "scheduler", "straightline", "workers")
-PREFIXES = {"modelkit.functions.server": "STRAIGHTLINE_FUNCTIONS_"}
+PACKAGES = (
+    "broker_config",
+    "function_host",
+    "gateway",
+    "model_server",
+    "modelkit",
+    "outcomes",
+    "scheduler",
+    "straightline",
+    "workers",
+)
+PREFIXES = {"function_host.server": "STRAIGHTLINE_FUNCTIONS_"}
 ROW = re.compile(r"^\| `(STRAIGHTLINE_\w+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.batches import book, service
+from gateway.batches import ledger_job_store, service
 from gateway.batches.service import Jobs
-from outcomes.batches import Job
-from outcomes.errors import LedgerUnavailable
-from straightline.batch.book import Mark
+from outcomes.db.errors import LedgerUnavailable
+from outcomes.queries.batches import Job
 from straightline.batch.items import Why
+from straightline.batch.job_store import Mark
 from straightline.batch.lines import Line
 from straightline.errors import ContractError
 from straightline.ids import new_id
@@ -35,7 +35,7 @@ class Ledger:
         self.stop = threading.Event()
         for module, name in [
             *((service, name) for name in ("take_job", "finish", "let_go", "states_of", "refused_of")),
-            (book, "advance"),
+            (ledger_job_store, "advance"),
         ]:
             monkeypatch.setattr(module, name, getattr(self, name))
 

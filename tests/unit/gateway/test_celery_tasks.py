@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties
 
-from gateway.celery_door.results import result_of
-from gateway.celery_door.service import request_for, result_for
-from gateway.celery_door.tasks import Unfit, request_of, task_of
-from gateway.relay import Unreadable
+from gateway.celery_adapter.results import result_of
+from gateway.celery_adapter.service import request_for, result_for
+from gateway.celery_adapter.tasks import Unfit, request_of, task_of
+from gateway.shared.relay import Unreadable
 from straightline import names
 from straightline.amqp import Outgoing
 from straightline.contracts import DataRef, Outcome, decode_request

@@ -6,14 +6,14 @@ import logging
 import msgspec
 import pytest
 
-from gateway.http import firsts
-from gateway.http.composing import Composed, compose
-from gateway.http.firsts import Firsts
-from gateway.http.problems import Refusal
-from outcomes.errors import LedgerBusy, LedgerUnavailable
-from straightline.content import digest
+from gateway.http.rendering.problems import Refusal
+from gateway.http.requests import idempotency
+from gateway.http.requests.idempotency import Firsts
+from gateway.shared.request_builder import Composed, compose
+from outcomes.db.errors import LedgerBusy, LedgerUnavailable
 from straightline.contracts.request import decode_request
 from straightline.ids import new_id
+from straightline.producer.content_digest import digest
 
 DATA = msgspec.Raw(b'{"inputs": []}')
 
@@ -60,7 +60,7 @@ def test_a_ledger_that_is_away_refuses_nothing_and_is_let_alone_for_a_while(
         for _ in range(3):
             held.hold(_composed(new_id()))
     assert (len(asked), len(caplog.records)) == (1, 1)
-    monkeypatch.setattr(firsts, "AGAIN", 0.0)
+    monkeypatch.setattr(idempotency, "AGAIN", 0.0)
     soon = Firsts(away)
     for _ in range(2):
         soon.hold(_composed(new_id()))

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.http.hosts import Hosts
+from gateway.http.requests.worker_directory import Hosts
 from straightline.contracts import BackendEntry, Heartbeat
 
 

@@ -18,21 +18,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.http import binary, problems
 from gateway.http.auth import Keys
-from gateway.http.composing import Composed, compose, id_for, traces
-from gateway.http.parts import Parts, ended_by
-from gateway.http.prefer import preference
-from gateway.http.problems import Refusal
-from gateway.http.recent import Recent
+from gateway.http.context import Parts, ended_by
+from gateway.http.rendering import binary, problems
+from gateway.http.rendering.prefer import preference
+from gateway.http.rendering.problems import Refusal
+from gateway.http.requests.recent_requests import Recent
 from gateway.http.settings import Settings
-from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.keys import Key, digest_of
+from gateway.shared.request_builder import Composed, compose, id_for, traces
+from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.queries.keys import Key, digest_of
 from straightline.contracts import DataRef, InferResponse, Outcome
-from straightline.contracts.v2 import InferOutput
+from straightline.contracts.tensors.v2 import InferOutput
 from straightline.errors import BrokerUnavailable, ContractError
 from straightline.names import RequestClass
-from straightline.store import Store
+from straightline.storage.store import Store
 
 NOW = 1_800_000_000.0
 DATA = b'{"inputs": []}'

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.http import inquiring
-from gateway.http.exchange import Exchange
-from gateway.http.inquiring import Inquiries, Inquiry, question_message
-from gateway.http.whereabouts import told
+from gateway.http.requests import status_client
+from gateway.http.requests.broker_client import Exchange
+from gateway.http.requests.status_client import Inquiries, Inquiry, question_message
+from gateway.http.requests.status_merge import told
 from straightline import names
 from straightline.contracts import Question, RequestStatus, Whereabouts
-from straightline.contracts.whereabouts import read_question
+from straightline.contracts.status_query import read_question
 from straightline.ids import new_id
 
 ID = new_id()
@@ -28,8 +28,8 @@ LONG = 3_600.0
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for more than the answers at hand waits for ever."""
-    monkeypatch.setattr(inquiring, "PATIENCE", LONG)
-    monkeypatch.setattr(inquiring, "OUTDONE", LONG)
+    monkeypatch.setattr(status_client, "PATIENCE", LONG)
+    monkeypatch.setattr(status_client, "OUTDONE", LONG)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_most_advanced_answer_is_taken(answers: list[Whereabouts], wanted: W
     inquiry = Inquiry("a")
     for answer in answers:
         inquiry.hear(answer)
-    inquiry.give_up(inquiring.AWAY)
+    inquiry.give_up(status_client.AWAY)
     assert inquiry.answer() == wanted
 
 
@@ -77,12 +77,12 @@ def test_silence_is_waited_for_no_longer_than_is_bearable() -> None:
     began = time.monotonic()
     silent = Inquiry("a")
     assert silent.answer() is None
-    silent.give_up(inquiring.AWAY)  # too late: it was listened to
-    assert silent.why_silent == inquiring.SILENT
+    silent.give_up(status_client.AWAY)  # too late: it was listened to
+    assert silent.why_silent == status_client.SILENT
     outdone = Inquiry("b")
     outdone.hear(PLACED)
     assert outdone.answer() == PLACED
-    assert time.monotonic() - began < 5 * (inquiring.PATIENCE + inquiring.OUTDONE)
+    assert time.monotonic() - began < 5 * (status_client.PATIENCE + status_client.OUTDONE)
 
 
 @pytest.mark.usefixtures("patient")
@@ -109,7 +109,7 @@ def test_too_many_questions_at_once_are_not_asked() -> None:
     assert not first.over
     many = inquiries.open()
     assert many.over
-    assert many.why_silent == inquiring.CROWDED
+    assert many.why_silent == status_client.CROWDED
     assert many.answer() is None
     inquiries.close(many)
     inquiries.close(first)
@@ -131,7 +131,7 @@ def test_a_broker_that_is_away_keeps_nobody_waiting() -> None:
     try:
         with exchange.inquiry(ID) as inquiry:
             assert inquiry.answer() is None
-            assert inquiry.why_silent == inquiring.AWAY
+            assert inquiry.why_silent == status_client.AWAY
     finally:
         exchange.close()
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from gateway.http.notes import Notes
-from outcomes.errors import LedgerRefused, LedgerUnavailable
-from outcomes.submissions import Submission
+from gateway.http.requests.submission_log import Notes
+from outcomes.db.errors import LedgerRefused, LedgerUnavailable
+from outcomes.queries.submissions import Submission
 
 PAUSE = 0.005
 ONE = Submission(id="a", model="m", submitted_at=1.0, deadline=None, until=2.0)

@@ -12,15 +12,16 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
-from gateway.http import resources, unanswered
 from gateway.http.app import build
-from gateway.http.composing import Composed
-from gateway.http.inquiring import UNHEARD, Inquiry
-from gateway.http.parts import Parts
-from gateway.http.recent import Recent
+from gateway.http.context import Parts
+from gateway.http.requests import unfinished_placement
+from gateway.http.requests.recent_requests import Recent
+from gateway.http.requests.status_client import UNHEARD, Inquiry
+from gateway.http.routes import requests
 from gateway.http.settings import Settings
-from outcomes.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.submissions import Placed
+from gateway.shared.request_builder import Composed
+from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.queries.submissions import Placed
 from straightline.contracts import Attempt, Outcome, Reason, Whereabouts
 from straightline.ids import new_id
 
@@ -88,10 +89,10 @@ def ours(
     monkeypatch: pytest.MonkeyPatch, exchange: Exchange, recent: Recent, searched: list[datetime]
 ) -> Parts:
     """A gateway whose ledger has no outcome and no placement."""
-    monkeypatch.setattr(resources, "outcome_of", lambda *_: None)
-    monkeypatch.setattr(resources, "noted", lambda *_: None)
-    monkeypatch.setattr(resources, "placed", lambda _, __, since: searched.append(since))
-    monkeypatch.setattr(unanswered, "placed", lambda *_: None)
+    monkeypatch.setattr(requests, "outcome_of", lambda *_: None)
+    monkeypatch.setattr(requests, "noted", lambda *_: None)
+    monkeypatch.setattr(requests, "placed", lambda _, __, since: searched.append(since))
+    monkeypatch.setattr(unfinished_placement, "placed", lambda *_: None)
     unused: Any = None
     reader: Any = Reader()
     broker: Any = exchange
@@ -107,7 +108,7 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours
     def gone(*_: Any) -> None:
         raise request.param("away")
 
-    monkeypatch.setattr(resources, "noted", gone)
+    monkeypatch.setattr(requests, "noted", gone)
     return build(ours).test_client()
 
 
@@ -159,7 +160,7 @@ def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
     ours: Parts, exchange: Exchange, recent: Recent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Placed(backend="serverless", model="m", attempt=1, placed_at=1.5)
-    monkeypatch.setattr(resources, "placed", lambda *_: first)
+    monkeypatch.setattr(requests, "placed", lambda *_: first)
     recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     exchange.answers = [RUNNING]
     client = build(ours).test_client()
@@ -197,7 +198,7 @@ def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
     recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "accepted"
     lease = Placed(backend="local", model="m", attempt=1, placed_at=1.5)
-    monkeypatch.setattr(resources, "placed", lambda *_: lease)
+    monkeypatch.setattr(requests, "placed", lambda *_: lease)
     for answers in ([], [Whereabouts(id=ID)], [Whereabouts(id=ID, state="accepted")]):
         exchange.answers = answers
         told = client.get(f"/v1/requests/{ID}").get_json()
@@ -208,7 +209,7 @@ def test_what_ended_while_others_were_asked_is_not_unknown(
     ours: Parts, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([None, Outcome(request_id=ID, state="rejected", finished_at=2.0)])
-    monkeypatch.setattr(resources, "outcome_of", lambda *_: next(answers))
+    monkeypatch.setattr(requests, "outcome_of", lambda *_: next(answers))
     exchange.answers = [Whereabouts(id=ID)]
     assert build(ours).test_client().get(f"/v1/requests/{ID}").get_json()["state"] == "rejected"
 
@@ -239,8 +240,8 @@ def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
     ours: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = Placed(backend="local", model="m", version="1", attempt=1, placed_at=1.5)
-    monkeypatch.setattr(resources, "outcome_of", lambda *_: CANCELLED)
-    monkeypatch.setattr(unanswered, "placed", lambda *_: lease)
+    monkeypatch.setattr(requests, "outcome_of", lambda *_: CANCELLED)
+    monkeypatch.setattr(unfinished_placement, "placed", lambda *_: lease)
     client = build(ours).test_client()
     told = client.get(f"/v1/requests/{ID}").get_json()
     assert (told["state"], told["backend"], told["attempts"], told["version"]) == (
@@ -263,10 +264,10 @@ def test_a_placement_of_which_the_outcome_has_the_attempt_is_told_once(
         number=1, backend="local", succeeded=False, placed_at=1.5, started_at=2.0, finished_at=3.0
     )
     expired = Outcome(request_id=ID, state="expired", submitted_at=1.0, finished_at=5.0, attempts=[tried])
-    monkeypatch.setattr(resources, "outcome_of", lambda *_: expired)
+    monkeypatch.setattr(requests, "outcome_of", lambda *_: expired)
     for attempt, backends in ((1, ["local"]), (2, ["local", "serverless"])):
         lease = Placed(backend="serverless", model="m", attempt=attempt, placed_at=4.0)
-        monkeypatch.setattr(unanswered, "placed", lambda *_, lease=lease: lease)
+        monkeypatch.setattr(unfinished_placement, "placed", lambda *_, lease=lease: lease)
         steps = build(ours).test_client().get(f"/v1/placements/{ID}").get_json()["steps"]
         assert [step["backend"] for step in steps] == backends
 

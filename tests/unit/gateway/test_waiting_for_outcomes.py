@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from gateway.http import parts
-from gateway.http.composing import Composed
-from gateway.http.exchange import Asked
-from gateway.http.firsts import Firsts
-from gateway.http.notes import Notes
-from gateway.http.parts import Parts
-from gateway.http.problems import Refusal
-from gateway.http.recent import Recent
+from gateway.http import context
+from gateway.http.context import Parts
+from gateway.http.rendering.problems import Refusal
+from gateway.http.requests.broker_client import Asked
+from gateway.http.requests.idempotency import Firsts
+from gateway.http.requests.recent_requests import Recent
+from gateway.http.requests.submission_log import Notes
 from gateway.http.settings import Settings
-from outcomes.errors import LedgerUnavailable
+from gateway.shared.request_builder import Composed
+from outcomes.db.errors import LedgerUnavailable
 from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError
 from straightline.ids import new_id
@@ -68,8 +68,8 @@ def _composed(seconds: float) -> Composed:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "LOOK", 0.02)
-    monkeypatch.setattr(parts, "GRACE", 0.0)
+    monkeypatch.setattr(context, "LOOK", 0.02)
+    monkeypatch.setattr(context, "GRACE", 0.0)
 
 
 def _ledger(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[str]:
@@ -83,7 +83,7 @@ def _ledger(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[str]:
             raise answer
         return answer and Outcome(request_id=request_id, state="succeeded", finished_at=answer)
 
-    monkeypatch.setattr(parts, "outcome_of", outcome_of)
+    monkeypatch.setattr(context, "outcome_of", outcome_of)
     return asked
 
 
@@ -115,9 +115,9 @@ def test_what_was_waited_for_in_vain_was_submitted_when_it_was_composed() -> Non
     """Not when the caller was told that it was taken: it may run since long before."""
     exchange = Exchange(loses=False)
     exchange.sent.set_result(None)
-    parts, composed = _parts(exchange), _composed(30.0)
-    assert parts.answer(composed, {}, wait=0.2) is None
-    status = parts.recent.status(composed.id)
+    context, composed = _parts(exchange), _composed(30.0)
+    assert context.answer(composed, {}, wait=0.2) is None
+    status = context.recent.status(composed.id)
     assert status is not None
     assert status.submitted_at == composed.submitted_at
 
@@ -127,8 +127,8 @@ def test_nobody_is_told_that_a_request_was_taken_which_the_broker_has_not(error:
     exchange, composed = Exchange(loses=False), _composed(30.0)
     late = threading.Timer(0.2, exchange.sent.set_exception, (error,))
     late.start()
-    parts = _parts(exchange)
+    context = _parts(exchange)
     with pytest.raises(type(error)):
-        parts.answer(composed, {}, wait=0.01)
+        context.answer(composed, {}, wait=0.01)
     assert exchange.waiting == 0
-    assert parts.recent.status(composed.id) is None
+    assert context.recent.status(composed.id) is None

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.webhooks import service
 from gateway.webhooks.service import NOTED, Deliveries
-from outcomes.errors import LedgerUnavailable
-from outcomes.webhooks import Due, Webhook
+from outcomes.db.errors import LedgerUnavailable
+from outcomes.queries.webhooks import Due, Webhook
 
 HOOK = Webhook(id="w", key_id="k", url="https://hook.example/", secret="whsec_" + "A" * 32)
 DUE = Due(id="d", webhook=HOOK, body=b"{}", failures=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkit.bundle import DigestMismatch, content_digest, hold_digest
+from model_server.models.bundle import DigestMismatch, content_digest, hold_digest
 from modelkit.package import archive
 from modelkit.package.function import package_function
 from modelkit.package.server import package_server

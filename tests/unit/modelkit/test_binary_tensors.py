@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modelkit.serve.app import ERROR_HEADER, build
-from modelkit.serve.binary import LENGTH_HEADER
-from modelkit.serve.datatypes import BYTES, NUMPY
-from modelkit.serve.engine import Engine
-from modelkit.serve.registry import Registry
-from modelkit.serve.runtimes import Tensors
+from model_server.app import ERROR_HEADER, build
+from model_server.models.engine import Engine
+from model_server.models.registry import Registry
+from model_server.models.runtimes import Tensors
+from model_server.tensors.binary import LENGTH_HEADER
+from model_server.tensors.datatypes import BYTES, NUMPY
 from straightline.contracts import ModelSpec, TensorSpec
 
 

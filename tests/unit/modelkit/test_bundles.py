@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkit.bundle import content_digest, read_bundle, read_bundles
+from model_server.models.bundle import content_digest, read_bundle, read_bundles
 from straightline.errors import ConfigurationError
 from tests.unit.modelkit.tomls import TENSORS
 

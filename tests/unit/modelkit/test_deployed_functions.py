@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from modelkit.bundle import read_bundle
+from model_server.models.bundle import read_bundle
 from modelkit.deployment import functions
 from modelkit.deployment.errors import NotPlaced
 from modelkit.deployment.functions import Functions, function_of
-from modelkit.deployment.place import Candidate
+from modelkit.deployment.target import Candidate
 from straightline.errors import ConfigurationError
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

@@ -13,9 +13,9 @@ import pytest
 from botocore.exceptions import WaiterError
 from docker.errors import APIError, ImageNotFound
 
-import outcomes.database
-import outcomes.deployments
-import outcomes.registry
+import outcomes.db.database
+import outcomes.registry.deployments
+import outcomes.registry.registry
 from modelkit.cli import remove
 from modelkit.deployment import functions, images
 from modelkit.deployment.errors import NotPlaced, NotReady
@@ -95,11 +95,11 @@ def test_nothing_is_taken_out_of_the_registry_where_a_place_cannot_be_asked(
 
     version = SimpleNamespace(spec=SimpleNamespace(version="1", backends=("local",)))
     take_out = MagicMock()
-    monkeypatch.setattr(outcomes.database, "connected", nothing)
-    monkeypatch.setattr(outcomes.deployments, "alone", nothing)
-    monkeypatch.setattr(outcomes.deployments, "take_out", take_out)
+    monkeypatch.setattr(outcomes.db.database, "connected", nothing)
+    monkeypatch.setattr(outcomes.registry.deployments, "alone", nothing)
+    monkeypatch.setattr(outcomes.registry.deployments, "take_out", take_out)
     monkeypatch.setattr(
-        outcomes.registry, "standings", lambda *_: [SimpleNamespace(version="1", deployed=version)]
+        outcomes.registry.registry, "standings", lambda *_: [SimpleNamespace(version="1", deployed=version)]
     )
     environ = {
         "STRAIGHTLINE_MODELS_DIR": str(tmp_path),

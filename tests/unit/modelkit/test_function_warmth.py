@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from modelkit.deployment.warmth import keep_warm, minima, plain, settle_function
+from modelkit.deployment.provisioned_concurrency import keep_warm, minima, plain, settle_function
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import DeployedModel, DeployedVersion
 from straightline.contracts.model import WarmPool

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from modelkit.functions.pool import FUNCTION_LIMIT, TOTAL_LIMIT, Key, Pool, Reuse, Start, Stay, Throttle
+from function_host.hosting.pool import FUNCTION_LIMIT, TOTAL_LIMIT, Key, Pool, Reuse, Start, Stay, Throttle
 
 A, A2, B, C = Key("a", "1"), Key("a", "2"), Key("b", "1"), Key("c", "1")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from modelkit.bundle import read_bundle
-from modelkit.inside.model_under_test import load_predict
-from modelkit.serve.engine import load_engine
-from modelkit.serve.errors import InvalidInput
+from model_server.errors import InvalidInput
+from model_server.models.bundle import read_bundle
+from model_server.models.engine import load_engine
+from modelkit.job_runtime.model_under_test import load_predict
 from straightline.errors import ConfigurationError
 
 

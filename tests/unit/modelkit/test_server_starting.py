@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from modelkit.serve.settings import checked
-from straightline import listening
+from model_server.settings import checked
+from straightline.support import bind_check
 
-SERVE = ("-m", "gunicorn", "-c", "python:modelkit.serve.gunicorn_conf", "modelkit.serve.app:create()")
+SERVE = ("-m", "gunicorn", "-c", "python:model_server.gunicorn_conf", "model_server.app:create()")
 ROOT = Path(__file__).resolve().parents[3]
 CASES = [
     ("SERVE_MAX_BODY", "x", "a whole number"),
@@ -57,7 +57,7 @@ def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
 def test_sockets_that_were_handed_down_are_not_looked_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(listening, "PATIENCE", 0.0)
+    monkeypatch.setattr(bind_check, "PATIENCE", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         environ = {
             "STRAIGHTLINE_MODELS_DIR": str(tmp_path),

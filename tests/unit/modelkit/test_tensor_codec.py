@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modelkit.serve.datatypes import BYTES, NUMPY
-from modelkit.serve.decode import decode_tensor
-from modelkit.serve.encode import encode_tensor
-from modelkit.serve.errors import InvalidInput, ModelError
+from model_server.errors import InvalidInput, ModelError
+from model_server.tensors.datatypes import BYTES, NUMPY
+from model_server.tensors.decode import decode_tensor
+from model_server.tensors.encode import encode_tensor
 from straightline.contracts import InferInput
 
 NUMBERS = [name for name in NUMPY if name != BYTES]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from modelkit.bundle import read_bundles
-from modelkit.serve.app import ERROR_HEADER, build, create
-from modelkit.serve.engine import load_engine
-from modelkit.serve.registry import Registry
+from model_server.app import ERROR_HEADER, build, create
+from model_server.models.bundle import read_bundles
+from model_server.models.engine import load_engine
+from model_server.models.registry import Registry
 from straightline.errors import ConfigurationError
 from tests.unit.modelkit.tomls import PYTHON
 

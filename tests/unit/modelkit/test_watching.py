@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from modelkit.bundle import read_bundles
-from modelkit.serve import watching
-from modelkit.serve.app import ERROR_HEADER, build, create
-from modelkit.serve.engine import Engine, load_engine
-from modelkit.serve.registry import Registry
-from modelkit.serve.watching import Watch
+from model_server.app import ERROR_HEADER, build, create
+from model_server.models import watching
+from model_server.models.bundle import read_bundles
+from model_server.models.engine import Engine, load_engine
+from model_server.models.registry import Registry
+from model_server.models.watching import Watch
 from straightline.errors import ConfigurationError
 from tests.unit.modelkit.tomls import PYTHON
 

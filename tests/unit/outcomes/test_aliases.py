@@ -2,8 +2,8 @@
 
 import pytest
 
-from outcomes.aliases import Alias, made_canary, made_default, removed, rolled_back
-from outcomes.errors import RegistryRefused
+from outcomes.db.errors import RegistryRefused
+from outcomes.registry.aliases import Alias, made_canary, made_default, removed, rolled_back
 
 TWO = made_default(made_default(Alias(), "1"), "2")
 

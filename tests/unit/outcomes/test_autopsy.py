@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.autopsy import AGAIN_HEADER, Death, Finding, death_of, examine
-from outcomes.reading import Delivery, read
-from outcomes.resolutions import NO_EXECUTION
+from outcomes.reconciling.dead_letter_parser import AGAIN_HEADER, Death, Finding, death_of, examine
+from outcomes.recording.decoding import Delivery, read
+from outcomes.recording.synthetic_outcomes import NO_EXECUTION
 from straightline import names
 from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
 from straightline.ids import new_id

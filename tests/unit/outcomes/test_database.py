@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy.exc import TimeoutError as NoneFree
 
-from outcomes.database import translated
-from outcomes.errors import LedgerBusy
+from outcomes.db.database import translated
+from outcomes.db.errors import LedgerBusy
 
 
 def test_a_pool_with_no_connection_free_tells_nothing_of_the_database() -> None:

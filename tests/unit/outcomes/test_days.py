@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.days import Span, day_span, lowest_id, missing_days, span_of
+from outcomes.schema.uuid7_ranges import Span, day_span, lowest_id, missing_days, span_of
 from straightline.ids import new_id
 
 DAY = date(2026, 3, 14)

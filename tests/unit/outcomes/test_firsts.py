@@ -1,5 +1,5 @@
-from outcomes.firsts import sort_out
-from outcomes.rows import Entry, entry_of
+from outcomes.recording.dedup import sort_out
+from outcomes.recording.row_mapping import Entry, entry_of
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 

@@ -1,8 +1,8 @@
 import threading
 import time
 
-from outcomes.intake import Intake
-from outcomes.reading import Delivery
+from outcomes.recording.batch_consumer import Intake
+from outcomes.recording.decoding import Delivery
 
 
 def arrive(intake: Intake, tag: int) -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.errors import LedgerRefused, LedgerUnavailable
-from outcomes.isolate import write_all_but_refused
+from outcomes.db.errors import LedgerRefused, LedgerUnavailable
+from outcomes.recording.bisect_write import write_all_but_refused
 
 
 @given(total=st.integers(0, 200), guilty=st.sets(st.integers(0, 199), max_size=5))

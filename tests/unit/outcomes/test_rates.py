@@ -1,4 +1,4 @@
-from outcomes.rates import rates
+from outcomes.queries.rates import rates
 
 
 def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:

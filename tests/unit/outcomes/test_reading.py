@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.reading import Delivery, read
+from outcomes.recording.decoding import Delivery, read
 from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
 from straightline.ids import new_id
 from straightline.names import TYPE_LEASES, TYPE_OUTCOMES, TYPE_RECALL

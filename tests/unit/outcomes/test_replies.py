@@ -1,8 +1,8 @@
 import msgspec
 
-from outcomes.reading import Poison
-from outcomes.replies import REASON_HEADER, again, answers, burial
-from straightline.amqp.outgoing import refusal
+from outcomes.recording.decoding import Poison
+from outcomes.recording.messages import REASON_HEADER, again, answers, burial
+from straightline.amqp.publishing.outgoing import refusal
 from straightline.contracts import Outcome, Recall, ReplyAddress
 from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id

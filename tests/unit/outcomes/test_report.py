@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from outcomes.answers import Failures, Repeats
-from outcomes.dead_letters import DeadLetter
-from outcomes.report import dead_text, failures_text, outcome_text
+from outcomes.cli.report import dead_text, failures_text, outcome_text
+from outcomes.queries.query_results import Failures, Repeats
+from outcomes.reconciling.dead_letter_table import DeadLetter
 from straightline.contracts import Attempt, FailureRate, Outcome, Reason
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.binary import row_packer
-from outcomes.errors import LedgerRefused
-from outcomes.rows import entry_of
-from outcomes.tables import ATTEMPTS, OUTCOMES
+from outcomes.db.errors import LedgerRefused
+from outcomes.recording.copy_binary import row_packer
+from outcomes.recording.row_mapping import entry_of
+from outcomes.schema.tables import ATTEMPTS, OUTCOMES
 from straightline.contracts import Attempt, Outcome, Reason
 
 ID = "01890000-0000-7000-8000-000000000001"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from outcomes.reconciling.store_gc import StoreSweeper
 from outcomes.settings import ReconcilerSettings
-from outcomes.store_sweeper import StoreSweeper
 from straightline.errors import ConfigurationError, StoreUnavailable
 from straightline.ids import new_id
-from straightline.store import Store
+from straightline.storage.store import Store
 
 DAY = 86_400.0
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from outcomes.submissions import Submission, row_of
+from outcomes.queries.submissions import Submission, row_of
 
 
 @pytest.mark.parametrize("far", [1e12, 1e300, -1e12])

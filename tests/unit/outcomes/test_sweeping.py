@@ -2,10 +2,10 @@ from typing import Any
 
 import msgspec
 
-from outcomes.placements import Due
-from outcomes.sweeping import Sweep, sweep
+from outcomes.reconciling.lease_expiry import Sweep, sweep
+from outcomes.recording.placements import Due
 from straightline import names
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Feedback, Outcome, OutcomeBatch
 from straightline.contracts.lease import Awaited
 from straightline.ids import new_id

@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 
 from scheduler.core import Core, Envelope
-from scheduler.deliveries import Delivery, Publish
+from scheduler.effects import Delivery, Publish
 from scheduler.settings import Settings
 from straightline import names
-from straightline.catalogue import Catalogue
 from straightline.contracts import (
     Attempt,
     FailedAttempt,
@@ -26,6 +25,7 @@ from straightline.contracts import (
 )
 from straightline.contracts.signals import Done
 from straightline.ids import new_id
+from straightline.models.catalogue import Catalogue
 
 NOW = 1_800_000_000.0
 DIGITS = ModelSpec(

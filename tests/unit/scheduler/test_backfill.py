@@ -4,8 +4,8 @@ from math import inf
 
 import pytest
 
-from scheduler.backfill import FIRST, GENTLE, LONGEST_LANE, LONGEST_REST, QUIET, Backfill, Courtesy
 from scheduler.core import Envelope
+from scheduler.dispatch.backfill import FIRST, GENTLE, LONGEST_LANE, LONGEST_REST, QUIET, Backfill, Courtesy
 from straightline import names
 from tests.unit.scheduler.desk import NOW, Desk, placements, request_body, tickets
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from scheduler.core import Envelope
-from scheduler.deliveries import Publish
+from scheduler.effects import Publish
 from straightline import names
 from straightline.contracts import Cancel, CancelAnswer
 from straightline.contracts.cancel import Verdict

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from scheduler.backfill import FIRST
 from scheduler.core import Envelope
+from scheduler.dispatch.backfill import FIRST
 from straightline import names
 from straightline.contracts import Outcome, Recall, Ticket
 from straightline.contracts.request import MAX_BODY
@@ -496,7 +496,7 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
     request_id = new_id()
     body = request_body(NOW, id=request_id)
     with monkeypatch.context() as patch:
-        patch.setattr("scheduler.placing.Placer._reason", _break)
+        patch.setattr("scheduler.dispatch.dispatcher.Placer._reason", _break)
         delivery = desk.deliver(body, message_id=request_id)
         with pytest.raises(ZeroDivisionError) as caught:
             desk.core.request(delivery, body, Envelope("reply.a", "c"), NOW)

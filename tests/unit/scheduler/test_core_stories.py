@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scheduler.core import Core, Envelope
-from scheduler.deliveries import Delivery, Publish
+from scheduler.effects import Delivery, Publish
 from scheduler.settings import Settings
 from straightline import names
-from straightline.catalogue import Catalogue
 from straightline.contracts import (
     Attempt,
     Cancel,
@@ -34,6 +33,7 @@ from straightline.contracts import (
 )
 from straightline.contracts.signals import Done
 from straightline.ids import new_id
+from straightline.models.catalogue import Catalogue
 from tests.unit.scheduler.desk import DIGITS, NOW, infer, request_body, tickets
 
 SCHEDULER_QUEUES = (

@@ -8,10 +8,10 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.deliveries import Delivery
-from scheduler.lately import Lately
-from scheduler.redeliveries import Redeliveries
-from scheduler.repeats import Repeats
+from scheduler.admission.delivery_dedup import Redeliveries
+from scheduler.admission.idempotency import Repeats
+from scheduler.admission.recent_keys import Lately
+from scheduler.effects import Delivery
 from straightline import names
 from straightline.ids import new_id
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from scheduler import retries
-from scheduler.breakers import GUILTLESS, SUSPICIOUS
+from scheduler.feedback import retries
+from scheduler.feedback.breakers import GUILTLESS, SUSPICIOUS
 from scheduler.placement.budget import WINDOW, Allowance, RetryBudget
 from straightline import names
 from straightline.contracts import Attempt, Ticket

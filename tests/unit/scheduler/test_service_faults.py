@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from scheduler.broker.service import TICK, Service
 from scheduler.core import Core
-from scheduler.service import TICK, Service
 from scheduler.settings import Settings
 from straightline import names
-from straightline.catalogue import Catalogue
+from straightline.models.catalogue import Catalogue
 
 NOBODY = "amqp://127.0.0.1:1/"
 PATIENCE = 10.0

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.settled import Settled
+from scheduler.broker.ack_tracker import Settled
 
 
 class Channel:

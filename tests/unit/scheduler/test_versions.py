@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from scheduler.deliveries import Publish
+from scheduler.effects import Publish
 from straightline import names
 from straightline.contracts import Ticket
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion

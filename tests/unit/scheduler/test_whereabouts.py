@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from scheduler.broker.service import Service
 from scheduler.core import Core
-from scheduler.placing import RESTING, RETRIES_SPENT, SHARED, SPARED
-from scheduler.service import Service
+from scheduler.dispatch.dispatcher import RESTING, RETRIES_SPENT, SHARED, SPARED
+from scheduler.output.status_query import ITS_TURN
 from scheduler.settings import Settings
-from scheduler.whereabouts import ITS_TURN
 from straightline import names
-from straightline.catalogue import Catalogue
 from straightline.contracts import Feedback, Question, Whereabouts
 from straightline.contracts.signals import Done
 from straightline.ids import new_id
+from straightline.models.catalogue import Catalogue
 from tests.unit.scheduler.desk import NOW, Desk, placements, tickets
 
 REPLY_TO = "straightline.reply.asks"

@@ -9,16 +9,16 @@ from broker_config import __main__ as topology
 from broker_config import health
 from gateway import cli as gateway
 from outcomes import cli as outcomes
-from outcomes.database import engine_for
+from outcomes.db.database import engine_for
 from scheduler import __main__ as scheduler
-from straightline.amqp.address import read_address
-from straightline.amqp.link import parameters
+from straightline.amqp.connection.address import read_address
+from straightline.amqp.connection.connection import parameters
 from straightline.cli import main as straightline
 from straightline.client import Client
 from straightline.errors import ConfigurationError
-from straightline.store import Store
-from workers.app import create
-from workers.backends.v2_http import V2Client
+from straightline.storage.store import Store
+from workers.celery_ext.app import create
+from workers.protocol.v2_http import V2Client
 
 CANARY = "canary"
 BROKERS = [

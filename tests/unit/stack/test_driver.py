@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from script.stack import container_driver, model_image
-from script.stack.container_driver import settle_driver
-from script.stack.engine import Driver, choose_driver
-from script.stack.failure import StackError
+from script.docker_engine import container_driver, model_image
+from script.docker_engine.container_driver import settle_driver
+from script.docker_engine.engine import Driver, choose_driver
+from script.stack.errors import StackError
 
 BUNDLE = Path("digits") / "1"
 SCREEN = Console(quiet=True)

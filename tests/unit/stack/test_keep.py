@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from script.stack import keep
-from script.stack.failure import StackError
-from script.stack.run import Run, runs
+from script.stack.errors import StackError
+from script.stack.processes import up_down
+from script.stack.processes.run import Run, runs
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -20,10 +20,10 @@ def test_who_starts_anew_is_told_that_the_data_of_what_had_died_goes(
     def fail(*_: object, **__: object) -> None:
         raise StackError("no services in this test")
 
-    monkeypatch.setattr(keep, "start_stack", fail)
+    monkeypatch.setattr(up_down, "start_stack", fail)
     Run.create(tmp_path, stays=True)
     with pytest.raises(StackError, match="no services"):
-        keep.up(ROOT, tmp_path, Console())
+        up_down.up(ROOT, tmp_path, Console())
     said = capsys.readouterr().out
     assert "Something of an earlier stack has died" in said
     assert "goes with it: ledger, keys, queues" in said

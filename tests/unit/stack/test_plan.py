@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 from broker_config import users
-from outcomes.roles import GRANTS
-from script.stack.access import Access
-from script.stack.components import components
-from script.stack.plan import Plan, Thresholds, with_ports
-from script.stack.ports import free_ports
+from outcomes.schema.roles import GRANTS
+from script.stack.processes.components import components
+from script.stack.processes.plan import Plan, Thresholds, with_ports
+from script.stack.services.access import Access
+from script.stack.services.ports import free_ports
 
 ROLES = {name: f"postgresql://{name}:secret@127.0.0.1:2/ledger" for name in GRANTS}
 USERS = {name: f"amqp://{name}:secret@127.0.0.1:1/vhost" for name in users.USERS}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from script.stack import prepare
-from script.stack.failure import StackError
+from script.stack.errors import StackError
+from script.stack.processes import prepare
 
 
 def test_a_given_service_that_fails_is_named_with_the_way_without_it() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from script.stack import processes
-from script.stack.failure import StackError
-from script.stack.processes import Process
-from script.stack.readiness import wait_until
+from script.stack.errors import StackError
+from script.stack.processes import processes
+from script.stack.processes.processes import Process
+from script.stack.processes.readiness import wait_until
 
 Starter = Callable[[str], Process]
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from outcomes.answers import BackendSummary, Summary
-from script.stack.engine import Driver
-from script.stack.plan import Thresholds
-from script.stack.report import Figures, faults, figures, show
+from outcomes.queries.query_results import BackendSummary, Summary
+from script.docker_engine.engine import Driver
+from script.stack.demo.report import Figures, faults, figures, show
+from script.stack.processes.plan import Thresholds
 
 SUMMARY = Summary(
     outcomes=10,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from script.stack import processes
-from script.stack.failure import StackError
-from script.stack.run import RECORD, Run, runs
+from script.stack.errors import StackError
+from script.stack.processes import processes
+from script.stack.processes.run import RECORD, Run, runs
 
 SLEEPER = "import time; time.sleep(60)"
 

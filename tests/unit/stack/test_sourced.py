@@ -1,6 +1,6 @@
 """What a shell that has sourced `.straightline/env` means by its variables."""
 
-from script.stack.sourced import MARK, marked, sourced
+from script.stack.processes.env_marker import MARK, marked, sourced
 
 WRITTEN = {"STRAIGHTLINE_BROKER_URL": "amqp://one", "AWS_DEFAULT_REGION": "eu-central-1"}
 

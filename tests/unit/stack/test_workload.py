@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from script.stack.workload import (
+from script.stack.demo.workload import (
     LARGEST,
     MIDDLING,
     PIXELS,

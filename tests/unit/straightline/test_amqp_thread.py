@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from straightline.amqp.link import Link
-from straightline.amqp.thread import AMQPThread
+from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.loop_thread import AMQPThread
 
 NOBODY = "amqp://127.0.0.1:1/"
 PATIENCE = 10.0

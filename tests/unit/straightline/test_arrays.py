@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from straightline.contracts import InferInput, InferOutput, Outcome
-from straightline.contracts.arrays import DATATYPES, array_of, infer_request, tensor
+from straightline.contracts.tensors.arrays import DATATYPES, array_of, infer_request, tensor
 from straightline.errors import ConfigurationError, ContractError, NoResult
-from straightline.submission import encode_data
+from straightline.producer.submission import encode_data
 
 ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = [name for name in DATATYPES.values() if name not in {"object", "bool"}]
@@ -168,7 +168,7 @@ def test_without_numpy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 
 def test_who_sends_lists_does_not_import_numpy() -> None:
     code = (
-        "import sys; from straightline.submission import Submission, compose;"
+        "import sys; from straightline.producer.submission import Submission, compose;"
         "compose(Submission(model='m', data={'inputs': []}), store=None, now=1.0);"
         "assert 'numpy' not in sys.modules"
     )

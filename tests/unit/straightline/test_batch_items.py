@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from straightline.batch.items import Defaults, Why, failure, item_of
 from straightline.batch.lines import line_at, lines
-from straightline.batch.pace import Pace, span, status
+from straightline.batch.rate import Pace, span, status
 from straightline.errors import ContractError
 from straightline.ids import canonical, id_of_line, new_id
 

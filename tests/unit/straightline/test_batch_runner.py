@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.batch import runner
 from straightline.batch.files import Files
 from straightline.batch.items import Defaults
@@ -16,8 +16,8 @@ from straightline.batch.journal import About, Journal, journal_of
 from straightline.batch.runner import Runner, Tally
 from straightline.contracts import Request
 from straightline.ids import new_id
-from straightline.producer import Producer
-from straightline.submission import Submission
+from straightline.producer.producer import Producer
+from straightline.producer.submission import Submission
 
 LINES = 3
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from straightline.errors import ContractError
-from straightline.producer import usable
+from straightline.producer.producer import usable
 
 
 async def awaited(_outcome: Any) -> None:

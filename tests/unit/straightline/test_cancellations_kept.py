@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from broker_config.topology import CANCELLED_STREAM
-from straightline.amqp.cancellations import LOOK_BACK
+from straightline.amqp.consuming.cancellations import LOOK_BACK
 
 
 def test_who_starts_reads_all_the_days_that_the_stream_keeps() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from straightline.cli import main, make_parser
-from straightline.cli.exits import USAGE
+from straightline.cli.exit_codes import USAGE
 
 COMMANDS = ("status", "result", "cancel", "why")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from straightline.cli import COMMANDS, make_parser
-from straightline.cli.shells import SHELLS, bash, fish, nodes, zsh
+from straightline.cli.completion_scripts import SHELLS, bash, fish, nodes, zsh
 
 
 def nested() -> argparse.ArgumentParser:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from straightline.catalogue import Catalogue
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
-from straightline.deployed import Known, takes_canary
 from straightline.ids import new_id
+from straightline.models.catalogue import Catalogue
+from straightline.models.registry_view import Known, takes_canary
 
 
 def spec(name: str, version: str) -> ModelSpec:

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from straightline.durations import duration
+from straightline.support.durations import duration
 
 
 @pytest.mark.parametrize(

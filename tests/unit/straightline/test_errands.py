@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from straightline.errands import Errands
+from straightline.producer.background import Errands
 
 
 def test_errands_are_done_in_order_and_before_it_closes() -> None:

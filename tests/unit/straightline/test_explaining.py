@@ -8,12 +8,12 @@ import pytest
 
 from straightline.batch.items import Defaults, item_of
 from straightline.contracts import ModelSpec, decode_request
-from straightline.contracts.explaining import explain
+from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ConfigurationError, ContractError
 from straightline.ids import new_id
 from straightline.names import Backend
+from straightline.producer.submission import Submission, prepare
 from straightline.settings import load
-from straightline.submission import Submission, prepare
 
 DATA: dict[str, Any] = {"inputs": []}
 

@@ -7,7 +7,7 @@ import pika
 from hypothesis import given
 from hypothesis import strategies as st
 
-from straightline.amqp.headerless import headerless
+from straightline.amqp.connection.header_repair import headerless
 
 SHORT = st.text(max_size=60).filter(lambda text: len(text.encode()) < 255)
 OTHERS = st.fixed_dictionaries(

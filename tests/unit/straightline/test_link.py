@@ -16,9 +16,9 @@ from pika.adapters.utils.connection_workflow import (
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.inbox import Inbox
-from straightline.amqp.link import LONGEST_DELAY, Link, delay, describe, parameters
-from straightline.amqp.refusals import PATIENCE, Refusals
+from straightline.amqp.connection.auth_failures import PATIENCE, Refusals
+from straightline.amqp.connection.connection import LONGEST_DELAY, Link, delay, describe, parameters
+from straightline.amqp.consuming.reply_queue import Inbox
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from straightline import listening
 from straightline.errors import ConfigurationError
-from straightline.listening import check_bind
+from straightline.support import bind_check
+from straightline.support.bind_check import check_bind
 
 NAME = "STRAIGHTLINE_GATEWAY_BIND"
 
@@ -27,7 +27,7 @@ def test_what_is_no_address_of_this_machine_is_refused_by_the_settings_name(wron
 
 
 def test_one_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "PATIENCE", 0.0)
+    monkeypatch.setattr(bind_check, "PATIENCE", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=f"^{NAME}.*{address}.*in use.*end what listens there"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from straightline.errors import BrokerUnavailable, PartlySubmitted, Rejected
-from straightline.many import Account
+from straightline.producer.submission_batch import Account
 
 Settle = Callable[[BaseException | None], None]
 

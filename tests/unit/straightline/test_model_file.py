@@ -3,7 +3,7 @@
 import pytest
 
 from straightline.errors import ConfigurationError
-from straightline.model_file import decode_model_file, line_of
+from straightline.models.model_file import decode_model_file, line_of
 
 WHOLE = """\
 name = "echo"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from straightline.amqp.outbox import Outbox
+from straightline.amqp.publishing.confirm_tracker import Outbox
 
 NEVER = float("inf")
 

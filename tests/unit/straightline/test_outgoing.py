@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from straightline.amqp.blame import blame
-from straightline.amqp.outgoing import SERIAL_HEADER, Outgoing, refusal
+from straightline.amqp.publishing.channel_errors import blame
+from straightline.amqp.publishing.outgoing import SERIAL_HEADER, Outgoing, refusal
 from straightline.errors import Rejected, Unroutable
 
 

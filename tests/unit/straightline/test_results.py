@@ -6,7 +6,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from straightline.results import Results
+from straightline.producer.results import Results
 
 
 def test_a_result_is_there_for_who_asks_later_and_again() -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from straightline.cli.show import show
+from straightline.cli.format import show
 from straightline.contracts import Attempt, Outcome, Reason
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from straightline.contracts import DataRef
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
-from straightline.store import Store
+from straightline.storage.store import Store
 
 DIGEST = hashlib.sha256(b"hello").hexdigest()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from straightline.contracts import DataRef, decode_request
 from straightline.contracts.request import INLINE_LIMIT, MAX_BODY
 from straightline.errors import ContractError, Rejected
-from straightline.submission import Submission, compose, encode_data, submission_of
+from straightline.producer.submission import Submission, compose, encode_data, submission_of
 
 NOW = 1_700_000_000.0
 DATA: dict[str, Any] = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}

@@ -9,8 +9,8 @@ import pytest
 from straightline.cli import main
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
 from straightline.ids import new_id
-from straightline.store import FRESH, Store
-from straightline.sweep import SHORTEST, Swept, sweep
+from straightline.storage.store import FRESH, Store
+from straightline.storage.sweep import SHORTEST, Swept, sweep
 
 DAY = 86_400.0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from straightline.terminal import facts, moment, percent, printable, seconds, table
+from straightline.support.terminal import facts, moment, percent, printable, seconds, table
 
 
 def test_a_table_is_aligned() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from straightline.contracts import Attempt, ModelSpec, Request, TensorSpec, Ticket
 from straightline.ids import new_id
-from workers.backends.base import Answer, Health
-from workers.placements import Work
+from workers.execution.placements import Work
+from workers.protocol.base import Answer, Health
 
 NOW = 1_000_000.0
 

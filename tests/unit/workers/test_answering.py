@@ -8,12 +8,12 @@ import pytest
 
 from straightline.contracts import Attempt, DataRef, ModelSpec, Reason
 from straightline.errors import ContractError, StoreUnavailable
-from workers.answering import Answerer, Judged
-from workers.bodies import Bodies
-from workers.breakers import LASTS, OpenBreakers
-from workers.errors import BackendFault, ModelError, WrongInput
-from workers.placements import Work
-from workers.taken_back import TakenBack
+from workers.coordination.breakers import LASTS, OpenBreakers
+from workers.coordination.cancellation import TakenBack
+from workers.execution.executor import Answerer, Judged
+from workers.execution.payloads import Bodies
+from workers.execution.placements import Work
+from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 Make = Callable[..., Work]
 LATIN = b'{"model_name":"m","outputs":[{"name":"y","shape":[1,2],"datatype":"BYTES","data":["\xe9","\xe8"]}]}'

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from straightline.contracts import Heartbeat
-from workers import aside as module
-from workers.aside import Aside
-from workers.backends.base import Health
-from workers.peers import Peers
-from workers.placements import Work
-from workers.verdicts import Verdict
+from workers.coordination import queue_withdrawal as module
+from workers.coordination.peers import Peers
+from workers.coordination.queue_withdrawal import Aside
+from workers.execution.placements import Work
+from workers.execution.result import Verdict
+from workers.protocol.base import Health
 
 WELL = Health(ok=True)
 SICK = Health(ok=False, reason="nobody listens")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.worker.consumer import Consumer
 
-from workers.consumer import PoolConsumer
+from workers.celery_ext.consumer import PoolConsumer
 
 
 class Ring:

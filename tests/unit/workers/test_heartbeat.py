@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Heartbeat
-from workers import heartbeat
-from workers.heartbeat import LASTS, BestCases, Pulse
+from workers.coordination import heartbeat
+from workers.coordination.heartbeat import LASTS, BestCases, Pulse
 
 
 class Sender:

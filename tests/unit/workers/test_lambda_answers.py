@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from workers.backends.lambda_answers import cold_start, function_error, refused
-from workers.errors import BackendFault, ModelError, WrongInput
+from workers.backends.lambda_errors import cold_start, function_error, refused
+from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 REPORT = "REPORT RequestId: 1\tDuration: 3.00 ms\tBilled Duration: 3 ms\tMemory Size: 128 MB\t"
 WARM = REPORT + "Max Memory Used: 90 MB\t\n"

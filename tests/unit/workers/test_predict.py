@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from workers.heartbeat import BestCases
-from workers.placements import Work
-from workers.predict import Predict
-from workers.reporting import Unreported
-from workers.verdicts import Verdict
+from workers.celery_ext.predict import Predict
+from workers.coordination.heartbeat import BestCases
+from workers.execution.placements import Work
+from workers.execution.result import Verdict
+from workers.reporting.reporter import Unreported
 
 
 class Scripted:

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from straightline import names
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import FailedAttempts, Outcome, OutcomeBatch, Recall, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected
-from workers import reporting
-from workers.placements import Work
-from workers.reporting import Reporter, Unreported
-from workers.verdicts import PRICES, Place, Verdict
+from workers.execution.placements import Work
+from workers.execution.result import PRICES, Place, Verdict
+from workers.reporting import reporter as reporter_module
+from workers.reporting.reporter import Reporter, Unreported
 
 PLACE = Place(backend="local", worker="local@test", price=PRICES["local"])
 
@@ -104,7 +104,7 @@ def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[...
 def test_what_the_broker_refuses_is_sent_again(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "PATIENCE", (0.0, 0.0))
+    monkeypatch.setattr(reporter_module, "PATIENCE", (0.0, 0.0))
     sender = Sender(Rejected("full"), Rejected("full"))
     reporter(sender).report([(make_work(), verdict())])
     assert len(sender.of(names.TYPE_OUTCOMES)) == 1
@@ -123,7 +123,7 @@ def test_a_pool_that_stops_does_not_wait_for_a_full_queue(make_work: Callable[..
 def test_a_report_that_is_too_large_for_one_message_is_split(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "CHUNK", 1000)
+    monkeypatch.setattr(reporter_module, "CHUNK", 1000)
     sender = Sender()
     reporter(sender).report([(make_work(), verdict()) for _ in range(10)])
     batches = sender.of(names.TYPE_OUTCOMES)
@@ -183,8 +183,8 @@ def test_a_blocked_broker_is_waited_for_and_a_pool_that_stops_gives_the_placemen
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it was sent it has: working the placement again would only double it."""
-    monkeypatch.setattr(reporting, "LOOK", 0.01)
-    monkeypatch.setattr(reporting, "LAST_WAIT", 0.05)
+    monkeypatch.setattr(reporter_module, "LOOK", 0.01)
+    monkeypatch.setattr(reporter_module, "LAST_WAIT", 0.05)
     sender = Sender(silent=True)
     stopping = threading.Event()
     with ThreadPoolExecutor(1) as pool:

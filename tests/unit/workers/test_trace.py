@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from straightline.contracts import ModelSpec
-from workers import trace
-from workers.answering import Answerer
 from workers.backends.serverless import LambdaBackend
-from workers.backends.v2_http import V2Client
-from workers.bodies import Bodies
-from workers.breakers import OpenBreakers
-from workers.placements import Work
-from workers.taken_back import TakenBack
+from workers.coordination.breakers import OpenBreakers
+from workers.coordination.cancellation import TakenBack
+from workers.execution.executor import Answerer
+from workers.execution.payloads import Bodies
+from workers.execution.placements import Work
+from workers.protocol import trace
+from workers.protocol.v2_http import V2Client
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 BOTH = {"traceparent": PARENT, "tracestate": "vendor=1"}

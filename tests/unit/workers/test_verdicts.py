@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from straightline.contracts import Attempt
-from workers.placements import Work
-from workers.verdicts import PRICES, Place, Price, Verdict, attempt_of, cost_of, outcome_of
+from workers.execution.placements import Work
+from workers.execution.result import PRICES, Place, Price, Verdict, attempt_of, cost_of, outcome_of
 
 PLACE = Place(backend="local", worker="local@test", price=PRICES["local"])
 EARLIER = Attempt(

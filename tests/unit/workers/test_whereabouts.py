@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from straightline import names
-from straightline.amqp.outgoing import Outgoing
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Attempt, Question, Reason, Whereabouts
 from straightline.ids import new_id
 from tests.unit.workers.conftest import NOW
-from workers.placements import Work
-from workers.taken_back import TakenBack
-from workers.verdicts import PRICES, Place
-from workers.whereabouts import Guide
+from workers.coordination.cancellation import TakenBack
+from workers.coordination.status_responder import Guide
+from workers.execution.placements import Work
+from workers.execution.result import PRICES, Place
 
 Make = Callable[..., Work]
 REPLY_TO = "straightline.reply.asks"

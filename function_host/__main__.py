@@ -1,0 +1,42 @@
+"""`python -m function_host`: run function packages behind AWS Lambda's Invoke API."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from function_host.server import Server, Settings
+from straightline.errors import ConfigurationError, StraightLineError
+from straightline.settings import load
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the host until SIGTERM; 1 with one line on stderr where it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m function_host", description=__doc__)
+    parser.add_argument("--packages", help="directory of function packages")
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--port", help="port to listen on")
+    given = {
+        f"STRAIGHTLINE_FUNCTIONS_{name.upper()}": value
+        for name, value in vars(parser.parse_args(arguments)).items()
+        if value is not None
+    }
+    try:
+        settings = load(Settings, os.environ | given, prefix="STRAIGHTLINE_FUNCTIONS_")
+        if not Path(settings.packages).is_dir():
+            raise ConfigurationError(
+                f"there is no directory of packages at {settings.packages}: give --packages"
+            )
+    except StraightLineError as error:
+        print(f"function_host: {error}", file=sys.stderr)
+        return 1
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    Server(settings).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""AWS Lambda's Invoke API, as far as an invoker needs it, as a Flask application.
+
+Source: the API reference of AWS Lambda (Invoke, GetFunction, GetFunctionConfiguration, ListFunctions, and
+`function_host.http.deploy_api`).
+"""
+
+import base64
+import binascii
+import logging
+import uuid
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from function_host.hosting.background import Background
+from function_host.hosting.host import Host, Throttled, UnknownFunction, arn
+from function_host.hosting.packages import Function, list_functions, plain_name
+from function_host.http.deploy_api import (
+    MAX_DEPLOYMENT,
+    BadRequest,
+    create_function,
+    delete_function,
+    update_function_code,
+    update_function_settings,
+)
+from function_host.http.instances_api import PUBLISHED, add_instances
+from function_host.instances.channel import MAX_PAYLOAD
+from function_host.instances.invocation import Event
+from function_host.instances.report import VERSION, tail
+
+_FUNCTIONS: Final = "/2015-03-31/functions"
+_log = logging.getLogger(__name__)
+
+
+def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
+    """Return the application.
+
+    Args:
+        host: runs the functions.
+        background: runs what is invoked as an event.
+        deploy: whether functions may be created, updated and deleted.
+    """
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_PAYLOAD
+
+    @app.post(f"{_FUNCTIONS}/<path:name>/invocations")
+    def invoke(name: str) -> Response:
+        name = _function_name(name)
+        event = Event(str(uuid.uuid4()), _payload(), _client_context())
+        kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        if kind == "RequestResponse":
+            return _invoke(host, name, event)
+        host.find(name)
+        if kind == "Event":
+            background.submit(name, event)
+            return _empty(202, event)
+        if kind == "DryRun":
+            return _empty(204, event)
+        raise BadRequest("InvalidParameterValueException", f"there is no invocation type {kind[:32]!r}")
+
+    @app.get(_FUNCTIONS, strict_slashes=False)
+    def functions() -> Response:
+        return _json({"Functions": [_configuration(each) for each in list_functions(host.packages)]})
+
+    @app.get(f"{_FUNCTIONS}/<path:name>")
+    def function(name: str) -> Response:
+        found = host.find(_function_name(name))
+        return _json(
+            {"Configuration": _configuration(found), "Code": {"RepositoryType": "local"}, "Tags": {}}
+        )
+
+    @app.get(f"{_FUNCTIONS}/<path:name>/configuration")
+    def configuration(name: str) -> Response:
+        return _json(_configuration(host.find(_function_name(name))))
+
+    _add_deploying(app, host, allowed=deploy)
+
+    def find(name: str) -> Function:
+        _may_deploy(deploy)
+        return host.find(_function_name(name))
+
+    add_instances(app, find, host.ready, host.most, _configuration)
+    app.register_error_handler(Exception, _failure)
+    return app
+
+
+def _add_deploying(app: Flask, host: Host, *, allowed: bool) -> None:
+    @app.post(_FUNCTIONS, strict_slashes=False)
+    def create() -> Response:
+        _may_deploy(allowed)
+        request.max_content_length = MAX_DEPLOYMENT
+        return _json(_configuration(create_function(host.packages, request.get_data(cache=False))), 201)
+
+    @app.put(f"{_FUNCTIONS}/<name>/code")
+    def update_code(name: str) -> Response:
+        _may_deploy(allowed)
+        request.max_content_length = MAX_DEPLOYMENT
+        found = host.find(_function_name(name))
+        return _json(_configuration(update_function_code(found, request.get_data(cache=False))))
+
+    @app.put(f"{_FUNCTIONS}/<name>/configuration")
+    def update_configuration(name: str) -> Response:
+        _may_deploy(allowed)
+        found = host.find(_function_name(name))
+        return _json(_configuration(update_function_settings(found, request.get_data(cache=False))))
+
+    @app.delete(f"{_FUNCTIONS}/<path:name>")
+    def delete(name: str) -> Response:
+        _may_deploy(allowed)
+        delete_function(host.find(_function_name(name)))
+        return Response(b"", 204)
+
+
+def _may_deploy(allowed: bool) -> None:
+    if not allowed:
+        raise BadRequest(
+            "AccessDeniedException",
+            "this host deploys nothing: start it with STRAIGHTLINE_FUNCTIONS_DEPLOY=true",
+            403,
+        )
+
+
+def _invoke(host: Host, name: str, event: Event) -> Response:
+    answer = host.invoke(name, event)
+    response = Response(answer.payload, 200, mimetype="application/json")
+    response.headers["X-Amzn-RequestId"] = event.request_id
+    response.headers["X-Amz-Executed-Version"] = VERSION
+    if answer.failed:
+        response.headers["X-Amz-Function-Error"] = "Unhandled"
+    if request.headers.get("X-Amz-Log-Type") == "Tail":
+        response.headers["X-Amz-Log-Result"] = base64.b64encode(tail(answer.log)).decode()
+    return response
+
+
+def _function_name(name: str) -> str:
+    plain = plain_name(name)
+    if plain is None or request.args.get("Qualifier", VERSION) not in (VERSION, PUBLISHED):
+        raise UnknownFunction(f"Function not found: {arn(name[:256])}; this host has only version {VERSION}")
+    return plain
+
+
+def _payload() -> bytes:
+    payload = request.get_data(cache=False) or b"{}"
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadRequest(
+            "InvalidRequestContentException", f"Could not parse request body into json: {error}"
+        ) from error
+    return payload
+
+
+def _client_context() -> str | None:
+    header = request.headers.get("X-Amz-Client-Context")
+    if header is None:
+        return None
+    try:
+        return base64.b64decode(header, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise BadRequest(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+        ) from error
+
+
+def _configuration(function: Function) -> dict[str, Any]:
+    return {
+        "FunctionName": function.name,
+        "FunctionArn": arn(function.name),
+        "Handler": function.handler,
+        "Timeout": function.timeout,
+        "MemorySize": function.memory,
+        "Version": VERSION,
+        "CodeSha256": function.code,
+        "RevisionId": function.revision,
+        "PackageType": "Zip",
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+    }
+
+
+def _failure(error: Exception) -> Response:
+    if isinstance(error, UnknownFunction):
+        return _error(404, "ResourceNotFoundException", {"Type": "User", "Message": str(error)})
+    if isinstance(error, Throttled):
+        content = {"Type": "User", "Reason": error.reason, "message": str(error), "retryAfterSeconds": "1"}
+        return _error(429, "TooManyRequestsException", content)
+    if isinstance(error, RequestEntityTooLarge):
+        size = request.content_length or 0
+        limit = request.max_content_length
+        message = f"{size} byte payload is too large for the invocation (limit {limit} bytes)"
+        return _error(413, "RequestTooLargeException", {"Type": "User", "message": message})
+    if isinstance(error, BadRequest):
+        return _error(error.status, error.kind, {"Type": "User", "message": str(error)})
+    if isinstance(error, HTTPException):
+        content = {"Type": "User", "message": error.description or error.name}
+        return _error(error.code or 500, "UnknownOperationException", content)
+    _log.error("the host failed", exc_info=error)
+    message = f"the function host failed: {error}"
+    return _error(500, "ServiceException", {"Type": "Service", "Message": message})
+
+
+def _error(status: int, kind: str, content: dict[str, Any]) -> Response:
+    response = _json(content, status)
+    response.headers["X-Amzn-ErrorType"] = kind
+    response.headers["X-Amzn-RequestId"] = str(uuid.uuid4())
+    if status == 429:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _empty(status: int, event: Event) -> Response:
+    response = Response(b"", status)
+    response.headers["X-Amzn-RequestId"] = event.request_id
+    return response
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, mimetype="application/json")

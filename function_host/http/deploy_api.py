@@ -1,0 +1,214 @@
+"""Functions created, updated and deleted through Lambda's API, in the directory of packages.
+
+A package is replaced whole: instances of the one before end their invocations and take no more.
+
+Source: the API reference of AWS Lambda (CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration,
+DeleteFunction).
+"""
+
+import base64
+import binascii
+import io
+import json
+import shutil
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from function_host.hosting.packages import Function, code_sha256, find_function, plain_name
+from straightline.errors import StraightLineError
+from straightline.storage.atomic_directory import replaced
+
+MAX_DEPLOYMENT: Final = 70 * 1024 * 1024
+"""Bytes of a request with a package: Lambda takes 50 MB of it, which are here in base64."""
+MAX_UNZIPPED: Final = 250 * 1024 * 1024
+"""Bytes of a package without compression, by Lambda's quotas."""
+
+
+class BadRequest(StraightLineError):  # noqa: N818 - the base of what a caller did wrong
+    """The request cannot be taken.
+
+    Attributes:
+        kind: the exception's name in Lambda's API.
+        status: of HTTP.
+    """
+
+    def __init__(self, kind: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+T = TypeVar("T")
+Timeout = Annotated[int, msgspec.Meta(ge=1, le=900)]
+Memory = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
+Handler = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_./-]{1,127}\.[A-Za-z0-9_]{1,64}$")]
+
+
+class _Code(msgspec.Struct, rename="pascal"):
+    zip_file: str
+
+
+class _Variables(msgspec.Struct, rename="pascal"):
+    variables: dict[str, str] = {}
+
+
+class _Configuration(msgspec.Struct, rename="pascal", kw_only=True):
+    handler: Handler | None = None
+    timeout: Timeout | None = None
+    memory_size: Memory | None = None
+    environment: _Variables | None = None
+
+
+class _Create(_Configuration, rename="pascal", kw_only=True):
+    function_name: str
+    code: _Code
+    package_type: str = "Zip"
+
+
+def create_function(packages: Path, body: bytes) -> Function:
+    """Create a function.
+
+    Raises:
+        BadRequest: it is there already, or cannot be what is asked.
+    """
+    asked = read(body, _Create)
+    name = plain_name(asked.function_name)
+    if name is None or asked.package_type != "Zip" or asked.handler is None:
+        raise _invalid("this host takes a plain FunctionName, PackageType Zip, and a Handler")
+    if (packages / name).exists():
+        raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
+    function = _changed(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
+    with replaced(packages / name) as fresh:
+        _describe(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
+    return _found(packages, name)
+
+
+def update_function_code(function: Function, body: bytes) -> Function:
+    """Give a function another package.
+
+    Raises:
+        BadRequest: it is no package.
+    """
+    code = read(body, _Code)
+    with replaced(function.directory) as fresh:
+        _describe(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
+    return _found(function.directory.parent, function.name)
+
+
+def update_function_settings(function: Function, body: bytes) -> Function:
+    """Give a function other settings.
+
+    Raises:
+        BadRequest: they are none.
+    """
+    return _described_anew(_changed(function, read(body, _Configuration)))
+
+
+def update_function_instances(
+    function: Function, *, minimum: int | None = None, maximum: int | None = None
+) -> Function:
+    """Give a function another number of instances that stand ready, or another limit; None changes nothing.
+
+    Raises:
+        BadRequest: the minimum would be above the limit.
+    """
+    least = function.minimum if minimum is None else minimum
+    most = function.maximum if maximum is None else maximum or None
+    if most is not None and least > most:
+        raise _invalid(f"{least} provisioned instances are more than the function's limit of {most}")
+    changed = msgspec.structs.replace(function, minimum=least, maximum=most)
+    # A description that is written again ends the instances that are warm.
+    return function if changed == function else _described_anew(changed)
+
+
+def delete_function(function: Function) -> None:
+    """Remove a function's package."""
+    shutil.rmtree(function.directory)
+
+
+def _changed(function: Function, asked: _Configuration) -> Function:
+    return msgspec.structs.replace(
+        function,
+        handler=asked.handler or function.handler,
+        timeout=asked.timeout or function.timeout,
+        memory=asked.memory_size or function.memory,
+        environment=function.environment if asked.environment is None else asked.environment.variables,
+    )
+
+
+def read(body: bytes, kind: type[T]) -> T:
+    """Read the body of a request.
+
+    Raises:
+        BadRequest: it is not of that kind.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(str(error)) from error
+
+
+def _unpack(code: _Code, target: Path) -> str:
+    """Unpack a package, whose names lead nowhere else, and return its digest as Lambda does."""
+    try:
+        package = base64.b64decode(code.zip_file, validate=True)
+        archive = zipfile.ZipFile(io.BytesIO(package))
+    except (binascii.Error, ValueError, zipfile.BadZipFile) as error:
+        raise _invalid(f"Could not unzip uploaded file: {error}") from error
+    with archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_UNZIPPED:
+            raise _invalid(f"Unzipped size must be smaller than {MAX_UNZIPPED} bytes")
+        for member in members:
+            path = PurePosixPath(member.filename)
+            if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
+                raise _invalid(f"the package has {member.filename[:128]!r}, which leads out of it")
+        try:
+            archive.extractall(target)
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            raise _invalid(f"Could not unzip uploaded file: {error}") from error
+    return code_sha256(package)
+
+
+def _described_anew(function: Function) -> Function:
+    """Give a function's package another description, and return it as it is found then."""
+    with replaced(function.directory) as fresh:
+        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
+        _describe(function, fresh)
+    return _found(function.directory.parent, function.name)
+
+
+def _describe(function: Function, target: Path) -> None:
+    """Write what the host reads; JSON's strings and numbers are TOML's too."""
+    lines = [
+        f"name = {_text(function.name)}",
+        f"handler = {_text(function.handler)}",
+        f"timeout = {function.timeout:g}",
+        f"memory = {function.memory}",
+        f"code = {_text(function.code)}",
+        f"minimum = {function.minimum}",
+        *([f"maximum = {function.maximum}"] if function.maximum is not None else ()),
+        *([f"idle = {float(function.idle)}"] if function.idle is not None else ()),
+        "[environment]",
+        *(f"{_text(name)} = {_text(value)}" for name, value in function.environment.items()),
+    ]
+    (target / "function.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _found(packages: Path, name: str) -> Function:
+    function = find_function(packages, name)
+    if function is None:
+        raise AssertionError("a package that was just written is gone")
+    return function
+
+
+def _invalid(why: str) -> BadRequest:
+    return BadRequest("InvalidParameterValueException", why)

@@ -1,0 +1,118 @@
+"""How many instances a function has, through Lambda's API: provisioned and reserved concurrency.
+
+What is published of a function is version 1 here, and the function itself: Lambda provisions versions alone.
+
+Source: the API reference of AWS Lambda (PublishVersion, PutProvisionedConcurrencyConfig,
+GetProvisionedConcurrencyConfig, ListProvisionedConcurrencyConfigs, DeleteProvisionedConcurrencyConfig,
+PutFunctionConcurrency, DeleteFunctionConcurrency).
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+
+from function_host.hosting.packages import Function
+from function_host.http.deploy_api import BadRequest, read, update_function_instances
+
+PUBLISHED: Final = "1"
+_PROVISIONED: Final = "/2019-09-30/functions/<path:name>/provisioned-concurrency"
+_RESERVED: Final = "/2017-10-31/functions/<path:name>/concurrency"
+_VERSIONS: Final = "/2015-03-31/functions/<path:name>/versions"
+
+
+class _Provisioned(msgspec.Struct, rename="pascal"):
+    provisioned_concurrent_executions: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Reserved(msgspec.Struct, rename="pascal"):
+    reserved_concurrent_executions: Annotated[int, msgspec.Meta(ge=1)]
+
+
+def add_instances(
+    app: Flask,
+    find: Callable[[str], Function],
+    ready: Callable[[Function], int],
+    most: Callable[[Function], int],
+    describe: Callable[[Function], dict[str, Any]],
+) -> None:
+    """Add the endpoints.
+
+    Args:
+        app: where to.
+        find: the function of a name, if it may be changed.
+        ready: how many of its instances are.
+        most: how many it may have.
+        describe: a function as Lambda does.
+    """
+
+    @app.post(_VERSIONS)
+    def publish(name: str) -> tuple[dict[str, Any], int]:
+        return {**describe(find(name)), "Version": PUBLISHED}, 201
+
+    @app.put(_PROVISIONED)
+    def provision(name: str) -> tuple[dict[str, Any], int]:
+        function = find(_published(name))
+        wanted = read(request.get_data(cache=False), _Provisioned).provisioned_concurrent_executions
+        if wanted > most(function):
+            raise BadRequest(
+                "InvalidParameterValueException",
+                f"{wanted} provisioned instances are more than the {most(function)} that it may have "
+                "here; this host's limits are STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY and "
+                "STRAIGHTLINE_FUNCTIONS_CONCURRENCY",
+            )
+        return _state(update_function_instances(function, minimum=wanted), 0), 202
+
+    @app.get(_PROVISIONED)
+    def provisioned(name: str) -> dict[str, Any]:
+        if request.args.get("List") == "ALL":
+            function = find(name)
+            of_it = {"FunctionArn": f"{describe(function)['FunctionArn']}:{PUBLISHED}"}
+            states = [{**of_it, **_state(function, ready(function))}] if function.minimum else []
+            return {"ProvisionedConcurrencyConfigs": states}
+        function = find(_published(name))
+        if not function.minimum:
+            raise BadRequest(
+                "ProvisionedConcurrencyConfigNotFoundException",
+                "No Provisioned Concurrency Config found for this function",
+                404,
+            )
+        return _state(function, ready(function))
+
+    @app.delete(_PROVISIONED)
+    def unprovision(name: str) -> Response:
+        update_function_instances(find(_published(name)), minimum=0)
+        return Response(b"", 204)
+
+    @app.put(_RESERVED)
+    def reserve(name: str) -> dict[str, Any]:
+        wanted = read(request.get_data(cache=False), _Reserved).reserved_concurrent_executions
+        update_function_instances(find(name), maximum=wanted)
+        return {"ReservedConcurrentExecutions": wanted}
+
+    @app.delete(_RESERVED)
+    def unreserve(name: str) -> Response:
+        update_function_instances(find(name), maximum=0)
+        return Response(b"", 204)
+
+
+def _published(name: str) -> str:
+    if request.args.get("Qualifier") != PUBLISHED:
+        raise BadRequest(
+            "InvalidParameterValueException",
+            f"only a published version has provisioned concurrency: Qualifier must be {PUBLISHED} here",
+        )
+    return name
+
+
+def _state(function: Function, ready: int) -> dict[str, Any]:
+    available = min(ready, function.minimum)
+    return {
+        "RequestedProvisionedConcurrentExecutions": function.minimum,
+        "AllocatedProvisionedConcurrentExecutions": available,
+        "AvailableProvisionedConcurrentExecutions": available,
+        "Status": "READY" if available == function.minimum else "IN_PROGRESS",
+        "LastModified": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000"),
+    }

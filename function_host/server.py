@@ -1,0 +1,101 @@
+"""The host under gunicorn: one worker process with threads, since the instances belong to one process."""
+
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from function_host.hosting.background import Background
+from function_host.hosting.host import Host, Limits
+from function_host.http import api
+
+_TIME_TO_END_INSTANCES: Final = 10
+_TIME_TO_START_THREADS: Final = 30
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the host reads from the environment, each name after `STRAIGHTLINE_FUNCTIONS_`.
+
+    Attributes:
+        packages: the directory of function packages.
+        host: address to listen on.
+        port: port to listen on.
+        concurrency: instances of all functions together.
+        function_concurrency: instances of one function.
+        idle: seconds that an instance stays warm unused.
+        init_limit: seconds that a cold start may take.
+        grace: seconds that running invocations get on SIGTERM.
+        deploy: whether functions may be created, updated and deleted through the API: who can then reach it
+            runs code of theirs here.
+    """
+
+    packages: str
+    host: str = "127.0.0.1"
+    port: int = 9001
+    concurrency: int = 8
+    function_concurrency: int = 4
+    idle: float = 60.0
+    init_limit: float = 10.0
+    grace: int = 5
+    deploy: bool = False
+
+
+class Server(BaseApplication):
+    """Runs until SIGTERM; then running invocations end, and with them every instance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._host: Host | None = None
+        self._background: Background | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn's settings."""
+        settings: dict[str, Any] = {
+            "bind": f"{self._settings.host}:{self._settings.port}",
+            "worker_class": "gthread",
+            "workers": 1,
+            # More than there are instances, so that what is too much is told so at once instead of waiting.
+            "threads": self._settings.concurrency + 24,
+            "graceful_timeout": self._settings.grace + _TIME_TO_END_INSTANCES,
+            "timeout": 60,
+            "keepalive": 75,
+            "control_socket_disable": True,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "warning",
+            "post_worker_init": _start_threads,
+            "worker_exit": self._exit,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the host in the worker's process, where its threads and its children belong."""
+        # The worker's copy: it stops waiting before the arbiter kills it, and so can end its instances.
+        self.cfg.set("graceful_timeout", self._settings.grace)
+        limits = Limits(
+            per_function=self._settings.function_concurrency,
+            total=self._settings.concurrency,
+            idle=self._settings.idle,
+            init=self._settings.init_limit,
+        )
+        self._host = Host(Path(self._settings.packages), limits)
+        self._background = Background(self._host)
+        return api.build(self._host, self._background, deploy=self._settings.deploy)
+
+    def _exit(self, _arbiter: Any, _worker: Any) -> None:
+        if self._background is not None:
+            self._background.close()
+        if self._host is not None:
+            self._host.close()
+
+
+def _start_threads(worker: Any) -> None:
+    """Start every thread of the worker now: else it grows whenever more is asked at once than ever before."""
+    all_there = threading.Barrier(worker.cfg.threads)
+    for _ in range(worker.cfg.threads):
+        worker.tpool.submit(all_there.wait, _TIME_TO_START_THREADS)

@@ -1,0 +1,81 @@
+"""What became of a job's lines, as JSON Lines: the input is read again, a few hundred lines at a time."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from outcomes.db.pool import Reader
+from outcomes.queries.batches import Job, LineRefusal, refusals_of
+from outcomes.queries.outcomes import outcomes_of
+from straightline.batch.items import NOT_SENT, Defaults, Why, answer, failure, item_of, why_of
+from straightline.batch.lines import Line, Source, lines
+from straightline.contracts import Outcome
+from straightline.ids import id_of_line
+
+AT_ONCE: Final = 200
+"""Lines about which the ledger is asked at once."""
+AT_ONCE_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of lines that are kept for that."""
+
+
+def answers(job: Job, source: Source, reader: Reader) -> Iterator[bytes]:
+    """Yield the lines of the output, in the input's order: the requests that have succeeded by now."""
+    defaults = msgspec.convert(job.defaults, Defaults)
+    for some in _some(job, source):
+        outcomes, refused = _known(job, some, reader)
+        for line in some:
+            outcome = outcomes.get(id_of_line(job.id, line.number))
+            if outcome is not None and outcome.state == "succeeded" and line.number not in refused:
+                yield answer(line.number, item_of(line.text, defaults).custom_id, outcome)
+
+
+def failures(job: Job, source: Source, reader: Reader) -> Iterator[bytes]:
+    """Yield the lines of the report, in the input's order: those that are known to have no answer by now."""
+    defaults = msgspec.convert(job.defaults, Defaults)
+    for some in _some(job, source):
+        outcomes, refused = _known(job, some, reader)
+        for line in some:
+            outcome = outcomes.get(id_of_line(job.id, line.number))
+            why = _why(job, line, outcome, refused.get(line.number))
+            if why is not None:
+                yield failure(why, line.text, defaults)
+
+
+def _why(job: Job, line: Line, outcome: Outcome | None, refusal: LineRefusal | None) -> Why | None:
+    if refusal is not None:
+        return Why(line.number, "refused", refusal.error_class, refusal.error)
+    if outcome is not None:
+        return None if outcome.state == "succeeded" else why_of(line.number, outcome)
+    if job.state == "cancelled":
+        return msgspec.structs.replace(NOT_SENT, line=line.number)
+    return None
+
+
+def _some(job: Job, source: Source) -> Iterator[list[Line]]:
+    """Yield the lines that were read by now, or all of a job that has ended, some at a time."""
+    some: list[Line] = []
+    size = 0
+    for line in _read(job, lines(source)):
+        some.append(line)
+        size += len(line.text)
+        if len(some) == AT_ONCE or size > AT_ONCE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _read(job: Job, found: Iterable[Line]) -> Iterator[Line]:
+    for line in found:
+        if job.finished_at is None and line.number > job.read_up_to:
+            return
+        yield line
+
+
+def _known(job: Job, some: list[Line], reader: Reader) -> tuple[dict[str, Outcome], dict[int, LineRefusal]]:
+    with reader.connection() as connection:
+        return (
+            outcomes_of(connection, [id_of_line(job.id, line.number) for line in some]),
+            refusals_of(connection, job.id, some[0].number, some[-1].number),
+        )

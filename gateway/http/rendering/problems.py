@@ -1,0 +1,141 @@
+"""What went wrong, over HTTP: problem details (RFC 9457); below `/v2`, the protocol's own shape."""
+
+import logging
+import math
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
+from straightline.contracts import Outcome, Problem
+from straightline.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    ContractError,
+    Rejected,
+    StoreUnavailable,
+    StraightLineError,
+    Unroutable,
+)
+
+log = logging.getLogger(__name__)
+
+ERROR_HEADER: Final = "X-StraightLine-Error"
+"""Carries the stable word for what went wrong, as the model servers' answers do."""
+SOON: Final = 1.0
+"""Seconds after which it may be tried again, where nothing better is known."""
+
+_FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
+    ContractError: (400, "invalid"),
+    Rejected: (503, "refused_by_broker"),
+    BrokerUnavailable: (503, "broker_unavailable"),
+    Unroutable: (503, "no_topology"),
+    StoreUnavailable: (503, "store_unavailable"),
+    LedgerNotMigrated: (503, "ledger_not_migrated"),
+    ConfigurationError: (500, "misconfigured"),
+}
+_ENDS: Final = {
+    "too_large": 413,
+    "unknown_model": 404,
+    "unknown_version": 404,
+    "saturated": 503,
+    "conflict": 409,
+    "deadline": 504,
+    "model_error": 422,
+}
+"""Statuses of requests that ended without a result, by error class; others go by their state."""
+_ASTRAY: Final = {
+    404: ("not_found", "there is nothing at this address: GET /openapi.json tells what there is"),
+    405: ("wrong_method", "this address has other methods: the header Allow names them"),
+}
+"""What is told of a request that leads to no endpoint, by status."""
+_STATES: Final = {"rejected": 400, "expired": 504, "cancelled": 409, "failed": 502}
+
+
+class Refusal(StraightLineError):  # noqa: N818 - it is an answer
+    """A request over HTTP that is not done.
+
+    Attributes:
+        problem: why.
+    """
+
+    def __init__(
+        self, status: int, word: str, detail: str, *, retry_after: float | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(
+            type=f"/problems/{word}",
+            title=word.replace("_", " "),
+            status=status,
+            detail=detail,
+            error_class=word,
+            retry_after=retry_after,
+            **members,
+        )
+
+
+def refusal_of(outcome: Outcome) -> Refusal:
+    """Return what to answer for a request that ended without a result."""
+    word = outcome.error_class or outcome.state
+    status = _ENDS.get(word) or _STATES[outcome.state]
+    retry_after = getattr(outcome, "retry_after", None)
+    if status == 503 and retry_after is None:
+        retry_after = SOON
+    return Refusal(
+        status,
+        word,
+        outcome.error or f"the request {outcome.state}",
+        retry_after=retry_after,
+        request_id=outcome.request_id,
+        state=outcome.state,
+    )
+
+
+def without_ledger(error: LedgerUnavailable) -> str:
+    """Return what a caller is told of a ledger that is away; what mends it is the operator's, and logged."""
+    log.warning("the ledger cannot be asked: %s", error)
+    return "the gateway's database cannot be asked now: try again"
+
+
+def register(app: Flask) -> None:
+    """Have every error of an application answered."""
+    app.register_error_handler(Exception, _failure)
+
+
+def _failure(error: Exception) -> Response:
+    problem = _problem_of(error)
+    protocol = request.path == "/v2" or request.path.startswith("/v2/")
+    content: Any = {"error": problem.detail} if protocol else problem
+    kind = "application/json" if protocol else "application/problem+json"
+    response = Response(msgspec.json.encode(content), problem.status, mimetype=kind)
+    response.headers[ERROR_HEADER] = problem.error_class or "error"
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, Refusal):
+        return error.problem
+    if isinstance(error, RequestEntityTooLarge):
+        return Refusal(413, "too_large", "the body is above STRAIGHTLINE_GATEWAY_MAX_BODY").problem
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        word, text = _ASTRAY.get(status, ("bad_request", error.description or error.name))
+        return Refusal(status, word, text).problem
+    if isinstance(error, LedgerUnavailable):
+        return Refusal(503, "ledger_unavailable", without_ledger(error), retry_after=SOON).problem
+    for kind, (status, word) in _FAULTS.items():
+        if isinstance(error, kind):
+            named = getattr(error, "error_class", None) or word
+            told = 413 if named == "too_large" else status
+            return Refusal(told, named, str(error), retry_after=SOON if told == 503 else None).problem
+    log.error("a request met an unexpected fault", exc_info=error)
+    return Refusal(500, "gateway_fault", "the gateway failed; its log says more").problem

@@ -1,0 +1,87 @@
+"""What is deployed, as the gateway tells it: announced, or in its directory, read every few seconds."""
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from straightline.contracts import ModelEntry, ModelSpec
+from straightline.contracts.deployed import Deployed
+from straightline.errors import ConfigurationError
+from straightline.models.catalogue import Catalogue, order, read_catalogue
+from straightline.models.registry_view import Known
+
+OLD: Final = 5.0
+"""Seconds after which the directory is read again."""
+
+
+class Models:
+    """The catalogue, fresh enough. Thread-safe.
+
+    Args:
+        directory: of bundles.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._known = Known(read_catalogue(directory))
+        self._catalogue = self._known.catalogue()
+        self._read_at = time.monotonic()
+
+    def learn(self, deployed: Deployed) -> None:
+        """Take an announcement of what is deployed."""
+        with self._lock:
+            self._take(self._known.learn(deployed))
+
+    def known(self) -> Known:
+        """Return what is known; what cannot be read now leaves what was known."""
+        with self._lock:
+            self._refresh()
+            return self._known
+
+    def catalogue(self) -> Catalogue:
+        """Return every version of every model that is known, the default of each last."""
+        with self._lock:
+            self._refresh()
+            return self._catalogue
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at > OLD:
+            self._read_at = time.monotonic()
+            with suppress(ConfigurationError):  # a deployment under way; the next look finds it whole
+                self._take(Known(read_catalogue(self._directory), self._known.deployed))
+
+    def _take(self, known: Known) -> None:
+        self._known = known
+        self._catalogue = known.catalogue()  # made here once, since every request asks
+
+    def entries(self) -> list[ModelEntry]:
+        """Return every version of every model, by name and rising version."""
+        known = self.known()
+        return [
+            _entry(known, spec)
+            for _, versions in sorted(known.catalogue().models.items())
+            for spec in sorted(versions.values(), key=lambda spec: order(spec.version))
+        ]
+
+
+def _entry(known: Known, spec: ModelSpec) -> ModelEntry:
+    model = known.deployed.models.get(spec.name)
+    deployed = known.version(spec.name, spec.version)
+    return ModelEntry(
+        name=spec.name,
+        version=spec.version,
+        default=known.find(spec.name) is spec,
+        share=model.share if model is not None and model.canary == spec.version else None,
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+        backends=spec.backends,
+        max_payload=dict(spec.max_payload),
+        timeout=spec.timeout,
+        digest=None if deployed is None else deployed.digest,
+    )

@@ -1,0 +1,43 @@
+"""Requests that this process took and that have no outcome here yet, so that their status can be told."""
+
+import threading
+from typing import Final
+
+from gateway.shared.request_builder import Composed
+from straightline.contracts import RequestStatus
+
+MOST: Final = 10_000
+"""Above it the oldest are forgotten; the ledger has them when they end."""
+
+
+class Recent:
+    """A bounded memory, oldest first. Thread-safe."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._known: dict[str, RequestStatus] = {}
+
+    def add(self, composed: Composed) -> None:
+        """Note that the broker has, or is getting, a request."""
+        status = RequestStatus(
+            id=composed.id,
+            state="accepted",
+            model=composed.model,
+            submitted_at=composed.submitted_at,
+            deadline=composed.deadline,
+        )
+        with self._lock:
+            self._known[composed.id] = status
+            if len(self._known) > self._most:
+                del self._known[next(iter(self._known))]
+
+    def drop(self, request_id: str) -> None:
+        """Forget a request whose end is known, or that was never submitted."""
+        with self._lock:
+            self._known.pop(request_id, None)
+
+    def status(self, request_id: str) -> RequestStatus | None:
+        """Return what is known; None where nothing is."""
+        with self._lock:
+            return self._known.get(request_id)

@@ -1,0 +1,147 @@
+"""What the system knows: `/v1/models`, `/v1/backends`, `/v1/failures`, `/v1/placements`."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from gateway.http.context import Parts
+from gateway.http.rendering.answer import json_answer
+from gateway.http.rendering.openapi import SINCE
+from gateway.http.requests.unfinished_placement import unanswered
+from gateway.http.routes.requests import found, identity_of, outcome_in
+from outcomes.queries.outcomes import failures
+from outcomes.queries.submissions import Placed
+from straightline.contracts import (
+    FailureReport,
+    ModelList,
+    Outcome,
+    PlacementStep,
+    PlacementStory,
+    RequestStatus,
+    Whereabouts,
+)
+from straightline.contracts.http_models import step_of
+from straightline.errors import ContractError
+from straightline.support.durations import duration
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    """Return the endpoints below `/v1` that explain."""
+    made = Blueprint("insight", __name__, url_prefix="/v1")
+
+    @made.get("/models")
+    def models() -> Response:
+        parts.keys.require("read")
+        return json_answer(ModelList(models=parts.models.entries()))
+
+    @made.get("/backends")
+    def backends() -> Response:
+        parts.keys.require("read")
+        return json_answer(parts.hosts.report())
+
+    @made.get("/failures")
+    def failure_rates() -> Response:
+        parts.keys.require("read")
+        unknown = sorted(request.args.keys() - {"since", "model"})
+        if unknown:
+            raise ContractError(
+                f"there is no parameter {', '.join(unknown)[:200]}; there are since and model"
+            )
+        until = datetime.now(UTC)
+        since = until - _since(request.args.get("since", "1h"))
+        with parts.reader.connection() as connection:
+            told = failures(connection, since, until, model=_model(request.args.get("model")))
+        return json_answer(
+            FailureReport(
+                since=told.since.timestamp(),
+                until=told.until.timestamp(),
+                by_backend=told.by_backend,
+                by_model=told.by_model,
+                by_version=told.by_version,
+            )
+        )
+
+    @made.get("/placements/<request_id>")
+    def placements(request_id: str) -> Response:
+        parts.keys.require("read")
+        identity = identity_of(request_id)
+        outcome = outcome_in(parts, identity)
+        if outcome is None:
+            return json_answer(_unfinished(*found(parts, identity)))
+        return json_answer(story_of(outcome, unanswered(parts, outcome)))
+
+    return made
+
+
+def story_of(outcome: Outcome, last: Placed | None = None) -> PlacementStory:
+    """Return why a request that has ended was placed where it was.
+
+    Args:
+        outcome: its end.
+        last: the placement that it tells nothing of, where there is one.
+    """
+    steps = [step_of(attempt) for attempt in outcome.attempts]
+    if last is not None:
+        steps.append(PlacementStep(number=last.attempt, backend=last.backend, placed_at=last.placed_at))
+    return PlacementStory(
+        id=outcome.request_id,
+        state=outcome.state,
+        model=outcome.model,
+        version=outcome.version or (None if last is None else last.version),
+        class_=outcome.class_,
+        steps=steps,
+        error_class=outcome.error_class,
+        error=outcome.error,
+        submitted_at=outcome.submitted_at,
+        finished_at=outcome.finished_at,
+    )
+
+
+def _unfinished(status: RequestStatus, heard: Whereabouts | None) -> PlacementStory:
+    return PlacementStory(
+        id=status.id,
+        state=status.state,
+        model=status.model,
+        version=status.version,
+        class_=status.class_,
+        steps=[*_tried(heard), *_under_way(status, heard)],
+        held_reason=status.held_reason,
+        submitted_at=status.submitted_at,
+        deadline=status.deadline,
+    )
+
+
+def _tried(heard: Whereabouts | None) -> list[PlacementStep]:
+    return [] if heard is None else [step_of(attempt) for attempt in heard.failed]
+
+
+def _under_way(status: RequestStatus, heard: Whereabouts | None) -> list[PlacementStep]:
+    """Return the placement that has brought nothing yet, where there is one."""
+    if status.backend is None or status.state not in {"placed", "running"}:
+        return []
+    return [
+        PlacementStep(
+            number=max(1, status.attempts),
+            backend=status.backend,
+            reason=None if heard is None else heard.reason,
+            worker=status.worker,
+            placed_at=status.placed_at,
+            started_at=status.started_at,
+        )
+    ]
+
+
+def _since(text: str) -> timedelta:
+    if not re.fullmatch(SINCE, text):
+        raise ContractError(f"since={text[:64]!r} is not a number and its unit, such as 30s, 15m, 1h or 7d")
+    return duration(text)
+
+
+def _model(text: str | None) -> str | None:
+    if text is not None and not NAME.fullmatch(text):
+        raise ContractError(f"{text[:64]!r} cannot be the name of a model")
+    return text

@@ -1,0 +1,74 @@
+"""Webhooks as resources: `/v1/webhooks`."""
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from gateway.http.context import Parts
+from gateway.http.rendering.answer import json_answer
+from gateway.http.rendering.problems import Refusal
+from gateway.shared.request_builder import WEBHOOK_HEADER
+from gateway.webhooks.address import check_url
+from gateway.webhooks.signing import new_secret
+from outcomes.queries.webhooks import register, remove, webhooks_of
+from straightline.errors import ContractError
+from straightline.ids import canonical
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    """Return the endpoints below `/v1/webhooks`; each caller sees and uses those of his own key."""
+    made = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
+
+    @made.post("")
+    def create() -> Response:
+        key = parts.keys.require("webhooks")
+        try:
+            wanted = msgspec.json.decode(request.get_data(cache=False), type=_Wanted)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise ContractError(f'the body is {{"url": "https://..."}}: {error}') from error
+        check_url(wanted.url, parts.settings.trusted)
+        with parts.reader.connection() as connection:
+            webhook = register(connection, key_id=key.id, url=wanted.url, secret=new_secret())
+        shown = {"id": webhook.id, "url": webhook.url, "secret": webhook.secret}
+        return json_answer(shown, 201, Location=f"/v1/webhooks/{webhook.id}")
+
+    @made.get("")
+    def listing() -> Response:
+        key = parts.keys.require("webhooks")
+        with parts.reader.connection() as connection:
+            found = webhooks_of(connection, key.id)
+        return json_answer({"webhooks": [{"id": each.id, "url": each.url} for each in found]})
+
+    @made.delete("/<webhook_id>")
+    def delete(webhook_id: str) -> Response:
+        key = parts.keys.require("webhooks")
+        identity = canonical(webhook_id)
+        done = False
+        if identity is not None:
+            with parts.reader.connection() as connection:
+                done = remove(connection, identity, key_id=key.id)
+        if not done:
+            raise Refusal(404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}")
+        return Response(status=204)
+
+    return made
+
+
+def wished_webhook(parts: Parts, key_id: str) -> str | None:
+    """Return the id of the webhook that is to be told of the present HTTP request; None where none is.
+
+    Raises:
+        Refusal: it is none of this key.
+    """
+    webhook_id = request.headers.get(WEBHOOK_HEADER)
+    if webhook_id is None:
+        return None
+    with parts.reader.connection() as connection:
+        owned = {each.id for each in webhooks_of(connection, key_id)}
+    identity = canonical(webhook_id)
+    if identity not in owned:
+        raise Refusal(404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks")
+    return identity

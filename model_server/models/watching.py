@@ -1,0 +1,135 @@
+"""Watching the directory of models: what is new is loaded, what is gone is dropped, without a restart."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from model_server.models.bundle import Bundle, read_bundle
+from model_server.models.engine import Engine
+from model_server.models.registry import Key, Registry
+from straightline.errors import ConfigurationError
+
+Stamp = tuple[int, int, int]
+"""Of a `model.toml`: inode, time and size. A bundle is replaced whole, so another one has another inode."""
+SHORTEST: Final = 0.2
+"""Seconds between two looks for those who ask for what is not there."""
+MOMENT: Final = 2.0
+"""Seconds after which nobody waits any more for a look that was asked for: some model takes long to load."""
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Keeps a registry as its directory is. Thread-safe.
+
+    Args:
+        models: the directory of bundles.
+        registry: what is kept.
+        load: makes the engine of a bundle.
+        loaded: what the registry has at the start.
+    """
+
+    def __init__(
+        self,
+        models: Path,
+        registry: Registry,
+        load: Callable[[Bundle], Engine],
+        loaded: Mapping[Key, Engine],
+    ) -> None:
+        self._models = models
+        self._registry = registry
+        self._load = load
+        self._lock = threading.Lock()
+        self._engines = dict(loaded)
+        self._broken: dict[Key, str] = {}
+        self._stamps = {key: stamp for key, stamp in self._there().items() if key in self._engines}
+        self._looked_at = float("-inf")
+        self._asking = threading.Lock()
+        self._asked = threading.Event()
+        self._asked.set()
+        self._asked_at = float("-inf")
+
+    def start(self, interval: float) -> None:
+        """Look every `interval` seconds from a thread of its own."""
+        threading.Thread(target=self._run, args=(interval,), name="models", daemon=True).start()
+
+    def look(self) -> None:
+        """Load what is new or other than before, and drop what is gone; one that cannot be loaded is told."""
+        with self._lock:
+            if time.monotonic() - self._looked_at < SHORTEST:
+                return
+            there = self._there()
+            if there != self._stamps:
+                self._take(there)
+            self._looked_at = time.monotonic()
+
+    def ask(self) -> None:
+        """Have it looked, and wait for that, but not for long: who asks holds one of few threads."""
+        with self._asking:
+            if self._asked.is_set() and time.monotonic() - self._looked_at >= SHORTEST:
+                self._asked.clear()
+                self._asked_at = time.monotonic()
+                threading.Thread(target=self._look_asked, name="models asked for", daemon=True).start()
+        self._asked.wait(max(0.0, self._asked_at + MOMENT - time.monotonic()))
+
+    def _look_asked(self) -> None:
+        self._try_look()  # where it fails, who waits learns that it is not there
+        self._asked.set()
+
+    def _take(self, there: dict[Key, Stamp]) -> None:
+        for key in [key for key in (*self._engines, *self._broken) if key not in there]:
+            _log.warning("model %s %s is served no more", *key)
+            self._engines.pop(key, None)
+            self._broken.pop(key, None)
+        fresh = [key for key, stamp in there.items() if self._stamps.get(key) != stamp]
+        try:
+            while fresh:
+                self._registry.replace(self._engines.values(), dict(self._broken), fresh)
+                self._try(fresh.pop(0))
+            self._stamps = there
+        finally:
+            self._registry.replace(self._engines.values(), dict(self._broken))
+
+    def _try(self, key: Key) -> None:
+        name, version = key
+        try:
+            bundle = read_bundle(self._models / name / version)
+            if (bundle.spec.name, bundle.spec.version) != key:
+                raise ConfigurationError(
+                    f"its model.toml says {bundle.spec.name} {bundle.spec.version}: it must lie in "
+                    "<name>/<version>/"
+                )
+            if bundle.flavour == "external":  # its own server answers for it
+                return
+            self._engines[key] = self._load(bundle)
+        except ConfigurationError as error:
+            _log.warning("model %s %s cannot be served: %s", name, version, error)
+            self._engines.pop(key, None)
+            self._broken[key] = str(error)
+        else:
+            self._broken.pop(key, None)
+            _log.warning("model %s %s is served", name, version)
+
+    def _there(self) -> dict[Key, Stamp]:
+        found: dict[Key, Stamp] = {}
+        for file in self._models.glob("*/*/model.toml"):
+            try:
+                status = file.stat()
+            except OSError:
+                continue  # it went in this moment
+            found[file.parts[-3], file.parts[-2]] = (status.st_ino, status.st_mtime_ns, status.st_size)
+        return found
+
+    def _run(self, interval: float) -> None:
+        while True:
+            time.sleep(interval)
+            self._try_look()
+
+    def _try_look(self) -> None:
+        try:
+            self.look()
+        # A look that failed must not be the last one.
+        except Exception:  # noqa: BLE001
+            _log.exception("looking for models failed")

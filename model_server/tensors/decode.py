@@ -1,0 +1,87 @@
+"""V2 tensors from JSON to numpy.
+
+The content is read by a decoder of exactly its type (`list[float]`, `list[list[int]]`, ...), so that a wrong
+element is found while parsing, in C, and no nesting deeper than the shape is ever built.
+"""
+
+import functools
+import math
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from model_server.errors import InvalidInput
+from model_server.tensors.datatypes import BYTES, numpy_type
+from straightline.contracts import InferInput, InferOutput
+
+MAX_DIMENSIONS: Final = 16
+_SPACE: Final = b" \t\r\n"
+
+
+def decode_tensor(tensor: InferInput | InferOutput) -> npt.NDArray[Any]:
+    """Return a tensor's content as an array of its shape and datatype.
+
+    Args:
+        tensor: its `data` is flat (row-major) or nested just as `shape` says.
+
+    Raises:
+        InvalidInput: the content does not fit the shape or the datatype; the message names the tensor.
+    """
+    dtype = numpy_type(tensor.datatype)
+    shape = tuple(tensor.shape)
+    if len(shape) > MAX_DIMENSIONS or any(size < 0 for size in shape):
+        raise InvalidInput(
+            f"tensor {tensor.name!r} has the shape {tensor.shape[:MAX_DIMENSIONS]}, which none can"
+        )
+    depth = 1 if _is_flat(tensor.data) else max(1, len(shape))
+    try:
+        content = _decoder(dtype.kind, depth).decode(tensor.data)
+        with np.errstate(over="ignore"):  # what overflows a float is found below, and told
+            array = np.array(content, dtype=dtype)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"tensor {tensor.name!r} is not {tensor.datatype}: {error}") from error
+    except OverflowError as error:
+        raise InvalidInput(
+            f"tensor {tensor.name!r} holds a number out of the range of {tensor.datatype}"
+        ) from error
+    except ValueError as error:
+        raise InvalidInput(
+            f"tensor {tensor.name!r} is nested unevenly; its shape is {list(shape)}"
+        ) from error
+    _check(tensor, array, shape, depth)
+    return array.reshape(shape)
+
+
+def _check(
+    tensor: InferInput | InferOutput, array: npt.NDArray[Any], shape: tuple[int, ...], depth: int
+) -> None:
+    wanted = math.prod(shape)
+    if array.size != wanted:
+        raise InvalidInput(
+            f"tensor {tensor.name!r} has {array.size} elements, its shape {list(shape)} wants {wanted}"
+        )
+    if depth > 1 and array.shape != shape and wanted:
+        raise InvalidInput(
+            f"tensor {tensor.name!r} is nested as {list(array.shape)}, its shape says {list(shape)}"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidInput(f"tensor {tensor.name!r} holds a number out of the range of {tensor.datatype}")
+
+
+def _is_flat(data: msgspec.Raw) -> bool:
+    """Tell `[1, 2]` from `[[1, 2]]` by its second bracket."""
+    start = bytes(memoryview(data)[:64]).lstrip(_SPACE)
+    return not start.startswith(b"[") or not start[1:].lstrip(_SPACE).startswith(b"[")
+
+
+@functools.lru_cache(maxsize=64)
+def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+    element: Any = {"b": bool, "u": int, "i": int, "f": float, "O": str}[kind]
+    for _ in range(depth):
+        element = list[element]
+    return msgspec.json.Decoder(element)
+
+
+__all__ = ["BYTES", "MAX_DIMENSIONS", "decode_tensor"]

@@ -1,0 +1,118 @@
+"""A server that is not ours, asked in the Open Inference Protocol (V2)."""
+
+import urllib.error
+import urllib.request
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from model_server.errors import ModelError
+from model_server.models.runtimes import Predict, Tensors
+from model_server.tensors.decode import decode_tensor
+from model_server.tensors.encode import encode_tensor
+from straightline.contracts import InferResponse, ModelSpec
+from straightline.errors import ConfigurationError
+
+_LOOK: Final = 10.0
+"""Seconds that a look at the server may take."""
+_LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of an answer; more is not read."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Asks the server that model.toml names and no other, wherever it points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int] = []
+
+
+class _Metadata(msgspec.Struct):
+    name: str
+    versions: list[str] | None = None
+    inputs: list[_Tensor] = []
+    outputs: list[_Tensor] = []
+
+
+def connect(spec: ModelSpec) -> Predict:
+    """Hold a server's own description of the model against ours, and return the function that asks it.
+
+    Raises:
+        ConfigurationError: it does not answer, is not ready for the model, or describes other tensors.
+    """
+    check_server(spec)
+
+    def predict(inputs: Tensors) -> Tensors:
+        body = {
+            "inputs": [
+                encode_tensor(tensor.name, tensor.datatype, np.asarray(inputs[tensor.name]))
+                for tensor in spec.inputs
+            ]
+        }
+        answer = _ask(f"{_model(spec)}/infer", msgspec.json.encode(body), spec.timeout)
+        response = msgspec.json.decode(answer, type=InferResponse)
+        return {output.name: decode_tensor(output) for output in response.outputs}
+
+    return predict
+
+
+def check_server(spec: ModelSpec) -> None:
+    """Hold a server's own description of the model against ours.
+
+    Raises:
+        ConfigurationError: it does not answer, is not ready for the model, or describes other tensors.
+    """
+    try:
+        _ask(f"{_model(spec)}/ready", None, _LOOK)
+        found = msgspec.json.decode(_ask(_model(spec), None, _LOOK), type=_Metadata)
+    except (ModelError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(
+            f"the server at {spec.url} does not serve {spec.name} in V2: {error}; start it, or correct url "
+            "or name in model.toml"
+        ) from error
+    if found.versions and spec.version not in found.versions:
+        raise ConfigurationError(
+            f"the server at {spec.url} has the versions {found.versions[:8]} of {spec.name}, model.toml says "
+            f"{spec.version!r}: name one of them"
+        )
+    for kind, ours, theirs in (
+        ("inputs", spec.inputs, found.inputs),
+        ("outputs", spec.outputs, found.outputs),
+    ):
+        wanted: dict[str, str] = {tensor.name: tensor.datatype for tensor in ours}
+        given = {tensor.name: tensor.datatype for tensor in theirs}
+        # A server may give more than is asked of it, and some describe no tensors at all.
+        if given and (
+            any(given.get(name) != datatype for name, datatype in wanted.items())
+            or (kind == "inputs" and len(given) != len(wanted))
+        ):
+            raise ConfigurationError(
+                f"the server at {spec.url} has the {kind} {given} for {spec.name}, model.toml lists "
+                f"{wanted}: make them the same"
+            )
+
+
+def _model(spec: ModelSpec) -> str:
+    return f"{(spec.url or '').rstrip('/')}/v2/models/{spec.name}"
+
+
+def _ask(url: str, body: bytes | None, timeout: float) -> bytes:
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - model.toml allows http(s) alone
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as response:
+            content: Any = response.read(_LARGEST + 1)
+    except urllib.error.HTTPError as error:
+        text = error.read(500).decode(errors="replace")
+        raise ModelError(f"{url} answered {error.code}: {text}") from error
+    except OSError as error:
+        raise ModelError(f"{url} cannot be reached ({error})") from error
+    if len(content) > _LARGEST:
+        raise ModelError(f"{url} answered with more than {_LARGEST} bytes")
+    return bytes(content)

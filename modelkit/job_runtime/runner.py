@@ -1,0 +1,195 @@
+"""First code of a job, in its container or child process: calls the entry point and tells how it ended.
+
+Runs as a script and needs the standard library alone (to call a model, also the serving code). Its one
+argument is a JSON object: `kind` (`train`, `validate`), `entry`, `project`, `output`, `inputs`, `bundle`,
+`code`, `timeout` in seconds, `memory` in bytes or null. It writes events to standard output, each a line that
+begins with the record separator: `{"progress": [done, total, text]}`, `{"result": ...}`, `{"failed": "..."}`
+and, last, `{"ended": {"code", "signal", "timed_out", "out_of_memory"}}`; all else is the entry point's.
+
+The entry point runs in a child of this process, which so can tell every way in which it may end.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import json
+import math
+import os
+import resource
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+SEPARATOR: Final = "\x1e"
+_PACKAGE: Final = "straightline_project"
+_PR_SET_PDEATHSIG: Final = 1
+_GROUP_EVENTS: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job that the argument describes and return its exit code."""
+    call: dict[str, Any] = json.loads(arguments[0])
+    killed_before = _killed_for_memory()
+    child = os.fork()
+    if child == 0:
+        _work_and_exit(call)
+    return _watch(child, call, killed_before)
+
+
+def _work_and_exit(call: dict[str, Any]) -> None:
+    os.setpgid(0, 0)
+    _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if call["memory"] is not None:
+        # Private memory, not address space: libraries reserve far more addresses than they ever touch.
+        resource.setrlimit(resource.RLIMIT_DATA, (call["memory"], call["memory"]))
+    code = 1
+    try:
+        emit({"result": _KINDS[call["kind"]](call)})
+        code = 0
+    except MemoryError:
+        traceback.print_exc()
+        emit({"failed": "MemoryError", "out_of_memory": True})
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        emit({"failed": f"it called sys.exit({error.code!r})"})
+    except BaseException as error:  # noqa: BLE001 - whatever ends an entry point is told
+        if not _says_all(error):
+            traceback.print_exc()
+        # The serving code tells want of memory in a model by an error of its own.
+        no_memory = type(error).__name__ == "OutOfMemory"
+        told = str(error) if _says_all(error) else f"{type(error).__name__}: {error}"
+        emit({"failed": told, "out_of_memory": no_memory})
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 0xFF)
+
+
+class WrongEntry(TypeError):  # noqa: N818 - it reads as what was found
+    """What model.toml names and what the project has do not fit: the sentence says all."""
+
+
+def _says_all(error: BaseException) -> bool:
+    """Whether a traceback would only show our own code; the serving code has an error of its own for that."""
+    ours = isinstance(error, WrongEntry) or type(error).__name__ == "ConfigurationError"
+    return ours and error.__cause__ is None
+
+
+def _watch(child: int, call: dict[str, Any], killed_before: int) -> int:
+    """Wait for the child within its time, end what it started, and tell how it ended."""
+    with contextlib.suppress(OSError):
+        os.setpgid(child, child)
+    signal.signal(signal.SIGTERM, lambda *_: _end(child))
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C is for who started us, who then ends us
+    _die_with_parent()
+    deadline = time.monotonic() + call["timeout"]
+    descriptor = os.pidfd_open(child)
+    timed_out = not _ended_by(descriptor, deadline)
+    _end(child)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    ended = {
+        "code": max(code, 0),
+        "signal": signal.Signals(-code).name if code < 0 else None,
+        "timed_out": timed_out,
+        "out_of_memory": _killed_for_memory() > killed_before,
+    }
+    emit({"ended": ended})
+    return code if code >= 0 else 128 - code
+
+
+def _ended_by(descriptor: int, deadline: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+
+
+def _end(child: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+
+
+def emit(event: dict[str, Any]) -> None:
+    """Write one event as one whole line."""
+    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, (SEPARATOR + json.dumps(event, default=str) + "\n").encode())
+
+
+def _report(done: float, total: float, text: str = "") -> None:
+    emit({"progress": [float(done), float(total), str(text)]})
+
+
+def _train(call: dict[str, Any]) -> None:
+    _call(call, output=Path(call["output"]))
+
+
+def _validate(call: dict[str, Any]) -> dict[str, float]:
+    sys.path.insert(0, call["code"])
+    module = importlib.import_module("modelkit.job_runtime.model_under_test")
+    found = _call(call, predict=module.load_predict(Path(call["bundle"])))
+    if not isinstance(found, dict) or not found:
+        raise TypeError(f"{call['entry']} must return a dict of figures, it returned {type(found).__name__}")
+    figures = {str(name): float(value) for name, value in found.items()}
+    if wrong := [name for name, value in figures.items() if not math.isfinite(value)]:
+        raise ValueError(f"{call['entry']} returned no finite number for {wrong}")
+    return figures
+
+
+def _call(call: dict[str, Any], **given: Any) -> Any:
+    """Call the entry point with those of `given`, `inputs` and `report` that it names."""
+    entry = _entry_point(Path(call["project"]), call["entry"])
+    inputs = None if call["inputs"] is None else Path(call["inputs"])
+    offered = {**given, "inputs": inputs, "report": _report}
+    named = list(inspect.signature(entry).parameters)
+    if unknown := [name for name in named if name not in offered]:
+        raise WrongEntry(f"{call['entry']} takes {unknown}; it is given those it names of {sorted(offered)}")
+    return entry(**{name: offered[name] for name in named})
+
+
+def _entry_point(project: Path, entry: str) -> Callable[..., Any]:
+    """Import the project as a package of its own: its modules import each other relatively."""
+    sys.dont_write_bytecode = True  # the project is read-only
+    module, _, name = entry.partition(":")
+    spec = importlib.machinery.ModuleSpec(_PACKAGE, None, is_package=True)
+    spec.submodule_search_locations = [str(project)]
+    sys.modules[_PACKAGE] = importlib.util.module_from_spec(spec)
+    found = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name, None)
+    if not callable(found):
+        raise WrongEntry(
+            f"{module}.py has no callable {name!r}, which model.toml names as entry: correct one of them"
+        )
+    return found
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this process when its parent ends, however that came (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _killed_for_memory() -> int:
+    """Return how many processes of this container the kernel has killed for want of memory."""
+    for place in _GROUP_EVENTS:
+        with contextlib.suppress(OSError):
+            for line in Path(place).read_text(encoding="ascii").splitlines():
+                word, _, count = line.partition(" ")
+                if word == "oom_kill":
+                    return int(count)
+    return 0
+
+
+_KINDS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {"train": _train, "validate": _validate}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Answers of the ledger as text for a terminal; pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from outcomes.queries.query_results import Failures, Repeats
+from outcomes.reconciling.dead_letter_table import DeadLetter
+from straightline.cli.failures import tables
+from straightline.cli.format import placed_by
+from straightline.contracts import Attempt, Outcome
+from straightline.support.terminal import printable, table
+
+_DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
+WIDEST_RESULT = 2000
+
+
+def failures_text(failures: Failures) -> str:
+    """Lay out failure rates as tables: backends, models, and versions where models have several."""
+    window = f"Failures from {_minute(failures.since)} to {_minute(failures.until)}"
+    return tables(window, failures.by_backend, failures.by_model, failures.by_version) + "\n"
+
+
+def outcome_text(outcome: Outcome, repeats: Repeats) -> str:
+    """Lay out one outcome with what was tried, and how often its id came again."""
+    lines = [f"{outcome.request_id}  {outcome.state}"]
+    facts = (
+        ("model", " ".join(filter(None, (outcome.model, outcome.version)))),
+        ("class", outcome.class_),
+        ("batch", outcome.batch_id),
+        ("backend", outcome.backend),
+        ("submitted", _moment(outcome.submitted_at)),
+        ("finished", _moment(outcome.finished_at)),
+        ("took", _took(outcome)),
+        ("data", None if outcome.r_d is None else f"{outcome.r_d} bytes"),
+        ("error", ": ".join(filter(None, (outcome.error_class, outcome.error))) or None),
+        ("repeated", _repeated(repeats)),
+        ("result at", outcome.result_ref.uri if outcome.result_ref else None),
+        ("result", _shortened(bytes(outcome.result))),
+    )
+    lines += [f"  {name:<10} {value}" for name, value in facts if value]
+    for attempt in outcome.attempts:
+        lines += _attempt_lines(attempt)
+    return printable("\n".join(lines)) + "\n"
+
+
+def dead_text(letters: Sequence[DeadLetter]) -> str:
+    """Lay out dead letters as a table, and what was said of each."""
+    if not letters:
+        return "There are no dead letters.\n"
+    rows = [
+        (
+            _minute(letter.last_at),
+            str(letter.times),
+            str(letter.size),
+            letter.resolution,
+            letter.queue or "?",
+            letter.reason,
+            str(len(letter.requests)),
+            _said(letter),
+        )
+        for letter in letters
+    ]
+    return printable(table([_DEAD_HEADINGS, *rows])) + "\n"
+
+
+def _said(letter: DeadLetter) -> str:
+    if letter.said:
+        return letter.said
+    first = " ".join(letter.requests[:1])
+    if letter.reason != "rejected":
+        return first
+    # Who gives a message back unread can say nothing with it.
+    return f"why is in the log of who reads {letter.queue or 'that queue'} {first}".rstrip()
+
+
+def _attempt_lines(attempt: Attempt) -> Iterable[str]:
+    end = "succeeded" if attempt.succeeded else f"{attempt.error_class}: {attempt.error}"
+    cold = "" if attempt.cold_start is None else f", cold start {attempt.cold_start * 1000:.1f} ms"
+    yield f"  attempt {attempt.number} on {attempt.backend} ({attempt.worker or 'no worker'}): {end}"
+    yield f"    waited {attempt.wait * 1000:.1f} ms, served {attempt.service * 1000:.1f} ms{cold}"
+    if attempt.reason is not None:
+        yield f"    {placed_by(attempt.reason)}"
+
+
+def _repeated(repeats: Repeats) -> str | None:
+    if not repeats.count:
+        return None
+    text = f"{repeats.count} time{'s' if repeats.count != 1 else ''}"
+    return f"{text}, {repeats.conflicts} with other content" if repeats.conflicts else text
+
+
+def _took(outcome: Outcome) -> str | None:
+    if outcome.submitted_at is None:
+        return None
+    return f"{(outcome.finished_at - outcome.submitted_at) * 1000:.1f} ms"
+
+
+def _shortened(result: bytes) -> str:
+    text = result[:WIDEST_RESULT].decode("utf-8", "replace")
+    return text if len(result) <= WIDEST_RESULT else f"{text}... ({len(result)} bytes in all)"
+
+
+def _moment(time: float | None) -> str | None:
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time, UTC).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _minute(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

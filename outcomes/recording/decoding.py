@@ -1,0 +1,170 @@
+"""Messages of the outcomes queue as what is to be recorded; pure."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from outcomes.db.errors import LedgerRefused
+from outcomes.recording import sanitize
+from outcomes.recording.row_mapping import Entry, entry_of
+from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
+from straightline.ids import canonical
+from straightline.names import TYPE_LEASES, TYPE_OUTCOME, TYPE_OUTCOMES, TYPE_RECALL
+
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises at bytes that are not what they should be."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message as the broker delivered it.
+
+    Attributes:
+        epoch: which connection it came on; its tag means nothing on another.
+        tag: what it is acknowledged by.
+        type: the AMQP property.
+        body: its bytes.
+        properties: pika's form of all AMQP properties.
+    """
+
+    epoch: int
+    tag: int
+    type: str | None
+    body: bytes
+    properties: Any = None
+
+
+class Poison(msgspec.Struct, frozen=True):
+    """One thing that can never be recorded.
+
+    Attributes:
+        body: its JSON.
+        reason: why.
+        type: as the AMQP property of a message that has nothing else in it.
+    """
+
+    body: bytes
+    reason: str
+    type: str = TYPE_OUTCOME
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a run of deliveries says.
+
+    Attributes:
+        entries: outcomes, in the order in which they came.
+        recalls: repeated ids, likewise.
+        leases: what was placed.
+        poison: single outcomes and leases that can never be recorded, out of messages that otherwise can.
+        refused: whole messages that say nothing, each with the reason.
+    """
+
+    entries: list[Entry] = []
+    recalls: list[Recall] = []
+    leases: list[Lease] = []
+    poison: list[Poison] = []
+    refused: list[tuple[Delivery, str]] = []
+
+
+class _LooseBatch(msgspec.Struct):
+    outcomes: list[msgspec.Raw]
+
+
+_BATCH: Final = msgspec.json.Decoder(OutcomeBatch)
+_LOOSE: Final = msgspec.json.Decoder(_LooseBatch)
+_OUTCOME: Final = msgspec.json.Decoder(Outcome)
+_RECALL: Final = msgspec.json.Decoder(Recall)
+_LEASES: Final = msgspec.json.Decoder(LeaseBatch)
+
+
+def read(deliveries: Iterable[Delivery], now: float) -> Reading:
+    """Read messages; each fault costs only the outcome, the lease, or the message that it is in.
+
+    Args:
+        deliveries: in the order in which they came.
+        now: seconds since the epoch, for times that are none.
+    """
+    found = Reading([], [], [], [], [])
+    for delivery in deliveries:
+        try:
+            if delivery.type == TYPE_OUTCOMES:
+                _read_batch(delivery.body, now, found)
+            elif delivery.type == TYPE_RECALL:
+                found.recalls.append(_read_recall(delivery.body, now))
+            elif delivery.type == TYPE_LEASES:
+                _read_leases(delivery.body, found)
+            else:
+                found.refused.append((delivery, f"its type {delivery.type!r} is not one of an outcome"))
+        except UNREADABLE as error:
+            found.refused.append((delivery, f"it cannot be read: {error}"))
+        except LedgerRefused as error:
+            found.refused.append((delivery, str(error)))
+    return found
+
+
+def _read_batch(body: bytes, now: float, found: Reading) -> None:
+    try:
+        outcomes = _BATCH.decode(body).outcomes
+    except UNREADABLE:
+        # One bad outcome must not take the others of its message with it.
+        for raw in _LOOSE.decode(body).outcomes:
+            try:
+                _enter(_OUTCOME.decode(raw), now, found)
+            except UNREADABLE as error:
+                found.poison.append(Poison(bytes(raw), f"it cannot be read: {error}"))
+        return
+    for outcome in outcomes:
+        _enter(outcome, now, found)
+
+
+def _enter(outcome: Outcome, now: float, found: Reading) -> None:
+    try:
+        found.entries.append(entry_of(outcome, now))
+    except LedgerRefused as error:
+        found.poison.append(outcome_alone(outcome, str(error)))
+
+
+def _read_recall(body: bytes, now: float) -> Recall:
+    recall = _RECALL.decode(body)
+    request_id, seen_at = canonical(recall.request_id), sanitize.time(recall.seen_at)
+    if request_id is None:
+        raise LedgerRefused(f"the recalled id {recall.request_id[:64]!r} is not a UUID")
+    return Recall(
+        request_id=request_id,
+        digest=recall.digest.replace("\x00", "\ufffd"),
+        conflict=recall.conflict,
+        seen_at=now if seen_at is None else seen_at,
+        reply=recall.reply,
+        repeated=recall.repeated,
+    )
+
+
+def lease_alone(lease: Lease, reason: str) -> Poison:
+    """Put a lease aside that can never be recorded."""
+    return Poison(msgspec.json.encode(LeaseBatch(leases=[lease])), reason, TYPE_LEASES)
+
+
+def recall_alone(recall: Recall, reason: str) -> Poison:
+    """Put the note of a repeated id aside that can never be recorded."""
+    return Poison(msgspec.json.encode(recall), reason, TYPE_RECALL)
+
+
+def outcome_alone(outcome: Outcome, reason: str) -> Poison:
+    """Put an outcome aside that can never be recorded."""
+    return Poison(msgspec.json.encode(outcome), reason)
+
+
+def _read_leases(body: bytes, found: Reading) -> None:
+    for lease in _LEASES.decode(body).leases:
+        try:
+            found.leases.append(_checked(lease))
+        except LedgerRefused as error:
+            found.poison.append(lease_alone(lease, str(error)))
+
+
+def _checked(lease: Lease) -> Lease:
+    task, ids = canonical(lease.task_id), [canonical(text) for text in lease.ids]
+    if task is None or not ids or None in ids:
+        raise LedgerRefused("a lease names a task or a request by what is not a UUID, or no request at all")
+    lease.task_id, lease.ids = task, [text for text in ids if text is not None]
+    return lease

@@ -1,0 +1,41 @@
+"""Which outcome of a request stands; pure."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from outcomes.recording.row_mapping import Entry, Execution
+from outcomes.recording.synthetic_outcomes import NO_EXECUTION
+
+
+class Sorted(msgspec.Struct, frozen=True):
+    """Entries by what they are to the ledger.
+
+    Attributes:
+        new: the first outcome of its request.
+        again: the outcome that stands, delivered once more, or what reports no execution.
+        surplus: the outcome of another execution than the one that stands.
+    """
+
+    new: list[Entry]
+    again: list[Entry]
+    surplus: list[Entry]
+
+
+def sort_out(entries: Iterable[Entry], known: Mapping[str, Execution]) -> Sorted:
+    """Tell the first outcome of each request from repetitions and further executions.
+
+    Args:
+        entries: in the order in which they came.
+        known: the executions that stand in the ledger, by request.
+    """
+    standing, found = dict(known), Sorted([], [], [])
+    for entry in entries:
+        execution = standing.setdefault(entry.request_id, entry.execution)
+        if execution is entry.execution:
+            found.new.append(entry)
+        elif execution == entry.execution or entry.source.error_class in NO_EXECUTION:
+            found.again.append(entry)
+        else:
+            found.surplus.append(entry)
+    return found

@@ -1,0 +1,183 @@
+"""Writing to the ledger: one transaction for many outcomes, which changes nothing when it is repeated."""
+
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import psycopg2.errors
+from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy.dialects.postgresql import insert
+
+from outcomes.db.database import engine_for, translated
+from outcomes.db.errors import LedgerRefused
+from outcomes.db.socket_watchdog import patient
+from outcomes.db.sql_params import among
+from outcomes.queries.outcomes import outcomes_of
+from outcomes.recording import placements
+from outcomes.recording.copy_binary import copy_file
+from outcomes.recording.dedup import sort_out
+from outcomes.recording.row_mapping import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
+from outcomes.schema.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
+from straightline.contracts import Lease, Outcome, Recall
+from straightline.errors import StraightLineError
+
+logger = logging.getLogger(__name__)
+
+RACES: Final = 5
+"""Times that other recorders may write the same ids between our look and our copy."""
+PATIENCE: Final = 4
+"""A transaction may take so many times as long as a statement may, and then its connection is cut."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """How many outcomes were new, there already, and repeated (see `outcomes.recording.dedup`)."""
+
+    new: int = 0
+    again: int = 0
+    surplus: int = 0
+
+
+class _RaceError(Exception):
+    """Another recorder wrote one of our ids since we looked."""
+
+
+class Ledger:
+    """The ledger as the recorder uses it, over one connection that is made anew after any fault.
+
+    Args:
+        url: `postgresql+psycopg2://user:password@host:port/database`.
+        statement_timeout: seconds that a statement may take.
+        lock_timeout: seconds that it may wait for a lock.
+
+    Raises:
+        ConfigurationError: the URL is none.
+    """
+
+    def __init__(self, url: str, *, statement_timeout: float = 30.0, lock_timeout: float = 5.0) -> None:
+        self._engine = engine_for(
+            url,
+            name="straightline-recorder",
+            statement_timeout=statement_timeout,
+            lock_timeout=lock_timeout,
+        )
+        self._patience = PATIENCE * statement_timeout
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._engine.dispose()
+
+    def write(
+        self, entries: Iterable[Entry], recalls: Sequence[Recall] = (), leases: Sequence[Lease] = ()
+    ) -> Written:
+        """Commit outcomes with their attempts, notes of repeated ids, and leases: all of it or nothing.
+
+        Doing it again changes nothing. Of each request the first outcome stands.
+
+        Raises:
+            LedgerUnavailable: not now; nothing was written.
+            LedgerNotMigrated: the tables are not there.
+            LedgerRefused: a value in it can never be written; nothing was written.
+        """
+        # In one order everywhere, so that two recorders never wait for each other. The sort is stable.
+        ordered = sorted(entries, key=lambda entry: entry.request_id)
+        for _ in range(RACES):
+            try:
+                with self._transaction() as connection:
+                    written = _write(connection, ordered, recalls)
+                    placements.record(connection, leases)
+                    return written
+            except _RaceError:
+                logger.debug("another recorder wrote the same ids; looking again")
+        raise LedgerRefused("its key is taken, though the ledger has no such outcome")
+
+    def read(self, request_ids: Iterable[str]) -> dict[str, Outcome]:
+        """Return the outcomes that stand, by id.
+
+        Raises:
+            LedgerUnavailable: not now.
+            LedgerNotMigrated: the tables are not there.
+            ContractError: an id is no UUID.
+        """
+        with self._transaction() as connection:
+            return outcomes_of(connection, request_ids)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with (
+                translated(),
+                self._engine.connect() as connection,
+                patient(connection, self._patience),
+                connection.begin(),
+            ):
+                yield connection
+        except StraightLineError:
+            self._engine.dispose()
+            raise
+
+
+def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[Recall]) -> Written:
+    found = sort_out(entries, _executions(connection, entries))
+    if found.new:
+        _copy(connection, OUTCOMES, OUTCOME_COLUMNS, [entry.row for entry in found.new])
+        _copy(connection, ATTEMPTS, ATTEMPT_COLUMNS, [row for entry in found.new for row in entry.attempts])
+    if found.surplus:
+        _note(connection, SURPLUS, [_surplus_row(entry) for entry in found.surplus])
+    repeats = [_repeat_row(recall) for recall in recalls if recall.repeated]
+    if repeats:
+        _note(connection, REPEATS, repeats)
+    return Written(len(found.new), len(found.again), len(found.surplus))
+
+
+def _executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, Execution]:
+    if not entries:
+        return {}
+    ids = {entry.request_id for entry in entries}
+    columns = (OUTCOMES.c.request_id, OUTCOMES.c.finished_at, OUTCOMES.c.state, OUTCOMES.c.backend)
+    rows = connection.execute(select(*columns).where(among(OUTCOMES.c.request_id, ids)))
+    return {
+        request_id: Execution((finished_at - _EPOCH) // _MICROSECOND, state, backend)
+        for request_id, finished_at, state, backend in rows
+    }
+
+
+def _copy(connection: Connection, table: Table, columns: Sequence[Column[Any]], rows: list[bytes]) -> None:
+    if not rows:
+        return
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        try:
+            cursor.copy_expert(
+                f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT binary)', io.BytesIO(copy_file(rows))
+            )
+        except psycopg2.errors.UniqueViolation as error:
+            raise _RaceError from error
+
+
+def _note(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(insert(table).on_conflict_do_nothing(), rows)
+
+
+def _surplus_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "request_id": entry.request_id,
+        "finished_at": _EPOCH + entry.execution.finished_us * _MICROSECOND,
+        "state": entry.execution.state,
+        "backend": entry.execution.backend,
+    }
+
+
+def _repeat_row(recall: Recall) -> dict[str, Any]:
+    return {
+        "request_id": recall.request_id,
+        "seen_at": _EPOCH + timedelta(seconds=recall.seen_at),
+        "digest": recall.digest,
+        "conflict": recall.conflict,
+    }

@@ -1,0 +1,139 @@
+"""The recorder: outcomes from the queue into the ledger, acknowledged once they are committed."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from outcomes.db.errors import LedgerRefused
+from outcomes.recording import messages
+from outcomes.recording.batch_consumer import Intake
+from outcomes.recording.bisect_write import write_all_but_refused
+from outcomes.recording.decoding import (
+    Delivery,
+    Poison,
+    Reading,
+    lease_alone,
+    outcome_alone,
+    read,
+    recall_alone,
+)
+from outcomes.recording.ledger import Ledger, Written
+from outcomes.recording.retry import Abandoned, persist
+from outcomes.recording.sending import Outbox, send
+from straightline.amqp.connection.connection import LONGEST_DELAY
+from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.contracts import Recall
+from straightline.support import failpoints
+
+logger = logging.getLogger(__name__)
+
+MOST_LOGGED: Final = 5
+"""Different faults of one run that are logged."""
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """Takes runs of messages, writes each in one transaction, then answers, then acknowledges.
+
+    In an outage of Postgres it holds what it has and tries again, later and later. It never acknowledges
+    what is not committed, and never gives back what it may still commit: each return counts against the
+    queue's delivery limit.
+
+    Args:
+        intake: where messages come from.
+        ledger: where they go.
+        outbox: for answers and for what can never be recorded.
+        gather: seconds to wait for more messages after the first of a run.
+    """
+
+    def __init__(self, intake: Intake, ledger: Ledger, outbox: Outbox, *, gather: float) -> None:
+        self._intake = intake
+        self._ledger = ledger
+        self._outbox = outbox
+        self._gather = gather
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Make `run` return after the batch it is at; from any thread."""
+        self._stopping.set()
+        self._intake.wake()
+
+    def run(self) -> None:
+        """Record until `stop`."""
+        while run := self._intake.take(gather=self._gather):
+            try:
+                self._record(run)
+            except Abandoned:
+                logger.info("a run of %d messages is left to be delivered again", len(run))
+            except Exception:
+                # A fault of ours. The queue's delivery limit ends it where a message is to blame.
+                logger.exception("a run of %d messages met an unexpected fault and is given back", len(run))
+                self._intake.give_back()
+                self._stopping.wait(LONGEST_DELAY)
+
+    def _record(self, run: list[Delivery]) -> None:
+        reading = read(run, time.time())
+        for reason, count in Counter(reason for _, reason in reading.refused).most_common(MOST_LOGGED):
+            logger.error("%d messages are dead-lettered: %s", count, reason)
+        failpoints.here(failpoints.Step.RECORDER_BEFORE_COMMIT)
+        poison = [*reading.poison, *self._persist(run, lambda: self._write(reading))]
+        failpoints.here(failpoints.Step.RECORDER_AFTER_COMMIT)
+        if poison:
+            self._persist(run, lambda: self._bury(poison))
+        if reading.recalls:
+            self._persist(run, lambda: self._answer(reading.recalls))
+        self._intake.settle(run, [delivery for delivery, _ in reading.refused])
+
+    def _write(self, reading: Reading) -> list[Poison]:
+        if not reading.entries and not reading.recalls and not reading.leases:
+            return []
+        try:
+            _count([self._ledger.write(reading.entries, reading.recalls, reading.leases)])
+        except LedgerRefused:
+            return self._write_apart(reading)
+        return []
+
+    def _write_apart(self, reading: Reading) -> list[Poison]:
+        """Write one kind after the other, so that none is blamed for what is refused of another."""
+        ledger = self._ledger
+        done, entries = write_all_but_refused(reading.entries, ledger.write)
+        _count(done)
+        _, recalls = write_all_but_refused(reading.recalls, lambda part: ledger.write((), part))
+        _, leases = write_all_but_refused(reading.leases, lambda part: ledger.write((), (), part))
+        return [
+            *(outcome_alone(entry.source, reason) for entry, reason in entries),
+            *(recall_alone(recall, reason) for recall, reason in recalls),
+            *(lease_alone(lease, reason) for lease, reason in leases),
+        ]
+
+    def _bury(self, poison: Sequence[Poison]) -> None:
+        # One fault may be in thousands of outcomes, as after a change of the contract.
+        counts = Counter((buried.type, buried.reason) for buried in poison)
+        for (kind, reason), count in counts.most_common(MOST_LOGGED):
+            logger.error("%d of %s are dead-lettered: %s", count, kind, reason)
+        send(self._outbox, map(messages.burial, poison))
+
+    def _answer(self, recalls: Sequence[Recall]) -> None:
+        asked = [recall for recall in recalls if recall.reply is not None]
+        outcomes = self._ledger.read({recall.request_id for recall in asked}) if asked else {}
+        waiting = [self._again(recall) for recall in asked if recall.request_id not in outcomes]
+        send(self._outbox, [*messages.answers(asked, outcomes), *filter(None, waiting)])
+
+    def _again(self, recall: Recall) -> Outgoing | None:
+        message = messages.again(recall, time.time())
+        if message is None:
+            logger.warning("request %s was repeated, but the ledger has no outcome of it", recall.request_id)
+        return message
+
+    def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
+        return persist(run, step, intake=self._intake, stopping=self._stopping)
+
+
+def _count(done: Iterable[Written]) -> None:
+    surplus = sum(written.surplus for written in done)
+    if surplus:
+        logger.warning("%d outcomes came for requests that another execution had answered", surplus)

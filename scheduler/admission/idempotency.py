@@ -1,0 +1,86 @@
+"""Which ids were seen lately, so that a repeated one gets its first outcome instead of another run."""
+
+import hashlib
+from array import array
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.admission.recent_keys import Lately
+
+WIDTH: Final = 16
+"""Bytes of an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is remembered of an id: a keyed hash of its content's digest, and whether it has ended."""
+
+    content: int
+    ended: bool
+
+    def asked(self, digest: str) -> bool:
+        """Whether it was the same that was asked for."""
+        return self.content == hash(digest)
+
+
+class Repeats:
+    """The ids of the last `size` requests; for older ones the ledger's key keeps their outcome one.
+
+    Of each there are 25 bytes (id, hash of the digest, whether it has ended), all allotted at the start.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._seen = Lately(size, WIDTH)
+        self._contents = array("q", [-1]) * self._seen.slots
+        self._ended = bytearray(b"\xff") * self._seen.slots
+        self._missed: tuple[str, bytes] | None = None  # asked for last, and not known: now it may be noted
+
+    def find(self, request_id: str) -> Seen | None:
+        """Return what is remembered of an id."""
+        key = _packed(request_id)
+        slot = self._seen.find(key)
+        if slot is None:
+            self._missed = (request_id, key)
+            return None
+        return Seen(self._contents[slot], bool(self._ended[slot]))
+
+    def ended(self, request_id: str) -> bool:
+        """Whether the request is known to have its outcome."""
+        slot = self._seen.find(_packed(request_id))
+        return slot is not None and bool(self._ended[slot])
+
+    def remember(self, request_id: str, digest: str) -> None:
+        """Note an id."""
+        missed, self._missed = self._missed, None
+        if missed is not None and missed[0] is request_id:
+            key = missed[1]
+        else:
+            key = _packed(request_id)
+            if self._seen.find(key) is not None:
+                return
+        slot = self._seen.add(key)
+        self._contents[slot] = hash(digest)
+        self._ended[slot] = False
+
+    def end(self, request_id: str) -> None:
+        """Note that the request has its outcome."""
+        slot = self._seen.find(_packed(request_id))
+        if slot is not None:
+            self._ended[slot] = True
+
+    def forget(self, request_id: str) -> None:
+        """Know nothing of an id any more: its message will be delivered again and begins anew."""
+        slot = self._seen.find(_packed(request_id))
+        if slot is not None:
+            self._seen.remove(slot)
+
+
+def _packed(text: str) -> bytes:
+    """Return the 16 bytes that an id stands for; where it is none, 16 that stand for it."""
+    try:
+        packed = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        packed = b""
+    if len(packed) != WIDTH:
+        packed = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=WIDTH).digest()
+    return packed

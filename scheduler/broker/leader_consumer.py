@@ -1,0 +1,201 @@
+"""The consuming side: one connection, the leader's lock, and the queues that the leader reads."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pika.exceptions import ChannelClosedByBroker
+
+from scheduler.broker.ack_tracker import Settled
+from straightline import names
+from straightline.amqp.connection.connection import Link, describe
+from straightline.amqp.connection.loop_thread import AMQPThread
+from straightline.amqp.consuming.status_queries import hear_questions, key_of
+
+log = logging.getLogger(__name__)
+
+RESOURCE_LOCKED: Final = 405
+"""AMQP's reply to who asks for a queue that is another connection's alone."""
+RETRY_LOCK: Final = 0.5
+"""Seconds between a standby's looks at whether the leader is gone."""
+LOOK_AGAIN: Final = 0.05
+"""Seconds until it is asked again whether this one may lead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What the inlet calls, all on the link's thread, with pika's arguments.
+
+    Attributes:
+        signal: (routing key, body) of what `straightline.signals` and `.questions` bring, leader or not.
+        message: (queue, method, properties, body) of what the leader reads.
+        leading: this scheduler has become the leader.
+        ready: whether this scheduler may become the leader now.
+        lost: the connection is gone, and with it the lead and every unacknowledged delivery.
+    """
+
+    signal: Callable[[str, bytes], None]
+    message: Callable[[str, Any, Any, bytes], None]
+    leading: Callable[[], None]
+    ready: Callable[[], bool]
+    lost: Callable[[], None]
+
+
+class Inlet:
+    """Keeps consuming, as the leader or as a standby.
+
+    The leader is who holds an exclusive queue: the broker lets it go when the connection ends, however that
+    happens. The input queues have a single active consumer besides, so that an old leader that has not yet
+    noticed its loss is fenced.
+
+    Args:
+        url: of the broker.
+        prefetch: for each queue to read, how many messages may be unacknowledged.
+        handlers: what to call.
+        thread: where its connection lives; None for a thread of its own.
+    """
+
+    def __init__(
+        self, url: str, prefetch: dict[str, int], handlers: Handlers, thread: AMQPThread | None = None
+    ) -> None:
+        self._prefetch = prefetch
+        self._handlers = handlers
+        self._channel: Any = None  # the work channel, while leading
+        self._told_of: Any = None  # the connection of which it was said that another scheduler leads
+        self._settled = Settled()
+        self.link = Link(
+            url,
+            "straightline-scheduler-in",
+            on_channel=self._opened,
+            on_lost=self._lost,
+            thread=thread,
+        )
+
+    @property
+    def leading(self) -> bool:
+        """Whether this scheduler is the one that works."""
+        return self._channel is not None
+
+    def acknowledge(self, tags: list[int]) -> None:
+        """Acknowledge deliveries of the present connection."""
+        if self._channel is None or not self._channel.is_open:
+            return
+        prefix, single = self._settled.add(tags)
+        with self._channel.connection.corked():
+            if prefix is not None:
+                self._channel.basic_ack(prefix, multiple=True)
+            for tag in single:
+                self._channel.basic_ack(tag)
+
+    def cancel(self) -> None:
+        """Take no more messages; what was delivered may still be acknowledged."""
+        if self._channel is not None and self._channel.is_open:
+            for tag in list(self._channel.consumer_tags):
+                self._channel.basic_cancel(tag)
+
+    def _opened(self, channel: Any) -> None:
+        """Listen to signals, so that a standby knows what is free, and what fails, when it takes over."""
+        # A queue that was deleted, or lost its node, ends its consumers: nothing more would come.
+        channel.add_on_cancel_callback(lambda _: channel.connection.is_open and channel.connection.close())
+
+        def declared(frame: Any) -> None:
+            queue = frame.method.queue
+            channel.queue_bind(queue, names.SIGNALS, names.HEARTBEAT_KEY)
+            channel.queue_bind(queue, names.SIGNALS, "feedback")
+            channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
+            channel.basic_consume(queue, self._signal, auto_ack=True)
+            hear_questions(self.link, channel.connection, queue)
+            self.link.working()
+            self._try_lock(channel.connection)
+
+        channel.queue_declare("", exclusive=True, callback=declared)
+
+    def _signal(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        self._handlers.signal(key_of(method), body)
+
+    def _try_lock(self, connection: Any) -> None:
+        """Ask for the leader's queue; the broker closes the channel when another one has it."""
+        if not connection.is_open:
+            return
+        if not self._handlers.ready():
+            self.link.call_later(LOOK_AGAIN, lambda: self._try_lock(connection))
+            return
+
+        def taken(_channel: Any, reason: BaseException) -> None:
+            self._told(connection, reason)
+            self._await_end(connection)
+
+        def opened(channel: Any) -> None:
+            channel.add_on_close_callback(taken)
+            channel.queue_declare(
+                names.LEADER_QUEUE, exclusive=True, callback=lambda _: self._lead(connection)
+            )
+
+        connection.channel(on_open_callback=opened)
+
+    def _told(self, connection: Any, reason: BaseException) -> None:
+        """Say once for each connection why this scheduler does not lead."""
+        if self.leading or connection is self._told_of or not connection.is_open:
+            return
+        self._told_of = connection
+        if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == RESOURCE_LOCKED:
+            log.info("another scheduler leads: this one stands by, and takes over when that one ends")
+        else:
+            log.warning("this scheduler cannot become the leader: %s", describe(reason))
+
+    def _await_end(self, connection: Any) -> None:
+        """Wait until nobody reads the requests: to ask for the leader's queue logs an error each time."""
+        if not connection.is_open:
+            return
+
+        def look(channel: Any) -> None:
+            if channel.is_open:
+                channel.queue_declare(
+                    names.INTERACTIVE_QUEUE, passive=True, callback=lambda frame: seen(channel, frame)
+                )
+
+        def seen(channel: Any, frame: Any) -> None:
+            if frame.method.consumer_count > 0:
+                self.link.call_later(RETRY_LOCK, lambda: look(channel))
+            elif channel.is_open:
+                channel.close()
+
+        def opened(channel: Any) -> None:
+            # Also closed by the broker where the queue is not there; the lock is then asked for later, too.
+            channel.add_on_close_callback(
+                lambda *_: self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
+            )
+            look(channel)
+
+        connection.channel(on_open_callback=opened)
+
+    def _lead(self, connection: Any) -> None:
+        if not connection.is_open:
+            return
+
+        def opened(channel: Any) -> None:
+            if not connection.is_open:
+                return
+            channel.add_on_close_callback(lambda *_: connection.is_open and connection.close())
+            channel.add_on_cancel_callback(lambda _: connection.is_open and connection.close())
+            self._channel = channel
+            self._settled = Settled()
+            self._handlers.leading()
+            for queue, prefetch in self._prefetch.items():
+                channel.basic_qos(prefetch_count=prefetch)
+                channel.basic_consume(queue, self._reader(queue))
+
+        connection.channel(on_open_callback=opened)
+
+    def _reader(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
+        def read(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            if channel is not self._channel:
+                return  # of a connection given up; its tags mean nothing on the present one
+            self._handlers.message(queue, method, properties, body)
+
+        return read
+
+    def _lost(self, _reason: BaseException) -> None:
+        self._channel = None
+        self._handlers.lost()

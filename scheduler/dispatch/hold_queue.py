@@ -1,0 +1,137 @@
+"""Requests that no backend can take now, first come, first served. No clock."""
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from scheduler.effects import Delivery
+from straightline.contracts import ModelSpec, Request, Ticket
+from straightline.contracts.request import INLINE_LIMIT
+
+LARGE: Final = INLINE_LIMIT
+"""Bytes in memory above which a request makes room where the window is full of bytes."""
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A request on the scheduler's desk.
+
+    Attributes:
+        request, ticket, spec, delivery: what it is, its history, its model, and the message it came in.
+        f_t: requests per second of its model.
+        since: since when it is held here, seconds since the epoch.
+        kind: of those of one kind none is placed before an older one; the model's name is its first part.
+        patience: seconds that it may wait in a backend's queue, its deadline apart.
+    """
+
+    request: Request
+    ticket: Ticket
+    spec: ModelSpec
+    delivery: Delivery
+    f_t: float
+    since: float = 0.0
+    kind: tuple[Hashable, ...] = ()
+    patience: float = inf
+
+
+class Holds:
+    """A small window in memory, for the oldest; the caller sends the others to the broker's delay queues.
+
+    Args:
+        size: most requests in it; together they have no more than `LARGE` bytes for each of so many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._bytes = 0
+        self._held: list[Case] = []  # the oldest first
+        self._kinds: Counter[tuple[Hashable, ...]] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def count(self, model: str) -> int:
+        """How many requests of a model are held."""
+        return sum(count for kind, count in self._kinds.items() if kind[0] == model)
+
+    def any(self, which: Callable[[Case], bool]) -> bool:
+        """Whether such a request is held."""
+        return any(map(which, self._held))
+
+    def find(self, request_id: str) -> Case | None:
+        """Return the request of that id; None where it is not held."""
+        return next((case for case in self._held if case.request.id == request_id), None)
+
+    def older(self, case: Case) -> bool:
+        """Whether one of the same kind is held that came before, and is no larger."""
+        return self._kinds[case.kind] > 0 and any(
+            held.kind == case.kind and _age(held) <= _age(case) and held.ticket.r_d <= case.ticket.r_d
+            for held in self._held
+        )
+
+    def add(self, case: Case) -> list[Case]:
+        """Keep a request in the order of age; returns what must make room.
+
+        That is the youngest where there are too many, and the youngest large ones where they have too many
+        bytes: then there is always a large one.
+        """
+        insort(self._held, case, key=_age)
+        self._kinds[case.kind] += 1
+        self._bytes += _size(case)
+        out = []
+        if len(self._held) > self._size:
+            out.append(self._take_out(-1))
+        while self._bytes > self._size * LARGE:
+            place = max(place for place, held in enumerate(self._held) if _size(held) > LARGE)
+            out.append(self._take_out(place))
+        return out
+
+    def release(self, try_place: Callable[[Case], bool], kind_of: Callable[[Case], Hashable]) -> None:
+        """Offer every held request to `try_place`, oldest first, and keep those that it refuses.
+
+        Once one of a kind (`kind_of`) was refused, those of it that are not smaller are not tried in this
+        round.
+        """
+        refused: dict[Hashable, int] = {}
+        kept: list[Case] = []
+        for case in self._held:
+            kind = kind_of(case)
+            smallest = refused.get(kind)
+            if (smallest is not None and case.ticket.r_d >= smallest) or not try_place(case):
+                refused[kind] = min(case.ticket.r_d, smallest if smallest is not None else case.ticket.r_d)
+                kept.append(case)
+            else:
+                self._forget(case)
+        self._held = kept
+
+    def drop(self, which: Callable[[Case], bool]) -> list[Case]:
+        """Take out the requests that `which` names."""
+        taken = [case for case in self._held if which(case)]
+        if taken:
+            self._held = [case for case in self._held if not which(case)]
+            for case in taken:
+                self._forget(case)
+        return taken
+
+    def _take_out(self, place: int) -> Case:
+        case = self._held.pop(place)
+        self._forget(case)
+        return case
+
+    def _forget(self, case: Case) -> None:
+        self._bytes -= _size(case)
+        self._kinds[case.kind] -= 1
+        if not self._kinds[case.kind]:
+            del self._kinds[case.kind]
+
+
+def _age(case: Case) -> float:
+    return case.ticket.received_at
+
+
+def _size(case: Case) -> int:
+    """Return the bytes that a request has in memory; data by reference has none."""
+    return len(memoryview(case.ticket.request))

@@ -1,0 +1,95 @@
+"""What became of the calls that pools made: slots come free, breakers open and close, and all are told."""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from scheduler.effects import Dues
+from scheduler.feedback.backend_state import Pools
+from scheduler.feedback.breakers import SUSPICIOUS, Breakers, Change
+from scheduler.feedback.retries import suspect
+from scheduler.output import messages
+from straightline.contracts import Done, FailedAttempt, Feedback, Request
+
+log = logging.getLogger(__name__)
+
+ANSWERED: Final = ("succeeded", "failed", "rejected")
+"""States that a backend's answer brings; the model's own error is one, and its refusal of wrong inputs."""
+PATIENT: Final = 1.0
+"""Seconds; a call that a deadline cut off earlier says nothing of its backend."""
+TELL_EVERY: Final = 1.0
+"""Seconds after which it is said again which breakers are open."""
+
+
+class Calls:
+    """Keeps count of calls, by what the pools report. No clock: time is an argument."""
+
+    def __init__(self, pools: Pools, breakers: Breakers, dues: Dues) -> None:
+        self._pools = pools
+        self._breakers = breakers
+        self._dues = dues
+        self._told_at = 0.0
+        self.telling = True
+        """Whether this scheduler says how the breakers stand: a standby takes the leader's word."""
+
+    def failed(self, attempts: Iterable[tuple[FailedAttempt, Request]], now: float) -> None:
+        """Take the failed attempts of one task: those of one kind are one call.
+
+        Who fails in such a way once more, and travels alone since the first time, is to blame rather than one
+        backend after the other; what became of a probe is told its breaker all the same.
+        """
+        calls: dict[tuple[str, str, str], list[str]] = {}
+        for item, request in attempts:
+            attempt = item.attempt
+            self._pools.left(attempt.backend, request.id, now)
+            probe = attempt.reason is not None and attempt.reason.probe
+            if attempt.error_class in SUSPICIOUS and suspect(item.ticket.attempts) and not probe:
+                continue
+            key = (attempt.backend, request.model, attempt.error_class or "")
+            calls.setdefault(key, []).append(request.id)
+        for (backend, model, error_class), ids in calls.items():
+            self._breakers.failed(backend, model, ids, error_class, now)
+        self._tell_changes(now)
+
+    def ended(self, feedback: Feedback, now: float) -> None:
+        """Take what one task brought: that of one model is one call."""
+        backend = feedback.backend
+        calls: dict[tuple[str | None, str | None], list[str]] = {}
+        for done in feedback.done:
+            if _answered(done):
+                fault = None
+            elif done.fault is not None and (done.fault != "timed_out" or done.service >= PATIENT):
+                fault = done.fault
+            else:
+                continue
+            calls.setdefault((self._pools.model_of(backend, done.id), fault), []).append(done.id)
+        for (model, fault), ids in calls.items():
+            if fault is None:
+                self._breakers.answered(backend, model, ids, now)
+            else:
+                self._breakers.failed(backend, model, ids, fault, now)
+        self._pools.feedback(feedback, now)
+        self._tell_changes(now)
+
+    def tick(self, now: float) -> None:
+        """Say again which breakers are open, for those who came late or missed it."""
+        if self.telling and not 0 <= now - self._told_at < TELL_EVERY:
+            self._told_at = now
+            for (backend, model), breaker in self._breakers.open().items():
+                self._dues.send(messages.breaker(Change(backend, model, breaker.why), now))
+
+    def _tell_changes(self, now: float) -> None:
+        """Tell operators and pools which breakers have opened or closed."""
+        changes = self._breakers.changes()
+        for change in changes if self.telling else ():
+            what = change.backend if change.model is None else f"{change.model} on {change.backend}"
+            if change.why:
+                log.warning("the breaker of %s opens: %s", what, change.why)
+            else:
+                log.warning("the breaker of %s closes", what)
+            self._dues.send(messages.breaker(change, now))
+
+
+def _answered(done: Done) -> bool:
+    """Whether a backend answered: an error of the model is an answer, a failure before it was asked none."""
+    return done.state in ANSWERED and (done.state == "succeeded" or done.service > 0)

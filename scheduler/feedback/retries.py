@@ -1,0 +1,117 @@
+"""The one retry owner: whether a failed request is placed again, where not, and after how long. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+from scheduler.feedback.breakers import GUILTLESS, SUSPICIOUS
+from straightline.contracts import Attempt, ModelSpec, Request, Ticket
+from straightline.names import DELAYS_MS, Backend
+
+LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
+"""Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
+AGAIN_THERE: Final = 2
+"""Failures from which on a request that is left no other backend waits on the last rung."""
+UNASKED: Final = frozenset({"breaker_open", "not_informed"})
+"""Error classes of what a pool gives back without having asked its backend."""
+EXCUSED: Final = 8
+"""Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile
+or it had not read yet what is deployed, and those as a breaker's probe that never came to the model. So many
+at most, or a request that only a dead backend may take would have a history without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Place it again after `delay` milliseconds, without the `excluded`; `at_once` where that can be."""
+
+    delay: int
+    excluded: list[Backend]
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """It has failed for good."""
+
+    error_class: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """Its deadline would pass before it could be tried again."""
+
+
+def after(
+    ticket: Ticket, request: Request, spec: ModelSpec, *, max_attempts: int, now: float
+) -> Again | GiveUp | TooLate:
+    """Decide on a ticket whose last attempt has failed.
+
+    The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
+    lifted: what failed may have recovered while the request waited. (Where all others are down, placing
+    passes over them.) Then the second failure and those after it wait on the last rung: else all attempts
+    would be spent within two seconds, on a backend that is away for three; so does what the pool could not
+    know. Who was a probe, or was given back, goes elsewhere at once.
+    """
+    last = ticket.attempts[-1]
+    failures = counted(ticket.attempts)
+    if failures >= max_attempts:
+        return GiveUp(last.error_class or "failed", story(ticket.attempts))
+    excluded: list[Backend] = [*ticket.excluded]
+    if last.backend not in excluded:
+        excluded.append(last.backend)
+    possible = set(spec.backends) & set(request.allow or spec.backends)
+    if possible <= set(excluded):
+        excluded = []
+    long = failures >= AGAIN_THERE or last.error_class == "not_informed"
+    patience = len(LADDER) if long and not excluded else failures
+    delay = fitting(
+        rung(patience, chance(f"{request.id} {len(ticket.attempts)}")), seconds=ticket.deadline - now
+    )
+    if delay is None:
+        return TooLate()
+    return Again(delay, excluded, at_once=bool(excluded) and (_probe(last) or _excused(last)))
+
+
+def counted(attempts: list[Attempt]) -> int:
+    """Return how many of the attempts count against the most there may be."""
+    return len(attempts) - min(EXCUSED, sum(map(_excused, attempts)))
+
+
+def suspect(attempts: list[Attempt]) -> bool:
+    """Whether one of the attempts failed in a way that the request itself may have caused."""
+    return any(attempt.error_class in SUSPICIOUS for attempt in attempts)
+
+
+def rung(failures: int, lot: float) -> int:
+    """Return the milliseconds to wait; `lot` of [0, 1) spreads those that failed together."""
+    choices = LADDER[max(0, min(failures, len(LADDER)) - 1)]
+    return choices[int(lot * len(choices))]
+
+
+def fitting(milliseconds: int, *, seconds: float) -> int | None:
+    """Return that delay, or the longest that ends within `seconds`; None where there is none."""
+    if milliseconds < seconds * 1_000:
+        return milliseconds
+    return max((delay for delay in DELAYS_MS if delay < seconds * 1_000), default=None)
+
+
+def chance(text: str) -> float:
+    """Draw a lot of [0, 1) that is always the same for the same text."""
+    return crc32(text.encode()) / 2**32
+
+
+def story(attempts: list[Attempt]) -> str:
+    """Tell in one sentence what was tried, and what came of it several times once."""
+    counts = Counter(f"{attempt.backend}: {attempt.error}" for attempt in attempts)
+    tries = "; ".join(each if times == 1 else f"{each} ({times} times)" for each, times in counts.items())
+    return f"{len(attempts)} attempt{'s' if len(attempts) != 1 else ''} failed: {tries}"
+
+
+def _excused(attempt: Attempt) -> bool:
+    return attempt.error_class in UNASKED or (_probe(attempt) and attempt.error_class in GUILTLESS)
+
+
+def _probe(attempt: Attempt) -> bool:
+    return attempt.reason is not None and attempt.reason.probe

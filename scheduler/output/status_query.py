@@ -1,0 +1,95 @@
+"""Where a request is, as far as the scheduler that leads has it in memory. No clock, no I/O."""
+
+from typing import Final
+
+from scheduler.admission.idempotency import Repeats
+from scheduler.dispatch.dispatcher import Placer
+from scheduler.dispatch.hold_queue import Case
+from scheduler.effects import Delivery
+from scheduler.feedback.backend_state import Flight, Pools
+from straightline.contracts import Request, Ticket, Whereabouts
+from straightline.models.registry_view import Known
+
+ITS_TURN: Final = "a backend can take it: it waits for its turn"
+UNINFORMED: Final = "it is not known yet what is deployed"
+
+
+class Finder:
+    """Looks in what is held, what waits in delay queues, what is on its way, and what was seen lately.
+
+    Args:
+        placer: knows the first two.
+        pools: knows what was placed.
+        repeats: knows what came, and what of it has ended.
+    """
+
+    def __init__(self, placer: Placer, pools: Pools, repeats: Repeats) -> None:
+        self._placer = placer
+        self._pools = pools
+        self._repeats = repeats
+
+    def find(self, request_id: str, known: Known, now: float) -> Whereabouts:
+        """Return where a request is.
+
+        Args:
+            request_id: in canonical form.
+            known: the models.
+            now: seconds since the epoch.
+        """
+        seen = self._repeats.find(request_id)
+        if seen is not None and seen.ended:  # a copy of it may be held, after a lost connection
+            return Whereabouts(id=request_id)
+        case = self._placer.held_here(request_id)
+        if case is not None:
+            return _held(case.request, case.ticket, self._placer.why_held(case, now) or ITS_TURN)
+        waiting = self._placer.delayed(request_id)
+        if waiting is not None:
+            request, ticket = waiting
+            return _held(request, ticket, self._why_away(request, ticket, known, now))
+        flight = self._pools.flight(request_id)
+        if flight is not None:
+            return _placed(request_id, *flight)
+        return Whereabouts(id=request_id, state=None if seen is None else "accepted")
+
+    def _why_away(self, request: Request, ticket: Ticket, known: Known, now: float) -> str:
+        """Return why a request waits in a delay queue: for another attempt, or for what is held in memory."""
+        if ticket.held_since is None and ticket.attempts:
+            last = ticket.attempts[-1]
+            return f"its attempt on {last.backend} failed ({last.error_class}): it is placed again soon"
+        spec = None if ticket.version is None else known.find(request.model, ticket.version)
+        if spec is None:
+            return UNINFORMED
+        away = Case(request, ticket, spec, Delivery("", 0, 0), 0.0)
+        return self._placer.why_held(away, now) or ITS_TURN
+
+
+def _placed(request_id: str, backend: str, flight: Flight) -> Whereabouts:
+    trail = flight.trail
+    return Whereabouts(
+        id=request_id,
+        state="placed",
+        model=flight.model,
+        version=trail.version,
+        class_="interactive" if flight.interactive else "batch",
+        backend=backend,  # type: ignore[arg-type]  # pools know backends as str
+        attempts=len(trail.failed) + 1,
+        failed=list(trail.failed),
+        reason=trail.reason,
+        placed_at=flight.placed_at,
+        deadline=flight.deadline,
+    )
+
+
+def _held(request: Request, ticket: Ticket, why: str) -> Whereabouts:
+    return Whereabouts(
+        id=request.id,
+        state="held",
+        model=request.model,
+        version=ticket.version,
+        class_=request.class_,
+        attempts=len(ticket.attempts),
+        failed=ticket.attempts,
+        held_reason=why,
+        held_since=ticket.held_since,
+        deadline=ticket.deadline,
+    )

@@ -1,0 +1,109 @@
+"""A base image for models, made of this machine's own distribution and its configured mirror."""
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import docker
+from docker.errors import ImageNotFound
+
+from script.docker_engine.engine_packages import BASE, SEARCHED, need
+from script.stack.errors import StackError
+
+TAG: Final = "straightline-base:latest"
+_PACKAGES: Final = "python3,python3-venv"
+_SKIPPED: Final = (
+    "./var/cache/apt",
+    "./var/lib/apt/lists",
+    "./usr/share/doc",
+    "./usr/share/man",
+    "./usr/share/locale",
+)
+
+
+def provide_base(client: docker.DockerClient, cache: Path) -> str:
+    """Give the engine a Debian with Python, and return its name; the second time it comes from the cache.
+
+    Raises:
+        StackError: it cannot be made here.
+    """
+    try:
+        client.images.get(TAG)
+    except ImageNotFound:
+        file = cache / f"base-{_codename()}.tar"
+        if not file.is_file():
+            _make(file)
+        repository, _, tag = TAG.partition(":")
+        client.api.import_image_from_file(str(file), repository=repository, tag=tag)
+    return TAG
+
+
+def _make(file: Path) -> None:
+    need(BASE)
+    if os.geteuid() != 0:
+        raise StackError(
+            "only root can make the base image; or give the engine any image with python3 and venv under the "
+            f"name {TAG}"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="base-", dir=file.parent) as scratch:
+        root, draft = Path(scratch) / "root", Path(scratch) / "draft.tar"
+        done = subprocess.run(
+            ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _codename(), str(root), _mirror()],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **_proxies(), "PATH": SEARCHED},
+        )
+        if done.returncode != 0:
+            raise StackError(f"debootstrap failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        subprocess.run(
+            ["tar", "-C", str(root), *(f"--exclude={path}/*" for path in _SKIPPED), "-cf", str(draft), "."],
+            check=True,
+        )
+        draft.replace(file)
+
+
+def _codename() -> str:
+    text = Path("/etc/os-release").read_text(encoding="utf-8")
+    found = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', text, re.MULTILINE)
+    if found is None:
+        raise StackError("this is not a Debian: /etc/os-release has no VERSION_CODENAME")
+    return found[1]
+
+
+def _mirror() -> str:
+    """Read from apt where it gets this release's main packages."""
+    listed = subprocess.run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+            "Created-By: Packages",
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    for line in listed.stdout.splitlines():
+        uri, release, component = line.rsplit(" ", 2)
+        if (release, component) == (_codename(), "main"):
+            return uri
+    raise StackError(
+        f"apt knows no source of {_codename()} main: run apt-get update, or set it in apt's sources"
+    )
+
+
+def _proxies() -> dict[str, str]:
+    """Hand apt's proxy to debootstrap, which does not read apt's configuration."""
+    done = subprocess.run(
+        ["apt-config", "shell", "http_proxy", "Acquire::http::Proxy", "https_proxy", "Acquire::https::Proxy"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return dict(re.findall(r"^(\w+)='(.*)'$", done.stdout, re.MULTILINE))

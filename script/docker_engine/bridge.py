@@ -1,0 +1,68 @@
+"""A network bridge of our own, for the containers of a private engine or for hosts of a test."""
+
+import fcntl
+import ipaddress
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from script.docker_engine.engine_packages import SEARCHED
+from script.stack.errors import StackError
+
+_POOL: Final = ipaddress.IPv4Network("172.31.192.0/18")
+"""At the end of a private range, where few networks lie; the first free part of it is taken."""
+_LOCK: Final = Path("/run/lock/straightline-bridge")
+"""Held while an address is looked for and taken: another run may do the same."""
+_ENVIRONMENT: Final = {"PATH": SEARCHED, "LANG": "C.UTF-8"}
+
+
+def add_bridge(name: str) -> ipaddress.IPv4Network:
+    """Make the bridge with an address that no other network of this machine has; it is the network's first.
+
+    Raises:
+        StackError: the kernel or the sandbox does not allow it.
+    """
+    with _alone():
+        return _add(name)
+
+
+def _add(name: str) -> ipaddress.IPv4Network:
+    used = [ipaddress.IPv4Network(route, strict=False) for route in _routes()]
+    free = (part for part in _POOL.subnets(new_prefix=24) if not any(part.overlaps(net) for net in used))
+    network = next(free, None)
+    if network is None:
+        raise StackError(f"all of {_POOL} is in use: there is no address left for a bridge")
+    _ip("link", "add", "name", name, "type", "bridge")
+    _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", name)
+    _ip("link", "set", name, "up")
+    return network
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    _LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with _LOCK.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def remove_bridge(name: str) -> None:
+    """Remove the bridge; a missing one is no fault."""
+    subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True, env=_ENVIRONMENT)
+
+
+def _routes() -> list[str]:
+    found = json.loads(_ip("-4", "-json", "route", "show", "table", "all") or "[]")
+    return [route["dst"] for route in found if route.get("dst", "default") != "default"]
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True, env=_ENVIRONMENT)
+    if done.returncode != 0:
+        raise StackError(
+            f"a network for containers cannot be made (ip {' '.join(arguments)}): {done.stderr.strip()}"
+        )
+    return done.stdout

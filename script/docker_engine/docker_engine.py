@@ -1,0 +1,133 @@
+"""`python -m script.docker_engine.docker_engine up|down|base`: the Docker engine of this checkout."""
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import docker
+
+from script.docker_engine import dockerd
+from script.docker_engine.base_image import provide_base
+from script.docker_engine.engine_packages import ENGINE, need
+from script.stack.errors import StackError
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def engine(root: Path = ROOT) -> Iterator[Mapping[str, str]]:
+    """Give the variables that lead to a running engine, for as long as the context lasts.
+
+    An engine that answers already is used. Otherwise the private one of this checkout is, which ends with its
+    last user unless `up` started it.
+
+    Raises:
+        StackError: there is none, and none can be started here.
+    """
+    if dockerd.answers(None):
+        yield {}
+        return
+    home = _home(root)
+    with (home / "users.lock").open("w") as users:
+        # Everybody who uses it holds the lock shared; who gets it alone is the last one.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield {"DOCKER_HOST": _started(home).url}
+        finally:
+            if not (home / "stays").exists() and _alone(users):
+                _stop(home)
+
+
+def up(root: Path) -> str:
+    """Start the private engine where none answers, and leave it running; return its URL, or nothing."""
+    if dockerd.answers(None):
+        return ""
+    home = _home(root)
+    (home / "stays").touch()
+    return _started(home).url
+
+
+def down(root: Path) -> None:
+    """Stop the private engine; none is no fault."""
+    home = _home(root)
+    (home / "stays").unlink(missing_ok=True)
+    _stop(home)
+
+
+def base(root: Path, environ: Mapping[str, str]) -> str:
+    """Give the engine of `environ` the base image and return its name."""
+    client = docker.from_env(environment=dict(environ))
+    try:
+        with _alone_at(_home(root) / "base.lock"):
+            return provide_base(client, root / ".straightline" / "cache")
+    finally:
+        client.close()
+
+
+def _started(home: Path) -> dockerd.Engine:
+    with _alone_at(home / "start.lock"):
+        known = dockerd.Engine.read(home / "engine.json")
+        if known is not None:
+            if known.process.alive() and dockerd.answers(known.url):
+                return known
+            dockerd.stop(known, home)  # what it left behind
+        need(ENGINE)
+        return dockerd.start(home)
+
+
+def _stop(home: Path) -> None:
+    with _alone_at(home / "start.lock"):
+        known = dockerd.Engine.read(home / "engine.json")
+        if known is not None:
+            dockerd.stop(known, home)
+
+
+def _home(root: Path) -> Path:
+    home = root / ".straightline" / "engine"
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _alone(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _alone_at(file: Path) -> Iterator[None]:
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    """Run the command; what it prints is for the shell."""
+    parser = argparse.ArgumentParser(prog="script/engine", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "base"))
+    command = parser.parse_args().command
+    try:
+        if command == "down":
+            down(ROOT)
+            return 0
+        url = up(ROOT)
+        if url:
+            print(f"export DOCKER_HOST={url}")
+        if command == "base":
+            environ = {**os.environ, **({"DOCKER_HOST": url} if url else {})}
+            print(f"# base image: {base(ROOT, environ)}")
+    except StackError as error:
+        print(f"It did not work: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""A private Docker engine: own data, socket and bridge, no rule in the machine's packet filter."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from script.docker_engine.bridge import add_bridge, remove_bridge
+from script.docker_engine.engine_packages import SEARCHED
+from script.stack.errors import StackError
+from script.stack.processes import processes
+from script.stack.processes.readiness import wait_until
+
+NAME: Final = "the Docker engine"
+_PATIENCE: Final = 60.0
+_ANSWER: Final = 5
+"""Seconds that an engine has to answer."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A started engine.
+
+    Attributes:
+        url: for DOCKER_HOST.
+        mark: a random word in the environment of its processes.
+        bridge: its network interface.
+        exec_root: its directory of sockets and of what runs.
+        process: the daemon.
+    """
+
+    url: str
+    mark: str
+    bridge: str
+    exec_root: str
+    process: processes.Process
+
+    def write(self, file: Path) -> None:
+        """Note it, for whoever stops it."""
+        file.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> "Engine | None":
+        """Read the note; None where there is none."""
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return cls(**{**record, "process": processes.Process(**record["process"])})
+
+
+def answers(url: str | None) -> bool:
+    """Whether an engine answers at that URL, or with None, where Docker's own client would look."""
+    try:
+        client = (
+            docker.DockerClient(base_url=url, timeout=_ANSWER) if url else docker.from_env(timeout=_ANSWER)
+        )
+        client.close()
+    except (DockerException, requests.RequestException, OSError):
+        return False
+    return True
+
+
+def start(home: Path) -> Engine:
+    """Start an engine with its data below `home` and wait until it answers.
+
+    Raises:
+        StackError: it cannot run here; the message has the end of its log.
+    """
+    if os.geteuid() != 0:
+        raise StackError("a private Docker engine needs root; a running one is found by DOCKER_HOST")
+    mark = secrets.token_hex(4)
+    # A socket's path may have 107 bytes at most, and a checkout may lie deep.
+    exec_root = tempfile.mkdtemp(prefix="straightline-engine-", dir=_run_directory())
+    bridge = f"slbr-{mark}"
+    try:
+        add_bridge(bridge)
+        return launch(home, mark, bridge, exec_root)
+    except BaseException:
+        remove_bridge(bridge)
+        shutil.rmtree(exec_root, ignore_errors=True)
+        raise
+
+
+def launch(home: Path, mark: str, bridge: str, exec_root: str) -> Engine:
+    """Start the daemon on a bridge and a directory that are there, and wait until it answers.
+
+    Raises:
+        StackError: it does not start; nothing of it runs then.
+    """
+    log = home / "dockerd.log"
+    log.unlink(missing_ok=True)
+    (home / "daemon.json").write_text("{}\n", encoding="ascii")
+    process = processes.start(
+        NAME, _command(home, Path(exec_root), bridge), log=log, cwd=home, environment=_environment(mark)
+    )
+    engine = Engine(f"unix://{exec_root}/docker.sock", mark, bridge, exec_root, process)
+    try:
+        engine.write(home / "engine.json")
+        wait_until(lambda: answers(engine.url), what=NAME, seconds=_PATIENCE, watched=(process,))
+    except BaseException:
+        stop(engine, home)
+        raise
+    return engine
+
+
+def stop(engine: Engine, home: Path) -> None:
+    """Remove its containers, end it, and take back what it put on the machine; its images stay in `home`."""
+    _remove_containers(engine.url)
+    processes.stop((engine.process,))
+    processes.stop_strays(engine.mark)
+    for mounted in _mounts_below(home / "data", Path(engine.exec_root)):
+        subprocess.run(["umount", "--lazy", mounted], check=False, capture_output=True)
+    remove_bridge(engine.bridge)
+    shutil.rmtree(engine.exec_root, ignore_errors=True)
+    (home / "engine.json").unlink(missing_ok=True)
+
+
+def _command(home: Path, exec_root: Path, bridge: str) -> list[str]:
+    return [
+        "dockerd",
+        f"--data-root={home / 'data'}",
+        f"--exec-root={exec_root}",
+        f"--pidfile={exec_root / 'docker.pid'}",
+        f"--host=unix://{exec_root}/docker.sock",
+        f"--bridge={bridge}",
+        # Ports are published by Docker's proxy on the loopback interface: the machine's packet filter and its
+        # forwarding stay as they are, and containers reach nothing but the machine.
+        *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"),
+        "--userland-proxy=true",
+        f"--config-file={home / 'daemon.json'}",  # not the machine's
+    ]
+
+
+def _environment(mark: str) -> dict[str, str]:
+    return {"PATH": SEARCHED, "LANG": "C.UTF-8", "HOME": str(Path.home()), processes.RUN_VARIABLE: mark}
+
+
+def _remove_containers(url: str) -> None:
+    with suppress(DockerException, requests.RequestException):
+        client = docker.DockerClient(base_url=url, timeout=_ANSWER)
+        for container in client.containers.list(all=True, ignore_removed=True):
+            container.remove(v=True, force=True)
+        client.close()
+
+
+def _mounts_below(*directories: Path) -> list[str]:
+    """Mount points below the directories, the innermost first."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    points = [line.split()[1] for line in lines]
+    return sorted(
+        (point for point in points if any(Path(point).is_relative_to(one) for one in directories)),
+        key=len,
+        reverse=True,
+    )
+
+
+def _run_directory() -> str:
+    return "/run" if Path("/run").is_dir() else tempfile.gettempdir()

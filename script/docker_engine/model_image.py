@@ -1,0 +1,59 @@
+"""The image of a model for an engine, with all that it takes: base image, wheels, build."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import modelkit.wheels
+from modelkit.package.dockerfile import ImageForm
+from modelkit.package.image import package_image
+from modelkit.package.requirement_files import REQUIREMENTS
+from script.docker_engine.docker_engine import ROOT, base
+from script.stack.errors import StackError
+from straightline.errors import ConfigurationError
+
+
+def build_image(
+    bundle: Path,
+    tag: str,
+    environ: Mapping[str, str],
+    *,
+    form: ImageForm = "server",
+    lists: tuple[Path, ...] = (),
+    root: Path = ROOT,
+) -> str:
+    """Build the image of a bundle as `tag` on the engine of `environ`, and return its id.
+
+    Base image and wheels are kept in the checkout's cache and in the engine: only the first time is long.
+
+    Args:
+        bundle: the bundle's directory.
+        tag: the image's name.
+        environ: leads to the engine.
+        form: a server, or a function.
+        lists: the model's own lists of packages.
+        root: the checkout.
+
+    Raises:
+        StackError: the base image or the wheels cannot be had.
+        StraightLineError: the image cannot be built.
+    """
+    return package_image(
+        bundle,
+        base=base(root, environ),
+        wheelhouse=provide_wheels(root / ".straightline" / "cache", *lists),
+        tag=tag,
+        form=form,
+        environ=environ,
+    )
+
+
+def provide_wheels(cache: Path, *more: Path) -> Path:
+    """Fetch the wheels of a model server's packages and of `more` lists; once for each state; return where.
+
+    Raises:
+        StackError: they cannot be fetched.
+    """
+    try:
+        return modelkit.wheels.provide_wheels([REQUIREMENTS, *more], cache)
+    except ConfigurationError as error:
+        raise StackError(str(error)) from error

@@ -1,0 +1,128 @@
+"""`script/demo`: start everything, make real requests of it, report what the ledger says, stop everything."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from outcomes.db.database import connected
+from outcomes.queries.outcomes import summary
+from outcomes.queries.query_results import Summary
+from script.stack.demo import report
+from script.stack.demo.drive import Material, Tally, drive
+from script.stack.demo.workload import Phase, thresholds, workload
+from script.stack.processes.run import Run
+from script.stack.processes.stack import Stack, start_stack
+from script.stack.processes.up_down import FAILED
+from script.stack.progress import step
+from straightline.client import Client
+
+_RECORDING: Final = 30.0
+"""Seconds that the recorder may need for the last outcomes after they were answered."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How many requests to make, of which workload, and where to write the figures as JSON, if anywhere."""
+
+    requests: int
+    seed: int
+    file: Path | None
+
+
+def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
+    """Run the demo; 0 when every request has just one outcome, 1 otherwise.
+
+    Args:
+        root: the checkout.
+        state: where runs lie.
+        screen: shows steps and report.
+        trial: what to do.
+    """
+    own = Run.create(state, stays=False)
+    limits = thresholds(trial.requests)
+    wrong = ["it did not come to its end"]
+    loader = ThreadPoolExecutor(1)  # scikit-learn takes a second to load; meanwhile the services start
+    material = loader.submit(_material)
+    try:
+        stack = start_stack(
+            root, own, screen, models=own.directory / "models", thresholds=limits, environ=dict(os.environ)
+        )
+        found = _measure(stack, screen, trial, material.result())
+        wrong = report.faults(found, trial.requests)
+    finally:
+        _stop(own, screen, state / FAILED if wrong else None)
+    if trial.file is not None:
+        trial.file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    screen.print()
+    report.show(screen, found, thresholds=limits, driver=stack.driver, wrong=wrong)
+    return 1 if wrong else 0
+
+
+def _stop(own: Run, screen: Console, keep_logs: Path | None) -> None:
+    with step(screen, "Stopping all of it"):
+        stubborn = own.stop(keep_logs=keep_logs)
+    for name in stubborn:
+        screen.print(f"{name} did not end by itself and was killed.")
+    if keep_logs is not None:
+        screen.print(f"The logs are in {keep_logs}", soft_wrap=True)
+
+
+def _material() -> Material:
+    """Read the digits that the model has not seen."""
+    from examples.digits.data import held_out  # noqa: PLC0415 - slow to load, and wanted late
+
+    images, labels = held_out()
+    return Material(images.astype(int).tolist(), labels.tolist())
+
+
+def _measure(stack: Stack, screen: Console, trial: Trial, material: Material) -> report.Figures:
+    tally = Tally()
+    began = time.monotonic()
+    with Client(stack.plan.broker.of("producer"), store=stack.plan.store.as_uri()) as client:
+        for phase in workload(trial.requests, len(material.labels), trial.seed):
+            _drive(client, screen, phase, material, tally)
+    if tally.refused:
+        screen.print(f"{tally.refused} requests were not accepted: {tally.refusal}", markup=False)
+    with step(screen, "Waiting until the last outcome is in the ledger"):
+        counted = _recorded(stack.plan.database.of("reader"), tally)
+    return report.figures(
+        counted,
+        accepted=len(tally.accepted),
+        seconds=time.monotonic() - began,
+        accuracy=tally.accuracy,
+    )
+
+
+def _drive(client: Client, screen: Console, phase: Phase, material: Material, tally: Tally) -> None:
+    title = f"Publishing {phase.name}, {phase.size:,} requests: {phase.purpose}"
+    if not screen.is_terminal:
+        with step(screen, title):
+            drive(client, phase, material, tally, advance=lambda _: None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=screen) as progress:
+        task = progress.add_task(f"Publishing {phase.name:<10}", total=phase.size)
+        drive(client, phase, material, tally, advance=lambda more: progress.advance(task, more))
+
+
+def _recorded(url: str, tally: Tally) -> Summary:
+    """Ask the ledger until it has an outcome of every accepted request, or has had time enough."""
+    deadline = time.monotonic() + _RECORDING
+    while True:
+        with connected(url) as connection:
+            counted = summary(connection, ids=tally.accepted)
+        if not counted.lost or time.monotonic() > deadline:
+            return counted
+        time.sleep(0.1)

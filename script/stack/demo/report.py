@@ -1,0 +1,149 @@
+"""The demo's report: its figures, the verdict on them, and how they look."""
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from outcomes.queries.query_results import BackendSummary, Summary
+from script.docker_engine.engine import Driver
+from script.stack.processes.plan import Thresholds
+
+RULES = {
+    1: "f_t > F and r_d < D: serverless",
+    2: "r_d >= D: GPU container",
+    3: "a local server is available",
+    4: "a GPU container is available",
+    5: "otherwise: serverless",
+}
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--json` writes: counts from the ledger, `accepted` from the producer's confirms.
+
+    Attributes:
+        accepted: requests that the broker confirmed.
+        outcomes: final outcomes in the ledger for these.
+        by_state: outcomes by final state.
+        by_backend: for each: placed, failed, p50_ms and p95_ms from submission to outcome.
+        by_rule: placements by the rule that decided, "1".."5".
+        lost: accepted requests without an outcome.
+        duplicates: further outcomes of requests that had one.
+        seconds: from the first request to the last outcome in the ledger.
+        accuracy: share of the images that were labelled right, 0..1; None where none was.
+    """
+
+    accepted: int
+    outcomes: int
+    by_state: dict[str, int]
+    by_backend: dict[str, dict[str, float | None]]
+    by_rule: dict[str, int]
+    lost: int
+    duplicates: int
+    seconds: float
+    accuracy: float | None
+
+
+def figures(summary: Summary, *, accepted: int, seconds: float, accuracy: float | None) -> Figures:
+    """Put the ledger's counts and the producer's together."""
+    return Figures(
+        accepted=accepted,
+        outcomes=summary.outcomes,
+        by_state=summary.by_state,
+        by_backend={name: _rounded(backend) for name, backend in summary.by_backend.items()},
+        by_rule={str(rule): count for rule, count in summary.by_rule.items()},
+        lost=summary.lost or 0,
+        duplicates=summary.duplicates,
+        seconds=round(seconds, 3),
+        accuracy=None if accuracy is None else round(accuracy, 4),
+    )
+
+
+def faults(found: Figures, asked: int) -> list[str]:
+    """Say what is wrong with these figures, of so many requests made; nothing where all is as it must be."""
+    wrong = []
+    if found.accepted != asked:
+        wrong.append(f"{asked} requests were made, but {found.accepted} were accepted")
+    if found.outcomes != found.accepted:
+        wrong.append(f"{found.accepted} requests were accepted, but {found.outcomes} have an outcome")
+    if found.lost:
+        wrong.append(f"{found.lost} requests were lost")
+    if found.duplicates:
+        wrong.append(f"{found.duplicates} requests were answered more than once")
+    return wrong
+
+
+def show(
+    screen: Console, found: Figures, *, thresholds: Thresholds, driver: Driver, wrong: Sequence[str]
+) -> None:
+    """Print the report, with what is `wrong` in it."""
+    head = (
+        f"[bold]{found.accepted:,}[/] accepted   [bold]{found.outcomes:,}[/] outcomes   "
+        f"[bold]{found.lost}[/] lost   [bold]{found.duplicates}[/] duplicated   "
+        f"in [bold]{found.seconds:.1f} s[/]"
+    )
+    states = ", ".join(f"{count:,} {state}" for state, count in found.by_state.items() if count)
+    accuracy = "no image was labelled" if found.accuracy is None else f"{found.accuracy:.1%}"
+    parts: list[RenderableType] = [
+        head,
+        f"States: {states or 'none'}.   Images labelled right: [bold]{accuracy}[/]",
+        "",
+        _rules(found),
+        "",
+        _backends(found),
+        "",
+        f"F = {thresholds.F:g} requests/s over {thresholds.window:g} s, D = {thresholds.D:,} bytes.",
+        escape(f"GPU containers: driver {driver.name}; {driver.why}."),
+        *[f"[bold red]Wrong:[/] {escape(fault)}." for fault in wrong],
+    ]
+    screen.print(
+        Panel(
+            Group(*parts),
+            title="StraightLine",
+            title_align="left",
+            border_style="red" if wrong else "green",
+            padding=(1, 2),
+        )
+    )
+
+
+def _rules(found: Figures) -> Table:
+    table = _table("Rule", "Placements", "", "")
+    most = max([1, *found.by_rule.values()])
+    for rule, count in found.by_rule.items():
+        bar = "█" * round(28 * count / most) or ("▏" if count else "")
+        table.add_row(f"{rule}  {RULES[int(rule)]}", f"{count:,}", f"[cyan]{bar}[/]", "")
+    return table
+
+
+def _backends(found: Figures) -> Table:
+    table = _table("Backend", "Placements", "failed", "p50 ms", "p95 ms")
+    for name, row in found.by_backend.items():
+        table.add_row(name, *[_number(row[key]) for key in ("placed", "failed", "p50_ms", "p95_ms")])
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def _rounded(backend: BackendSummary) -> dict[str, float | None]:
+    return {
+        "placed": backend.placed,
+        "failed": backend.failed,
+        "p50_ms": None if backend.p50_ms is None else round(backend.p50_ms, 2),
+        "p95_ms": None if backend.p95_ms is None else round(backend.p95_ms, 2),
+    }

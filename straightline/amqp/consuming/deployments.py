@@ -1,0 +1,87 @@
+"""Following the stream of what is deployed, and appending to it."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from straightline import names
+from straightline.amqp.consuming.stream import StreamReader
+from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.contracts.deployed import Deployed
+from straightline.ids import new_id
+
+logger = logging.getLogger(__name__)
+
+SILENCE: Final = 30.0
+"""Seconds after which a stream in which nothing stands says that nothing was ever deployed: the reconciler
+announces at its start, and where a broker was made anew."""
+_DEPLOYED: Final = msgspec.json.Decoder(Deployed)
+
+
+class Deployments(StreamReader):
+    """Reads the stream from its beginning, and goes on for as long as it is open.
+
+    Args:
+        url: of the broker.
+        name: shown as the connection's name in the broker's tools.
+        on_change: called on the reader's thread with each announcement of a higher revision than those
+            before; it must not block.
+        marks: whether its user may write marks; without, it never knows that it has caught up.
+
+    Raises:
+        ConfigurationError: `url` is not an AMQP URL.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, on_change: Callable[[Deployed], None], marks: bool = True
+    ) -> None:
+        super().__init__(
+            url,
+            name=name,
+            stream=names.DEPLOYED_STREAM,
+            exchange=names.REGISTRY,
+            key=names.DEPLOYED_KEY,
+            mark=names.DEPLOYED_MARK_KEY if marks else None,
+            offset=lambda: "first",
+            on_entry=self._read,
+            without="and what was deployed is not known to this process until it can",
+        )
+        self._on_change = on_change
+        self._revision = -1
+        self._heard = threading.Event()
+
+    def wait_for_one(self, seconds: float) -> bool:
+        """Wait until an announcement was read, for who writes no marks; False where none came in time."""
+        return self._heard.wait(seconds)
+
+    def informed(self) -> bool:
+        """Say whether all that was announced is known here: never where the stream cannot be read."""
+        current = self.current_for()
+        if current is None:
+            return False
+        return self._revision >= 0 or current > SILENCE
+
+    def _read(self, body: bytes) -> None:
+        try:
+            deployed = _DEPLOYED.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            logger.warning("an entry of %s cannot be read: %s", names.DEPLOYED_STREAM, error)
+            return
+        if deployed.revision > self._revision:
+            self._revision = deployed.revision
+            self._on_change(deployed)
+            self._heard.set()
+
+
+def announcement(deployed: Deployed) -> Outgoing:
+    """Return the message that tells everybody what is deployed."""
+    return Outgoing(
+        exchange=names.REGISTRY,
+        routing_key=names.DEPLOYED_KEY,
+        body=msgspec.json.encode(deployed),
+        type=names.TYPE_DEPLOYED,
+        message_id=new_id(),
+    )

@@ -1,0 +1,76 @@
+"""An outcome as text for people; pure."""
+
+import msgspec
+
+from straightline.contracts.outcome import Outcome
+from straightline.contracts.tensors.v2 import InferOutput, InferResponse
+from straightline.contracts.ticket import Attempt, Reason
+from straightline.support.terminal import printable, seconds
+
+_SHOWN = 72
+"""Characters of a tensor's data."""
+
+
+def show(outcome: Outcome) -> str:
+    """Return a few lines: how it ended, what was tried and why there, and the answer."""
+    lines = [_headline(outcome)]
+    if outcome.error:
+        lines.append(f"  {outcome.error_class or 'error'}: {outcome.error}")
+    for attempt in outcome.attempts:
+        lines += _attempt(attempt)
+    if outcome.result:
+        lines += answer(bytes(outcome.result))
+    return printable("\n".join(lines))
+
+
+def _headline(outcome: Outcome) -> str:
+    model = " ".join(word for word in (outcome.model, outcome.version) if word)
+    text = f"{outcome.request_id} {outcome.state}"
+    if model:
+        text += f", model {model}"
+    if outcome.submitted_at is not None:
+        text += f", {seconds(outcome.finished_at - outcome.submitted_at)} after it was submitted"
+    return text
+
+
+def _attempt(attempt: Attempt) -> list[str]:
+    how = "answered" if attempt.succeeded else f"{attempt.error_class}: {attempt.error}"
+    cold = "" if attempt.cold_start is None else f", of it {seconds(attempt.cold_start)} cold start"
+    times = f"waited {seconds(attempt.wait)}, took {seconds(attempt.service)}{cold}"
+    lines = [f"  attempt {attempt.number} on {attempt.backend}: {how} ({times})"]
+    if attempt.reason is not None:
+        lines.append(f"    {placed_by(attempt.reason)}")
+    return lines
+
+
+def placed_by(reason: Reason) -> str:
+    """Return the rule that decided, what it was held against, and why other backends were no candidates."""
+    text = (
+        f"placed by rule {reason.rule} of {reason.policy}: f_t {reason.f_t:.1f}/s (F {reason.F:g}/s), "
+        f"r_d {reason.r_d} B (D {reason.D} B), S_F {_yes(reason.s_f)}, S_D {_yes(reason.s_d)}"
+    )
+    if reason.refused:
+        text += "; not on " + ", ".join(f"{backend} ({why})" for backend, why in reason.refused.items())
+    return text
+
+
+def answer(result: bytes) -> list[str]:
+    """Return a line for each tensor of a V2 infer response."""
+    try:
+        response = msgspec.json.decode(result, type=InferResponse)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return [printable(f"  result: {_cut(result.decode(errors='replace'))}")]
+    return [printable(_output(output)) for output in response.outputs]
+
+
+def _output(output: InferOutput) -> str:
+    data = _cut(bytes(output.data).decode(errors="replace"))
+    return f"  {output.name} {output.datatype}{output.shape}: {data}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,75 @@
+"""What a component knows of models: those of its directory, and over them what was announced. Pure."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
+from straightline.contracts.model import ModelSpec
+from straightline.models.catalogue import Catalogue
+
+NOTHING: Final = Deployed(revision=-1, models={})
+"""Before the first announcement."""
+_SPAN: Final = 2**64
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The models of a directory, and what is deployed: of a model that was deployed, the latter alone speaks.
+
+    Attributes:
+        directory: read when the component started.
+        deployed: as it was announced last.
+    """
+
+    directory: Catalogue
+    deployed: Deployed = NOTHING
+
+    def find(self, name: str, version: str | None = None) -> ModelSpec | None:
+        """Return that version, or the default where none is asked for; None where there is none."""
+        model = self.deployed.models.get(name)
+        if model is None:
+            return self.directory.find(name, version)
+        wanted = model.default if version is None else version
+        found = None if wanted is None else model.versions.get(wanted)
+        return None if found is None else found.spec
+
+    def version(self, name: str, version: str) -> DeployedVersion | None:
+        """Return a deployed version, with what is recorded of its forms; None where it was not deployed."""
+        model = self.deployed.models.get(name)
+        return None if model is None else model.versions.get(version)
+
+    def catalogue(self) -> Catalogue:
+        """Return every version of every model, by name; the default of a model last among its versions."""
+        models = dict(self.directory.models)
+        for name, model in self.deployed.models.items():
+            models.pop(name, None)
+            if model.versions:
+                models[name] = {version: each.spec for version, each in _ordered(model)}
+        return Catalogue(models)
+
+    def chosen(self, name: str, request_id: str) -> str | None:
+        """Return the version that a request gets which pins none; None where nothing was deployed of it."""
+        model = self.deployed.models.get(name)
+        if model is None:
+            return None
+        return model.canary if takes_canary(model, request_id) else model.default
+
+    def learn(self, deployed: Deployed) -> "Known":
+        """Return what is known after an announcement; an older one changes nothing."""
+        return self if deployed.revision <= self.deployed.revision else Known(self.directory, deployed)
+
+
+def takes_canary(model: DeployedModel, request_id: str) -> bool:
+    """Say whether a request is of the canary's share: the same id always is, or never.
+
+    Another canary takes other requests, so that nobody is always among the first.
+    """
+    if model.canary is None or model.canary not in model.versions:
+        return False
+    mark = hashlib.blake2b(f"{model.canary}\0{request_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(mark) < model.share / 100 * _SPAN
+
+
+def _ordered(model: DeployedModel) -> list[tuple[str, DeployedVersion]]:
+    return sorted(model.versions.items(), key=lambda item: item[0] == model.default)

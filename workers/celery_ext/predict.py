@@ -1,0 +1,81 @@
+"""The Celery task `straightline.predict`: thin, since Celery only carries it."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from celery import Task
+from celery.exceptions import Reject
+
+from straightline.names import PREDICT_TASK
+from straightline.support import failpoints
+from workers.coordination.heartbeat import BestCases
+from workers.coordination.queue_withdrawal import Aside
+from workers.execution.executor import Answerer
+from workers.execution.placements import Work
+from workers.reporting.reporter import Reporter, Unreported
+
+logger = logging.getLogger(__name__)
+
+
+class Predict(Task):
+    """Answers the requests of one placement and reports them; acknowledged only when the report is safe."""
+
+    name = PREDICT_TASK
+    Strategy = "workers.celery_ext.strategy:strategy"
+    typing = False  # its one argument was checked when the message was read
+    answerer: Answerer | None = None
+    reporter: Reporter | None = None
+    best_cases: BestCases | None = None
+    aside: Aside | None = None
+    ready: Callable[[], None] = staticmethod(lambda: None)
+
+    def serve(
+        self,
+        answerer: Answerer,
+        reporter: Reporter,
+        best_cases: BestCases,
+        aside: Aside,
+        ready: Callable[[], None],
+    ) -> None:
+        """Take what it works with, once the pool has started; `ready` returns when work may begin."""
+        self.answerer, self.reporter, self.best_cases, self.aside = answerer, reporter, best_cases, aside
+        self.ready = ready
+
+    def run(self, work: list[Work]) -> str:
+        """Answer and report.
+
+        Returns:
+            What became of the requests in a few words, for Flower.
+
+        Raises:
+            Reject: the placement must come again.
+        """
+        try:
+            return self._run(work)
+        except Unreported as error:
+            logger.warning("a placement goes back to its queue: %s", error)
+            raise Reject(str(error), requeue=True) from error
+        # Celery's thread pool loses the message, and the slot with it, when one of these gets out.
+        except BaseException as error:
+            logger.exception("a placement failed in the worker itself and goes back to its queue")
+            raise Reject(type(error).__name__, requeue=True) from error
+
+    def _run(self, work: list[Work]) -> str:
+        if self.answerer is None or self.reporter is None or self.best_cases is None or self.aside is None:
+            raise Unreported("the pool has not started yet")
+        if self.aside.returns():
+            raise Unreported("this pool cannot answer, and others can")
+        self.ready()  # what was cancelled while this pool was away must not run
+        failpoints.here(failpoints.Step.WORKER_BEFORE_CALL)
+        judged = self.answerer.answer(work)
+        failpoints.here(failpoints.Step.WORKER_AFTER_CALL)
+        if self.aside.returned(judged):
+            raise Unreported("nobody was asked, and other pools can answer")
+        self.reporter.report(judged)
+        failpoints.here(failpoints.Step.WORKER_AFTER_CONFIRM)
+        for work_done, verdict in judged:
+            if verdict.kind == "succeeded" and verdict.cold_start is None:
+                self.best_cases.add(work_done.request.model, verdict.service)
+        counts = Counter(verdict.kind for _, verdict in judged)
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

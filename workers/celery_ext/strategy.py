@@ -1,0 +1,85 @@
+"""What Celery's worker does with a message: read it as a placement, and hand it to the pool.
+
+Celery's own strategy believes the message; this one passes on what `read_placement` understood, decoded once.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from celery import signals
+from celery.exceptions import InvalidTaskError
+from celery.worker.request import Request, create_request_cls
+from celery.worker.state import task_reserved
+
+from straightline.errors import ContractError
+from workers.execution.placements import Placement, Work, read_placement
+
+Handler = Callable[..., None]
+
+
+class PlacementRequest(Request):
+    """A placement as Celery's worker keeps it; remote control sees its redacted words and no payload."""
+
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002 - Celery's signature
+        """Describe it for `inspect` and Flower."""
+        return super().info(safe=True)
+
+    @property
+    def work(self) -> list[Work]:
+        """The requests of the placement."""
+        return self.args[0]
+
+
+def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Handler:
+    """Return the handler of this task's messages; Celery calls it once for each connection."""
+    eventer = consumer.event_dispatcher
+    tell = eventer.send if eventer and eventer.enabled and task.send_events else None
+    make = create_request_cls(PlacementRequest, task, consumer.pool, consumer.hostname, eventer, app=app)
+
+    def handle(
+        message: Any, body: Any, ack: Any, reject: Any, callbacks: Collection[Callable[[Any], None]]
+    ) -> None:
+        placement = _read(message, body)
+        request = make(
+            message,
+            on_ack=ack,
+            on_reject=reject,
+            app=app,
+            hostname=consumer.hostname,
+            eventer=eventer,
+            task=task,
+            connection_errors=consumer.connection_errors,
+            headers=_headers(placement, task.name),
+            body=([placement.work], {}, {}),
+            decoded=True,
+        )
+        signals.task_received.send(sender=consumer, request=request)
+        if tell is not None:
+            tell("task-received", uuid=request.id, name=request.name, args=placement.argsrepr, kwargs="{}")
+        task_reserved(request)
+        for callback in callbacks:
+            callback(request)
+        consumer.on_task_request(request)
+
+    return handle
+
+
+def _read(message: Any, body: Any) -> Placement:
+    if body is not None:
+        raise InvalidTaskError("a message of Celery's protocol 1")
+    try:
+        return read_placement(message.headers, message.content_type, message.content_encoding, message.body)
+    except ContractError as error:
+        raise InvalidTaskError(str(error)) from error
+
+
+def _headers(placement: Placement, task: str) -> dict[str, Any]:
+    return {
+        "id": placement.id,
+        "task": task,
+        "root_id": placement.id,
+        "argsrepr": placement.argsrepr,
+        "kwargsrepr": "{}",
+        "ignore_result": True,
+        "retries": 0,
+    }

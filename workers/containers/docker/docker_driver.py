@@ -1,0 +1,173 @@
+"""Model servers in containers of a Docker engine."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+from docker import DockerClient
+
+from straightline.contracts import ModelSpec
+from workers.containers.docker import gpus
+from workers.containers.docker.docker_server import DockerServer, remove_container
+from workers.containers.docker.engine import Engine
+from workers.containers.docker.hardening import confinement, devices, network
+from workers.containers.docker.images import Images
+from workers.containers.docker.owner import MARK, Owner, is_orphan
+from workers.containers.pool.diagnosis import fault_of
+from workers.containers.pool.warm_server import Key
+from workers.containers.settings import ContainerSettings
+from workers.protocol.base import Health
+from workers.protocol.errors import BackendFault
+
+MODEL_LABEL: Final = "straightline.model"
+VERSION_LABEL: Final = "straightline.version"
+_SERVER_LABEL: Final = "straightline.server"
+"""Holds a random word for each start, by which we know the containers in use."""
+_FRESH: Final = 5.0
+"""Seconds for which a list of images is taken for current."""
+
+
+class DockerDriver:
+    """Starts one confined container for each server, labelled with its owner.
+
+    Args:
+        engine: the connection.
+        settings: image and limits.
+        owner: this worker.
+
+    Raises:
+        ConfigurationError: the template of the image's name cannot be used, what is listed is no digest, or a
+            GPU is listed twice.
+    """
+
+    def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
+        self._images = Images(settings.container_image, settings.container_digests)
+        self._gpus = gpus.listed(settings.container_gpus)
+        self._choosing = Lock()  # loads are read, and one is added, by one start at a time
+        self._engine = engine
+        self._settings = settings
+        self._owner = owner
+        self._lock = Lock()
+        self._used: set[str] = set()
+        self._models: list[str] | None = None
+        self._listed = float("-inf")
+
+    def start(self, model: ModelSpec) -> DockerServer:
+        """Start a container; see `Driver.start`."""
+        word = secrets.token_hex(6)
+        with self._lock:
+            self._used.add(word)  # before the container exists: a sweep must not take it for a stray
+        server = None
+        try:
+            server = self._create(model, word)
+            with self._engine.speak() as client:
+                client.api.start(server.id)
+                server.url = self._url(client, server)
+        except BaseException:
+            self._release(word)
+            if server is not None:
+                server.remove()
+            raise
+        return server
+
+    def health(self) -> Health:
+        """Ask the engine for a sign of life."""
+        try:
+            with self._engine.speak(quick=True) as client:
+                client.ping()
+        except BackendFault as fault:
+            return Health(ok=False, reason=str(fault))
+        return Health(ok=True)
+
+    def models(self) -> list[str] | None:
+        """Return the models whose images the engine has; what was known before where it does not answer."""
+        if time.monotonic() - self._listed >= _FRESH:
+            self._listed = time.monotonic()
+            try:
+                with self._engine.speak(quick=True) as client:
+                    images = client.api.images()
+            except BackendFault:
+                return self._models
+            self._models = self._images.models(images)
+        return self._models
+
+    def learn(self, images: Mapping[Key, str]) -> None:
+        """Allow the images that were deployed, and list anew what there is; see `Driver.learn`."""
+        self._images.learn(images)
+        self._listed = float("-inf")
+
+    def remove_orphans(self) -> list[str]:
+        """Remove the containers of dead workers, and ours that a failed removal left."""
+        removed = []
+        with self._engine.speak() as client:
+            for found in client.api.containers(all=True, filters={"label": MARK}):
+                if self._left_behind(found["Labels"]):
+                    remove_container(client, found["Id"])
+                    removed.append(f"container {found['Names'][0].lstrip('/')}")
+        return removed
+
+    def close(self) -> None:
+        """Close the connections to the engine."""
+        self._engine.close()
+
+    def _create(self, model: ModelSpec, word: str) -> DockerServer:
+        settings = self._settings
+        name = f"straightline-{model.name}-{model.version}-{word}"
+        with self._engine.speak() as client:
+            image = self._images.find(client, model)
+            facts = client.info()
+            with self._choosing:
+                chosen = self._devices(client, model, facts.get("Runtimes"))
+                container = client.containers.create(
+                    image,
+                    name=name,
+                    labels={
+                        MODEL_LABEL: model.name,
+                        VERSION_LABEL: model.version,
+                        _SERVER_LABEL: word,
+                        **({gpus.LABEL: ",".join(chosen)} if chosen else {}),
+                        **self._owner.labels(),
+                    },
+                    environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
+                    **confinement(settings, float(facts["NCPU"]), model.resources),
+                    **devices(facts.get("Runtimes"), chosen),
+                    **network(settings),
+                )
+        return DockerServer(self._engine, str(container.id), f"container {name}", lambda: self._release(word))
+
+    def _devices(self, client: DockerClient, model: ModelSpec, runtimes: object) -> tuple[str, ...]:
+        """Choose the GPUs of a container, where they are listed and the engine can give them."""
+        if not self._gpus or not devices(runtimes):
+            return ()
+        # Of all workers, and those that are made and not started yet.
+        there = client.api.containers(all=True, filters={"label": gpus.LABEL})
+        return gpus.choose(self._gpus, [each["Labels"][gpus.LABEL] for each in there], model.resources.gpus)
+
+    def _url(self, client: DockerClient, server: DockerServer) -> str:
+        found: Mapping[str, Any] = client.api.inspect_container(server.id)["NetworkSettings"]
+        port = self._settings.container_port
+        if self._settings.container_network:
+            address = found["Networks"][self._settings.container_network]["IPAddress"]
+            if address:
+                return f"http://{address}:{port}"
+        elif published := found["Ports"].get(f"{port}/tcp"):
+            return f"http://127.0.0.1:{published[0]['HostPort']}"
+        ended = server.exit()
+        if ended is not None:
+            raise fault_of(server.title, ended)
+        raise BackendFault(f"{server.title} has no address", error_class="cold_start_failed")
+
+    def _left_behind(self, labels: Mapping[str, str]) -> bool:
+        owner = Owner.of_labels(labels)
+        if owner is None:
+            return False
+        if owner == self._owner:
+            with self._lock:
+                return labels.get(_SERVER_LABEL) not in self._used
+        return is_orphan(owner, self._owner)
+
+    def _release(self, word: str) -> None:
+        with self._lock:
+            self._used.discard(word)

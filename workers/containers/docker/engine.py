@@ -1,0 +1,83 @@
+"""The connection to the container engine, and its exceptions in our words."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import Final
+
+import docker
+import requests
+import urllib3
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from workers.protocol.errors import BackendFault
+
+_QUICK: Final = 1
+"""Seconds that a look at the engine's health may take."""
+
+
+class Engine:
+    """Opens its connections when first asked. Thread-safe.
+
+    Args:
+        environ: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as Docker's own client reads them.
+        timeout: seconds that one call may take.
+    """
+
+    def __init__(self, environ: Mapping[str, str], timeout: int) -> None:
+        self._environ = dict(environ)
+        self._address = environ.get("DOCKER_HOST") or "the default socket"
+        self._timeout = timeout
+        self._lock = Lock()
+        self._clients: dict[int, docker.DockerClient] = {}
+
+    @contextmanager
+    def speak(self, *, quick: bool = False) -> Iterator[docker.DockerClient]:
+        """Give a client, and translate what it raises; a `quick` one gives up within a second.
+
+        Raises:
+            BackendFault: `unreachable` where the engine does not answer, `not_deployed` where it has not the
+                image, `cold_start_failed` where it refuses.
+        """
+        try:
+            yield self._client(_QUICK if quick else self._timeout)
+        except ImageNotFound as error:
+            raise BackendFault(
+                f"the engine has not this image: {error.explanation}", error_class="not_deployed"
+            ) from error
+        except APIError as error:
+            raise BackendFault(
+                f"the container engine refused: {error.explanation or error}", error_class="cold_start_failed"
+            ) from error
+        except (
+            DockerException,
+            requests.exceptions.RequestException,
+            # While a body is read, docker's client lets these through.
+            urllib3.exceptions.HTTPError,
+        ) as error:
+            raise BackendFault(
+                f"the container engine at {self._address} does not answer: start it, or set DOCKER_HOST to "
+                f"one that runs ({type(error).__name__})",
+                error_class="unreachable",
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            clients = list(self._clients.values())
+            self._clients.clear()
+        for client in clients:
+            client.close()
+
+    def _client(self, timeout: int) -> docker.DockerClient:
+        with self._lock:
+            found = self._clients.get(timeout)
+        if found is not None:
+            return found
+        # Outside of the lock: this asks the engine for its version, and it may not answer.
+        made = docker.from_env(environment=self._environ, timeout=timeout)
+        with self._lock:
+            kept = self._clients.setdefault(timeout, made)
+        if kept is not made:
+            made.close()
+        return kept

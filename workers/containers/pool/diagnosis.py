@@ -1,0 +1,41 @@
+"""Why a server ended, in the words of the ledger and in a sentence for people."""
+
+from typing import Final
+
+from workers.containers.pool.driver import Exit, Server
+from workers.protocol.errors import BackendFault
+
+LINES: Final = 15
+CHARACTERS: Final = 1500
+
+
+def fault_of(title: str, ended: Exit) -> BackendFault:
+    """Return the fault of a server that ended: `out_of_memory` or `crashed`."""
+    if ended.out_of_memory:
+        return BackendFault(
+            f"{title} was killed because it took more memory than it may have: raise "
+            f"STRAIGHTLINE_CONTAINER_MEMORY{_quote(ended.last_lines)}",
+            error_class="out_of_memory",
+        )
+    return BackendFault(
+        f"{title} ended with exit code {ended.code}{_quote(ended.last_lines)}", error_class="crashed"
+    )
+
+
+def never_ready(server: Server, patience: float) -> BackendFault:
+    """Return the fault of a server that runs but did not become ready in time."""
+    return BackendFault(
+        f"{server.title} was not ready after {patience:g} s (STRAIGHTLINE_CONTAINER_START)"
+        f"{_quote(server.last_lines())}",
+        error_class="cold_start_timed_out",
+    )
+
+
+def excerpt(log: str) -> str:
+    """Return the end of a log, short enough to travel with an outcome."""
+    return "\n".join(log.strip().splitlines()[-LINES:])[-CHARACTERS:]
+
+
+def _quote(log: str) -> str:
+    lines = excerpt(log)
+    return f"; its log ends:\n{lines}" if lines else "; its log is empty"

@@ -1,0 +1,166 @@
+"""Model servers as child processes of the worker, for machines without a container engine.
+
+There is no isolation and no limit here: it is for demonstrations and tests, and must be asked for by name.
+"""
+
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from typing import IO, Final
+
+from straightline.contracts import ModelSpec
+from straightline.errors import ConfigurationError
+from straightline.models.catalogue import read_catalogue
+from workers.containers.pool.diagnosis import LINES
+from workers.containers.pool.driver import Exit
+from workers.containers.process import process_supervisor
+from workers.protocol.base import Health
+from workers.protocol.errors import BackendFault
+
+NOTICE: Final = (
+    "STRAIGHTLINE_CONTAINER_DRIVER=process: models run as child processes of this worker, not in containers, "
+    "without isolation and limits"
+)
+_COMMAND: Final = (
+    *(sys.executable, "-m", "gunicorn"),
+    *("--config", "python:model_server.gunicorn_conf"),
+    "model_server.app:create()",
+)
+_INHERITED: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("STRAIGHTLINE_RUN", "STRAIGHTLINE_SERVE_THREADS", "STRAIGHTLINE_SERVE_MAX_BODY"),
+)
+"""What of our environment a server gets: nothing with credentials."""
+_PATIENCE: Final = process_supervisor.GRACE + 3.0
+_log = logging.getLogger(__name__)
+
+
+class ProcessServer:
+    """A guardian with a model server below it."""
+
+    def __init__(self, title: str, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.title = title
+        self.url = url
+        self._process = process
+        self._lines: deque[str] = deque(maxlen=LINES)
+        self._reader = Thread(target=self._read, name=f"log of {title}", daemon=True)
+        self._reader.start()
+
+    def exit(self) -> Exit | None:
+        """Say how it ended; see `Server.exit`."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        self._reader.join(1.0)  # what it wrote last explains it
+        return Exit(code=code if code >= 0 else 128 - code, out_of_memory=False, last_lines=self.last_lines())
+
+    def memory_ran_out(self, since: float) -> bool:  # noqa: ARG002 - there is no limit here to run into
+        """Return False: a child process has no limit of its own."""
+        return False
+
+    def last_lines(self) -> str:
+        """Return the end of what it wrote."""
+        return "\n".join(self._lines.copy())
+
+    def remove(self) -> None:
+        """End it, and wait until it has ended."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            _log.warning("%s does not end and is killed", self.title)
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(1.0)
+
+    def _read(self) -> None:
+        output: IO[bytes] | None = self._process.stdout
+        if output is None:
+            return
+        with output:
+            for line in output:
+                self._lines.append(line.decode(errors="replace").rstrip())
+
+
+class ProcessDriver:
+    """Starts `model_server` under gunicorn on a free port of the loopback interface.
+
+    Args:
+        models_dir: directory of the bundles.
+        environ: the worker's environment.
+        cwd: where `modelkit` can be imported from.
+    """
+
+    def __init__(self, models_dir: Path, environ: Mapping[str, str], cwd: Path) -> None:
+        self._models_dir = models_dir
+        self._environment = {name: environ[name] for name in _INHERITED if name in environ}
+        self._cwd = cwd
+
+    def start(self, model: ModelSpec) -> ProcessServer:
+        """Start a server; see `Driver.start`."""
+        bundle = (self._models_dir / model.name / model.version).absolute()
+        if not (bundle / "model.toml").is_file():
+            raise BackendFault(
+                f"there is no bundle of {model.name} {model.version} in {self._models_dir}",
+                error_class="not_deployed",
+            )
+        # We bind and the server inherits: a port that was only looked up may be taken by another meanwhile.
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            # Connections have it from the listener as it is when they come: before the server sets it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            try:
+                process = subprocess.Popen(
+                    [
+                        # Isolated and without site packages: it starts in some milliseconds.
+                        *(sys.executable, "-I", "-S", process_supervisor.__file__),
+                        *(str(bundle), model.name, model.version),
+                        *_COMMAND,
+                    ],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._cwd,
+                    env={
+                        **self._environment,
+                        "PYTHONUNBUFFERED": "1",
+                        "STRAIGHTLINE_SERVE_BIND": f"fd://{listener.fileno()}",
+                    },
+                    pass_fds=(listener.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise BackendFault(
+                    f"the server of {model.name} {model.version} cannot be started: {error}",
+                    error_class="cold_start_failed",
+                ) from error
+        return ProcessServer(f"the process of {model.name} {model.version} (pid {process.pid})", url, process)
+
+    def health(self) -> Health:
+        """Say that it works, and what it is."""
+        return Health(ok=True, reason=NOTICE)
+
+    def models(self) -> list[str] | None:
+        """Return the names of all bundles; None where they cannot be read now."""
+        try:
+            return sorted(read_catalogue(self._models_dir).models)
+        except ConfigurationError:
+            return None
+
+    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
+        """Do nothing: it runs no images, and reads its directory each time."""
+
+    def remove_orphans(self) -> list[str]:
+        """Return none: a child process ends with its worker."""
+        return []
+
+    def close(self) -> None:
+        """Do nothing: it holds nothing open."""

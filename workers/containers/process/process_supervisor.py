@@ -1,0 +1,71 @@
+"""Stands between a worker and a model server that is its child process, so that none is left behind.
+
+Run as a program by `process_driver`: `process_supervisor.py BUNDLE MODEL VERSION COMMAND...`. It
+makes a directory of models with that one bundle, starts the command with STRAIGHTLINE_MODELS_DIR set to it,
+and ends it when its standard input ends: that is, when the worker closes it or dies, by whatever signal.
+When the guardian itself is killed, the kernel ends the server (Linux). It imports the standard library
+alone.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+GRACE: Final = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main(bundle: str, model: str, version: str, *command: str) -> int:
+    """Run the command until it ends or standard input does; return its exit code, 128 + n for signal n."""
+    with tempfile.TemporaryDirectory(prefix="straightline-model-") as models:
+        place = Path(models) / model
+        place.mkdir()
+        (place / version).symlink_to(bundle, target_is_directory=True)
+        listener = int(os.environ["STRAIGHTLINE_SERVE_BIND"].removeprefix("fd://"))
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "STRAIGHTLINE_MODELS_DIR": models},
+            pass_fds=(listener,),
+            start_new_session=True,
+            # No thread runs yet, and this one lives as long as the guardian: that is what the kernel watches.
+            preexec_fn=_die_with_parent,  # noqa: PLW1509
+        ) as server:
+            os.close(listener)  # a dead server must refuse connections, not let them wait
+            signal.signal(signal.SIGTERM, lambda *_: _signal(server.pid, signal.SIGTERM))
+            Thread(target=_end_with_input, args=(server.pid,), daemon=True).start()
+            code = server.wait()
+            _signal(server.pid, signal.SIGKILL)  # workers of a server that was killed
+    return code if code >= 0 else 128 - code
+
+
+def _end_with_input(group: int) -> None:
+    # Unbuffered: a reader that holds the buffer's lock would disturb the interpreter's end.
+    while os.read(0, 1024):
+        pass
+    _signal(group, signal.SIGTERM)
+    time.sleep(GRACE)
+    _signal(group, signal.SIGKILL)
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""Which requests of a placement are asked in one call. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from straightline.contracts import InferRequest, ModelSpec
+from workers.execution.merging import signature
+from workers.execution.placements import Work
+
+DANGEROUS: Final = frozenset({"crashed", "out_of_memory", "timed_out"})
+"""Faults that a request may have caused itself: after one, it is asked alone, to harm only itself."""
+
+_DECODER: Final = msgspec.json.Decoder(InferRequest)
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A request with the input it brings.
+
+    Attributes:
+        work: the request.
+        body: its V2 infer request as JSON.
+    """
+
+    work: Work
+    body: bytes
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests for one call; `requests` holds their V2 infer requests where there are several."""
+
+    asks: list[Ask]
+    requests: list[InferRequest]
+
+    def without(self, gone: Collection[str]) -> "Group":
+        """Return the group without the requests of these ids."""
+        kept = [index for index, ask in enumerate(self.asks) if ask.work.request.id not in gone]
+        requests = [self.requests[index] for index in kept] if self.requests and len(kept) > 1 else []
+        return Group(asks=[self.asks[index] for index in kept], requests=requests)
+
+
+def groups(asks: Iterable[Ask], model: ModelSpec, limit: int | None) -> Iterator[Group]:
+    """Split requests of one model into the fewest calls that are safe.
+
+    Args:
+        asks: the requests.
+        model: theirs; one that is not batchable is asked for each request alone.
+        limit: the largest call in bytes; None without limit.
+    """
+    together: dict[Any, list[tuple[Ask, InferRequest]]] = {}
+    waiting = list(asks)
+    alone = not model.batchable or len(waiting) == 1
+    for ask in waiting:
+        key, request = (None, None) if alone or _dangerous(ask.work) else _read(ask.body)
+        if key is None or request is None:
+            yield Group(asks=[ask], requests=[])
+        else:
+            together.setdefault(key, []).append((ask, request))
+    for members in together.values():
+        yield from _fit(members, limit)
+
+
+def _dangerous(work: Work) -> bool:
+    return any(attempt.error_class in DANGEROUS for attempt in work.ticket.attempts)
+
+
+def _read(body: bytes) -> tuple[Any, InferRequest | None]:
+    try:
+        request = _DECODER.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return None, None  # the model says what is wrong with it
+    return signature(request), request
+
+
+def _fit(members: list[tuple[Ask, InferRequest]], limit: int | None) -> Iterator[Group]:
+    taken: list[tuple[Ask, InferRequest]] = []
+    size = 0
+    for member in members:
+        length = len(member[0].body)
+        if taken and limit is not None and size + length > limit:
+            yield _group(taken)
+            taken, size = [], 0
+        taken.append(member)
+        size += length
+    yield _group(taken)
+
+
+def _group(members: list[tuple[Ask, InferRequest]]) -> Group:
+    requests = [request for _, request in members] if len(members) > 1 else []
+    return Group(asks=[ask for ask, _ in members], requests=requests)

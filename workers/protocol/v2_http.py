@@ -1,0 +1,147 @@
+"""The Open Inference Protocol (V2) over HTTP, with every way to fail told apart."""
+
+import time
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from straightline.contracts import ModelSpec
+from workers.protocol import trace
+from workers.protocol.base import Health
+from workers.protocol.errors import BackendFault, FaultClass, ModelError, WrongInput
+from workers.protocol.http_client import HttpCalls
+
+MAX_RESPONSE: Final = 64 * 1024 * 1024
+"""Largest answer in bytes that is read."""
+HEALTH_TIMEOUT: Final = 0.9
+_READY: Final = "/v2/health/ready"
+_FAULTS: Final[dict[int, FaultClass]] = {
+    404: "not_deployed",
+    408: "timed_out",
+    413: "too_large",
+    429: "throttled",
+    503: "throttled",
+    504: "timed_out",
+    507: "out_of_memory",
+}
+_WRONG_INPUT: Final = 400
+_MODEL_ERROR: Final = 422
+
+
+class _Error(msgspec.Struct):
+    error: str = ""
+
+
+class _Description(msgspec.Struct):
+    versions: list[str] | None = None
+
+
+_ERROR: Final = msgspec.json.Decoder(_Error)
+_DESCRIPTION: Final = msgspec.json.Decoder(_Description)
+
+
+class V2Client:
+    """Asks one V2 server. Thread-safe; connects when first asked.
+
+    Args:
+        base_url: such as `http://127.0.0.1:8080`.
+        connections: kept open at most.
+        max_response: largest answer in bytes that is read.
+
+    Raises:
+        ConfigurationError: `base_url` is not an HTTP URL.
+    """
+
+    def __init__(self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE) -> None:
+        self._calls = HttpCalls(base_url, connections=connections, max_response=max_response)
+
+    def infer(self, model: ModelSpec, body: bytes, timeout: float, *, versioned: bool = True) -> bytes:
+        """Ask and return the answer's body.
+
+        Args:
+            model: which model and version.
+            body: a V2 infer request as JSON.
+            timeout: seconds for the whole call.
+            versioned: whether the server knows versions; one that does not is asked for the model alone.
+
+        Raises:
+            BackendFault: unreachable, timed_out, throttled, crashed, out_of_memory, too_large, not_deployed
+                or bad_protocol.
+            WrongInput: the server says that the request does not fit the model.
+            ModelError: the server says that the model failed on it.
+        """
+        status, answer = self._call("POST", f"{_path(model, versioned=versioned)}/infer", body, timeout)
+        if status != 200:
+            raise _refusal(status, answer)
+        return answer
+
+    def ready(self) -> Health:
+        """Say whether the server is ready; never raises, and takes a second at most."""
+        try:
+            return self._ready(_READY)
+        except BackendFault as fault:
+            return Health(ok=False, reason=str(fault))
+
+    def model_ready(self, model: ModelSpec, *, versioned: bool) -> Health:
+        """Say whether the server is ready for that model, in a second at most.
+
+        Raises:
+            BackendFault: it does not say.
+        """
+        return self._ready(f"{_path(model, versioned=versioned)}/ready")
+
+    def versions(self, model: ModelSpec, timeout: float) -> list[str]:
+        """Return the versions of the model that the server lists; none where it does not know versions.
+
+        Raises:
+            BackendFault: it does not answer, or does not describe the model.
+            ModelError: it refuses to.
+        """
+        status, answer = self._call("GET", _path(model, versioned=False), None, timeout)
+        if status != 200:
+            raise _refusal(status, answer)
+        try:
+            return _DESCRIPTION.decode(answer).versions or []
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise BackendFault("its description is not one of V2", error_class="bad_protocol") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._calls.close()
+
+    def _ready(self, path: str) -> Health:
+        status = self._look(path)
+        return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
+
+    def _look(self, path: str) -> int:
+        deadline = time.monotonic() + HEALTH_TIMEOUT
+        try:
+            return self._call("GET", path, None, HEALTH_TIMEOUT)[0]
+        except BackendFault as fault:
+            if fault.error_class != "crashed":
+                raise
+        # A kept connection may be closed just as it is used again; a look harms nobody a second time.
+        return self._call("GET", path, None, deadline - time.monotonic())[0]
+
+    def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json", **trace.now()} if body is not None else {}
+        return self._calls.ask(method, path, body, headers, timeout)
+
+
+def _path(model: ModelSpec, *, versioned: bool) -> str:
+    path = f"/v2/models/{quote(model.name, safe='')}"
+    return f"{path}/versions/{quote(model.version, safe='')}" if versioned else path
+
+
+def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
+    try:
+        sentence = _ERROR.decode(answer).error or f"HTTP {status}"
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        sentence = f"HTTP {status} without a V2 error"
+    if status == _WRONG_INPUT:
+        return WrongInput(sentence)
+    if status == _MODEL_ERROR:
+        return ModelError(sentence)
+    word: FaultClass = _FAULTS.get(status, "crashed" if status >= 500 else "bad_protocol")
+    return BackendFault(f"the model server refused: {sentence}", error_class=word)

@@ -5,6 +5,10 @@ them, so that a caller needs to know this page alone. A message says what was wr
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from straightline.contracts.faults import ErrorClass
 
 
 class StraightLineError(Exception):
@@ -36,10 +40,10 @@ class ContractError(StraightLineError):
     """
 
     def __init__(
-        self, message: str, *, error_class: str = "malformed", request_id: str | None = None
+        self, message: str, *, error_class: "ErrorClass" = "malformed", request_id: str | None = None
     ) -> None:
         super().__init__(message)
-        self.error_class = error_class
+        self.error_class: ErrorClass = error_class
         self.request_id = request_id
 
 

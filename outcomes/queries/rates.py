@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from straightline.contracts import FailureRate
+from straightline.contracts.faults import GIVEN_BACK
 
 FAILED: Final = ("failed", "expired")
 COUNTED: Final = ("succeeded", *FAILED)
-NOT_ASKED: Final = ("breaker_open", "not_informed")
-"""Of attempts that a pool gave back without asking its backend: they say nothing of it."""
 
 Tried = tuple[str | None, str | None, bool, int, int, float]
 """Name, error class, whether it succeeded, how many attempts; of them with a cold start, its seconds."""
@@ -42,7 +41,7 @@ class _Tally:
         self._errors: dict[str, int] = {}
 
     def attempt(self, error_class: str | None, count: int, *, succeeded: bool) -> None:
-        if error_class in NOT_ASKED:
+        if error_class in GIVEN_BACK:
             return
         self._attempts += count
         if not succeeded:

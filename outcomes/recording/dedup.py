@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from outcomes.recording.row_mapping import Entry, Execution
-from outcomes.recording.synthetic_outcomes import NO_EXECUTION
+from straightline.contracts.faults import NOT_EXECUTED
 
 
 class Sorted(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ def sort_out(entries: Iterable[Entry], known: Mapping[str, Execution]) -> Sorted
         execution = standing.setdefault(entry.request_id, entry.execution)
         if execution is entry.execution:
             found.new.append(entry)
-        elif execution == entry.execution or entry.source.error_class in NO_EXECUTION:
+        elif execution == entry.execution or entry.source.error_class in NOT_EXECUTED:
             found.again.append(entry)
         else:
             found.surplus.append(entry)

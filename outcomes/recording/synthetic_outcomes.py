@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from straightline.contracts import Attempt, Outcome, Reason, Request, Ticket
+from straightline.contracts.faults import ErrorClass
 from straightline.names import Backend, State
 
 LOST: Final = "lost"
@@ -17,15 +18,13 @@ DEAD_LETTER: Final = "dead_letter"
 """Of one whose message died in any other way."""
 UNRECORDABLE: Final = "unrecordable"
 """Of one that has an outcome which the ledger refuses."""
-NO_EXECUTION: Final = frozenset({LOST, DELIVERY_LIMIT, MALFORMED, DEAD_LETTER, UNRECORDABLE})
-"""Of outcomes that nothing was run for: beside another outcome such a one is no second execution."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """How a request ends, and why: as in its outcome."""
 
     state: State
-    error_class: str
+    error_class: ErrorClass
     error: str
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from straightline.contracts import ModelSpec, ReplyAddress, Request, Ticket
+from straightline.contracts.faults import ErrorClass
 from straightline.contracts.tensors.v2 import check_inputs
 from straightline.errors import ContractError
 from straightline.models.registry_view import Known
@@ -21,7 +22,7 @@ MAX_KEY: Final = 255
 class Refused(Exception):  # noqa: N818 - it is an answer, not an error
     """A request that ends before it is placed."""
 
-    def __init__(self, state: State, error_class: str, message: str) -> None:
+    def __init__(self, state: State, error_class: ErrorClass, message: str) -> None:
         super().__init__(message)
         self.state = state
         self.error_class = error_class

@@ -1,25 +1,11 @@
 """The breakers of all backends, and of each model on them. Pure: time is an argument."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from scheduler.placement.breaker import Breaker, Rules
 from scheduler.placement.model import BackendState, State
-
-BACKEND_FAULTS: Final = frozenset({"unreachable", "throttled", "no_capacity"})
-"""Faults that say something of the backend as a whole, and of every model on it."""
-GUILTLESS: Final = BACKEND_FAULTS | {
-    "not_deployed",
-    "not_informed",
-    "cold_start_timed_out",
-    "cold_start_failed",
-}
-"""Faults before the model has seen the request: they say nothing of it."""
-SUSPICIOUS: Final = frozenset({"timed_out", "crashed", "out_of_memory", "bad_protocol"})
-"""Faults while the model was at it: of the backend, or of the request, which may do that to any backend."""
-MODEL_FAULTS: Final = GUILTLESS | SUSPICIOUS
-"""Faults that say something of one model on one backend. The others (a store that is away, data that is too
-large) are nobody's failure there."""
+from straightline.contracts.faults import BACKEND_FAULTS, MODEL_FAULTS
 
 Key = tuple[str, str | None]
 

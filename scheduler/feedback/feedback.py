@@ -6,10 +6,11 @@ from typing import Final
 
 from scheduler.effects import Dues
 from scheduler.feedback.backend_state import Pools
-from scheduler.feedback.breakers import SUSPICIOUS, Breakers, Change
+from scheduler.feedback.breakers import Breakers, Change
 from scheduler.feedback.retries import suspect
 from scheduler.output import messages
 from straightline.contracts import Done, FailedAttempt, Feedback, Request
+from straightline.contracts.faults import REQUEST_SUSPECT
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Calls:
             attempt = item.attempt
             self._pools.left(attempt.backend, request.id, now)
             probe = attempt.reason is not None and attempt.reason.probe
-            if attempt.error_class in SUSPICIOUS and suspect(item.ticket.attempts) and not probe:
+            if attempt.error_class in REQUEST_SUSPECT and suspect(item.ticket.attempts) and not probe:
                 continue
             key = (attempt.backend, request.model, attempt.error_class or "")
             calls.setdefault(key, []).append(request.id)

@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
-from scheduler.feedback.breakers import GUILTLESS, SUSPICIOUS
 from straightline.contracts import Attempt, ModelSpec, Request, Ticket
+from straightline.contracts.faults import (
+    GIVEN_BACK,
+    PRE_EXECUTION,
+    REQUEST_SUSPECT,
+    ErrorClass,
+    error_class_of,
+)
 from straightline.names import DELAYS_MS, Backend
 
 LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
 """Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
 AGAIN_THERE: Final = 2
 """Failures from which on a request that is left no other backend waits on the last rung."""
-UNASKED: Final = frozenset({"breaker_open", "not_informed"})
-"""Error classes of what a pool gives back without having asked its backend."""
 EXCUSED: Final = 8
 """Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile
 or it had not read yet what is deployed, and those as a breaker's probe that never came to the model. So many
@@ -34,7 +38,7 @@ class Again:
 class GiveUp:
     """It has failed for good."""
 
-    error_class: str
+    error_class: ErrorClass
     error: str
 
 
@@ -57,7 +61,7 @@ def after(
     last = ticket.attempts[-1]
     failures = counted(ticket.attempts)
     if failures >= max_attempts:
-        return GiveUp(last.error_class or "failed", story(ticket.attempts))
+        return GiveUp(error_class_of(last.error_class), story(ticket.attempts))
     excluded: list[Backend] = [*ticket.excluded]
     if last.backend not in excluded:
         excluded.append(last.backend)
@@ -81,7 +85,7 @@ def counted(attempts: list[Attempt]) -> int:
 
 def suspect(attempts: list[Attempt]) -> bool:
     """Whether one of the attempts failed in a way that the request itself may have caused."""
-    return any(attempt.error_class in SUSPICIOUS for attempt in attempts)
+    return any(attempt.error_class in REQUEST_SUSPECT for attempt in attempts)
 
 
 def rung(failures: int, lot: float) -> int:
@@ -110,7 +114,7 @@ def story(attempts: list[Attempt]) -> str:
 
 
 def _excused(attempt: Attempt) -> bool:
-    return attempt.error_class in UNASKED or (_probe(attempt) and attempt.error_class in GUILTLESS)
+    return attempt.error_class in GIVEN_BACK or (_probe(attempt) and attempt.error_class in PRE_EXECUTION)
 
 
 def _probe(attempt: Attempt) -> bool:

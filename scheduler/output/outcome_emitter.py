@@ -10,6 +10,7 @@ from scheduler.output import messages, outcome_factory
 from scheduler.placement.saturation import Saturated
 from straightline import names
 from straightline.contracts import Outcome, Recall, ReplyAddress, Request, Ticket
+from straightline.contracts.faults import ErrorClass
 from straightline.errors import ContractError
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Closer:
         if reply is not None:
             self._dues.send(messages.reply(outcome, reply, delivery))
 
-    def end(self, case: Case, now: float, *, state: names.State, error_class: str, error: str) -> None:
+    def end(self, case: Case, now: float, *, state: names.State, error_class: ErrorClass, error: str) -> None:
         """End a request that has a ticket."""
         outcome = outcome_factory.ending(
             case.ticket, case.request, state=state, error_class=error_class, error=error, now=now

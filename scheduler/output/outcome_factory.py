@@ -1,6 +1,7 @@
 """Outcomes that the scheduler itself gives: rejected, expired, failed. Pure: time is an argument."""
 
 from straightline.contracts import Outcome, Request, Ticket
+from straightline.contracts.faults import ErrorClass
 from straightline.names import State
 
 
@@ -9,7 +10,7 @@ def refusal(
     request: Request | None,
     *,
     state: State,
-    error_class: str,
+    error_class: ErrorClass,
     error: str,
     now: float,
     content: str | None = None,
@@ -39,7 +40,7 @@ def ending(
     request: Request,
     *,
     state: State,
-    error_class: str,
+    error_class: ErrorClass,
     error: str,
     now: float,
     retry_after: float | None = None,

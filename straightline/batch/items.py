@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from straightline.contracts.faults import ErrorClass
 from straightline.contracts.model import Name
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.parsing.error_hints import explain
@@ -155,7 +156,7 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
         bare = "inputs" in members
         words = _bare(members) if bare else _WORDS.decode(text)
     except _UNREADABLE as error:
-        kind = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
+        kind: ErrorClass = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
         said = explain(error, _Words)
         form = "" if said != str(error) else "; it is a V2 infer request, or an object with `data`"
         raise ContractError(f"the line is no request: {said}{form}", error_class=kind) from error

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from straightline.contracts.faults import ErrorClass
 from straightline.contracts.model import Name
 from straightline.contracts.parsing.error_hints import explain
 from straightline.contracts.parsing.json_limits import poison
@@ -104,7 +105,7 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
     try:
         request = _DECODER.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        kind = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
+        kind: ErrorClass = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
         raise ContractError(
             f"the request cannot be read: {explain(error, Request)}",
             error_class=kind,

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from workers.protocol.errors import BackendFault, FaultClass, ModelError, WrongInput
+from straightline.contracts.faults import FaultClass
+from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 _INIT: Final = re.compile(r"Init Duration: ([0-9.]+) ms")
 _INIT_REPORT: Final = re.compile(r"INIT_REPORT .*Status: (timeout|error)")

@@ -24,13 +24,14 @@ from botocore.exceptions import (
 )
 
 from straightline.contracts import ModelSpec
+from straightline.contracts.faults import FaultClass
 from straightline.errors import ConfigurationError
 from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
 from workers.backends.lambda_errors import cold_start, function_error, refused
 from workers.protocol import trace
 from workers.protocol.base import Answer, Health
-from workers.protocol.errors import BackendFault, FaultClass
+from workers.protocol.errors import BackendFault
 
 MAX_PAYLOAD: Final = 6_291_456
 """Bytes of the largest event of a synchronous invocation, by Lambda's quotas."""

@@ -9,9 +9,6 @@ from straightline.contracts import InferRequest, ModelSpec
 from workers.execution.merging import signature
 from workers.execution.placements import Work
 
-DANGEROUS: Final = frozenset({"crashed", "out_of_memory", "timed_out"})
-"""Faults that a request may have caused itself: after one, it is asked alone, to harm only itself."""
-
 _DECODER: Final = msgspec.json.Decoder(InferRequest)
 
 
@@ -52,17 +49,13 @@ def groups(asks: Iterable[Ask], model: ModelSpec, limit: int | None) -> Iterator
     waiting = list(asks)
     alone = not model.batchable or len(waiting) == 1
     for ask in waiting:
-        key, request = (None, None) if alone or _dangerous(ask.work) else _read(ask.body)
+        key, request = (None, None) if alone else _read(ask.body)
         if key is None or request is None:
             yield Group(asks=[ask], requests=[])
         else:
             together.setdefault(key, []).append((ask, request))
     for members in together.values():
         yield from _fit(members, limit)
-
-
-def _dangerous(work: Work) -> bool:
-    return any(attempt.error_class in DANGEROUS for attempt in work.ticket.attempts)
 
 
 def _read(body: bytes) -> tuple[Any, InferRequest | None]:

@@ -6,26 +6,8 @@ model would come again everywhere, so it is final at once.
 
 from typing import Literal
 
+from straightline.contracts.faults import FaultClass
 from straightline.errors import StraightLineError
-
-FaultClass = Literal[
-    "unreachable",
-    "throttled",
-    "timed_out",
-    "crashed",
-    "out_of_memory",
-    "bad_protocol",
-    "too_large",
-    "not_deployed",
-    "not_informed",
-    "cold_start_timed_out",
-    "cold_start_failed",
-    "no_capacity",
-    "store_unavailable",
-    "breaker_open",
-    "internal",
-]
-"""The words for what went wrong on the backend's side; they stand in the ledger, so they are stable."""
 
 
 class BackendFault(StraightLineError):  # noqa: N818 - a fault is not an error of the request

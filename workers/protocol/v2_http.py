@@ -7,9 +7,10 @@ from urllib.parse import quote
 import msgspec
 
 from straightline.contracts import ModelSpec
+from straightline.contracts.faults import FaultClass
 from workers.protocol import trace
 from workers.protocol.base import Health
-from workers.protocol.errors import BackendFault, FaultClass, ModelError, WrongInput
+from workers.protocol.errors import BackendFault, ModelError, WrongInput
 from workers.protocol.http_client import HttpCalls
 
 MAX_RESPONSE: Final = 64 * 1024 * 1024

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from straightline.contracts import Outcome, Problem
+from straightline.contracts.faults import traits_of
 from straightline.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -36,16 +37,6 @@ _FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     LedgerNotMigrated: (503, "ledger_not_migrated"),
     ConfigurationError: (500, "misconfigured"),
 }
-_ENDS: Final = {
-    "too_large": 413,
-    "unknown_model": 404,
-    "unknown_version": 404,
-    "saturated": 503,
-    "conflict": 409,
-    "deadline": 504,
-    "model_error": 422,
-}
-"""Statuses of requests that ended without a result, by error class; others go by their state."""
 _ASTRAY: Final = {
     404: ("not_found", "there is nothing at this address: GET /openapi.json tells what there is"),
     405: ("wrong_method", "this address has other methods: the header Allow names them"),
@@ -79,7 +70,7 @@ class Refusal(StraightLineError):  # noqa: N818 - it is an answer
 def refusal_of(outcome: Outcome) -> Refusal:
     """Return what to answer for a request that ended without a result."""
     word = outcome.error_class or outcome.state
-    status = _ENDS.get(word) or _STATES[outcome.state]
+    status = traits_of(word).http_status or _STATES[outcome.state]
     retry_after = getattr(outcome, "retry_after", None)
     if status == 503 and retry_after is None:
         retry_after = SOON
@@ -135,7 +126,7 @@ def _problem_of(error: Exception) -> Problem:
     for kind, (status, word) in _FAULTS.items():
         if isinstance(error, kind):
             named = getattr(error, "error_class", None) or word
-            told = 413 if named == "too_large" else status
+            told = traits_of(named).http_status or status
             return Refusal(told, named, str(error), retry_after=SOON if told == 503 else None).problem
     log.error("a request met an unexpected fault", exc_info=error)
     return Refusal(500, "gateway_fault", "the gateway failed; its log says more").problem

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from outcomes.reconciling.dead_letter_parser import AGAIN_HEADER, Death, Finding, death_of, examine
 from outcomes.recording.decoding import Delivery, read
-from outcomes.recording.synthetic_outcomes import NO_EXECUTION
 from straightline import names
 from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
+from straightline.contracts.faults import NOT_EXECUTED
 from straightline.ids import new_id
 
 NOW = 1_790_000_000.0
@@ -273,7 +273,7 @@ def test_whatever_a_dead_letter_holds_it_can_be_examined(
 ) -> None:
     delivery, _ = _dead(body, "x", kind=kind, headers={AGAIN_HEADER: again})
     finding = examine(delivery, Death(queue, reason), NOW)
-    assert all(outcome.error_class in NO_EXECUTION for outcome, _ in finding.outcomes)
+    assert all(outcome.error_class in NOT_EXECUTED for outcome, _ in finding.outcomes)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from scheduler.feedback import retries
-from scheduler.feedback.breakers import GUILTLESS, SUSPICIOUS
 from scheduler.placement.budget import WINDOW, Allowance, RetryBudget
 from straightline import names
 from straightline.contracts import Attempt, Ticket
+from straightline.contracts.faults import PRE_EXECUTION, REQUEST_SUSPECT
 from straightline.ids import new_id
 from straightline.names import Backend
 from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
@@ -89,7 +89,7 @@ def test_a_delay_ends_before_the_deadline_or_there_is_none(seconds: float, delay
     assert retries.fitting(5_000, seconds=seconds) == delay
 
 
-@pytest.mark.parametrize("error_class", sorted(GUILTLESS))
+@pytest.mark.parametrize("error_class", sorted(PRE_EXECUTION))
 def test_a_probe_that_never_came_to_the_model_does_not_count_and_costs_no_delay(error_class: str) -> None:
     desk = Desk(max_attempts=2)
     desk.beat_all(local=100, container=100)
@@ -115,7 +115,7 @@ def test_a_probe_that_never_came_to_the_model_does_not_count_and_costs_no_delay(
     assert [attempt.backend for attempt in outcome.attempts] == ["local", "gpu-container", "serverless"]
 
 
-@pytest.mark.parametrize("error_class", [*sorted(SUSPICIOUS), "internal"])
+@pytest.mark.parametrize("error_class", [*sorted(REQUEST_SUSPECT), "internal"])
 def test_a_fault_that_the_request_may_have_caused_counts_as_a_probe_too(error_class: str) -> None:
     """Else a request that fails wherever it is sent goes on until its deadline."""
     desk = Desk()

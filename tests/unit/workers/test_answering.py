@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from straightline.contracts import Attempt, DataRef, ModelSpec, Reason
+from straightline.contracts import DataRef, ModelSpec, Reason
 from straightline.errors import ContractError, StoreUnavailable
 from workers.coordination.breakers import LASTS, OpenBreakers
 from workers.coordination.cancellation import TakenBack
@@ -122,17 +122,6 @@ def test_calls_stay_within_the_payload_limit(ask: Any, backend: Any, make_work: 
     judged = ask(*(make_work() for _ in range(6)))
     assert 1 < len(backend.calls) < 6
     assert {verdict.kind for _, verdict in judged} == {"succeeded"}
-
-
-def test_who_may_have_crashed_a_backend_before_is_asked_alone(
-    ask: Any, backend: Any, make_work: Make
-) -> None:
-    crash = Attempt(
-        number=1, backend="serverless", succeeded=False, placed_at=0, started_at=0, finished_at=0,
-        error_class="crashed",
-    )  # fmt: skip
-    ask(make_work(), make_work(), make_work(attempts=[crash]))
-    assert sorted(call["inputs"][0]["shape"][0] for call in backend.calls) == [1, 2]
 
 
 def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Make) -> None:

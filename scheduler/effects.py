@@ -15,7 +15,7 @@ class Delivery:
         tag: its delivery tag there.
         message_id: the AMQP property; it tells a redelivery of the same message from another one.
         redelivered: whether the broker has delivered it before.
-        open: outputs that are not confirmed yet, and holds.
+        pending: outputs that are not confirmed yet, and holds.
     """
 
     queue: str
@@ -23,7 +23,7 @@ class Delivery:
     tag: int
     message_id: str | None = None
     redelivered: bool = False
-    open: int = 0
+    pending: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +41,7 @@ class Publish:
     mandatory: bool = True
 
 
-class Dues:
+class PendingEffects:
     """What is still to be done on the broker: publishes, and acknowledgements, in order."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Dues:
     def send(self, publish: Publish) -> None:
         """Queue a publish; its causes stay open until it is confirmed."""
         for cause in publish.causes:
-            cause.open += 1
+            cause.pending += 1
         self._publishes.append(publish)
 
     def confirmed(self, publish: Publish) -> None:
@@ -61,8 +61,8 @@ class Dues:
 
     def close(self, delivery: Delivery) -> None:
         """Take one open reason from a delivery; the last one acknowledges it."""
-        delivery.open -= 1
-        if delivery.open == 0:
+        delivery.pending -= 1
+        if delivery.pending == 0:
             self._acks.append(delivery)
 
     def acknowledge(self, delivery: Delivery) -> None:

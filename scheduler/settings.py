@@ -5,9 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-from scheduler.dispatch.backfill import Backfill, Courtesy
-from scheduler.placement.breaker import Rules
-from scheduler.placement.budget import Allowance
+from scheduler.dispatch.backfill import Backfill, InteractiveYield
+from scheduler.placement.breaker import BreakerConfig
+from scheduler.placement.budget import RetryBudgetConfig
 from scheduler.placement.model import Thresholds
 from scheduler.placement.saturation import Limits
 
@@ -77,19 +77,22 @@ class Settings(msgspec.Struct, frozen=True):
         return Thresholds(F=self.f, D=self.d)
 
     @property
-    def breaker(self) -> Rules:
+    def breaker(self) -> BreakerConfig:
         """When a breaker opens."""
-        return Rules(self.breaker_share, self.breaker_samples, self.breaker_window)
+        return BreakerConfig(self.breaker_share, self.breaker_samples, self.breaker_window)
 
     @property
-    def allowance(self) -> Allowance:
+    def allowance(self) -> RetryBudgetConfig:
         """How many retries there may be."""
-        return Allowance(self.retry_share, self.retry_floor)
+        return RetryBudgetConfig(self.retry_share, self.retry_floor)
 
-    def backfill(self, courtesy: Courtesy) -> Backfill:
+    def backfill(self, interactive_yield: InteractiveYield) -> Backfill:
         """Return the account of a backend's batch work."""
         return Backfill(
-            most=self.coalesce, turn=self.backfill_turn, share=self.backfill_share, courtesy=courtesy
+            most=self.coalesce,
+            turn=self.backfill_turn,
+            share=self.backfill_share,
+            interactive_yield=interactive_yield,
         )
 
     @property

@@ -15,11 +15,11 @@ from straightline.names import State
 from straightline.producer.submission import LIFETIME, LONGEST_DEADLINE
 from straightline.support.terminal import seconds
 
-MAX_KEY: Final = 255
+MAX_SHORT_STRING_BYTES: Final = 255
 """Longest AMQP short string in bytes."""
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not an error
+class RequestRejected(Exception):  # noqa: N818 - it is an answer, not an error
     """A request that ends before it is placed."""
 
     def __init__(self, state: State, error_class: ErrorClass, message: str) -> None:
@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RequestMetadata:
     """What a ticket carries beside the request: reply address, digest of the content, W3C trace context."""
 
     reply: ReplyAddress | None
@@ -40,12 +40,12 @@ class Terms:
 
 def reply_address(reply_to: str | None, correlation_id: str | None, request_id: str) -> ReplyAddress | None:
     """Return where the result goes, from the AMQP properties; None where nobody asked for it."""
-    if not reply_to or len(reply_to.encode()) > MAX_KEY:
+    if not reply_to or len(reply_to.encode()) > MAX_SHORT_STRING_BYTES:
         return None
     return ReplyAddress(to=reply_to, correlation_id=correlation_id or request_id)
 
 
-def submitted(request: Request, now: float) -> float:
+def clamped_submitted_at(request: Request, now: float) -> float:
     """Return the producer's time, clamped to our clock: nothing was submitted in the future."""
     return min(request.submitted_at, now)
 
@@ -74,16 +74,18 @@ def find_model(request: Request, known: Known, settled: str | None = None) -> Mo
     models = known.catalogue().models
     versions = models.get(request.model)
     if versions:
-        raise Refused(
+        raise RequestRejected(
             "rejected",
             "unknown_version",
             f"model {request.model} has no version {request.version}; it has {', '.join(versions)}",
         )
     there = ", ".join(sorted(models)) or "none"
-    raise Refused("rejected", "unknown_model", f"there is no model {request.model}; deployed are: {there}")
+    raise RequestRejected(
+        "rejected", "unknown_model", f"there is no model {request.model}; deployed are: {there}"
+    )
 
 
-def make_ticket(request: Request, body: bytes, terms: Terms, now: float) -> Ticket:
+def make_ticket(request: Request, body: bytes, terms: RequestMetadata, now: float) -> Ticket:
     """Make the ticket of a request, which has no version yet.
 
     Args:
@@ -92,7 +94,7 @@ def make_ticket(request: Request, body: bytes, terms: Terms, now: float) -> Tick
         terms: what else its ticket carries.
         now: seconds since the epoch.
     """
-    at = submitted(request, now)
+    at = clamped_submitted_at(request, now)
     deadline = request.deadline if request.deadline is not None else at + LIFETIME[request.class_]
     return Ticket(
         request=msgspec.Raw(body),
@@ -107,7 +109,7 @@ def make_ticket(request: Request, body: bytes, terms: Terms, now: float) -> Tick
     )
 
 
-def in_time(request: Request, ticket: Ticket, now: float) -> None:
+def check_deadline(request: Request, ticket: Ticket, now: float) -> None:
     """Do nothing where the deadline of a request that has just come is still ahead.
 
     Raises:
@@ -123,29 +125,31 @@ def in_time(request: Request, ticket: Ticket, now: float) -> None:
         late += (
             f"; {request.deadline:g} is taken for seconds since 1970: send the time, not how long from now"
         )
-    raise Refused("expired", "deadline", late)
+    raise RequestRejected("expired", "deadline", late)
 
 
-def settle(request: Request, ticket: Ticket, known: Known, informed: Callable[[], bool]) -> ModelSpec:
+def resolve_model(
+    request: Request, ticket: Ticket, known: Known, registry_synced: Callable[[], bool]
+) -> ModelSpec:
     """Return the version that answers, and note it in the ticket; it stays through holds and retries.
 
     Args:
         request: what is asked.
         ticket: its ticket.
         known: the models.
-        informed: whether these are all; else what was settled before may be another one.
+        registry_synced: whether these are all; else what was settled before may be another one.
 
     Raises:
         Refused: there is none, or the tensors are not its.
     """
     spec = find_model(request, known, ticket.version)
-    if ticket.version not in {None, spec.version} and not informed():
+    if ticket.version not in {None, spec.version} and not registry_synced():
         why = f"version {ticket.version} of model {request.model} is not known here"
-        raise Refused("rejected", "unknown_version", why)
+        raise RequestRejected("rejected", "unknown_version", why)
     if ticket.version is None and request.data_ref is None:
         try:
             check_inputs(request.infer_request(), spec)
         except ContractError as error:
-            raise Refused("rejected", error.error_class, str(error)) from error
+            raise RequestRejected("rejected", error.error_class, str(error)) from error
     ticket.version = spec.version
     return spec

@@ -14,12 +14,12 @@ UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What msgspec raises of a body, deep nesting included."""
 
 
-def fingerprint(body: bytes) -> str:
+def body_digest(body: bytes) -> str:
     """Return a digest of a message's bytes."""
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def subject(delivery: Delivery, body: bytes) -> str | None:
+def extract_request_id(delivery: Delivery, body: bytes) -> str | None:
     """Return the id of the request that a message is about, None where it names none, or many."""
     if delivery.queue in names.REQUEST_QUEUES:
         return find_id(body, delivery.message_id)

@@ -5,20 +5,20 @@ from collections import OrderedDict
 from struct import Struct
 from typing import Final, Literal
 
-from scheduler.admission.recent_keys import Lately
+from scheduler.admission.recent_keys import FixedSizeKeyCache
 from scheduler.effects import Delivery
 from straightline import names
 
-Verdict = Literal["new", "again", "copy"]
+Verdict = Literal["new", "redelivered", "duplicate"]
 Key = tuple[str, str | None, str]
 _PACK: Final = Struct("q").pack
-LOOKS: Final = 2
+SWEEPS_PER_DELIVERY: Final = 2
 """Messages in work that are looked at when one comes in: no more than twice as many as are open are kept."""
-_PRODUCERS: Final = (*names.REQUEST_QUEUES, names.CANCELS_QUEUE)
+_PRODUCER_QUEUES: Final = (*names.REQUEST_QUEUES, names.CANCELS_QUEUE)
 """Queues of what producers send: not all of them give each message an id of its own."""
 
 
-class Redeliveries:
+class DeliveryDeduplicator:
     """The last `size` messages, each with the delivery that stands for it.
 
     After a lost connection the broker delivers again what was not acknowledged. Where the work that the first
@@ -31,7 +31,7 @@ class Redeliveries:
     def __init__(self, size: int) -> None:
         self._size = size
         self._in_work: OrderedDict[Key, Delivery] = OrderedDict()
-        self._done = Lately(size, width=8)
+        self._done = FixedSizeKeyCache(size, width=8)
         self._epochs = array("i", [-1]) * self._done.slots
 
     def take(self, delivery: Delivery, subject: str) -> tuple[Verdict, Delivery]:
@@ -43,18 +43,18 @@ class Redeliveries:
                 messages the same one.
 
         Returns:
-            `new`: work it. `again`: the broker delivers it again; the earlier delivery, which is returned,
-            stands for both and has the tag that can be acknowledged now. `copy`: another copy of a message of
-            ours, which was published twice since its confirm was lost; acknowledge it and do nothing. A
-            producer's copy is new: it is a repeated request, or a wish that is to be answered again.
+            `new`: process it. `redelivered`: the broker delivers it again; the earlier delivery, which is
+            returned, represents both and has the tag that can be acknowledged now. `duplicate`: another copy
+            of a message of ours, published twice because its confirm was lost; acknowledge it and do nothing.
+            A producer's copy is new: a repeated request, or a cancellation that needs another answer.
         """
-        self._put_away()
+        self._sweep()
         key = (delivery.queue, delivery.message_id, subject)
         earlier = self._in_work.get(key)
         if earlier is not None:
             return _compared(delivery, earlier)
         # Nothing done speaks against a producer's message that was not delivered before.
-        ours = delivery.queue not in _PRODUCERS
+        ours = delivery.queue not in _PRODUCER_QUEUES
         slot = self._done.find(_packed(key)) if ours or delivery.redelivered else None
         if slot is not None:
             verdict, earlier = _compared(delivery, Delivery(delivery.queue, self._epochs[slot], tag=0))
@@ -74,11 +74,11 @@ class Redeliveries:
         for key in [key for key, taken in self._in_work.items() if taken is delivery]:
             del self._in_work[key]
 
-    def _put_away(self) -> None:
+    def _sweep(self) -> None:
         """Of what is done keep the key alone; what was taken before now has been worked as far as it goes."""
-        for _ in range(min(LOOKS, len(self._in_work))):
+        for _ in range(min(SWEEPS_PER_DELIVERY, len(self._in_work))):
             key, delivery = self._in_work.popitem(last=False)
-            if delivery.open:
+            if delivery.pending:
                 self._in_work[key] = delivery  # behind the others, so that these are looked at, too
             else:
                 self._epochs[self._done.add(_packed(key))] = delivery.epoch
@@ -87,9 +87,9 @@ class Redeliveries:
 def _compared(delivery: Delivery, earlier: Delivery) -> tuple[Verdict, Delivery]:
     if earlier.epoch != delivery.epoch and delivery.redelivered:
         earlier.epoch, earlier.tag = delivery.epoch, delivery.tag
-        return "again", earlier
-    if delivery.queue not in _PRODUCERS:
-        return "copy", earlier
+        return "redelivered", earlier
+    if delivery.queue not in _PRODUCER_QUEUES:
+        return "duplicate", earlier
     return "new", delivery
 
 

@@ -5,9 +5,9 @@ from array import array
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.admission.recent_keys import Lately
+from scheduler.admission.recent_keys import FixedSizeKeyCache
 
-WIDTH: Final = 16
+ID_BYTES: Final = 16
 """Bytes of an id."""
 
 
@@ -18,19 +18,19 @@ class Seen:
     content: int
     ended: bool
 
-    def asked(self, digest: str) -> bool:
+    def matches(self, digest: str) -> bool:
         """Whether it was the same that was asked for."""
         return self.content == hash(digest)
 
 
-class Repeats:
+class IdempotencyCache:
     """The ids of the last `size` requests; for older ones the ledger's key keeps their outcome one.
 
     Of each there are 25 bytes (id, hash of the digest, whether it has ended), all allotted at the start.
     """
 
     def __init__(self, size: int) -> None:
-        self._seen = Lately(size, WIDTH)
+        self._seen = FixedSizeKeyCache(size, ID_BYTES)
         self._contents = array("q", [-1]) * self._seen.slots
         self._ended = bytearray(b"\xff") * self._seen.slots
         self._missed: tuple[str, bytes] | None = None  # asked for last, and not known: now it may be noted
@@ -81,6 +81,6 @@ def _packed(text: str) -> bytes:
         packed = bytes.fromhex(text.replace("-", ""))
     except ValueError:
         packed = b""
-    if len(packed) != WIDTH:
-        packed = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=WIDTH).digest()
+    if len(packed) != ID_BYTES:
+        packed = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=ID_BYTES).digest()
     return packed

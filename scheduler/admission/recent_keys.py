@@ -9,12 +9,12 @@ from typing import Final
 
 WAYS: Final = 16
 """Keys in a row; a look at one is a look at all of them."""
-SPARE: Final = 2
+SLOTS_PER_KEY: Final = 2
 """Places for each key that is to be kept, at least: by chance some rows fill sooner than others. One key in a
 hundred may be forgotten before its time, and those are the oldest."""
 
 
-class Lately:
+class FixedSizeKeyCache:
     """The last `size` keys, near enough, each with a slot that callers may hang more on.
 
     Args:
@@ -24,7 +24,7 @@ class Lately:
 
     def __init__(self, size: int, width: int) -> None:
         rows = 1
-        while rows * WAYS < SPARE * size:
+        while rows * WAYS < SLOTS_PER_KEY * size:
             rows *= 2
         self._mask = rows - 1
         self._width = width

@@ -7,7 +7,7 @@ up to its tag, which must itself be outstanding.
 from collections.abc import Iterable
 
 
-class Settled:
+class AckTracker:
     """The deliveries of one channel that were acknowledged."""
 
     def __init__(self) -> None:

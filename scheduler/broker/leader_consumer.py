@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pika.exceptions import ChannelClosedByBroker
 
-from scheduler.broker.ack_tracker import Settled
+from scheduler.broker.ack_tracker import AckTracker
 from straightline import names
 from straightline.amqp.connection.connection import Link, describe
 from straightline.amqp.connection.loop_thread import AMQPThread
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 RESOURCE_LOCKED: Final = 405
 """AMQP's reply to who asks for a queue that is another connection's alone."""
-RETRY_LOCK: Final = 0.5
+LOCK_POLL_INTERVAL_S: Final = 0.5
 """Seconds between a standby's looks at whether the leader is gone."""
-LOOK_AGAIN: Final = 0.05
+READY_POLL_INTERVAL_S: Final = 0.05
 """Seconds until it is asked again whether this one may lead."""
 
 
@@ -42,7 +42,7 @@ class Handlers:
     lost: Callable[[], None]
 
 
-class Inlet:
+class LeaderConsumer:
     """Keeps consuming, as the leader or as a standby.
 
     The leader is who holds an exclusive queue: the broker lets it go when the connection ends, however that
@@ -63,7 +63,7 @@ class Inlet:
         self._handlers = handlers
         self._channel: Any = None  # the work channel, while leading
         self._told_of: Any = None  # the connection of which it was said that another scheduler leads
-        self._settled = Settled()
+        self._settled = AckTracker()
         self.link = Link(
             url,
             "straightline-scheduler-in",
@@ -119,7 +119,7 @@ class Inlet:
         if not connection.is_open:
             return
         if not self._handlers.ready():
-            self.link.call_later(LOOK_AGAIN, lambda: self._try_lock(connection))
+            self.link.call_later(READY_POLL_INTERVAL_S, lambda: self._try_lock(connection))
             return
 
         def taken(_channel: Any, reason: BaseException) -> None:
@@ -157,14 +157,14 @@ class Inlet:
 
         def seen(channel: Any, frame: Any) -> None:
             if frame.method.consumer_count > 0:
-                self.link.call_later(RETRY_LOCK, lambda: look(channel))
+                self.link.call_later(LOCK_POLL_INTERVAL_S, lambda: look(channel))
             elif channel.is_open:
                 channel.close()
 
         def opened(channel: Any) -> None:
             # Also closed by the broker where the queue is not there; the lock is then asked for later, too.
             channel.add_on_close_callback(
-                lambda *_: self.link.call_later(RETRY_LOCK, lambda: self._try_lock(connection))
+                lambda *_: self.link.call_later(LOCK_POLL_INTERVAL_S, lambda: self._try_lock(connection))
             )
             look(channel)
 
@@ -180,7 +180,7 @@ class Inlet:
             channel.add_on_close_callback(lambda *_: connection.is_open and connection.close())
             channel.add_on_cancel_callback(lambda _: connection.is_open and connection.close())
             self._channel = channel
-            self._settled = Settled()
+            self._settled = AckTracker()
             self._handlers.leading()
             for queue, prefetch in self._prefetch.items():
                 channel.basic_qos(prefetch_count=prefetch)

@@ -7,8 +7,8 @@ from functools import partial
 from math import inf
 from typing import Any, Final
 
-from scheduler.broker.leader_consumer import Handlers, Inlet
-from scheduler.core import Core, Envelope
+from scheduler.broker.leader_consumer import Handlers, LeaderConsumer
+from scheduler.core import Envelope, SchedulerCore
 from scheduler.effects import Delivery, Publish
 from scheduler.settings import Settings
 from straightline import names
@@ -23,27 +23,27 @@ from straightline.tracing import received
 
 log = logging.getLogger(__name__)
 
-TICK: Final = 0.25
+TICK_INTERVAL_S: Final = 0.25
 """Seconds between looks at the clock."""
-PUBLISH_AGAIN: Final = 1.0
+PUBLISH_RETRY_INTERVAL_S: Final = 1.0
 """Seconds until a message that the broker would not take is tried again."""
-LEDGER_LAG: Final = 0.01
+LEASE_FLUSH_DELAY_S: Final = 0.01
 """Seconds that the ledger may hear of a placement later than its pool: the broker need not write both at once
 while a producer waits, and one message tells of more. Until it is told, the inputs stay unacknowledged."""
 RETURNS_PREFETCH: Final = 512
 ATTEMPTS_PREFETCH: Final = 64
 CANCELS_PREFETCH: Final = 64
-CONFIRM_PATIENCE: Final = 86_400.0
+CONFIRM_TIMEOUT_S: Final = 86_400.0
 """Seconds. A broker that blocks its publishers has what was written: publishing it again would double it.
 What a lost connection took is published again without this."""
-ROOM: Final = 1 << 30
+UNBOUNDED: Final = 1 << 30
 """Publishing must never block the thread that reads; what may be on its way is bounded by the prefetch."""
 
 
 class Service:
     """Runs a core between an inlet and a publisher, all of it on the one thread of their connections."""
 
-    def __init__(self, settings: Settings, core: Core) -> None:
+    def __init__(self, settings: Settings, core: SchedulerCore) -> None:
         self._core = core
         self._epoch = 0
         self._turn_due = False
@@ -56,9 +56,9 @@ class Service:
         self._publisher = Publisher(
             settings.broker_url,
             name="straightline-scheduler-out",
-            confirm_timeout=CONFIRM_PATIENCE,
-            window=ROOM,
-            window_bytes=ROOM,
+            confirm_timeout=CONFIRM_TIMEOUT_S,
+            window=UNBOUNDED,
+            window_bytes=UNBOUNDED,
             max_body=2 * MAX_BODY,  # a placement is its requests and their reasons
             thread=thread,
         )
@@ -72,16 +72,16 @@ class Service:
         self._cancellations = Cancellations(
             settings.broker_url,
             name="straightline-scheduler-cancelled",
-            on_id=lambda request_id: self._inlet.link.call(partial(self._core.cancelled, request_id)),
+            on_id=lambda request_id: self._consumer.link.call(partial(self._core.cancelled, request_id)),
         )
         self._deployments = Deployments(
             settings.broker_url,
             name="straightline-scheduler-deployed",
-            on_change=lambda deployed: self._inlet.link.call(partial(self._core.deployed, deployed)),
+            on_change=lambda deployed: self._consumer.link.call(partial(self._core.deployed, deployed)),
         )
-        core.informed = self._deployments.informed
-        core.lead(leading=False)
-        self._inlet = Inlet(
+        core.registry_synced = self._deployments.informed
+        core.set_leader(leading=False)
+        self._consumer = LeaderConsumer(
             settings.broker_url,
             prefetch,
             Handlers(
@@ -98,23 +98,23 @@ class Service:
         """Connect, and work as soon as the lead is free."""
         self._cancellations.start()
         self._deployments.start()
-        self._inlet.link.start()
-        self._inlet.link.call(self._tick)
+        self._consumer.link.start()
+        self._consumer.link.call(self._tick)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Take no more, let the broker confirm what is on its way, and disconnect."""
-        self._inlet.link.call(self._drain)
+        self._consumer.link.call(self._drain)
         self._stopped.wait(timeout)
         self._publisher.close(timeout)
         self._cancellations.close(timeout)
         self._deployments.close(timeout)
-        self._inlet.link.stop(timeout)
+        self._consumer.link.stop(timeout)
 
     # --- from the broker -----------------------------------------------------------------------------------
 
     def _leading(self) -> None:
         self._epoch += 1
-        self._core.lead(leading=True)
+        self._core.set_leader(leading=True)
         log.info("this scheduler leads and places requests")
 
     def _ready(self) -> bool:
@@ -124,8 +124,8 @@ class Service:
 
     def _lost(self) -> None:
         self._epoch += 1
-        self._core.lead(leading=False)
-        self._core.inputs_lost()
+        self._core.set_leader(leading=False)
+        self._core.on_connection_lost()
 
     def _signal(self, key: str, body: bytes) -> None:
         if key == names.HEARTBEAT_KEY:
@@ -140,7 +140,7 @@ class Service:
 
     def _question(self, body: bytes) -> None:
         try:
-            self._core.question(body, time.time())
+            self._core.status_query(body, time.time())
         except Exception:  # nobody's curiosity shall cost a connection
             log.exception("a question where a request is met an unexpected fault and is not answered")
 
@@ -156,7 +156,7 @@ class Service:
             self._work(delivery, properties, body, now)
         except Exception as error:
             log.exception("a message of %s met an unexpected fault and is put aside", queue)
-            self._core.baffled(delivery, body, error, now, _envelope(properties))
+            self._core.handle_internal_error(delivery, body, error, now, _envelope(properties))
         self._turn_soon()
 
     def _work(self, delivery: Delivery, properties: Any, body: bytes, now: float) -> None:
@@ -169,7 +169,7 @@ class Service:
             take(delivery, body, _envelope(properties), now)
 
     def _tick(self) -> None:
-        self._inlet.link.call_later(TICK, self._tick)  # first: time must pass after a fault, too
+        self._consumer.link.call_later(TICK_INTERVAL_S, self._tick)  # first, so that a fault stops no clock
         self._core.tick(time.time())
         self._turn_soon()
 
@@ -179,47 +179,47 @@ class Service:
         """Flush when what has arrived is read: a timer of zero runs after the frames at hand."""
         if not self._turn_due:
             self._turn_due = True
-            self._inlet.link.call_later(0, self._turn)
+            self._consumer.link.call_later(0, self._turn)
 
     def _turn(self) -> None:
         self._turn_due = False
-        self._core.placer.flush()
-        if self._core.placer.untold:
-            self._tell_ledger_soon()
-        for publish in self._core.dues.take_publishes():
+        self._core.dispatcher.flush()
+        if self._core.dispatcher.has_unsent_leases:
+            self._flush_leases_soon()
+        for publish in self._core.effects.take_publishes():
             self._unsent += 1
             self._send(publish)
             failpoints.here(failpoints.Step.SCHEDULER_AFTER_PUBLISH)
-        tags = [delivery.tag for delivery in self._core.dues.take_acks() if delivery.epoch == self._epoch]
+        tags = [delivery.tag for delivery in self._core.effects.take_acks() if delivery.epoch == self._epoch]
         if tags:
             failpoints.here(failpoints.Step.SCHEDULER_AFTER_CONFIRM)
-        self._inlet.acknowledge(tags)
+        self._consumer.acknowledge(tags)
         self._rest()
         if self._stopping and self._unsent == 0:
             self._stopped.set()
 
-    def _tell_ledger_soon(self) -> None:
+    def _flush_leases_soon(self) -> None:
         if self._stopping:
-            self._core.placer.tell_ledger()
+            self._core.dispatcher.flush_leases()
         elif not self._ledger_due:
             self._ledger_due = True
-            self._inlet.link.call_later(LEDGER_LAG, self._tell_ledger)
+            self._consumer.link.call_later(LEASE_FLUSH_DELAY_S, self._flush_leases)
 
-    def _tell_ledger(self) -> None:
+    def _flush_leases(self) -> None:
         self._ledger_due = False
-        self._core.placer.tell_ledger()
+        self._core.dispatcher.flush_leases()
         self._turn_soon()
 
     def _rest(self) -> None:
         """Wake up when batch work may go on."""
-        rest = self._core.placer.rest(time.time())
+        rest = self._core.dispatcher.batch_wakeup_in(time.time())
         if rest is not None and time.monotonic() + rest < self._rest_until:
             self._rest_until = time.monotonic() + rest
-            self._inlet.link.call_later(rest, self._rested)
+            self._consumer.link.call_later(rest, self._rested)
 
     def _rested(self) -> None:
         self._rest_until = inf
-        self._core.placer.release(time.time())
+        self._core.dispatcher.release(time.time())
         self._turn_soon()
 
     def _send(self, publish: Publish) -> None:
@@ -248,18 +248,18 @@ class Service:
             error = None
         if error is None:
             self._unsent -= 1
-            self._core.dues.confirmed(publish)
+            self._core.effects.confirmed(publish)
             self._turn_soon()
             return
         if isinstance(error, StraightLineError):
             log.error("a message to %s was not taken: %s; trying again", publish.exchange, error)
         if not self._stopping:
-            self._inlet.link.call_later(PUBLISH_AGAIN, lambda: self._send(publish))
+            self._consumer.link.call_later(PUBLISH_RETRY_INTERVAL_S, lambda: self._send(publish))
 
     def _drain(self) -> None:
         self._stopping = True
-        self._inlet.cancel()
-        for case in self._core.placer.drop_held():
+        self._consumer.cancel()
+        for case in self._core.dispatcher.drop_held():
             log.debug("request %s goes back to its queue", case.request.id)
         self._turn_soon()
 

@@ -10,22 +10,22 @@ its way, and between two there is rest.
 from dataclasses import dataclass, field
 from typing import Final
 
-FIRST: Final = 4
+INITIAL_BATCH_SIZE: Final = 4
 """Requests of a model that go together before anything is known of it."""
-STEP: Final = 2.0
+MAX_SIZE_STEP: Final = 2.0
 """By how much the number of those may rise or fall from one time to the next."""
-QUIET: Final = 2.0
+INTERACTIVE_IDLE_S: Final = 2.0
 """Seconds after the last interactive request in which the next one is expected."""
-LONGEST_REST: Final = 0.25
+MAX_REST_S: Final = 0.25
 """Seconds after which backfill goes on beside interactive requests, however many there are."""
-LONGEST_LANE: Final = 2.0
-"""Seconds after which lanes elsewhere wait for one no more: its model is slow, or its backend hangs."""
-GENTLE: Final = 0.1
+MAX_SLOT_WAIT_S: Final = 2.0
+"""Seconds after which other slots stop waiting for this one: its model is slow, or its backend hangs."""
+YIELDING_SHARE: Final = 0.1
 """How much longer than an interactive request a lane may take while those come, as a share of its length
 without them."""
-USUALLY: Final = 0.1
+SERVICE_TIME_WEIGHT: Final = 0.1
 """How much of what an interactive request took goes into what they take lately."""
-SHORTEST: Final = 1e-6
+MIN_DURATION_S: Final = 1e-6
 """Seconds that a lane takes at least."""
 
 Kind = tuple[str, str | None]
@@ -33,29 +33,29 @@ Kind = tuple[str, str | None]
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class BatchSlot:
     """A slot that batch requests of one kind share.
 
     Attributes:
         kind: theirs.
         opened_at: when the first one was placed, seconds since the epoch.
-        gentle: whether interactive requests were coming.
+        yielding: whether interactive requests were coming.
         ids: those that have not come back.
         size: how many there were.
     """
 
     kind: Kind
     opened_at: float
-    gentle: bool
+    yielding: bool
     ids: set[str] = field(default_factory=set)
     size: int = 0
 
 
-class Courtesy:
+class InteractiveYield:
     """When a lane may begin, so that interactive requests do not wait for it.
 
     Args:
-        rest: seconds between two lanes, for each second that the one before took.
+        rest: seconds between two slots_taken, for each second that the one before took.
     """
 
     def __init__(self, rest: float) -> None:
@@ -72,46 +72,46 @@ class Courtesy:
         """A lane is free again after so many seconds."""
         self._ended_at, self._took = now, took
 
-    def gentle(self, now: float) -> bool:
+    def yielding(self, now: float) -> bool:
         """Whether interactive requests come."""
-        return now - self._interactive_at < QUIET
+        return now - self._interactive_at < INTERACTIVE_IDLE_S
 
-    def wait(self, now: float, *, interactive: int, lanes: int) -> float:
+    def wait(self, now: float, *, interactive: int, slots_taken: int) -> float:
         """Return seconds until a lane may begin; 0 for now, and infinity until something comes back.
 
         Args:
             now: seconds since the epoch.
             interactive: requests that are on their way.
-            lanes: that are, and are waited for.
+            slots_taken: that are, and are waited for.
         """
-        if not self.gentle(now):
+        if not self.yielding(now):
             return 0.0
-        if lanes:
+        if slots_taken:
             return float("inf")
-        longest = self._ended_at + LONGEST_REST - now
+        longest = self._ended_at + MAX_REST_S - now
         if interactive:
             return max(0.0, longest)
         return max(0.0, min(longest, self._ended_at + self._took * self._rest - now))
 
 
 class Backfill:
-    """The lanes of one backend.
+    """The batch slots of one backend.
 
     Args:
         most: requests of a lane at most.
         turn: seconds in which a lane shall be free again.
         share: of a backend's slots, how many may be lanes; one in any case.
-        courtesy: towards interactive requests.
+        interactive_yield: towards interactive requests.
     """
 
-    def __init__(self, *, most: int, turn: float, share: float, courtesy: Courtesy) -> None:
+    def __init__(self, *, most: int, turn: float, share: float, interactive_yield: InteractiveYield) -> None:
         self._most = most
         self._turn = turn
         self._share = share
-        self._courtesy = courtesy
-        self._filling: dict[Kind, Lane] = {}
-        self._by_id: dict[str, Lane] = {}
-        self._lanes: set[Lane] = set()
+        self._interactive_yield = interactive_yield
+        self._filling: dict[Kind, BatchSlot] = {}
+        self._by_id: dict[str, BatchSlot] = {}
+        self._slots: set[BatchSlot] = set()
         self._sizes: dict[tuple[Kind, bool], float] = {}
         self._usual: dict[str, float] = {}  # seconds that an interactive request takes lately, by model
 
@@ -121,14 +121,14 @@ class Backfill:
         return len(self._by_id)
 
     @property
-    def lanes(self) -> int:
+    def slots_taken(self) -> int:
         """How many slots they take."""
-        return len(self._lanes)
+        return len(self._slots)
 
     def slots_of(self, requests: int) -> int:
         """Return how many slots so many of the requests on their way take at most."""
         taken = 0
-        for size in sorted(len(lane.ids) for lane in self._lanes):
+        for size in sorted(len(lane.ids) for lane in self._slots):
             if requests <= 0:
                 break
             requests -= size
@@ -136,8 +136,8 @@ class Backfill:
         return taken
 
     def awaited(self, now: float) -> int:
-        """Return how many lanes a new one waits for while interactive requests come."""
-        return sum(now - lane.opened_at < LONGEST_LANE for lane in self._lanes)
+        """Return how many slots a new one waits for while interactive requests come."""
+        return sum(now - lane.opened_at < MAX_SLOT_WAIT_S for lane in self._slots)
 
     def room(self, kind: Kind, now: float, *, free: int, slots: int, begin: bool) -> int:
         """Return how many more requests of a kind may be placed now.
@@ -152,16 +152,16 @@ class Backfill:
         lane = self._filling.get(kind)
         if lane is not None:
             return self._limit(lane) - lane.size
-        if not begin or free <= 0 or len(self._lanes) >= max(1, int(slots * self._share)):
+        if not begin or free <= 0 or len(self._slots) >= max(1, int(slots * self._share)):
             return 0
-        return self._limit(Lane(kind, now, self._courtesy.gentle(now)))
+        return self._limit(BatchSlot(kind, now, self._interactive_yield.yielding(now)))
 
-    def placed(self, kind: Kind, request_id: str, now: float, *, alone: bool) -> Lane:
+    def placed(self, kind: Kind, request_id: str, now: float, *, alone: bool) -> BatchSlot:
         """Note a placed request, and return its lane; one that cannot travel with others has it `alone`."""
         lane = None if alone else self._filling.get(kind)
         if lane is None:
-            lane = Lane(kind, now, self._courtesy.gentle(now))
-            self._lanes.add(lane)
+            lane = BatchSlot(kind, now, self._interactive_yield.yielding(now))
+            self._slots.add(lane)
             if not alone:
                 self._filling[kind] = lane
         earlier = self._by_id.get(request_id)
@@ -181,44 +181,44 @@ class Backfill:
     def answered(self, model: str, took: float) -> None:
         """An interactive request of a model came back from there after so many seconds."""
         usual = self._usual.get(model, took)
-        self._usual[model] = usual + USUALLY * (took - usual)
+        self._usual[model] = usual + SERVICE_TIME_WEIGHT * (took - usual)
 
     def left(self, request_id: str, now: float) -> None:
         """A request is not there any more; the last one of a lane says how long that took."""
         lane = self._by_id.pop(request_id, None)
         if lane is None or not self._drop(lane, request_id):
             return
-        took = max(now - lane.opened_at, SHORTEST)
-        self._courtesy.ended(took, now)
+        took = max(now - lane.opened_at, MIN_DURATION_S)
+        self._interactive_yield.ended(took, now)
         self._learn(lane, took)
 
     def clear(self) -> None:
         """Forget all that is on its way."""
         self._filling.clear()
         self._by_id.clear()
-        self._lanes.clear()
+        self._slots.clear()
 
-    def _drop(self, lane: Lane, request_id: str) -> bool:
+    def _drop(self, lane: BatchSlot, request_id: str) -> bool:
         """Take a request out of its lane; returns whether that was the last one of a lane that was sent."""
         lane.ids.discard(request_id)
         if lane.ids:
             return False
-        self._lanes.discard(lane)
+        self._slots.discard(lane)
         if self._filling.get(lane.kind) is lane:
             del self._filling[lane.kind]  # it was never sent
             return False
         return True
 
-    def _limit(self, lane: Lane) -> int:
-        return int(self._sizes.get((lane.kind, lane.gentle), min(FIRST, self._most)))
+    def _limit(self, lane: BatchSlot) -> int:
+        return int(self._sizes.get((lane.kind, lane.yielding), min(INITIAL_BATCH_SIZE, self._most)))
 
-    def _learn(self, lane: Lane, took: float) -> None:
+    def _learn(self, lane: BatchSlot, took: float) -> None:
         turn = self._turn
-        if lane.gentle:
+        if lane.yielding:
             # The way there and back is no shorter for fewer requests: one alone says how long it is.
-            turn, took = turn * GENTLE, max(took - self._usual.get(lane.kind[0], 0.0), SHORTEST)
+            turn, took = turn * YIELDING_SHARE, max(took - self._usual.get(lane.kind[0], 0.0), MIN_DURATION_S)
         fitting = lane.size * turn / took
-        size = min(max(fitting, lane.size / STEP), lane.size * STEP)
+        size = min(max(fitting, lane.size / MAX_SIZE_STEP), lane.size * MAX_SIZE_STEP)
         if size > lane.size and lane.size < self._limit(lane):
             return  # it was not full, and says nothing of a larger one
-        self._sizes[lane.kind, lane.gentle] = min(max(size, 1.0), float(self._most))
+        self._sizes[lane.kind, lane.yielding] = min(max(size, 1.0), float(self._most))

@@ -8,37 +8,39 @@ import msgspec
 from straightline.contracts import Request, Ticket
 from straightline.contracts.request import NO_DATA
 
-KEPT: Final = 4_096
+MAX_DELAYED_REQUESTS: Final = 4_096
 """Requests that are remembered, without their data."""
 
 
-class Waiting(NamedTuple):
+class DelayedRequest(NamedTuple):
     """A request and its ticket, without the data."""
 
     request: Request
     ticket: Ticket
 
 
-class Delayed:
+class DelayIndex:
     """A bounded memory, by id: over `size` the oldest are forgotten, and are met when they come back."""
 
-    def __init__(self, size: int = KEPT) -> None:
+    def __init__(self, size: int = MAX_DELAYED_REQUESTS) -> None:
         self._size = size
-        self._waiting: OrderedDict[str, Waiting] = OrderedDict()
+        self._waiting: OrderedDict[str, DelayedRequest] = OrderedDict()
 
     def add(self, request: Request, ticket: Ticket) -> None:
         """Note what is sent to a delay queue."""
         replace = msgspec.structs.replace
-        self._waiting[request.id] = Waiting(replace(request, data=NO_DATA), replace(ticket, request=NO_DATA))
+        self._waiting[request.id] = DelayedRequest(
+            replace(request, data=NO_DATA), replace(ticket, request=NO_DATA)
+        )
         self._waiting.move_to_end(request.id)
         if len(self._waiting) > self._size:
             self._waiting.popitem(last=False)
 
-    def take(self, request_id: str) -> Waiting | None:
+    def take(self, request_id: str) -> DelayedRequest | None:
         """Return and forget what waits of an id; None where nothing is known of it."""
         return self._waiting.pop(request_id, None)
 
-    def find(self, request_id: str) -> Waiting | None:
+    def find(self, request_id: str) -> DelayedRequest | None:
         """Return what waits of an id; None where nothing is known of it."""
         return self._waiting.get(request_id)
 

@@ -7,7 +7,7 @@ from scheduler.dispatch.coalescing import Group
 from straightline.contracts import Lease, Request, Ticket
 from straightline.contracts.lease import Awaited
 
-SPREAD: Final = 10.0
+MAX_DEADLINE_SPREAD_S: Final = 10.0
 """Seconds that the deadlines of one lease may lie apart. A group may hold interactive and batch requests,
 whose deadlines are a day apart; with a lease for each request the ledger would have a row more for each."""
 
@@ -24,7 +24,12 @@ def leases(group: Group, task_id: str, *, grace: float) -> list[Lease]:
     """
     kinds: dict[Kind, list[tuple[Request, Ticket]]] = {}
     for request, ticket in zip(group.requests, group.tickets, strict=True):
-        kind = (request.class_, request.batch_id, len(ticket.attempts) + 1, int(ticket.deadline // SPREAD))
+        kind = (
+            request.class_,
+            request.batch_id,
+            len(ticket.attempts) + 1,
+            int(ticket.deadline // MAX_DEADLINE_SPREAD_S),
+        )
         kinds.setdefault(kind, []).append((request, ticket))
     return [
         Lease(

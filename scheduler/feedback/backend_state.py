@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from scheduler.dispatch.backfill import Backfill, Courtesy, Kind, Lane
+from scheduler.dispatch.backfill import Backfill, BatchSlot, InteractiveYield, Kind
 from scheduler.placement.model import ALL, BackendState, State
 from scheduler.placement.throughput import Throughput
 from straightline.contracts import Attempt, Feedback, Heartbeat, Reason
 from straightline.contracts.signals import FORGOTTEN, MISSED
 
-SETTLED: Final = 5.0
+MAX_PICKUP_S: Final = 5.0
 """Seconds in which a worker with nothing to do has surely taken what was placed for it."""
 
 
@@ -23,7 +23,7 @@ class _Worker:
         return now - self.seen_at <= MISSED * self.heartbeat.interval
 
 
-class Muster(NamedTuple):
+class MembershipChange(NamedTuple):
     """Workers of a backend came or went.
 
     Attributes:
@@ -39,7 +39,7 @@ class Muster(NamedTuple):
     slots: dict[str, int]
 
 
-class Trail(NamedTuple):
+class PlacementContext(NamedTuple):
     """What is told of a request on its way: its version, why it is where it is, and what failed before."""
 
     version: str | None = None
@@ -47,17 +47,17 @@ class Trail(NamedTuple):
     failed: Sequence[Attempt] = ()
 
 
-UNTOLD: Final = Trail()
+NO_CONTEXT: Final = PlacementContext()
 
 
-class Flight(NamedTuple):
+class InFlight(NamedTuple):
     """A request on its way: its model, when it was placed and expires (seconds since the epoch)."""
 
     model: str
     placed_at: float
     deadline: float
     interactive: bool
-    trail: Trail
+    trail: PlacementContext
 
 
 class _Pool:
@@ -66,7 +66,7 @@ class _Pool:
     def __init__(self, backfill: Backfill) -> None:
         self.backfill = backfill
         self.workers: dict[str, _Worker] = {}
-        self.in_flight: dict[str, Flight] = {}  # by request id
+        self.in_flight: dict[str, InFlight] = {}  # by request id
         self.foreign = 0  # requests there that we do not know of: placed by a scheduler before us
         self.stuck = 0  # slots of those in flight that silent workers may have, and no other one has
         self.throughput = Throughput()
@@ -79,7 +79,7 @@ class _Pool:
     @property
     def taken(self) -> int:
         """How many slots have those in flight."""
-        return len(self.in_flight) - self.backfill.requests + self.backfill.lanes
+        return len(self.in_flight) - self.backfill.requests + self.backfill.slots_taken
 
     def refresh(self, now: float) -> None:
         live = [worker for worker in self.workers.values() if worker.live(now)]
@@ -109,13 +109,13 @@ class _Pool:
         elsewhere = self.taken - single - self.backfill.slots_of(active - single)
         return max(0, min(there, elsewhere))
 
-    def muster(self, backend: str, now: float) -> Muster | None:
+    def membership_change(self, backend: str, now: float) -> MembershipChange | None:
         """Say which workers came and went since this was asked last; None where none did."""
         slots = {beat.worker: beat.slots for beat in self.usable}
         if slots == self.slots:
             return None
         before, self.slots = self.slots, slots
-        return Muster(
+        return MembershipChange(
             backend,
             {name: self._why_gone(name, now) for name in before if name not in slots},
             [name for name in slots if name not in before],
@@ -167,23 +167,25 @@ class _Pool:
         return self.in_flight.pop(request_id, None) is not None
 
 
-class Pools:
+class BackendStates:
     """The state of every backend; `state` is what policies read.
 
     Args:
         backfill: makes the account of a backend's batch work.
-        courtesy: says when batch work may begin.
+        interactive_yield: says when batch work may begin.
     """
 
-    def __init__(self, backfill: Callable[[Courtesy], Backfill], courtesy: Courtesy) -> None:
-        self._courtesy = courtesy
-        self._pools = {backend: _Pool(backfill(courtesy)) for backend in ALL}
-        self._musters: list[Muster] = []
+    def __init__(
+        self, backfill: Callable[[InteractiveYield], Backfill], interactive_yield: InteractiveYield
+    ) -> None:
+        self._interactive_yield = interactive_yield
+        self._backends = {backend: _Pool(backfill(interactive_yield)) for backend in ALL}
+        self._membership_changes: list[MembershipChange] = []
         self.state: dict[str, BackendState] = {backend: BackendState("no pool reports") for backend in ALL}
 
     def heartbeat(self, beat: Heartbeat, now: float) -> None:
         """Take a worker's word on itself."""
-        pool = self._pools[beat.backend]
+        pool = self._backends[beat.backend]
         if beat.closing:
             pool.workers.pop(beat.worker, None)
         else:
@@ -191,50 +193,57 @@ class Pools:
         # What a dead worker had is given to another one, which counts it.
         active = sum(worker.heartbeat.active for worker in pool.workers.values() if worker.live(now))
         if active == 0:
-            self._land(pool, now)
+            self._expire_stale(pool, now)
         pool.foreign = max(0, active - len(pool.in_flight))
         self._refresh(beat.backend, now)
 
-    def musters(self) -> list[Muster]:
+    def membership_changes(self) -> list[MembershipChange]:
         """Return which workers came and went since the last call, in order."""
-        if not self._musters:
+        if not self._membership_changes:
             return []
-        taken, self._musters = self._musters, []
+        taken, self._membership_changes = self._membership_changes, []
         return taken
 
     def model_of(self, backend: str, request_id: str) -> str | None:
         """Return the model of a request that is on its way there; None where we do not know of it."""
-        flight = self._pools[backend].in_flight.get(request_id)
+        flight = self._backends[backend].in_flight.get(request_id)
         return flight and flight.model
 
-    def flight(self, request_id: str) -> tuple[str, Flight] | None:
+    def flight(self, request_id: str) -> tuple[str, InFlight] | None:
         """Return where a request was placed that has not come back; None where we do not know of it."""
         found = [
             (backend, flight)
-            for backend, pool in self._pools.items()
+            for backend, pool in self._backends.items()
             if (flight := pool.in_flight.get(request_id)) is not None
         ]
         return max(found, key=lambda each: each[1].placed_at, default=None)
 
     def batch_wait(self, now: float) -> float:
         """Return seconds until batch work may begin; infinity until something comes back."""
-        pools = self._pools.values()
-        lanes = sum(pool.backfill.awaited(now) for pool in pools)
+        pools = self._backends.values()
+        slots_taken = sum(pool.backfill.awaited(now) for pool in pools)
         interactive = sum(len(pool.in_flight) - pool.backfill.requests for pool in pools)
-        return self._courtesy.wait(now, interactive=interactive, lanes=lanes)
+        return self._interactive_yield.wait(now, interactive=interactive, slots_taken=slots_taken)
 
     def for_batch(self, kind: Kind, now: float) -> State:
         """Return the state of every backend as batch requests of a model and version may use it."""
         begin = self.batch_wait(now) == 0.0
-        return {backend: pool.for_batch(kind, now, begin=begin) for backend, pool in self._pools.items()}
+        return {backend: pool.for_batch(kind, now, begin=begin) for backend, pool in self._backends.items()}
 
     def placed(
-        self, backend: str, model: str, request_id: str, now: float, deadline: float, *, trail: Trail = UNTOLD
+        self,
+        backend: str,
+        model: str,
+        request_id: str,
+        now: float,
+        deadline: float,
+        *,
+        trail: PlacementContext = NO_CONTEXT,
     ) -> None:
         """An interactive request is on its way there and takes a slot."""
-        pool = self._pools[backend]
-        pool.in_flight[request_id] = Flight(model, now, deadline, interactive=True, trail=trail)
-        self._courtesy.interactive(now)
+        pool = self._backends[backend]
+        pool.in_flight[request_id] = InFlight(model, now, deadline, interactive=True, trail=trail)
+        self._interactive_yield.interactive(now)
         self.state[backend] = pool.state()
 
     def batch_placed(
@@ -246,23 +255,23 @@ class Pools:
         deadline: float,
         *,
         alone: bool,
-        trail: Trail = UNTOLD,
-    ) -> Lane:
+        trail: PlacementContext = NO_CONTEXT,
+    ) -> BatchSlot:
         """A batch request is on its way there, and shares its slot unless it goes `alone`."""
-        pool = self._pools[backend]
-        pool.in_flight[request_id] = Flight(kind[0], now, deadline, interactive=False, trail=trail)
+        pool = self._backends[backend]
+        pool.in_flight[request_id] = InFlight(kind[0], now, deadline, interactive=False, trail=trail)
         lane = pool.backfill.placed(kind, request_id, now, alone=alone)
         self.state[backend] = pool.state()
         return lane
 
     def sent(self) -> None:
         """All that was placed is on its way."""
-        for pool in self._pools.values():
+        for pool in self._backends.values():
             pool.backfill.sent()
 
     def feedback(self, feedback: Feedback, now: float) -> None:
         """Requests left a worker: their slots are free again."""
-        pool = self._pools[feedback.backend]
+        pool = self._backends[feedback.backend]
         full, before = self.state[feedback.backend].free <= 0, pool.taken
         for done in feedback.done:
             flight = pool.in_flight.get(done.id)
@@ -277,12 +286,12 @@ class Pools:
 
     def left(self, backend: str, request_id: str, now: float) -> None:
         """A request left a backend, as another message than feedback told us."""
-        if self._pools[backend].forget(request_id, now):
-            self.state[backend] = self._pools[backend].state()
+        if self._backends[backend].forget(request_id, now):
+            self.state[backend] = self._backends[backend].state()
 
     def tick(self, now: float) -> None:
         """Drop workers that fell silent, and slots whose feedback was lost."""
-        for backend, pool in self._pools.items():
+        for backend, pool in self._backends.items():
             for request_id in [key for key, flight in pool.in_flight.items() if flight.deadline < now]:
                 pool.forget(request_id, now)
             for name, worker in list(pool.workers.items()):
@@ -291,24 +300,24 @@ class Pools:
                     del pool.workers[name]
             self._refresh(backend, now)
 
-    def forget_in_flight(self) -> None:
+    def reset_in_flight(self) -> None:
         """Feedback may have been missed: count anew, from the heartbeats alone."""
-        for pool in self._pools.values():
+        for pool in self._backends.values():
             pool.in_flight.clear()
             pool.backfill.clear()
 
-    def _land(self, pool: _Pool, now: float) -> None:
+    def _expire_stale(self, pool: _Pool, now: float) -> None:
         """All workers are idle: what was placed a while ago is done, and its feedback was lost."""
-        before = now - SETTLED
+        before = now - MAX_PICKUP_S
         for request_id in [key for key, flight in pool.in_flight.items() if flight.placed_at < before]:
             pool.forget(request_id, now)
 
     def _refresh(self, backend: str, now: float) -> None:
-        pool = self._pools[backend]
+        pool = self._backends[backend]
         pool.refresh(now)
-        muster = pool.muster(backend, now)
-        if muster is not None:
-            self._musters.append(muster)
+        membership_change = pool.membership_change(backend, now)
+        if membership_change is not None:
+            self._membership_changes.append(membership_change)
         self.state[backend] = pool.state()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from scheduler.placement.breaker import Breaker, Rules
+from scheduler.placement.breaker import Breaker, BreakerConfig
 from scheduler.placement.model import BackendState, State
 from straightline.contracts.faults import BACKEND_FAULTS, MODEL_FAULTS
 
@@ -21,13 +21,13 @@ class Change(NamedTuple):
 class Breakers:
     """One breaker for each backend, and one for each model on a backend."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: BreakerConfig) -> None:
         self._rules = rules
         self._breakers: dict[Key, Breaker] = {}
         self._tripped: dict[Key, Breaker] = {}
         self._changes: list[Change] = []
 
-    def seen(self, state: State, model: str, now: float) -> State:
+    def apply_to(self, state: State, model: str, now: float) -> State:
         """Return the state of the backends as a request of `model` may use them."""
         if not self._tripped:
             return state
@@ -79,11 +79,11 @@ class Breakers:
             if model is not None:
                 self._record([(backend, model)], request_ids, now, ok=False)
 
-    def told(self, backend: str, model: str | None, why: str, now: float) -> None:
+    def sync(self, backend: str, model: str | None, why: str, now: float) -> None:
         """Take the leader's word on a breaker, for when this one takes over; without a `why` it is closed."""
         key = (backend, model)
         breaker = self._breaker(key)
-        breaker.told(why, now)
+        breaker.sync(why, now)
         if breaker.closed:
             self._tripped.pop(key, None)
         else:

@@ -2,22 +2,22 @@
 
 from collections.abc import Iterator
 
-from scheduler.feedback.backend_state import Muster
+from scheduler.feedback.backend_state import MembershipChange
 
 
-def told(muster: Muster) -> Iterator[str]:
+def describe(membership_change: MembershipChange) -> Iterator[str]:
     """Give a sentence for each worker that came or went, with what the backend has left."""
-    left = _left(muster)
-    for worker, why in muster.gone.items():
-        yield f"{muster.backend}: {worker} takes no more requests ({why}); {left}"
-    for worker in muster.come:
-        yield f"{muster.backend}: {worker} takes requests; {left}"
-    if not muster.gone and not muster.come:
-        yield f"{muster.backend}: its slots are other ones; {left}"
+    left = _left(membership_change)
+    for worker, why in membership_change.gone.items():
+        yield f"{membership_change.backend}: {worker} takes no more requests ({why}); {left}"
+    for worker in membership_change.come:
+        yield f"{membership_change.backend}: {worker} takes requests; {left}"
+    if not membership_change.gone and not membership_change.come:
+        yield f"{membership_change.backend}: its slots are other ones; {left}"
 
 
-def _left(muster: Muster) -> str:
-    if not muster.slots:
+def _left(membership_change: MembershipChange) -> str:
+    if not membership_change.slots:
         return "no worker is left"
-    each = ", ".join(f"{worker} {slots}" for worker, slots in sorted(muster.slots.items()))
-    return f"{sum(muster.slots.values())} slots now: {each}"
+    each = ", ".join(f"{worker} {slots}" for worker, slots in sorted(membership_change.slots.items()))
+    return f"{sum(membership_change.slots.values())} slots now: {each}"

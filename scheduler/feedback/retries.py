@@ -15,18 +15,18 @@ from straightline.contracts.faults import (
 )
 from straightline.names import DELAYS_MS, Backend
 
-LADDER: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
+BACKOFF_STEPS_MS: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
 """Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
-AGAIN_THERE: Final = 2
+LONG_BACKOFF_FAILURES: Final = 2
 """Failures from which on a request that is left no other backend waits on the last rung."""
-EXCUSED: Final = 8
+MAX_EXCUSED_ATTEMPTS: Final = 8
 """Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile
 or it had not read yet what is deployed, and those as a breaker's probe that never came to the model. So many
 at most, or a request that only a dead backend may take would have a history without end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Place it again after `delay` milliseconds, without the `excluded`; `at_once` where that can be."""
 
     delay: int
@@ -43,13 +43,13 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
-class TooLate:
+class DeadlineExceeded:
     """Its deadline would pass before it could be tried again."""
 
 
-def after(
+def decide(
     ticket: Ticket, request: Request, spec: ModelSpec, *, max_attempts: int, now: float
-) -> Again | GiveUp | TooLate:
+) -> Retry | GiveUp | DeadlineExceeded:
     """Decide on a ticket whose last attempt has failed.
 
     The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
@@ -61,26 +61,27 @@ def after(
     last = ticket.attempts[-1]
     failures = counted(ticket.attempts)
     if failures >= max_attempts:
-        return GiveUp(error_class_of(last.error_class), story(ticket.attempts))
+        return GiveUp(error_class_of(last.error_class), summarize_attempts(ticket.attempts))
     excluded: list[Backend] = [*ticket.excluded]
     if last.backend not in excluded:
         excluded.append(last.backend)
     possible = set(spec.backends) & set(request.allow or spec.backends)
     if possible <= set(excluded):
         excluded = []
-    long = failures >= AGAIN_THERE or last.error_class == "not_informed"
-    patience = len(LADDER) if long and not excluded else failures
-    delay = fitting(
-        rung(patience, chance(f"{request.id} {len(ticket.attempts)}")), seconds=ticket.deadline - now
+    long = failures >= LONG_BACKOFF_FAILURES or last.error_class == "not_informed"
+    patience = len(BACKOFF_STEPS_MS) if long and not excluded else failures
+    delay = fit_delay(
+        backoff(patience, stable_jitter(f"{request.id} {len(ticket.attempts)}")),
+        seconds=ticket.deadline - now,
     )
     if delay is None:
-        return TooLate()
-    return Again(delay, excluded, at_once=bool(excluded) and (_probe(last) or _excused(last)))
+        return DeadlineExceeded()
+    return Retry(delay, excluded, at_once=bool(excluded) and (_probe(last) or _excused(last)))
 
 
 def counted(attempts: list[Attempt]) -> int:
     """Return how many of the attempts count against the most there may be."""
-    return len(attempts) - min(EXCUSED, sum(map(_excused, attempts)))
+    return len(attempts) - min(MAX_EXCUSED_ATTEMPTS, sum(map(_excused, attempts)))
 
 
 def suspect(attempts: list[Attempt]) -> bool:
@@ -88,25 +89,25 @@ def suspect(attempts: list[Attempt]) -> bool:
     return any(attempt.error_class in REQUEST_SUSPECT for attempt in attempts)
 
 
-def rung(failures: int, lot: float) -> int:
+def backoff(failures: int, lot: float) -> int:
     """Return the milliseconds to wait; `lot` of [0, 1) spreads those that failed together."""
-    choices = LADDER[max(0, min(failures, len(LADDER)) - 1)]
+    choices = BACKOFF_STEPS_MS[max(0, min(failures, len(BACKOFF_STEPS_MS)) - 1)]
     return choices[int(lot * len(choices))]
 
 
-def fitting(milliseconds: int, *, seconds: float) -> int | None:
+def fit_delay(milliseconds: int, *, seconds: float) -> int | None:
     """Return that delay, or the longest that ends within `seconds`; None where there is none."""
     if milliseconds < seconds * 1_000:
         return milliseconds
     return max((delay for delay in DELAYS_MS if delay < seconds * 1_000), default=None)
 
 
-def chance(text: str) -> float:
+def stable_jitter(text: str) -> float:
     """Draw a lot of [0, 1) that is always the same for the same text."""
     return crc32(text.encode()) / 2**32
 
 
-def story(attempts: list[Attempt]) -> str:
+def summarize_attempts(attempts: list[Attempt]) -> str:
     """Tell in one sentence what was tried, and what came of it several times once."""
     counts = Counter(f"{attempt.backend}: {attempt.error}" for attempt in attempts)
     tries = "; ".join(each if times == 1 else f"{each} ({times} times)" for each, times in counts.items())

@@ -3,9 +3,9 @@
 import logging
 
 from scheduler.admission.admission import reply_address
-from scheduler.admission.idempotency import Repeats
-from scheduler.dispatch.hold_queue import Case
-from scheduler.effects import Delivery, Dues
+from scheduler.admission.idempotency import IdempotencyCache
+from scheduler.dispatch.hold_queue import PendingRequest
+from scheduler.effects import Delivery, PendingEffects
 from scheduler.output import messages, outcome_factory
 from scheduler.placement.saturation import Saturated
 from straightline import names
@@ -16,28 +16,30 @@ from straightline.errors import ContractError
 log = logging.getLogger(__name__)
 
 
-class Closer:
+class OutcomeEmitter:
     """Turns endings into messages. No clock: time is an argument."""
 
-    def __init__(self, dues: Dues, repeats: Repeats) -> None:
-        self._dues = dues
-        self._repeats = repeats
+    def __init__(self, effects: PendingEffects, idempotency: IdempotencyCache) -> None:
+        self._effects = effects
+        self._idempotency = idempotency
 
     def finish(self, outcome: Outcome, reply: ReplyAddress | None, delivery: Delivery) -> None:
         """Send an outcome to the ledger and, where it was asked for, to the producer."""
-        self._repeats.end(outcome.request_id)
-        self._dues.send(messages.outcome(outcome, delivery))
+        self._idempotency.end(outcome.request_id)
+        self._effects.send(messages.outcome(outcome, delivery))
         if reply is not None:
-            self._dues.send(messages.reply(outcome, reply, delivery))
+            self._effects.send(messages.reply(outcome, reply, delivery))
 
-    def end(self, case: Case, now: float, *, state: names.State, error_class: ErrorClass, error: str) -> None:
+    def end(
+        self, case: PendingRequest, now: float, *, state: names.State, error_class: ErrorClass, error: str
+    ) -> None:
         """End a request that has a ticket."""
         outcome = outcome_factory.ending(
             case.ticket, case.request, state=state, error_class=error_class, error=error, now=now
         )
         self.finish(outcome, case.ticket.reply, case.delivery)
 
-    def saturated(self, case: Case, why: Saturated, now: float) -> None:
+    def saturated(self, case: PendingRequest, why: Saturated, now: float) -> None:
         """Reject a request that would wait in vain, before it has."""
         self.finish(
             outcome_factory.ending(
@@ -66,7 +68,7 @@ class Closer:
         )
         self.finish(outcome, ticket.reply, delivery)
 
-    def expire(self, case: Case, now: float, why: str = "") -> None:
+    def expire(self, case: PendingRequest, now: float, why: str = "") -> None:
         """End a request whose deadline has passed, or would pass before it could be tried again.
 
         Args:
@@ -98,17 +100,17 @@ class Closer:
         """Reject what could not be decoded: by its id where one was found, to the dead letters otherwise."""
         request_id = error.request_id
         if request_id is None:
-            self._dues.send(messages.dead(delivery, body, str(error)))
+            self._effects.send(messages.dead(delivery, body, str(error)))
             log.warning("a message without a usable id went to %s: %s", names.DEAD_QUEUE, error.error_class)
             return
         reply = reply_address(reply_to, correlation_id, request_id)
-        seen = self._repeats.find(request_id)
+        seen = self._idempotency.find(request_id)
         if seen is not None:
-            conflict = not seen.asked(content)
+            conflict = not seen.matches(content)
             again = Recall(request_id=request_id, digest=content, conflict=conflict, seen_at=now, reply=reply)
-            self._dues.send(messages.recall(again, delivery))
+            self._effects.send(messages.recall(again, delivery))
             return
-        self._repeats.remember(request_id, content)
+        self._idempotency.remember(request_id, content)
         outcome = outcome_factory.refusal(
             request_id, None, state="rejected", error_class=error.error_class, error=str(error), now=now
         )

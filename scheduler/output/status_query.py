@@ -2,31 +2,31 @@
 
 from typing import Final
 
-from scheduler.admission.idempotency import Repeats
-from scheduler.dispatch.dispatcher import Placer
-from scheduler.dispatch.hold_queue import Case
+from scheduler.admission.idempotency import IdempotencyCache
+from scheduler.dispatch.dispatcher import Dispatcher
+from scheduler.dispatch.hold_queue import PendingRequest
 from scheduler.effects import Delivery
-from scheduler.feedback.backend_state import Flight, Pools
+from scheduler.feedback.backend_state import BackendStates, InFlight
 from straightline.contracts import Request, Ticket, Whereabouts
 from straightline.models.registry_view import Known
 
-ITS_TURN: Final = "a backend can take it: it waits for its turn"
-UNINFORMED: Final = "it is not known yet what is deployed"
+WAITS_FOR_TURN: Final = "a backend can take it: it waits for its turn"
+REGISTRY_NOT_SYNCED: Final = "it is not known yet what is deployed"
 
 
-class Finder:
+class StatusResolver:
     """Looks in what is held, what waits in delay queues, what is on its way, and what was seen lately.
 
     Args:
-        placer: knows the first two.
+        dispatcher: knows the first two.
         pools: knows what was placed.
-        repeats: knows what came, and what of it has ended.
+        idempotency: knows what came, and what of it has ended.
     """
 
-    def __init__(self, placer: Placer, pools: Pools, repeats: Repeats) -> None:
-        self._placer = placer
-        self._pools = pools
-        self._repeats = repeats
+    def __init__(self, dispatcher: Dispatcher, pools: BackendStates, idempotency: IdempotencyCache) -> None:
+        self._dispatcher = dispatcher
+        self._backends = pools
+        self._idempotency = idempotency
 
     def find(self, request_id: str, known: Known, now: float) -> Whereabouts:
         """Return where a request is.
@@ -36,17 +36,17 @@ class Finder:
             known: the models.
             now: seconds since the epoch.
         """
-        seen = self._repeats.find(request_id)
+        seen = self._idempotency.find(request_id)
         if seen is not None and seen.ended:  # a copy of it may be held, after a lost connection
             return Whereabouts(id=request_id)
-        case = self._placer.held_here(request_id)
+        case = self._dispatcher.find_held(request_id)
         if case is not None:
-            return _held(case.request, case.ticket, self._placer.why_held(case, now) or ITS_TURN)
-        waiting = self._placer.delayed(request_id)
+            return _held(case.request, case.ticket, self._dispatcher.held_reason(case, now) or WAITS_FOR_TURN)
+        waiting = self._dispatcher.delayed(request_id)
         if waiting is not None:
             request, ticket = waiting
             return _held(request, ticket, self._why_away(request, ticket, known, now))
-        flight = self._pools.flight(request_id)
+        flight = self._backends.flight(request_id)
         if flight is not None:
             return _placed(request_id, *flight)
         return Whereabouts(id=request_id, state=None if seen is None else "accepted")
@@ -58,12 +58,12 @@ class Finder:
             return f"its attempt on {last.backend} failed ({last.error_class}): it is placed again soon"
         spec = None if ticket.version is None else known.find(request.model, ticket.version)
         if spec is None:
-            return UNINFORMED
-        away = Case(request, ticket, spec, Delivery("", 0, 0), 0.0)
-        return self._placer.why_held(away, now) or ITS_TURN
+            return REGISTRY_NOT_SYNCED
+        away = PendingRequest(request, ticket, spec, Delivery("", 0, 0), 0.0)
+        return self._dispatcher.held_reason(away, now) or WAITS_FOR_TURN
 
 
-def _placed(request_id: str, backend: str, flight: Flight) -> Whereabouts:
+def _placed(request_id: str, backend: str, flight: InFlight) -> Whereabouts:
     trail = flight.trail
     return Whereabouts(
         id=request_id,

@@ -1,6 +1,6 @@
 """Policies to compare with: everything on one backend, and each in its turn."""
 
-from scheduler.placement.feasibility import hopeless, never, not_now
+from scheduler.placement.feasibility import infeasible, permanent_refusal, transient_refusal
 from scheduler.placement.model import ALL, Features, Placement, Policy, State, Thresholds
 
 
@@ -31,8 +31,8 @@ def round_robin() -> Policy:
 def _first(order: tuple[str, ...], features: Features, state: State) -> Placement:
     refused: dict[str, str] = {}
     for backend in order:
-        why = never(backend, features) or not_now(features, state.get(backend))
+        why = permanent_refusal(backend, features) or transient_refusal(features, state.get(backend))
         if why is None:
             return Placement(backend, 1, refused=refused)
         refused[backend] = why
-    return Placement(None, 0, refused=refused, hopeless=hopeless(features, state, order))
+    return Placement(None, 0, refused=refused, infeasible=infeasible(features, state, order))

@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.placement.rolling_counter import Tally
+from scheduler.placement.rolling_counter import RollingCounter
 
-FIRST_COOL_DOWN: Final = 1.0
-LONGEST_COOL_DOWN: Final = 4.0
+MIN_COOL_DOWN_S: Final = 1.0
+MAX_COOL_DOWN_S: Final = 4.0
 """Seconds from one probe to the next; with that one's time it bounds how late a recovery is seen."""
-PROBE_PATIENCE: Final = 3.0
+PROBE_TIMEOUT_S: Final = 3.0
 """Seconds after which a probe without an answer makes room for another one; it still counts when it comes."""
-PROBES_KEPT: Final = 16
+MAX_PROBES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class BreakerConfig:
     """When a breaker opens.
 
     Attributes:
@@ -39,12 +39,12 @@ class Rules:
 class Breaker:
     """The state of one protected resource. O(1) per outcome; memory is bounded by the window's seconds."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: BreakerConfig) -> None:
         self._rules = rules
-        self._tally = Tally(rules.window)  # calls, and those that failed
+        self._counter = RollingCounter(rules.window)  # calls, and those that failed
         self._probes: dict[str, float] = {}  # request id -> when it was sent
         self._reopens_at = 0.0
-        self._cool_down = FIRST_COOL_DOWN
+        self._cool_down = MIN_COOL_DOWN_S
         self._why = ""
 
     @property
@@ -62,9 +62,9 @@ class Breaker:
         if self.closed:
             return None
         # Further ahead than any wait is long: the clock was set back.
-        if now < self._reopens_at <= now + LONGEST_COOL_DOWN:
+        if now < self._reopens_at <= now + MAX_COOL_DOWN_S:
             return f"breaker open: {self._why}"
-        if any(now - PROBE_PATIENCE < sent <= now for sent in self._probes.values()):
+        if any(now - PROBE_TIMEOUT_S < sent <= now for sent in self._probes.values()):
             return f"breaker half-open, a probe is on its way: {self._why}"
         return None
 
@@ -73,7 +73,7 @@ class Breaker:
         if self.closed:
             return False
         self._probes[request_id] = now
-        if len(self._probes) > PROBES_KEPT:
+        if len(self._probes) > MAX_PROBES:
             del self._probes[next(iter(self._probes))]
         return True
 
@@ -83,10 +83,10 @@ class Breaker:
         While it is not closed only probes count: the others were sent before.
         """
         if self.closed:
-            self._tally.add(now, 1, not ok)
+            self._counter.add(now, 1, not ok)
             if not ok and self._crossed():
-                self._cool_down = FIRST_COOL_DOWN
-                why = f"{self._tally.second:.0f} of {self._tally.first:.0f} calls failed"
+                self._cool_down = MIN_COOL_DOWN_S
+                why = f"{self._counter.second:.0f} of {self._counter.first:.0f} calls failed"
                 self._open(now + self._cool_down, why)
             return
         sent = [at for at in (self._probes.pop(one, None) for one in request_ids) if at is not None]
@@ -96,29 +96,29 @@ class Breaker:
             self._close()
         else:
             # From when it was sent: a probe that hangs until it fails must not put off the next one.
-            self._cool_down = min(2 * self._cool_down, LONGEST_COOL_DOWN)
+            self._cool_down = min(2 * self._cool_down, MAX_COOL_DOWN_S)
             self._open(max(now, min(sent) + self._cool_down), "the last probe failed")
 
-    def told(self, why: str, now: float) -> None:
+    def sync(self, why: str, now: float) -> None:
         """Take the word of who counts the calls meanwhile: open for a reason, or closed where it is empty.
 
         If it is out of date, that costs one probe.
         """
         if why and self.closed:
-            self._cool_down = FIRST_COOL_DOWN
+            self._cool_down = MIN_COOL_DOWN_S
             self._open(now + self._cool_down, why)
         elif not why and not self.closed:
             self._close()
 
     def _crossed(self) -> bool:
-        enough = self._tally.first >= self._rules.samples
-        return enough and self._tally.second >= self._rules.share * self._tally.first
+        enough = self._counter.first >= self._rules.samples
+        return enough and self._counter.second >= self._rules.share * self._counter.first
 
     def _open(self, until: float, why: str) -> None:
         self._why = why
         self._reopens_at = until
 
     def _close(self) -> None:
-        self._tally.clear()  # what was counted before says nothing of now
+        self._counter.clear()  # what was counted before says nothing of now
         self._probes.clear()
         self._why = ""

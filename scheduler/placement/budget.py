@@ -9,15 +9,15 @@ for each backend would refuse it just where it should go.
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.placement.rolling_counter import Tally
+from scheduler.placement.rolling_counter import RollingCounter
 
-WINDOW: Final = 10.0
+WINDOW_S: Final = 10.0
 """Seconds that are looked back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """How many retries there may be in `WINDOW` seconds: `floor`, and `share` of the first attempts."""
+class RetryBudgetConfig:
+    """How many retries there may be in `WINDOW_S` seconds: `floor`, and `share` of the first attempts."""
 
     share: float = 0.5
     floor: int = 100
@@ -26,24 +26,24 @@ class Allowance:
 class RetryBudget:
     """What every model has spent of its allowance. O(1) for each placement."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: RetryBudgetConfig) -> None:
         self._allowance = allowance
-        self._tallies: dict[str, Tally] = {}  # first attempts and retries of each model
+        self._counters: dict[str, RollingCounter] = {}  # first attempts and retries of each model
 
     def placed(self, model: str, now: float, *, retry: bool) -> None:
         """Count a placement."""
-        tally = self._tallies.get(model)
-        if tally is None:
-            tally = self._tallies[model] = Tally(WINDOW)
+        counter = self._counters.get(model)
+        if counter is None:
+            counter = self._counters[model] = RollingCounter(WINDOW_S)
         if retry:
-            tally.add(now, 0, 1)
+            counter.add(now, 0, 1)
         else:
-            tally.add(now, 1, 0)
+            counter.add(now, 1, 0)
 
     def spent(self, model: str, now: float) -> bool:
         """Whether another retry of this model must wait."""
-        tally = self._tallies.get(model)
-        if tally is None:
+        counter = self._counters.get(model)
+        if counter is None:
             return False
-        tally.forget(now)
-        return tally.second >= self._allowance.floor + self._allowance.share * tally.first
+        counter.forget(now)
+        return counter.second >= self._allowance.floor + self._allowance.share * counter.first

@@ -6,7 +6,7 @@ settled as the README beside this file says.
 
 from typing import Final
 
-from scheduler.placement.feasibility import hopeless, never, not_now
+from scheduler.placement.feasibility import infeasible, permanent_refusal, transient_refusal
 from scheduler.placement.model import (
     ALL,
     GPU_CONTAINER,
@@ -35,7 +35,7 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
     """
     refused: dict[str, str] = {}
     for backend in ALL:
-        why = never(backend, features) or not_now(features, state.get(backend))
+        why = permanent_refusal(backend, features) or transient_refusal(features, state.get(backend))
         if why is not None:
             refused[backend] = why
     s_f = LOCAL not in refused and state[LOCAL].free > 0
@@ -51,20 +51,20 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
         backend, rule = LOCAL, 3
     elif s_d:
         backend, rule = GPU_CONTAINER, 4
-    elif SERVERLESS not in refused and not (features.batch and _waits(refused)):
+    elif SERVERLESS not in refused and not (features.batch and _has_slot_to_wait_for(refused)):
         backend, rule = SERVERLESS, 5
     else:
-        _say_busy(refused)
-        return Placement(None, 0, s_f, s_d, refused, hopeless(features, state))
+        _add_busy_reasons(refused)
+        return Placement(None, 0, s_f, s_d, refused, infeasible(features, state))
     return Placement(backend, rule, s_f, s_d, refused)
 
 
-def _waits(refused: dict[str, str]) -> bool:
+def _has_slot_to_wait_for(refused: dict[str, str]) -> bool:
     """Whether backfill has a slot to wait for."""
     return LOCAL not in refused or GPU_CONTAINER not in refused
 
 
-def _say_busy(refused: dict[str, str]) -> None:
+def _add_busy_reasons(refused: dict[str, str]) -> None:
     for backend in (LOCAL, GPU_CONTAINER):
         refused.setdefault(backend, "no free slot")
     refused.setdefault(SERVERLESS, "backfill waits for a local or container slot")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from scheduler.placement.model import ALL, BackendState, Features, State
 
 
-def never(backend: str, features: Features) -> str | None:
+def permanent_refusal(backend: str, features: Features) -> str | None:
     """Return why this backend can never take the request, or None where it might."""
     if backend not in features.backends:
         return f"model {features.model} is not made for it, or not deployed there"
@@ -19,7 +19,7 @@ def never(backend: str, features: Features) -> str | None:
     return None
 
 
-def not_now(features: Features, backend: BackendState | None) -> str | None:
+def transient_refusal(features: Features, backend: BackendState | None) -> str | None:
     """Return why this backend cannot take the request at present, or None where it can."""
     if backend is None:
         return "no pool reports"
@@ -32,35 +32,40 @@ def not_now(features: Features, backend: BackendState | None) -> str | None:
     best_case = backend.best_cases.get(features.model, 0.0)
     if features.time_left < best_case:
         return f"{features.time_left:.3f} s to the deadline, its best case is {best_case:.3f} s"
-    return crowded(features, backend) if backend.rate is not None else None
+    return queue_exceeds_deadline(features, backend) if backend.rate is not None else None
 
 
-def outgrown(features: Features, backend: BackendState | None) -> bool:
+def exceeds_payload_limit(features: Features, backend: BackendState | None) -> bool:
     """Whether the data is over the limit of a backend that is up: waiting does not change that."""
     if backend is None or backend.down is not None or backend.max_payload is None:
         return False
     return features.r_d > backend.max_payload
 
 
-def hopeless(features: Features, state: State, backends: Iterable[str] = ALL) -> bool:
+def infeasible(features: Features, state: State, backends: Iterable[str] = ALL) -> bool:
     """Whether no refusal of these backends can pass with time, so that holding would be in vain."""
-    return all(never(name, features) or outgrown(features, state.get(name)) for name in backends)
+    return all(
+        permanent_refusal(name, features) or exceeds_payload_limit(features, state.get(name))
+        for name in backends
+    )
 
 
-def crowded(features: Features, backend: BackendState) -> str | None:
+def queue_exceeds_deadline(features: Features, backend: BackendState) -> str | None:
     """Return why what is on its way there takes too long to wait for, or None where it does not."""
-    patience = min(features.time_left, features.patience)
+    patience = min(features.time_left, features.max_wait)
     if backend.rate is None or backend.busy <= patience * backend.rate:
         return None
     return f"{backend.busy} wait there and {backend.rate:.1f}/s are answered, it has {patience:.1f} s"
 
 
-def stranded(features: Features, state: State) -> bool:
+def only_excluded_left(features: Features, state: State) -> bool:
     """Whether earlier failures exclude all that is up and takes so much: then what failed may be asked again.
 
     A backend that is only busy is worth waiting for; one that is down may stay so beyond the deadline.
     """
     if not features.excluded:
         return False
-    others = [state.get(backend) for backend in ALL if never(backend, features) is None]
-    return all(other is None or other.down is not None or outgrown(features, other) for other in others)
+    others = [state.get(backend) for backend in ALL if permanent_refusal(backend, features) is None]
+    return all(
+        other is None or other.down is not None or exceeds_payload_limit(features, other) for other in others
+    )

@@ -5,7 +5,7 @@ from typing import Final
 
 BUCKETS: Final = 50
 """Parts of a window; the rate is exact to one part."""
-KEPT: Final = 4 * BUCKETS
+MAX_BUCKETS: Final = 4 * BUCKETS
 """Buckets remembered, so that a backlog and live requests may come mixed."""
 
 
@@ -13,8 +13,8 @@ class Frequency:
     """Requests per second of one model.
 
     A request counts when its producer made it, not when it was read: a backlog of an hour, read in a second,
-    has the rate it was submitted with. Requests may come out of order. Memory is bounded by `KEPT` counters;
-    a request costs O(1) when it is the newest, and O(`BUCKETS`) when it is late.
+    has the rate it was submitted with. Requests may come out of order. Memory is bounded by `MAX_BUCKETS`
+    counters; a request costs O(1) when it is the newest, and O(`BUCKETS`) when it is late.
     """
 
     __slots__ = ("_counts", "_head", "_total", "_width", "window")
@@ -35,7 +35,7 @@ class Frequency:
         self._counts.move_to_end(bucket)
         if bucket > self._head - BUCKETS:
             self._total += 1
-        if len(self._counts) > KEPT:
+        if len(self._counts) > MAX_BUCKETS:
             self._forget()
         return (self._total if bucket == self._head else self._sum(bucket)) / self.window
 

@@ -33,7 +33,7 @@ class Features:
         allow: the only backends the producer allows; None allows all.
         excluded: backends where an earlier attempt failed.
         batch: whether it is backfill, which takes free slots only.
-        patience: seconds that it may wait in a queue, its deadline apart.
+        max_wait: seconds that it may wait in a queue, its deadline apart.
     """
 
     model: str
@@ -45,7 +45,7 @@ class Features:
     allow: tuple[str, ...] | None = None
     excluded: tuple[str, ...] = ()
     batch: bool = False
-    patience: float = inf
+    max_wait: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Placement:
         s_f: whether a local server was available.
         s_d: whether a GPU container was available.
         refused: for each backend that was looked at and was no candidate, why.
-        hopeless: True when no refusal can pass with time, so that holding the request would be in vain.
+        infeasible: True when no refusal can pass with time, so that holding the request would be in vain.
     """
 
     backend: str | None
@@ -93,7 +93,7 @@ class Placement:
     s_f: bool = False
     s_d: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
-    hopeless: bool = False
+    infeasible: bool = False
 
 
 Policy = Callable[[Features, State, Thresholds], Placement]

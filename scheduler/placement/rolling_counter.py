@@ -3,7 +3,7 @@
 from collections import deque
 
 
-class Tally:
+class RollingCounter:
     """How many of each there were in the last `window` seconds. O(1) each; a counter for each second."""
 
     __slots__ = ("_buckets", "_window", "first", "second")

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
-from scheduler.placement.feasibility import never, not_now
+from scheduler.placement.feasibility import permanent_refusal, transient_refusal
 from scheduler.placement.model import ALL, Features, State
 
-LONGEST_RETRY_AFTER: Final = 600.0
+MAX_RETRY_AFTER_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,22 @@ def saturated(
     ahead, rate = before, 0.0
     for backend in ALL:
         load = state.get(backend)
-        if load is None or never(backend, features) or not_now(features, replace(load, rate=None)):
+        if (
+            load is None
+            or permanent_refusal(backend, features)
+            or transient_refusal(features, replace(load, rate=None))
+        ):
             continue
         if load.rate is None:
             return None
         ahead += load.busy
         rate += load.rate
-    patience = min(features.time_left, features.patience)
+    patience = min(features.time_left, features.max_wait)
     if not rate or ahead <= patience * rate:
         return None
     wait = ahead / rate
     return Saturated(
         f"{ahead} requests wait and {rate:.1f}/s are answered: it would take {wait:.1f} s, "
         f"and this request has {patience:.1f} s",
-        float(min(LONGEST_RETRY_AFTER, max(1, ceil(wait - patience)))),
+        float(min(MAX_RETRY_AFTER_S, max(1, ceil(wait - patience)))),
     )

@@ -6,13 +6,13 @@ What it answers while it is not full says how much it was asked, not how much it
 from collections import deque
 from typing import Final
 
-SPELL: Final = 5.0
+BUSY_PERIOD_S: Final = 5.0
 """Seconds of full work that make one measurement."""
-EARLY: Final = 2.0
+MIN_BUSY_PERIOD_S: Final = 2.0
 """Seconds after which a spell that still goes on counts, where nothing better is known."""
-ENOUGH: Final = 10
+MIN_ANSWERS: Final = 10
 """Answers below which a spell says nothing; a cold start alone may take longer than that."""
-REMEMBERED: Final = 60.0
+MEASUREMENT_TTL_S: Final = 60.0
 """Seconds that a measurement holds."""
 
 
@@ -34,7 +34,7 @@ class Throughput:
             return
         self._answers += count
         self._last = now
-        if now - self._since >= SPELL and self._answers >= ENOUGH:
+        if now - self._since >= BUSY_PERIOD_S and self._answers >= MIN_ANSWERS:
             self._spells.append((now, self._measured() or 0.0))
             self._since, self._answers = now, 0
 
@@ -47,7 +47,7 @@ class Throughput:
 
     def rate(self, now: float) -> float | None:
         """Return requests per second; None where too little is known."""
-        while self._spells and self._spells[0][0] < now - REMEMBERED:
+        while self._spells and self._spells[0][0] < now - MEASUREMENT_TTL_S:
             self._spells.popleft()
         measured = self._measured()
         rates = [rate for _, rate in self._spells]
@@ -57,6 +57,6 @@ class Throughput:
 
     def _measured(self) -> float | None:
         """Return the rate of the spell that goes on, where it says something."""
-        if self._since is None or self._answers < ENOUGH or self._last - self._since < EARLY:
+        if self._since is None or self._answers < MIN_ANSWERS or self._last - self._since < MIN_BUSY_PERIOD_S:
             return None
         return self._answers / (self._last - self._since)

@@ -5,17 +5,27 @@ from math import inf
 import pytest
 
 from scheduler.core import Envelope
-from scheduler.dispatch.backfill import FIRST, GENTLE, LONGEST_LANE, LONGEST_REST, QUIET, Backfill, Courtesy
+from scheduler.dispatch.backfill import (
+    INITIAL_BATCH_SIZE,
+    INTERACTIVE_IDLE_S,
+    MAX_REST_S,
+    MAX_SLOT_WAIT_S,
+    YIELDING_SHARE,
+    Backfill,
+    InteractiveYield,
+)
 from straightline import names
-from tests.unit.scheduler.desk import NOW, Desk, placements, request_body, tickets
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, placements, request_body, tickets
 
 KIND = ("digits", "1")
 TURN = 0.02
 MOST = 64
 
 
-def lanes(courtesy: Courtesy | None = None, share: float = 0.25) -> Backfill:
-    return Backfill(most=MOST, turn=TURN, share=share, courtesy=courtesy or Courtesy(3.0))
+def slots_taken(interactive_yield: InteractiveYield | None = None, share: float = 0.25) -> Backfill:
+    return Backfill(
+        most=MOST, turn=TURN, share=share, interactive_yield=interactive_yield or InteractiveYield(3.0)
+    )
 
 
 def room(backfill: Backfill, now: float = NOW, *, free: int = 4, slots: int = 4) -> int:
@@ -32,7 +42,7 @@ def fill(backfill: Backfill, now: float) -> list[str]:
 
 
 def run(backfill: Backfill, each: float, rounds: int, now: float = NOW, *, way: float = 0.0) -> int:
-    """Send lanes, each request of which takes `each` seconds; returns the size of the last.
+    """Send slots_taken, each request of which takes `each` seconds; returns the size of the last.
 
     `way` is what a lane takes besides, however many there are.
     """
@@ -47,29 +57,29 @@ def run(backfill: Backfill, each: float, rounds: int, now: float = NOW, *, way: 
 
 
 def test_those_of_one_turn_share_a_slot_and_no_other_joins_what_was_sent() -> None:
-    backfill = lanes()
-    assert len(fill(backfill, NOW)) == FIRST
-    assert (backfill.requests, backfill.lanes) == (FIRST, 1)
+    backfill = slots_taken()
+    assert len(fill(backfill, NOW)) == INITIAL_BATCH_SIZE
+    assert (backfill.requests, backfill.slots_taken) == (INITIAL_BATCH_SIZE, 1)
     assert room(backfill) == 0
 
 
 @pytest.mark.parametrize(("each", "expected"), [(0.001, 20), (0.004, 5), (0.5, 1), (0.00001, MOST)])
 def test_a_lane_grows_and_shrinks_to_what_comes_back_in_its_turn(each: float, expected: int) -> None:
-    assert run(lanes(), each, 12) == pytest.approx(expected, abs=1)
+    assert run(slots_taken(), each, 12) == pytest.approx(expected, abs=1)
 
 
 def test_a_lane_that_was_not_full_says_nothing_of_a_larger_one() -> None:
-    backfill = lanes()
+    backfill = slots_taken()
     backfill.placed(KIND, "one", NOW, alone=False)
     backfill.sent()
     backfill.left("one", NOW + 0.0001)
-    assert room(backfill, NOW + 1) == FIRST
+    assert room(backfill, NOW + 1) == INITIAL_BATCH_SIZE
 
 
 def test_a_share_of_the_slots_may_be_lanes_and_only_free_ones() -> None:
-    backfill = lanes(share=0.5)
+    backfill = slots_taken(share=0.5)
     fill(backfill, NOW)
-    assert room(backfill, free=3) == FIRST
+    assert room(backfill, free=3) == INITIAL_BATCH_SIZE
     assert room(backfill, free=0) == 0
     fill(backfill, NOW + 1)
     assert room(backfill, free=2) == 0
@@ -77,136 +87,138 @@ def test_a_share_of_the_slots_may_be_lanes_and_only_free_ones() -> None:
 
 def test_who_is_placed_twice_leaves_no_lane_behind() -> None:
     """After a crash a request may be on its way twice; both times it comes back under the one id."""
-    backfill = lanes(share=0.5)
+    backfill = slots_taken(share=0.5)
     for _ in range(2):
         backfill.placed(KIND, "twice", NOW, alone=False)
         backfill.sent()
     for _ in range(2):
         backfill.left("twice", NOW + 1)
-    assert (backfill.requests, backfill.lanes) == (0, 0)
+    assert (backfill.requests, backfill.slots_taken) == (0, 0)
 
 
 def test_what_cannot_travel_with_others_has_a_slot_of_its_own() -> None:
-    backfill = lanes(share=1.0)
+    backfill = slots_taken(share=1.0)
     for number in range(3):
         backfill.placed(KIND, str(number), NOW, alone=True)
-    assert backfill.lanes == 3
+    assert backfill.slots_taken == 3
     backfill.left("1", NOW + 1)
-    assert (backfill.lanes, backfill.requests) == (2, 2)
+    assert (backfill.slots_taken, backfill.requests) == (2, 2)
 
 
 def test_what_left_before_it_was_sent_leaves_no_slot_taken() -> None:
-    backfill = lanes()
+    backfill = slots_taken()
     backfill.placed(KIND, "one", NOW, alone=False)
     backfill.left("one", NOW)
     backfill.left("unknown", NOW)
-    assert (backfill.lanes, backfill.requests) == (0, 0)
-    assert room(backfill) == FIRST
+    assert (backfill.slots_taken, backfill.requests) == (0, 0)
+    assert room(backfill) == INITIAL_BATCH_SIZE
 
 
 def test_lanes_are_shorter_while_interactive_requests_come() -> None:
-    courtesy = Courtesy(0.0)
-    courtesy.interactive(NOW)
-    assert run(lanes(courtesy), 0.001, 12) == pytest.approx(TURN * GENTLE / 0.001, abs=1)
+    interactive_yield = InteractiveYield(0.0)
+    interactive_yield.interactive(NOW)
+    assert run(slots_taken(interactive_yield), 0.001, 12) == pytest.approx(
+        TURN * YIELDING_SHARE / 0.001, abs=1
+    )
 
 
 @pytest.mark.parametrize("way", [0.005, 0.05])
 def test_beside_interactive_requests_a_lane_takes_little_longer_than_one_of_them(way: float) -> None:
-    courtesy = Courtesy(0.0)
-    courtesy.interactive(NOW)
-    backfill = lanes(courtesy)
+    interactive_yield = InteractiveYield(0.0)
+    interactive_yield.interactive(NOW)
+    backfill = slots_taken(interactive_yield)
     each = 0.001
     for _ in range(50):
         backfill.answered("digits", way + each)
-    assert run(backfill, each, 12, way=way) == pytest.approx(TURN * GENTLE / each + 1, abs=1)
+    assert run(backfill, each, 12, way=way) == pytest.approx(TURN * YIELDING_SHARE / each + 1, abs=1)
 
 
 def test_without_interactive_requests_nothing_rests() -> None:
-    courtesy = Courtesy(3.0)
-    courtesy.ended(0.02, NOW)
-    assert courtesy.wait(NOW, interactive=0, lanes=5) == 0.0
-    courtesy.interactive(NOW)
-    assert courtesy.wait(NOW, interactive=0, lanes=0) > 0.0
-    assert courtesy.wait(NOW + QUIET, interactive=0, lanes=5) == 0.0
+    interactive_yield = InteractiveYield(3.0)
+    interactive_yield.ended(0.02, NOW)
+    assert interactive_yield.wait(NOW, interactive=0, slots_taken=5) == 0.0
+    interactive_yield.interactive(NOW)
+    assert interactive_yield.wait(NOW, interactive=0, slots_taken=0) > 0.0
+    assert interactive_yield.wait(NOW + INTERACTIVE_IDLE_S, interactive=0, slots_taken=5) == 0.0
 
 
 def test_beside_interactive_requests_one_lane_goes_at_a_time_and_rests_follow() -> None:
-    courtesy = Courtesy(3.0)
-    courtesy.interactive(NOW)
-    courtesy.ended(0.02, NOW)
-    assert courtesy.wait(NOW, interactive=0, lanes=1) == inf
-    assert courtesy.wait(NOW, interactive=0, lanes=0) == pytest.approx(0.06)
-    assert courtesy.wait(NOW + 0.061, interactive=0, lanes=0) == 0.0
-    assert courtesy.wait(NOW + 0.061, interactive=1, lanes=0) > 0.0
+    interactive_yield = InteractiveYield(3.0)
+    interactive_yield.interactive(NOW)
+    interactive_yield.ended(0.02, NOW)
+    assert interactive_yield.wait(NOW, interactive=0, slots_taken=1) == inf
+    assert interactive_yield.wait(NOW, interactive=0, slots_taken=0) == pytest.approx(0.06)
+    assert interactive_yield.wait(NOW + 0.061, interactive=0, slots_taken=0) == 0.0
+    assert interactive_yield.wait(NOW + 0.061, interactive=1, slots_taken=0) > 0.0
 
 
 def test_no_load_of_interactive_requests_stops_a_batch_job() -> None:
-    courtesy = Courtesy(1_000.0)
-    courtesy.ended(1.0, NOW)
-    courtesy.interactive(NOW + LONGEST_REST)
-    assert courtesy.wait(NOW + LONGEST_REST, interactive=9, lanes=0) == 0.0
+    interactive_yield = InteractiveYield(1_000.0)
+    interactive_yield.ended(1.0, NOW)
+    interactive_yield.interactive(NOW + MAX_REST_S)
+    assert interactive_yield.wait(NOW + MAX_REST_S, interactive=9, slots_taken=0) == 0.0
 
 
 def test_a_lane_that_hangs_takes_its_slot_and_holds_up_no_other_backend() -> None:
-    backfill = lanes()
+    backfill = slots_taken()
     fill(backfill, NOW)
     assert backfill.awaited(NOW) == 1
-    late = NOW + LONGEST_LANE
-    assert (backfill.awaited(late), backfill.lanes) == (0, 1)
+    late = NOW + MAX_SLOT_WAIT_S
+    assert (backfill.awaited(late), backfill.slots_taken) == (0, 1)
     assert room(backfill, late) == 0
 
 
 def test_interactive_requests_find_the_slots_that_a_lane_does_not_take_and_travel_alone() -> None:
-    desk = Desk()
-    desk.beat("local", 2)
+    harness = SchedulerHarness()
+    harness.beat("local", 2)
     for _ in range(10):
-        batch(desk)
-    (lane,) = placements(desk.turn())
-    assert len(tickets(lane)) == FIRST
-    desk.request()
-    batch(desk)
-    (placement,) = placements(desk.turn())
+        batch(harness)
+    (lane,) = placements(harness.turn())
+    assert len(tickets(lane)) == INITIAL_BATCH_SIZE
+    harness.request()
+    batch(harness)
+    (placement,) = placements(harness.turn())
     assert len(tickets(placement)) == 1
     assert placement.key == "local"
 
 
 def test_batch_work_goes_on_after_its_rest_without_any_other_message() -> None:
-    desk = Desk(backfill_rest=3.0)
-    desk.beat("local", 4)
-    desk.request()
-    for _ in range(3 * FIRST):
-        batch(desk)
-    interactive, lane = sorted(placements(desk.turn()), key=lambda sent: len(tickets(sent)))
-    desk.now += 0.01
+    harness = SchedulerHarness(backfill_rest=3.0)
+    harness.beat("local", 4)
+    harness.request()
+    for _ in range(3 * INITIAL_BATCH_SIZE):
+        batch(harness)
+    interactive, lane = sorted(placements(harness.turn()), key=lambda sent: len(tickets(sent)))
+    harness.now += 0.01
     for ticket in [*tickets(lane), *tickets(interactive)]:
-        desk.done(ticket)
-    assert placements(desk.turn()) == []
-    rest = desk.core.placer.rest(desk.now)
+        harness.done(ticket)
+    assert placements(harness.turn()) == []
+    rest = harness.core.dispatcher.batch_wakeup_in(harness.now)
     assert rest == pytest.approx(0.03)
-    desk.now += 0.031
-    desk.core.placer.release(desk.now)
-    assert len(placements(desk.turn())) == 1
-    assert desk.core.placer.rest(desk.now) is None
+    harness.now += 0.031
+    harness.core.dispatcher.release(harness.now)
+    assert len(placements(harness.turn())) == 1
+    assert harness.core.dispatcher.batch_wakeup_in(harness.now) is None
 
 
 def test_a_long_way_to_the_backend_makes_no_short_lanes() -> None:
-    desk = Desk(backfill_rest=0.0)
-    desk.beat("local", 4)
+    harness = SchedulerHarness(backfill_rest=0.0)
+    harness.beat("local", 4)
     for _ in range(3):
-        desk.request()
-        (alone,) = placements(desk.turn())
-        desk.now += 0.05
-        desk.done(*tickets(alone))
-    for _ in range(4 * FIRST):
-        batch(desk)
-    (lane,) = placements(desk.turn())
-    desk.now += 0.05
+        harness.request()
+        (alone,) = placements(harness.turn())
+        harness.now += 0.05
+        harness.done(*tickets(alone))
+    for _ in range(4 * INITIAL_BATCH_SIZE):
+        batch(harness)
+    (lane,) = placements(harness.turn())
+    harness.now += 0.05
     for ticket in tickets(lane):
-        desk.done(ticket)
-    (lane,) = placements(desk.turn())
-    assert len(tickets(lane)) == 2 * FIRST
+        harness.done(ticket)
+    (lane,) = placements(harness.turn())
+    assert len(tickets(lane)) == 2 * INITIAL_BATCH_SIZE
 
 
-def batch(desk: Desk) -> None:
-    body = request_body(desk.now, **{"class": "batch"})
-    desk.core.request(desk.deliver(body, names.BATCH_QUEUE), body, Envelope(), desk.now)
+def batch(harness: SchedulerHarness) -> None:
+    body = request_body(harness.now, **{"class": "batch"})
+    harness.core.request(harness.deliver(body, names.BATCH_QUEUE), body, Envelope(), harness.now)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.placement.breaker import LONGEST_COOL_DOWN, PROBE_PATIENCE, Breaker, Rules
+from scheduler.placement.breaker import MAX_COOL_DOWN_S, PROBE_TIMEOUT_S, Breaker, BreakerConfig
 from straightline import names
 from straightline.contracts import Ticket
 from straightline.names import State
-from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, tickets
 
-RULES = Rules(share=0.5, samples=4, window=10.0)
+RULES = BreakerConfig(share=0.5, samples=4, window=10.0)
 
 
 def tripped() -> Breaker:
@@ -60,13 +60,13 @@ def test_a_failed_probe_opens_it_for_longer_up_to_a_cap() -> None:
         waits.append(now - start)
         breaker.passed(f"probe {number}", now)
         breaker.record([f"probe {number}"], now, ok=False)
-    assert waits == [1.0, 2.0, LONGEST_COOL_DOWN, LONGEST_COOL_DOWN, LONGEST_COOL_DOWN]
+    assert waits == [1.0, 2.0, MAX_COOL_DOWN_S, MAX_COOL_DOWN_S, MAX_COOL_DOWN_S]
 
 
 def test_a_probe_that_is_lost_makes_room_for_another() -> None:
     breaker = tripped()
     breaker.passed("lost", NOW + 1.1)
-    assert breaker.refusal(NOW + 1.1 + PROBE_PATIENCE + 0.1) is None
+    assert breaker.refusal(NOW + 1.1 + PROBE_TIMEOUT_S + 0.1) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=60))
@@ -87,26 +87,26 @@ def test_while_it_is_not_closed_no_two_probes_are_less_than_a_cool_down_or_a_pat
         breaker.record([str(number)], now, ok=ok)
 
 
-def place_one(desk: Desk, **changes: Any) -> Ticket | None:
+def place_one(harness: SchedulerHarness, **changes: Any) -> Ticket | None:
     """Feed one request and return its ticket where it was placed."""
-    desk.request(**changes)
-    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+    harness.request(**changes)
+    placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
     return placed[0] if placed else None
 
 
-def trip_local(desk: Desk) -> None:
+def trip_local(harness: SchedulerHarness) -> None:
     for _ in range(5):
-        ticket = place_one(desk)
+        ticket = place_one(harness)
         assert ticket is not None
         assert ticket.backend == "local"
-        desk.fail(ticket, error_class="unreachable")
+        harness.fail(ticket, error_class="unreachable")
 
 
 def test_a_failing_backend_is_refused_with_the_reason_and_others_take_its_work() -> None:
-    desk = Desk()
-    desk.beat_all(local=100)
-    trip_local(desk)
-    ticket = place_one(desk)
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
+    trip_local(harness)
+    ticket = place_one(harness)
     assert ticket is not None
     assert ticket.reason is not None
     assert (ticket.backend, ticket.reason.rule, ticket.reason.s_f) == ("gpu-container", 4, False)
@@ -114,71 +114,71 @@ def test_a_failing_backend_is_refused_with_the_reason_and_others_take_its_work()
 
 
 def test_a_backend_that_recovered_is_used_again_after_one_probe() -> None:
-    desk = Desk()
-    desk.beat_all(local=100)
-    trip_local(desk)
-    desk.now += 1.1
-    desk.beat_all(local=100)
-    probe, other = place_one(desk), place_one(desk)
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
+    trip_local(harness)
+    harness.now += 1.1
+    harness.beat_all(local=100)
+    probe, other = place_one(harness), place_one(harness)
     assert probe is not None
     assert other is not None
     assert (probe.backend, other.backend) == ("local", "gpu-container")
-    desk.done(probe)
-    ticket = place_one(desk)
+    harness.done(probe)
+    ticket = place_one(harness)
     assert ticket is not None
     assert ticket.backend == "local"
 
 
 def test_a_request_that_only_the_failing_backend_may_take_waits_and_goes_as_its_probe() -> None:
-    desk = Desk()
-    desk.beat_all(local=100)
-    trip_local(desk)
-    assert place_one(desk, allow=["local"]) is None
-    desk.now += 1.1
-    desk.core.tick(desk.now)
-    published = desk.turn()
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
+    trip_local(harness)
+    assert place_one(harness, allow=["local"]) is None
+    harness.now += 1.1
+    harness.core.tick(harness.now)
+    published = harness.turn()
     assert [publish.key for publish in placements(published)] == ["local"]
-    assert outcomes(desk.published) == []
+    assert outcomes(harness.published) == []
 
 
 @pytest.mark.parametrize("state", ["failed", "rejected"])
 def test_a_models_own_errors_and_its_refusals_open_nothing(state: State) -> None:
-    desk = Desk()
-    desk.beat_all(local=100)
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
     for _ in range(10):
-        ticket = place_one(desk)
+        ticket = place_one(harness)
         assert ticket is not None
         assert ticket.backend == "local"
-        desk.done(ticket, state=state)
-    assert desk.core.breakers.open() == {}
+        harness.done(ticket, state=state)
+    assert harness.core.breakers.open() == {}
 
 
 def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
-    desk = Desk()
-    desk.beat_all(local=100)
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
     for _ in range(5):
-        ticket = place_one(desk)
+        ticket = place_one(harness)
         assert ticket is not None
-        desk.fail(ticket, error_class="crashed")
-    assert list(desk.core.breakers.open()) == [("local", "digits")]
+        harness.fail(ticket, error_class="crashed")
+    assert list(harness.core.breakers.open()) == [("local", "digits")]
 
 
 def test_a_probe_counts_though_the_scheduler_lost_count_of_what_is_on_its_way() -> None:
     """As after a lost connection: which model was asked is then told by the probe alone."""
-    desk = Desk()
-    desk.beat_all(local=100)
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
     for _ in range(5):
-        ticket = place_one(desk)
+        ticket = place_one(harness)
         assert ticket is not None
-        desk.fail(ticket, error_class="crashed")
-    desk.now += 1.1
-    desk.beat_all(local=100)
-    probe = place_one(desk)
+        harness.fail(ticket, error_class="crashed")
+    harness.now += 1.1
+    harness.beat_all(local=100)
+    probe = place_one(harness)
     assert probe is not None
     assert probe.backend == "local"
-    desk.core.inputs_lost()
-    desk.done(probe)
-    assert desk.core.breakers.open() == {}
+    harness.core.on_connection_lost()
+    harness.done(probe)
+    assert harness.core.breakers.open() == {}
 
 
 def test_a_clock_set_back_keeps_no_breaker_open_and_no_failure_in_its_window() -> None:
@@ -197,7 +197,7 @@ def test_a_clock_set_back_keeps_no_breaker_open_and_no_failure_in_its_window() -
 @pytest.mark.parametrize("late", [0.0, 0.5], ids=["in-order", "failures-are-told-late"])
 def test_a_backend_that_fails_every_other_call_is_found_out(late: float) -> None:
     """Whatever the order in which failures and answers are told: a half is not on the edge."""
-    breaker = Breaker(Rules())
+    breaker = Breaker(BreakerConfig())
     calls = [(number / 12 + late * (number % 2), number % 2 == 0) for number in range(120)]
     for at, ok in sorted(calls):
         if at < 9.0:
@@ -206,17 +206,17 @@ def test_a_backend_that_fails_every_other_call_is_found_out(late: float) -> None
 
 
 def test_a_standby_that_takes_over_sends_a_failing_backend_no_more_than_a_probe() -> None:
-    leader, standby = Desk(), Desk()
-    for desk in (leader, standby):
-        desk.core.lead(leading=desk is leader)
-        desk.beat_all(local=100)
+    leader, standby = SchedulerHarness(), SchedulerHarness()
+    for harness in (leader, standby):
+        harness.core.set_leader(leading=harness is leader)
+        harness.beat_all(local=100)
     trip_local(leader)
     for publish in leader.turn() + leader.published:
         if publish.type == names.TYPE_BREAKER:
             standby.core.breaker(publish.body, NOW)
     standby.core.tick(NOW + 0.5)
     assert standby.turn() == [], "while it stands by the leader alone speaks"
-    standby.core.lead(leading=True)
+    standby.core.set_leader(leading=True)
     ticket = place_one(standby)
     assert ticket is not None
     assert ticket.backend == "gpu-container"
@@ -230,14 +230,14 @@ def test_a_standby_that_takes_over_sends_a_failing_backend_no_more_than_a_probe(
 
 
 def test_a_standby_hears_that_a_breaker_closed_and_a_leader_goes_by_its_own_count() -> None:
-    desk = Desk()
-    desk.beat_all(local=100)
+    harness = SchedulerHarness()
+    harness.beat_all(local=100)
     state = {"backend": "local", "open": True, "at": NOW, "why": "5 of 5 calls failed"}
-    desk.core.breaker(msgspec.json.encode(state), NOW)
-    assert not desk.core.breakers.open(), "it leads"
-    desk.core.lead(leading=False)
-    desk.core.breaker(msgspec.json.encode(state), NOW)
-    assert set(desk.core.breakers.open()) == {("local", None)}
-    desk.core.breaker(b"{", NOW)
-    desk.core.breaker(msgspec.json.encode(state | {"open": False}), NOW)
-    assert not desk.core.breakers.open()
+    harness.core.breaker(msgspec.json.encode(state), NOW)
+    assert not harness.core.breakers.open(), "it leads"
+    harness.core.set_leader(leading=False)
+    harness.core.breaker(msgspec.json.encode(state), NOW)
+    assert set(harness.core.breakers.open()) == {("local", None)}
+    harness.core.breaker(b"{", NOW)
+    harness.core.breaker(msgspec.json.encode(state | {"open": False}), NOW)
+    assert not harness.core.breakers.open()

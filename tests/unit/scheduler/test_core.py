@@ -7,32 +7,42 @@ import msgspec
 import pytest
 
 from scheduler.core import Envelope
-from scheduler.dispatch.backfill import FIRST
+from scheduler.dispatch.backfill import INITIAL_BATCH_SIZE
 from straightline import names
 from straightline.contracts import Outcome, Recall, Ticket
 from straightline.contracts.request import MAX_BODY
 from straightline.ids import new_id
-from tests.unit.scheduler.desk import NOW, Desk, infer, outcomes, placements, request_body, tickets
+from tests.unit.scheduler.harness import (
+    NOW,
+    SchedulerHarness,
+    infer,
+    outcomes,
+    placements,
+    request_body,
+    tickets,
+)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.beat_all()
-    return desk
+def harness() -> SchedulerHarness:
+    harness = SchedulerHarness()
+    harness.beat_all()
+    return harness
 
 
-def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(desk: Desk) -> None:
-    delivery = desk.request()
-    placement, lease = desk.turn(confirm=False)
+def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(
+    harness: SchedulerHarness,
+) -> None:
+    delivery = harness.request()
+    placement, lease = harness.turn(confirm=False)
     assert (placement.exchange, placement.key) == (names.PLACEMENTS, "local")
     assert (lease.exchange, lease.key) == (names.OUTCOMES, "placement")
     for publish in (placement, lease):
-        desk.turn()
-        assert desk.acked == []
-        desk.core.dues.confirmed(publish)
-    desk.turn()
-    assert desk.acked == [delivery]
+        harness.turn()
+        assert harness.acked == []
+        harness.core.effects.confirmed(publish)
+    harness.turn()
+    assert harness.acked == [delivery]
     (ticket,) = tickets(placement)
     assert ticket.reason is not None
     assert (ticket.reason.rule, ticket.reason.f_t, ticket.reason.s_f) == (3, 0.1, True)
@@ -41,62 +51,62 @@ def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(
 
 
 def test_what_arrived_together_travels_together_and_shows_no_payload() -> None:
-    desk = Desk(coalesce=32)
-    desk.beat_all(local=100)
-    deliveries = [desk.request() for _ in range(40)]
-    first, second = placements(desk.turn())
+    harness = SchedulerHarness(coalesce=32)
+    harness.beat_all(local=100)
+    deliveries = [harness.request() for _ in range(40)]
+    first, second = placements(harness.turn())
     assert [len(tickets(first)), len(tickets(second))] == [32, 8]
     assert first.headers["task"] == "straightline.predict"
     assert first.headers["argsrepr"].startswith("32 of digits, ")
     assert "images" not in json.dumps(first.headers)
-    assert sorted(d.tag for d in desk.acked) == [d.tag for d in deliveries]
+    assert sorted(d.tag for d in harness.acked) == [d.tag for d in deliveries]
 
 
 def test_what_travels_together_is_no_larger_than_the_broker_takes_whatever_stands_beside_the_data() -> None:
     """A message that is refused would be sent again for ever, and its requests would never end."""
-    desk = Desk(coalesce=32, coalesce_bytes=10_000)
-    desk.beat_all(local=100)
+    harness = SchedulerHarness(coalesce=32, coalesce_bytes=10_000)
+    harness.beat_all(local=100)
     for _ in range(5):
-        desk.request(remarks="." * 6_000)
-    placed = placements(desk.turn())
+        harness.request(remarks="." * 6_000)
+    placed = placements(harness.turn())
     assert [len(tickets(placement)) for placement in placed] == [1] * 5
     assert placed[0].headers["argsrepr"].startswith("1 of digits, ")
 
 
-def test_slots_are_counted_so_that_a_clump_spills_by_rules_3_4_and_5(desk: Desk) -> None:
+def test_slots_are_counted_so_that_a_clump_spills_by_rules_3_4_and_5(harness: SchedulerHarness) -> None:
     for _ in range(9):
-        desk.request()
-    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+        harness.request()
+    placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
     rules = sorted(ticket.reason.rule for ticket in placed if ticket.reason)
     assert rules == [3, 3, 3, 3, 4, 4, 5, 5, 5]
     for ticket in placed:
-        desk.done(ticket)
-    desk.request()
-    (placement,) = placements(desk.turn())
+        harness.done(ticket)
+    harness.request()
+    (placement,) = placements(harness.turn())
     assert placement.key == "local"
 
 
 def test_a_burst_is_seen_in_event_time_and_goes_to_serverless() -> None:
-    desk = Desk(f=5.0)
-    desk.beat_all(local=1_000)
+    harness = SchedulerHarness(f=5.0)
+    harness.beat_all(local=1_000)
     for _ in range(60):
-        desk.request()
-    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+        harness.request()
+    placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
     assert sum(ticket.reason.rule == 1 for ticket in placed if ticket.reason) == 10
 
 
 def test_a_backlog_of_slow_requests_is_no_burst() -> None:
-    desk = Desk(f=5.0)
-    desk.beat_all(local=2_000)
+    harness = SchedulerHarness(f=5.0)
+    harness.beat_all(local=2_000)
     for index in range(1_000):
-        desk.request(submitted_at=NOW - 1_000 + index, deadline=NOW + 60)
-    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+        harness.request(submitted_at=NOW - 1_000 + index, deadline=NOW + 60)
+    placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
     assert {ticket.reason.rule for ticket in placed if ticket.reason} == {3}
 
 
-def test_a_time_in_the_future_counts_as_now(desk: Desk) -> None:
-    desk.request(submitted_at=NOW + 1e6)
-    (placement,) = placements(desk.turn())
+def test_a_time_in_the_future_counts_as_now(harness: SchedulerHarness) -> None:
+    harness.request(submitted_at=NOW + 1e6)
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
     assert ticket.submitted_at == NOW
     assert ticket.deadline == NOW + 60
@@ -122,83 +132,87 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize("case", BAD, ids=list(BAD))
 def test_bad_input_gets_one_outcome_with_a_clear_message_and_the_next_request_is_placed(
-    desk: Desk, case: str
+    harness: SchedulerHarness, case: str
 ) -> None:
     changes, state, words = BAD[case]
     request_id = new_id()
-    delivery = desk.request(id=request_id, **changes)
-    published = desk.turn()
+    delivery = harness.request(id=request_id, **changes)
+    published = harness.turn()
     (outcome,) = outcomes(published)
     assert (outcome.request_id, outcome.state) == (request_id, state)
     assert words in (outcome.error or "")
     (reply,) = [publish for publish in published if publish.exchange == names.REPLIES]
     assert msgspec.json.decode(reply.body, type=Outcome).error == outcome.error
-    assert desk.acked == [delivery]
-    desk.request()
-    assert len(placements(desk.turn())) == 1
+    assert harness.acked == [delivery]
+    harness.request()
+    assert len(placements(harness.turn())) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[]", b"null", b"{", b"[" * 50_000, b'{"id": "x"}'])
-def test_what_has_no_usable_id_goes_to_the_dead_letters(desk: Desk, body: bytes) -> None:
-    delivery = desk.request(body)
-    (dead,) = desk.turn()
+def test_what_has_no_usable_id_goes_to_the_dead_letters(harness: SchedulerHarness, body: bytes) -> None:
+    delivery = harness.request(body)
+    (dead,) = harness.turn()
     assert (dead.exchange, dead.body) == (names.DEAD, body)
     assert dead.headers["x-straightline-queue"] == names.INTERACTIVE_QUEUE
-    assert desk.acked == [delivery]
+    assert harness.acked == [delivery]
 
 
-def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(desk: Desk) -> None:
+def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(
+    harness: SchedulerHarness,
+) -> None:
     body = bytes(3 * MAX_BODY)
-    delivery = desk.request(body)
-    (dead,) = desk.turn()
+    delivery = harness.request(body)
+    (dead,) = harness.turn()
     assert len(dead.body) == MAX_BODY
     assert dead.headers["x-straightline-size"] == len(body)
-    assert desk.acked == [delivery]
+    assert harness.acked == [delivery]
 
 
-def test_a_dead_letter_without_an_id_is_given_none(desk: Desk) -> None:
+def test_a_dead_letter_without_an_id_is_given_none(harness: SchedulerHarness) -> None:
     """Who buries it would take a new id for the request's, and end what nobody sent."""
-    desk.request(b"3")
-    (dead,) = desk.turn()
+    harness.request(b"3")
+    (dead,) = harness.turn()
     assert (dead.exchange, dead.message_id) == (names.DEAD, "")
 
 
-def test_a_broken_body_is_rejected_by_its_message_id(desk: Desk) -> None:
+def test_a_broken_body_is_rejected_by_its_message_id(harness: SchedulerHarness) -> None:
     request_id = new_id()
-    delivery = desk.deliver(b"{", message_id=request_id)
-    desk.core.request(delivery, b"{", Envelope(), desk.now)
-    (outcome,) = outcomes(desk.turn())
+    delivery = harness.deliver(b"{", message_id=request_id)
+    harness.core.request(delivery, b"{", Envelope(), harness.now)
+    (outcome,) = outcomes(harness.turn())
     assert (outcome.request_id, outcome.state) == (request_id, "rejected")
 
 
-def test_the_trace_of_a_request_goes_on_with_its_placement(desk: Desk) -> None:
-    desk.beat("local", 2)
-    body = request_body(desk.now)
-    desk.core.request(desk.deliver(body), body, Envelope(None, None, "00-1-2-01", "vendor=1"), desk.now)
-    (placed,) = (publish for publish in desk.turn() if publish.exchange == names.PLACEMENTS)
+def test_the_trace_of_a_request_goes_on_with_its_placement(harness: SchedulerHarness) -> None:
+    harness.beat("local", 2)
+    body = request_body(harness.now)
+    harness.core.request(
+        harness.deliver(body), body, Envelope(None, None, "00-1-2-01", "vendor=1"), harness.now
+    )
+    (placed,) = (publish for publish in harness.turn() if publish.exchange == names.PLACEMENTS)
     (ticket,) = tickets(placed)
     assert (ticket.trace, ticket.trace_state) == ("00-1-2-01", "vendor=1")
 
 
 def test_a_request_is_held_until_a_pool_reports_and_then_placed_first_come_first_served() -> None:
-    desk = Desk()
+    harness = SchedulerHarness()
     ids = [new_id() for _ in range(3)]
-    deliveries = [desk.request(id=request_id) for request_id in ids]
-    assert desk.turn() == []
-    assert desk.acked == []
-    desk.beat("local", 2)
-    (placement,) = placements(desk.turn())
+    deliveries = [harness.request(id=request_id) for request_id in ids]
+    assert harness.turn() == []
+    assert harness.acked == []
+    harness.beat("local", 2)
+    (placement,) = placements(harness.turn())
     assert [json.loads(bytes(ticket.request))["id"] for ticket in tickets(placement)] == ids[:2]
-    assert desk.acked == deliveries[:2]
-    assert desk.core.placer.held == 1
+    assert harness.acked == deliveries[:2]
+    assert harness.core.dispatcher.held == 1
 
 
 def test_a_held_request_expires_at_its_deadline() -> None:
-    desk = Desk()
-    delivery = desk.request(deadline=NOW + 5)
-    desk.now += 5
-    desk.core.tick(desk.now)
-    (outcome,) = outcomes(desk.turn())
+    harness = SchedulerHarness()
+    delivery = harness.request(deadline=NOW + 5)
+    harness.now += 5
+    harness.core.tick(harness.now)
+    (outcome,) = outcomes(harness.turn())
     assert (outcome.state, outcome.error) == (
         "expired",
         (
@@ -206,51 +220,51 @@ def test_a_held_request_expires_at_its_deadline() -> None:
             "reports; gpu-container: no pool reports; local: no pool reports"
         ),
     )
-    assert desk.acked == [delivery]
+    assert harness.acked == [delivery]
 
 
 def test_holds_beyond_the_window_wait_in_the_broker_and_keep_their_age() -> None:
-    desk = Desk(hold_window=1)
-    desk.request()
-    beyond = desk.request()
-    (delayed,) = desk.turn()
+    harness = SchedulerHarness(hold_window=1)
+    harness.request()
+    beyond = harness.request()
+    (delayed,) = harness.turn()
     assert (delayed.exchange, delayed.key) == (names.DELAYS, "1000")
-    assert desk.acked == [beyond]
-    desk.come_back(delayed, after=1.0)
-    (again,) = desk.turn()
+    assert harness.acked == [beyond]
+    harness.come_back(delayed, after=1.0)
+    (again,) = harness.turn()
     assert msgspec.json.decode(again.body, type=Ticket).held_since == NOW
-    desk.beat_all()
-    desk.come_back(again, after=1.0)
-    assert sum(len(tickets(publish)) for publish in placements(desk.turn())) == 2
+    harness.beat_all()
+    harness.come_back(again, after=1.0)
+    assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 2
 
 
 def test_a_long_hold_moves_to_the_broker_before_a_consumer_time_out() -> None:
-    desk = Desk()
-    delivery = desk.request(deadline=NOW + 3_600)
-    desk.now += 61
-    desk.core.tick(desk.now)
-    (delayed,) = desk.turn()
+    harness = SchedulerHarness()
+    delivery = harness.request(deadline=NOW + 3_600)
+    harness.now += 61
+    harness.core.tick(harness.now)
+    (delayed,) = harness.turn()
     assert delayed.exchange == names.DELAYS
-    assert desk.acked == [delivery]
+    assert harness.acked == [delivery]
 
 
-def test_a_backend_that_falls_silent_is_not_used(desk: Desk) -> None:
-    desk.now += 3.1
-    desk.beat("serverless", 8)
-    desk.core.tick(desk.now)
-    desk.request()
-    (placement,) = placements(desk.turn())
+def test_a_backend_that_falls_silent_is_not_used(harness: SchedulerHarness) -> None:
+    harness.now += 3.1
+    harness.beat("serverless", 8)
+    harness.core.tick(harness.now)
+    harness.request()
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
     assert placement.key == "serverless"
     assert ticket.reason is not None
     assert ticket.reason.refused["local"] == "no heartbeat for 3 intervals"
 
 
-def test_an_unhealthy_or_closing_pool_is_not_used(desk: Desk) -> None:
-    desk.beat("local", 4, healthy=False, reason="the server answers 503")
-    desk.beat("gpu-container", 2, closing=True)
-    desk.request()
-    (placement,) = placements(desk.turn())
+def test_an_unhealthy_or_closing_pool_is_not_used(harness: SchedulerHarness) -> None:
+    harness.beat("local", 4, healthy=False, reason="the server answers 503")
+    harness.beat("gpu-container", 2, closing=True)
+    harness.request()
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
     assert ticket.reason is not None
     assert ticket.reason.refused == {
@@ -259,16 +273,18 @@ def test_an_unhealthy_or_closing_pool_is_not_used(desk: Desk) -> None:
     }
 
 
-def test_a_failed_attempt_is_placed_elsewhere_after_a_delay_with_its_history(desk: Desk) -> None:
-    desk.request()
-    (placement,) = placements(desk.turn())
-    delivery = desk.fail(tickets(placement)[0])
-    (delayed,) = desk.turn()
+def test_a_failed_attempt_is_placed_elsewhere_after_a_delay_with_its_history(
+    harness: SchedulerHarness,
+) -> None:
+    harness.request()
+    (placement,) = placements(harness.turn())
+    delivery = harness.fail(tickets(placement)[0])
+    (delayed,) = harness.turn()
     assert delayed.exchange == names.DELAYS
     assert delayed.key in ("250", "350", "500")
-    assert delivery in desk.acked
-    desk.come_back(delayed, after=0.25)
-    (placement,) = placements(desk.turn())
+    assert delivery in harness.acked
+    harness.come_back(delayed, after=0.25)
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
     assert placement.key == "gpu-container"
     assert [attempt.backend for attempt in ticket.attempts] == ["local"]
@@ -276,232 +292,236 @@ def test_a_failed_attempt_is_placed_elsewhere_after_a_delay_with_its_history(des
     assert ticket.reason.refused == {"local": "an earlier attempt failed there"}
 
 
-def test_attempts_run_out_and_the_outcome_tells_each(desk: Desk) -> None:
-    desk.request()
+def test_attempts_run_out_and_the_outcome_tells_each(harness: SchedulerHarness) -> None:
+    harness.request()
     for _ in range(2):
-        (placement,) = placements(desk.turn())
-        desk.fail(tickets(placement)[0])
-        (delayed,) = desk.turn()
-        desk.come_back(delayed, after=1.0)
-    (placement,) = placements(desk.turn())
-    desk.fail(tickets(placement)[0], error_class="timed_out")
-    (outcome,) = outcomes(desk.turn())
+        (placement,) = placements(harness.turn())
+        harness.fail(tickets(placement)[0])
+        (delayed,) = harness.turn()
+        harness.come_back(delayed, after=1.0)
+    (placement,) = placements(harness.turn())
+    harness.fail(tickets(placement)[0], error_class="timed_out")
+    (outcome,) = outcomes(harness.turn())
     assert (outcome.state, outcome.error_class, len(outcome.attempts)) == ("failed", "timed_out", 3)
     assert (outcome.error or "").startswith("3 attempts failed: local: nobody answers; gpu-container: ")
 
 
-def test_the_only_backend_is_tried_again(desk: Desk) -> None:
-    desk.request(allow=["local"])
-    (placement,) = placements(desk.turn())
-    desk.fail(tickets(placement)[0])
-    (delayed,) = desk.turn()
-    desk.come_back(delayed, after=0.25)
-    (placement,) = placements(desk.turn())
+def test_the_only_backend_is_tried_again(harness: SchedulerHarness) -> None:
+    harness.request(allow=["local"])
+    (placement,) = placements(harness.turn())
+    harness.fail(tickets(placement)[0])
+    (delayed,) = harness.turn()
+    harness.come_back(delayed, after=0.25)
+    (placement,) = placements(harness.turn())
     assert placement.key == "local"
 
 
-def test_a_retry_that_would_come_too_late_expires(desk: Desk) -> None:
-    desk.request(deadline=NOW + 0.2)
-    (placement,) = placements(desk.turn())
-    desk.fail(tickets(placement)[0])
-    (outcome,) = outcomes(desk.turn())
+def test_a_retry_that_would_come_too_late_expires(harness: SchedulerHarness) -> None:
+    harness.request(deadline=NOW + 0.2)
+    (placement,) = placements(harness.turn())
+    harness.fail(tickets(placement)[0])
+    (outcome,) = outcomes(harness.turn())
     assert (outcome.state, len(outcome.attempts)) == ("expired", 1)
 
 
-def test_a_repeated_id_is_not_run_again_but_answered_from_the_ledger(desk: Desk) -> None:
+def test_a_repeated_id_is_not_run_again_but_answered_from_the_ledger(harness: SchedulerHarness) -> None:
     body = request_body(NOW)
-    desk.request(body)
-    (placement,) = placements(desk.turn())
-    again = desk.request(body)
-    (waiting,) = desk.turn()
+    harness.request(body)
+    (placement,) = placements(harness.turn())
+    again = harness.request(body)
+    (waiting,) = harness.turn()
     assert (waiting.exchange, waiting.type) == (names.DELAYS, names.TYPE_RECALL)
-    assert again in desk.acked
-    desk.done(tickets(placement)[0])
-    desk.come_back(waiting, after=0.25)
-    (recall,) = desk.turn()
+    assert again in harness.acked
+    harness.done(tickets(placement)[0])
+    harness.come_back(waiting, after=0.25)
+    (recall,) = harness.turn()
     assert (recall.exchange, recall.key) == (names.OUTCOMES, "recall")
     assert msgspec.json.decode(recall.body, type=Recall).conflict is False
 
 
-def test_the_same_id_with_another_content_is_a_conflict(desk: Desk) -> None:
+def test_the_same_id_with_another_content_is_a_conflict(harness: SchedulerHarness) -> None:
     request_id = new_id()
-    desk.request(id=request_id)
-    desk.turn()
-    desk.request(id=request_id, data=infer(2))
-    desk.request(b'{"id": "%s"}' % request_id.encode())
-    published = desk.turn()
+    harness.request(id=request_id)
+    harness.turn()
+    harness.request(id=request_id, data=infer(2))
+    harness.request(b'{"id": "%s"}' % request_id.encode())
+    published = harness.turn()
     assert [msgspec.json.decode(p.body, type=Recall).conflict for p in published] == [True, True]
 
 
-def test_a_rejected_id_that_comes_again_is_recalled_not_rejected_twice(desk: Desk) -> None:
+def test_a_rejected_id_that_comes_again_is_recalled_not_rejected_twice(harness: SchedulerHarness) -> None:
     body = request_body(NOW, model="cats")
-    desk.request(body)
-    assert len(outcomes(desk.turn())) == 1
-    desk.request(body)
-    (recall,) = desk.turn()
+    harness.request(body)
+    assert len(outcomes(harness.turn())) == 1
+    harness.request(body)
+    (recall,) = harness.turn()
     assert recall.type == names.TYPE_RECALL
 
 
-def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(desk: Desk) -> None:
+def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(harness: SchedulerHarness) -> None:
     body = request_body(NOW)
-    desk.request(body)
-    caused = desk.turn(confirm=False)
-    again = desk.request(body, redelivered=True)
-    assert desk.turn() == []
+    harness.request(body)
+    caused = harness.turn(confirm=False)
+    again = harness.request(body, redelivered=True)
+    assert harness.turn() == []
     for publish in caused:
-        desk.core.dues.confirmed(publish)
-    desk.turn()
-    assert [(d.tag) for d in desk.acked] == [again.tag]
+        harness.core.effects.confirmed(publish)
+    harness.turn()
+    assert [(d.tag) for d in harness.acked] == [again.tag]
 
 
-def test_a_redelivery_of_what_is_done_is_only_acknowledged(desk: Desk) -> None:
+def test_a_redelivery_of_what_is_done_is_only_acknowledged(harness: SchedulerHarness) -> None:
     body = request_body(NOW)
-    desk.request(body)
-    desk.turn()
-    again = desk.request(body, redelivered=True)
-    assert desk.turn() == []
-    assert desk.acked[-1].tag == again.tag
+    harness.request(body)
+    harness.turn()
+    again = harness.request(body, redelivered=True)
+    assert harness.turn() == []
+    assert harness.acked[-1].tag == again.tag
 
 
 def test_a_hold_lost_with_its_connection_begins_anew_when_it_is_delivered_again() -> None:
-    desk = Desk()
+    harness = SchedulerHarness()
     body = request_body(NOW)
-    desk.request(body)
-    desk.turn()
-    desk.core.inputs_lost()
-    again = desk.request(body, redelivered=True)
-    desk.beat_all()
-    assert len(placements(desk.turn())) == 1
-    assert desk.acked == [again]
+    harness.request(body)
+    harness.turn()
+    harness.core.on_connection_lost()
+    again = harness.request(body, redelivered=True)
+    harness.beat_all()
+    assert len(placements(harness.turn())) == 1
+    assert harness.acked == [again]
 
 
-def test_slots_whose_feedback_was_missed_are_free_again(desk: Desk) -> None:
+def test_slots_whose_feedback_was_missed_are_free_again(harness: SchedulerHarness) -> None:
     for _ in range(4):
-        desk.request()
-    desk.turn()
-    desk.core.inputs_lost()
-    desk.beat_all()
-    desk.request()
-    (placement,) = placements(desk.turn())
+        harness.request()
+    harness.turn()
+    harness.core.on_connection_lost()
+    harness.beat_all()
+    harness.request()
+    (placement,) = placements(harness.turn())
     assert placement.key == "local"
 
 
-def test_what_a_worker_has_from_an_earlier_scheduler_takes_its_slots(desk: Desk) -> None:
-    desk.beat("local", 4, active=4)
-    desk.request()
-    (placement,) = placements(desk.turn())
+def test_what_a_worker_has_from_an_earlier_scheduler_takes_its_slots(harness: SchedulerHarness) -> None:
+    harness.beat("local", 4, active=4)
+    harness.request()
+    (placement,) = placements(harness.turn())
     assert placement.key == "gpu-container"
 
 
 def test_batch_requests_wait_for_a_free_slot_and_do_not_count_into_the_frequency() -> None:
-    desk = Desk(f=5.0)
-    desk.beat_all(local=1, container=1)
+    harness = SchedulerHarness(f=5.0)
+    harness.beat_all(local=1, container=1)
     for _ in range(60):
-        desk.request(request_body(NOW, **{"class": "batch"}))
-    placed = placements(desk.turn())
+        harness.request(request_body(NOW, **{"class": "batch"}))
+    placed = placements(harness.turn())
     assert sorted(publish.key for publish in placed) == ["gpu-container", "local"]
     # Those of a model share a slot, a few of them until it is known how long that takes.
-    assert [len(tickets(publish)) for publish in placed] == [FIRST, FIRST]
-    assert desk.core.placer.held == 60 - 2 * FIRST
-    desk.request()
-    (placement,) = placements(desk.turn())
+    assert [len(tickets(publish)) for publish in placed] == [INITIAL_BATCH_SIZE, INITIAL_BATCH_SIZE]
+    assert harness.core.dispatcher.held == 60 - 2 * INITIAL_BATCH_SIZE
+    harness.request()
+    (placement,) = placements(harness.turn())
     assert tickets(placement)[0].reason.rule == 5  # type: ignore[union-attr]
 
 
-def test_garbage_among_internal_messages_is_kept_and_harms_nothing(desk: Desk) -> None:
-    desk.core.heartbeat(b"nonsense", NOW)
-    desk.core.feedback(b"[]", NOW)
-    desk.core.attempts(desk.deliver(b"{}"), b"{}", NOW)
-    desk.core.returned(desk.deliver(b"{"), b"{", names.TYPE_TICKET, NOW)
-    assert [publish.exchange for publish in desk.turn()] == [names.DEAD, names.DEAD]
-    assert len(desk.acked) == 2
+def test_garbage_among_internal_messages_is_kept_and_harms_nothing(harness: SchedulerHarness) -> None:
+    harness.core.heartbeat(b"nonsense", NOW)
+    harness.core.feedback(b"[]", NOW)
+    harness.core.attempts(harness.deliver(b"{}"), b"{}", NOW)
+    harness.core.returned(harness.deliver(b"{"), b"{", names.TYPE_TICKET, NOW)
+    assert [publish.exchange for publish in harness.turn()] == [names.DEAD, names.DEAD]
+    assert len(harness.acked) == 2
 
 
 def test_a_repeat_that_comes_again_with_its_first_leaves_neither_unacknowledged() -> None:
-    desk = Desk()
+    harness = SchedulerHarness()
     body = request_body(NOW)
-    desk.request(body)
-    desk.request(body)
-    desk.turn(confirm=False)
-    desk.core.inputs_lost()
-    first = desk.request(body, redelivered=True)
-    second = desk.deliver(body, message_id=first.message_id)
+    harness.request(body)
+    harness.request(body)
+    harness.turn(confirm=False)
+    harness.core.on_connection_lost()
+    first = harness.request(body, redelivered=True)
+    second = harness.deliver(body, message_id=first.message_id)
     second.redelivered = True
-    desk.core.request(second, body, Envelope(), desk.now)
-    desk.beat_all()
-    assert len(placements(desk.turn())) == 1
-    assert {delivery.tag for delivery in desk.acked} == {first.tag, second.tag}
+    harness.core.request(second, body, Envelope(), harness.now)
+    harness.beat_all()
+    assert len(placements(harness.turn())) == 1
+    assert {delivery.tag for delivery in harness.acked} == {first.tag, second.tag}
 
 
-def test_a_copy_of_a_delayed_ticket_is_not_placed_twice(desk: Desk) -> None:
-    desk.request()
-    (placement,) = placements(desk.turn())
-    desk.fail(tickets(placement)[0])
-    (delayed,) = desk.turn()
-    desk.come_back(delayed, after=0.25)
-    copy = desk.come_back(delayed, after=0.0)
-    assert len(placements(desk.turn())) == 1
-    assert copy in desk.acked
+def test_a_copy_of_a_delayed_ticket_is_not_placed_twice(harness: SchedulerHarness) -> None:
+    harness.request()
+    (placement,) = placements(harness.turn())
+    harness.fail(tickets(placement)[0])
+    (delayed,) = harness.turn()
+    harness.come_back(delayed, after=0.25)
+    copy = harness.come_back(delayed, after=0.0)
+    assert len(placements(harness.turn())) == 1
+    assert copy in harness.acked
 
 
-def test_failed_attempts_that_come_again_without_a_message_id_are_not_retried_twice(desk: Desk) -> None:
-    desk.request()
-    (placement,) = placements(desk.turn())
-    first = desk.fail(tickets(placement)[0])
-    assert len(desk.turn()) == 1
-    assert first in desk.acked
-    again = desk.deliver(desk.failed, names.ATTEMPTS_QUEUE, redelivered=True)
-    desk.core.attempts(again, desk.failed, desk.now)
-    assert desk.turn() == []
-    assert desk.acked[-1].tag == again.tag
+def test_failed_attempts_that_come_again_without_a_message_id_are_not_retried_twice(
+    harness: SchedulerHarness,
+) -> None:
+    harness.request()
+    (placement,) = placements(harness.turn())
+    first = harness.fail(tickets(placement)[0])
+    assert len(harness.turn()) == 1
+    assert first in harness.acked
+    again = harness.deliver(harness.failed, names.ATTEMPTS_QUEUE, redelivered=True)
+    harness.core.attempts(again, harness.failed, harness.now)
+    assert harness.turn() == []
+    assert harness.acked[-1].tag == again.tag
 
 
-def test_a_ticket_that_comes_back_after_its_request_has_ended_is_not_run_again(desk: Desk) -> None:
-    desk.request()
-    (placement,) = placements(desk.turn())
+def test_a_ticket_that_comes_back_after_its_request_has_ended_is_not_run_again(
+    harness: SchedulerHarness,
+) -> None:
+    harness.request()
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
-    desk.fail(ticket)
-    (delayed,) = desk.turn()
-    desk.done(ticket)
-    delivery = desk.come_back(delayed, after=0.25)
-    assert desk.turn() == []
-    assert delivery in desk.acked
+    harness.fail(ticket)
+    (delayed,) = harness.turn()
+    harness.done(ticket)
+    delivery = harness.come_back(delayed, after=0.25)
+    assert harness.turn() == []
+    assert delivery in harness.acked
 
 
-def test_a_rejection_delivered_again_is_no_conflict(desk: Desk) -> None:
+def test_a_rejection_delivered_again_is_no_conflict(harness: SchedulerHarness) -> None:
     body = b'{"id": "%s"}' % new_id().encode()
-    desk.request(body)
-    assert len(outcomes(desk.turn())) == 1
-    desk.request(body, redelivered=True)
-    assert desk.turn() == []
-    desk.request(body)
-    (recall,) = desk.turn()
+    harness.request(body)
+    assert len(outcomes(harness.turn())) == 1
+    harness.request(body, redelivered=True)
+    assert harness.turn() == []
+    harness.request(body)
+    (recall,) = harness.turn()
     assert msgspec.json.decode(recall.body, type=Recall).conflict is False
 
 
-def test_what_nests_deep_is_refused_like_all_garbage(desk: Desk) -> None:
+def test_what_nests_deep_is_refused_like_all_garbage(harness: SchedulerHarness) -> None:
     body = b'{"x":' + b"[" * 100_000
-    desk.core.heartbeat(body, NOW)
-    desk.core.feedback(body, NOW)
+    harness.core.heartbeat(body, NOW)
+    harness.core.feedback(body, NOW)
     for kind in (names.TYPE_TICKET, names.TYPE_RECALL):
-        desk.core.returned(desk.deliver(body, names.RETURNS_QUEUE), body, kind, NOW)
-    desk.core.attempts(desk.deliver(body, names.ATTEMPTS_QUEUE), body, NOW)
-    assert {publish.exchange for publish in desk.turn()} == {names.DEAD}
-    assert len(desk.acked) == 3
+        harness.core.returned(harness.deliver(body, names.RETURNS_QUEUE), body, kind, NOW)
+    harness.core.attempts(harness.deliver(body, names.ATTEMPTS_QUEUE), body, NOW)
+    assert {publish.exchange for publish in harness.turn()} == {names.DEAD}
+    assert len(harness.acked) == 3
 
 
 def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: SchedulerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request_id = new_id()
     body = request_body(NOW, id=request_id)
     with monkeypatch.context() as patch:
-        patch.setattr("scheduler.dispatch.dispatcher.Placer._reason", _break)
-        delivery = desk.deliver(body, message_id=request_id)
+        patch.setattr("scheduler.dispatch.dispatcher.Dispatcher._reason", _break)
+        delivery = harness.deliver(body, message_id=request_id)
         with pytest.raises(ZeroDivisionError) as caught:
-            desk.core.request(delivery, body, Envelope("reply.a", "c"), NOW)
-        desk.core.baffled(delivery, body, caught.value, NOW, Envelope("reply.a", "c"))
-    published = desk.turn()
+            harness.core.request(delivery, body, Envelope("reply.a", "c"), NOW)
+        harness.core.handle_internal_error(delivery, body, caught.value, NOW, Envelope("reply.a", "c"))
+    published = harness.turn()
     answers = [(each.key, each.correlation_id) for each in published if each.exchange == names.REPLIES]
     assert answers == [("reply.a", "c")]  # who waits is told
     (outcome,) = outcomes(published)
@@ -511,9 +531,9 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
         "scheduler_fault",
     )
     assert names.DEAD in {publish.exchange for publish in published}
-    assert [(taken.epoch, taken.tag) for taken in desk.acked] == [(1, delivery.tag)]
-    desk.request()
-    assert len(placements(desk.turn())) == 1
+    assert [(taken.epoch, taken.tag) for taken in harness.acked] == [(1, delivery.tag)]
+    harness.request()
+    assert len(placements(harness.turn())) == 1
 
 
 def _break(*_: object, **__: object) -> None:
@@ -532,103 +552,103 @@ def _break(*_: object, **__: object) -> None:
     ids=str,
 )
 def test_an_absurd_heartbeat_changes_nothing(absurd: dict[str, Any]) -> None:
-    desk = Desk()
-    desk.beat("local", **{"slots": 4, **absurd})
-    desk.request()
-    assert desk.turn() == []
-    desk.beat("local", 4)
-    assert len(placements(desk.turn())) == 1
+    harness = SchedulerHarness()
+    harness.beat("local", **{"slots": 4, **absurd})
+    harness.request()
+    assert harness.turn() == []
+    harness.beat("local", 4)
+    assert len(placements(harness.turn())) == 1
 
 
-def test_a_worker_that_dies_after_the_clock_was_set_back_is_noticed(desk: Desk) -> None:
-    desk.now -= 3_600
-    desk.core.tick(desk.now)
-    desk.now += 3.1
-    desk.core.tick(desk.now)
-    desk.request()
-    assert placements(desk.turn()) == []
+def test_a_worker_that_dies_after_the_clock_was_set_back_is_noticed(harness: SchedulerHarness) -> None:
+    harness.now -= 3_600
+    harness.core.tick(harness.now)
+    harness.now += 3.1
+    harness.core.tick(harness.now)
+    harness.request()
+    assert placements(harness.turn()) == []
 
 
 def test_what_a_dead_worker_had_is_not_counted_beside_who_has_it_now() -> None:
-    desk = Desk()
-    desk.beat("local", 4, worker="one", active=4)
-    desk.now += 3.1
-    desk.beat("local", 8, worker="two", active=4)
-    desk.core.tick(desk.now)
+    harness = SchedulerHarness()
+    harness.beat("local", 4, worker="one", active=4)
+    harness.now += 3.1
+    harness.beat("local", 8, worker="two", active=4)
+    harness.core.tick(harness.now)
     for _ in range(4):
-        desk.request(allow=["local"])
-    assert sum(len(tickets(publish)) for publish in placements(desk.turn())) == 4
+        harness.request(allow=["local"])
+    assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 4
 
 
 def test_a_slot_whose_feedback_was_lost_is_free_when_its_pool_is_idle() -> None:
-    desk = Desk()
-    desk.beat("local", 1)
-    desk.request(request_body(desk.now, **{"class": "batch"}))
-    assert len(placements(desk.turn())) == 1
-    desk.request(request_body(desk.now, **{"class": "batch"}))
-    desk.now += 4.9
-    desk.beat("local", 1)
-    assert placements(desk.turn()) == []
-    desk.now += 0.2
-    desk.beat("local", 1)
-    assert len(placements(desk.turn())) == 1
+    harness = SchedulerHarness()
+    harness.beat("local", 1)
+    harness.request(request_body(harness.now, **{"class": "batch"}))
+    assert len(placements(harness.turn())) == 1
+    harness.request(request_body(harness.now, **{"class": "batch"}))
+    harness.now += 4.9
+    harness.beat("local", 1)
+    assert placements(harness.turn()) == []
+    harness.now += 0.2
+    harness.beat("local", 1)
+    assert len(placements(harness.turn())) == 1
 
 
 def test_a_small_request_that_waits_does_not_keep_a_large_one_waiting() -> None:
-    desk = Desk()
-    desk.request(allow=["gpu-container"])
-    desk.request(allow=["gpu-container"], data=infer(12))
-    desk.beat("gpu-container", 1, active=1)
-    (placement,) = placements(desk.turn())
+    harness = SchedulerHarness()
+    harness.request(allow=["gpu-container"])
+    harness.request(allow=["gpu-container"], data=infer(12))
+    harness.beat("gpu-container", 1, active=1)
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
     assert ticket.reason is not None
     assert ticket.reason.rule == 2
 
 
 def test_a_request_too_late_for_a_backend_does_not_keep_another_waiting() -> None:
-    desk = Desk()
-    desk.request(deadline=desk.now + 5)
-    desk.request(deadline=desk.now + 50)
-    desk.beat("local", 4, best_cases={"digits": 10.0})
-    assert len(placements(desk.turn())) == 1
+    harness = SchedulerHarness()
+    harness.request(deadline=harness.now + 5)
+    harness.request(deadline=harness.now + 50)
+    harness.beat("local", 4, best_cases={"digits": 10.0})
+    assert len(placements(harness.turn())) == 1
 
 
 def test_a_slow_model_keeps_no_other_from_its_backend() -> None:
-    desk = Desk()
-    desk.beat("local", 4, best_cases={"slow": 10.0})
-    desk.request(deadline=desk.now + 5)
-    assert len(placements(desk.turn())) == 1
+    harness = SchedulerHarness()
+    harness.beat("local", 4, best_cases={"slow": 10.0})
+    harness.request(deadline=harness.now + 5)
+    assert len(placements(harness.turn())) == 1
 
 
 def test_a_request_that_fails_before_its_backend_is_asked_says_nothing_of_that_backend() -> None:
     """As one whose stored input is gone: were it an answer, the breaker of a dead backend would close."""
-    desk = Desk()
+    harness = SchedulerHarness()
     for _ in range(5):
-        desk.beat("local", 8)
-        desk.request(allow=["local"])
-        (placement,) = placements(desk.turn())
-        desk.fail(*tickets(placement))
-        desk.turn()
-    desk.now += 1.5
-    desk.beat("local", 8)
-    desk.request(allow=["local"])
-    (placement,) = placements(desk.turn())
+        harness.beat("local", 8)
+        harness.request(allow=["local"])
+        (placement,) = placements(harness.turn())
+        harness.fail(*tickets(placement))
+        harness.turn()
+    harness.now += 1.5
+    harness.beat("local", 8)
+    harness.request(allow=["local"])
+    (placement,) = placements(harness.turn())
     (probe,) = tickets(placement)
     assert probe.reason is not None
     assert probe.reason.probe
-    desk.done(probe, state="failed", service=0.0)
-    assert not desk.core.breakers.closed("local", "digits")
+    harness.done(probe, state="failed", service=0.0)
+    assert not harness.core.breakers.closed("local", "digits")
 
 
-def test_one_unreadable_attempt_of_many_costs_the_others_nothing(desk: Desk) -> None:
-    desk.request()
-    (placement,) = placements(desk.turn())
-    desk.fail(tickets(placement)[0])
-    desk.turn()
-    failed = json.loads(desk.failed)["failed"]
+def test_one_unreadable_attempt_of_many_costs_the_others_nothing(harness: SchedulerHarness) -> None:
+    harness.request()
+    (placement,) = placements(harness.turn())
+    harness.fail(tickets(placement)[0])
+    harness.turn()
+    failed = json.loads(harness.failed)["failed"]
     failed[0]["attempt"]["error"] = "another"
     body = json.dumps({"failed": [{**failed[0], "ticket": {**failed[0]["ticket"], "request": 5}}, *failed]})
-    delivery = desk.deliver(body.encode(), names.ATTEMPTS_QUEUE)
-    desk.core.attempts(delivery, body.encode(), desk.now)
-    assert [publish.exchange for publish in desk.turn()] == [names.DEAD, names.DELAYS]
-    assert delivery in desk.acked
+    delivery = harness.deliver(body.encode(), names.ATTEMPTS_QUEUE)
+    harness.core.attempts(delivery, body.encode(), harness.now)
+    assert [publish.exchange for publish in harness.turn()] == [names.DEAD, names.DELAYS]
+    assert delivery in harness.acked

@@ -88,24 +88,24 @@ def test_a_large_request_without_a_container_falls_through() -> None:
     assert place(large, state, THRESHOLDS).rule == 3
     assert place(large, state | {"local": BackendState()}, THRESHOLDS).rule == 5
     too_large = place(replace(large, r_d=7_000), state | {"local": BackendState()}, THRESHOLDS)
-    assert (too_large.backend, too_large.hopeless) == (None, False)
+    assert (too_large.backend, too_large.infeasible) == (None, False)
     assert too_large.refused["local"] == "no free slot"
 
 
-def test_what_no_backend_can_ever_take_is_hopeless() -> None:
+def test_what_no_backend_can_ever_take_is_fail_infeasible() -> None:
     placement = place(replace(SMALL, backends=("local",), allow=("serverless",)), FREE, THRESHOLDS)
-    assert (placement.backend, placement.hopeless) == (None, True)
+    assert (placement.backend, placement.infeasible) == (None, True)
     assert set(placement.refused) == set(ALL)
 
 
-def test_what_is_too_large_for_all_that_are_up_and_possible_is_hopeless() -> None:
+def test_what_is_too_large_for_all_that_are_up_and_possible_is_fail_infeasible() -> None:
     small = BackendState(free=1, max_payload=99)
     only = replace(SMALL, allow=("serverless", "local"))
-    assert place(only, with_state(serverless=small, local=small), THRESHOLDS).hopeless
+    assert place(only, with_state(serverless=small, local=small), THRESHOLDS).infeasible
     for other in (BackendState("throttled", max_payload=99), BackendState(models=frozenset())):
-        assert not place(only, with_state(serverless=small, local=other), THRESHOLDS).hopeless
-    assert single("local")(SMALL, with_state(local=small), THRESHOLDS).hopeless
-    assert not place(only, {"serverless": small}, THRESHOLDS).hopeless, "a local pool may come"
+        assert not place(only, with_state(serverless=small, local=other), THRESHOLDS).infeasible
+    assert single("local")(SMALL, with_state(local=small), THRESHOLDS).infeasible
+    assert not place(only, {"serverless": small}, THRESHOLDS).infeasible, "a local pool may come"
 
 
 def test_backfill_takes_free_slots_only() -> None:
@@ -193,7 +193,7 @@ def test_no_request_is_sent_where_it_must_fail_and_each_gets_the_first_branch_th
         assert refused == set(ALL)
     else:
         assert placement.backend not in refused
-        assert not placement.hopeless
+        assert not placement.infeasible
 
 
 @given(requests, states)

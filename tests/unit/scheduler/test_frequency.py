@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.placement.frequency import BUCKETS, KEPT, Frequencies, Frequency
+from scheduler.placement.frequency import BUCKETS, MAX_BUCKETS, Frequencies, Frequency
 
 
 def reference(times: list[float], at: float, window: float) -> float:
@@ -20,7 +20,7 @@ def test_the_rate_is_the_count_in_the_window_in_any_order(times: list[float], wi
     distinct = {time // (window / BUCKETS) for time in times}
     for index, time in enumerate(times):
         rate = frequency.observe(time)
-        if len(distinct) <= KEPT:
+        if len(distinct) <= MAX_BUCKETS:
             assert rate == reference(times[: index + 1], time, window)
 
 
@@ -52,7 +52,7 @@ def test_memory_is_bounded() -> None:
     frequency = Frequency(1.0)
     for index in range(10_000):
         frequency.observe(index * 7.0 % 5_000)
-    assert len(frequency._counts) <= KEPT
+    assert len(frequency._counts) <= MAX_BUCKETS
 
 
 def test_looking_does_not_count() -> None:

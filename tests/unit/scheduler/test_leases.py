@@ -1,21 +1,21 @@
 from straightline.contracts import ReplyAddress
 from straightline.contracts.lease import Awaited
-from tests.unit.scheduler.desk import NOW, Desk, leases, placements, request_body, tickets
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, leases, placements, request_body, tickets
 
 GRACE = 7.0
 
 
-def _desk() -> Desk:
-    desk = Desk(lease_grace=GRACE, coalesce=64)
-    desk.beat_all(local=100)
-    return desk
+def _desk() -> SchedulerHarness:
+    harness = SchedulerHarness(lease_grace=GRACE, coalesce=64)
+    harness.beat_all(local=100)
+    return harness
 
 
 def test_a_placement_has_one_lease_that_names_its_requests_and_ends_after_their_last_deadline() -> None:
-    desk = _desk()
+    harness = _desk()
     for number in range(5):
-        desk.request(deadline=NOW + 50 + number)
-    published = desk.turn()
+        harness.request(deadline=NOW + 50 + number)
+    published = harness.turn()
     (placement,) = placements(published)
     (lease,) = leases(published)
     assert len(set(lease.ids)) == len(tickets(placement)) == 5
@@ -30,21 +30,21 @@ def test_a_placement_has_one_lease_that_names_its_requests_and_ends_after_their_
 
 
 def test_all_that_is_placed_in_one_turn_is_told_in_one_message() -> None:
-    desk = Desk(coalesce=2)
-    desk.beat_all(local=100)
+    harness = SchedulerHarness(coalesce=2)
+    harness.beat_all(local=100)
     for _ in range(6):
-        desk.request()
-    published = desk.turn()
+        harness.request()
+    published = harness.turn()
     assert len(placements(published)) == 3
     assert len(published) == 4
     assert [len(lease.ids) for lease in leases(published)] == [2, 2, 2]
 
 
 def test_a_request_of_hours_does_not_lengthen_the_lease_of_one_of_seconds() -> None:
-    desk = _desk()
-    desk.request(request_body(NOW, **{"class": "batch", "deadline": NOW + 60}))
-    desk.request(request_body(NOW, **{"class": "batch", "batch_id": "job"}))
-    published = desk.turn()
+    harness = _desk()
+    harness.request(request_body(NOW, **{"class": "batch", "deadline": NOW + 60}))
+    harness.request(request_body(NOW, **{"class": "batch", "batch_id": "job"}))
+    published = harness.turn()
     assert len(placements(published)) == 1
     short, long = leases(published)
     assert (short.part, long.part) == (0, 1)
@@ -54,53 +54,53 @@ def test_a_request_of_hours_does_not_lengthen_the_lease_of_one_of_seconds() -> N
 
 
 def test_a_second_attempt_says_that_it_is_one() -> None:
-    desk = _desk()
-    desk.request()
-    published = desk.turn()
+    harness = _desk()
+    harness.request()
+    published = harness.turn()
     (ticket,) = tickets(placements(published)[0])
-    desk.fail(ticket)
-    (delayed,) = desk.turn()
-    desk.come_back(delayed, after=1.0)
-    (lease,) = leases(desk.turn())
+    harness.fail(ticket)
+    (delayed,) = harness.turn()
+    harness.come_back(delayed, after=1.0)
+    (lease,) = leases(harness.turn())
     assert (lease.attempt, lease.backend) == (2, "gpu-container")
 
 
 def test_who_waits_is_named_once_with_the_places_of_what_it_waits_for() -> None:
-    desk = _desk()
-    desk.request(reply=False)
-    desk.request()
-    desk.request()
-    (lease,) = leases(desk.turn())
+    harness = _desk()
+    harness.request(reply=False)
+    harness.request()
+    harness.request()
+    (lease,) = leases(harness.turn())
     assert lease.awaited == [Awaited(to="straightline.reply.test", positions=[1, 2])]
 
 
 def test_a_correlation_id_of_the_producers_own_is_kept() -> None:
-    desk = _desk()
-    desk.request()
-    (ticket,) = tickets(placements(desk.turn())[0])
+    harness = _desk()
+    harness.request()
+    (ticket,) = tickets(placements(harness.turn())[0])
     ticket.reply = ReplyAddress(to="elsewhere", correlation_id="c-7")
-    desk.fail(ticket)
-    (delayed,) = desk.turn()
-    desk.come_back(delayed, after=1.0)
-    (lease,) = leases(desk.turn())
+    harness.fail(ticket)
+    (delayed,) = harness.turn()
+    harness.come_back(delayed, after=1.0)
+    (lease,) = leases(harness.turn())
     assert lease.awaited == [Awaited(to="elsewhere", positions=[0], correlation_ids=["c-7"])]
 
 
 def test_what_is_held_has_no_lease() -> None:
-    desk = Desk()
-    desk.request(request_body(NOW))
-    assert leases(desk.turn()) == []
+    harness = SchedulerHarness()
+    harness.request(request_body(NOW))
+    assert leases(harness.turn()) == []
 
 
 def test_several_turns_are_told_in_one_message_and_their_inputs_stay_open_until_then() -> None:
-    desk = _desk()
+    harness = _desk()
     for _ in range(3):
-        desk.request()
-        desk.core.placer.flush()
-        for publish in desk.core.dues.take_publishes():
-            desk.core.dues.confirmed(publish)
-    assert desk.core.dues.take_acks() == []
-    published = desk.turn()
+        harness.request()
+        harness.core.dispatcher.flush()
+        for publish in harness.core.effects.take_publishes():
+            harness.core.effects.confirmed(publish)
+    assert harness.core.effects.take_acks() == []
+    published = harness.turn()
     assert [len(lease.ids) for lease in leases(published)] == [1, 1, 1]
     assert len(published) == 1
-    assert len(desk.acked) == 3
+    assert len(harness.acked) == 3

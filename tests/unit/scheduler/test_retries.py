@@ -6,57 +6,59 @@ from typing import Any
 import pytest
 
 from scheduler.feedback import retries
-from scheduler.placement.budget import WINDOW, Allowance, RetryBudget
+from scheduler.placement.budget import WINDOW_S, RetryBudget, RetryBudgetConfig
 from straightline import names
 from straightline.contracts import Attempt, Ticket
 from straightline.contracts.faults import PRE_EXECUTION, REQUEST_SUSPECT
 from straightline.ids import new_id
 from straightline.names import Backend
-from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, tickets
 
 
 @pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.beat_all(local=100, container=100)
-    return desk
+def harness() -> SchedulerHarness:
+    harness = SchedulerHarness()
+    harness.beat_all(local=100, container=100)
+    return harness
 
 
-def place(desk: Desk, **changes: Any) -> Ticket:
-    desk.request(**changes)
-    (placement,) = placements(desk.turn())
+def place(harness: SchedulerHarness, **changes: Any) -> Ticket:
+    harness.request(**changes)
+    (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
     return ticket
 
 
-def test_requests_that_failed_together_come_back_one_after_the_other(desk: Desk) -> None:
+def test_requests_that_failed_together_come_back_one_after_the_other(harness: SchedulerHarness) -> None:
     delays: Counter[str] = Counter()
     for _ in range(60):
-        desk.fail(place(desk, allow=["local", "gpu-container"]), error_class="store_unavailable")
-        delays.update(p.key for p in desk.turn() if p.exchange == names.DELAYS)
+        harness.fail(place(harness, allow=["local", "gpu-container"]), error_class="store_unavailable")
+        delays.update(p.key for p in harness.turn() if p.exchange == names.DELAYS)
     assert set(delays) == {"250", "350", "500"}
     assert min(delays.values()) > 5
 
 
 def test_later_failures_wait_longer_and_every_rung_has_its_queue() -> None:
     for lot in (0.0, 0.5, 0.999):
-        waits = [retries.rung(failures, lot) for failures in (1, 2, 3, 9)]
+        waits = [retries.backoff(failures, lot) for failures in (1, 2, 3, 9)]
         assert waits == sorted(waits)
         assert waits[0] < waits[1] < waits[2]
-    assert {delay for rung in retries.LADDER for delay in rung} <= set(names.DELAYS_MS)
+    assert {delay for rung in retries.BACKOFF_STEPS_MS for delay in rung} <= set(names.DELAYS_MS)
 
 
-def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(desk: Desk) -> None:
+def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(
+    harness: SchedulerHarness,
+) -> None:
     """One of five seconds costs no such request its answer, though no breaker may open in that time."""
-    away_until = desk.now + 5.0
-    desk.request(allow=["local"], deadline=desk.now + 60)
-    while desk.now < away_until:
-        (ticket,) = tickets(placements(desk.turn())[0])
-        desk.fail(ticket, error_class="crashed")
-        (delayed,) = desk.turn()
-        desk.come_back(delayed, after=int(delayed.key) / 1000)
-        desk.beat_all()
-    (ticket,) = tickets(placements(desk.turn())[0])
+    away_until = harness.now + 5.0
+    harness.request(allow=["local"], deadline=harness.now + 60)
+    while harness.now < away_until:
+        (ticket,) = tickets(placements(harness.turn())[0])
+        harness.fail(ticket, error_class="crashed")
+        (delayed,) = harness.turn()
+        harness.come_back(delayed, after=int(delayed.key) / 1000)
+        harness.beat_all()
+    (ticket,) = tickets(placements(harness.turn())[0])
     assert len(ticket.attempts) == 2
 
 
@@ -73,181 +75,188 @@ def test_what_came_of_several_attempts_is_told_once() -> None:
         )
 
     three = [attempt("serverless", "no function")] * 3
-    assert retries.story(three) == "3 attempts failed: serverless: no function (3 times)"
+    assert retries.summarize_attempts(three) == "3 attempts failed: serverless: no function (3 times)"
     two = [attempt("local", "gone"), attempt("gpu-container", "gone")]
-    assert retries.story(two) == "2 attempts failed: local: gone; gpu-container: gone"
-    assert retries.story([*two, two[0]]) == "3 attempts failed: local: gone (2 times); gpu-container: gone"
+    assert retries.summarize_attempts(two) == "2 attempts failed: local: gone; gpu-container: gone"
+    assert (
+        retries.summarize_attempts([*two, two[0]])
+        == "3 attempts failed: local: gone (2 times); gpu-container: gone"
+    )
 
 
 def test_the_same_failure_waits_as_long_when_it_is_decided_again() -> None:
-    assert retries.chance("x 1") == retries.chance("x 1")
-    assert 0 <= retries.chance("x 1") < 1
+    assert retries.stable_jitter("x 1") == retries.stable_jitter("x 1")
+    assert 0 <= retries.stable_jitter("x 1") < 1
 
 
 @pytest.mark.parametrize(("seconds", "delay"), [(60.0, 5_000), (3.0, 2_000), (0.3, 250), (0.2, None)])
 def test_a_delay_ends_before_the_deadline_or_there_is_none(seconds: float, delay: int | None) -> None:
-    assert retries.fitting(5_000, seconds=seconds) == delay
+    assert retries.fit_delay(5_000, seconds=seconds) == delay
 
 
 @pytest.mark.parametrize("error_class", sorted(PRE_EXECUTION))
 def test_a_probe_that_never_came_to_the_model_does_not_count_and_costs_no_delay(error_class: str) -> None:
-    desk = Desk(max_attempts=2)
-    desk.beat_all(local=100, container=100)
+    harness = SchedulerHarness(max_attempts=2)
+    harness.beat_all(local=100, container=100)
     for _ in range(5):
-        desk.fail(place(desk))
-        desk.turn()
-    desk.now += 1.1
-    desk.beat_all(local=100, container=100)
-    probe = place(desk)
+        harness.fail(place(harness))
+        harness.turn()
+    harness.now += 1.1
+    harness.beat_all(local=100, container=100)
+    probe = place(harness)
     assert probe.reason is not None
     assert (probe.backend, probe.reason.probe) == ("local", True)
-    delivery = desk.fail(probe, error_class=error_class)
-    (placement,) = placements(desk.turn())
+    delivery = harness.fail(probe, error_class=error_class)
+    (placement,) = placements(harness.turn())
     (second,) = tickets(placement)
     assert second.backend == "gpu-container"
-    assert delivery in desk.acked
-    desk.fail(second)
-    (delayed,) = (publish for publish in desk.turn() if publish.exchange == names.DELAYS)
-    desk.come_back(delayed, after=0.5)
-    (third,) = tickets(placements(desk.turn())[0])
-    desk.fail(third)
-    (outcome,) = outcomes(desk.turn())
+    assert delivery in harness.acked
+    harness.fail(second)
+    (delayed,) = (publish for publish in harness.turn() if publish.exchange == names.DELAYS)
+    harness.come_back(delayed, after=0.5)
+    (third,) = tickets(placements(harness.turn())[0])
+    harness.fail(third)
+    (outcome,) = outcomes(harness.turn())
     assert [attempt.backend for attempt in outcome.attempts] == ["local", "gpu-container", "serverless"]
 
 
 @pytest.mark.parametrize("error_class", [*sorted(REQUEST_SUSPECT), "internal"])
 def test_a_fault_that_the_request_may_have_caused_counts_as_a_probe_too(error_class: str) -> None:
     """Else a request that fails wherever it is sent goes on until its deadline."""
-    desk = Desk()
-    desk.beat("local", 100)
+    harness = SchedulerHarness()
+    harness.beat("local", 100)
     for _ in range(5):
-        desk.fail(place(desk, allow=["local"]), error_class="crashed")
-        desk.turn()
-    desk.turn()
-    desk.request(allow=["local"])
+        harness.fail(place(harness, allow=["local"]), error_class="crashed")
+        harness.turn()
+    harness.turn()
+    harness.request(allow=["local"])
     probes = 0
-    while not outcomes(desk.published):
+    while not outcomes(harness.published):
         assert probes < 9
-        desk.now += 5.0
-        desk.beat("local", 100)
-        for ticket in [one for publish in placements(desk.turn()) for one in tickets(publish)]:
+        harness.now += 5.0
+        harness.beat("local", 100)
+        for ticket in [one for publish in placements(harness.turn()) for one in tickets(publish)]:
             probes += ticket.reason is not None and ticket.reason.probe
-            desk.fail(ticket, error_class=error_class)
-            for delayed in [publish for publish in desk.turn() if publish.exchange == names.DELAYS]:
-                desk.come_back(delayed, after=0.0)
-    (outcome,) = outcomes(desk.published)
+            harness.fail(ticket, error_class=error_class)
+            for delayed in [publish for publish in harness.turn() if publish.exchange == names.DELAYS]:
+                harness.come_back(delayed, after=0.0)
+    (outcome,) = outcomes(harness.published)
     assert (outcome.state, outcome.error_class) == ("failed", error_class)
     assert probes == len(outcome.attempts) == 3
 
 
 def test_who_may_be_to_blame_leaves_it_to_others_to_be_a_probe() -> None:
     """Else the oldest would try a backend that fails again and again, until its attempts are spent."""
-    desk = Desk()
-    desk.beat("local", 100)
-    failed = [place(desk, allow=["local"]) for _ in range(5)]
+    harness = SchedulerHarness()
+    harness.beat("local", 100)
+    failed = [place(harness, allow=["local"]) for _ in range(5)]
     for ticket in failed:
-        desk.fail(ticket, error_class="crashed")
-    for delayed in [publish for publish in desk.turn() if publish.exchange == names.DELAYS]:
-        desk.come_back(delayed, after=0.0)
+        harness.fail(ticket, error_class="crashed")
+    for delayed in [publish for publish in harness.turn() if publish.exchange == names.DELAYS]:
+        harness.come_back(delayed, after=0.0)
     for _ in range(3):
-        desk.request(allow=["local"])
-    assert placements(desk.turn()) == []
+        harness.request(allow=["local"])
+    assert placements(harness.turn()) == []
     probes = []
     for _ in range(4):
-        desk.now += 5.0
-        desk.beat("local", 100)
-        ((probe,),) = [tickets(publish) for publish in placements(desk.turn())]
+        harness.now += 5.0
+        harness.beat("local", 100)
+        ((probe,),) = [tickets(publish) for publish in placements(harness.turn())]
         probes.append(len(probe.attempts))
-        desk.fail(probe, error_class="crashed")
-        desk.turn()
+        harness.fail(probe, error_class="crashed")
+        harness.turn()
     assert probes == [0, 0, 0, 1], "and when there is nobody else, it is one"
 
 
-def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after_another(desk: Desk) -> None:
+def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after_another(
+    harness: SchedulerHarness,
+) -> None:
     """One request in four kills what it asks, and is sent to each backend: the others are answered there."""
     for number in range(40):
-        ticket = place(desk)
+        ticket = place(harness)
         assert ticket.backend == "local"
         if number % 4:
-            desk.done(ticket)
+            harness.done(ticket)
             continue
-        desk.fail(ticket, error_class="out_of_memory")
-        (delayed,) = (publish for publish in desk.turn() if publish.exchange == names.DELAYS)
-        desk.come_back(delayed, after=0.5)
-        desk.request(allow=["gpu-container"])
+        harness.fail(ticket, error_class="out_of_memory")
+        (delayed,) = (publish for publish in harness.turn() if publish.exchange == names.DELAYS)
+        harness.come_back(delayed, after=0.5)
+        harness.request(allow=["gpu-container"])
         alone, other = sorted(
-            placements(desk.turn()), key=lambda publish: len(tickets(publish)[0].attempts) == 0
+            placements(harness.turn()), key=lambda publish: len(tickets(publish)[0].attempts) == 0
         )
         (again,) = tickets(alone)
-        desk.fail(again, error_class="out_of_memory")
-        desk.done(*tickets(other))
-        desk.turn()
-        desk.beat_all(local=100, container=100)
-    assert desk.core.breakers.open() == {}
+        harness.fail(again, error_class="out_of_memory")
+        harness.done(*tickets(other))
+        harness.turn()
+        harness.beat_all(local=100, container=100)
+    assert harness.core.breakers.open() == {}
 
 
-def test_what_a_pool_gave_back_unasked_does_not_count_either(desk: Desk) -> None:
-    ticket = place(desk)
-    desk.fail(ticket, error_class="breaker_open")
-    (placement,) = placements(desk.turn())
+def test_what_a_pool_gave_back_unasked_does_not_count_either(harness: SchedulerHarness) -> None:
+    ticket = place(harness)
+    harness.fail(ticket, error_class="breaker_open")
+    (placement,) = placements(harness.turn())
     assert placement.key == "gpu-container"
-    assert desk.core.breakers.open() == {}
+    assert harness.core.breakers.open() == {}
 
 
-def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_given_time(desk: Desk) -> None:
-    ticket = place(desk, allow=["local"])
+def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_given_time(
+    harness: SchedulerHarness,
+) -> None:
+    ticket = place(harness, allow=["local"])
     for _ in range(3):
-        desk.fail(ticket, error_class="not_informed")
-        (delayed,) = (publish for publish in desk.turn() if publish.exchange == names.DELAYS)
+        harness.fail(ticket, error_class="not_informed")
+        (delayed,) = (publish for publish in harness.turn() if publish.exchange == names.DELAYS)
         assert int(delayed.key) >= 5_000
-        desk.come_back(delayed, after=5.0)
-        desk.beat_all(local=100, container=100)
-        (ticket,) = tickets(placements(desk.turn())[0])
+        harness.come_back(delayed, after=5.0)
+        harness.beat_all(local=100, container=100)
+        (ticket,) = tickets(placements(harness.turn())[0])
 
 
-def test_it_goes_elsewhere_at_once_where_it_may(desk: Desk) -> None:
-    desk.fail(place(desk), error_class="not_informed")
-    (placement,) = placements(desk.turn())
+def test_it_goes_elsewhere_at_once_where_it_may(harness: SchedulerHarness) -> None:
+    harness.fail(place(harness), error_class="not_informed")
+    (placement,) = placements(harness.turn())
     assert placement.key == "gpu-container"
 
 
-def test_excuses_end_so_that_a_history_does(desk: Desk) -> None:
-    ticket = place(desk, allow=["local"])
+def test_excuses_end_so_that_a_history_does(harness: SchedulerHarness) -> None:
+    ticket = place(harness, allow=["local"])
     failures = 0
     while failures < 40:
         failures += 1
-        desk.fail(ticket, error_class="breaker_open")
-        published = desk.turn()
+        harness.fail(ticket, error_class="breaker_open")
+        published = harness.turn()
         if outcomes(published):
             break
         (delayed,) = (publish for publish in published if publish.exchange == names.DELAYS)
-        desk.come_back(delayed, after=0.01)
-        (ticket,) = tickets(placements(desk.turn())[0])
-    assert failures == retries.EXCUSED + 3
+        harness.come_back(delayed, after=0.01)
+        (ticket,) = tickets(placements(harness.turn())[0])
+    assert failures == retries.MAX_EXCUSED_ATTEMPTS + 3
 
 
 def test_a_spent_budget_holds_a_retry_and_new_requests_go_on() -> None:
-    desk = Desk(retry_floor=1, retry_share=0.1)
-    desk.beat_all(local=100, container=100)
+    harness = SchedulerHarness(retry_floor=1, retry_share=0.1)
+    harness.beat_all(local=100, container=100)
     delayed = []
     for _ in range(4):
-        desk.fail(place(desk), error_class="store_unavailable")
-        delayed += [publish for publish in desk.turn() if publish.exchange == names.DELAYS]
+        harness.fail(place(harness), error_class="store_unavailable")
+        delayed += [publish for publish in harness.turn() if publish.exchange == names.DELAYS]
     for publish in delayed:
-        desk.come_back(publish, after=0.0)
-    assert sum(len(tickets(publish)) for publish in placements(desk.turn())) == 2
-    assert desk.core.placer.held == 2
-    place(desk)
-    desk.now += WINDOW + 1
-    desk.beat_all(local=100, container=100)
-    assert sum(len(tickets(publish)) for publish in placements(desk.turn())) == 1, (
+        harness.come_back(publish, after=0.0)
+    assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 2
+    assert harness.core.dispatcher.held == 2
+    place(harness)
+    harness.now += WINDOW_S + 1
+    harness.beat_all(local=100, container=100)
+    assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 1, (
         "the floor, in a new window"
     )
-    assert outcomes(desk.published) == []
+    assert outcomes(harness.published) == []
 
 
 def test_the_budget_is_a_share_of_first_attempts_and_a_floor() -> None:
-    budget = RetryBudget(Allowance(share=0.5, floor=2))
+    budget = RetryBudget(RetryBudgetConfig(share=0.5, floor=2))
     for _ in range(10):
         budget.placed("m", NOW, retry=False)
     allowed = 0
@@ -256,11 +265,11 @@ def test_the_budget_is_a_share_of_first_attempts_and_a_floor() -> None:
         allowed += 1
     assert allowed == 7
     assert not budget.spent("another", NOW)
-    assert not budget.spent("m", NOW + WINDOW + 1)
+    assert not budget.spent("m", NOW + WINDOW_S + 1)
 
 
 def test_a_spent_budget_is_new_when_the_clock_was_set_back() -> None:
-    budget = RetryBudget(Allowance(share=0.5, floor=2))
+    budget = RetryBudget(RetryBudgetConfig(share=0.5, floor=2))
     for _ in range(2):
         budget.placed("m", NOW, retry=True)
     assert budget.spent("m", NOW)
@@ -269,39 +278,39 @@ def test_a_spent_budget_is_new_when_the_clock_was_set_back() -> None:
     assert not budget.spent("m", NOW - 3_600)
 
 
-def test_a_failed_request_never_comes_back_after_its_deadline(desk: Desk) -> None:
-    ticket = place(desk, id=new_id(), deadline=NOW + 0.3)
-    desk.fail(ticket)
-    (delayed,) = desk.turn()
+def test_a_failed_request_never_comes_back_after_its_deadline(harness: SchedulerHarness) -> None:
+    ticket = place(harness, id=new_id(), deadline=NOW + 0.3)
+    harness.fail(ticket)
+    (delayed,) = harness.turn()
     assert delayed.key == "250"
 
 
 def test_what_failed_is_asked_again_where_all_others_are_down_and_not_where_one_is_busy() -> None:
-    desk = Desk()
-    desk.beat("local", 4)
-    desk.beat("gpu-container", 0)
-    desk.fail(place(desk, allow=["local", "gpu-container"]))
-    (delayed,) = desk.turn()
-    desk.come_back(delayed, after=0.5)
-    assert placements(desk.turn()) == [], "the container is worth waiting for"
-    desk.beat("gpu-container", 0, healthy=False)
-    (placement,) = placements(desk.turn())
+    harness = SchedulerHarness()
+    harness.beat("local", 4)
+    harness.beat("gpu-container", 0)
+    harness.fail(place(harness, allow=["local", "gpu-container"]))
+    (delayed,) = harness.turn()
+    harness.come_back(delayed, after=0.5)
+    assert placements(harness.turn()) == [], "the container is worth waiting for"
+    harness.beat("gpu-container", 0, healthy=False)
+    (placement,) = placements(harness.turn())
     assert placement.key == "local"
 
 
 def test_what_failed_is_asked_again_where_all_others_are_too_small_and_its_attempts_end() -> None:
-    desk = Desk()
-    desk.beat("local", 4)
-    desk.beat("gpu-container", 4)
-    desk.beat("serverless", 4, max_payload=100)
-    ticket = place(desk)
+    harness = SchedulerHarness()
+    harness.beat("local", 4)
+    harness.beat("gpu-container", 4)
+    harness.beat("serverless", 4, max_payload=100)
+    ticket = place(harness)
     for backend in ("gpu-container", "local"):
-        desk.fail(ticket, error_class="too_large")
-        (delayed,) = desk.turn()
-        desk.come_back(delayed, after=1.5)
-        (placement,) = placements(desk.turn())
+        harness.fail(ticket, error_class="too_large")
+        (delayed,) = harness.turn()
+        harness.come_back(delayed, after=1.5)
+        (placement,) = placements(harness.turn())
         assert placement.key == backend
         (ticket,) = tickets(placement)
-    desk.fail(ticket, error_class="too_large")
-    (outcome,) = outcomes(desk.turn())
+    harness.fail(ticket, error_class="too_large")
+    (outcome,) = outcomes(harness.turn())
     assert (outcome.state, len(outcome.attempts)) == ("failed", 3)

@@ -6,10 +6,16 @@ import pytest
 
 from scheduler.placement.model import BackendState, Features
 from scheduler.placement.saturation import Limits, saturated
-from scheduler.placement.throughput import EARLY, ENOUGH, REMEMBERED, SPELL, Throughput
+from scheduler.placement.throughput import (
+    BUSY_PERIOD_S,
+    MEASUREMENT_TTL_S,
+    MIN_ANSWERS,
+    MIN_BUSY_PERIOD_S,
+    Throughput,
+)
 from straightline import names
 from straightline.contracts import Outcome
-from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, request_body, tickets
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, request_body, tickets
 
 BATCH: Any = {"class": "batch"}
 
@@ -24,18 +30,18 @@ def spell(rate: float, seconds: float, throughput: Throughput, now: float = NOW)
 def test_the_rate_is_measured_while_the_backend_is_full_and_not_before_there_is_enough() -> None:
     throughput = Throughput()
     assert throughput.rate(NOW) is None
-    now = spell(100.0, EARLY - 0.1, throughput)
+    now = spell(100.0, MIN_BUSY_PERIOD_S - 0.1, throughput)
     assert throughput.rate(now) is None
-    now = spell(100.0, SPELL, throughput, now + 0.01)
+    now = spell(100.0, BUSY_PERIOD_S, throughput, now + 0.01)
     assert throughput.rate(now) == pytest.approx(100, rel=0.05)
     throughput.idle(now)
-    assert throughput.rate(now + REMEMBERED - 3) is not None
-    assert throughput.rate(now + REMEMBERED + 1) is None
+    assert throughput.rate(now + MEASUREMENT_TTL_S - 3) is not None
+    assert throughput.rate(now + MEASUREMENT_TTL_S + 1) is None
 
 
 def test_a_stall_is_no_measurement() -> None:
     throughput = Throughput()
-    now = spell(100.0, SPELL - 1, throughput)
+    now = spell(100.0, BUSY_PERIOD_S - 1, throughput)
     assert throughput.rate(now + 30) == pytest.approx(100, rel=0.05)
 
 
@@ -56,10 +62,10 @@ def test_a_cold_start_is_no_measurement() -> None:
 
 def test_the_best_spell_of_late_counts() -> None:
     throughput = Throughput()
-    now = spell(100.0, SPELL + 0.1, throughput)
-    now = spell(10.0, SPELL + 0.1, throughput, now)
+    now = spell(100.0, BUSY_PERIOD_S + 0.1, throughput)
+    now = spell(10.0, BUSY_PERIOD_S + 0.1, throughput, now)
     assert throughput.rate(now) == pytest.approx(100, rel=0.1)
-    assert ENOUGH < 100
+    assert MIN_ANSWERS < 100
 
 
 def features(**changes: Any) -> Features:
@@ -98,35 +104,37 @@ def test_the_operator_may_bound_what_is_held() -> None:
     assert saturated(features(), {}, Limits(most_held=10), held=10, before=0) is not None
 
 
-def fill(desk: Desk, rate: int, seconds: int) -> None:
+def fill(harness: SchedulerHarness, rate: int, seconds: int) -> None:
     """Have the serverless pool full and answering, so many a second."""
     for _ in range(seconds * rate):
-        desk.now += 1 / rate
-        desk.beat("serverless", 2)
-        desk.request()
-        waiting.extend(t for publish in placements(desk.turn()) for t in tickets(publish))
+        harness.now += 1 / rate
+        harness.beat("serverless", 2)
+        harness.request()
+        waiting.extend(t for publish in placements(harness.turn()) for t in tickets(publish))
         if len(waiting) > 4:
-            desk.done(waiting.pop(0))
+            harness.done(waiting.pop(0))
 
 
 waiting: list[Any] = []
 
 
 @pytest.fixture
-def desk() -> Desk:
+def harness() -> SchedulerHarness:
     """A serverless pool that is full, answers 10 a second, and has 4 waiting."""
     waiting.clear()
-    desk = Desk()
-    fill(desk, rate=10, seconds=12)
-    return desk
+    harness = SchedulerHarness()
+    fill(harness, rate=10, seconds=12)
+    return harness
 
 
-def test_a_request_that_cannot_be_answered_in_time_is_rejected_with_when_to_come_again(desk: Desk) -> None:
+def test_a_request_that_cannot_be_answered_in_time_is_rejected_with_when_to_come_again(
+    harness: SchedulerHarness,
+) -> None:
     for _ in range(40):
-        desk.request(deadline=desk.now + 60)
-    assert outcomes(desk.turn()) == []
-    request = desk.request(deadline=desk.now + 2)
-    published = desk.turn()
+        harness.request(deadline=harness.now + 60)
+    assert outcomes(harness.turn()) == []
+    request = harness.request(deadline=harness.now + 2)
+    published = harness.turn()
     (outcome,) = outcomes(published)
     assert (outcome.state, outcome.error_class) == ("rejected", "saturated")
     assert outcome.retry_after is not None
@@ -135,77 +143,77 @@ def test_a_request_that_cannot_be_answered_in_time_is_rejected_with_when_to_come
     (reply,) = [publish for publish in published if publish.exchange == names.REPLIES]
     assert b'"retry_after":' in reply.body
     assert isinstance(outcome, Outcome)
-    assert request in desk.acked
+    assert request in harness.acked
 
 
-def test_batch_work_waits_and_is_not_rejected(desk: Desk) -> None:
+def test_batch_work_waits_and_is_not_rejected(harness: SchedulerHarness) -> None:
     for _ in range(40):
-        desk.request(deadline=desk.now + 60)
-    desk.turn()
+        harness.request(deadline=harness.now + 60)
+    harness.turn()
     for _ in range(30):
-        desk.request(request_body(desk.now, deadline=desk.now + 2, **BATCH))
-    assert [outcome.state for outcome in outcomes(desk.turn())] == []
+        harness.request(request_body(harness.now, deadline=harness.now + 2, **BATCH))
+    assert [outcome.state for outcome in outcomes(harness.turn())] == []
 
 
-def test_what_was_taken_once_is_never_rejected(desk: Desk) -> None:
-    desk.request(deadline=desk.now + 60, allow=["local"])  # held: no such pool
-    taken = desk.core.placer._holds["interactive"]._held[0]
-    desk.core.placer.drop_held()
+def test_what_was_taken_once_is_never_rejected(harness: SchedulerHarness) -> None:
+    harness.request(deadline=harness.now + 60, allow=["local"])  # held: no such pool
+    taken = harness.core.dispatcher._holds["interactive"]._held[0]
+    harness.core.dispatcher.drop_held()
     for _ in range(400):
-        desk.request(deadline=desk.now + 60)
-    desk.turn()
-    taken.ticket.deadline = desk.now + 2
+        harness.request(deadline=harness.now + 60)
+    harness.turn()
+    taken.ticket.deadline = harness.now + 2
     taken.request.allow = None
-    desk.core.placer.enter(taken, desk.now)
-    assert outcomes(desk.turn()) == []
+    harness.core.dispatcher.submit(taken, harness.now)
+    assert outcomes(harness.turn()) == []
 
 
 def test_the_operator_may_bound_the_wait() -> None:
     waiting.clear()
-    desk = Desk(longest_wait=3.0)
-    fill(desk, rate=10, seconds=12)
+    harness = SchedulerHarness(longest_wait=3.0)
+    fill(harness, rate=10, seconds=12)
     for _ in range(60):
-        desk.request(deadline=desk.now + 60)
-    rejected = outcomes(desk.turn())
+        harness.request(deadline=harness.now + 60)
+    rejected = outcomes(harness.turn())
     assert {outcome.error_class for outcome in rejected} == {"saturated"}
     assert 20 <= len(rejected) <= 40
 
 
 def test_a_backlog_of_a_hundred_thousand_after_an_outage_is_taken() -> None:
     """They come as fast as the scheduler reads; a tenth of them, for the rest is more of the same."""
-    desk = Desk(remembered=1_000)
-    desk.beat("serverless", 8)
+    harness = SchedulerHarness(remembered=1_000)
+    harness.beat("serverless", 8)
     rejected = 0
     tail: list[Any] = []
     for number in range(10_000):
-        desk.now += 0.0002
-        desk.request(deadline=desk.now + 3_600, reply=False)
+        harness.now += 0.0002
+        harness.request(deadline=harness.now + 3_600, reply=False)
         if number % 100 == 99:
-            published = desk.turn()
-            desk.published.clear()
+            published = harness.turn()
+            harness.published.clear()
             rejected += len(outcomes(published))
             tail += [ticket for publish in placements(published) for ticket in tickets(publish)]
             for ticket in tail[:20]:
-                desk.done(ticket)
+                harness.done(ticket)
             del tail[:20]
     assert rejected == 0
 
 
 def test_behind_others_of_its_kind_it_is_judged_by_all_that_come_before() -> None:
-    desk = Desk()
-    desk.beat("local", 2)
+    harness = SchedulerHarness()
+    harness.beat("local", 2)
     for _ in range(200):
-        desk.request(deadline=desk.now + 60)
-    placed = [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+        harness.request(deadline=harness.now + 60)
+    placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
     for _ in range(50):  # ten a second
-        desk.now += 0.1
-        desk.beat("local", 2)
-        desk.done(placed.pop(0))
-        placed += [ticket for publish in placements(desk.turn()) for ticket in tickets(publish)]
+        harness.now += 0.1
+        harness.beat("local", 2)
+        harness.done(placed.pop(0))
+        placed += [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
     for seconds, state in ((10, ["rejected"]), (20, [])):
-        desk.request(deadline=desk.now + seconds)
-        assert [outcome.state for outcome in outcomes(desk.turn())] == state
+        harness.request(deadline=harness.now + seconds)
+        assert [outcome.state for outcome in outcomes(harness.turn())] == state
 
 
-def test_what_other_models_wait_for_is_not_ahead(desk: Desk) -> None:
+def test_what_other_models_wait_for_is_not_ahead(harness: SchedulerHarness) -> None:
     assert saturated(features(time_left=31.0), FULL, Limits(), held=100_000, before=0) is None

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.broker.service import TICK, Service
-from scheduler.core import Core
+from scheduler.broker.service import TICK_INTERVAL_S, Service
+from scheduler.core import SchedulerCore
 from scheduler.settings import Settings
 from straightline import names
 from straightline.models.catalogue import Catalogue
@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 def test_a_tick_that_raises_ends_neither_turns_nor_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(broker_url=NOBODY, models_dir=Path())
-    core = Core(settings, Catalogue({}), origin="test")
+    core = SchedulerCore(settings, Catalogue({}), origin="test")
     began, late, raised, turned, ticked = (threading.Event() for _ in range(5))
 
     def tick(now: float) -> None:
@@ -33,17 +33,17 @@ def test_a_tick_that_raises_ends_neither_turns_nor_ticks(monkeypatch: pytest.Mon
 
     def heartbeat(body: bytes, now: float) -> None:
         """Take longer than a tick: its turn and the tick are due at once, and the tick comes first."""
-        late.wait(2 * TICK)
+        late.wait(2 * TICK_INTERVAL_S)
         late.set()
 
     monkeypatch.setattr(core, "tick", tick)
     monkeypatch.setattr(core, "heartbeat", heartbeat)
-    monkeypatch.setattr(core.placer, "flush", flush)
+    monkeypatch.setattr(core.dispatcher, "flush", flush)
     service = Service(settings, core)
     service.start()
     assert began.wait(PATIENCE)
     signal: Any = service._signal
-    service._inlet.link.call(lambda: signal(names.HEARTBEAT_KEY, b""))
+    service._consumer.link.call(lambda: signal(names.HEARTBEAT_KEY, b""))
     assert raised.wait(PATIENCE)
     assert ticked.wait(PATIENCE)
     assert turned.wait(PATIENCE)

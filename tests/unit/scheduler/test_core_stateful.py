@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scheduler.core import Core, Envelope
+from scheduler.core import Envelope, SchedulerCore
 from scheduler.effects import Delivery, Publish
 from scheduler.settings import Settings
 from straightline import names
@@ -34,7 +34,7 @@ from straightline.contracts import (
 from straightline.contracts.signals import Done
 from straightline.ids import new_id
 from straightline.models.catalogue import Catalogue
-from tests.unit.scheduler.desk import DIGITS, NOW, infer, request_body, tickets
+from tests.unit.scheduler.harness import DIGITS, NOW, infer, request_body, tickets
 
 SCHEDULER_QUEUES = (
     names.INTERACTIVE_QUEUE,
@@ -57,13 +57,13 @@ class Message:
     redelivered: bool = False
 
 
-class Stories(RuleBasedStateMachine):
+class SchedulerStateMachine(RuleBasedStateMachine):
     """Anything may happen; after each step nothing is lost, and in the end everything has settled once."""
 
     def __init__(self) -> None:
         super().__init__()
         limits = Settings(broker_url="", models_dir=".", d=2_000, hold_window=2, batch_prefetch=2)  # type: ignore[arg-type]
-        self.core = Core(limits, Catalogue({"digits": {"1": DIGITS}}), origin="test")
+        self.core = SchedulerCore(limits, Catalogue({"digits": {"1": DIGITS}}), origin="test")
         self.now = NOW
         self.epoch = 1
         self.tags = count(1)
@@ -126,8 +126,8 @@ class Stories(RuleBasedStateMachine):
         self.turn()
         request_id = data.draw(st.sampled_from(list(self.accepted)))
         question = Question(id=request_id, reply_to="straightline.reply.test", correlation_id="q")
-        self.core.question(msgspec.json.encode(question), self.now)
-        (answer,) = self.core.dues.take_publishes()
+        self.core.status_query(msgspec.json.encode(question), self.now)
+        (answer,) = self.core.effects.take_publishes()
         assert (answer.type, answer.causes) == (names.TYPE_WHEREABOUTS, [])
 
     @rule(queue=st.sampled_from(SCHEDULER_QUEUES), body=st.sampled_from([b"{", b"[]", b"[" * 9_999]))
@@ -158,11 +158,11 @@ class Stories(RuleBasedStateMachine):
 
     @rule()
     def turn(self) -> None:
-        self.core.placer.flush()
-        self.core.placer.tell_ledger()
-        self.unconfirmed += self.core.dues.take_publishes()
+        self.core.dispatcher.flush()
+        self.core.dispatcher.flush_leases()
+        self.unconfirmed += self.core.effects.take_publishes()
         owed = {(cause.epoch, cause.tag) for publish in self.unconfirmed for cause in publish.causes}
-        for delivery in self.core.dues.take_acks():
+        for delivery in self.core.effects.take_acks():
             if delivery.epoch != self.epoch:
                 continue
             assert (delivery.epoch, delivery.tag) not in owed, "acknowledged before it was confirmed"
@@ -178,14 +178,14 @@ class Stories(RuleBasedStateMachine):
         if lost:
             self.copies = True
         else:
-            self.core.dues.confirmed(self.unconfirmed.pop(index))
+            self.core.effects.confirmed(self.unconfirmed.pop(index))
 
     @rule(acks_lost=st.booleans())
     def lose_the_connection(self, *, acks_lost: bool) -> None:
         if acks_lost:
-            self.core.dues.take_acks()
+            self.core.effects.take_acks()
         self.turn()
-        self.core.inputs_lost()
+        self.core.on_connection_lost()
         self.epoch += 1
         for tag in sorted(self.unacked, reverse=True):
             message = self.unacked.pop(tag)
@@ -284,7 +284,7 @@ class Stories(RuleBasedStateMachine):
             self.settle_a_little()
         assert not any(self.ready.values())
         assert self.unacked == {}, "a message is never acknowledged"
-        assert self.core.placer.held == 0
+        assert self.core.dispatcher.held == 0
         ended = Counter(outcome.request_id for outcome in self.ledger)
         assert ended.keys() == self.accepted.keys()
         cancelled = {outcome.request_id for outcome in self.ledger if outcome.state == "cancelled"}
@@ -305,7 +305,7 @@ class Stories(RuleBasedStateMachine):
         self.turn()
         for publish in self.unconfirmed:
             self.route(publish)
-            self.core.dues.confirmed(publish)
+            self.core.effects.confirmed(publish)
         self.unconfirmed = []
         self.turn()
         for ticket in self.placed:
@@ -336,5 +336,5 @@ def _attempt(ticket: Ticket, now: float) -> Attempt:
     )
 
 
-TestStories = Stories.TestCase
-TestStories.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestScheduler = SchedulerStateMachine.TestCase
+TestScheduler.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

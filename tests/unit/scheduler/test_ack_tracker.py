@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.broker.ack_tracker import Settled
+from scheduler.broker.ack_tracker import AckTracker
 
 
 class Channel:
@@ -20,7 +20,7 @@ class Channel:
 @given(st.data())
 def test_exactly_the_tags_given_are_acknowledged_and_the_channel_stays_open(data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(1, 25)))
-    settled, channel, rest = Settled(), Channel(24), list(order)
+    settled, channel, rest = AckTracker(), Channel(24), list(order)
     while rest:
         size = data.draw(st.integers(1, len(rest)))
         tags, rest = rest[:size], rest[size:]
@@ -33,7 +33,7 @@ def test_exactly_the_tags_given_are_acknowledged_and_the_channel_stays_open(data
 
 
 def test_a_run_without_a_gap_is_one_frame() -> None:
-    settled = Settled()
+    settled = AckTracker()
     assert settled.add([3, 1, 2]) == (3, [])
     assert settled.add([6, 4]) == (4, [6])
     assert settled.add([5, 7]) == (7, [])

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from scheduler.core import Core, Envelope
+from scheduler.core import Envelope, SchedulerCore
 from scheduler.effects import Delivery, Publish
 from scheduler.settings import Settings
 from straightline import names
@@ -36,12 +36,12 @@ DIGITS = ModelSpec(
 )
 
 
-class Desk:
+class SchedulerHarness:
     """A core, the clock, and a broker that only remembers."""
 
     def __init__(self, **changes: Any) -> None:
         settings = Settings(broker_url="", models_dir=".", **{"d": 2_000, **changes})  # type: ignore[arg-type]
-        self.core = Core(settings, Catalogue({"digits": {"1": DIGITS}}), origin="test")
+        self.core = SchedulerCore(settings, Catalogue({"digits": {"1": DIGITS}}), origin="test")
         self.now = NOW
         self.acked: list[Delivery] = []
         self.published: list[Publish] = []
@@ -164,14 +164,14 @@ class Desk:
 
     def turn(self, *, confirm: bool = True) -> list[Publish]:
         """Flush, as the service does; returns what was published in this turn."""
-        self.core.placer.flush()
-        self.core.placer.tell_ledger()
-        published = self.core.dues.take_publishes()
+        self.core.dispatcher.flush()
+        self.core.dispatcher.flush_leases()
+        published = self.core.effects.take_publishes()
         self.published.extend(published)
         if confirm:
             for publish in published:
-                self.core.dues.confirmed(publish)
-        self.acked.extend(self.core.dues.take_acks())
+                self.core.effects.confirmed(publish)
+        self.acked.extend(self.core.effects.take_acks())
         return published
 
 

@@ -8,9 +8,9 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.admission.delivery_dedup import Redeliveries
-from scheduler.admission.idempotency import Repeats
-from scheduler.admission.recent_keys import Lately
+from scheduler.admission.delivery_dedup import DeliveryDeduplicator
+from scheduler.admission.idempotency import IdempotencyCache
+from scheduler.admission.recent_keys import FixedSizeKeyCache
 from scheduler.effects import Delivery
 from straightline import names
 from straightline.ids import new_id
@@ -24,7 +24,7 @@ def keys(count: int, width: int = 16) -> Iterator[bytes]:
 
 
 def test_the_last_keys_are_known_and_older_ones_make_room() -> None:
-    lately = Lately(SIZE, 16)
+    lately = FixedSizeKeyCache(SIZE, 16)
     slots = {key: lately.add(key) for key in keys(10 * SIZE)}
     recent = list(slots)[-SIZE:]
     known = [key for key in recent if lately.find(key) == slots[key]]
@@ -41,7 +41,7 @@ def test_the_last_keys_are_known_and_older_ones_make_room() -> None:
 )
 def test_it_knows_what_a_dictionary_would_know(steps: list[tuple[bytes, bool]]) -> None:
     """They are made of few different bytes, so that keys also stand across two others."""
-    lately, usual = Lately(1, 2), dict[bytes, int]()
+    lately, usual = FixedSizeKeyCache(1, 2), dict[bytes, int]()
     for key, kept in steps:
         assert lately.find(key) == usual.get(key)
         if kept and key not in usual and key != b"\xff\xff":
@@ -51,21 +51,21 @@ def test_it_knows_what_a_dictionary_would_know(steps: list[tuple[bytes, bool]]) 
 
 
 def test_no_key_is_known_before_it_was_added() -> None:
-    repeats = Repeats(SIZE)
+    idempotency = IdempotencyCache(SIZE)
     for digit in "0f":
-        assert repeats.find("-".join(digit * count for count in (8, 4, 4, 4, 12))) is None
+        assert idempotency.find("-".join(digit * count for count in (8, 4, 4, 4, 12))) is None
 
 
 def test_an_id_and_its_message_take_few_bytes_and_take_them_at_the_start() -> None:
-    repeats, redeliveries = Repeats(SIZE), Redeliveries(SIZE)
+    idempotency, redeliveries = IdempotencyCache(SIZE), DeliveryDeduplicator(SIZE)
 
     def work(count: int) -> None:
         for tag in range(count):
             request_id = new_id()
             delivery = Delivery(names.INTERACTIVE_QUEUE, 1, tag, request_id)
             assert redeliveries.take(delivery, request_id) == ("new", delivery)
-            repeats.remember(request_id, DIGEST)
-            repeats.end(request_id)
+            idempotency.remember(request_id, DIGEST)
+            idempotency.end(request_id)
 
     work(100)
     tracemalloc.start()
@@ -78,37 +78,37 @@ def test_an_id_and_its_message_take_few_bytes_and_take_them_at_the_start() -> No
 
 
 def test_of_an_id_is_known_what_it_asked_for_and_whether_it_has_ended() -> None:
-    repeats = Repeats(SIZE)
+    idempotency = IdempotencyCache(SIZE)
     for one in (new_id(), "not a UUID \ud800"):
-        assert repeats.find(one) is None
-        repeats.remember(one, DIGEST)
-        repeats.remember(one, DIGEST[::-1])
-        seen = repeats.find(one)
+        assert idempotency.find(one) is None
+        idempotency.remember(one, DIGEST)
+        idempotency.remember(one, DIGEST[::-1])
+        seen = idempotency.find(one)
         assert seen is not None
-        assert (seen.asked(DIGEST), seen.asked(DIGEST[::-1]), seen.ended) == (True, False, False)
-        repeats.end(one)
-        assert repeats.ended(one)
-        repeats.forget(one)
-        assert not repeats.ended(one)
-        repeats.remember(one, DIGEST)
-        assert not repeats.ended(one)
+        assert (seen.matches(DIGEST), seen.matches(DIGEST[::-1]), seen.ended) == (True, False, False)
+        idempotency.end(one)
+        assert idempotency.ended(one)
+        idempotency.forget(one)
+        assert not idempotency.ended(one)
+        idempotency.remember(one, DIGEST)
+        assert not idempotency.ended(one)
 
 
-def take(redeliveries: Redeliveries, queue: str, epoch: int, *, again: bool) -> tuple[str, Delivery]:
+def take(redeliveries: DeliveryDeduplicator, queue: str, epoch: int, *, again: bool) -> tuple[str, Delivery]:
     return redeliveries.take(Delivery(queue, epoch, epoch, "message", redelivered=again), "subject")
 
 
 def test_a_message_that_is_done_is_recognised_as_one_that_is_in_work_is() -> None:
     for open_now in (0, 1):
         for queue in (names.INTERACTIVE_QUEUE, names.RETURNS_QUEUE):
-            redeliveries = Redeliveries(SIZE)
+            redeliveries = DeliveryDeduplicator(SIZE)
             _, first = take(redeliveries, queue, 1, again=False)
-            first.open = open_now
+            first.pending = open_now
             for tag in range(10):
                 redeliveries.take(Delivery(queue, 1, tag, str(tag)), "another")
-            copy = "new" if queue in names.REQUEST_QUEUES else "copy"
+            copy = "new" if queue in names.REQUEST_QUEUES else "duplicate"
             assert take(redeliveries, queue, 1, again=False)[0] == copy
             verdict, stands = take(redeliveries, queue, 2, again=True)
-            assert (verdict, stands.epoch, stands.tag, stands.open) == ("again", 2, 2, open_now)
+            assert (verdict, stands.epoch, stands.tag, stands.pending) == ("redelivered", 2, 2, open_now)
             assert (stands is first) == bool(open_now)
             assert take(redeliveries, queue, 2, again=True)[0] == copy, "the same connection gives it once"

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from scheduler.broker import leader_consumer
-from scheduler.broker.leader_consumer import Handlers, Inlet
+from scheduler.broker.leader_consumer import Handlers, LeaderConsumer
 from straightline import names
 from straightline.amqp.consuming import status_queries
 from straightline.amqp.consuming.reply_queue import Inbox
@@ -23,10 +23,10 @@ def heard() -> list[tuple[str, bytes]]:
 
 
 @pytest.fixture
-def start(broker_url: str, heard: list[tuple[str, bytes]]) -> Iterator[Callable[[], Inlet]]:
-    started: list[Inlet] = []
+def start(broker_url: str, heard: list[tuple[str, bytes]]) -> Iterator[Callable[[], LeaderConsumer]]:
+    started: list[LeaderConsumer] = []
 
-    def run() -> Inlet:
+    def run() -> LeaderConsumer:
         handlers = Handlers(
             signal=lambda *signal: heard.append(signal),
             message=lambda *_: None,
@@ -34,7 +34,7 @@ def start(broker_url: str, heard: list[tuple[str, bytes]]) -> Iterator[Callable[
             lost=lambda: None,
             ready=lambda: True,
         )
-        made = Inlet(broker_url, {names.INTERACTIVE_QUEUE: 1}, handlers)
+        made = LeaderConsumer(broker_url, {names.INTERACTIVE_QUEUE: 1}, handlers)
         made.link.start()
         started.append(made)
         return made
@@ -45,9 +45,9 @@ def start(broker_url: str, heard: list[tuple[str, bytes]]) -> Iterator[Callable[
 
 
 def test_a_standby_takes_over_and_until_then_costs_the_brokers_log_a_line(
-    start: Callable[[], Inlet], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    start: Callable[[], LeaderConsumer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(leader_consumer, "RETRY_LOCK", 0.02)
+    monkeypatch.setattr(leader_consumer, "LOCK_POLL_INTERVAL_S", 0.02)
     leader = start()
     until(lambda: leader.leading, "the first leads")
     standby = start()
@@ -64,7 +64,7 @@ def test_a_standby_takes_over_and_until_then_costs_the_brokers_log_a_line(
 
 
 def test_a_question_is_a_question_whatever_key_it_has(
-    start: Callable[[], Inlet], broker_url: str, heard: list[tuple[str, bytes]]
+    start: Callable[[], LeaderConsumer], broker_url: str, heard: list[tuple[str, bytes]]
 ) -> None:
     """The broker delivers by the keys in `CC`, too."""
     asked: list[bytes] = []
@@ -100,7 +100,7 @@ def test_a_question_is_a_question_whatever_key_it_has(
 
 
 def test_a_broker_without_questions_keeps_nobody_from_leading_and_is_asked_again(
-    start: Callable[[], Inlet],
+    start: Callable[[], LeaderConsumer],
     broker_url: str,
     heard: list[tuple[str, bytes]],
     monkeypatch: pytest.MonkeyPatch,

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from straightline.contracts import Ticket
-from tests.unit.scheduler.desk import NOW, Desk, outcomes, placements, tickets
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, tickets
 
 STEP = 0.05
 """Seconds between requests."""
@@ -26,7 +26,7 @@ class World:
     takes: float
     since: float
     until: float
-    desk: Desk = field(default_factory=Desk)
+    harness: SchedulerHarness = field(default_factory=SchedulerHarness)
     sent: list[tuple[float, bool]] = field(default_factory=list)
     opened: float | None = None
 
@@ -35,22 +35,22 @@ class World:
         serial = count()
         for number in range(int(seconds / STEP)):
             at = number * STEP
-            self.desk.now = NOW + at
+            self.harness.now = NOW + at
             if number % 20 == 0:
-                self.desk.beat("local", 1_000)
-                self.desk.beat("gpu-container", 1_000)
+                self.harness.beat("local", 1_000)
+                self.harness.beat("gpu-container", 1_000)
             while due and due[0][0] <= at:
                 _, _, ticket, well = heapq.heappop(due)
                 if well:
-                    self.desk.done(ticket)
+                    self.harness.done(ticket)
                 else:
                     error_class = "timed_out" if self.takes > 1 else "unreachable"
-                    self.desk.fail(ticket, error_class=error_class)
-            if self.opened is None and self.desk.core.breakers.open():
+                    self.harness.fail(ticket, error_class=error_class)
+            if self.opened is None and self.harness.core.breakers.open():
                 self.opened = at
-            self.desk.request()
-            self.desk.core.tick(self.desk.now)
-            for publish in placements(self.desk.turn()):
+            self.harness.request()
+            self.harness.core.tick(self.harness.now)
+            for publish in placements(self.harness.turn()):
                 for ticket in tickets(publish):
                     local = ticket.backend == "local"
                     if local:
@@ -73,35 +73,35 @@ def test_only_probes_while_it_fails_and_full_use_soon_after(takes: float, until:
     used = [at for at, probe in world.sent if at >= until and not probe]
     assert used, "it was never used again"
     assert used[0] - until <= 5.0
-    assert {outcome.state for outcome in outcomes(world.desk.published)} == set()
+    assert {outcome.state for outcome in outcomes(world.harness.published)} == set()
 
 
 def test_a_call_of_many_requests_is_one_sample() -> None:
-    desk = Desk()
-    desk.beat("local", 1_000)
+    harness = SchedulerHarness()
+    harness.beat("local", 1_000)
     for _ in range(64):
-        desk.request()
-    (placement,) = placements(desk.turn())
-    desk.fail(*tickets(placement))
-    assert desk.core.breakers.open() == {}
+        harness.request()
+    (placement,) = placements(harness.turn())
+    harness.fail(*tickets(placement))
+    assert harness.core.breakers.open() == {}
 
 
 def test_a_backend_that_hangs_beyond_deadlines_is_seen_to_fail() -> None:
     """Every request ends `expired` in the pool, and none comes back as a failed attempt."""
-    desk = Desk()
-    desk.beat("local", 1_000)
+    harness = SchedulerHarness()
+    harness.beat("local", 1_000)
     for _ in range(5):
-        desk.request()
-        (ticket,) = tickets(placements(desk.turn())[0])
-        desk.done(ticket, state="expired", fault="timed_out", service=2.0)
-    assert list(desk.core.breakers.open()) == [("local", "digits")]
+        harness.request()
+        (ticket,) = tickets(placements(harness.turn())[0])
+        harness.done(ticket, state="expired", fault="timed_out", service=2.0)
+    assert list(harness.core.breakers.open()) == [("local", "digits")]
 
 
 def test_a_deadline_too_short_for_anybody_is_no_fault() -> None:
-    desk = Desk()
-    desk.beat("local", 1_000)
+    harness = SchedulerHarness()
+    harness.beat("local", 1_000)
     for _ in range(20):
-        desk.request()
-        (ticket,) = tickets(placements(desk.turn())[0])
-        desk.done(ticket, state="expired", fault="timed_out", service=0.05)
-    assert desk.core.breakers.open() == {}
+        harness.request()
+        (ticket,) = tickets(placements(harness.turn())[0])
+        harness.done(ticket, state="expired", fault="timed_out", service=0.05)
+    assert harness.core.breakers.open() == {}

@@ -1,0 +1,112 @@
+"""The pools of several hosts add up to one backend, and one host that goes takes its own slots alone."""
+
+import logging
+
+import pytest
+
+from straightline.contracts.signals import MISSED
+from tests.unit.scheduler.harness import SchedulerHarness, placements, request_body, tickets
+
+A, B = "local@a", "local@b"
+
+
+@pytest.fixture
+def harness() -> SchedulerHarness:
+    harness = SchedulerHarness()
+    harness.beat("local", 4, worker=A)
+    harness.beat("local", 8, worker=B)
+    return harness
+
+
+def free(harness: SchedulerHarness) -> int:
+    return harness.core.backends.state["local"].free
+
+
+def test_slots_add_up(harness: SchedulerHarness) -> None:
+    assert free(harness) == 12
+
+
+def test_a_host_that_falls_silent_takes_its_own_slots_alone(harness: SchedulerHarness) -> None:
+    harness.now += MISSED + 0.5
+    harness.beat("local", 4, worker=A)
+    assert free(harness) == 4
+    assert harness.core.backends.state["local"].down is None
+    harness.beat("local", 8, worker=B)
+    assert free(harness) == 12
+
+
+def test_a_host_that_is_ill_or_says_goodbye_does_the_same(harness: SchedulerHarness) -> None:
+    harness.beat("local", 4, worker=A, healthy=False, reason="its server is away")
+    assert free(harness) == 8
+    harness.beat("local", 4, worker=A)
+    harness.beat("local", 8, worker=B, healthy=False, closing=True)
+    assert free(harness) == 4
+    assert harness.core.backends.state["local"].down is None
+
+
+def test_only_when_all_are_gone_the_backend_is_down(harness: SchedulerHarness) -> None:
+    harness.now += MISSED + 0.5
+    harness.core.tick(harness.now)
+    assert harness.core.backends.state["local"].down is not None
+
+
+def test_the_log_says_who_came_and_went_and_what_is_left(
+    harness: SchedulerHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "scheduler.core")
+    harness.beat("local", 4, worker=A, healthy=False, reason="its server is away")
+    harness.beat("local", 4, worker=A, healthy=False, reason="its server is away")
+    harness.beat("local", 4, worker=A)
+    harness.beat("local", 6, worker=B)
+    harness.beat("local", 4, worker=A, closing=True)
+    harness.now += MISSED + 0.5
+    harness.core.tick(harness.now)
+    harness.core.tick(harness.now)
+    assert caplog.messages == [
+        "local: local@a takes no more requests (its server is away); 8 slots now: local@b 8",
+        "local: local@a takes requests; 12 slots now: local@a 4, local@b 8",
+        "local: its slots are other ones; 10 slots now: local@a 4, local@b 6",
+        "local: local@a takes no more requests (it said goodbye); 6 slots now: local@b 6",
+        "local: local@b takes no more requests (no heartbeat for 3 intervals); no worker is left",
+    ]
+
+
+def test_a_lane_on_a_silent_host_frees_its_own_slot_and_no_more(harness: SchedulerHarness) -> None:
+    """Four batch requests share a slot of B, and A has three others."""
+    harness.beat("local", 4, worker=A)
+    harness.beat("local", 8, worker=B)
+    for _ in range(4):
+        harness.request(request_body(harness.now, **{"class": "batch"}))
+    for _ in range(3):
+        harness.request()
+    harness.turn()
+    harness.beat("local", 4, worker=A, active=3)
+    harness.beat("local", 8, worker=B, active=4)
+    assert free(harness) == 8
+    harness.now += MISSED + 0.5  # B is silent
+    harness.beat("local", 4, worker=A, active=3)
+    assert free(harness) == 1
+
+
+def test_what_a_silent_host_took_with_it_takes_no_slot_of_the_others(harness: SchedulerHarness) -> None:
+    for _ in range(10):
+        harness.request()
+    placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
+    harness.beat("local", 4, worker=A, active=4)
+    harness.beat("local", 8, worker=B, active=6)
+    assert free(harness) == 2
+    harness.now += MISSED + 0.5  # B is silent
+    harness.beat("local", 4, worker=A, active=4)
+    assert free(harness) == 0
+    for ticket in placed[:4]:  # A has answered all of its own
+        harness.done(ticket)
+    harness.beat("local", 4, worker=A, active=0)
+    assert free(harness) == 4
+    harness.now += 1
+    harness.beat("local", 4, worker=A, active=4)  # the broker has given it what B had
+    assert free(harness) == 0
+    harness.now += 1
+    for ticket in placed[4:]:
+        harness.done(ticket)
+    harness.beat("local", 4, worker=A, active=0)
+    assert free(harness) == 4

@@ -1,0 +1,288 @@
+"""Who asks where a request is hears what the scheduler that leads has in memory, and nobody is harmed."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from scheduler.broker.service import Service
+from scheduler.core import SchedulerCore
+from scheduler.dispatch.dispatcher import BATCH_RESTS, BATCH_SHARE_USED, PROBE_YIELDED, RETRY_BUDGET_SPENT
+from scheduler.output.status_query import WAITS_FOR_TURN
+from scheduler.settings import Settings
+from straightline import names
+from straightline.contracts import Feedback, Question, Whereabouts
+from straightline.contracts.signals import Done
+from straightline.ids import new_id
+from straightline.models.catalogue import Catalogue
+from tests.unit.scheduler.harness import NOW, SchedulerHarness, placements, tickets
+
+REPLY_TO = "straightline.reply.asks"
+
+
+@pytest.fixture
+def harness() -> SchedulerHarness:
+    harness = SchedulerHarness()
+    harness.beat_all()
+    return harness
+
+
+def question(request_id: str, **changes: Any) -> bytes:
+    members = {"id": request_id, "reply_to": REPLY_TO, "correlation_id": "q-1"}
+    return json.dumps(members | changes).encode()
+
+
+def ask(harness: SchedulerHarness, request_id: str) -> Whereabouts:
+    harness.core.status_query(question(request_id), harness.now)
+    (answer,) = harness.core.effects.take_publishes()
+    assert (answer.exchange, answer.key, answer.correlation_id) == (names.REPLIES, REPLY_TO, "q-1")
+    assert (answer.type, answer.mandatory, answer.causes) == (names.TYPE_WHEREABOUTS, False, [])
+    return msgspec.json.decode(answer.body, type=Whereabouts)
+
+
+def test_what_no_backend_can_take_is_held_and_why() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.request(id=request_id, deadline=NOW + 30)
+    harness.turn()
+    harness.now += 1
+    assert ask(harness, request_id) == Whereabouts(
+        id=request_id,
+        state="held",
+        model="digits",
+        version="1",
+        class_="interactive",
+        held_reason="serverless: no pool reports; gpu-container: no pool reports; local: no pool reports",
+        held_since=NOW,
+        deadline=NOW + 30,
+    )
+
+
+def test_the_reason_is_the_present_one() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.request(id=request_id, allow=["local"])
+    harness.beat("local", 4, healthy=False, reason="its server is away")
+    why = ask(harness, request_id).held_reason
+    assert why is not None
+    assert "local: unhealthy: its server is away" in why
+    assert "serverless: not in the request's allow list" in why
+
+
+def test_what_is_held_in_the_broker_is_held_too() -> None:
+    harness = SchedulerHarness(hold_window=1)
+    harness.request()
+    harness.now += 0.1
+    away = new_id()
+    harness.request(id=away)
+    (delayed,) = harness.turn()
+    answer = ask(harness, away)
+    assert (answer.state, answer.held_since) == ("held", NOW + 0.1)
+    assert answer.held_reason is not None
+    assert "local: no pool reports" in answer.held_reason
+    harness.beat_all()
+    assert "its turn" in (ask(harness, away).held_reason or "")
+    harness.come_back(delayed, after=1.0)
+    assert ask(harness, away).state == "placed"
+
+
+def test_what_waits_to_be_known_says_so() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.core.registry_synced = lambda: False
+    harness.request(id=request_id, model="new")
+    harness.turn()
+    answer = ask(harness, request_id)
+    assert (answer.state, answer.held_reason) == ("held", "it is not known yet what is deployed")
+
+
+def test_what_is_placed_says_where_until_it_comes_back(harness: SchedulerHarness) -> None:
+    request_id = new_id()
+    harness.request(id=request_id)
+    (placement,) = placements(harness.turn())
+    answer = ask(harness, request_id)
+    assert (answer.state, answer.backend, answer.placed_at) == ("placed", "local", NOW)
+    assert (answer.version, answer.class_, answer.attempts) == ("1", "interactive", 1)
+    assert answer.reason is not None
+    assert (answer.reason.rule, answer.deadline) == (3, NOW + 60)
+    (ticket,) = tickets(placement)
+    harness.done(ticket)
+    assert ask(harness, request_id).state is None, "it has ended: the ledger tells how"
+
+
+def test_what_waits_for_another_attempt_names_the_one_that_failed(harness: SchedulerHarness) -> None:
+    request_id = new_id()
+    harness.request(id=request_id)
+    (placement,) = placements(harness.turn())
+    harness.fail(*tickets(placement))
+    (delayed,) = harness.turn()
+    answer = ask(harness, request_id)
+    assert (answer.state, answer.attempts) == ("held", 1)
+    assert answer.held_reason == "its attempt on local failed (unreachable): it is placed again soon"
+    harness.come_back(delayed, after=0.5)
+    again = ask(harness, request_id)
+    assert (again.state, again.backend) == ("placed", "gpu-container")
+    assert (again.attempts, [attempt.backend for attempt in again.failed]) == (2, ["local"])
+
+
+def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(harness: SchedulerHarness) -> None:
+    request_id = new_id()
+    harness.request(id=request_id)
+    harness.turn()
+    harness.core.on_connection_lost()
+    assert ask(harness, request_id).state == "accepted"
+    assert ask(harness, new_id()).state is None
+
+
+def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
+    """One that the scheduler before this one placed came again with its queue."""
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.request(id=request_id, redelivered=True)
+    assert ask(harness, request_id).state == "held"
+    done = Done(id=request_id, state="succeeded", service=0.02)
+    feedback = Feedback(backend="local", worker="local@test", done=[done])
+    harness.core.feedback(msgspec.json.encode(feedback), harness.now)
+    assert ask(harness, request_id).state is None
+
+
+def test_an_id_is_known_in_any_way_of_writing_it(harness: SchedulerHarness) -> None:
+    request_id = new_id()
+    harness.request(id=request_id)
+    assert ask(harness, request_id.upper().replace("-", "")).id == request_id
+
+
+def test_a_question_changes_nothing() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    held = harness.request(id=request_id)
+    for _ in range(3):
+        ask(harness, request_id)
+    assert harness.turn() == []
+    assert harness.acked == []
+    harness.beat_all()
+    (placement,) = placements(harness.turn())
+    assert json.loads(bytes(tickets(placement)[0].request))["id"] == request_id
+    assert harness.acked == [held]
+
+
+def test_a_standby_says_nothing() -> None:
+    harness = SchedulerHarness()
+    harness.core.set_leader(leading=False)
+    harness.core.status_query(question(new_id()), harness.now)
+    assert harness.turn() == []
+    harness.core.set_leader(leading=True)
+    assert ask(harness, new_id()).state is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b"[" * 9_999,
+        question("moon"),
+        question(new_id(), reply_to="straightline.webhooks"),
+        question(new_id(), reply_to="straightline.reply.a\n"),
+        question(new_id(), reply_to="straightline.reply." + "a" * 300),
+        question(new_id(), correlation_id=7),
+        question(new_id(), correlation_id=None),
+        question(new_id(), more="x" * 1_024),
+    ],
+)
+def test_what_is_no_question_is_passed_over_with_a_line(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = SchedulerHarness()
+    held = harness.request()
+    harness.core.status_query(body, harness.now)
+    assert harness.turn() == []
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert held not in harness.acked
+
+
+def test_a_fault_while_answering_costs_the_answer_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(broker_url="amqp://127.0.0.1:1/", models_dir=Path())
+    service = Service(settings, SchedulerCore(settings, Catalogue({}), origin="test"))
+    monkeypatch.setattr(service._core, "status_query", lambda *_: 1 / 0)
+    monkeypatch.setattr(service, "_turn_soon", lambda: None)
+    service._signal(names.QUESTION_KEY, msgspec.json.encode(Question(id="", reply_to="", correlation_id="")))
+    assert "is not answered" in caplog.text
+    service.stop(0.1)
+
+
+def test_batch_work_that_waits_for_a_slot_says_so() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.beat("local", 0)
+    changes: dict[str, Any] = {"id": request_id, "class": "batch"}
+    harness.request(**changes)
+    harness.turn()
+    answer = ask(harness, request_id)
+    assert answer.state == "held"
+    assert "local: no free slot" in (answer.held_reason or "")
+
+
+def ask_why(harness: SchedulerHarness, request_id: str) -> str:
+    answer = ask(harness, request_id)
+    assert answer.state == "held"
+    assert answer.held_reason is not None
+    return answer.held_reason
+
+
+def test_batch_work_that_may_have_no_more_slots_says_so_though_some_are_free() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.beat("gpu-container", 2)
+    batch: dict[str, Any] = {"class": "batch", "allow": ["gpu-container"]}
+    harness.request(**batch)
+    assert len(placements(harness.turn())) == 1
+    harness.request(id=request_id, **batch)
+    assert harness.turn() == []
+    assert ask_why(harness, request_id) == BATCH_SHARE_USED
+
+
+def test_batch_work_that_rests_beside_interactive_requests_says_so() -> None:
+    harness, request_id = SchedulerHarness(), new_id()
+    harness.beat("local", 4)
+    harness.request(allow=["local"])
+    assert len(placements(harness.turn())) == 1
+    batch: dict[str, Any] = {"id": request_id, "class": "batch", "allow": ["local"]}
+    harness.request(**{**batch, "id": new_id()})
+    harness.turn()
+    harness.request(**batch)
+    harness.turn()
+    assert ask_why(harness, request_id) == BATCH_RESTS
+
+
+def test_a_retry_whose_models_retries_are_spent_says_so() -> None:
+    harness = SchedulerHarness(retry_floor=0, retry_share=0.0)
+    harness.beat("local", 4)
+    harness.beat("serverless", 4)
+    request_id = new_id()
+    harness.request(id=request_id)
+    (placement,) = placements(harness.turn())
+    harness.fail(*tickets(placement), error_class="store_unavailable")
+    (delayed,) = harness.turn()
+    harness.come_back(delayed, after=0.5)
+    assert harness.turn() == []
+    assert ask_why(harness, request_id) == RETRY_BUDGET_SPENT
+
+
+def test_who_leaves_it_to_others_to_try_a_backend_that_fails_says_so() -> None:
+    harness = SchedulerHarness()
+    harness.beat("local", 100)
+    suspects = [new_id() for _ in range(5)]
+    failed = []
+    for request_id in suspects:
+        harness.request(id=request_id, allow=["local"])
+        failed += [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]
+    for ticket in failed:
+        harness.fail(ticket, error_class="crashed")
+    for delayed in [publish for publish in harness.turn() if publish.exchange == names.DELAYS]:
+        harness.come_back(delayed, after=0.0)
+    other = new_id()
+    harness.request(id=other, allow=["local"])
+    assert placements(harness.turn()) == []
+    harness.now += 5.0
+    assert ask_why(harness, suspects[0]) == PROBE_YIELDED
+    assert ask_why(harness, other) == WAITS_FOR_TURN

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kit.row import Line, Row
-from tests.faults.kit.scene import Scene
+from tests.faults.harness.row import Line, Row
+from tests.faults.harness.scene import Scene
 
 # Of every connection that is refused it writes nine lines, and here many are.
 logging.getLogger("pika").setLevel(logging.CRITICAL)

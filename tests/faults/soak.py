@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from script.stack.processes.processes import Process
-from tests.faults.kit.chaos import Act, Deed, acts
-from tests.faults.kit.deaths import Death
-from tests.faults.kit.growth import Life, faults, judge, summary
-from tests.faults.kit.load import Mix
-from tests.faults.kit.memory import Memory
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Line, Row
-from tests.faults.kit.scene import Scene
+from tests.faults.harness.chaos import Act, Deed, acts
+from tests.faults.harness.deaths import Death
+from tests.faults.harness.growth import Life, faults, judge, summary
+from tests.faults.harness.load import Mix
+from tests.faults.harness.memory import Memory
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Line, Row
+from tests.faults.harness.scene import Scene
 
 MIX: Final = Mix(rate=20, confirm=120, deadline=600, commands=("echo",) * 9 + ("sleep:0.2",))
 DOUBLE: Final = 64

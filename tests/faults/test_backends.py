@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.kit import fake_server
-from tests.faults.kit.fake_server import Answer, FakeServer
-from tests.faults.kit.load import Mix
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.proxy import Proxy, Weather
-from tests.faults.kit.row import Judged, Row
+from tests.faults.harness import fake_server
+from tests.faults.harness.fake_server import Answer, FakeServer
+from tests.faults.harness.load import Mix
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.proxy import Proxy, Weather
+from tests.faults.harness.row import Judged, Row
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -13,11 +13,11 @@ from script.docker_engine.docker_engine import base
 from script.docker_engine.model_image import build_image
 from script.stack.errors import StackError
 from script.stack.processes import processes
-from tests.faults.kit import mind
-from tests.faults.kit.load import Mix
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Row
-from tests.faults.kit.scene import ROOT
+from tests.faults.harness import mind
+from tests.faults.harness.load import Mix
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Row
+from tests.faults.harness.scene import ROOT
 from tests.integration.containers.conftest import docker_engine  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.faults, pytest.mark.docker, pytest.mark.timeout(900)]

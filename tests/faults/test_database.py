@@ -5,9 +5,9 @@ import time
 import pytest
 
 from straightline.support.failpoints import VARIABLE, Step
-from tests.faults.kit.load import Mix
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Judged, Row
+from tests.faults.harness.load import Mix
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Judged, Row
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -17,13 +17,13 @@ from straightline.client import Client
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected
 from straightline.ids import new_id
-from tests.faults.kit import mind
-from tests.faults.kit.deaths import resident
-from tests.faults.kit.load import Mix
-from tests.faults.kit.node import QUEUES
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Row
-from tests.faults.kit.scene import POOLS
+from tests.faults.harness import mind
+from tests.faults.harness.deaths import resident
+from tests.faults.harness.load import Mix
+from tests.faults.harness.node import QUEUES
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Row
+from tests.faults.harness.scene import POOLS
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

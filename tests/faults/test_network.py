@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from tests.faults.conftest import Stage
-from tests.faults.kit.load import Mix
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.proxy import Proxy, Weather
-from tests.faults.kit.row import Row
-from tests.faults.kit.scene import SCHEDULERS, Scene
+from tests.faults.harness.load import Mix
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.proxy import Proxy, Weather
+from tests.faults.harness.row import Row
+from tests.faults.harness.scene import SCHEDULERS, Scene
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

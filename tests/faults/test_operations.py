@@ -6,9 +6,9 @@ import pika
 import pytest
 
 from script.stack.processes import readiness_probes
-from tests.faults.kit.deaths import Death, resident
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Row
+from tests.faults.harness.deaths import Death, resident
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Row
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 

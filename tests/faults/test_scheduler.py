@@ -3,10 +3,10 @@
 import pytest
 
 from straightline.support.failpoints import VARIABLE, Step
-from tests.faults.kit.deaths import Death
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Row
-from tests.faults.kit.scene import SCHEDULERS
+from tests.faults.harness.deaths import Death
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Row
+from tests.faults.harness.scene import SCHEDULERS
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -6,12 +6,12 @@ import pytest
 
 from straightline.names import Backend, backend_queue
 from straightline.support.failpoints import VARIABLE, Step
-from tests.faults.kit.deaths import Death
-from tests.faults.kit.load import Mix
-from tests.faults.kit.oracle import Allowance
-from tests.faults.kit.row import Row
-from tests.faults.kit.scene import POOLS
-from tests.faults.kit.tree import descendants
+from tests.faults.harness.deaths import Death
+from tests.faults.harness.load import Mix
+from tests.faults.harness.oracle import Allowance
+from tests.faults.harness.row import Row
+from tests.faults.harness.scene import POOLS
+from tests.faults.harness.tree import descendants
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

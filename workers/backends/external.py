@@ -9,11 +9,11 @@ from straightline.contracts import ModelSpec
 from straightline.models.catalogue import Catalogue
 from workers.protocol.base import Health
 from workers.protocol.errors import BackendFault, ModelError
-from workers.protocol.v2_http import HEALTH_TIMEOUT, V2Client
+from workers.protocol.v2_http import HEALTH_TIMEOUT_S, V2Client
 
-_UNSEEN: Final = Health(ok=False, reason="it was not looked at yet")
-_LOOKERS: Final = 8
-"""Threads that look at servers; one that hangs holds one of them for `HEALTH_TIMEOUT` at most."""
+_NOT_PROBED: Final = Health(ok=False, reason="it was not looked at yet")
+_PROBE_THREADS: Final = 8
+"""Threads that look at servers; one that hangs holds one of them for `HEALTH_TIMEOUT_S` at most."""
 
 
 class ExternalServer:
@@ -43,7 +43,7 @@ class ExternalServer:
     def ready(self) -> Health:
         """Say whether it can answer for the model; never raises, and takes two seconds at most."""
         try:
-            return self._client.model_ready(self._model, versioned=self._knows_versions(HEALTH_TIMEOUT))
+            return self._client.model_ready(self._model, versioned=self._knows_versions(HEALTH_TIMEOUT_S))
         except (BackendFault, ModelError) as error:
             return Health(ok=False, reason=str(error))
 
@@ -53,7 +53,7 @@ class ExternalServer:
 
     def _knows_versions(self, timeout: float) -> bool:
         if self._versioned is None:
-            versions = self._client.versions(self._model, min(timeout, HEALTH_TIMEOUT))
+            versions = self._client.versions(self._model, min(timeout, HEALTH_TIMEOUT_S))
             if versions and self._model.version not in versions:
                 raise BackendFault(
                     f"it has the versions {versions[:8]}, model.toml says {self._model.version!r}: deploy it "
@@ -90,7 +90,7 @@ class ExternalServers:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Health] = {}
         self._looks: dict[tuple[str, str], Future[None]] = {}
-        self._threads = ThreadPoolExecutor(_LOOKERS, thread_name_prefix="external")
+        self._threads = ThreadPoolExecutor(_PROBE_THREADS, thread_name_prefix="external")
         self.learn(models)
 
     def learn(self, models: Iterable[ModelSpec]) -> None:
@@ -107,7 +107,7 @@ class ExternalServers:
                 for key, spec in specs.items()
             }
             self._known = {
-                key: self._known[key] if old.get(key) is server else _UNSEEN
+                key: self._known[key] if old.get(key) is server else _NOT_PROBED
                 for key, server in servers.items()
             }
             self._servers, self._specs = servers, specs

@@ -16,7 +16,7 @@ _MODULES: Final[Mapping[Backend, str]] = {
 _BY_QUEUE: Final = {backend_queue(backend): backend for backend in BACKENDS}
 
 
-def backend_of(queues: Collection[str]) -> Backend:
+def backend_of_queues(queues: Collection[str]) -> Backend:
     """Return the backend whose queue a worker consumes.
 
     Raises:

@@ -11,20 +11,20 @@ from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.containers.pool.driver import Driver
-from workers.containers.pool.failure_analysis import judge
+from workers.containers.pool.failure_analysis import classify
 from workers.containers.pool.pool import WarmPool
-from workers.containers.pool.reaper import Caretaker
-from workers.containers.pool.scaling import kept
+from workers.containers.pool.reaper import ContainerReaper
+from workers.containers.pool.scaling import prewarmed_models
 from workers.containers.settings import ContainerSettings
-from workers.protocol.base import Answer, Health
+from workers.protocol.base import BackendResponse, Health
 from workers.protocol.errors import BackendFault, ModelError
 
-_INTERVAL: Final = 2.0
+_MAX_SWEEP_INTERVAL_S: Final = 2.0
 """Seconds between two sweeps; shorter where servers may idle for less."""
 _log = logging.getLogger(__name__)
 
 
-class _Gone(Exception):  # noqa: N818 - it is a message from one method to the next
+class _ServerExited(Exception):  # noqa: N818 - it is a message from one method to the next
     """The server had ended before the request reached it."""
 
 
@@ -40,12 +40,12 @@ class GpuContainerBackend:
     name: BackendName = "gpu-container"
     max_payload: int | None = None
 
-    def __init__(self, driver: Driver, pool: WarmPool, caretaker: Caretaker) -> None:
+    def __init__(self, driver: Driver, pool: WarmPool, caretaker: ContainerReaper) -> None:
         self._driver = driver
         self._pool = pool
         self._caretaker = caretaker
 
-    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
         """Ask a warm server, or a fresh one; see `Backend.infer`.
 
         A request that meets a server which ended before is not lost on it: it never left this worker, so it
@@ -56,7 +56,7 @@ class GpuContainerBackend:
         deadline = began + timeout
         try:
             return self._ask(model, body, began, deadline, last=False)
-        except _Gone:
+        except _ServerExited:
             return self._ask(model, body, began, deadline, last=True)
 
     def health(self) -> Health:
@@ -79,7 +79,7 @@ class GpuContainerBackend:
             }
         )
         self._pool.forget(lambda key: known.find(*key) is None)
-        self._pool.keep(kept(known))
+        self._pool.keep(prewarmed_models(known))
 
     def close(self) -> None:
         """Remove every server that this worker started."""
@@ -87,7 +87,9 @@ class GpuContainerBackend:
         self._pool.close()
         self._driver.close()
 
-    def _ask(self, model: ModelSpec, body: bytes, began: float, deadline: float, *, last: bool) -> Answer:
+    def _ask(
+        self, model: ModelSpec, body: bytes, began: float, deadline: float, *, last: bool
+    ) -> BackendResponse:
         with self._pool.lease(model, deadline - time.perf_counter()) as lease:
             asked, patience = time.time(), max(0.001, deadline - time.perf_counter())
             try:
@@ -96,14 +98,14 @@ class GpuContainerBackend:
                 error.cold_start = lease.cold_start
                 raise
             except BackendFault as fault:
-                found = judge(lease.warm, fault, asked, full_time=patience >= model.timeout)
+                found = classify(lease.warm, fault, asked, full_time=patience >= model.timeout)
                 if found.useless:
                     self._pool.discard(lease.warm)
                 if found.unasked and not last:
-                    raise _Gone from found.fault
+                    raise _ServerExited from found.fault
                 found.fault.cold_start = lease.cold_start
                 raise found.fault from fault
-        return Answer(body=answer, service=time.perf_counter() - began, cold_start=lease.cold_start)
+        return BackendResponse(body=answer, service=time.perf_counter() - began, cold_start=lease.cold_start)
 
 
 def create(environ: Mapping[str, str]) -> GpuContainerBackend:
@@ -122,7 +124,7 @@ def create(environ: Mapping[str, str]) -> GpuContainerBackend:
         busy=settings.container_busy,
     )
     return GpuContainerBackend(
-        driver, pool, Caretaker(pool, driver, min(_INTERVAL, settings.container_idle / 4))
+        driver, pool, ContainerReaper(pool, driver, min(_MAX_SWEEP_INTERVAL_S, settings.container_idle / 4))
     )
 
 

@@ -54,7 +54,7 @@ class _Failure(msgspec.Struct):
 _FAILURE: Final = msgspec.json.Decoder(_Failure)
 
 
-def cold_start(log: str) -> float | None:
+def cold_start_seconds(log: str) -> float | None:
     """Return the seconds that an instance took to start, from the log's tail; None where it was warm."""
     found = _INIT.search(log)
     return float(found[1]) / 1000 if found else None
@@ -67,7 +67,7 @@ def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
         payload: `{"errorType", "errorMessage", ...}`.
         log: the log's tail.
     """
-    started = cold_start(log)
+    started = cold_start_seconds(log)
     try:
         failure = _FAILURE.decode(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -82,7 +82,7 @@ def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
     return BackendFault(sentence, error_class=word, cold_start=started)
 
 
-def refused(code: str, status: int, message: str) -> BackendFault | ModelError:
+def api_error(code: str, status: int, message: str) -> BackendFault | ModelError:
     """Read an error of the API itself.
 
     Args:

@@ -12,7 +12,7 @@ from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.backends.external import ExternalServers, external_models
-from workers.protocol.base import Answer, Health
+from workers.protocol.base import BackendResponse, Health
 from workers.protocol.v2_http import V2Client
 
 
@@ -48,12 +48,12 @@ class LocalBackend:
         self._ours = _own_models(catalogue)
         self._models: list[str] | None = None
 
-    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
         """Ask the model's server; see `Backend.infer`."""
         started = time.perf_counter()
         ask = self._client.infer if model.url is None else self._external.infer
         answer = ask(model, body, timeout)
-        return Answer(body=answer, service=time.perf_counter() - started)
+        return BackendResponse(body=answer, service=time.perf_counter() - started)
 
     def health(self) -> Health:
         """Ask whether our own server is ready; where there are external ones, one of all is enough.

@@ -28,18 +28,18 @@ from straightline.contracts.faults import FaultClass
 from straightline.errors import ConfigurationError
 from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
-from workers.backends.lambda_errors import cold_start, function_error, refused
+from workers.backends.lambda_errors import api_error, cold_start_seconds, function_error
 from workers.protocol import trace
-from workers.protocol.base import Answer, Health
+from workers.protocol.base import BackendResponse, Health
 from workers.protocol.errors import BackendFault
 
-MAX_PAYLOAD: Final = 6_291_456
+MAX_PAYLOAD_BYTES: Final = 6_291_456
 """Bytes of the largest event of a synchronous invocation, by Lambda's quotas."""
-CONNECT_TIMEOUT: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 2.0
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-PROBE_TIMEOUT: Final = 0.9
-PROBE_EVERY: Final = 5.0
-TIMEOUTS: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 900)
+PROBE_TIMEOUT_S: Final = 0.9
+PROBE_INTERVAL_S: Final = 5.0
+READ_TIMEOUTS_S: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 900)
 """Seconds: botocore takes its time-out with the client, so there is a client for each of these."""
 _BROKEN: Final = (ConnectionClosedError, IncompleteReadError, ResponseStreamingError)
 
@@ -52,7 +52,7 @@ class LambdaBackend:
     """
 
     name: BackendName = "serverless"
-    max_payload: int | None = MAX_PAYLOAD
+    max_payload: int | None = MAX_PAYLOAD_BYTES
 
     def __init__(self, session: boto3.session.Session) -> None:
         self._session = session
@@ -64,7 +64,7 @@ class LambdaBackend:
         self._endpoint = urlsplit(client.meta.endpoint_url)
         client.close()
 
-    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
         """Invoke the model's function; see `Backend.infer`."""
         started = time.perf_counter()
         try:
@@ -79,20 +79,22 @@ class LambdaBackend:
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             known = error.response.get("Error", {})
-            raise refused(known.get("Code", ""), status, known.get("Message", "")) from error
+            raise api_error(known.get("Code", ""), status, known.get("Message", "")) from error
         except (BotoCoreError, OSError) as error:
             self._probed = None
             raise _fault(error) from error
         log = base64.b64decode(response.get("LogResult", "")).decode(errors="replace")
         if response.get("FunctionError"):
             raise function_error(payload, log)
-        return Answer(body=payload, service=time.perf_counter() - started, cold_start=cold_start(log))
+        return BackendResponse(
+            body=payload, service=time.perf_counter() - started, cold_start=cold_start_seconds(log)
+        )
 
     def health(self) -> Health:
         """Say whether the endpoint takes connections; asked anew every few seconds, and after a fault."""
         probed = self._probed
         now = time.monotonic()
-        if probed is None or now - probed[0] > PROBE_EVERY or not probed[1].ok:
+        if probed is None or now - probed[0] > PROBE_INTERVAL_S or not probed[1].ok:
             probed = self._probed = (now, self._probe())
         return probed[1]
 
@@ -117,13 +119,13 @@ class LambdaBackend:
         return (found and found.function) or function_name(model.name)
 
     def _client(self, timeout: float) -> Any:
-        seconds = next((step for step in TIMEOUTS if step >= timeout), TIMEOUTS[-1])
+        seconds = next((step for step in READ_TIMEOUTS_S if step >= timeout), READ_TIMEOUTS_S[-1])
         with self._lock:
             if seconds not in self._clients:
                 self._clients[seconds] = self._session.client(
                     "lambda",
                     config=Config(
-                        connect_timeout=CONNECT_TIMEOUT,
+                        connect_timeout=CONNECT_TIMEOUT_S,
                         read_timeout=seconds,
                         max_pool_connections=64,
                         # A proxy from the environment leads out, and this machine is not out there.
@@ -136,7 +138,7 @@ class LambdaBackend:
     def _probe(self) -> Health:
         address = (self._endpoint.hostname, self._endpoint.port or 443)
         try:
-            socket.create_connection(address, timeout=PROBE_TIMEOUT).close()
+            socket.create_connection(address, timeout=PROBE_TIMEOUT_S).close()
         except OSError as error:
             return Health(ok=False, reason=f"Lambda's endpoint does not take connections: {error}")
         return Health(ok=True)

@@ -8,7 +8,7 @@ from amqp.basic_message import Message
 from straightline.amqp.connection.header_repair import headerless
 
 
-class SturdyMessage(Message):
+class TolerantMessage(Message):
     """A message as py-amqp receives it, without its headers where these cannot be decoded."""
 
     def inbound_header(self, buf: Any, offset: int = 0) -> int:
@@ -22,6 +22,6 @@ class SturdyMessage(Message):
             return int(super().inbound_header(payload))
 
 
-def read_sturdily() -> None:
+def install() -> None:
     """Have all connections of this process make such messages; there is no public way."""
-    method_framing.Message = SturdyMessage
+    method_framing.Message = TolerantMessage

@@ -6,7 +6,7 @@ from celery import Celery
 
 from broker_config.celery_settings import celery_settings
 from straightline.settings import load
-from workers.celery_ext.bootstep import PoolStep
+from workers.celery_ext.bootstep import PoolBootstep
 from workers.celery_ext.predict import Predict
 from workers.settings import AppSettings
 
@@ -21,5 +21,5 @@ def create(environ: Mapping[str, str]) -> Celery:
     app.conf.update(celery_settings(load(AppSettings, environ).broker_url))
     app.conf.worker_consumer = "workers.celery_ext.consumer:PoolConsumer"
     app.register_task(Predict())
-    app.steps["worker"].add(type("EnvironedPoolStep", (PoolStep,), {"environ": environ}))
+    app.steps["worker"].add(type("EnvironedPoolStep", (PoolBootstep,), {"environ": environ}))
     return app

@@ -32,33 +32,33 @@ from straightline.names import (
 )
 from straightline.settings import load
 from straightline.storage.store import Store
-from workers.backends.factory import backend_of, make_backend
-from workers.celery_ext.amqp_patches import read_sturdily
-from workers.celery_ext.node_name import refuse_namesake
-from workers.celery_ext.remote_control import answer_questions_alone
+from workers.backends.factory import backend_of_queues, make_backend
+from workers.celery_ext.amqp_patches import install
+from workers.celery_ext.node_name import ensure_unique_node_name
+from workers.celery_ext.remote_control import restrict_remote_control
 from workers.coordination.breakers import OpenBreakers
-from workers.coordination.cancellation import TakenBack
-from workers.coordination.heartbeat import BestCases, Pulse
-from workers.coordination.models import Models
+from workers.coordination.cancellation import CancellationTracker
+from workers.coordination.heartbeat import FastestLatencies, HeartbeatSender
+from workers.coordination.models import ModelRegistryView
 from workers.coordination.peers import Peers
-from workers.coordination.queue_withdrawal import Aside
-from workers.coordination.status_responder import Guide
-from workers.execution.executor import Answerer
-from workers.execution.payloads import Bodies
-from workers.execution.result import PRICES, Place
+from workers.coordination.queue_withdrawal import QueueWithdrawal
+from workers.coordination.status_responder import StatusResponder
+from workers.execution.executor import PlacementExecutor
+from workers.execution.payloads import PayloadStore
+from workers.execution.result import PRICES, PoolIdentity
 from workers.protocol.base import Backend
-from workers.reporting.reporter import CONFIRM_PATIENCE, Reporter
+from workers.reporting.reporter import CONFIRM_TIMEOUT_S, Reporter
 from workers.settings import PoolSettings
 
-ENVELOPE: Final = 1024 * 1024
+MAX_HISTORY_BYTES: Final = 1024 * 1024
 """Bytes that a request's history may add to it on its way back."""
-ROOM: Final = 1 << 30
+UNBOUNDED: Final = 1 << 30
 """Publishing never waits for room, or a stop would wait with it; the tasks at work bound what is out."""
-CLOSE_TIMEOUT: Final = 2.0
+CLOSE_TIMEOUT_S: Final = 2.0
 """Seconds: every report was confirmed before its task ended, so that only signals may be under way."""
 
 
-class PoolStep(bootsteps.StartStopStep):
+class PoolBootstep(bootsteps.StartStopStep):
     """Opens the backend and what reports, before the first message comes; closes them after the last.
 
     Attributes:
@@ -73,10 +73,10 @@ class PoolStep(bootsteps.StartStopStep):
         try:
             if worker.pool_cls is not TaskPool:
                 raise ConfigurationError("a pool's backend lives in threads: start it with -P threads")
-            name = backend_of(worker.app.amqp.queues.consume_from)
-            refuse_namesake(worker.app, worker.hostname)
+            name = backend_of_queues(worker.app.amqp.queues.consume_from)
+            ensure_unique_node_name(worker.app, worker.hostname)
             self._settings = load(PoolSettings, self.environ)
-            self._models = Models(read_catalogue(self._settings.models_dir))
+            self._models = ModelRegistryView(read_catalogue(self._settings.models_dir))
             self._store = Store(self._settings.store) if self._settings.store else None
             self._backend: Backend = make_backend(name, self.environ)
         except StraightLineError as error:
@@ -84,61 +84,65 @@ class PoolStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Make the pool ready."""
-        self._pulse: Pulse | None = None
+        self._pulse: HeartbeatSender | None = None
         # kombu would decompress before any size is checked; nothing of ours is compressed.
         compression._decoders.clear()  # noqa: SLF001 - there is no public way
-        answer_questions_alone()
-        read_sturdily()
+        restrict_remote_control()
+        install()
         # Of a lost connection it writes ten lines, and the publisher one.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         backend, settings, node = self._backend, self._settings, worker.hostname
         self._stopping = threading.Event()
-        best_cases = BestCases()
+        best_cases = FastestLatencies()
         self._publisher = Publisher(
             settings.broker_url,
             name=node,
-            confirm_timeout=CONFIRM_PATIENCE,
-            window=ROOM,
-            window_bytes=ROOM,
-            max_body=MAX_BODY + ENVELOPE,
+            confirm_timeout=CONFIRM_TIMEOUT_S,
+            window=UNBOUNDED,
+            window_bytes=UNBOUNDED,
+            max_body=MAX_BODY + MAX_HISTORY_BYTES,
         )
-        place = Place(backend=backend.name, worker=node, price=PRICES[backend.name])
-        taken_back = TakenBack(time.time)
+        place = PoolIdentity(backend=backend.name, worker=node, price=PRICES[backend.name])
+        cancellations = CancellationTracker(time.time)
         breakers = OpenBreakers(backend.name, time.time)
         self._deployments = Deployments(settings.broker_url, name=f"{node} deployed", on_change=self._learn)
-        answerer = Answerer(
+        answerer = PlacementExecutor(
             backend,
             self._models.find,
-            Bodies(self._store),
+            PayloadStore(self._store),
             time.time,
-            taken_back=taken_back,
+            cancellations=cancellations,
             breakers=breakers,
             informed=self._deployments.informed,
         )
         reporter = Reporter(self._publisher, place, self._stopping, time.time)
-        taken_back.when_in_work(reporter.end_early)
+        cancellations.on_cancel_running(reporter.end_early)
         self._cancellations = Cancellations(
-            settings.broker_url, name=f"{node} cancelled", on_id=taken_back.cancel
+            settings.broker_url, name=f"{node} cancelled", on_id=cancellations.cancel
         )
         self._cancellations.start()
-        self._models.when_changed(backend.learn)
+        self._models.on_change(backend.learn)
         self._deployments.start()
         peers = Peers(backend.name, node, time.time)
-        aside = Aside(backend.health, peers, lambda wanted: worker.consumer.attend(wanted, aside.attending))
+        withdrawal = QueueWithdrawal(
+            backend.health,
+            peers,
+            lambda wanted: worker.consumer.set_consuming(wanted, withdrawal.on_consuming_changed),
+        )
         self._signals = Inbox(
             settings.broker_url,
             name=f"{node} signals",
             queue=f"{BREAKERS_QUEUE_PREFIX}{secrets.token_hex(12)}",
             exchange=SIGNALS,
             key=BREAKER_KEY,
-            on_message=lambda _, body: breakers.tell(body),
+            on_message=lambda _, body: breakers.update(body),
             also={
-                HEARTBEAT_KEY: peers.tell,
-                QUESTION_KEY: Guide(self._publisher, place, taken_back).tell,
+                HEARTBEAT_KEY: peers.on_heartbeat,
+                QUESTION_KEY: StatusResponder(self._publisher, place, cancellations).on_query,
             },
         )
-        worker.app.tasks[PREDICT_TASK].serve(answerer, reporter, best_cases, aside, self._wait)
-        self._pulse = pulse = Pulse(
+        worker.app.tasks[PREDICT_TASK].attach(answerer, reporter, best_cases, withdrawal, self._wait)
+        self._pulse = pulse = HeartbeatSender(
             sender=self._publisher,
             backend=backend,
             worker=node,
@@ -146,7 +150,7 @@ class PoolStep(bootsteps.StartStopStep):
             active=_active,
             best_cases=best_cases,
             clock=time.time,
-            on_health=aside.look,
+            on_health=withdrawal.update,
         )
         pulse.start()
 
@@ -165,7 +169,7 @@ class PoolStep(bootsteps.StartStopStep):
         """Take an announcement, and say at once which models can be asked here: requests will come."""
         self._models.learn(deployed)
         if self._pulse is not None:
-            self._pulse.soon()
+            self._pulse.send_now()
 
     def _say_goodbye(self) -> None:
         self._stopping.set()
@@ -178,10 +182,10 @@ class PoolStep(bootsteps.StartStopStep):
         self._deployments.wait()
 
     def _close(self) -> None:
-        self._publisher.close(CLOSE_TIMEOUT)
-        self._cancellations.close(CLOSE_TIMEOUT)
-        self._deployments.close(CLOSE_TIMEOUT)
-        self._signals.close(CLOSE_TIMEOUT)
+        self._publisher.close(CLOSE_TIMEOUT_S)
+        self._cancellations.close(CLOSE_TIMEOUT_S)
+        self._deployments.close(CLOSE_TIMEOUT_S)
+        self._signals.close(CLOSE_TIMEOUT_S)
         self._backend.close()
 
 

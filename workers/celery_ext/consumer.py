@@ -18,11 +18,11 @@ from celery.worker.consumer import Consumer
 
 logger = logging.getLogger(__name__)
 
-EVENTS_EVERY: Final = 0.25
+EVENT_FLUSH_INTERVAL_S: Final = 0.25
 """Seconds that Flower may be behind."""
-REFUSED_AGAIN: Final = 1.0
+QUEUE_RETRY_INTERVAL_S: Final = 1.0
 """Seconds until a missing or forbidden queue is asked for again; Celery would ask ten times as often."""
-RECONNECT: Final = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
+RECONNECT_BACKOFF_S: Final = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
 """Seconds between tries to connect. Celery's own go up to 30: after an outage of half a minute a pool would
 stay away for as long again."""
 
@@ -51,7 +51,7 @@ class PoolConsumer(Consumer):
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, and try again as often as every other component of ours."""
-        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_BACKOFF_S)
         return super().ensure_connected(conn)
 
     def on_send_event_buffered(self) -> None:
@@ -61,22 +61,22 @@ class PoolConsumer(Consumer):
         """
         if self.hub and not self._flush_planned:
             self._flush_planned = True
-            self.hub.call_soon(self.hub.call_later, EVENTS_EVERY, self._flush_planned_events)
+            self.hub.call_soon(self.hub.call_later, EVENT_FLUSH_INTERVAL_S, self._flush_planned_events)
 
     def _flush_planned_events(self) -> None:
         self._flush_planned = False
         self._flush_events()
 
-    def attend(self, wanted: bool, told: Callable[[bool], None]) -> None:
+    def set_consuming(self, wanted: bool, told: Callable[[bool], None]) -> None:
         """Consume the pool's queue, or leave it to others' pools; called from any thread, again and again.
 
         Args:
             wanted: whether it is to be consumed, from now on and after a lost connection.
             told: called with the same when the broker knows.
         """
-        self.call_soon(self._attend, wanted, told)
+        self.call_soon(self._set_consuming, wanted, told)
 
-    def _attend(self, wanted: bool, told: Callable[[bool], None]) -> None:
+    def _set_consuming(self, wanted: bool, told: Callable[[bool], None]) -> None:
         queues, consumer = self.app.amqp.queues, self.task_consumer
         if not wanted:
             queues.deselect(self._queue)
@@ -106,7 +106,7 @@ class PoolConsumer(Consumer):
             except (*self.connection_errors, *self.channel_errors):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a message does to Celery, the worker lives on
-                self.bury(message, error)
+                self.dead_letter(message, error)
 
         return on_task_received
 
@@ -123,25 +123,25 @@ class PoolConsumer(Consumer):
                 "the right to read it; trying again",
                 exc.reply_text,
             )
-            time.sleep(REFUSED_AGAIN)
+            time.sleep(QUEUE_RETRY_INTERVAL_S)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Reject it; Celery would acknowledge it."""
-        self.bury(message, exc)
+        self.dead_letter(message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Reject it without repeating it in the log."""
-        self.bury(message, InvalidTaskError("the form of the message is unknown"))
+        self.dead_letter(message, InvalidTaskError("the form of the message is unknown"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
         """Reject it without repeating it in the log."""
-        self.bury(message, InvalidTaskError("the task is unknown here"))
+        self.dead_letter(message, InvalidTaskError("the task is unknown here"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
         """Reject it without repeating it in the log."""
-        self.bury(message, exc)
+        self.dead_letter(message, exc)
 
-    def bury(self, message: Any, error: Exception) -> None:
+    def dead_letter(self, message: Any, error: Exception) -> None:
         """Send a message to the dead-letter queue; one of remote control, which wants no answer, is lost."""
         done = message.acknowledged or _wants_no_answer(message)
         logger.error(

@@ -8,12 +8,12 @@ from kombu.exceptions import OperationalError
 
 from straightline.errors import ConfigurationError
 
-PATIENCE: Final = 5.0
+PREDECESSOR_TIMEOUT_S: Final = 5.0
 """Seconds that a predecessor's connection has to end."""
-LOOK_AGAIN: Final = 0.25
+POLL_INTERVAL_S: Final = 0.25
 
 
-def refuse_namesake(app: Any, node: str) -> None:
+def ensure_unique_node_name(app: Any, node: str) -> None:
     """Look whether another worker is connected under this name.
 
     Celery keeps a mailbox for each worker, here a queue that belongs to its connection alone: while it is
@@ -23,13 +23,13 @@ def refuse_namesake(app: Any, node: str) -> None:
     Raises:
         ConfigurationError: there is one, and it stays.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PREDECESSOR_TIMEOUT_S
     while _taken(app, f"{node}.celery.pidbox"):
         if time.monotonic() > deadline:
             raise ConfigurationError(
                 f"another worker with the name {node} is connected: give this one a name of its own with -n"
             )
-        time.sleep(LOOK_AGAIN)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _taken(app: Any, mailbox: str) -> bool:

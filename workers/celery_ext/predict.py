@@ -9,11 +9,11 @@ from celery.exceptions import Reject
 
 from straightline.names import PREDICT_TASK
 from straightline.support import failpoints
-from workers.coordination.heartbeat import BestCases
-from workers.coordination.queue_withdrawal import Aside
-from workers.execution.executor import Answerer
+from workers.coordination.heartbeat import FastestLatencies
+from workers.coordination.queue_withdrawal import QueueWithdrawal
+from workers.execution.executor import PlacementExecutor
 from workers.execution.placements import Work
-from workers.reporting.reporter import Reporter, Unreported
+from workers.reporting.reporter import Reporter, ReportNotConfirmed
 
 logger = logging.getLogger(__name__)
 
@@ -24,22 +24,27 @@ class Predict(Task):
     name = PREDICT_TASK
     Strategy = "workers.celery_ext.strategy:strategy"
     typing = False  # its one argument was checked when the message was read
-    answerer: Answerer | None = None
+    answerer: PlacementExecutor | None = None
     reporter: Reporter | None = None
-    best_cases: BestCases | None = None
-    aside: Aside | None = None
+    best_cases: FastestLatencies | None = None
+    withdrawal: QueueWithdrawal | None = None
     ready: Callable[[], None] = staticmethod(lambda: None)
 
-    def serve(
+    def attach(
         self,
-        answerer: Answerer,
+        answerer: PlacementExecutor,
         reporter: Reporter,
-        best_cases: BestCases,
-        aside: Aside,
+        best_cases: FastestLatencies,
+        withdrawal: QueueWithdrawal,
         ready: Callable[[], None],
     ) -> None:
         """Take what it works with, once the pool has started; `ready` returns when work may begin."""
-        self.answerer, self.reporter, self.best_cases, self.aside = answerer, reporter, best_cases, aside
+        self.answerer, self.reporter, self.best_cases, self.withdrawal = (
+            answerer,
+            reporter,
+            best_cases,
+            withdrawal,
+        )
         self.ready = ready
 
     def run(self, work: list[Work]) -> str:
@@ -53,7 +58,7 @@ class Predict(Task):
         """
         try:
             return self._run(work)
-        except Unreported as error:
+        except ReportNotConfirmed as error:
             logger.warning("a placement goes back to its queue: %s", error)
             raise Reject(str(error), requeue=True) from error
         # Celery's thread pool loses the message, and the slot with it, when one of these gets out.
@@ -62,16 +67,21 @@ class Predict(Task):
             raise Reject(type(error).__name__, requeue=True) from error
 
     def _run(self, work: list[Work]) -> str:
-        if self.answerer is None or self.reporter is None or self.best_cases is None or self.aside is None:
-            raise Unreported("the pool has not started yet")
-        if self.aside.returns():
-            raise Unreported("this pool cannot answer, and others can")
+        if (
+            self.answerer is None
+            or self.reporter is None
+            or self.best_cases is None
+            or self.withdrawal is None
+        ):
+            raise ReportNotConfirmed("the pool has not started yet")
+        if self.withdrawal.should_requeue():
+            raise ReportNotConfirmed("this pool cannot answer, and others can")
         self.ready()  # what was cancelled while this pool was away must not run
         failpoints.here(failpoints.Step.WORKER_BEFORE_CALL)
         judged = self.answerer.answer(work)
         failpoints.here(failpoints.Step.WORKER_AFTER_CALL)
-        if self.aside.returned(judged):
-            raise Unreported("nobody was asked, and other pools can answer")
+        if self.withdrawal.should_requeue_results(judged):
+            raise ReportNotConfirmed("nobody was asked, and other pools can answer")
         self.reporter.report(judged)
         failpoints.here(failpoints.Step.WORKER_AFTER_CONFIRM)
         for work_done, verdict in judged:

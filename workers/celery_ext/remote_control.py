@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from celery.worker.control import Panel
 
-ANSWERED: Final = frozenset(
+ALLOWED_COMMANDS: Final = frozenset(
     {
         *("ping", "clock", "stats", "conf", "active_queues", "registered", "query_task"),
         *("active", "reserved", "scheduled", "revoked"),
@@ -19,9 +19,9 @@ ANSWERED: Final = frozenset(
 )
 
 
-def answer_questions_alone() -> None:
+def restrict_remote_control() -> None:
     """Refuse all other commands, for the whole process."""
-    for command in Panel.data.keys() - ANSWERED:
+    for command in Panel.data.keys() - ALLOWED_COMMANDS:
         Panel.data[command] = _refuse
 
 

@@ -11,7 +11,7 @@ from straightline.names import Backend
 
 logger = logging.getLogger(__name__)
 
-LASTS: Final = 3.0
+STATE_TTL_S: Final = 3.0
 """Seconds after which a state counts no more: it is told each second while it lasts."""
 
 
@@ -28,7 +28,7 @@ class OpenBreakers:
         self._clock = clock
         self._open: dict[str | None, tuple[str, float]] = {}  # by model: why, and until when to believe it
 
-    def tell(self, body: bytes) -> None:
+    def update(self, body: bytes) -> None:
         """Take a signal of the scheduler's."""
         try:
             state = msgspec.json.decode(body, type=BreakerState)
@@ -38,7 +38,7 @@ class OpenBreakers:
         if state.backend != self._backend:
             return
         if state.open:
-            self._open[state.model] = (state.why or "it keeps failing", self._clock() + LASTS)
+            self._open[state.model] = (state.why or "it keeps failing", self._clock() + STATE_TTL_S)
         else:
             self._open.pop(state.model, None)
 

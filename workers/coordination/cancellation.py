@@ -9,7 +9,7 @@ from workers.execution.placements import Work
 EndEarly = Callable[[Work, float], None]
 
 
-class TakenBack:
+class CancellationTracker:
     """Settles between an answer and a cancellation which comes first. Thread-safe.
 
     Args:
@@ -21,40 +21,40 @@ class TakenBack:
         self._cancelled = Cancelled()
         self._ended = Cancelled()  # of them, those that ended while in work
         self._lock = threading.Lock()  # guards what is in work
-        self._in_work: dict[str, tuple[Work, float]] = {}
+        self._running: dict[str, tuple[Work, float]] = {}
         self._end_early: EndEarly | None = None
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._cancelled
 
-    def when_in_work(self, end_early: EndEarly) -> None:
+    def on_cancel_running(self, end_early: EndEarly) -> None:
         """Have `end_early` called with a request that is cancelled while in work, and since when it was."""
         self._end_early = end_early
 
-    def begin(self, works: Iterable[Work]) -> None:
+    def started(self, works: Iterable[Work]) -> None:
         """These are in work from now on."""
         now = self._clock()
         with self._lock:
-            self._in_work.update((work.request.id, (work, now)) for work in works)
+            self._running.update((work.request.id, (work, now)) for work in works)
 
-    def end(self, work: Work) -> bool:
+    def finished(self, work: Work) -> bool:
         """It has a verdict; returns whether that may stand: False where a cancellation came first."""
         with self._lock:
-            self._in_work.pop(
+            self._running.pop(
                 work.request.id, None
             )  # a request may be in work twice, after a lost connection
             return work.request.id not in self._ended
 
-    def in_work(self, request_id: str) -> tuple[Work, float] | None:
+    def running(self, request_id: str) -> tuple[Work, float] | None:
         """Return a request that is in work, and since when; None where it is not, or has ended meanwhile."""
         with self._lock:
-            return None if request_id in self._ended else self._in_work.get(request_id)
+            return None if request_id in self._ended else self._running.get(request_id)
 
     def cancel(self, request_id: str) -> None:
         """Take back a request, in work or yet to come."""
         self._cancelled.add(request_id)
         with self._lock:  # until its end is on its way: nobody else reports it meanwhile
-            found = self._in_work.get(request_id)
+            found = self._running.get(request_id)
             if found is not None and self._end_early is not None and request_id not in self._ended:
                 self._ended.add(request_id)
                 self._end_early(*found)

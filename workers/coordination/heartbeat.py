@@ -16,16 +16,16 @@ from straightline.contracts import Heartbeat
 from workers.protocol.base import Backend, Health
 from workers.reporting.reporter import Sender, signal
 
-INTERVAL: Final = 1.0
-REMEMBERED: Final = 256
+HEARTBEAT_INTERVAL_S: Final = 1.0
+MAX_SAMPLES: Final = 256
 """Answers of a model of which the fastest is its best case here."""
-LASTS: Final = 60.0
+SAMPLE_TTL_S: Final = 60.0
 """Seconds for which an answer says what can be: what was slow a while ago may have been mended since."""
 
 logger = logging.getLogger(__name__)
 
 
-class BestCases:
+class FastestLatencies:
     """The fastest of each model's recent answers: a slow model says nothing of the others. Thread-safe.
 
     Args:
@@ -38,11 +38,11 @@ class BestCases:
 
     def add(self, model: str, seconds: float) -> None:
         """Remember an answer of a model that took so long."""
-        self._recent.setdefault(model, deque(maxlen=REMEMBERED)).append((self._clock(), seconds))
+        self._recent.setdefault(model, deque(maxlen=MAX_SAMPLES)).append((self._clock(), seconds))
 
     def get(self) -> dict[str, float]:
         """Return the fastest by model; those that have not answered lately are left out."""
-        since = self._clock() - LASTS
+        since = self._clock() - SAMPLE_TTL_S
         found = {}
         for model, recent in self._recent.copy().items():
             fresh = [seconds for at, seconds in recent.copy() if at > since]
@@ -51,7 +51,7 @@ class BestCases:
         return found
 
 
-class Pulse:
+class HeartbeatSender:
     """Sends heartbeats from a thread of its own until it is stopped.
 
     Args:
@@ -73,7 +73,7 @@ class Pulse:
         worker: str,
         slots: int,
         active: Callable[[], int],
-        best_cases: BestCases,
+        best_cases: FastestLatencies,
         clock: Callable[[], float],
         on_health: Callable[[Health], None] = lambda _: None,
     ) -> None:
@@ -99,13 +99,13 @@ class Pulse:
         self._stopped = True
         self._wake.set()
         self._thread.join()
-        self._sender.publish(self.beat(closing=True))
+        self._sender.publish(self.heartbeat(closing=True))
 
-    def soon(self) -> None:
+    def send_now(self) -> None:
         """Send one now: what the pool can do has changed."""
         self._wake.set()
 
-    def beat(self, *, closing: bool = False) -> Outgoing:
+    def heartbeat(self, *, closing: bool = False) -> Outgoing:
         """Make the heartbeat of this moment."""
         health = self._backend.health()
         if not closing:
@@ -114,7 +114,7 @@ class Pulse:
             backend=self._backend.name,
             worker=self._worker,
             sent_at=self._clock(),
-            interval=INTERVAL,
+            interval=HEARTBEAT_INTERVAL_S,
             slots=self._slots,
             active=self._active(),
             healthy=health.ok and not closing,
@@ -131,10 +131,10 @@ class Pulse:
             try:
                 # While the broker is away they would pile up, and come all at once when they are stale.
                 if self._last is None or self._last.done():
-                    self._last = self._sender.publish(self.beat())
+                    self._last = self._sender.publish(self.heartbeat())
             except Exception:
                 logger.exception("a heartbeat could not be sent")  # the next one is a second away
-            self._wake.wait(INTERVAL)
+            self._wake.wait(HEARTBEAT_INTERVAL_S)
             self._wake.clear()
             if self._stopped:
                 return

@@ -10,13 +10,13 @@ from straightline.contracts.deployed import Deployed
 from straightline.models.catalogue import Catalogue
 from straightline.models.registry_view import Known
 
-PATIENCE: Final = 2.0
+VERSION_TIMEOUT_S: Final = 2.0
 """Seconds that a placement waits for a version of which this pool has not heard yet: the scheduler has."""
 
 logger = logging.getLogger(__name__)
 
 
-class Models:
+class ModelRegistryView:
     """What is known, and who wants to know of changes. Thread-safe.
 
     Args:
@@ -24,13 +24,13 @@ class Models:
         patience: seconds to wait for a version that is not known.
     """
 
-    def __init__(self, directory: Catalogue, *, patience: float = PATIENCE) -> None:
+    def __init__(self, directory: Catalogue, *, patience: float = VERSION_TIMEOUT_S) -> None:
         self._known = Known(directory)
         self._patience = patience
         self._changed = threading.Condition()
         self._listener: Callable[[Known], None] = lambda _: None
 
-    def when_changed(self, listener: Callable[[Known], None]) -> None:
+    def on_change(self, listener: Callable[[Known], None]) -> None:
         """Have `listener` told of what is known, now and after each change."""
         self._listener = listener
         listener(self._known)

@@ -22,10 +22,10 @@ class Peers:
         self._backend = backend
         self._worker = worker
         self._clock = clock
-        self._able_until: dict[str, float] = {}
+        self._healthy_until: dict[str, float] = {}
         self._heard = 0.0
 
-    def tell(self, body: bytes) -> None:
+    def on_heartbeat(self, body: bytes) -> None:
         """Take a heartbeat of whatever pool; what cannot be read says nothing."""
         try:
             beat = msgspec.json.decode(body, type=Heartbeat)
@@ -36,14 +36,14 @@ class Peers:
             return
         if beat.healthy and not beat.closing:
             # By our own clock: another host's may be wrong.
-            self._able_until[beat.worker] = self._heard + MISSED * beat.interval
+            self._healthy_until[beat.worker] = self._heard + MISSED * beat.interval
         else:
-            self._able_until.pop(beat.worker, None)
+            self._healthy_until.pop(beat.worker, None)
 
-    def able(self) -> bool:
+    def any_healthy(self) -> bool:
         """Whether another pool can answer, as far as is known.
 
         Counted from when any heartbeat was heard, our own included: who has lost the line that brings them,
         as after an outage of the network, goes on from what was known.
         """
-        return any(until > self._heard for until in self._able_until.copy().values())
+        return any(until > self._heard for until in self._healthy_until.copy().values())

@@ -9,42 +9,42 @@ from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Question, Whereabouts
 from straightline.contracts.status_query import read_question
 from straightline.errors import ContractError
-from workers.coordination.cancellation import TakenBack
+from workers.coordination.cancellation import CancellationTracker
 from workers.execution.placements import Work
-from workers.execution.result import Place
+from workers.execution.result import PoolIdentity
 from workers.reporting.reporter import Sender
 
 logger = logging.getLogger(__name__)
 
 
-class Guide:
+class StatusResponder:
     """Answers questions by what is in work.
 
     Args:
         sender: what publishes.
         place: the pool.
-        taken_back: knows what is in work.
+        cancellations: knows what is in work.
     """
 
-    def __init__(self, sender: Sender, place: Place, taken_back: TakenBack) -> None:
+    def __init__(self, sender: Sender, place: PoolIdentity, cancellations: CancellationTracker) -> None:
         self._sender = sender
         self._place = place
-        self._taken_back = taken_back
+        self._cancellations = cancellations
 
-    def tell(self, body: bytes) -> None:
+    def on_query(self, body: bytes) -> None:
         """Answer a question where it is about a request of this pool; what cannot be read is passed over."""
         try:
             question = read_question(body)
         except ContractError as error:
             logger.warning("a question where a request is cannot be read: %s", error)
             return
-        found = self._taken_back.in_work(question.id)
+        found = self._cancellations.running(question.id)
         if found is not None:
             work, since = found
             self._sender.publish(answer(question, running(work, since, self._place)))
 
 
-def running(work: Work, since: float, place: Place) -> Whereabouts:
+def running(work: Work, since: float, place: PoolIdentity) -> Whereabouts:
     """Return that a request is in work; pure."""
     ticket = work.ticket
     return Whereabouts(

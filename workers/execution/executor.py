@@ -9,25 +9,25 @@ import msgspec
 from straightline.contracts import InferResponse, ModelSpec
 from straightline.errors import ContractError
 from workers.coordination.breakers import OpenBreakers
-from workers.coordination.cancellation import TakenBack
-from workers.execution.grouping import Ask, Group, groups
-from workers.execution.judging import Call, cancelled, failed, faulty, late, succeeded
+from workers.coordination.cancellation import CancellationTracker
+from workers.execution.grouping import Group, PreparedRequest, group_requests
+from workers.execution.judging import CallTiming, backend_fault, cancelled, expired, failed, succeeded
 from workers.execution.merging import MergeError, join, split
-from workers.execution.payloads import Bodies
+from workers.execution.payloads import PayloadStore
 from workers.execution.placements import Work
-from workers.execution.result import Verdict
+from workers.execution.result import ExecutionResult
 from workers.protocol import trace
-from workers.protocol.base import Answer, Backend
+from workers.protocol.base import Backend, BackendResponse
 from workers.protocol.errors import BackendFault, ModelError
 
 FindModel = Callable[[str, str | None], ModelSpec | None]
-Judged = list[tuple[Work, Verdict]]
+Results = list[tuple[Work, ExecutionResult]]
 _RESPONSE: Final = msgspec.json.Decoder(InferResponse)
 
 logger = logging.getLogger(__name__)
 
 
-class Answerer:
+class PlacementExecutor:
     """Turns placements into verdicts.
 
     Args:
@@ -35,7 +35,7 @@ class Answerer:
         find_model: by name and version.
         bodies: where inputs and results lie that are too large to travel.
         clock: seconds since the epoch.
-        taken_back: the cancelled requests.
+        cancellations: the cancelled requests.
         breakers: those that are open.
         informed: whether the pool knows all that is deployed; until then it cannot say that something is not.
     """
@@ -44,10 +44,10 @@ class Answerer:
         self,
         backend: Backend,
         find_model: FindModel,
-        bodies: Bodies,
+        bodies: PayloadStore,
         clock: Callable[[], float],
         *,
-        taken_back: TakenBack,
+        cancellations: CancellationTracker,
         breakers: OpenBreakers,
         informed: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -55,31 +55,31 @@ class Answerer:
         self._find_model = find_model
         self._bodies = bodies
         self._clock = clock
-        self._taken_back = taken_back
+        self._cancellations = cancellations
         self._breakers = breakers
         self._informed = informed
 
-    def answer(self, work: Iterable[Work]) -> Judged:
+    def answer(self, work: Iterable[Work]) -> Results:
         """Give one verdict for each request."""
         taken = list(work)
-        self._taken_back.begin(taken)
+        self._cancellations.started(taken)
         try:
             judged = self._answer(taken)
         except BaseException:  # it comes again, here or to another pool: nothing of it runs here now
             for item in taken:
-                self._taken_back.end(item)
+                self._cancellations.finished(item)
             raise
         return [
-            (item, verdict if self._taken_back.end(item) else _taken_back(verdict))
+            (item, verdict if self._cancellations.finished(item) else _as_cancelled(verdict))
             for item, verdict in judged
         ]
 
-    def _answer(self, work: Iterable[Work]) -> Judged:
-        judged: Judged = []
-        by_model: dict[tuple[str, str | None], list[Ask]] = {}
+    def _answer(self, work: Iterable[Work]) -> Results:
+        judged: Results = []
+        by_model: dict[tuple[str, str | None], list[PreparedRequest]] = {}
         for item in work:
             ready = self._prepare(item)
-            if isinstance(ready, Verdict):
+            if isinstance(ready, ExecutionResult):
                 judged.append((item, ready))
             else:
                 by_model.setdefault((item.request.model, _version(item)), []).append(ready)
@@ -88,11 +88,11 @@ class Answerer:
             judged += self._unknown(name, version, asks) if model is None else self._ask_all(model, asks)
         return judged
 
-    def _ask_all(self, model: ModelSpec, asks: list[Ask]) -> Judged:
-        judged: Judged = []
+    def _ask_all(self, model: ModelSpec, asks: list[PreparedRequest]) -> Results:
+        judged: Results = []
         started = self._clock()
         try:
-            for group in groups(asks, model, self._backend.max_payload):
+            for group in group_requests(asks, model, self._backend.max_payload):
                 judged += self._ask(model, group)
         # A defect of ours, or a model's or library's exit: the request is answered for all the same.
         except (Exception, SystemExit) as error:
@@ -101,48 +101,50 @@ class Answerer:
                 f"the worker failed: {type(error).__name__}",
                 error_class="out_of_memory" if isinstance(error, MemoryError) else "internal",
             )
-            call = Call(started=started, finished=self._clock())
+            call = CallTiming(started=started, finished=self._clock())
             done = {work.request.id for work, _ in judged}
             judged += [
-                (ask.work, faulty(call, fault, ask.work.ticket.deadline))
+                (ask.work, backend_fault(call, fault, ask.work.ticket.deadline))
                 for ask in asks
                 if ask.work.request.id not in done
             ]
         return judged
 
-    def _prepare(self, work: Work) -> Ask | Verdict:
+    def _prepare(self, work: Work) -> PreparedRequest | ExecutionResult:
         started = self._clock()
         over = self._over(work, started)
         if over is not None:
             return over
         try:
-            return Ask(work=work, body=self._bodies.fetch(work.request))
+            return PreparedRequest(work=work, body=self._bodies.fetch(work.request))
         except ContractError as error:
-            return failed(Call(started=started, finished=self._clock(), asked=False), error)
+            return failed(CallTiming(started=started, finished=self._clock(), asked=False), error)
         except BackendFault as fault:
-            return faulty(Call(started=started, finished=self._clock()), fault, work.ticket.deadline)
+            return backend_fault(
+                CallTiming(started=started, finished=self._clock()), fault, work.ticket.deadline
+            )
 
-    def _over(self, work: Work, now: float) -> Verdict | None:
+    def _over(self, work: Work, now: float) -> ExecutionResult | None:
         """Return the verdict on a request that nobody waits for any more; None where it is to be asked."""
-        call = Call(started=now, finished=now, asked=False)
-        if work.request.id in self._taken_back:
+        call = CallTiming(started=now, finished=now, asked=False)
+        if work.request.id in self._cancellations:
             return cancelled(call)
         if work.ticket.deadline <= now:
-            return late(call)
+            return expired(call)
         return self._given_back(work, call)
 
-    def _given_back(self, work: Work, call: Call) -> Verdict | None:
+    def _given_back(self, work: Work, call: CallTiming) -> ExecutionResult | None:
         """Return the verdict on a request that the scheduler would place elsewhere by now."""
         why = self._breakers.refusal(work.request.model)
         reason = work.ticket.reason
         if why is None or (reason is not None and reason.probe):
             return None
         fault = BackendFault(f"not asked, its breaker is open: {why}", error_class="breaker_open")
-        return faulty(call, fault, work.ticket.deadline)
+        return backend_fault(call, fault, work.ticket.deadline)
 
-    def _unknown(self, name: str, version: str | None, asks: list[Ask]) -> Judged:
+    def _unknown(self, name: str, version: str | None, asks: list[PreparedRequest]) -> Results:
         now = self._clock()
-        call = Call(started=now, finished=now)
+        call = CallTiming(started=now, finished=now)
         if self._informed():
             what = f"this pool's directory of models has no {name} {version or ''}"
             fault = BackendFault(what, error_class="not_deployed")
@@ -151,9 +153,9 @@ class Answerer:
                 f"{name} {version or ''} is not known here, and this pool has not read all that is deployed"
             )
             fault = BackendFault(what, error_class="not_informed")
-        return [(ask.work, faulty(call, fault, ask.work.ticket.deadline)) for ask in asks]
+        return [(ask.work, backend_fault(call, fault, ask.work.ticket.deadline)) for ask in asks]
 
-    def _ask(self, model: ModelSpec, group: Group) -> Judged:
+    def _ask(self, model: ModelSpec, group: Group) -> Results:
         """Ask for those of a group that somebody still waits for: calls before this one took their time."""
         now = self._clock()
         over = [(ask.work, self._over(ask.work, now)) for ask in group.asks]
@@ -162,7 +164,7 @@ class Answerer:
             group = group.without({work.request.id for work, _ in judged})
         return judged + self._ask_group(model, group)
 
-    def _ask_group(self, model: ModelSpec, group: Group) -> Judged:
+    def _ask_group(self, model: ModelSpec, group: Group) -> Results:
         if not group.requests:
             return [(ask.work, self._ask_alone(model, ask)) for ask in group.asks]
         body, parts = join(group.requests)
@@ -174,15 +176,15 @@ class Answerer:
             # One of them may have spoiled it: asked alone, each gets its own answer.
             return [(ask.work, self._ask_alone(model, ask)) for ask in group.asks]
         except BackendFault as fault:
-            call = Call(started=started, finished=self._clock(), share=len(parts))
-            return [(ask.work, faulty(call, fault, ask.work.ticket.deadline)) for ask in group.asks]
-        call = Call(started=started, finished=self._clock(), share=len(parts))
+            call = CallTiming(started=started, finished=self._clock(), share=len(parts))
+            return [(ask.work, backend_fault(call, fault, ask.work.ticket.deadline)) for ask in group.asks]
+        call = CallTiming(started=started, finished=self._clock(), share=len(parts))
         return [
             (ask.work, self._keep(ask.work, call, answer, result))
             for ask, result in zip(group.asks, results, strict=True)
         ]
 
-    def _ask_alone(self, model: ModelSpec, ask: Ask) -> Verdict:
+    def _ask_alone(self, model: ModelSpec, ask: PreparedRequest) -> ExecutionResult:
         started = self._clock()
         over = self._over(ask.work, started)
         if over is not None:
@@ -191,34 +193,40 @@ class Answerer:
             answer = self._infer(model, ask.body, [ask], started)
             _read(answer, model)
         except ModelError as error:
-            return failed(Call(started=started, finished=self._clock()), error)
+            return failed(CallTiming(started=started, finished=self._clock()), error)
         except BackendFault as fault:
-            return faulty(Call(started=started, finished=self._clock()), fault, ask.work.ticket.deadline)
-        call = Call(started=started, finished=self._clock())
+            return backend_fault(
+                CallTiming(started=started, finished=self._clock()), fault, ask.work.ticket.deadline
+            )
+        call = CallTiming(started=started, finished=self._clock())
         return self._keep(ask.work, call, answer, msgspec.Raw(answer.body))
 
-    def _infer(self, model: ModelSpec, body: bytes, asks: list[Ask], now: float) -> Answer:
-        with trace.carried(ask.work.ticket for ask in asks):
+    def _infer(
+        self, model: ModelSpec, body: bytes, asks: list[PreparedRequest], now: float
+    ) -> BackendResponse:
+        with trace.trace_scope(ask.work.ticket for ask in asks):
             return self._backend.infer(model, body, _patience(model, asks, now))
 
-    def _keep(self, work: Work, call: Call, answer: Answer, result: msgspec.Raw) -> Verdict:
+    def _keep(
+        self, work: Work, call: CallTiming, answer: BackendResponse, result: msgspec.Raw
+    ) -> ExecutionResult:
         if work.ticket.deadline < call.finished:
-            return late(call, answer)
+            return expired(call, answer)
         try:
             inline, reference = self._bodies.place(result)
         except ModelError as error:
             return failed(call, error)
         except BackendFault as fault:
-            return faulty(call, fault, work.ticket.deadline)
+            return backend_fault(call, fault, work.ticket.deadline)
         return succeeded(call, answer, inline, reference)
 
 
-def _taken_back(verdict: Verdict) -> Verdict:
-    call = Call(started=verdict.started_at, finished=verdict.finished_at, asked=verdict.asked)
+def _as_cancelled(verdict: ExecutionResult) -> ExecutionResult:
+    call = CallTiming(started=verdict.started_at, finished=verdict.finished_at, asked=verdict.asked)
     return cancelled(call)
 
 
-def _patience(model: ModelSpec, asks: Iterable[Ask], now: float) -> float:
+def _patience(model: ModelSpec, asks: Iterable[PreparedRequest], now: float) -> float:
     """Return seconds for a call: as long as the model may take and anyone of them still waits."""
     return min(model.timeout, max(ask.work.ticket.deadline for ask in asks) - now)
 
@@ -228,7 +236,7 @@ def _version(work: Work) -> str | None:
     return work.ticket.version or work.request.version
 
 
-def _read(answer: Answer, model: ModelSpec) -> InferResponse:
+def _read(answer: BackendResponse, model: ModelSpec) -> InferResponse:
     """Read an answer, and hold it against who was asked: a deployed function may lag behind the directory."""
     try:
         response = _RESPONSE.decode(answer.body)

@@ -12,7 +12,7 @@ from workers.execution.placements import Work
 _DECODER: Final = msgspec.json.Decoder(InferRequest)
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request with the input it brings.
 
     Attributes:
@@ -27,7 +27,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Requests for one call; `requests` holds their V2 infer requests where there are several."""
 
-    asks: list[Ask]
+    asks: list[PreparedRequest]
     requests: list[InferRequest]
 
     def without(self, gone: Collection[str]) -> "Group":
@@ -37,7 +37,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return Group(asks=[self.asks[index] for index in kept], requests=requests)
 
 
-def groups(asks: Iterable[Ask], model: ModelSpec, limit: int | None) -> Iterator[Group]:
+def group_requests(asks: Iterable[PreparedRequest], model: ModelSpec, limit: int | None) -> Iterator[Group]:
     """Split requests of one model into the fewest calls that are safe.
 
     Args:
@@ -45,7 +45,7 @@ def groups(asks: Iterable[Ask], model: ModelSpec, limit: int | None) -> Iterator
         model: theirs; one that is not batchable is asked for each request alone.
         limit: the largest call in bytes; None without limit.
     """
-    together: dict[Any, list[tuple[Ask, InferRequest]]] = {}
+    together: dict[Any, list[tuple[PreparedRequest, InferRequest]]] = {}
     waiting = list(asks)
     alone = not model.batchable or len(waiting) == 1
     for ask in waiting:
@@ -66,8 +66,8 @@ def _read(body: bytes) -> tuple[Any, InferRequest | None]:
     return signature(request), request
 
 
-def _fit(members: list[tuple[Ask, InferRequest]], limit: int | None) -> Iterator[Group]:
-    taken: list[tuple[Ask, InferRequest]] = []
+def _fit(members: list[tuple[PreparedRequest, InferRequest]], limit: int | None) -> Iterator[Group]:
+    taken: list[tuple[PreparedRequest, InferRequest]] = []
     size = 0
     for member in members:
         length = len(member[0].body)
@@ -79,6 +79,6 @@ def _fit(members: list[tuple[Ask, InferRequest]], limit: int | None) -> Iterator
     yield _group(taken)
 
 
-def _group(members: list[tuple[Ask, InferRequest]]) -> Group:
+def _group(members: list[tuple[PreparedRequest, InferRequest]]) -> Group:
     requests = [request for _, request in members] if len(members) > 1 else []
     return Group(asks=[ask for ask, _ in members], requests=requests)

@@ -4,12 +4,12 @@ import msgspec
 
 from straightline.contracts import DataRef
 from straightline.errors import ContractError
-from workers.execution.result import Verdict
-from workers.protocol.base import Answer
+from workers.execution.result import ExecutionResult
+from workers.protocol.base import BackendResponse
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class CallTiming(msgspec.Struct, frozen=True, kw_only=True):
     """When a backend was asked and when it answered (seconds since the epoch), and for how many requests.
 
     `asked` is False where it did not come to a call.
@@ -21,9 +21,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     asked: bool = True
 
 
-def succeeded(call: Call, answer: Answer, result: msgspec.Raw, reference: DataRef | None) -> Verdict:
+def succeeded(
+    call: CallTiming, answer: BackendResponse, result: msgspec.Raw, reference: DataRef | None
+) -> ExecutionResult:
     """Return the verdict on an answer in time."""
-    return Verdict(
+    return ExecutionResult(
         kind="succeeded",
         started_at=call.started,
         finished_at=call.finished,
@@ -35,9 +37,9 @@ def succeeded(call: Call, answer: Answer, result: msgspec.Raw, reference: DataRe
     )
 
 
-def late(call: Call, answer: Answer | None = None) -> Verdict:
+def expired(call: CallTiming, answer: BackendResponse | None = None) -> ExecutionResult:
     """Return the verdict on a request whose deadline passed before it was asked, or before the answer."""
-    return Verdict(
+    return ExecutionResult(
         kind="expired",
         started_at=call.started,
         finished_at=call.finished,
@@ -50,12 +52,12 @@ def late(call: Call, answer: Answer | None = None) -> Verdict:
     )
 
 
-def cancelled(call: Call) -> Verdict:
+def cancelled(call: CallTiming) -> ExecutionResult:
     """Return the verdict on a request that was taken back before it was asked, or while it was.
 
     An earlier execution, of which the broker had no end, may have asked the model: no word denies that.
     """
-    return Verdict(
+    return ExecutionResult(
         kind="cancelled",
         started_at=call.started,
         finished_at=call.finished,
@@ -69,9 +71,9 @@ def cancelled(call: Call) -> Verdict:
     )
 
 
-def failed(call: Call, error: ModelError | ContractError) -> Verdict:
+def failed(call: CallTiming, error: ModelError | ContractError) -> ExecutionResult:
     """Return the verdict on what would fail everywhere."""
-    return Verdict(
+    return ExecutionResult(
         kind="rejected" if isinstance(error, WrongInput) else "failed",
         started_at=call.started,
         finished_at=call.finished,
@@ -84,9 +86,9 @@ def failed(call: Call, error: ModelError | ContractError) -> Verdict:
     )
 
 
-def faulty(call: Call, fault: BackendFault, deadline: float) -> Verdict:
+def backend_fault(call: CallTiming, fault: BackendFault, deadline: float) -> ExecutionResult:
     """Return the verdict on a fault of the backend: nobody waits for another attempt after the deadline."""
-    return Verdict(
+    return ExecutionResult(
         kind="expired" if deadline <= call.finished else "fault",
         started_at=call.started,
         finished_at=call.finished,

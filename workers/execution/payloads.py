@@ -26,7 +26,7 @@ class BodyStore(Protocol):
         ...
 
 
-class Bodies:
+class PayloadStore:
     """Brings inputs and takes results away.
 
     Args:

@@ -17,7 +17,7 @@ from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import PREDICT_TASK
 
-MAX_REPR: Final = 1024
+MAX_REPR_CHARS: Final = 1024
 """Characters of `argsrepr` that are passed on to events and logs."""
 
 
@@ -80,7 +80,7 @@ def read_placement(
     if known.task != PREDICT_TASK:
         raise ContractError("the task is unknown here")
     words = known.argsrepr or f"{len(work)} requests of {work[0].request.model}"
-    return Placement(id=known.id, argsrepr=words[:MAX_REPR], work=work)
+    return Placement(id=known.id, argsrepr=words[:MAX_REPR_CHARS], work=work)
 
 
 def _request(ticket: Ticket) -> Request:

@@ -10,11 +10,11 @@ from straightline.contracts.outcome import NO_RESULT
 from straightline.names import Backend
 from workers.execution.placements import Work
 
-MAX_ERROR: Final = 500
+MAX_ERROR_CHARS: Final = 500
 """Characters of a sentence about an error that are kept."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one request.
 
     Attributes:
@@ -59,7 +59,7 @@ PRICES: Final[Mapping[Backend, Price]] = {
 """List prices: an estimate that lets backends be compared, not a bill."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class PoolIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Where verdicts are given: the backend, the Celery worker's node name, and the backend's price."""
 
     backend: Backend
@@ -67,7 +67,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     price: Price
 
 
-def attempt_of(work: Work, verdict: Verdict, place: Place) -> Attempt:
+def attempt_of(work: Work, verdict: ExecutionResult, place: PoolIdentity) -> Attempt:
     """Tell the ledger of the call that was made."""
     ticket = work.ticket
     placed_at = ticket.received_at if ticket.placed_at is None else ticket.placed_at
@@ -89,7 +89,7 @@ def attempt_of(work: Work, verdict: Verdict, place: Place) -> Attempt:
     )
 
 
-def outcome_of(work: Work, verdict: Verdict, place: Place) -> Outcome:
+def outcome_of(work: Work, verdict: ExecutionResult, place: PoolIdentity) -> Outcome:
     """Make the final outcome of a request whose verdict is not `fault`."""
     state = verdict.kind
     if state == "fault":
@@ -118,17 +118,17 @@ def outcome_of(work: Work, verdict: Verdict, place: Place) -> Outcome:
     )
 
 
-def failed_attempt_of(work: Work, verdict: Verdict, place: Place) -> FailedAttempt:
+def failed_attempt_of(work: Work, verdict: ExecutionResult, place: PoolIdentity) -> FailedAttempt:
     """Tell the scheduler of a fault, so that it places the request again."""
     return FailedAttempt(ticket=work.ticket, attempt=attempt_of(work, verdict, place))
 
 
-def cost_of(verdict: Verdict, price: Price) -> float:
+def cost_of(verdict: ExecutionResult, price: Price) -> float:
     """Estimate a request's share of its call, in US dollars."""
     return (verdict.service * price.per_second + price.per_call) / verdict.share
 
 
 def _short(text: str | None) -> str | None:
-    if text is None or len(text) <= MAX_ERROR:
+    if text is None or len(text) <= MAX_ERROR_CHARS:
         return text
-    return text[: MAX_ERROR - 3] + "..."
+    return text[: MAX_ERROR_CHARS - 3] + "..."

@@ -9,7 +9,7 @@ from straightline.models.registry_view import Known
 from straightline.names import Backend as BackendName
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class BackendResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What a model answered.
 
     Attributes:
@@ -44,7 +44,7 @@ class Backend(Protocol):
     name: BackendName
     max_payload: int | None
 
-    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
         """Ask `model` and wait for the answer.
 
         Args:

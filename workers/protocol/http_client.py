@@ -18,15 +18,15 @@ from urllib.parse import urlsplit
 
 from straightline.errors import ConfigurationError
 from workers.protocol.errors import BackendFault
-from workers.protocol.http_deadline import TimelyResponse
+from workers.protocol.http_deadline import DeadlineResponse
 
-CONNECT_TIMEOUT: Final = 2.0
-_CHUNK: Final = 256 * 1024
-_LEAST: Final = 0.001
-_PORTS: Final = {"http": 80, "https": 443}
+CONNECT_TIMEOUT_S: Final = 2.0
+_READ_CHUNK_BYTES: Final = 256 * 1024
+_MIN_TIMEOUT_S: Final = 0.001
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class HttpCalls:
+class HttpClient:
     """Asks one server. Thread-safe; connects when first asked.
 
     Args:
@@ -41,7 +41,7 @@ class HttpCalls:
     def __init__(self, base_url: str, *, connections: int, max_response: int) -> None:
         try:
             url = urlsplit(base_url)
-            self._host, self._port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+            self._host, self._port = url.hostname or "", url.port or _DEFAULT_PORTS.get(url.scheme, 0)
         except ValueError:
             url, self._host = None, ""  # the error repeats it
         if url is None or url.scheme not in ("http", "https") or not self._host:
@@ -73,8 +73,8 @@ class HttpCalls:
         connection = self._connection(timeout)
         whole = False
         try:
-            connection.sock.settimeout(max(_LEAST, deadline - time.monotonic()))
-            connection.response_class = partial(TimelyResponse, deadline=deadline)  # type: ignore[assignment]
+            connection.sock.settimeout(max(_MIN_TIMEOUT_S, deadline - time.monotonic()))
+            connection.response_class = partial(DeadlineResponse, deadline=deadline)  # type: ignore[assignment]
             _send(connection, method, self._base + path, body, headers)
             response = connection.getresponse()
             answer = self._read(response)
@@ -108,7 +108,7 @@ class HttpCalls:
             if _open(connection.sock):
                 return connection
             connection.close()
-        return self._connect(min(CONNECT_TIMEOUT, max(_LEAST, patience)))
+        return self._connect(min(CONNECT_TIMEOUT_S, max(_MIN_TIMEOUT_S, patience)))
 
     def _connect(self, wait: float) -> http.client.HTTPConnection:
         if self._tls is None:
@@ -145,7 +145,7 @@ class HttpCalls:
             raise BackendFault("the answer is compressed", error_class="bad_protocol")
         chunks: list[bytes] = []
         size = 0
-        while chunk := response.read1(_CHUNK):
+        while chunk := response.read1(_READ_CHUNK_BYTES):
             size += len(chunk)
             if size > self._max_response:
                 sentence = f"the answer is longer than {self._max_response} bytes"

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 
-class TimelyResponse(http.client.HTTPResponse):
+class DeadlineResponse(http.client.HTTPResponse):
     """An answer of which no part is waited for after a moment.
 
     Args:
@@ -22,10 +22,10 @@ class TimelyResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *, deadline: float, **more: Any) -> None:
         super().__init__(sock, **more)
-        self.fp = io.BufferedReader(_Timely(sock, self.fp.detach(), deadline))
+        self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach(), deadline))
 
 
-class _Timely(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """What a socket's file gives, until a moment; closing it closes that file, and not the socket."""
 
     def __init__(self, sock: socket.socket, file: io.RawIOBase, deadline: float) -> None:

@@ -19,7 +19,7 @@ def now() -> Mapping[str, str]:
 
 
 @contextmanager
-def carried(tickets: Iterable[Ticket]) -> Iterator[None]:
+def trace_scope(tickets: Iterable[Ticket]) -> Iterator[None]:
     """Make a call for these requests; for several it joins the trace of the first that has one."""
     token = _NOW.set(next((_headers(ticket) for ticket in tickets if ticket.trace is not None), _NONE))
     try:

@@ -11,11 +11,11 @@ from straightline.contracts.faults import FaultClass
 from workers.protocol import trace
 from workers.protocol.base import Health
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
-from workers.protocol.http_client import HttpCalls
+from workers.protocol.http_client import HttpClient
 
-MAX_RESPONSE: Final = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """Largest answer in bytes that is read."""
-HEALTH_TIMEOUT: Final = 0.9
+HEALTH_TIMEOUT_S: Final = 0.9
 _READY: Final = "/v2/health/ready"
 _FAULTS: Final[dict[int, FaultClass]] = {
     404: "not_deployed",
@@ -54,8 +54,10 @@ class V2Client:
         ConfigurationError: `base_url` is not an HTTP URL.
     """
 
-    def __init__(self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE) -> None:
-        self._calls = HttpCalls(base_url, connections=connections, max_response=max_response)
+    def __init__(
+        self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE_BYTES
+    ) -> None:
+        self._calls = HttpClient(base_url, connections=connections, max_response=max_response)
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float, *, versioned: bool = True) -> bytes:
         """Ask and return the answer's body.
@@ -116,9 +118,9 @@ class V2Client:
         return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
 
     def _look(self, path: str) -> int:
-        deadline = time.monotonic() + HEALTH_TIMEOUT
+        deadline = time.monotonic() + HEALTH_TIMEOUT_S
         try:
-            return self._call("GET", path, None, HEALTH_TIMEOUT)[0]
+            return self._call("GET", path, None, HEALTH_TIMEOUT_S)[0]
         except BackendFault as fault:
             if fault.error_class != "crashed":
                 raise

@@ -15,24 +15,24 @@ from straightline.contracts import Done, Feedback, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
 from straightline.messages import what_stands_message
-from workers.execution.executor import Judged
-from workers.execution.judging import Call, cancelled
+from workers.execution.executor import Results
+from workers.execution.judging import CallTiming, cancelled
 from workers.execution.placements import Work
-from workers.execution.result import Place, failed_attempt_of, outcome_of
+from workers.execution.result import PoolIdentity, failed_attempt_of, outcome_of
 
-CHUNK: Final = 4 * 1024 * 1024
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Bytes from which a task's outcomes are split over several messages."""
-PATIENCE: Final[tuple[float, ...]] = (0.2, 1.0, 5.0, 10.0)
+RETRY_DELAYS_S: Final[tuple[float, ...]] = (0.2, 1.0, 5.0, 10.0)
 """Seconds between tries while the broker refuses an outcome: its queue is full, or not there."""
-CONFIRM_PATIENCE: Final = 86_400.0
+CONFIRM_TIMEOUT_S: Final = 86_400.0
 """Seconds, for the sender. A broker that blocks its publishers has what was written, and confirms it when it
 goes on: a placement given back meanwhile would be worked again and again."""
-LAST_WAIT: Final = 10.0
+SHUTDOWN_CONFIRM_TIMEOUT_S: Final = 10.0
 """Seconds that confirms are waited for once the pool stops."""
-MISSING: Final = "missing_data"
+MISSING_DATA: Final = "missing_data"
 """Of data by reference: its producer removes it once it was told of the end, so that a second execution of a
 request, which a lost connection may bring, finds nothing. The recorder tells its producer what stands."""
-LOOK: Final = 0.5
+CONFIRM_POLL_INTERVAL_S: Final = 0.5
 """Seconds between looks at whether it does."""
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Sender(Protocol):
         ...
 
 
-class Unreported(StraightLineError):  # noqa: N818
+class ReportNotConfirmed(StraightLineError):  # noqa: N818
     """The broker did not confirm what became of a placement, so the placement must come again."""
 
 
@@ -61,7 +61,7 @@ class Reporter:
     """
 
     def __init__(
-        self, sender: Sender, place: Place, stopping: threading.Event, clock: Callable[[], float]
+        self, sender: Sender, place: PoolIdentity, stopping: threading.Event, clock: Callable[[], float]
     ) -> None:
         self._sender = sender
         self._place = place
@@ -69,7 +69,7 @@ class Reporter:
         self._stopping = stopping
         self._early: dict[str, list[Future[None]]] = {}  # by request id
 
-    def report(self, judged: Judged) -> None:
+    def report(self, judged: Results) -> None:
         """Publish outcomes, failed attempts and replies; then, unconfirmed, the slots that came free.
 
         Raises:
@@ -80,7 +80,7 @@ class Reporter:
 
     def end_early(self, work: Work, started_at: float) -> None:
         """Publish the end of a request that is cancelled while in work; `report` sees that it is safe."""
-        verdict = cancelled(Call(started=started_at, finished=max(started_at, self._clock())))
+        verdict = cancelled(CallTiming(started=started_at, finished=max(started_at, self._clock())))
         sent = [(message, self._sender.publish(message)) for message in self._messages([(work, verdict)])]
         self._early[work.request.id] = [future for message, future in sent if message.mandatory]
 
@@ -96,7 +96,7 @@ class Reporter:
             return False
         return True
 
-    def _messages(self, judged: Judged) -> Iterator[Outgoing]:
+    def _messages(self, judged: Results) -> Iterator[Outgoing]:
         faults = [pair for pair in judged if pair[1].kind == "fault"]
         final = [pair for pair in judged if pair[1].kind != "fault"]
         encoded = [msgspec.json.encode(outcome_of(work, verdict, self._place)) for work, verdict in final]
@@ -108,7 +108,7 @@ class Reporter:
         for chunk in _chunks(failed):
             yield _batch(names.TYPE_ATTEMPTS, "attempt", b"failed", chunk)
         for (work, verdict), body in zip(final, encoded, strict=True):
-            if work.ticket.reply is not None and verdict.error_class == MISSING:
+            if work.ticket.reply is not None and verdict.error_class == MISSING_DATA:
                 yield what_stands_message(
                     work.request.id, work.ticket.digest, work.ticket.reply, self._clock()
                 )
@@ -117,12 +117,14 @@ class Reporter:
 
     def _deliver(self, messages: Sequence[Outgoing]) -> None:
         waiting = messages
-        for pause in (*PATIENCE, None):
+        for pause in (*RETRY_DELAYS_S, None):
             refused, problem = self._try(waiting)
             if not refused:
                 return
             if pause is None or self._stopping.wait(pause):
-                raise Unreported(f"the broker refuses what became of a placement: {problem}") from problem
+                raise ReportNotConfirmed(
+                    f"the broker refuses what became of a placement: {problem}"
+                ) from problem
             waiting = refused
 
     def _try(self, messages: Sequence[Outgoing]) -> tuple[list[Outgoing], Exception | None]:
@@ -140,7 +142,7 @@ class Reporter:
                 refused.append(message)
                 problem = error
             except BrokerUnavailable as error:
-                raise Unreported(f"the broker did not confirm: {error}") from error
+                raise ReportNotConfirmed(f"the broker did not confirm: {error}") from error
         return refused, problem
 
     def _confirmed(self, future: Future[None]) -> None:
@@ -148,15 +150,15 @@ class Reporter:
         stopped_at = None
         while True:
             try:
-                return future.result(LOOK)
+                return future.result(CONFIRM_POLL_INTERVAL_S)
             except TimeoutError:
                 if not self._stopping.is_set():
                     continue
                 stopped_at = stopped_at or time.monotonic()
-                if time.monotonic() - stopped_at > LAST_WAIT:
-                    raise Unreported("the pool stops, and the broker has not confirmed") from None
+                if time.monotonic() - stopped_at > SHUTDOWN_CONFIRM_TIMEOUT_S:
+                    raise ReportNotConfirmed("the pool stops, and the broker has not confirmed") from None
 
-    def _feedback(self, judged: Judged) -> Outgoing:
+    def _feedback(self, judged: Results) -> Outgoing:
         done = [
             Done(
                 id=work.request.id,
@@ -200,7 +202,7 @@ def _chunks(items: Iterable[bytes]) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     size = 0
     for item in items:
-        if chunk and size + len(item) > CHUNK:
+        if chunk and size + len(item) > MAX_BATCH_BYTES:
             yield chunk
             chunk, size = [], 0
         chunk.append(item)

@@ -108,7 +108,9 @@ class ProcessInspector:
 
     def servers(self) -> list[str]:
         ours = {str(os.getpid())}
-        guardians = {pid for pid, parent, line in _processes() if parent in ours and "guardian.py" in line}
+        guardians = {
+            pid for pid, parent, line in _processes() if parent in ours and "process_supervisor.py" in line
+        }
         return [pid for pid, parent, _ in _processes() if parent in guardians]
 
     def kill(self, server: str) -> None:

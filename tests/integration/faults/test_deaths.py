@@ -11,11 +11,11 @@ import pytest
 
 from script.stack.processes import processes
 from script.stack.processes.processes import Process
-from tests.faults.kit.deaths import Death
-from tests.faults.kit.growth import Life
-from tests.faults.kit.memory import Memory
-from tests.faults.kit.scene import wait_for
-from tests.faults.kit.tree import descendants, session
+from tests.faults.harness.deaths import Death
+from tests.faults.harness.growth import Life
+from tests.faults.harness.memory import Memory
+from tests.faults.harness.scene import wait_for
+from tests.faults.harness.tree import descendants, session
 
 pytestmark = pytest.mark.integration
 

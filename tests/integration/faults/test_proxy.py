@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.kit.proxy import Proxy, Weather
+from tests.faults.harness.proxy import Proxy, Weather
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ from outcomes.queries.query_results import Repeats
 from outcomes.recording.ledger import PATIENCE, Ledger, Written
 from outcomes.recording.row_mapping import entry_of
 from straightline.contracts import Outcome, Recall
-from tests.faults.kit.proxy import Proxy, Weather
+from tests.faults.harness.proxy import Proxy, Weather
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Outcome]

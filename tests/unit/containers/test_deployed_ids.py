@@ -38,7 +38,7 @@ class TwoBuilds:
         )
 
     @contextmanager
-    def speak(self, *, quick: bool = False) -> Iterator[Any]:
+    def session(self, *, quick: bool = False) -> Iterator[Any]:
         yield self.client
 
     def get(self, name: str) -> Any:

@@ -12,8 +12,8 @@ from straightline.contracts import ModelSpec
 from straightline.contracts.model import Resources
 from straightline.errors import ConfigurationError
 from workers.containers.docker.docker_driver import DockerDriver
-from workers.containers.docker.gpus import LABEL, choose, listed
-from workers.containers.docker.hardening import devices
+from workers.containers.docker.gpus import GPUS_LABEL, choose_gpus, parse_ids
+from workers.containers.docker.hardening import gpu_options
 from workers.containers.docker.owner import Owner
 from workers.containers.settings import ContainerSettings
 from workers.protocol.errors import BackendFault
@@ -22,46 +22,46 @@ NVIDIA: dict[str, dict[str, str]] = {"runc": {}, "nvidia": {}}
 
 
 def test_the_least_loaded_device_comes_first_and_of_equals_the_first_listed() -> None:
-    assert choose(("0", "1", "2"), [], 1) == ("0",)
-    assert choose(("0", "1", "2"), ["0"], 1) == ("1",)
-    assert choose(("0", "1", "2"), ["0", "1,2", "1"], 1) == ("0",)
-    assert choose(("GPU-b", "GPU-a"), [], 1) == ("GPU-b",)
+    assert choose_gpus(("0", "1", "2"), [], 1) == ("0",)
+    assert choose_gpus(("0", "1", "2"), ["0"], 1) == ("1",)
+    assert choose_gpus(("0", "1", "2"), ["0", "1,2", "1"], 1) == ("0",)
+    assert choose_gpus(("GPU-b", "GPU-a"), [], 1) == ("GPU-b",)
 
 
 def test_several_devices_are_several_ones() -> None:
-    assert choose(("0", "1", "2"), ["1", "1", "2"], 2) == ("0", "2")
+    assert choose_gpus(("0", "1", "2"), ["1", "1", "2"], 2) == ("0", "2")
 
 
 def test_a_model_that_asks_for_none_shares_the_least_loaded_one() -> None:
-    assert choose(("0", "1"), ["0"], 0) == ("1",)
+    assert choose_gpus(("0", "1"), ["0"], 0) == ("1",)
 
 
 def test_devices_of_others_do_not_count() -> None:
-    assert choose(("1",), ["0", "", "nonsense"], 1) == ("1",)
+    assert choose_gpus(("1",), ["0", "", "nonsense"], 1) == ("1",)
 
 
 def test_more_than_there_are_is_refused_with_both_cures() -> None:
     with pytest.raises(BackendFault, match=r"`gpus` in its model\.toml, or list more") as caught:
-        choose(("0",), [], 2)
+        choose_gpus(("0",), [], 2)
     assert caught.value.error_class == "no_capacity"
 
 
 def test_containers_started_one_after_another_spread_evenly() -> None:
     taken: list[str] = []
     for _ in range(6):
-        taken += choose(("0", "1", "2"), taken, 1)
+        taken += choose_gpus(("0", "1", "2"), taken, 1)
     assert sorted(taken) == ["0", "0", "1", "1", "2", "2"]
 
 
 def test_the_list_is_read_as_people_write_it() -> None:
-    assert listed("") == ()
-    assert listed("0, 1,GPU-7f  MIG-1") == ("0", "1", "GPU-7f", "MIG-1")
+    assert parse_ids("") == ()
+    assert parse_ids("0, 1,GPU-7f  MIG-1") == ("0", "1", "GPU-7f", "MIG-1")
     with pytest.raises(ConfigurationError, match="twice"):
-        listed("0,0")
+        parse_ids("0,0")
 
 
 def test_the_engine_is_asked_for_just_these_devices() -> None:
-    (request,) = devices(NVIDIA, ("GPU-a", "GPU-b"))["device_requests"]
+    (request,) = gpu_options(NVIDIA, ("GPU-a", "GPU-b"))["device_requests"]
     assert request["DeviceIDs"] == ["GPU-a", "GPU-b"]
     assert request["Capabilities"] == [["gpu"]]
     assert request["Count"] == 0  # the engine refuses both at once
@@ -69,12 +69,12 @@ def test_the_engine_is_asked_for_just_these_devices() -> None:
 
 
 def test_without_a_list_the_engine_gives_all_of_them() -> None:
-    (request,) = devices(NVIDIA, ())["device_requests"]
+    (request,) = gpu_options(NVIDIA, ())["device_requests"]
     assert (request["Count"], request["DeviceIDs"]) == (-1, [])
 
 
 def test_an_engine_without_nvidias_runtime_is_asked_for_none() -> None:
-    assert devices({"runc": {}}, ("0",)) == {}
+    assert gpu_options({"runc": {}}, ("0",)) == {}
 
 
 class NvidiaEngine:
@@ -93,7 +93,7 @@ class NvidiaEngine:
         )
 
     @contextmanager
-    def speak(self, *, quick: bool = False) -> Iterator[Any]:
+    def session(self, *, quick: bool = False) -> Iterator[Any]:
         yield self.client
 
     def create(self, _image: str, **options: Any) -> Any:
@@ -121,4 +121,4 @@ def test_the_containers_of_an_engine_get_their_devices_by_what_the_others_have()
     there.start(two)
     here.start(one)
     assert [asked(options) for options in engine.made] == [["GPU-a"], ["GPU-b", "GPU-c"], ["GPU-a"]]
-    assert [options["labels"][LABEL] for options in engine.made] == ["GPU-a", "GPU-b,GPU-c", "GPU-a"]
+    assert [options["labels"][GPUS_LABEL] for options in engine.made] == ["GPU-a", "GPU-b,GPU-c", "GPU-a"]

@@ -8,43 +8,43 @@ import pytest
 from straightline.contracts.model import Resources
 from straightline.errors import ConfigurationError
 from straightline.settings import load
-from workers.containers.docker.hardening import confinement, devices, network
+from workers.containers.docker.hardening import gpu_options, hardening_options, network_options
 from workers.containers.settings import ContainerSettings
 
 SETTINGS = ContainerSettings(models_dir=Path("models"))
 
 
 def test_gpus_are_asked_for_where_the_engine_has_nvidias_runtime() -> None:
-    (request,) = devices({"runc": {}, "nvidia": {"path": "nvidia-container-runtime"}})["device_requests"]
+    (request,) = gpu_options({"runc": {}, "nvidia": {"path": "nvidia-container-runtime"}})["device_requests"]
     assert request["Count"] == -1
     assert request["Capabilities"] == [["gpu"]]
 
 
 @pytest.mark.parametrize("runtimes", [{"runc": {}}, {}, None])
 def test_no_gpu_is_asked_for_elsewhere(runtimes: object) -> None:
-    assert devices(runtimes) == {}
+    assert gpu_options(runtimes) == {}
 
 
 def test_a_container_never_asks_for_more_processors_than_there_are() -> None:
-    assert confinement(SETTINGS, 1.0)["nano_cpus"] == 1_000_000_000
-    assert confinement(SETTINGS, 64.0)["nano_cpus"] == 2_000_000_000
+    assert hardening_options(SETTINGS, 1.0)["nano_cpus"] == 1_000_000_000
+    assert hardening_options(SETTINGS, 64.0)["nano_cpus"] == 2_000_000_000
 
 
 def test_a_model_may_have_less_than_the_limits_and_not_more() -> None:
-    little = confinement(SETTINGS, 64.0, Resources(cpus=0.5, memory=128))
+    little = hardening_options(SETTINGS, 64.0, Resources(cpus=0.5, memory=128))
     assert (little["nano_cpus"], little["mem_limit"]) == (500_000_000, 128 * 1024**2)
     assert little["memswap_limit"] == little["mem_limit"]
-    much = confinement(SETTINGS, 64.0, Resources(cpus=32, memory=1024**2))
+    much = hardening_options(SETTINGS, 64.0, Resources(cpus=32, memory=1024**2))
     assert (much["nano_cpus"], much["mem_limit"]) == (2_000_000_000, SETTINGS.container_memory)
 
 
 def test_the_port_is_published_on_the_loopback_interface_and_the_engine_chooses_it() -> None:
-    assert network(SETTINGS) == {"ports": {"8080/tcp": ("127.0.0.1", None)}}
+    assert network_options(SETTINGS) == {"ports": {"8080/tcp": ("127.0.0.1", None)}}
 
 
 def test_in_a_network_of_the_engine_no_port_is_published() -> None:
     inside = msgspec.structs.replace(SETTINGS, container_network="straightline")
-    assert network(inside) == {"network": "straightline"}
+    assert network_options(inside) == {"network": "straightline"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from tests.faults.kit.chaos import ENDS, ON_COMPONENTS, QUIET, Deed, acts
+from tests.faults.harness.chaos import ENDS, ON_COMPONENTS, QUIET, Deed, acts
 
 NAMES = ("scheduler", "recorder")
 

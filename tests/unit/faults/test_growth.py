@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.kit.growth import Finding, Life, faults, judge, summary
+from tests.faults.harness.growth import Finding, Life, faults, judge, summary
 
 MIB = 1024 * 1024
 MINUTE = 60.0

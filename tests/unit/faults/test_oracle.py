@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.kit.oracle import Allowance, DeadLetter, Ending, Facts, recovery, violations
+from tests.faults.harness.oracle import Allowance, DeadLetter, Ending, Facts, recovery, violations
 
 DONE = Ending(rows=1, state="succeeded")
 SOUND = Facts(

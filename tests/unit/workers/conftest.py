@@ -10,7 +10,7 @@ import pytest
 from straightline.contracts import Attempt, ModelSpec, Request, TensorSpec, Ticket
 from straightline.ids import new_id
 from workers.execution.placements import Work
-from workers.protocol.base import Answer, Health
+from workers.protocol.base import BackendResponse, Health
 
 NOW = 1_000_000.0
 
@@ -27,12 +27,12 @@ class FakeBackend:
         self.fail: Callable[[dict[str, Any]], None] = lambda _: None
         self.answer: Callable[[dict[str, Any]], bytes] = double
 
-    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> Answer:
+    def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
         call = msgspec.json.decode(body)
         self.calls.append(call)
         self.timeouts.append(timeout)
         self.fail(call)
-        return Answer(body=self.answer(call), service=0.5)
+        return BackendResponse(body=self.answer(call), service=0.5)
 
     def health(self) -> Health:
         return Health(ok=True)

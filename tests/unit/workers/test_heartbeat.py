@@ -10,7 +10,7 @@ import msgspec
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Heartbeat
 from workers.coordination import heartbeat
-from workers.coordination.heartbeat import LASTS, BestCases, Pulse
+from workers.coordination.heartbeat import SAMPLE_TTL_S, FastestLatencies, HeartbeatSender
 
 
 class Sender:
@@ -30,23 +30,23 @@ class Sender:
         return future
 
 
-def pulse(sender: Sender, backend: Any, best: BestCases | None = None) -> Pulse:
-    return Pulse(
+def pulse(sender: Sender, backend: Any, best: FastestLatencies | None = None) -> HeartbeatSender:
+    return HeartbeatSender(
         sender=sender,
         backend=backend,
         worker="local@test",
         slots=4,
         active=lambda: 3,
-        best_cases=best or BestCases(),
+        best_cases=best or FastestLatencies(),
         clock=lambda: 7.0,
     )
 
 
 def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
-    best = BestCases()
+    best = FastestLatencies()
     for seconds in (0.5, 0.2, 0.9):
         best.add("digits", seconds)
-    sent = msgspec.json.decode(pulse(Sender(), backend, best).beat().body, type=Heartbeat)
+    sent = msgspec.json.decode(pulse(Sender(), backend, best).heartbeat().body, type=Heartbeat)
     assert sent == Heartbeat(
         backend="local",
         worker="local@test",
@@ -61,17 +61,17 @@ def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
 
 def test_a_best_case_is_of_one_model_and_counts_for_a_while() -> None:
     now = [0.0]
-    best = BestCases(lambda: now[0])
+    best = FastestLatencies(lambda: now[0])
     best.add("slow", 9.0)
     best.add("quick", 0.1)
     assert best.get() == {"slow": 9.0, "quick": 0.1}
-    now[0] = LASTS
+    now[0] = SAMPLE_TTL_S
     best.add("quick", 0.2)
     assert best.get() == {"quick": 0.2}
 
 
 def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 0.001)
     sender = Sender()
     running = pulse(sender, backend)
     running.start()
@@ -82,20 +82,20 @@ def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch
 
 
 def test_it_beats_at_once_where_what_the_pool_can_do_has_changed(backend: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(heartbeat, "INTERVAL", 60.0)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 60.0)
     sender = Sender()
     running = pulse(sender, backend)
     running.start()
     deadline = time.monotonic() + 30
     while not sender.several.is_set():
-        running.soon()
+        running.send_now()
         assert time.monotonic() < deadline
     running.stop()
     assert sender.beats[-1].closing
 
 
 def test_heartbeats_do_not_pile_up_while_the_broker_is_away(backend: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 0.001)
     sender = Sender(answers=False)
     running = pulse(sender, backend)
     running.start()
@@ -107,7 +107,7 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(backend: Any, monkey
 def test_a_backend_that_fails_to_tell_its_health_does_not_end_the_beat(
     backend: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 0.001)
     healthy = backend.health
     failures = iter([ValueError("a defect")])
 

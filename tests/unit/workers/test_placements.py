@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from straightline.errors import ContractError
 from straightline.names import PREDICT_TASK
-from workers.execution.placements import MAX_REPR, Placement, Work, read_placement
+from workers.execution.placements import MAX_REPR_CHARS, Placement, Work, read_placement
 
 HEADERS = {"task": PREDICT_TASK, "id": "5", "argsrepr": "1 of double"}
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -52,7 +52,7 @@ def test_words_for_the_arguments_are_made_up_where_there_are_none(make_work: Cal
 
 def test_long_words_are_cut(make_work: Callable[..., Work]) -> None:
     placement = read([[[make_work().ticket]], {}, EMBED], HEADERS | {"argsrepr": "x" * 10_000})
-    assert len(placement.argsrepr) == MAX_REPR
+    assert len(placement.argsrepr) == MAX_REPR_CHARS
 
 
 @given(JSON)

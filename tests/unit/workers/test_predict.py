@@ -7,10 +7,10 @@ import pytest
 from celery.exceptions import Reject
 
 from workers.celery_ext.predict import Predict
-from workers.coordination.heartbeat import BestCases
+from workers.coordination.heartbeat import FastestLatencies
 from workers.execution.placements import Work
-from workers.execution.result import Verdict
-from workers.reporting.reporter import Unreported
+from workers.execution.result import ExecutionResult
+from workers.reporting.reporter import ReportNotConfirmed
 
 
 class Scripted:
@@ -20,10 +20,10 @@ class Scripted:
         self.error = error
         self.reported: list[Any] = []
 
-    def answer(self, work: list[Work]) -> list[tuple[Work, Verdict]]:
+    def answer(self, work: list[Work]) -> list[tuple[Work, ExecutionResult]]:
         kinds: list[Any] = ["succeeded", "succeeded", "failed"]
         return [
-            (item, Verdict(kind=kind, started_at=1.0, finished_at=2.0, service=0.25))
+            (item, ExecutionResult(kind=kind, started_at=1.0, finished_at=2.0, service=0.25))
             for item, kind in zip(work, kinds, strict=True)
         ]
 
@@ -39,29 +39,32 @@ class Lonely:
     def __init__(self, *, before: bool = False, after: bool = False) -> None:
         self.before, self.after = before, after
 
-    def returns(self) -> bool:
+    def should_requeue(self) -> bool:
         return self.before
 
-    def returned(self, judged: Any) -> bool:
+    def should_requeue_results(self, judged: Any) -> bool:
         return self.after and bool(judged)
 
 
-def task(scripted: Any, best_cases: BestCases | None = None, aside: Lonely | None = None) -> Predict:
+def task(
+    scripted: Any, best_cases: FastestLatencies | None = None, withdrawal: Lonely | None = None
+) -> Predict:
     predict = Predict()
-    stand_in: Any = aside or Lonely()
-    predict.serve(scripted, scripted, best_cases or BestCases(), stand_in, lambda: None)
+    stand_in: Any = withdrawal or Lonely()
+    predict.attach(scripted, scripted, best_cases or FastestLatencies(), stand_in, lambda: None)
     return predict
 
 
 def test_the_task_returns_when_the_report_is_safe(make_work: Callable[..., Work]) -> None:
-    scripted, best_cases = Scripted(), BestCases()
+    scripted, best_cases = Scripted(), FastestLatencies()
     assert task(scripted, best_cases).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
     assert len(scripted.reported) == 1
     assert best_cases.get() == {"double": 0.25}
 
 
 @pytest.mark.parametrize(
-    "error", [Unreported("no confirm"), SystemExit(1), MemoryError(), RecursionError(), ZeroDivisionError()]
+    "error",
+    [ReportNotConfirmed("no confirm"), SystemExit(1), MemoryError(), RecursionError(), ZeroDivisionError()],
 )
 def test_whatever_goes_wrong_brings_the_placement_back(
     make_work: Callable[..., Work], error: BaseException
@@ -71,13 +74,13 @@ def test_whatever_goes_wrong_brings_the_placement_back(
     assert caught.value.requeue is True
 
 
-@pytest.mark.parametrize("aside", [Lonely(before=True), Lonely(after=True)])
+@pytest.mark.parametrize("withdrawal", [Lonely(before=True), Lonely(after=True)])
 def test_what_other_pools_can_answer_comes_back_and_nothing_is_reported(
-    make_work: Callable[..., Work], aside: Lonely
+    make_work: Callable[..., Work], withdrawal: Lonely
 ) -> None:
     scripted = Scripted()
     with pytest.raises(Reject) as caught:
-        task(scripted, aside=aside).run([make_work() for _ in range(3)])
+        task(scripted, withdrawal=withdrawal).run([make_work() for _ in range(3)])
     assert caught.value.requeue is True
     assert scripted.reported == []
 

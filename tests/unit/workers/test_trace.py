@@ -11,9 +11,9 @@ import pytest
 from straightline.contracts import ModelSpec
 from workers.backends.serverless import LambdaBackend
 from workers.coordination.breakers import OpenBreakers
-from workers.coordination.cancellation import TakenBack
-from workers.execution.executor import Answerer
-from workers.execution.payloads import Bodies
+from workers.coordination.cancellation import CancellationTracker
+from workers.execution.executor import PlacementExecutor
+from workers.execution.payloads import PayloadStore
 from workers.execution.placements import Work
 from workers.protocol import trace
 from workers.protocol.v2_http import V2Client
@@ -44,8 +44,8 @@ def seen(
 
     def answer(*work: Work) -> list[dict[str, str]]:
         found.clear()
-        parts = {"taken_back": TakenBack(clock), "breakers": OpenBreakers("local", clock)}
-        Answerer(backend, lambda *_: model, Bodies(None), clock, **parts).answer(work)  # type: ignore[arg-type]
+        parts = {"cancellations": CancellationTracker(clock), "breakers": OpenBreakers("local", clock)}
+        PlacementExecutor(backend, lambda *_: model, PayloadStore(None), clock, **parts).answer(work)  # type: ignore[arg-type]
         assert trace.now() == {}
         return found
 
@@ -73,7 +73,7 @@ def test_a_model_server_gets_headers(model: ModelSpec, make_work: Make) -> None:
 
     client = V2Client("http://127.0.0.1:1")
     client._calls = Calls()  # type: ignore[assignment]
-    with trace.carried([traced(make_work([1.0, 0.0])).ticket]):
+    with trace.trace_scope([traced(make_work([1.0, 0.0])).ticket]):
         client.infer(model, b"{}", 1.0)
     assert sent == [{"Content-Type": "application/json", **BOTH}]
 
@@ -95,7 +95,7 @@ def test_a_function_gets_a_client_context(
     backend._known = None
     monkeypatch.setattr(backend, "_client", lambda _timeout: Client())
     for work in (traced(make_work([1.0, 0.0])), make_work([1.0, 0.0])):
-        with trace.carried([work.ticket]), pytest.raises(Asked):
+        with trace.trace_scope([work.ticket]), pytest.raises(Asked):
             backend.infer(model, b"{}", 1.0)
     context = base64.b64decode(sent[0]["ClientContext"])
     assert json.loads(context) == {"custom": BOTH}

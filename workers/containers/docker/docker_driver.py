@@ -12,11 +12,11 @@ from straightline.contracts import ModelSpec
 from workers.containers.docker import gpus
 from workers.containers.docker.docker_server import DockerServer, remove_container
 from workers.containers.docker.engine import Engine
-from workers.containers.docker.hardening import confinement, devices, network
-from workers.containers.docker.images import Images
-from workers.containers.docker.owner import MARK, Owner, is_orphan
-from workers.containers.pool.diagnosis import fault_of
-from workers.containers.pool.warm_server import Key
+from workers.containers.docker.hardening import gpu_options, hardening_options, network_options
+from workers.containers.docker.images import ImageResolver
+from workers.containers.docker.owner import OWNER_LABEL, Owner, is_orphan
+from workers.containers.pool.diagnosis import exit_fault
+from workers.containers.pool.warm_server import ModelKey
 from workers.containers.settings import ContainerSettings
 from workers.protocol.base import Health
 from workers.protocol.errors import BackendFault
@@ -25,7 +25,7 @@ MODEL_LABEL: Final = "straightline.model"
 VERSION_LABEL: Final = "straightline.version"
 _SERVER_LABEL: Final = "straightline.server"
 """Holds a random word for each start, by which we know the containers in use."""
-_FRESH: Final = 5.0
+_IMAGE_LIST_TTL_S: Final = 5.0
 """Seconds for which a list of images is taken for current."""
 
 
@@ -43,8 +43,8 @@ class DockerDriver:
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
-        self._images = Images(settings.container_image, settings.container_digests)
-        self._gpus = gpus.listed(settings.container_gpus)
+        self._images = ImageResolver(settings.container_image, settings.container_digests)
+        self._gpus = gpus.parse_ids(settings.container_gpus)
         self._choosing = Lock()  # loads are read, and one is added, by one start at a time
         self._engine = engine
         self._settings = settings
@@ -62,7 +62,7 @@ class DockerDriver:
         server = None
         try:
             server = self._create(model, word)
-            with self._engine.speak() as client:
+            with self._engine.session() as client:
                 client.api.start(server.id)
                 server.url = self._url(client, server)
         except BaseException:
@@ -75,7 +75,7 @@ class DockerDriver:
     def health(self) -> Health:
         """Ask the engine for a sign of life."""
         try:
-            with self._engine.speak(quick=True) as client:
+            with self._engine.session(quick=True) as client:
                 client.ping()
         except BackendFault as fault:
             return Health(ok=False, reason=str(fault))
@@ -83,17 +83,17 @@ class DockerDriver:
 
     def models(self) -> list[str] | None:
         """Return the models whose images the engine has; what was known before where it does not answer."""
-        if time.monotonic() - self._listed >= _FRESH:
+        if time.monotonic() - self._listed >= _IMAGE_LIST_TTL_S:
             self._listed = time.monotonic()
             try:
-                with self._engine.speak(quick=True) as client:
+                with self._engine.session(quick=True) as client:
                     images = client.api.images()
             except BackendFault:
                 return self._models
             self._models = self._images.models(images)
         return self._models
 
-    def learn(self, images: Mapping[Key, str]) -> None:
+    def learn(self, images: Mapping[ModelKey, str]) -> None:
         """Allow the images that were deployed, and list anew what there is; see `Driver.learn`."""
         self._images.learn(images)
         self._listed = float("-inf")
@@ -101,8 +101,8 @@ class DockerDriver:
     def remove_orphans(self) -> list[str]:
         """Remove the containers of dead workers, and ours that a failed removal left."""
         removed = []
-        with self._engine.speak() as client:
-            for found in client.api.containers(all=True, filters={"label": MARK}):
+        with self._engine.session() as client:
+            for found in client.api.containers(all=True, filters={"label": OWNER_LABEL}):
                 if self._left_behind(found["Labels"]):
                     remove_container(client, found["Id"])
                     removed.append(f"container {found['Names'][0].lstrip('/')}")
@@ -115,7 +115,7 @@ class DockerDriver:
     def _create(self, model: ModelSpec, word: str) -> DockerServer:
         settings = self._settings
         name = f"straightline-{model.name}-{model.version}-{word}"
-        with self._engine.speak() as client:
+        with self._engine.session() as client:
             image = self._images.find(client, model)
             facts = client.info()
             with self._choosing:
@@ -127,23 +127,25 @@ class DockerDriver:
                         MODEL_LABEL: model.name,
                         VERSION_LABEL: model.version,
                         _SERVER_LABEL: word,
-                        **({gpus.LABEL: ",".join(chosen)} if chosen else {}),
+                        **({gpus.GPUS_LABEL: ",".join(chosen)} if chosen else {}),
                         **self._owner.labels(),
                     },
                     environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
-                    **confinement(settings, float(facts["NCPU"]), model.resources),
-                    **devices(facts.get("Runtimes"), chosen),
-                    **network(settings),
+                    **hardening_options(settings, float(facts["NCPU"]), model.resources),
+                    **gpu_options(facts.get("Runtimes"), chosen),
+                    **network_options(settings),
                 )
         return DockerServer(self._engine, str(container.id), f"container {name}", lambda: self._release(word))
 
     def _devices(self, client: DockerClient, model: ModelSpec, runtimes: object) -> tuple[str, ...]:
         """Choose the GPUs of a container, where they are listed and the engine can give them."""
-        if not self._gpus or not devices(runtimes):
+        if not self._gpus or not gpu_options(runtimes):
             return ()
         # Of all workers, and those that are made and not started yet.
-        there = client.api.containers(all=True, filters={"label": gpus.LABEL})
-        return gpus.choose(self._gpus, [each["Labels"][gpus.LABEL] for each in there], model.resources.gpus)
+        there = client.api.containers(all=True, filters={"label": gpus.GPUS_LABEL})
+        return gpus.choose_gpus(
+            self._gpus, [each["Labels"][gpus.GPUS_LABEL] for each in there], model.resources.gpus
+        )
 
     def _url(self, client: DockerClient, server: DockerServer) -> str:
         found: Mapping[str, Any] = client.api.inspect_container(server.id)["NetworkSettings"]
@@ -156,7 +158,7 @@ class DockerDriver:
             return f"http://127.0.0.1:{published[0]['HostPort']}"
         ended = server.exit()
         if ended is not None:
-            raise fault_of(server.title, ended)
+            raise exit_fault(server.title, ended)
         raise BackendFault(f"{server.title} has no address", error_class="cold_start_failed")
 
     def _left_behind(self, labels: Mapping[str, str]) -> bool:

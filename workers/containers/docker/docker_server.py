@@ -10,7 +10,7 @@ from docker import DockerClient
 from docker.errors import APIError, NotFound
 
 from workers.containers.docker.engine import Engine
-from workers.containers.pool.diagnosis import LINES
+from workers.containers.pool.diagnosis import MAX_LOG_LINES
 from workers.containers.pool.driver import Exit
 from workers.protocol.errors import BackendFault
 
@@ -36,7 +36,7 @@ class DockerServer:
 
     def exit(self) -> Exit | None:
         """Say how it ended; see `Server.exit`."""
-        with self._engine.speak() as client:
+        with self._engine.session() as client:
             try:
                 state = client.api.inspect_container(self.id)["State"]
             except NotFound:
@@ -52,21 +52,21 @@ class DockerServer:
         wanted = {"container": self.id, "event": "oom"}
         # Until a time that has come: the engine then answers at once, and does not wait for more.
         span: Any = {"since": f"{since:.6f}", "until": f"{time.time():.6f}"}  # more exact than its type knows
-        with contextlib.suppress(BackendFault), self._engine.speak() as client:
+        with contextlib.suppress(BackendFault), self._engine.session() as client:
             return any(True for _ in client.api.events(**span, filters=wanted, decode=True))
         return False
 
     def last_lines(self) -> str:
         """Return the end of what it wrote."""
-        with contextlib.suppress(BackendFault), self._engine.speak() as client:
-            log: bytes = client.api.logs(self.id, tail=LINES)
+        with contextlib.suppress(BackendFault), self._engine.session() as client:
+            log: bytes = client.api.logs(self.id, tail=MAX_LOG_LINES)
             return log.decode(errors="replace")
         return ""
 
     def remove(self) -> None:
         """Kill and remove it; see `Server.remove`."""
         self._released()
-        with self._engine.speak() as client:
+        with self._engine.session() as client:
             remove_container(client, self.id)
 
 

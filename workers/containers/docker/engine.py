@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from workers.protocol.errors import BackendFault
 
-_QUICK: Final = 1
+_HEALTH_TIMEOUT_S: Final = 1
 """Seconds that a look at the engine's health may take."""
 
 
@@ -32,7 +32,7 @@ class Engine:
         self._clients: dict[int, docker.DockerClient] = {}
 
     @contextmanager
-    def speak(self, *, quick: bool = False) -> Iterator[docker.DockerClient]:
+    def session(self, *, quick: bool = False) -> Iterator[docker.DockerClient]:
         """Give a client, and translate what it raises; a `quick` one gives up within a second.
 
         Raises:
@@ -40,7 +40,7 @@ class Engine:
                 image, `cold_start_failed` where it refuses.
         """
         try:
-            yield self._client(_QUICK if quick else self._timeout)
+            yield self._client(_HEALTH_TIMEOUT_S if quick else self._timeout)
         except ImageNotFound as error:
             raise BackendFault(
                 f"the engine has not this image: {error.explanation}", error_class="not_deployed"

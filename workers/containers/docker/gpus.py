@@ -6,12 +6,12 @@ from typing import Final
 from straightline.errors import ConfigurationError
 from workers.protocol.errors import BackendFault
 
-LABEL: Final = "straightline.gpus"
+GPUS_LABEL: Final = "straightline.gpus"
 """On a container: the ids of its devices, apart by commas. From these labels the loads are counted, so that
 the workers of an engine know of each other's."""
 
 
-def listed(text: str) -> tuple[str, ...]:
+def parse_ids(text: str) -> tuple[str, ...]:
     """Read the ids of STRAIGHTLINE_CONTAINER_GPUS, apart by commas or spaces; none leaves it to the engine.
 
     Raises:
@@ -23,7 +23,7 @@ def listed(text: str) -> tuple[str, ...]:
     return ids
 
 
-def choose(devices: Sequence[str], taken: Iterable[str], count: int) -> tuple[str, ...]:
+def choose_gpus(devices: Sequence[str], taken: Iterable[str], count: int) -> tuple[str, ...]:
     """Choose devices for a container.
 
     Args:
@@ -43,7 +43,7 @@ def choose(devices: Sequence[str], taken: Iterable[str], count: int) -> tuple[st
         )
     loads = dict.fromkeys(devices, 0)
     for label in taken:
-        for device in listed(label):
+        for device in parse_ids(label):
             if device in loads:
                 loads[device] += 1
     return tuple(sorted(devices, key=lambda device: loads[device])[:wanted])  # stable: by preference

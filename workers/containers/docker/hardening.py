@@ -8,13 +8,15 @@ from docker.types import DeviceRequest, LogConfig
 from straightline.contracts.model import Resources
 from workers.containers.settings import ContainerSettings
 
-ANY: Final = Resources()
+NO_REQUESTS: Final = Resources()
 """Of a model that asks for nothing in particular."""
 _MIB: Final = 1024**2
 TMP: Final = "/tmp"  # noqa: S108 - inside of the container, in its own memory
 
 
-def confinement(settings: ContainerSettings, processors: float, wanted: Resources = ANY) -> dict[str, Any]:
+def hardening_options(
+    settings: ContainerSettings, processors: float, wanted: Resources = NO_REQUESTS
+) -> dict[str, Any]:
     """Return the options of `containers.create` that confine it.
 
     Args:
@@ -40,7 +42,7 @@ def confinement(settings: ContainerSettings, processors: float, wanted: Resource
     }
 
 
-def devices(runtimes: object, chosen: Sequence[str] = ()) -> dict[str, Any]:
+def gpu_options(runtimes: object, chosen: Sequence[str] = ()) -> dict[str, Any]:
     """Return the options that give it GPUs, where the engine has NVIDIA's runtime.
 
     Args:
@@ -54,7 +56,7 @@ def devices(runtimes: object, chosen: Sequence[str] = ()) -> dict[str, Any]:
     return {"device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]}
 
 
-def network(settings: ContainerSettings) -> dict[str, Any]:
+def network_options(settings: ContainerSettings) -> dict[str, Any]:
     """Return the options that let the worker, and no other machine, reach it."""
     if settings.container_network:
         return {"network": settings.container_network}

@@ -9,7 +9,7 @@ from straightline.errors import ConfigurationError
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class Allowed:
+class ImageAllowlist:
     """The images that may be run.
 
     Args:
@@ -30,9 +30,9 @@ class Allowed:
                 "`docker image inspect --format '{{.Id}}' IMAGE` prints it"
             )
 
-    def beside(self, images: Collection[str]) -> "Allowed":
+    def with_deployed(self, images: Collection[str]) -> "ImageAllowlist":
         """Return what is allowed where these images, and no others, were deployed; no list stays no list."""
-        other = Allowed(" ".join(self._digests))
+        other = ImageAllowlist(" ".join(self._digests))
         other._deployed = frozenset(images)
         return other
 

@@ -7,13 +7,13 @@ from docker import DockerClient
 from docker.errors import ImageNotFound
 
 from straightline.contracts import ModelSpec
-from workers.containers.docker.image_allowlist import Allowed
+from workers.containers.docker.image_allowlist import ImageAllowlist
 from workers.containers.docker.image_names import image_name, models_of
-from workers.containers.pool.warm_server import Key
+from workers.containers.pool.warm_server import ModelKey
 from workers.protocol.errors import BackendFault
 
 
-class Images:
+class ImageResolver:
     """The images of an engine that may be run.
 
     Args:
@@ -27,13 +27,13 @@ class Images:
     def __init__(self, template: str, digests: str) -> None:
         image_name(template, "model", "version")
         self._template = template
-        self._allowed = Allowed(digests)
-        self._deployed: Mapping[Key, str] = {}
+        self._allowed = ImageAllowlist(digests)
+        self._deployed: Mapping[ModelKey, str] = {}
 
-    def learn(self, deployed: Mapping[Key, str]) -> None:
+    def learn(self, deployed: Mapping[ModelKey, str]) -> None:
         """Take the ids of the images that were deployed, and no others."""
         self._deployed = dict(deployed)
-        self._allowed = self._allowed.beside(deployed.values())
+        self._allowed = self._allowed.with_deployed(deployed.values())
 
     def find(self, client: DockerClient, model: ModelSpec) -> str:
         """Return the id of a model's image; while it is built again, its name leads to another one.

@@ -9,7 +9,7 @@ from typing import Final, Self
 import msgspec
 
 _PREFIX: Final = "straightline.owner."
-MARK: Final = f"{_PREFIX}node"
+OWNER_LABEL: Final = f"{_PREFIX}node"
 """The label that every container of every worker has."""
 
 
@@ -38,7 +38,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
             run=run,
             scope=_scope(),
             pid=str(os.getpid()),
-            started=started(os.getpid()) or "",
+            started=start_ticks(os.getpid()) or "",
         )
 
     @classmethod
@@ -61,11 +61,11 @@ def is_orphan(owner: Owner, me: Owner) -> bool:
     if owner == me:
         return False
     if owner.scope == me.scope:
-        return started(int(owner.pid)) != owner.started
+        return start_ticks(int(owner.pid)) != owner.started
     return (owner.node, owner.run) == (me.node, me.run)
 
 
-def started(pid: int) -> str | None:
+def start_ticks(pid: int) -> str | None:
     """Read when a process started, in clock ticks after boot; None where there is none, or a dead one."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")

@@ -5,11 +5,11 @@ from threading import Event
 from straightline.contracts import ModelSpec
 from workers.containers.pool.driver import Driver
 from workers.containers.pool.readiness import wait_until_ready
-from workers.containers.pool.warm_server import Warm
+from workers.containers.pool.warm_server import WarmServer
 from workers.protocol.v2_http import V2Client
 
 
-def bring_up(driver: Driver, model: ModelSpec, patience: float, stopping: Event) -> Warm:
+def start_server(driver: Driver, model: ModelSpec, patience: float, stopping: Event) -> WarmServer:
     """Start a server and wait until it is ready.
 
     Args:
@@ -22,7 +22,7 @@ def bring_up(driver: Driver, model: ModelSpec, patience: float, stopping: Event)
         BackendFault: it could not be started or did not become ready; it was removed again.
     """
     server = driver.start(model)
-    warm = Warm(server, V2Client(server.url))
+    warm = WarmServer(server, V2Client(server.url))
     try:
         wait_until_ready(server, warm.client, patience, stopping)
     except BaseException:

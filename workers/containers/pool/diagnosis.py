@@ -5,11 +5,11 @@ from typing import Final
 from workers.containers.pool.driver import Exit, Server
 from workers.protocol.errors import BackendFault
 
-LINES: Final = 15
-CHARACTERS: Final = 1500
+MAX_LOG_LINES: Final = 15
+MAX_LOG_CHARS: Final = 1500
 
 
-def fault_of(title: str, ended: Exit) -> BackendFault:
+def exit_fault(title: str, ended: Exit) -> BackendFault:
     """Return the fault of a server that ended: `out_of_memory` or `crashed`."""
     if ended.out_of_memory:
         return BackendFault(
@@ -22,7 +22,7 @@ def fault_of(title: str, ended: Exit) -> BackendFault:
     )
 
 
-def never_ready(server: Server, patience: float) -> BackendFault:
+def readiness_timeout(server: Server, patience: float) -> BackendFault:
     """Return the fault of a server that runs but did not become ready in time."""
     return BackendFault(
         f"{server.title} was not ready after {patience:g} s (STRAIGHTLINE_CONTAINER_START)"
@@ -33,7 +33,7 @@ def never_ready(server: Server, patience: float) -> BackendFault:
 
 def excerpt(log: str) -> str:
     """Return the end of a log, short enough to travel with an outcome."""
-    return "\n".join(log.strip().splitlines()[-LINES:])[-CHARACTERS:]
+    return "\n".join(log.strip().splitlines()[-MAX_LOG_LINES:])[-MAX_LOG_CHARS:]
 
 
 def _quote(log: str) -> str:

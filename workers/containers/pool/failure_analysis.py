@@ -5,17 +5,17 @@ from typing import Final
 
 import msgspec
 
-from workers.containers.pool.diagnosis import fault_of
+from workers.containers.pool.diagnosis import exit_fault
 from workers.containers.pool.driver import Exit, Server
-from workers.containers.pool.warm_server import Warm
+from workers.containers.pool.warm_server import WarmServer
 from workers.protocol.errors import BackendFault
 
-_NOTICE: Final = 0.5
+_EXIT_NOTICE_TIMEOUT_S: Final = 0.5
 """Seconds after which an engine has noticed that a server ended; connections break before that."""
-_POLL: Final = 0.05
+_POLL_INTERVAL_S: Final = 0.05
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+class FailureAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     """What is known after a look at the server.
 
     Attributes:
@@ -29,7 +29,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     unasked: bool = False
 
 
-def judge(warm: Warm, fault: BackendFault, asked: float, *, full_time: bool) -> Judgement:
+def classify(warm: WarmServer, fault: BackendFault, asked: float, *, full_time: bool) -> FailureAnalysis:
     """Look at the server after a call failed.
 
     Args:
@@ -43,30 +43,30 @@ def judge(warm: Warm, fault: BackendFault, asked: float, *, full_time: bool) -> 
     """
     if fault.error_class == "timed_out":
         # A server that also has no word for a look at its health hangs; a busy one has.
-        return Judgement(fault=fault, useless=full_time and not warm.client.ready().ok)
+        return FailureAnalysis(fault=fault, useless=full_time and not warm.client.ready().ok)
     if fault.error_class not in ("unreachable", "crashed"):
-        return Judgement(fault=fault)
+        return FailureAnalysis(fault=fault)
     server = warm.server
     ended = _ended(server)
     if ended is not None:
-        return Judgement(
-            fault=fault_of(server.title, ended), useless=True, unasked=fault.error_class == "unreachable"
+        return FailureAnalysis(
+            fault=exit_fault(server.title, ended), useless=True, unasked=fault.error_class == "unreachable"
         )
     if server.memory_ran_out(asked):
-        return Judgement(
+        return FailureAnalysis(
             fault=BackendFault(
                 f"a process of {server.title} was killed because the container took more memory than it may "
                 "have: raise STRAIGHTLINE_CONTAINER_MEMORY",
                 error_class="out_of_memory",
             )
         )
-    return Judgement(fault=fault, useless=fault.error_class == "unreachable")
+    return FailureAnalysis(fault=fault, useless=fault.error_class == "unreachable")
 
 
 def _ended(server: Server) -> Exit | None:
-    deadline = time.monotonic() + _NOTICE
+    deadline = time.monotonic() + _EXIT_NOTICE_TIMEOUT_S
     while True:
         ended = server.exit()
         if ended is not None or time.monotonic() >= deadline:
             return ended
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)

@@ -9,15 +9,15 @@ from typing import Final
 
 from straightline.contracts import ModelSpec
 from workers.containers.pool import scaling
-from workers.containers.pool.cold_start import bring_up
-from workers.containers.pool.diagnosis import fault_of
+from workers.containers.pool.cold_start import start_server
+from workers.containers.pool.diagnosis import exit_fault
 from workers.containers.pool.driver import Driver
-from workers.containers.pool.warm_server import Key, Lease, Slot, Warm
+from workers.containers.pool.warm_server import Lease, ModelKey, Slot, WarmServer
 from workers.protocol.errors import BackendFault
 
-_CLOSING: Final = 15.0
+_CLOSE_TIMEOUT_S: Final = 15.0
 """Seconds that starts get to notice that the pool closes."""
-_AGAIN: Final = 30.0
+_RETRY_INTERVAL_S: Final = 30.0
 """Seconds from a start that failed until one that nobody waits for is tried again."""
 _log = logging.getLogger(__name__)
 
@@ -57,14 +57,14 @@ class WarmPool:
         self._clock = clock
         self._changed = Condition()
         self._slots: list[Slot] = []
-        self._kept: dict[Key, ModelSpec] = {}
-        self._not_before: dict[Key, float] = {}  # of starts that nobody waits for, after one that failed
+        self._kept: dict[ModelKey, ModelSpec] = {}
+        self._not_before: dict[ModelKey, float] = {}  # of starts that nobody waits for, after one that failed
         self._leaving = 0
         self._starts: set[Thread] = set()
         self._stopping = Event()
-        self._gone: Callable[[Key], bool] = lambda _: False
+        self._gone: Callable[[ModelKey], bool] = lambda _: False
 
-    def forget(self, gone: Callable[[Key], bool]) -> None:
+    def forget(self, gone: Callable[[ModelKey], bool]) -> None:
         """Let `tend` remove the unused servers of versions that are gone, however short they were unused."""
         self._gone = gone
 
@@ -104,7 +104,7 @@ class WarmPool:
         finally:
             self._leave(slot)
 
-    def discard(self, warm: Warm) -> None:
+    def discard(self, warm: WarmServer) -> None:
         """Remove a server that answers no more; the next request starts another. Twice is once."""
         with self._changed:
             slot = next((slot for slot in self._slots if slot.warm is warm), None)
@@ -117,7 +117,7 @@ class WarmPool:
         """Remove what was idle too long and what died, start what is to stand ready; called now and then."""
         with self._changed:
             now = self._clock()
-            expired = scaling.expired(self._slots, self._kept, self._idle, now)
+            expired = scaling.idle_slots(self._slots, self._kept, self._idle, now)
             expired += [
                 slot for slot in self._slots if slot.unused and self._gone(slot.key) and slot not in expired
             ]
@@ -136,10 +136,10 @@ class WarmPool:
         for one in warm:
             ended = one.server.exit()
             if ended is not None:
-                _log.warning("%s", fault_of(one.server.title, ended))
+                _log.warning("%s", exit_fault(one.server.title, ended))
                 self.discard(one)
         with self._changed:
-            for model in scaling.missing(self._slots, self._kept.values(), self._room()):
+            for model in scaling.models_to_start(self._slots, self._kept.values(), self._room()):
                 self._begin_unasked(model)
 
     def size(self) -> int:
@@ -159,7 +159,7 @@ class WarmPool:
             starts = list(self._starts)
             self._changed.notify_all()
         for start in starts:
-            start.join(_CLOSING)
+            start.join(_CLOSE_TIMEOUT_S)
         with self._changed:
             ready = [slot for slot in self._slots if slot.warm is not None]
             for slot in ready:
@@ -178,12 +178,12 @@ class WarmPool:
                 slot = scaling.least_used(mine)
                 if slot is None and self._room():
                     slot = self._begin(model)
-                elif self._room() and scaling.wants_another(mine, model, self._busy):
+                elif self._room() and scaling.should_scale_out(mine, model, self._busy):
                     self._begin_unasked(model)
                 if slot is not None:
                     slot.users += 1
                     return slot, slot.warm is None
-                victim = scaling.victim(self._slots, self._kept)
+                victim = scaling.eviction_candidate(self._slots, self._kept)
                 if victim is None:
                     self._await_room(deadline)
                     continue
@@ -229,11 +229,11 @@ class WarmPool:
     def _start(self, slot: Slot, model: ModelSpec) -> None:
         began = self._clock()
         try:
-            warm = bring_up(self._driver, model, self._patience, self._stopping)
+            warm = start_server(self._driver, model, self._patience, self._stopping)
         # Whatever it is, those who wait must hear of it.
         except Exception as error:  # noqa: BLE001
             fault = _as_fault(error)
-            self._not_before[slot.key] = self._clock() + _AGAIN
+            self._not_before[slot.key] = self._clock() + _RETRY_INTERVAL_S
             if not self._settle(slot, None) and not slot.users:
                 _log.warning("no server of %s %s stands ready: %s", *slot.key, fault)
             slot.ready.set_exception(fault)
@@ -245,7 +245,7 @@ class WarmPool:
             warm.remove()
             slot.ready.set_exception(BackendFault("this worker stops", error_class="unreachable"))
 
-    def _settle(self, slot: Slot, warm: Warm | None) -> bool:
+    def _settle(self, slot: Slot, warm: WarmServer | None) -> bool:
         """Put the server in its place; False where it has none, for it failed or the pool closes."""
         with self._changed:
             self._starts.discard(current_thread())
@@ -268,7 +268,7 @@ class WarmPool:
         self._slots.remove(slot)
         self._leaving += 1
 
-    def _remove(self, warm: Warm) -> None:
+    def _remove(self, warm: WarmServer) -> None:
         try:
             warm.remove()
         finally:

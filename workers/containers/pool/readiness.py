@@ -4,13 +4,13 @@ import time
 from threading import Event
 from typing import Final
 
-from workers.containers.pool.diagnosis import fault_of, never_ready
+from workers.containers.pool.diagnosis import exit_fault, readiness_timeout
 from workers.containers.pool.driver import Server
 from workers.protocol.errors import BackendFault
 from workers.protocol.v2_http import V2Client
 
-_FIRST: Final = 0.02
-_LONGEST: Final = 0.25
+_MIN_POLL_INTERVAL_S: Final = 0.02
+_MAX_POLL_INTERVAL_S: Final = 0.25
 """Seconds between two looks, growing: a server in Python takes at least some tenths to start."""
 
 
@@ -28,15 +28,15 @@ def wait_until_ready(server: Server, client: V2Client, patience: float, stopping
             does not answer, `unreachable` where the engine is gone or this worker stops.
     """
     deadline = time.monotonic() + patience
-    pause = _FIRST
+    pause = _MIN_POLL_INTERVAL_S
     while not client.ready().ok:
         ended = server.exit()
         if ended is not None:
-            raise fault_of(server.title, ended)
+            raise exit_fault(server.title, ended)
         if time.monotonic() >= deadline:
-            raise never_ready(server, patience)
+            raise readiness_timeout(server, patience)
         if stopping.wait(pause):
             raise BackendFault(
                 f"{server.title} was not awaited: this worker stops", error_class="unreachable"
             )
-        pause = min(pause * 1.5, _LONGEST)
+        pause = min(pause * 1.5, _MAX_POLL_INTERVAL_S)

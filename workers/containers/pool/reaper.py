@@ -9,14 +9,14 @@ from workers.containers.pool.driver import Driver
 from workers.containers.pool.pool import WarmPool
 from workers.protocol.errors import BackendFault
 
-_ORPHANS: Final = 30.0
+_ORPHAN_SWEEP_INTERVAL_S: Final = 30.0
 """Seconds between two searches for orphans."""
-_PATIENCE: Final = 5.0
+_STOP_TIMEOUT_S: Final = 5.0
 """Seconds that a sweep at work gets to end."""
 _log = logging.getLogger(__name__)
 
 
-class Caretaker:
+class ContainerReaper:
     """Tends the pool every `interval` seconds from the first `start` until `stop`."""
 
     def __init__(self, pool: WarmPool, driver: Driver, interval: float) -> None:
@@ -41,14 +41,14 @@ class Caretaker:
         self._stopping.set()
         with self._lock:
             if self._thread is not None:
-                self._thread.join(_PATIENCE)
+                self._thread.join(_STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         searched = float("-inf")
         complained: str | None = None
         while not self._stopping.is_set():
             try:
-                if time.monotonic() - searched >= _ORPHANS:
+                if time.monotonic() - searched >= _ORPHAN_SWEEP_INTERVAL_S:
                     self._remove_orphans()
                     searched = time.monotonic()
                 self._pool.tend()

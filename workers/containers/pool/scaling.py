@@ -7,12 +7,12 @@ from typing import Final
 from straightline.contracts import ModelSpec
 from straightline.models.registry_view import Known
 from straightline.names import Backend
-from workers.containers.pool.warm_server import Key, Slot
+from workers.containers.pool.warm_server import ModelKey, Slot
 
 BACKEND: Final[Backend] = "gpu-container"
 
 
-def kept(known: Known) -> list[ModelSpec]:
+def prewarmed_models(known: Known) -> list[ModelSpec]:
     """Return the versions of which servers are to stand ready: of each model the default, and its canary."""
     found: list[ModelSpec | None] = []
     for name in known.catalogue().models:
@@ -32,7 +32,7 @@ def least_used(slots: Iterable[Slot]) -> Slot | None:
     return min(slots, key=lambda slot: (slot.warm is None, slot.users), default=None)
 
 
-def wants_another(slots: Sequence[Slot], model: ModelSpec, busy: int) -> bool:
+def should_scale_out(slots: Sequence[Slot], model: ModelSpec, busy: int) -> bool:
     """Whether a model's servers are too few: each has `busy` requests, and there may be one more."""
     return (
         len(slots) < (model.warm.maximum or 1)
@@ -41,7 +41,7 @@ def wants_another(slots: Sequence[Slot], model: ModelSpec, busy: int) -> bool:
     )
 
 
-def missing(slots: Collection[Slot], wanted: Iterable[ModelSpec], room: int) -> list[ModelSpec]:
+def models_to_start(slots: Collection[Slot], wanted: Iterable[ModelSpec], room: int) -> list[ModelSpec]:
     """Return what to start so that each model has its minimum, as far as there is room.
 
     Every model gets its first server before one gets its second.
@@ -55,7 +55,9 @@ def missing(slots: Collection[Slot], wanted: Iterable[ModelSpec], room: int) -> 
     return [model for _, _, model in sorted(short, key=lambda each: each[:2])[: max(0, room)]]
 
 
-def expired(slots: Collection[Slot], wanted: Mapping[Key, ModelSpec], idle: float, now: float) -> list[Slot]:
+def idle_slots(
+    slots: Collection[Slot], wanted: Mapping[ModelKey, ModelSpec], idle: float, now: float
+) -> list[Slot]:
     """Return those that were unused too long and are more than their model's minimum, the oldest first."""
     there = Counter(slot.key for slot in slots)
     found = []
@@ -69,7 +71,7 @@ def expired(slots: Collection[Slot], wanted: Mapping[Key, ModelSpec], idle: floa
     return found
 
 
-def victim(slots: Collection[Slot], wanted: Mapping[Key, ModelSpec]) -> Slot | None:
+def eviction_candidate(slots: Collection[Slot], wanted: Mapping[ModelKey, ModelSpec]) -> Slot | None:
     """Return who makes room for another model: the longest unused, of a minimum only where all are."""
     there = Counter(slot.key for slot in slots)
 

@@ -9,13 +9,13 @@ from workers.containers.pool.driver import Server
 from workers.protocol.errors import BackendFault
 from workers.protocol.v2_http import V2Client
 
-Key = tuple[str, str]
+ModelKey = tuple[str, str]
 """A model's name and version."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, frozen=True)
-class Warm:
+class WarmServer:
     """A server that became ready, with the connections to it."""
 
     server: Server
@@ -42,7 +42,7 @@ class Lease:
         cold_start: seconds that this request waited for its start; None where it was warm.
     """
 
-    warm: Warm
+    warm: WarmServer
     cold_start: float | None
 
 
@@ -61,11 +61,11 @@ class Slot:
     model: ModelSpec
     last_used: float
     users: int = 0
-    warm: Warm | None = None
-    ready: Future[Warm] = field(default_factory=Future)
+    warm: WarmServer | None = None
+    ready: Future[WarmServer] = field(default_factory=Future)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ModelKey:
         """Name and version of the model."""
         return (self.model.name, self.model.version)
 

@@ -17,7 +17,7 @@ from typing import IO, Final
 from straightline.contracts import ModelSpec
 from straightline.errors import ConfigurationError
 from straightline.models.catalogue import read_catalogue
-from workers.containers.pool.diagnosis import LINES
+from workers.containers.pool.diagnosis import MAX_LOG_LINES
 from workers.containers.pool.driver import Exit
 from workers.containers.process import process_supervisor
 from workers.protocol.base import Health
@@ -32,12 +32,12 @@ _COMMAND: Final = (
     *("--config", "python:model_server.gunicorn_conf"),
     "model_server.app:create()",
 )
-_INHERITED: Final = (
+_INHERITED_VARIABLES: Final = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
     *("STRAIGHTLINE_RUN", "STRAIGHTLINE_SERVE_THREADS", "STRAIGHTLINE_SERVE_MAX_BODY"),
 )
 """What of our environment a server gets: nothing with credentials."""
-_PATIENCE: Final = process_supervisor.GRACE + 3.0
+_STOP_TIMEOUT_S: Final = process_supervisor.TERM_GRACE_S + 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +48,7 @@ class ProcessServer:
         self.title = title
         self.url = url
         self._process = process
-        self._lines: deque[str] = deque(maxlen=LINES)
+        self._lines: deque[str] = deque(maxlen=MAX_LOG_LINES)
         self._reader = Thread(target=self._read, name=f"log of {title}", daemon=True)
         self._reader.start()
 
@@ -74,7 +74,7 @@ class ProcessServer:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             _log.warning("%s does not end and is killed", self.title)
             self._process.kill()
@@ -101,7 +101,7 @@ class ProcessDriver:
 
     def __init__(self, models_dir: Path, environ: Mapping[str, str], cwd: Path) -> None:
         self._models_dir = models_dir
-        self._environment = {name: environ[name] for name in _INHERITED if name in environ}
+        self._environment = {name: environ[name] for name in _INHERITED_VARIABLES if name in environ}
         self._cwd = cwd
 
     def start(self, model: ModelSpec) -> ProcessServer:

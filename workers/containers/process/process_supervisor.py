@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-GRACE: Final = 2.0
+TERM_GRACE_S: Final = 2.0
 """Seconds between SIGTERM and SIGKILL."""
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -53,7 +53,7 @@ def _end_with_input(group: int) -> None:
     while os.read(0, 1024):
         pass
     _signal(group, signal.SIGTERM)
-    time.sleep(GRACE)
+    time.sleep(TERM_GRACE_S)
     _signal(group, signal.SIGKILL)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from script.stack.processes.processes import Process
-from tests.faults.kit.deaths import private
-from tests.faults.kit.growth import Life
-from tests.faults.kit.tree import descendants
+from tests.faults.harness.deaths import private
+from tests.faults.harness.growth import Life
+from tests.faults.harness.tree import descendants
 
 EVERY: Final = 5.0
 """Seconds between two samples."""

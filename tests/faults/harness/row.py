@@ -9,10 +9,10 @@ from typing import Final
 
 import pika.exceptions
 
-from tests.faults.kit import mind, secrets
-from tests.faults.kit.load import Account, Load, Mix
-from tests.faults.kit.oracle import Allowance, Facts, recovery, violations
-from tests.faults.kit.scene import Scene, wait_for
+from tests.faults.harness import mind, secrets
+from tests.faults.harness.load import Account, Load, Mix
+from tests.faults.harness.oracle import Allowance, Facts, recovery, violations
+from tests.faults.harness.scene import Scene, wait_for
 
 DRAIN: Final = 30.0
 """Seconds after the last outcome until every queue must be empty."""

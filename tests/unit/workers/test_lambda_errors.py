@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workers.backends.lambda_errors import cold_start, function_error, refused
+from workers.backends.lambda_errors import api_error, cold_start_seconds, function_error
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 REPORT = "REPORT RequestId: 1\tDuration: 3.00 ms\tBilled Duration: 3 ms\tMemory Size: 128 MB\t"
@@ -14,8 +14,8 @@ FULL = REPORT + "Max Memory Used: 128 MB\t\n"
 
 
 def test_a_cold_start_is_read_from_the_log() -> None:
-    assert cold_start(COLD) == 1.2345
-    assert cold_start(WARM) is None
+    assert cold_start_seconds(COLD) == 1.2345
+    assert cold_start_seconds(WARM) is None
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,17 @@ def test_a_failure_that_cannot_be_read_is_a_crash(payload: bytes) -> None:
     ],
 )
 def test_a_refusal_of_the_api_is_a_fault(code: str, status: int, error_class: str) -> None:
-    error = refused(code, status, "no")
+    error = api_error(code, status, "no")
     assert isinstance(error, BackendFault)
     assert error.error_class == error_class
 
 
 def test_a_function_that_is_not_there_is_told_with_how_to_deploy_it() -> None:
-    there = refused("ResourceNotFoundException", 404, "Function not found: arn:digits")
+    there = api_error("ResourceNotFoundException", 404, "Function not found: arn:digits")
     assert "Function not found: arn:digits; deploy the model there: `python -m modelkit deploy" in str(there)
     assert "`python -m modelkit deploy PROJECT --on serverless`" in str(there)
-    assert "deploy" not in str(refused("ServiceException", 500, "no"))
+    assert "deploy" not in str(api_error("ServiceException", 500, "no"))
 
 
 def test_an_event_that_is_not_json_is_the_requests_fault() -> None:
-    assert isinstance(refused("InvalidRequestContentException", 400, "no"), WrongInput)
+    assert isinstance(api_error("InvalidRequestContentException", 400, "no"), WrongInput)

@@ -13,11 +13,11 @@ from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import FailedAttempts, Outcome, OutcomeBatch, Recall, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected
 from workers.execution.placements import Work
-from workers.execution.result import PRICES, Place, Verdict
+from workers.execution.result import PRICES, ExecutionResult, PoolIdentity
 from workers.reporting import reporter as reporter_module
-from workers.reporting.reporter import Reporter, Unreported
+from workers.reporting.reporter import Reporter, ReportNotConfirmed
 
-PLACE = Place(backend="local", worker="local@test", price=PRICES["local"])
+PLACE = PoolIdentity(backend="local", worker="local@test", price=PRICES["local"])
 
 
 class Sender:
@@ -56,8 +56,8 @@ def reporter(sender: Sender, *, stopping: bool = False) -> Reporter:
     return Reporter(sender, PLACE, event, lambda: 5.0)
 
 
-def verdict(kind: Any = "succeeded", **fields: Any) -> Verdict:
-    return Verdict(kind=kind, started_at=1.0, finished_at=2.0, **fields)
+def verdict(kind: Any = "succeeded", **fields: Any) -> ExecutionResult:
+    return ExecutionResult(kind=kind, started_at=1.0, finished_at=2.0, **fields)
 
 
 def test_outcomes_go_together_and_replies_to_each(make_work: Callable[..., Work]) -> None:
@@ -104,26 +104,26 @@ def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[...
 def test_what_the_broker_refuses_is_sent_again(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporter_module, "PATIENCE", (0.0, 0.0))
+    monkeypatch.setattr(reporter_module, "RETRY_DELAYS_S", (0.0, 0.0))
     sender = Sender(Rejected("full"), Rejected("full"))
     reporter(sender).report([(make_work(), verdict())])
     assert len(sender.of(names.TYPE_OUTCOMES)) == 1
 
 
 def test_a_report_without_a_confirm_is_not_done(make_work: Callable[..., Work]) -> None:
-    with pytest.raises(Unreported):
+    with pytest.raises(ReportNotConfirmed):
         reporter(Sender(BrokerUnavailable("gone"))).report([(make_work(), verdict())])
 
 
 def test_a_pool_that_stops_does_not_wait_for_a_full_queue(make_work: Callable[..., Work]) -> None:
-    with pytest.raises(Unreported):
+    with pytest.raises(ReportNotConfirmed):
         reporter(Sender(Rejected("full")), stopping=True).report([(make_work(), verdict())])
 
 
 def test_a_report_that_is_too_large_for_one_message_is_split(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporter_module, "CHUNK", 1000)
+    monkeypatch.setattr(reporter_module, "MAX_BATCH_BYTES", 1000)
     sender = Sender()
     reporter(sender).report([(make_work(), verdict()) for _ in range(10)])
     batches = sender.of(names.TYPE_OUTCOMES)
@@ -183,8 +183,8 @@ def test_a_blocked_broker_is_waited_for_and_a_pool_that_stops_gives_the_placemen
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it was sent it has: working the placement again would only double it."""
-    monkeypatch.setattr(reporter_module, "LOOK", 0.01)
-    monkeypatch.setattr(reporter_module, "LAST_WAIT", 0.05)
+    monkeypatch.setattr(reporter_module, "CONFIRM_POLL_INTERVAL_S", 0.01)
+    monkeypatch.setattr(reporter_module, "SHUTDOWN_CONFIRM_TIMEOUT_S", 0.05)
     sender = Sender(silent=True)
     stopping = threading.Event()
     with ThreadPoolExecutor(1) as pool:
@@ -194,5 +194,5 @@ def test_a_blocked_broker_is_waited_for_and_a_pool_that_stops_gives_the_placemen
         with pytest.raises(TimeoutError):
             running.result(0.2)
         stopping.set()
-        with pytest.raises(Unreported):
+        with pytest.raises(ReportNotConfirmed):
             running.result(5)

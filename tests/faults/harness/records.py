@@ -14,7 +14,7 @@ from script.stack.processes import processes
 from script.stack.processes.readiness import wait_until
 from script.stack.processes.run import Run
 from script.stack.services import postgres, services
-from tests.faults.kit.oracle import DeadLetter, Ending
+from tests.faults.harness.oracle import DeadLetter, Ending
 
 _ENDINGS = """
 select request_id::text, state, error_class, error, backend, attempts,

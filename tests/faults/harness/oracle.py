@@ -25,7 +25,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that was put aside: whose it is, where that can be told, and the reason it carries."""
+    """A dead letter: the request it belongs to, where known, and the reason it carries."""
 
     request_id: str | None
     reason: str

@@ -21,7 +21,7 @@ from script.stack.processes.run import Run
 from script.stack.services import rabbitmq
 from script.stack.services.ports import accepts
 from script.stack.services.services import broker_answers
-from tests.faults.kit.tree import descendants
+from tests.faults.harness.tree import descendants
 
 QUEUES: Final = tuple(
     queue.name for queue in topology.QUEUES if queue.queue_arguments["x-queue-type"] == "quorum"

@@ -14,8 +14,8 @@ from script.stack.processes import processes
 from script.stack.processes.components import Component
 from script.stack.processes.processes import Process
 from script.stack.processes.run import Run
-from tests.faults.kit.deaths import Death
-from tests.faults.kit.tree import session
+from tests.faults.harness.deaths import Death
+from tests.faults.harness.tree import session
 
 LOOK: Final = 0.1
 """Seconds between two looks at who is alive; also what a restart waits at most."""

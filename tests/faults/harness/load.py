@@ -14,7 +14,7 @@ from straightline.errors import StraightLineError
 from straightline.ids import new_id
 from straightline.names import BACKENDS, Backend, RequestClass
 from straightline.producer.results import Results
-from tests.faults.kit import mind
+from tests.faults.harness import mind
 
 LANES: Final = 8
 """Producers side by side: each waits for its confirm before it sends the next."""

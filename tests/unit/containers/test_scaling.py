@@ -9,7 +9,14 @@ from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVer
 from straightline.contracts.model import WarmPool
 from straightline.models.catalogue import Catalogue
 from straightline.models.registry_view import Known
-from workers.containers.pool.scaling import expired, kept, least_used, missing, victim, wants_another
+from workers.containers.pool.scaling import (
+    eviction_candidate,
+    idle_slots,
+    least_used,
+    models_to_start,
+    prewarmed_models,
+    should_scale_out,
+)
 from workers.containers.pool.warm_server import Slot
 
 WARM: Any = object()
@@ -43,47 +50,47 @@ def test_another_server_is_started_when_all_are_busy_and_the_model_may_have_it(
     users: tuple[int, ...], maximum: int, another: bool
 ) -> None:
     one = model(maximum=maximum)
-    assert wants_another([slot(one, users=each) for each in users], one, 4) is another
+    assert should_scale_out([slot(one, users=each) for each in users], one, 4) is another
 
 
 def test_without_a_maximum_there_is_one() -> None:
-    assert not wants_another([slot(model(), users=100)], model(), 4)
+    assert not should_scale_out([slot(model(), users=100)], model(), 4)
 
 
 def test_one_start_at_a_time() -> None:
     one = model(maximum=3)
-    assert not wants_another([slot(one, users=4), slot(one, users=4, warm=None)], one, 4)
+    assert not should_scale_out([slot(one, users=4), slot(one, users=4, warm=None)], one, 4)
 
 
 def test_what_is_missing_to_the_minima_is_started_first_servers_first() -> None:
     one, two = model("one", minimum=2), model("two", minimum=1)
-    assert missing([], [one, two], 8) == [one, two, one]
-    assert missing([slot(one)], [one, two], 8) == [two, one]
-    assert missing([], [one, two], 2) == [one, two]
-    assert missing([], [one, two], -1) == []
-    assert missing([slot(one), slot(one), slot(two)], [one, two], 8) == []
+    assert models_to_start([], [one, two], 8) == [one, two, one]
+    assert models_to_start([slot(one)], [one, two], 8) == [two, one]
+    assert models_to_start([], [one, two], 2) == [one, two]
+    assert models_to_start([], [one, two], -1) == []
+    assert models_to_start([slot(one), slot(one), slot(two)], [one, two], 8) == []
 
 
 def test_the_idle_go_down_to_the_minimum_the_longest_unused_first() -> None:
     one = model(minimum=1)
     old, new, used = slot(one, last_used=1.0), slot(one, last_used=2.0), slot(one, users=1)
-    assert expired([new, old], by_key(one), 10.0, 100.0) == [old]
-    assert expired([new, old, used], by_key(one), 10.0, 100.0) == [old, new]
-    assert expired([new, old], {}, 10.0, 100.0) == [old, new]  # no longer the default: nothing is kept
-    assert expired([new, old], by_key(one), 1000.0, 100.0) == []
+    assert idle_slots([new, old], by_key(one), 10.0, 100.0) == [old]
+    assert idle_slots([new, old, used], by_key(one), 10.0, 100.0) == [old, new]
+    assert idle_slots([new, old], {}, 10.0, 100.0) == [old, new]  # no longer the default: nothing is kept
+    assert idle_slots([new, old], by_key(one), 1000.0, 100.0) == []
 
 
 def test_a_model_may_have_an_idle_time_of_its_own() -> None:
-    assert expired([slot(model(idle=50.0))], {}, 10.0, 49.0) == []
-    assert expired([slot(model(idle=50.0))], {}, 100.0, 51.0) != []
+    assert idle_slots([slot(model(idle=50.0))], {}, 10.0, 49.0) == []
+    assert idle_slots([slot(model(idle=50.0))], {}, 100.0, 51.0) != []
 
 
 def test_room_is_made_by_what_no_minimum_keeps_and_else_by_the_longest_unused() -> None:
     kept_one, other = model("kept", minimum=1), model("other")
     protected, free = slot(kept_one, last_used=1.0), slot(other, last_used=2.0)
-    assert victim([protected, free], by_key(kept_one)) is free
-    assert victim([protected], by_key(kept_one)) is protected
-    assert victim([slot(other, users=1), slot(other, warm=None)], {}) is None
+    assert eviction_candidate([protected, free], by_key(kept_one)) is free
+    assert eviction_candidate([protected], by_key(kept_one)) is protected
+    assert eviction_candidate([slot(other, users=1), slot(other, warm=None)], {}) is None
 
 
 def test_of_each_model_the_default_and_the_canary_are_kept() -> None:
@@ -96,11 +103,15 @@ def test_of_each_model_the_default_and_the_canary_are_kept() -> None:
             revision=1, models={"two": DeployedModel(versions=versions, default="2", canary="3", share=5.0)}
         ),
     )
-    assert {(each.name, each.version) for each in kept(known)} == {("one", "1"), ("two", "2"), ("two", "3")}
+    assert {(each.name, each.version) for each in prewarmed_models(known)} == {
+        ("one", "1"),
+        ("two", "2"),
+        ("two", "3"),
+    }
 
 
 def test_nothing_is_kept_here_of_what_runs_elsewhere() -> None:
     elsewhere = ModelSpec(
         name="one", version="1", inputs=(), outputs=(), backends=("local",), warm=WarmPool(minimum=1)
     )
-    assert kept(Known(Catalogue({"one": {"1": elsewhere}}))) == []
+    assert prewarmed_models(Known(Catalogue({"one": {"1": elsewhere}}))) == []

@@ -12,10 +12,10 @@ from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Attempt, Question, Reason, Whereabouts
 from straightline.ids import new_id
 from tests.unit.workers.conftest import NOW
-from workers.coordination.cancellation import TakenBack
-from workers.coordination.status_responder import Guide
+from workers.coordination.cancellation import CancellationTracker
+from workers.coordination.status_responder import StatusResponder
 from workers.execution.placements import Work
-from workers.execution.result import PRICES, Place
+from workers.execution.result import PRICES, PoolIdentity
 
 Make = Callable[..., Work]
 REPLY_TO = "straightline.reply.asks"
@@ -36,15 +36,17 @@ def sender() -> Sender:
 
 
 @pytest.fixture
-def taken_back() -> TakenBack:
-    taken_back = TakenBack(lambda: NOW + 2)
-    taken_back.when_in_work(lambda *_: None)
-    return taken_back
+def cancellations() -> CancellationTracker:
+    cancellations = CancellationTracker(lambda: NOW + 2)
+    cancellations.on_cancel_running(lambda *_: None)
+    return cancellations
 
 
 @pytest.fixture
-def guide(sender: Sender, taken_back: TakenBack) -> Guide:
-    return Guide(sender, Place(backend="local", worker="local@a", price=PRICES["local"]), taken_back)
+def responder(sender: Sender, cancellations: CancellationTracker) -> StatusResponder:
+    return StatusResponder(
+        sender, PoolIdentity(backend="local", worker="local@a", price=PRICES["local"]), cancellations
+    )
 
 
 def question(request_id: str) -> bytes:
@@ -52,7 +54,7 @@ def question(request_id: str) -> bytes:
 
 
 def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
-    guide: Guide, sender: Sender, taken_back: TakenBack, make_work: Make
+    responder: StatusResponder, sender: Sender, cancellations: CancellationTracker, make_work: Make
 ) -> None:
     failed = Attempt(
         number=1, backend="serverless", succeeded=False, placed_at=NOW, started_at=NOW, finished_at=NOW
@@ -60,8 +62,8 @@ def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
     reason = Reason(policy="empirical", rule=3, f_t=1, F=50, r_d=1, D=9, s_f=True, s_d=False)
     work = make_work(attempts=[failed])
     work.ticket.reason = reason
-    taken_back.begin([make_work(), work])
-    guide.tell(question(work.request.id.upper()))
+    cancellations.started([make_work(), work])
+    responder.on_query(question(work.request.id.upper()))
     (message,) = sender.sent
     assert (message.exchange, message.routing_key, message.correlation_id) == (names.REPLIES, REPLY_TO, "q-1")
     assert (message.type, message.persistent, message.mandatory) == (names.TYPE_WHEREABOUTS, False, False)
@@ -82,14 +84,14 @@ def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
 
 
 def test_what_has_a_verdict_was_cancelled_or_never_came_is_not_told_of(
-    guide: Guide, sender: Sender, taken_back: TakenBack, make_work: Make
+    responder: StatusResponder, sender: Sender, cancellations: CancellationTracker, make_work: Make
 ) -> None:
     done, cancelled = make_work(), make_work()
-    taken_back.begin([done, cancelled])
-    taken_back.end(done)
-    taken_back.cancel(cancelled.request.id)
+    cancellations.started([done, cancelled])
+    cancellations.finished(done)
+    cancellations.cancel(cancelled.request.id)
     for request_id in (done.request.id, cancelled.request.id, new_id()):
-        guide.tell(question(request_id))
+        responder.on_query(question(request_id))
     assert sender.sent == []
 
 
@@ -106,8 +108,8 @@ def test_what_has_a_verdict_was_cancelled_or_never_came_is_not_told_of(
     ],
 )
 def test_what_is_no_question_is_passed_over_with_a_line(
-    guide: Guide, sender: Sender, body: bytes, caplog: pytest.LogCaptureFixture
+    responder: StatusResponder, sender: Sender, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    guide.tell(body)
+    responder.on_query(body)
     assert sender.sent == []
     assert [record.levelno for record in caplog.records] == [logging.WARNING]

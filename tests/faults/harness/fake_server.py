@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from tests.faults.kit import mind
+from tests.faults.harness import mind
 
 STALL: Final = 60.0
 Answer = Callable[["Handler", bytes], None]

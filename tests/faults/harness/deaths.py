@@ -7,7 +7,7 @@ import signal
 from enum import Enum
 
 from script.stack.processes.processes import Process
-from tests.faults.kit.tree import session
+from tests.faults.harness.tree import session
 
 
 class Death(Enum):

@@ -8,10 +8,10 @@ import pytest
 
 from straightline.contracts import DataRef, ModelSpec, Reason
 from straightline.errors import ContractError, StoreUnavailable
-from workers.coordination.breakers import LASTS, OpenBreakers
-from workers.coordination.cancellation import TakenBack
-from workers.execution.executor import Answerer, Judged
-from workers.execution.payloads import Bodies
+from workers.coordination.breakers import STATE_TTL_S, OpenBreakers
+from workers.coordination.cancellation import CancellationTracker
+from workers.execution.executor import PlacementExecutor, Results
+from workers.execution.payloads import PayloadStore
 from workers.execution.placements import Work
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
@@ -20,8 +20,8 @@ LATIN = b'{"model_name":"m","outputs":[{"name":"y","shape":[1,2],"datatype":"BYT
 
 
 @pytest.fixture
-def taken_back(clock: Callable[[], float]) -> TakenBack:
-    return TakenBack(clock)
+def cancellations(clock: Callable[[], float]) -> CancellationTracker:
+    return CancellationTracker(clock)
 
 
 @pytest.fixture
@@ -31,15 +31,21 @@ def breakers(clock: Callable[[], float]) -> OpenBreakers:
 
 @pytest.fixture
 def ask(
-    backend: Any, model: ModelSpec, clock: Callable[[], float], taken_back: TakenBack, breakers: OpenBreakers
-) -> Callable[..., Judged]:
-    def ask(*work: Work, store: Any = None, found: ModelSpec | None = model, informed: bool = True) -> Judged:
-        judged = Answerer(
+    backend: Any,
+    model: ModelSpec,
+    clock: Callable[[], float],
+    cancellations: CancellationTracker,
+    breakers: OpenBreakers,
+) -> Callable[..., Results]:
+    def ask(
+        *work: Work, store: Any = None, found: ModelSpec | None = model, informed: bool = True
+    ) -> Results:
+        judged = PlacementExecutor(
             backend,
             lambda *_: found,
-            Bodies(store),
+            PayloadStore(store),
             clock,
-            taken_back=taken_back,
+            cancellations=cancellations,
             breakers=breakers,
             informed=lambda: informed,
         ).answer(work)
@@ -55,7 +61,7 @@ def refuse_negative(call: dict[str, Any]) -> None:
         raise ModelError("below zero")
 
 
-def values(judged: Judged) -> dict[str, list[float]]:
+def values(judged: Results) -> dict[str, list[float]]:
     return {
         item.request.id: msgspec.json.decode(verdict.result)["outputs"][0]["data"] for item, verdict in judged
     }
@@ -232,11 +238,13 @@ def test_a_store_that_fails_is_told_apart_from_a_wrong_reference(
     assert (verdict.kind, verdict.error_class) == (kind, error_class)
 
 
-def test_what_goes_back_whole_is_not_in_work_here(ask: Any, make_work: Make, taken_back: TakenBack) -> None:
+def test_what_goes_back_whole_is_not_in_work_here(
+    ask: Any, make_work: Make, cancellations: CancellationTracker
+) -> None:
     work = [make_work(), make_work(data_ref=REF)]
     with pytest.raises(MemoryError):
         ask(*work, store=Store(MemoryError()))
-    assert [taken_back.in_work(item.request.id) for item in work] == [None, None]
+    assert [cancellations.running(item.request.id) for item in work] == [None, None]
 
 
 def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
@@ -249,10 +257,10 @@ def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
 
 
 def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
-    ask: Any, backend: Any, make_work: Make, taken_back: TakenBack
+    ask: Any, backend: Any, make_work: Make, cancellations: CancellationTracker
 ) -> None:
     work = [make_work([float(n), 0.0]) for n in range(3)]
-    taken_back.cancel(work[1].request.id)
+    cancellations.cancel(work[1].request.id)
     judged = {item.request.id: verdict for item, verdict in ask(*work)}
     assert [judged[item.request.id].kind for item in work] == ["succeeded", "cancelled", "succeeded"]
     assert not judged[work[1].request.id].asked
@@ -262,14 +270,14 @@ def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
 
 
 def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_answer_is_dropped(
-    ask: Any, backend: Any, make_work: Make, taken_back: TakenBack
+    ask: Any, backend: Any, make_work: Make, cancellations: CancellationTracker
 ) -> None:
     ended: list[str] = []
-    taken_back.when_in_work(lambda work, _since: ended.append(work.request.id))
+    cancellations.on_cancel_running(lambda work, _since: ended.append(work.request.id))
     item, other = make_work(), make_work()
 
     def cancel(_: Any) -> None:
-        taken_back.cancel(item.request.id)
+        cancellations.cancel(item.request.id)
         assert ended == [item.request.id], "while the call goes on"
 
     backend.fail = cancel
@@ -279,21 +287,25 @@ def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_answer_is_dropped(
     assert judged[other.request.id].kind == "succeeded"
 
 
-def test_an_answer_that_came_first_stands(ask: Any, make_work: Make, taken_back: TakenBack) -> None:
+def test_an_answer_that_came_first_stands(
+    ask: Any, make_work: Make, cancellations: CancellationTracker
+) -> None:
     ended: list[Work] = []
-    taken_back.when_in_work(lambda work, _since: ended.append(work))
+    cancellations.on_cancel_running(lambda work, _since: ended.append(work))
     item = make_work()
     ((_, verdict),) = ask(item)
-    taken_back.cancel(item.request.id)
+    cancellations.cancel(item.request.id)
     assert (verdict.kind, ended) == ("succeeded", [])
 
 
-def test_a_request_in_work_twice_is_no_cancelled_one(make_work: Make, taken_back: TakenBack) -> None:
+def test_a_request_in_work_twice_is_no_cancelled_one(
+    make_work: Make, cancellations: CancellationTracker
+) -> None:
     item = make_work()
-    taken_back.begin([item])
-    taken_back.begin([item])
-    assert taken_back.end(item)
-    assert taken_back.end(item)
+    cancellations.started([item])
+    cancellations.started([item])
+    assert cancellations.finished(item)
+    assert cancellations.finished(item)
 
 
 def test_those_of_a_call_who_are_late_by_then_are_not_asked(
@@ -304,13 +316,13 @@ def test_those_of_a_call_who_are_late_by_then_are_not_asked(
     backend.max_payload = 100
     backend.fail = lambda _: now.__setitem__(0, now[0] + 5.0)
     work = [make_work(remaining=60.0), make_work(remaining=4.0), make_work(remaining=8.0)]
-    taken_back = TakenBack(lambda: now[0])
-    answerer = Answerer(
+    cancellations = CancellationTracker(lambda: now[0])
+    answerer = PlacementExecutor(
         backend,
         lambda *_: model,
-        Bodies(None),
+        PayloadStore(None),
         lambda: now[0],
-        taken_back=taken_back,
+        cancellations=cancellations,
         breakers=OpenBreakers("local", lambda: now[0]),
     )
     judged = {item.request.id: verdict for item, verdict in answerer.answer(work)}
@@ -322,7 +334,7 @@ def test_those_of_a_call_who_are_late_by_then_are_not_asked(
 def test_what_waited_for_a_failing_backend_is_given_back_unasked_but_for_the_probe(
     ask: Any, backend: Any, make_work: Make, breakers: OpenBreakers
 ) -> None:
-    breakers.tell(b'{"backend":"local","open":true,"at":1.0,"why":"5 of 5 calls failed"}')
+    breakers.update(b'{"backend":"local","open":true,"at":1.0,"why":"5 of 5 calls failed"}')
     waited, probe = make_work(), make_work()
     probe.ticket.reason = Reason(
         policy="empirical", rule=3, f_t=1, F=50, r_d=10, D=100, s_f=True, s_d=False, probe=True
@@ -349,7 +361,7 @@ def test_what_waited_for_a_failing_backend_is_given_back_unasked_but_for_the_pro
 def test_another_breaker_is_no_matter_here(
     ask: Any, make_work: Make, breakers: OpenBreakers, signal: bytes
 ) -> None:
-    breakers.tell(signal)
+    breakers.update(signal)
     ((_, verdict),) = ask(make_work())
     assert verdict.kind == "succeeded"
 
@@ -357,7 +369,7 @@ def test_another_breaker_is_no_matter_here(
 def test_a_breaker_of_which_nothing_is_heard_any_more_counts_as_closed() -> None:
     now = [0.0]
     breakers = OpenBreakers("local", lambda: now[0])
-    breakers.tell(b'{"backend":"local","model":"double","open":true,"at":1.0,"why":"x"}')
+    breakers.update(b'{"backend":"local","model":"double","open":true,"at":1.0,"why":"x"}')
     assert breakers.refusal("double") == "x"
-    now[0] = LASTS + 0.1
+    now[0] = STATE_TTL_S + 0.1
     assert breakers.refusal("double") is None

@@ -9,9 +9,9 @@ import pytest
 from straightline.contracts import Heartbeat
 from workers.coordination import queue_withdrawal as module
 from workers.coordination.peers import Peers
-from workers.coordination.queue_withdrawal import Aside
+from workers.coordination.queue_withdrawal import QueueWithdrawal
 from workers.execution.placements import Work
-from workers.execution.result import Verdict
+from workers.execution.result import ExecutionResult
 from workers.protocol.base import Health
 
 WELL = Health(ok=True)
@@ -56,19 +56,19 @@ class Pool:
         self.health = WELL
         self.prompt = prompt
         self._consuming = True
-        self.aside = Aside(lambda: self.health, peers, self.attend)
+        self.withdrawal = QueueWithdrawal(lambda: self.health, peers, self.set_consuming)
 
-    def attend(self, wanted: bool) -> None:
+    def set_consuming(self, wanted: bool) -> None:
         self._consuming = wanted
         if self.prompt:
-            self.aside.attending(wanted)
+            self.withdrawal.on_consuming_changed(wanted)
 
     def consumes(self) -> bool:
         return self._consuming
 
 
 def judged(work: Work, kind: Any = "fault", error_class: str | None = "unreachable") -> Any:
-    return [(work, Verdict(kind=kind, started_at=1.0, finished_at=1.0, error_class=error_class))]
+    return [(work, ExecutionResult(kind=kind, started_at=1.0, finished_at=1.0, error_class=error_class))]
 
 
 def test_only_a_healthy_pool_of_the_same_backend_is_a_peer(peers: Peers) -> None:
@@ -80,56 +80,56 @@ def test_only_a_healthy_pool_of_the_same_backend_is_a_peer(peers: Peers) -> None
         b"no heartbeat",
         b'{"more":' + b"[" * 200_000,
     ):
-        peers.tell(body)
-    assert not peers.able()
-    peers.tell(beat())
-    assert peers.able()
+        peers.on_heartbeat(body)
+    assert not peers.any_healthy()
+    peers.on_heartbeat(beat())
+    assert peers.any_healthy()
 
 
 def test_a_peer_that_falls_silent_or_says_that_it_is_ill_is_none(peers: Peers, clock: Clock) -> None:
-    peers.tell(beat())
+    peers.on_heartbeat(beat())
     clock.now += 3.1
-    peers.tell(beat("local@a"))
-    assert not peers.able()
-    peers.tell(beat())
-    peers.tell(beat(healthy=False))
-    assert not peers.able()
+    peers.on_heartbeat(beat("local@a"))
+    assert not peers.any_healthy()
+    peers.on_heartbeat(beat())
+    peers.on_heartbeat(beat(healthy=False))
+    assert not peers.any_healthy()
 
 
 def test_who_hears_nothing_at_all_goes_on_from_what_was_known(peers: Peers, clock: Clock) -> None:
     clock.now += 60
-    assert not peers.able()
-    peers.tell(beat())
+    assert not peers.any_healthy()
+    peers.on_heartbeat(beat())
     clock.now += 60
-    assert peers.able()
+    assert peers.any_healthy()
 
 
 def test_an_ill_pool_leaves_its_queue_while_another_can_answer(peers: Peers, clock: Clock) -> None:
     pool = Pool(peers)
-    peers.tell(beat())
-    pool.aside.look(SICK)
+    peers.on_heartbeat(beat())
+    pool.withdrawal.update(SICK)
     assert not pool.consumes()
-    assert pool.aside.returns()
+    assert pool.withdrawal.should_requeue()
     clock.now += 10  # the other one is gone: somebody must tell of the fault
-    peers.tell(beat("local@a"))
-    pool.aside.look(SICK)
+    peers.on_heartbeat(beat("local@a"))
+    pool.withdrawal.update(SICK)
     assert pool.consumes()
-    assert not pool.aside.returns()
+    assert not pool.withdrawal.should_requeue()
 
 
 def test_an_ill_pool_that_is_alone_goes_on(peers: Peers) -> None:
     pool = Pool(peers)
-    pool.aside.look(SICK)
+    pool.withdrawal.update(SICK)
     assert pool.consumes()
 
 
 def test_a_pool_comes_back_when_it_is_well(peers: Peers) -> None:
     pool = Pool(peers)
-    peers.tell(beat())
-    pool.aside.look(SICK)
-    pool.aside.look(WELL)
+    peers.on_heartbeat(beat())
+    pool.withdrawal.update(SICK)
+    pool.withdrawal.update(WELL)
     assert pool.consumes()
-    assert not pool.aside.returns()
+    assert not pool.withdrawal.should_requeue()
 
 
 def test_what_never_reached_the_backend_goes_back_when_others_can_answer(
@@ -137,36 +137,36 @@ def test_what_never_reached_the_backend_goes_back_when_others_can_answer(
 ) -> None:
     pool = Pool(peers)
     pool.health = SICK
-    assert not pool.aside.returned(judged(make_work()))  # nobody else is there
-    peers.tell(beat())
-    assert pool.aside.returned(judged(make_work()))
+    assert not pool.withdrawal.should_requeue_results(judged(make_work()))  # nobody else is there
+    peers.on_heartbeat(beat())
+    assert pool.withdrawal.should_requeue_results(judged(make_work()))
     assert not pool.consumes()
 
 
 def test_what_was_asked_is_reported(peers: Peers, make_work: Callable[..., Work]) -> None:
     pool = Pool(peers)
     pool.health = SICK
-    peers.tell(beat())
+    peers.on_heartbeat(beat())
     work = make_work()
     for other in (judged(work, "succeeded", None), judged(work, "fault", "crashed"), judged(work, "expired")):
-        assert not pool.aside.returned(other)
-        assert not pool.aside.returned(judged(work) + other)
+        assert not pool.withdrawal.should_requeue_results(other)
+        assert not pool.withdrawal.should_requeue_results(judged(work) + other)
     assert pool.consumes()
 
 
 def test_a_fault_of_one_model_alone_is_reported(peers: Peers, make_work: Callable[..., Work]) -> None:
     pool = Pool(peers)
-    peers.tell(beat())
-    assert not pool.aside.returned(judged(make_work()))  # the backend as a whole is well
+    peers.on_heartbeat(beat())
+    assert not pool.withdrawal.should_requeue_results(judged(make_work()))  # the backend as a whole is well
     assert pool.consumes()
 
 
 def test_nothing_goes_back_while_the_broker_would_give_it_to_this_pool_again(
     peers: Peers, make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "CONSUMER_CANCEL_TIMEOUT_S", 0.01)
     pool = Pool(peers, prompt=False)
     pool.health = SICK
-    peers.tell(beat())
-    assert not pool.aside.returned(judged(make_work()))
-    assert not pool.aside.returns()
+    peers.on_heartbeat(beat())
+    assert not pool.withdrawal.should_requeue_results(judged(make_work()))
+    assert not pool.withdrawal.should_requeue()

@@ -23,11 +23,11 @@ from script.stack.processes.plan import Plan, Thresholds, with_ports
 from script.stack.processes.run import Run
 from script.stack.services.ports import accepts
 from straightline import names
-from tests.faults.kit import mind
-from tests.faults.kit.crew import Crew
-from tests.faults.kit.node import Node
-from tests.faults.kit.records import Records
-from tests.faults.kit.secrets import Ear
+from tests.faults.harness import mind
+from tests.faults.harness.crew import Crew
+from tests.faults.harness.node import Node
+from tests.faults.harness.records import Records
+from tests.faults.harness.secrets import Ear
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SCHEDULERS: Final = ("scheduler", "standby")

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from outcomes.db.database import engine_for
-from outcomes.reconciling.dead_letter_processor import PREFETCH, Undertaker
-from outcomes.reconciling.dead_letter_table import DeadLetters
+from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.reconciling.dead_letter_processor import PREFETCH, DeadLetterProcessor
+from outcomes.reconciling.dead_letter_table import DeadLetterTable
 from outcomes.reconciling.reconciler import Reconciler
 from outcomes.reconciling.store_gc import StoreSweeper
-from outcomes.recording.batch_consumer import Intake
 from outcomes.recording.ledger import Ledger
 from outcomes.recording.recorder import Recorder
 from outcomes.registry.announcer import Announcer
-from outcomes.registry.stream_monitor import Overheard
+from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from outcomes.settings import ReconcilerSettings, RecorderSettings
 from straightline import names
 from straightline.amqp.publishing.publisher import Publisher
@@ -25,7 +25,7 @@ from straightline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-GRACE: Final = 8.0
+STOP_TIMEOUT_S: Final = 8.0
 """Seconds for the work at hand after SIGTERM. What is not committed by then comes back from the queue."""
 
 
@@ -41,7 +41,7 @@ class Loop(Protocol):
         ...
 
 
-def serve(settings: RecorderSettings) -> int:
+def run_recorder(settings: RecorderSettings) -> int:
     """Record until SIGTERM or SIGINT; must run in the main thread.
 
     Returns:
@@ -55,7 +55,7 @@ def serve(settings: RecorderSettings) -> int:
         statement_timeout=settings.recorder_statement_timeout,
         lock_timeout=settings.recorder_lock_timeout,
     )
-    intake = Intake(settings.broker_url, prefetch=settings.recorder_prefetch)
+    intake = BatchConsumer(settings.broker_url, prefetch=settings.recorder_prefetch)
     outbox = Publisher(settings.broker_url, name="straightline-recorder-replies")
     recorder = Recorder(intake, ledger, outbox, gather=settings.recorder_gather)
     intake.start()
@@ -69,7 +69,7 @@ def serve(settings: RecorderSettings) -> int:
     return 0 if asked else 1
 
 
-def serve_reconciler(settings: ReconcilerSettings) -> int:
+def run_reconciler(settings: ReconcilerSettings) -> int:
     """Reconcile, see to dead letters, sweep the store, until a signal; must run in the main thread.
 
     Returns:
@@ -86,8 +86,8 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
         pool_size=3,
     )
     sweepers = _sweepers(settings)
-    letters = DeadLetters(settings.database_url, kept=settings.reconciler_body_bytes)
-    intake = Intake(
+    letters = DeadLetterTable(settings.database_url, kept=settings.reconciler_body_bytes)
+    intake = BatchConsumer(
         settings.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="straightline-reconciler"
     )
     intake.start()
@@ -102,10 +102,10 @@ def serve_reconciler(settings: ReconcilerSettings) -> int:
     logger.info("seeing to dead letters, and to what is past its lease")
     # A connection of its own: a broker without its exchange would take the others' channel with it.
     speaker = Publisher(settings.broker_url, name="straightline-reconciler-registry")
-    overheard = Overheard(settings.broker_url)
+    overheard = RegistryStreamMonitor(settings.broker_url)
     overheard.start()
     announcer = Announcer(engine, speaker, overheard.revision, interval=settings.reconciler_interval)
-    asked, ended = _attend([reconciler, Undertaker(intake, letters, outbox), announcer, *sweepers])
+    asked, ended = _attend([reconciler, DeadLetterProcessor(intake, letters, outbox), announcer, *sweepers])
     intake.stop()
     outbox.close(timeout=2.0)
     speaker.close(timeout=2.0)
@@ -156,7 +156,7 @@ def _attend(loops: Sequence[Loop]) -> tuple[bool, bool]:
     for loop in loops:
         loop.stop()
     for thread in threads:
-        thread.join(GRACE / len(threads))
+        thread.join(STOP_TIMEOUT_S / len(threads))
     alive = any(thread.is_alive() for thread in threads)
     if alive:
         logger.warning("the work at hand was not done in time; what it had comes back from the queue")

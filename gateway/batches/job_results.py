@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from outcomes.db.pool import Reader
+from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, LineRefusal, refusals_of
 from outcomes.queries.outcomes import outcomes_of
 from straightline.batch.items import NOT_SENT, Defaults, Why, answer, failure, item_of, why_of
@@ -19,7 +19,7 @@ AT_ONCE_BYTES: Final = 16 * 1024 * 1024
 """Bytes of lines that are kept for that."""
 
 
-def answers(job: Job, source: Source, reader: Reader) -> Iterator[bytes]:
+def answers(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
     """Yield the lines of the output, in the input's order: the requests that have succeeded by now."""
     defaults = msgspec.convert(job.defaults, Defaults)
     for some in _some(job, source):
@@ -30,7 +30,7 @@ def answers(job: Job, source: Source, reader: Reader) -> Iterator[bytes]:
                 yield answer(line.number, item_of(line.text, defaults).custom_id, outcome)
 
 
-def failures(job: Job, source: Source, reader: Reader) -> Iterator[bytes]:
+def failures(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
     """Yield the lines of the report, in the input's order: those that are known to have no answer by now."""
     defaults = msgspec.convert(job.defaults, Defaults)
     for some in _some(job, source):
@@ -73,7 +73,9 @@ def _read(job: Job, found: Iterable[Line]) -> Iterator[Line]:
         yield line
 
 
-def _known(job: Job, some: list[Line], reader: Reader) -> tuple[dict[str, Outcome], dict[int, LineRefusal]]:
+def _known(
+    job: Job, some: list[Line], reader: LedgerPool
+) -> tuple[dict[str, Outcome], dict[int, LineRefusal]]:
     with reader.connection() as connection:
         return (
             outcomes_of(connection, [id_of_line(job.id, line.number) for line in some]),

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.db.pool import Reader
-from outcomes.queries.batches import Job, LineRefusal, advance, ended_among, refusals_of
+from outcomes.db.pool import LedgerPool
+from outcomes.queries.batches import Job, LineRefusal, checkpoint_job, finished_ids, refusals_of
 from straightline.batch.custom_ids import CustomIds
 from straightline.batch.items import Defaults, Why, item_of
 from straightline.batch.job_store import Mark, Place
@@ -44,7 +44,7 @@ class LedgerBook:
         LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
     """
 
-    def __init__(self, reader: Reader, job: Job, owner: str, source: Source) -> None:
+    def __init__(self, reader: LedgerPool, job: Job, owner: str, source: Source) -> None:
         self._reader = reader
         self._job = job
         self._owner = owner
@@ -74,7 +74,7 @@ class LedgerBook:
     def keep(self) -> bool:
         """Have the job for another while; False where another process has it by now."""
         with self._reader.connection() as connection:
-            cancelling = advance(connection, self._job.id, self._owner, lease=LEASE)
+            cancelling = checkpoint_job(connection, self._job.id, self._owner, lease=LEASE)
         self._cancelling = bool(cancelling)
         return cancelling is not None
 
@@ -119,7 +119,7 @@ class LedgerBook:
         """Note how far the job came. While the ledger is away the job goes on, for a while."""
         try:
             with self._reader.connection() as connection:
-                cancelling = advance(
+                cancelling = checkpoint_job(
                     connection,
                     self._job.id,
                     self._owner,
@@ -151,7 +151,7 @@ class LedgerBook:
         last = number + LOOKED_UP - 1
         ids = {id_of_line(self._job.id, each): each for each in range(number, last + 1)}
         with self._reader.connection() as connection:
-            ended = ended_among(connection, list(ids))
+            ended = finished_ids(connection, list(ids))
             refused = refusals_of(connection, self._job.id, number, last)
         self._known = {ids[each] for each in ended} | refused.keys()
         self._known_up_to = last

@@ -17,8 +17,8 @@ import msgspec
 
 from gateway.batches.ledger_job_store import LEASE, LedgerBook
 from gateway.batches.status import event_of
-from outcomes.db.pool import Reader
-from outcomes.queries.batches import Job, finish, let_go, refused_of, states_of, take_job
+from outcomes.db.pool import LedgerPool
+from outcomes.queries.batches import Job, finish_job, refused_of, release_job, states_of, take_job
 from straightline.batch.items import Defaults
 from straightline.batch.runner import WINDOW, Runner
 from straightline.errors import ConfigurationError, ContractError, StraightLineError
@@ -67,7 +67,7 @@ def serve(settings: BatchSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     at_once = settings.batches_at_once
-    reader = Reader(settings.database_url, name="straightline-batches", connections=at_once + 1)
+    reader = LedgerPool(settings.database_url, name="straightline-batches", connections=at_once + 1)
     store = Store(settings.store)
     producer = Producer(
         settings.broker_url,
@@ -96,7 +96,7 @@ class Jobs:
         store: where these lie.
     """
 
-    def __init__(self, reader: Reader, producer: Producer, store: Store) -> None:
+    def __init__(self, reader: LedgerPool, producer: Producer, store: Store) -> None:
         self._reader = reader
         self._producer = producer
         self._store = store
@@ -128,18 +128,18 @@ class Jobs:
             log.warning("batch job %s cannot be run: %s", job.id, error)
             with self._reader.connection() as connection:
                 told = partial(event_of, *_counted(connection, job.id))
-                finish(connection, job.id, self._owner, "failed", event=told, error=str(error))
+                finish_job(connection, job.id, self._owner, "failed", event=told, error=str(error))
             return
         except StraightLineError as error:
             log.warning("batch job %s waits: %s", job.id, error)
             with self._reader.connection() as connection:
-                let_go(connection, job.id, self._owner, pause=PAUSE)
+                release_job(connection, job.id, self._owner, pause=PAUSE)
             return
         if book is not None and self._recorded(job, book, stop):
             log.info("batch job %s has ended", job.id)
             return
         with self._reader.connection() as connection:
-            let_go(connection, job.id, self._owner)
+            release_job(connection, job.id, self._owner)
 
     def _send(self, job: Job, stop: threading.Event) -> LedgerBook | None:
         """Send all lines; return None where that was broken off."""
@@ -168,7 +168,7 @@ class Jobs:
                 if ended >= book.ended or time.monotonic() > until:
                     state: BatchState = "cancelled" if book.cancelling() else "done"
                     told = partial(event_of, states, refused)
-                    finish(connection, job.id, self._owner, state, event=told, lines=book.lines)
+                    finish_job(connection, job.id, self._owner, state, event=told, lines=book.lines)
                     return True
             stop.wait(LOOK)
         return False

@@ -20,9 +20,9 @@ from gateway.http.requests.submission_log import Notes
 from gateway.http.requests.worker_directory import Hosts
 from gateway.http.routes import batches, introspection, requests, v2, webhooks
 from gateway.http.settings import Settings
-from outcomes.db.pool import Reader
+from outcomes.db.pool import LedgerPool
 from outcomes.queries.keys import Key, find_key
-from outcomes.queries.submissions import Submission, content_of, note
+from outcomes.queries.submissions import Submission, content_digest, insert_submissions
 from straightline import names
 from straightline.amqp.consuming.deployments import Deployments
 from straightline.amqp.consuming.reply_queue import Inbox
@@ -47,7 +47,7 @@ def create() -> Flask:
         ConfigurationError: a setting is missing or wrong.
     """
     settings = load(Settings, os.environ)
-    reader = Reader(
+    reader = LedgerPool(
         settings.database_url,
         name="straightline-gateway",
         wait=PATIENCE,
@@ -55,9 +55,9 @@ def create() -> Flask:
         patience=PATIENCE,
     )
     # A connection of its own: questions that take long keep nobody from being told that he was heard.
-    writer = Reader(settings.database_url, name="straightline-gateway-notes", connections=1)
+    writer = LedgerPool(settings.database_url, name="straightline-gateway-notes", connections=1)
     # Likewise: the search for a placement reads much, and holds up no look-up of a key or an outcome.
-    searcher = Reader(
+    searcher = LedgerPool(
         settings.database_url,
         name="straightline-gateway-placed",
         connections=1,
@@ -66,7 +66,7 @@ def create() -> Flask:
     )
 
     # Likewise: a request is sent after it, so it takes no long time.
-    namer = Reader(
+    namer = LedgerPool(
         settings.database_url,
         name="straightline-gateway-firsts",
         wait=0.5,
@@ -79,11 +79,11 @@ def create() -> Flask:
 
     def first(request_id: str) -> str | None:
         with namer.connection() as connection:
-            return content_of(connection, request_id)
+            return content_digest(connection, request_id)
 
     def keep(submissions: Sequence[Submission]) -> None:
         with writer.connection() as connection:
-            note(connection, submissions)
+            insert_submissions(connection, submissions)
 
     models = Models(settings.models_dir)
     deployments = Deployments(

@@ -18,7 +18,7 @@ from gateway.http.requests.worker_directory import Hosts
 from gateway.http.settings import Settings
 from gateway.shared.request_builder import Composed, Put
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.db.pool import Reader
+from outcomes.db.pool import LedgerPool
 from outcomes.queries.outcomes import outcome_of
 from outcomes.queries.submissions import Submission
 from straightline.contracts import Outcome
@@ -61,8 +61,8 @@ class Parts:
 
     settings: Settings
     exchange: Exchange
-    reader: Reader
-    searcher: Reader
+    reader: LedgerPool
+    searcher: LedgerPool
     keys: Keys
     models: Models
     hosts: Hosts

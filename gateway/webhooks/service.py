@@ -26,8 +26,8 @@ from gateway.webhooks.schedule import again_after
 from gateway.webhooks.sender import NotTaken, send
 from gateway.webhooks.signing import headers
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.db.pool import Reader
-from outcomes.queries.webhooks import Due, enqueue, settle, take_due
+from outcomes.db.pool import LedgerPool
+from outcomes.queries.webhooks import DueDelivery, enqueue, record_attempt, take_due
 from straightline import names
 from straightline.contracts import Outcome
 from straightline.errors import StraightLineError
@@ -87,7 +87,7 @@ def serve(settings: WebhookSettings) -> None:
     stop, trusted = threading.Event(), settings.trusted
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    reader = Reader(settings.database_url, name="straightline-webhooks", connections=CONNECTIONS)
+    reader = LedgerPool(settings.database_url, name="straightline-webhooks", connections=CONNECTIONS)
     keeper = ThreadPoolExecutor(1, thread_name_prefix="keeper")
 
     def keep(told: Told) -> Future[None]:
@@ -128,7 +128,7 @@ class Deliveries:
         trusted: hosts that may lie in our own network.
     """
 
-    def __init__(self, reader: Reader, trusted: Collection[str]) -> None:
+    def __init__(self, reader: LedgerPool, trusted: Collection[str]) -> None:
         self._reader = reader
         self._trusted = trusted
         self._lock = threading.Lock()
@@ -146,7 +146,7 @@ class Deliveries:
                 if not due:
                     self._ended.wait(LOOK)  # or until one more may be taken
 
-    def _take(self) -> list[Due]:
+    def _take(self) -> list[DueDelivery]:
         with self._lock:
             running = +self._running
         free = AT_ONCE - running.total()
@@ -162,7 +162,7 @@ class Deliveries:
             self._running.update(each.webhook.key_id for each in due)
         return due
 
-    def _try(self, due: Due) -> None:
+    def _try(self, due: DueDelivery) -> None:
         try:
             self._tell(due)
         except StraightLineError as error:
@@ -175,7 +175,7 @@ class Deliveries:
                 self._running[due.webhook.key_id] -= 1
             self._ended.set()
 
-    def _tell(self, due: Due) -> None:
+    def _tell(self, due: DueDelivery) -> None:
         error, again_in = None, None
         signed = headers(due.webhook.secret, due.id, int(time.time()), due.body)
         try:
@@ -193,11 +193,11 @@ class Deliveries:
             )
         self._note(due, again_in, error)
 
-    def _note(self, due: Due, again_in: float | None, error: str | None) -> None:
+    def _note(self, due: DueDelivery, again_in: float | None, error: str | None) -> None:
         for tried in range(1, NOTED + 1):
             try:
                 with self._reader.connection() as connection:
-                    settle(connection, due, again_in=again_in, error=error)
+                    record_attempt(connection, due, again_in=again_in, error=error)
             except LedgerUnavailable as why:
                 if tried == NOTED:
                     raise
@@ -207,6 +207,6 @@ class Deliveries:
                 return
 
 
-def _keep(reader: Reader, told: Told) -> None:
+def _keep(reader: LedgerPool, told: Told) -> None:
     with reader.connection() as connection:
         enqueue(connection, told.webhook_id, told.request_id, told.body)

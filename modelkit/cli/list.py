@@ -73,12 +73,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.settings import database  # noqa: PLC0415
     from outcomes.db.database import connected  # noqa: PLC0415
     from outcomes.queries.version_rates import version_rates  # noqa: PLC0415
-    from outcomes.registry.registry import standings  # noqa: PLC0415
+    from outcomes.registry.registry import deployed_versions  # noqa: PLC0415
 
     since = datetime.now(UTC) - arguments.since
     url, setting = database(environ)
     with connected(url, name="straightline-list", setting=setting) as connection:
-        found = standings(connection, arguments.model)
+        found = deployed_versions(connection, arguments.model)
         rates = version_rates(connection, since, model=arguments.model)
     rows = [
         Row(

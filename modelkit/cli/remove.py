@@ -11,7 +11,7 @@ from modelkit.cli.options import add_command
 from modelkit.cli.result import Answer
 from modelkit.deployment.errors import NotPlaced
 from modelkit.deployment.target import Place
-from outcomes.db.errors import Unsettled
+from outcomes.db.errors import CommitUncertain
 from straightline.contracts import DeployedVersion
 from straightline.errors import BrokerUnavailable
 from straightline.names import BACKENDS, Backend
@@ -56,19 +56,19 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     from modelkit.deployment.builder import Builder, kit_settings, places  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
     from outcomes.db.database import connected  # noqa: PLC0415
-    from outcomes.registry.deployments import alone, take_out  # noqa: PLC0415
-    from outcomes.registry.registry import standings  # noqa: PLC0415
+    from outcomes.registry.deployments import deployment_lock, take_out  # noqa: PLC0415
+    from outcomes.registry.registry import deployed_versions  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)
     url, setting = database(environ)
     with (
         connected(url, name="straightline-remove", setting=setting) as connection,
-        alone(connection, arguments.model),
+        deployment_lock(connection, arguments.model),
         Builder(kit_settings(environ, None), settings, environ) as builder,
     ):
         found = [
             each.deployed
-            for each in standings(connection, arguments.model)
+            for each in deployed_versions(connection, arguments.model)
             if arguments.all or each.version == arguments.version
         ]
         connection.rollback()
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
             deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
             announce(broker, deployed)
             time.sleep(max(0.0, arguments.grace))
-        except (BrokerUnavailable, Unsettled) as error:
+        except (BrokerUnavailable, CommitUncertain) as error:
             raise type(error)(
                 f"{error}. Once it is gone everywhere, remove by hand what is left: {left}"
             ) from error

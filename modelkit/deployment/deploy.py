@@ -11,9 +11,9 @@ from model_server.models.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.settings import Database
 from modelkit.deployment.target import Candidate, Place, Placed
 from outcomes.db.database import connected
-from outcomes.db.errors import OtherDigest, Unsettled
+from outcomes.db.errors import CommitUncertain, OtherDigest
 from outcomes.registry.aliases import Alias
-from outcomes.registry.deployments import alone, hold_alias, hold_digest, record
+from outcomes.registry.deployments import check_alias, check_digest, deployment_lock, record
 from outcomes.registry.registry import alias_of, find_version
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
@@ -74,11 +74,11 @@ def deploy(
     backends = hold_backends(candidate.bundle, wish.backends)
     with (
         connected(database.url, name="straightline-deploy", setting=database.setting) as connection,
-        alone(connection, spec.name),
+        deployment_lock(connection, spec.name),
     ):
         known = find_version(connection, spec.name, spec.version)
-        hold_digest(known, candidate.digest)
-        hold_alias(connection, spec.name, spec.version, wish.share)
+        check_digest(known, candidate.digest)
+        check_alias(connection, spec.name, spec.version, wish.share)
         candidate = msgspec.structs.replace(
             candidate, standing=_stands(alias_of(connection, spec.name), spec.version, wish)
         )
@@ -134,7 +134,7 @@ def _taken_back(
 
     try:
         yield put
-    except Unsettled:
+    except CommitUncertain:
         raise  # it may be deployed: who knows takes it away with `remove`
     except BaseException:
         for place, version in reversed(done):

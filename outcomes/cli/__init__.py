@@ -12,9 +12,9 @@ from outcomes.cli import keys, maintenance
 from outcomes.cli.exit_codes import EXIT_CODES, FAILED, NOT_KNOWN, exit_code
 from outcomes.cli.report import failures_text, outcome_text
 from outcomes.db.database import connected
-from outcomes.queries.outcomes import failures, outcome_of, repeats_of
+from outcomes.queries.outcomes import duplicate_requests_of, failures, outcome_of
 from outcomes.queries.query_results import Failures
-from outcomes.service import serve, serve_reconciler
+from outcomes.service import run_reconciler, run_recorder
 from outcomes.settings import QuestionSettings, ReconcilerSettings, RecorderSettings
 from straightline.errors import StraightLineError
 from straightline.settings import load
@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _record(_asked: argparse.Namespace) -> int:
     logs.set_up()
     failpoints.arm(os.environ)
-    return serve(load(RecorderSettings, os.environ))
+    return run_recorder(load(RecorderSettings, os.environ))
 
 
 def _reconcile(_asked: argparse.Namespace) -> int:
     logs.set_up()
     failpoints.arm(os.environ)
-    return serve_reconciler(load(ReconcilerSettings, os.environ))
+    return run_reconciler(load(ReconcilerSettings, os.environ))
 
 
 def _failures(asked: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def _failures(asked: argparse.Namespace) -> int:
 
 def _show(asked: argparse.Namespace) -> int:
     with connected(_url(), name="straightline-show") as connection:
-        outcome, repeats = outcome_of(connection, asked.id), repeats_of(connection, asked.id)
+        outcome, repeats = outcome_of(connection, asked.id), duplicate_requests_of(connection, asked.id)
     if outcome is None:
         print(f"outcomes: request {asked.id} has no outcome yet, or never came", file=sys.stderr)
         return NOT_KNOWN

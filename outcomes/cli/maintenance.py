@@ -14,14 +14,14 @@ from outcomes.cli.report import dead_text
 from outcomes.db.database import connected, engine_for, translated
 from outcomes.reconciling.dead_letter_table import dead_letters
 from outcomes.schema.migrate import upgrade
-from outcomes.schema.partitions import make_ahead, retain
+from outcomes.schema.partitions import create_ahead, retain
 from outcomes.schema.roles import GRANTS, PASSWORD_PREFIX, grant, make_roles
 from outcomes.settings import QuestionSettings, owner_url
 from straightline.settings import load
 from straightline.support.durations import duration_argument
 from straightline.support.passwords import read_passwords
 
-LOCK_PATIENCE: Final = 10.0
+LOCK_TIMEOUT_S: Final = 10.0
 """Seconds that a change of the tables may wait for those who work on them, and have others wait behind it."""
 
 
@@ -61,7 +61,7 @@ def _dead(asked: argparse.Namespace) -> int:
 def _retain(asked: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     with _engine(owner_url(os.environ), "straightline-retain") as engine:
-        make_ahead(engine, now)
+        create_ahead(engine, now)
         done = retain(engine, now, asked.keep)
     print(f"Dropped {len(done.partitions)} partitions and {done.rows} rows beside them.")
     return 0
@@ -72,7 +72,7 @@ def _migrate(_asked: argparse.Namespace) -> int:
     passwords = read_passwords(os.environ, PASSWORD_PREFIX, GRANTS)
     upgrade(url)
     with _engine(url, "straightline-migrate") as engine:
-        make_ahead(engine, datetime.now(UTC))
+        create_ahead(engine, datetime.now(UTC))
         with translated(), engine.begin() as connection:
             make_roles(connection, passwords)
             there = grant(connection)
@@ -82,7 +82,7 @@ def _migrate(_asked: argparse.Namespace) -> int:
 
 @contextmanager
 def _engine(url: str, name: str) -> Iterator[Engine]:
-    engine = engine_for(url, name=name, lock_timeout=LOCK_PATIENCE)
+    engine = engine_for(url, name=name, lock_timeout=LOCK_TIMEOUT_S)
     try:
         yield engine
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from outcomes.queries.query_results import Failures, Repeats
+from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
 from straightline.cli.failures import tables
 from straightline.cli.format import placed_by
@@ -11,7 +11,7 @@ from straightline.contracts import Attempt, Outcome
 from straightline.support.terminal import printable, table
 
 _DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
-WIDEST_RESULT = 2000
+MAX_RESULT_BYTES = 2000
 
 
 def failures_text(failures: Failures) -> str:
@@ -20,7 +20,7 @@ def failures_text(failures: Failures) -> str:
     return tables(window, failures.by_backend, failures.by_model, failures.by_version) + "\n"
 
 
-def outcome_text(outcome: Outcome, repeats: Repeats) -> str:
+def outcome_text(outcome: Outcome, repeats: DuplicateRequests) -> str:
     """Lay out one outcome with what was tried, and how often its id came again."""
     lines = [f"{outcome.request_id}  {outcome.state}"]
     facts = (
@@ -82,7 +82,7 @@ def _attempt_lines(attempt: Attempt) -> Iterable[str]:
         yield f"    {placed_by(attempt.reason)}"
 
 
-def _repeated(repeats: Repeats) -> str | None:
+def _repeated(repeats: DuplicateRequests) -> str | None:
     if not repeats.count:
         return None
     text = f"{repeats.count} time{'s' if repeats.count != 1 else ''}"
@@ -96,8 +96,8 @@ def _took(outcome: Outcome) -> str | None:
 
 
 def _shortened(result: bytes) -> str:
-    text = result[:WIDEST_RESULT].decode("utf-8", "replace")
-    return text if len(result) <= WIDEST_RESULT else f"{text}... ({len(result)} bytes in all)"
+    text = result[:MAX_RESULT_BYTES].decode("utf-8", "replace")
+    return text if len(result) <= MAX_RESULT_BYTES else f"{text}... ({len(result)} bytes in all)"
 
 
 def _moment(time: float | None) -> str | None:

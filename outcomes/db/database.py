@@ -13,11 +13,11 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from outcomes.db.errors import LedgerBusy, LedgerNotMigrated, LedgerRefused, LedgerUnavailable
 from straightline.errors import ConfigurationError, StraightLineError
 
-MIGRATE = "python -m outcomes migrate"
+MIGRATE_COMMAND = "python -m outcomes migrate"
 DRIVER: Final = "postgresql+psycopg2"
-SETTING: Final = "STRAIGHTLINE_DATABASE_URL"
+URL_SETTING: Final = "STRAIGHTLINE_DATABASE_URL"
 """Where most URLs come from; who reads one from another setting says so, for the messages name it."""
-POOL_WAIT: Final = 30.0
+POOL_TIMEOUT_S: Final = 30.0
 
 _ROWS_FAULT: Final = ("22", "23", "54")
 """SQLSTATE classes that blame the values: data exception, integrity violation, program limit exceeded.
@@ -34,8 +34,8 @@ def engine_for(
     statement_timeout: float = 0.0,
     lock_timeout: float = 0.0,
     pool_size: int = 1,
-    pool_wait: float = POOL_WAIT,
-    setting: str = SETTING,
+    pool_wait: float = POOL_TIMEOUT_S,
+    setting: str = URL_SETTING,
 ) -> Engine:
     """Make an engine; nothing is connected yet.
 
@@ -100,7 +100,7 @@ def _with_driver(url: str) -> URL:
 
 @contextmanager
 def connected(
-    url: str, *, name: str = "straightline", statement_timeout: float = 60.0, setting: str = SETTING
+    url: str, *, name: str = "straightline", statement_timeout: float = 60.0, setting: str = URL_SETTING
 ) -> Iterator[Connection]:
     """Open one connection for questions, and close it with all it holds.
 
@@ -125,7 +125,7 @@ def connected(
 
 
 @contextmanager
-def translated(setting: str = SETTING) -> Iterator[None]:
+def translated(setting: str = URL_SETTING) -> Iterator[None]:
     """Turn the errors of SQLAlchemy and psycopg2 into those of the ledger; `setting` gave the URL.
 
     Raises:
@@ -145,14 +145,14 @@ def translated(setting: str = SETTING) -> Iterator[None]:
         raise translate(error, setting) from error
 
 
-def translate(error: BaseException | None, setting: str = SETTING) -> StraightLineError:
+def translate(error: BaseException | None, setting: str = URL_SETTING) -> StraightLineError:
     """Say what an error of the driver means to the ledger; `setting` gave the URL."""
     # The server's message alone: its detail and context repeat the row's values, which belong in no log.
     said = getattr(getattr(error, "diag", None), "message_primary", None)
     said = said or " ".join(str(error).split()) or type(error).__name__
     code: str | None = getattr(error, "pgcode", None)
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)):
-        return LedgerNotMigrated(f"the database is not migrated ({said}): run `{MIGRATE}`")
+        return LedgerNotMigrated(f"the database is not migrated ({said}): run `{MIGRATE_COMMAND}`")
     if isinstance(error, psycopg2.errors.CheckViolation) and error.diag.constraint_name is None:
         # It went to the default partition while its day's own was attached: there it belongs now.
         return LedgerUnavailable(f"a partition was made meanwhile: {said}")

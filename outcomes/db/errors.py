@@ -11,7 +11,7 @@ class LedgerBusy(LedgerUnavailable):
     """All connections that this process may have are in use: that tells nothing of Postgres."""
 
 
-class Unsettled(LedgerUnavailable):
+class CommitUncertain(LedgerUnavailable):
     """The connection was lost while a change was committed: it may stand, or not."""
 
 

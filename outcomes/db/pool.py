@@ -6,14 +6,14 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from outcomes.db.database import POOL_WAIT, engine_for, translated
-from outcomes.db.socket_watchdog import patient
+from outcomes.db.database import POOL_TIMEOUT_S, engine_for, translated
+from outcomes.db.socket_watchdog import socket_deadline
 
-PATIENCE: Final = 4.0
+SOCKET_TIMEOUT_FACTOR: Final = 4.0
 """Times as long as a statement may take, after which a connection that says nothing is given up."""
 
 
-class Reader:
+class LedgerPool:
     """Opens connections for the questions of this package. Thread-safe.
 
     Args:
@@ -22,8 +22,8 @@ class Reader:
         connections: most of them at once.
         wait: seconds that who finds none free waits, before the ledger counts as unavailable.
         statement_timeout: seconds that a question may take.
-        patience: seconds after which a connection that is still in use is given up; None takes `PATIENCE`
-            times `statement_timeout`.
+        patience: seconds after which a connection that is still in use is given up; None takes
+            `SOCKET_TIMEOUT_FACTOR` times `statement_timeout`.
 
     Raises:
         ConfigurationError: the URL is none.
@@ -35,11 +35,11 @@ class Reader:
         *,
         name: str,
         connections: int = 4,
-        wait: float = POOL_WAIT,
+        wait: float = POOL_TIMEOUT_S,
         statement_timeout: float = 10.0,
         patience: float | None = None,
     ) -> None:
-        self._patience = PATIENCE * statement_timeout if patience is None else patience
+        self._patience = SOCKET_TIMEOUT_FACTOR * statement_timeout if patience is None else patience
         self._engine = engine_for(
             url, name=name, statement_timeout=statement_timeout, pool_size=connections, pool_wait=wait
         )
@@ -54,7 +54,7 @@ class Reader:
         with (
             translated(),
             self._engine.connect() as connection,
-            patient(connection, self._patience),
+            socket_deadline(connection, self._patience),
         ):
             yield connection
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 
 @contextmanager
-def patient(connection: Connection, seconds: float) -> Iterator[None]:
+def socket_deadline(connection: Connection, seconds: float) -> Iterator[None]:
     """Cut a connection that is still in use after so many seconds: who waits for an answer gets an error."""
     driver: Any = connection.connection.driver_connection
     line = socket.socket(fileno=os.dup(driver.fileno()))

@@ -12,7 +12,7 @@ def uuid_array(ids: Iterable[str]) -> ColumnElement[Any]:
     return cast(bindparam(None, list(ids), type_=ARRAY(Text)), ARRAY(UUID(as_uuid=False)))
 
 
-def among(column: ColumnElement[Any], ids: Collection[str]) -> ColumnElement[bool]:
+def in_ids(column: ColumnElement[Any], ids: Collection[str]) -> ColumnElement[bool]:
     """Whether a column of ids is one of these; at least one, in canonical form.
 
     With the lowest and the highest Postgres leaves out the partitions of other days before it plans.

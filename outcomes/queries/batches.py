@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Update, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from outcomes.db.database import translated
-from outcomes.db.sql_params import among
+from outcomes.db.sql_params import in_ids
 from outcomes.queries.webhooks import add_delivery
 from outcomes.schema.tables import BATCH_JOBS, BATCH_REFUSALS, OUTCOMES
 from straightline.names import BatchState
@@ -170,7 +170,7 @@ def take_job(connection: Connection, owner: str, *, lease: timedelta) -> Job | N
     return None if row is None else _job(row)
 
 
-def advance(
+def checkpoint_job(
     connection: Connection,
     job_id: str,
     owner: str,
@@ -200,14 +200,14 @@ def advance(
     return cancelling
 
 
-def let_go(connection: Connection, job_id: str, owner: str, *, pause: timedelta = timedelta()) -> None:
+def release_job(connection: Connection, job_id: str, owner: str, *, pause: timedelta = timedelta()) -> None:
     """Leave a job to who takes it next, after `pause`."""
     with translated():
         connection.execute(_owned(job_id, owner).values(owner=None, lease=func.now() + pause))
         connection.commit()
 
 
-def finish(
+def finish_job(
     connection: Connection,
     job_id: str,
     owner: str,
@@ -270,9 +270,9 @@ def refusals_of(connection: Connection, job_id: str, first: int, last: int) -> d
         return {row["line"]: LineRefusal(row["line"], row["error_class"], row["error"]) for row in rows}
 
 
-def ended_among(connection: Connection, request_ids: Sequence[str]) -> set[str]:
+def finished_ids(connection: Connection, request_ids: Sequence[str]) -> set[str]:
     """Return those of the ids, at least one, that have an outcome."""
-    wanted = select(OUTCOMES.c.request_id).where(among(OUTCOMES.c.request_id, request_ids))
+    wanted = select(OUTCOMES.c.request_id).where(in_ids(OUTCOMES.c.request_id, request_ids))
     with translated():
         return {row[0] for row in connection.execute(wanted)}
 

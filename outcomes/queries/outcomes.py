@@ -13,13 +13,13 @@ from typing import Any, Final, get_args
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
 
 from outcomes.db.database import translated
-from outcomes.db.sql_params import among, uuid_array
+from outcomes.db.sql_params import in_ids, uuid_array
 from outcomes.queries.cold import cold_starts
-from outcomes.queries.query_results import BackendSummary, Failures, Repeats, Summary
+from outcomes.queries.query_results import BackendSummary, DuplicateRequests, Failures, Summary
 from outcomes.queries.rates import rates
 from outcomes.queries.stored_rows import outcome_from
 from outcomes.queries.version_rates import several_versions
-from outcomes.schema.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
+from outcomes.schema.tables import ATTEMPTS, DUPLICATE_OUTCOMES, DUPLICATE_REQUESTS, OUTCOMES
 from straightline.contracts import FailureRate, Outcome
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -81,8 +81,8 @@ def summary(
             by_backend=_by_backend(connection, scope),
             by_rule=dict.fromkeys(RULES, 0) | by_rule,
             lost=None if wanted is None else len(wanted) - count,
-            duplicates=_number(connection, SURPLUS, scope),
-            repeats=_number(connection, REPEATS, scope),
+            duplicates=_number(connection, DUPLICATE_OUTCOMES, scope),
+            repeats=_number(connection, DUPLICATE_REQUESTS, scope),
         )
 
 
@@ -104,25 +104,27 @@ def outcomes_of(connection: Connection, request_ids: Iterable[str]) -> dict[str,
     ids = {_canonical(text) for text in request_ids}
     if not ids:
         return {}
-    tried = select(ATTEMPTS).where(among(ATTEMPTS.c.request_id, ids)).order_by(ATTEMPTS.c.number)
+    tried = select(ATTEMPTS).where(in_ids(ATTEMPTS.c.request_id, ids)).order_by(ATTEMPTS.c.number)
     with translated():
         attempts: dict[str, list[Any]] = {}
         for row in connection.execute(tried).mappings():
             attempts.setdefault(row["request_id"], []).append(row)
-        rows = connection.execute(select(OUTCOMES).where(among(OUTCOMES.c.request_id, ids))).mappings()
+        rows = connection.execute(select(OUTCOMES).where(in_ids(OUTCOMES.c.request_id, ids))).mappings()
         return {row["request_id"]: outcome_from(row, attempts.get(row["request_id"], [])) for row in rows}
 
 
-def repeats_of(connection: Connection, request_id: str) -> Repeats:
+def duplicate_requests_of(connection: Connection, request_id: str) -> DuplicateRequests:
     """Say how often the id of a request was submitted again.
 
     Raises:
         ContractError: `request_id` is no UUID.
     """
-    counts = select(func.count(), func.count().filter(REPEATS.c.conflict))
+    counts = select(func.count(), func.count().filter(DUPLICATE_REQUESTS.c.conflict))
     with translated():
-        row = connection.execute(counts.where(REPEATS.c.request_id == _canonical(request_id))).one()
-    return Repeats(*row)
+        row = connection.execute(
+            counts.where(DUPLICATE_REQUESTS.c.request_id == _canonical(request_id))
+        ).one()
+    return DuplicateRequests(*row)
 
 
 def _rates(

@@ -39,7 +39,7 @@ class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float | None = None
 
 
-class Repeats(msgspec.Struct, frozen=True):
+class DuplicateRequests(msgspec.Struct, frozen=True):
     """How often an id was submitted again; of these `conflicts` times with other content."""
 
     count: int = 0

@@ -19,21 +19,21 @@ from outcomes.schema.tables import OUTCOMES, SUBMISSIONS
 from outcomes.schema.uuid7_ranges import lowest_id
 from straightline.names import Backend
 
-LEEWAY: Final = timedelta(seconds=10)
+CLOCK_SKEW: Final = timedelta(seconds=10)
 """How far the clocks of gateways, producers and schedulers may differ here."""
-BACK: Final = timedelta(hours=24)
+SEARCH_WINDOW: Final = timedelta(hours=24)
 """Placements so long before the question, or the end of the request, are not searched."""
-LOOK: Final = 500
+SEARCH_TIMEOUT_MS: Final = 500
 """Milliseconds that the search for a placement may take: rows since the submission, the last one first."""
-KEPT: Final = timedelta(hours=1)
+RETENTION_AFTER_END: Final = timedelta(hours=1)
 """After its deadline a submission stays so long, as its outcome may wait for the recorder."""
-PIECE: Final = 10_000
+PURGE_BATCH_SIZE: Final = 10_000
 """Rows deleted by one statement, which must end within the time that the reconciler's may take."""
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC).timestamp()
-LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+MIN_TIME_S: Final = datetime(1970, 1, 1, tzinfo=UTC).timestamp()
+MAX_TIME_S: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """Seconds since the epoch between which a time is a date in any time zone; a contract takes any number."""
 
-HIGHEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+MAX_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 """No id is above it."""
 
 # No index knows the ids of a placement: it would cost each placement more than this question is worth.
@@ -65,7 +65,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+class LastPlacement(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """Where a request was placed last; its fields are those of a lease."""
 
     backend: Backend
@@ -77,7 +77,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class
     batch_id: str | None = None
 
 
-def note(connection: Connection, submissions: Sequence[Submission]) -> None:
+def insert_submissions(connection: Connection, submissions: Sequence[Submission]) -> None:
     """Write what was taken, all of it or nothing; of an id that is there already, what stands stays.
 
     See `row_of` for times that are no dates.
@@ -96,7 +96,7 @@ def note(connection: Connection, submissions: Sequence[Submission]) -> None:
         connection.commit()
 
 
-def noted(connection: Connection, request_id: str) -> Submission | None:
+def find_submission(connection: Connection, request_id: str) -> Submission | None:
     """Return what was written of a request, by its id in canonical form; None where nothing was."""
     with translated():
         row = connection.execute(select(SUBMISSIONS).where(SUBMISSIONS.c.id == request_id)).mappings().first()
@@ -112,7 +112,7 @@ def noted(connection: Connection, request_id: str) -> Submission | None:
     )
 
 
-def content_of(connection: Connection, request_id: str) -> str | None:
+def content_digest(connection: Connection, request_id: str) -> str | None:
     """Return the digest of what was asked first under an id, by its outcome or by its note; None if unknown.
 
     Args:
@@ -128,9 +128,9 @@ def content_of(connection: Connection, request_id: str) -> str | None:
     return None if found is None else str(found)
 
 
-def placed(
+def last_placement(
     connection: Connection, request_id: str, since: datetime, until: datetime | None = None
-) -> Placed | None:
+) -> LastPlacement | None:
     """Return where a request was placed last.
 
     Args:
@@ -142,16 +142,16 @@ def placed(
     Returns:
         Where; None where no placement of it was recorded, or the search took too long.
     """
-    high = HIGHEST if until is None else lowest_id(until + LEEWAY)
+    high = MAX_ID if until is None else lowest_id(until + CLOCK_SKEW)
     with translated():
         connection.rollback()
-        connection.execute(text(f"SET LOCAL statement_timeout = {LOOK}"))
-        row = _found(connection, {"id": request_id, "low": lowest_id(since - LEEWAY), "high": high})
+        connection.execute(text(f"SET LOCAL statement_timeout = {SEARCH_TIMEOUT_MS}"))
+        row = _found(connection, {"id": request_id, "low": lowest_id(since - CLOCK_SKEW), "high": high})
         connection.rollback()
-    return None if row is None else msgspec.convert(dict(row), Placed)
+    return None if row is None else msgspec.convert(dict(row), LastPlacement)
 
 
-def forget(connection: Connection, now: datetime, *, piece: int = PIECE) -> int:
+def purge_submissions(connection: Connection, now: datetime, *, piece: int = PURGE_BATCH_SIZE) -> int:
     """Delete what has ended long ago, and return how many it was; the connection commits by itself.
 
     Args:
@@ -159,7 +159,7 @@ def forget(connection: Connection, now: datetime, *, piece: int = PIECE) -> int:
         now: with a time zone.
         piece: most rows of a statement.
     """
-    ended = select(SUBMISSIONS.c.id).where(SUBMISSIONS.c.until < now - KEPT)
+    ended = select(SUBMISSIONS.c.id).where(SUBMISSIONS.c.until < now - RETENTION_AFTER_END)
     statement = delete(SUBMISSIONS).where(SUBMISSIONS.c.id.in_(ended.limit(piece)))
     gone = 0
     with translated():
@@ -186,4 +186,4 @@ def row_of(submission: Submission) -> dict[str, Any]:
 
 
 def _date(seconds: float) -> datetime:
-    return datetime.fromtimestamp(min(max(seconds, EARLIEST), LATEST), UTC)
+    return datetime.fromtimestamp(min(max(seconds, MIN_TIME_S), MAX_TIME_S), UTC)

@@ -33,7 +33,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
 
 
-class Due(msgspec.Struct, frozen=True, kw_only=True):
+class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery whose time has come.
 
     Attributes:
@@ -110,7 +110,7 @@ def take_due(
     lease: timedelta,
     share: int | None = None,
     running: Mapping[str, int] = MappingProxyType({}),
-) -> list[Due]:
+) -> list[DueDelivery]:
     """Take deliveries whose time has come, so that no other process takes them within `lease`.
 
     Args:
@@ -142,7 +142,9 @@ def take_due(
     return taken
 
 
-def settle(connection: Connection, due: Due, *, again_in: float | None, error: str | None) -> None:
+def record_attempt(
+    connection: Connection, due: DueDelivery, *, again_in: float | None, error: str | None
+) -> None:
     """Note what became of a try; twice is as good as once.
 
     Args:
@@ -163,7 +165,7 @@ def settle(connection: Connection, due: Due, *, again_in: float | None, error: s
         connection.commit()
 
 
-def _shared(found: Sequence[Due], share: int, running: Mapping[str, int]) -> list[Due]:
+def _shared(found: Sequence[DueDelivery], share: int, running: Mapping[str, int]) -> list[DueDelivery]:
     """Return those that leave no key with more than its share."""
     counts, taken = Counter(running), []
     for due in found:
@@ -173,9 +175,9 @@ def _shared(found: Sequence[Due], share: int, running: Mapping[str, int]) -> lis
     return taken
 
 
-def _due(row: RowMapping) -> Due:
+def _due(row: RowMapping) -> DueDelivery:
     webhook = Webhook(id=row["webhook_id"], key_id=row["key_id"], url=row["url"], secret=row["secret"])
-    return Due(id=row["id"], webhook=webhook, body=bytes(row["body"]), failures=row["failures"])
+    return DueDelivery(id=row["id"], webhook=webhook, body=bytes(row["body"]), failures=row["failures"])
 
 
 def _webhook(row: dict[str, str]) -> Webhook:

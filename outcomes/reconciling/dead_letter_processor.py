@@ -9,14 +9,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from outcomes.reconciling.dead_letter_parser import Death, Finding, death_of, examine
-from outcomes.reconciling.dead_letter_table import DeadLetters, Resolution, letter_of
-from outcomes.recording.batch_consumer import Intake
-from outcomes.recording.decoding import Delivery
-from outcomes.recording.messages import sent_to_ledger, slots_freed
-from outcomes.recording.retry import Abandoned, persist
-from outcomes.recording.sending import Outbox, send
-from outcomes.recording.synthetic_outcomes import DELIVERY_LIMIT
+from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.messaging.messages import outcome_batches, slots_freed
+from outcomes.messaging.retry import Abandoned, retry_until_done
+from outcomes.messaging.sending import Outbox, send
+from outcomes.reconciling.dead_letter_table import DeadLetterTable, Disposition, dead_letter_row
+from outcomes.resolutions.dead_letter_parser import DeadLetterActions, DeadLetterCause, analyze, cause_of
+from outcomes.resolutions.synthetic_outcomes import DELIVERY_LIMIT
+from outcomes.rows.decoding import Delivery
 from straightline.amqp.connection.connection import LONGEST_DELAY
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Outcome, ReplyAddress
@@ -30,15 +30,15 @@ PREFETCH: Final = 4
 T = TypeVar("T")
 
 
-class Case(msgspec.Struct, frozen=True):
+class DeadLetterJob(msgspec.Struct, frozen=True):
     """A dead letter on the table."""
 
     delivery: Delivery
-    death: Death
-    finding: Finding
+    death: DeadLetterCause
+    finding: DeadLetterActions
 
 
-class Undertaker:
+class DeadLetterProcessor:
     """Takes dead letters and acknowledges each once its requests' outcomes are on their way and it is noted.
 
     In an outage it holds what it has. A dead letter that it cannot make sense of, whatever the reason, is
@@ -50,7 +50,7 @@ class Undertaker:
         outbox: for outcomes and answers.
     """
 
-    def __init__(self, intake: Intake, letters: DeadLetters, outbox: Outbox) -> None:
+    def __init__(self, intake: BatchConsumer, letters: DeadLetterTable, outbox: Outbox) -> None:
         self._intake = intake
         self._letters = letters
         self._outbox = outbox
@@ -86,34 +86,38 @@ class Undertaker:
             logger.warning("%d dead letters of %s were seen to (%s)", count, queue, reason)
         self._intake.settle(run, [])
 
-    def _send(self, cases: Sequence[Case], standing: set[str], now: float) -> None:
+    def _send(self, cases: Sequence[DeadLetterJob], standing: set[str], now: float) -> None:
         ended = [
             pair for case in cases for pair in case.finding.outcomes if pair[0].request_id not in standing
         ]
         again = [message for case in cases for message in case.finding.again]
-        send(self._outbox, [*again, *sent_to_ledger([outcome for outcome, _ in ended]), *_told(ended, now)])
+        send(self._outbox, [*again, *outcome_batches([outcome for outcome, _ in ended]), *_told(ended, now)])
 
-    def _note(self, case: Case, now: float) -> None:
+    def _note(self, case: DeadLetterJob, now: float) -> None:
         requests = [outcome.request_id for outcome, _ in case.finding.outcomes]
-        resolution: Resolution = "kept"
+        resolution: Disposition = "kept"
         if case.finding.again:
             resolution = "sent_again"
         elif requests:
             resolution = "resolved"
-        self._letters.note(letter_of(case.delivery, case.death, resolution, requests, now))
+        self._letters.note(dead_letter_row(case.delivery, case.death, resolution, requests, now))
 
     def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
-        return persist(run, step, intake=self._intake, stopping=self._stopping)
+        return retry_until_done(run, step, intake=self._intake, stopping=self._stopping)
 
 
-def _open(delivery: Delivery, now: float) -> Case:
+def _open(delivery: Delivery, now: float) -> DeadLetterJob:
     try:
-        death = death_of(delivery.properties.headers)
-        return Case(delivery, death, examine(delivery, death, now))
+        death = cause_of(delivery.properties.headers)
+        return DeadLetterJob(delivery, death, analyze(delivery, death, now))
     except Exception as error:
         # A fault of ours, met by whatever stands in a dead letter, must not bring it back to meet it again.
         logger.exception("a dead letter of %d bytes cannot be examined", len(delivery.body))
-        return Case(delivery, Death(None, "unknown", f"{type(error).__name__} in its examination"), Finding())
+        return DeadLetterJob(
+            delivery,
+            DeadLetterCause(None, "unknown", f"{type(error).__name__} in its examination"),
+            DeadLetterActions(),
+        )
 
 
 def _told(ended: Iterable[tuple[Outcome, ReplyAddress | None]], now: float) -> Iterable[Outgoing]:

@@ -10,16 +10,16 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from outcomes.db.database import engine_for, translated
-from outcomes.db.sql_params import among
-from outcomes.reconciling.dead_letter_parser import LONGEST, Death
-from outcomes.recording import sanitize
-from outcomes.recording.decoding import Delivery
+from outcomes.db.sql_params import in_ids
+from outcomes.resolutions.dead_letter_parser import MAX_DETAIL_CHARS, DeadLetterCause
+from outcomes.rows import sanitize
+from outcomes.rows.decoding import Delivery
 from outcomes.schema.tables import DEAD_LETTERS, OUTCOMES
 
-MOST_REQUESTS: Final = 1_000
+MAX_REQUEST_IDS: Final = 1_000
 """Ids that are noted of one dead letter."""
 
-Resolution = Literal["resolved", "sent_again", "kept"]
+Disposition = Literal["resolved", "sent_again", "kept"]
 """Its requests have their outcomes; it was sent to the recorder once more; nothing could be made of it."""
 
 
@@ -37,11 +37,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str | None
     size: int
     body: bytes | None
-    resolution: Resolution
+    resolution: Disposition
     requests: list[str]
 
 
-class DeadLetters:
+class DeadLetterTable:
     """The dead letters as the reconciler uses them.
 
     Args:
@@ -72,7 +72,7 @@ class DeadLetters:
         if not ids:
             return set()
         with translated(), self._engine.connect() as connection:
-            found = select(OUTCOMES.c.request_id).where(among(OUTCOMES.c.request_id, ids))
+            found = select(OUTCOMES.c.request_id).where(in_ids(OUTCOMES.c.request_id, ids))
             return set(connection.execute(found).scalars())
 
     def note(self, letter: DeadLetter) -> None:
@@ -97,8 +97,8 @@ class DeadLetters:
             connection.execute(update)
 
 
-def letter_of(
-    delivery: Delivery, death: Death, resolution: Resolution, requests: Sequence[str], now: float
+def dead_letter_row(
+    delivery: Delivery, death: DeadLetterCause, resolution: Disposition, requests: Sequence[str], now: float
 ) -> DeadLetter:
     """Make the row of a dead letter; pure."""
     content = hashlib.blake2b(f"{death.queue}\0{death.reason}\0{delivery.type}\0".encode(), digest_size=16)
@@ -112,13 +112,13 @@ def letter_of(
         times=1,
         queue=sanitize.text(death.queue),
         reason=sanitize.text(death.reason) or "unknown",
-        said=sanitize.text(death.said and death.said[:LONGEST]),
+        said=sanitize.text(death.said and death.said[:MAX_DETAIL_CHARS]),
         type=sanitize.text(delivery.type if isinstance(delivery.type, str) else None),
         message_id=sanitize.text(message_id if isinstance(message_id, str) else None),
         size=len(delivery.body),
         body=delivery.body,
         resolution=resolution,
-        requests=list(requests[:MOST_REQUESTS]),
+        requests=list(requests[:MAX_REQUEST_IDS]),
     )
 
 

@@ -10,36 +10,36 @@ from typing import Final, Protocol
 from sqlalchemy import Connection, Engine, text
 
 from outcomes.db.database import translated
+from outcomes.messaging.retry import OUTAGES
+from outcomes.messaging.sending import Outbox, send
 from outcomes.queries.outcomes import outcomes_of
-from outcomes.queries.submissions import forget
-from outcomes.reconciling.lease_expiry import sweep
+from outcomes.queries.submissions import purge_submissions
 from outcomes.recording import placements
-from outcomes.recording.retry import OUTAGES
-from outcomes.recording.sending import Outbox, send
-from outcomes.schema.partitions import make_ahead
+from outcomes.resolutions.lease_expiry import plan_sweep
+from outcomes.schema.partitions import create_ahead
 from straightline import names
 from straightline.amqp.connection.connection import LONGEST_DELAY, delay
 from straightline.errors import StraightLineError
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE: Final = 500
+LEASE_BATCH_SIZE: Final = 500
 """Placements looked at in one turn."""
-BEHIND: Final = 1_000
+RECORDER_BEHIND_MESSAGES: Final = 1_000
 """Messages that wait for the recorder, from which on what is missing may well be among them."""
-RECORDERS_FIRST: Final = 3 * LONGEST_DELAY
+RECORDER_HEAD_START_S: Final = 3 * LONGEST_DELAY
 """Seconds after an outage of Postgres in which nothing is called missing: a recorder may hold the outcome,
 and tries again later than we did. Another recorder would write ours before it."""
-LOOK_AGAIN: Final = 2.0
-LONGEST_LOOK: Final = 3600.0
-KEEP_HOUSE: Final = 3600.0
+FIRST_RECHECK_S: Final = 2.0
+MAX_RECHECK_S: Final = 3600.0
+HOUSEKEEPING_INTERVAL_S: Final = 3600.0
 """Seconds between looks at whether the days to come have their partitions, and at what ended long ago."""
-LOCK: Final = 0x5354_4C52
+LEADER_LOCK_KEY: Final = 0x5354_4C52
 """Of Postgres's advisory locks: who holds it reconciles."""
 
 
-class Depths(Protocol):
-    """What is asked of `outcomes.recording.batch_consumer.Intake`."""
+class QueueDepths(Protocol):
+    """What is asked of `outcomes.messaging.batch_consumer.BatchConsumer`."""
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in a queue; None where the broker does not say."""
@@ -63,12 +63,12 @@ class Reconciler:
     def __init__(
         self,
         engine: Engine,
-        depths: Depths,
+        depths: QueueDepths,
         outbox: Outbox,
         *,
         interval: float,
-        look_again: float = LOOK_AGAIN,
-        recorders_first: float = RECORDERS_FIRST,
+        look_again: float = FIRST_RECHECK_S,
+        recorders_first: float = RECORDER_HEAD_START_S,
     ) -> None:
         self._engine = engine
         self._depths = depths
@@ -116,7 +116,9 @@ class Reconciler:
                 self._stopping.wait(self._interval)
 
     def _wait_for_the_lead(self, connection: Connection) -> bool:
-        while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}).scalar_one():
+        while not connection.execute(
+            text("SELECT pg_try_advisory_lock(:key)"), {"key": LEADER_LOCK_KEY}
+        ).scalar_one():
             if self._stopping.wait(self._interval):
                 return False
         return True
@@ -124,39 +126,39 @@ class Reconciler:
     def _turn(self, connection: Connection) -> bool:
         """Look once; True where there may be more to do at once."""
         now = time.time()
-        found = placements.due(connection, now, most=AT_ONCE)
+        found = placements.expired_leases(connection, now, most=LEASE_BATCH_SIZE)
         if any(due.missing for due in found) and self._behind():
             return False
         standing = outcomes_of(connection, {name for due in found for name in due.lost or ()})
-        todo = sweep(found, standing, now)
+        todo = plan_sweep(found, standing, now)
         if todo.missing:
             logger.warning("%d requests were placed and have no outcome past their lease", todo.missing)
         send(self._outbox, todo.messages)
-        placements.settle(connection, todo.settled)
-        placements.postpone(connection, todo.open, now, first=self._look_again, longest=LONGEST_LOOK)
-        return len(found) == AT_ONCE
+        placements.mark_settled(connection, todo.settled)
+        placements.postpone(connection, todo.open, now, first=self._look_again, longest=MAX_RECHECK_S)
+        return len(found) == LEASE_BATCH_SIZE
 
     def _behind(self) -> bool:
         if time.monotonic() < self._patient_until:
             logger.info("what is missing may be held by a recorder, which goes first after an outage")
             return True
         waiting = self._depths.depth(names.OUTCOMES_QUEUE)
-        if waiting is None or waiting > BEHIND:
+        if waiting is None or waiting > RECORDER_BEHIND_MESSAGES:
             logger.info("the recorder is behind (%s messages): what is missing may be among them", waiting)
             return True
         return False
 
     def _keep_house(self, connection: Connection) -> None:
-        if time.monotonic() - self._house_kept < KEEP_HOUSE:
+        if time.monotonic() - self._house_kept < HOUSEKEEPING_INTERVAL_S:
             return
         self._house_kept = time.monotonic()
         try:
-            made = make_ahead(self._engine, datetime.now(UTC))
+            made = create_ahead(self._engine, datetime.now(UTC))
         except StraightLineError as error:
             logger.warning("partitions were not made, so rows go to the default ones: %s", error)
         else:
             logger.info("%d partitions were made ahead", made)
         try:
-            forget(connection, datetime.now(UTC))
+            purge_submissions(connection, datetime.now(UTC))
         except StraightLineError as error:
             logger.warning("what gateways noted long ago was not removed: %s", error)

@@ -8,7 +8,7 @@ from straightline.errors import ConfigurationError, StraightLineError
 from straightline.storage.store import Store
 from straightline.storage.sweep import SHORTEST, sweep
 
-FIRST: Final = 60.0
+FIRST_SWEEP_DELAY_S: Final = 60.0
 """Seconds until the first sweep: processes that start again and again list no store each time."""
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,9 @@ class StoreSweeper:
         ConfigurationError: `keep` is too short.
     """
 
-    def __init__(self, store: Store, *, interval: float, keep: float, first: float = FIRST) -> None:
+    def __init__(
+        self, store: Store, *, interval: float, keep: float, first: float = FIRST_SWEEP_DELAY_S
+    ) -> None:
         if not keep >= SHORTEST:
             raise ConfigurationError(
                 f"STRAIGHTLINE_STORE_KEEP is below {SHORTEST:.0f} seconds: what is younger may be in use"

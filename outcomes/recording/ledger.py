@@ -14,33 +14,33 @@ from sqlalchemy.dialects.postgresql import insert
 
 from outcomes.db.database import engine_for, translated
 from outcomes.db.errors import LedgerRefused
-from outcomes.db.socket_watchdog import patient
-from outcomes.db.sql_params import among
+from outcomes.db.socket_watchdog import socket_deadline
+from outcomes.db.sql_params import in_ids
 from outcomes.queries.outcomes import outcomes_of
 from outcomes.recording import placements
-from outcomes.recording.copy_binary import copy_file
-from outcomes.recording.dedup import sort_out
-from outcomes.recording.row_mapping import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
-from outcomes.schema.tables import ATTEMPTS, OUTCOMES, REPEATS, SURPLUS
+from outcomes.rows.copy_binary import copy_file
+from outcomes.rows.dedup import classify
+from outcomes.rows.row_mapping import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
+from outcomes.schema.tables import ATTEMPTS, DUPLICATE_OUTCOMES, DUPLICATE_REQUESTS, OUTCOMES
 from straightline.contracts import Lease, Outcome, Recall
 from straightline.errors import StraightLineError
 
 logger = logging.getLogger(__name__)
 
-RACES: Final = 5
+MAX_RACES: Final = 5
 """Times that other recorders may write the same ids between our look and our copy."""
-PATIENCE: Final = 4
+SOCKET_TIMEOUT_FACTOR: Final = 4
 """A transaction may take so many times as long as a statement may, and then its connection is cut."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Written(msgspec.Struct, frozen=True):
-    """How many outcomes were new, there already, and repeated (see `outcomes.recording.dedup`)."""
+    """How many outcomes were new, there already, and repeated (see `outcomes.rows.dedup`)."""
 
     new: int = 0
-    again: int = 0
-    surplus: int = 0
+    redelivered: int = 0
+    duplicates: int = 0
 
 
 class _RaceError(Exception):
@@ -66,7 +66,7 @@ class Ledger:
             statement_timeout=statement_timeout,
             lock_timeout=lock_timeout,
         )
-        self._patience = PATIENCE * statement_timeout
+        self._patience = SOCKET_TIMEOUT_FACTOR * statement_timeout
 
     def close(self) -> None:
         """Close the connection."""
@@ -86,11 +86,11 @@ class Ledger:
         """
         # In one order everywhere, so that two recorders never wait for each other. The sort is stable.
         ordered = sorted(entries, key=lambda entry: entry.request_id)
-        for _ in range(RACES):
+        for _ in range(MAX_RACES):
             try:
                 with self._transaction() as connection:
                     written = _write(connection, ordered, recalls)
-                    placements.record(connection, leases)
+                    placements.insert_leases(connection, leases)
                     return written
             except _RaceError:
                 logger.debug("another recorder wrote the same ids; looking again")
@@ -113,7 +113,7 @@ class Ledger:
             with (
                 translated(),
                 self._engine.connect() as connection,
-                patient(connection, self._patience),
+                socket_deadline(connection, self._patience),
                 connection.begin(),
             ):
                 yield connection
@@ -123,16 +123,16 @@ class Ledger:
 
 
 def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[Recall]) -> Written:
-    found = sort_out(entries, _executions(connection, entries))
+    found = classify(entries, _executions(connection, entries))
     if found.new:
         _copy(connection, OUTCOMES, OUTCOME_COLUMNS, [entry.row for entry in found.new])
         _copy(connection, ATTEMPTS, ATTEMPT_COLUMNS, [row for entry in found.new for row in entry.attempts])
-    if found.surplus:
-        _note(connection, SURPLUS, [_surplus_row(entry) for entry in found.surplus])
-    repeats = [_repeat_row(recall) for recall in recalls if recall.repeated]
+    if found.duplicates:
+        _note(connection, DUPLICATE_OUTCOMES, [_duplicate_outcome_row(entry) for entry in found.duplicates])
+    repeats = [_duplicate_request_row(recall) for recall in recalls if recall.repeated]
     if repeats:
-        _note(connection, REPEATS, repeats)
-    return Written(len(found.new), len(found.again), len(found.surplus))
+        _note(connection, DUPLICATE_REQUESTS, repeats)
+    return Written(len(found.new), len(found.redelivered), len(found.duplicates))
 
 
 def _executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, Execution]:
@@ -140,7 +140,7 @@ def _executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, E
         return {}
     ids = {entry.request_id for entry in entries}
     columns = (OUTCOMES.c.request_id, OUTCOMES.c.finished_at, OUTCOMES.c.state, OUTCOMES.c.backend)
-    rows = connection.execute(select(*columns).where(among(OUTCOMES.c.request_id, ids)))
+    rows = connection.execute(select(*columns).where(in_ids(OUTCOMES.c.request_id, ids)))
     return {
         request_id: Execution((finished_at - _EPOCH) // _MICROSECOND, state, backend)
         for request_id, finished_at, state, backend in rows
@@ -165,7 +165,7 @@ def _note(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> N
     connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
 
-def _surplus_row(entry: Entry) -> dict[str, Any]:
+def _duplicate_outcome_row(entry: Entry) -> dict[str, Any]:
     return {
         "request_id": entry.request_id,
         "finished_at": _EPOCH + entry.execution.finished_us * _MICROSECOND,
@@ -174,7 +174,7 @@ def _surplus_row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _repeat_row(recall: Recall) -> dict[str, Any]:
+def _duplicate_request_row(recall: Recall) -> dict[str, Any]:
     return {
         "request_id": recall.request_id,
         "seen_at": _EPOCH + timedelta(seconds=recall.seen_at),

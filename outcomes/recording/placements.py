@@ -9,8 +9,8 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Connection, text
 
 from outcomes.db.database import translated
-from outcomes.recording import sanitize
-from outcomes.recording.synthetic_outcomes import LOST
+from outcomes.resolutions.synthetic_outcomes import LOST
+from outcomes.rows import sanitize
 from straightline.contracts import Lease
 from straightline.contracts.lease import Awaited
 from straightline.names import Backend, RequestClass
@@ -42,7 +42,7 @@ _DUE: Final = text(
     )
     SELECT task_id::text, part, missing, lost,
         CASE WHEN missing IS NOT NULL OR lost IS NOT NULL THEN request_ids::text[] END AS ids,
-        backend, model, version, class, batch_id, attempt, looks, replies,
+        backend, model, version, class, batch_id, attempt, checks, replies,
         extract(epoch FROM placed_at)::float AS placed_at
     FROM due JOIN ids USING (task_id, part)
     """
@@ -54,15 +54,15 @@ _WHERE: Final = (
 )
 _SETTLE: Final = text(f"UPDATE placements p SET due_at = NULL {_KEYS} {_WHERE}")  # noqa: S608 - our own text
 _POSTPONE: Final = text(
-    f"UPDATE placements p SET due_at = to_timestamp(:now + least(:longest, :first * 2 ^ least(looks, 30))),"  # noqa: S608
-    f" looks = least(looks + 1, 32000) {_KEYS} {_WHERE}"
+    f"UPDATE placements p SET due_at = to_timestamp(:now + least(:longest, :first * 2 ^ least(checks, 30))),"  # noqa: S608
+    f" checks = least(checks + 1, 32000) {_KEYS} {_WHERE}"
 )
 
 Key = tuple[str, int]
 """Task id and part."""
 
 
-class Due(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+class ExpiredLease(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """A placement whose lease has ended.
 
     Attributes:
@@ -71,7 +71,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"})
         lost: ids of those that were found lost, and may not have been answered.
         ids: all of them, in the order of the lease; None where nothing is missing and nothing lost.
         backend, model, version, class_, batch_id, attempt, placed_at: as in the lease.
-        looks: how often something was found missing before.
+        checks: how often something was found missing before.
         replies: as `awaited` of the lease.
     """
 
@@ -81,7 +81,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"})
     model: str
     attempt: int
     placed_at: float
-    looks: int = 0
+    checks: int = 0
     missing: list[str] | None = None
     lost: list[str] | None = None
     ids: list[str] | None = None
@@ -96,7 +96,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"})
         return self.task_id, self.part
 
 
-def record(connection: Connection, leases: Sequence[Lease]) -> None:
+def insert_leases(connection: Connection, leases: Sequence[Lease]) -> None:
     """Write what was placed; doing it again changes nothing."""
     if not leases:
         return
@@ -107,7 +107,7 @@ def record(connection: Connection, leases: Sequence[Lease]) -> None:
         execute_values(cursor, _RECORD, rows, _ROW, page_size=_ROWS_AT_ONCE)
 
 
-def due(connection: Connection, now: float, *, most: int) -> list[Due]:
+def expired_leases(connection: Connection, now: float, *, most: int) -> list[ExpiredLease]:
     """Return placements whose lease ended before `now` (seconds since the epoch), the oldest first.
 
     Raises:
@@ -115,10 +115,10 @@ def due(connection: Connection, now: float, *, most: int) -> list[Due]:
     """
     with translated():
         rows = connection.execute(_DUE, {"now": now, "most": most, "lost": LOST}).mappings().all()
-    return [msgspec.convert(dict(row), Due) for row in rows]
+    return [msgspec.convert(dict(row), ExpiredLease) for row in rows]
 
 
-def settle(connection: Connection, keys: Collection[Key]) -> None:
+def mark_settled(connection: Connection, keys: Collection[Key]) -> None:
     """Note that every request of these placements has its outcome, and was answered."""
     if keys:
         with translated():
@@ -143,18 +143,18 @@ def _parameters(keys: Iterable[Key]) -> dict[str, Any]:
 
 def _row(lease: Lease) -> tuple[Any, ...]:
     until = sanitize.time(lease.until)
-    until = sanitize.LATEST if until is None else until
-    replies = sanitize.encoded(lease.awaited) if lease.awaited else None
+    until = sanitize.MAX_TIME_S if until is None else until
+    replies = sanitize.json_column(lease.awaited) if lease.awaited else None
     return (
         lease.task_id,
-        sanitize.whole(lease.part, 16),
+        sanitize.integer(lease.part, 16),
         "{" + ",".join(lease.ids) + "}",
         lease.backend,
         sanitize.text(lease.model),
         sanitize.text(lease.version),
         lease.class_,
         sanitize.text(sanitize.key(lease.batch_id)),
-        sanitize.whole(lease.attempt, 16),
+        sanitize.integer(lease.attempt, 16),
         sanitize.time(lease.placed_at) or 0.0,
         until,
         None if replies is None else replies.replace(b"\\u0000", b"\\ufffd").decode(),

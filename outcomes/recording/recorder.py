@@ -7,22 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
+from outcomes.db.bisect_write import write_with_bisection
 from outcomes.db.errors import LedgerRefused
-from outcomes.recording import messages
-from outcomes.recording.batch_consumer import Intake
-from outcomes.recording.bisect_write import write_all_but_refused
-from outcomes.recording.decoding import (
-    Delivery,
-    Poison,
-    Reading,
-    lease_alone,
-    outcome_alone,
-    read,
-    recall_alone,
-)
+from outcomes.messaging import messages
+from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.messaging.retry import Abandoned, retry_until_done
+from outcomes.messaging.sending import Outbox, send
 from outcomes.recording.ledger import Ledger, Written
-from outcomes.recording.retry import Abandoned, persist
-from outcomes.recording.sending import Outbox, send
+from outcomes.rows.decoding import (
+    DecodedBatch,
+    Delivery,
+    PoisonItem,
+    decode,
+    poison_lease,
+    poison_outcome,
+    poison_recall,
+)
 from straightline.amqp.connection.connection import LONGEST_DELAY
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Recall
@@ -30,7 +30,7 @@ from straightline.support import failpoints
 
 logger = logging.getLogger(__name__)
 
-MOST_LOGGED: Final = 5
+MAX_LOGGED_REASONS: Final = 5
 """Different faults of one run that are logged."""
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Recorder:
         gather: seconds to wait for more messages after the first of a run.
     """
 
-    def __init__(self, intake: Intake, ledger: Ledger, outbox: Outbox, *, gather: float) -> None:
+    def __init__(self, intake: BatchConsumer, ledger: Ledger, outbox: Outbox, *, gather: float) -> None:
         self._intake = intake
         self._ledger = ledger
         self._outbox = outbox
@@ -76,8 +76,8 @@ class Recorder:
                 self._stopping.wait(LONGEST_DELAY)
 
     def _record(self, run: list[Delivery]) -> None:
-        reading = read(run, time.time())
-        for reason, count in Counter(reason for _, reason in reading.refused).most_common(MOST_LOGGED):
+        reading = decode(run, time.time())
+        for reason, count in Counter(reason for _, reason in reading.refused).most_common(MAX_LOGGED_REASONS):
             logger.error("%d messages are dead-lettered: %s", count, reason)
         failpoints.here(failpoints.Step.RECORDER_BEFORE_COMMIT)
         poison = [*reading.poison, *self._persist(run, lambda: self._write(reading))]
@@ -88,7 +88,7 @@ class Recorder:
             self._persist(run, lambda: self._answer(reading.recalls))
         self._intake.settle(run, [delivery for delivery, _ in reading.refused])
 
-    def _write(self, reading: Reading) -> list[Poison]:
+    def _write(self, reading: DecodedBatch) -> list[PoisonItem]:
         if not reading.entries and not reading.recalls and not reading.leases:
             return []
         try:
@@ -97,25 +97,25 @@ class Recorder:
             return self._write_apart(reading)
         return []
 
-    def _write_apart(self, reading: Reading) -> list[Poison]:
+    def _write_apart(self, reading: DecodedBatch) -> list[PoisonItem]:
         """Write one kind after the other, so that none is blamed for what is refused of another."""
         ledger = self._ledger
-        done, entries = write_all_but_refused(reading.entries, ledger.write)
+        done, entries = write_with_bisection(reading.entries, ledger.write)
         _count(done)
-        _, recalls = write_all_but_refused(reading.recalls, lambda part: ledger.write((), part))
-        _, leases = write_all_but_refused(reading.leases, lambda part: ledger.write((), (), part))
+        _, recalls = write_with_bisection(reading.recalls, lambda part: ledger.write((), part))
+        _, leases = write_with_bisection(reading.leases, lambda part: ledger.write((), (), part))
         return [
-            *(outcome_alone(entry.source, reason) for entry, reason in entries),
-            *(recall_alone(recall, reason) for recall, reason in recalls),
-            *(lease_alone(lease, reason) for lease, reason in leases),
+            *(poison_outcome(entry.source, reason) for entry, reason in entries),
+            *(poison_recall(recall, reason) for recall, reason in recalls),
+            *(poison_lease(lease, reason) for lease, reason in leases),
         ]
 
-    def _bury(self, poison: Sequence[Poison]) -> None:
+    def _bury(self, poison: Sequence[PoisonItem]) -> None:
         # One fault may be in thousands of outcomes, as after a change of the contract.
         counts = Counter((buried.type, buried.reason) for buried in poison)
-        for (kind, reason), count in counts.most_common(MOST_LOGGED):
+        for (kind, reason), count in counts.most_common(MAX_LOGGED_REASONS):
             logger.error("%d of %s are dead-lettered: %s", count, kind, reason)
-        send(self._outbox, map(messages.burial, poison))
+        send(self._outbox, map(messages.dead_letter, poison))
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
         asked = [recall for recall in recalls if recall.reply is not None]
@@ -124,16 +124,16 @@ class Recorder:
         send(self._outbox, [*messages.answers(asked, outcomes), *filter(None, waiting)])
 
     def _again(self, recall: Recall) -> Outgoing | None:
-        message = messages.again(recall, time.time())
+        message = messages.delayed_recall(recall, time.time())
         if message is None:
             logger.warning("request %s was repeated, but the ledger has no outcome of it", recall.request_id)
         return message
 
     def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
-        return persist(run, step, intake=self._intake, stopping=self._stopping)
+        return retry_until_done(run, step, intake=self._intake, stopping=self._stopping)
 
 
 def _count(done: Iterable[Written]) -> None:
-    surplus = sum(written.surplus for written in done)
-    if surplus:
-        logger.warning("%d outcomes came for requests that another execution had answered", surplus)
+    duplicates = sum(written.duplicates for written in done)
+    if duplicates:
+        logger.warning("%d outcomes came for requests that another execution had answered", duplicates)

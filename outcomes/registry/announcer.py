@@ -9,14 +9,14 @@ from typing import Final
 from sqlalchemy import Engine
 
 from outcomes.db.database import translated
-from outcomes.recording.sending import Outbox, send
-from outcomes.registry.deployments import overtake
+from outcomes.messaging.sending import Outbox, send
+from outcomes.registry.deployments import fast_forward_revision
 from outcomes.registry.registry import read_deployed, revision_of
 from straightline.amqp.consuming.deployments import announcement
 from straightline.contracts.deployed import Deployed
 from straightline.errors import StraightLineError
 
-AGAIN: Final = 600.0
+REANNOUNCE_INTERVAL_S: Final = 600.0
 """Seconds after which it is announced again, whatever stands in the stream."""
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Announcer:
             snapshot = connection.execution_options(isolation_level="REPEATABLE READ")
             revision = revision_of(snapshot)
             known = revision == self._announced and heard in {revision, None}
-            if known and time.monotonic() - self._told_at < AGAIN:
+            if known and time.monotonic() - self._told_at < REANNOUNCE_INTERVAL_S:
                 return
             deployed = read_deployed(snapshot)
         if heard is not None and heard > revision:
@@ -91,7 +91,7 @@ class Announcer:
 
     def _overtake(self, heard: int, revision: int) -> Deployed:
         with translated(), self._engine.connect() as connection:
-            deployed = overtake(connection, heard)
+            deployed = fast_forward_revision(connection, heard)
         logger.warning(
             "the registry stands at revision %d, and %d was announced: the ledger seems restored from an "
             "older copy. Its revisions go on at %d, so that what it holds is what is deployed",

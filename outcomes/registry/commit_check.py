@@ -7,22 +7,22 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from outcomes.db.database import translated
-from outcomes.db.errors import LedgerUnavailable, Unsettled
+from outcomes.db.errors import CommitUncertain, LedgerUnavailable
 from outcomes.schema.tables import MODEL_CHANGES
 
-LOCK: Final = 0x5354524752454701
+REGISTRY_LOCK_KEY: Final = 0x5354524752454701
 """Of Postgres's advisory locks: who changes the registry."""
-_PATIENCE: Final = 15.0
+VERIFY_TIMEOUT_S: Final = 15.0
 """Seconds in which a database that was started anew should answer again."""
-_AGAIN: Final = 0.5
+VERIFY_RETRY_INTERVAL_S: Final = 0.5
 
 
 def lock(connection: Connection) -> None:
     """Let nobody else change the registry until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": REGISTRY_LOCK_KEY})
 
 
-def commit(connection: Connection, revision: int) -> None:
+def commit_or_verify(connection: Connection, revision: int) -> None:
     """Commit the change of this revision; where the connection is lost, look whether it stands.
 
     Raises:
@@ -37,7 +37,7 @@ def commit(connection: Connection, revision: int) -> None:
 
 
 def _stands(connection: Connection, revision: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + VERIFY_TIMEOUT_S
     while True:
         try:
             with translated():
@@ -48,12 +48,12 @@ def _stands(connection: Connection, revision: int) -> bool:
                 connection.rollback()
         except LedgerUnavailable as error:
             if time.monotonic() > deadline:
-                raise Unsettled(
+                raise CommitUncertain(
                     "the connection to the database was lost while the change was recorded, and whether it "
                     f"stands cannot be asked now, so nothing is taken back ({error}): when the database "
                     "answers again, see `python -m modelkit list`, and run the command again where it does "
                     "not stand"
                 ) from error
-            time.sleep(_AGAIN)
+            time.sleep(VERIFY_RETRY_INTERVAL_S)
         else:
             return stands

@@ -16,17 +16,17 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from outcomes.db.database import translated
 from outcomes.db.errors import LedgerUnavailable, OtherDigest, RegistryRefused
 from outcomes.registry.aliases import Alias, made_canary, made_default, removed, rolled_back
-from outcomes.registry.commit_check import commit, lock
-from outcomes.registry.registry import alias_of, find_version, read_deployed, revision_of, standings
+from outcomes.registry.commit_check import commit_or_verify, lock
+from outcomes.registry.registry import alias_of, deployed_versions, find_version, read_deployed, revision_of
 from outcomes.schema.tables import MODEL_ALIASES, MODEL_CHANGES, MODEL_VERSIONS
 from straightline.contracts.deployed import Deployed, DeployedVersion
 
-MOST_MISSING: Final = 100_000
+MAX_MISSING_REVISIONS: Final = 100_000
 """Changes that a registry restored from an older copy may lack."""
 
 
 @contextmanager
-def alone(connection: Connection, model: str) -> Iterator[None]:
+def deployment_lock(connection: Connection, model: str) -> Iterator[None]:
     """Let nobody else deploy or remove versions of a model for as long as the block takes.
 
     Raises:
@@ -48,7 +48,7 @@ def alone(connection: Connection, model: str) -> Iterator[None]:
             connection.commit()
 
 
-def hold_alias(connection: Connection, model: str, version: str, share: float | None) -> None:
+def check_alias(connection: Connection, model: str, version: str, share: float | None) -> None:
     """Do nothing where a version can be deployed as a canary of so much percent; None is for a default.
 
     Raises:
@@ -59,7 +59,7 @@ def hold_alias(connection: Connection, model: str, version: str, share: float | 
             made_canary(alias_of(connection, model), model, version, share)
 
 
-def hold_digest(known: DeployedVersion | None, digest: str) -> None:
+def check_digest(known: DeployedVersion | None, digest: str) -> None:
     """Do nothing where a version is new, or stands with this digest.
 
     Raises:
@@ -102,7 +102,7 @@ def record(
     model, version = deployed.spec.name, deployed.spec.version
     with translated():
         lock(connection)
-        hold_digest(find_version(connection, model, version), deployed.digest)
+        check_digest(find_version(connection, model, version), deployed.digest)
         alias = alias_of(connection, model)
         if alias == Alias():
             for each in adopted:
@@ -126,7 +126,7 @@ def roll_back(connection: Connection, model: str, *, who: str) -> Deployed:
     """
     with translated():
         lock(connection)
-        versions = [each.version for each in standings(connection, model)]
+        versions = [each.version for each in deployed_versions(connection, model)]
         alias = rolled_back(alias_of(connection, model), model, versions)
         return _settle(connection, model, alias, (alias.version, "rolled back", who))
 
@@ -141,7 +141,7 @@ def take_out(
     """
     with translated():
         lock(connection)
-        there = {each.version: each.deployed for each in standings(connection, model)}
+        there = {each.version: each.deployed for each in deployed_versions(connection, model)}
         if not there or (version is not None and version not in there):
             raise RegistryRefused(
                 f"{model} {version or ''}".rstrip() + " is not in the registry; it has "
@@ -156,7 +156,7 @@ def take_out(
         return _settle(connection, model, alias, (version, "removed", who)), gone
 
 
-def overtake(connection: Connection, announced: int) -> Deployed:
+def fast_forward_revision(connection: Connection, announced: int) -> Deployed:
     """Go on above a revision that was announced and is not in the registry; return what is deployed.
 
     Who has heard of that revision takes no lower one. Where the registry is above it by now, nothing changes;
@@ -168,7 +168,7 @@ def overtake(connection: Connection, announced: int) -> Deployed:
     with translated():
         lock(connection)
         missing = announced + 1 - revision_of(connection)
-        if missing > MOST_MISSING:
+        if missing > MAX_MISSING_REVISIONS:
             raise RegistryRefused(
                 f"revision {announced} was announced, and {missing} are missing to it in the registry: "
                 "delete the stream straightline.deployed, run `python -m broker_config`, and restart "
@@ -191,7 +191,7 @@ def _settle(
     connection.execute(statement.on_conflict_do_update(index_elements=["model"], set_=values))
     _change(connection, model, *change)
     deployed = read_deployed(connection)
-    commit(connection, deployed.revision)
+    commit_or_verify(connection, deployed.revision)
     return deployed
 
 

@@ -16,7 +16,7 @@ from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class DeployedVersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A version as the registry has it.
 
     Attributes:
@@ -64,7 +64,7 @@ def revision_of(connection: Connection) -> int:
         return connection.execute(select(func.max(MODEL_CHANGES.c.revision))).scalar_one() or 0
 
 
-def standings(connection: Connection, model: str | None = None) -> Sequence[Standing]:
+def deployed_versions(connection: Connection, model: str | None = None) -> Sequence[DeployedVersionInfo]:
     """Return every version that is in place, of one model or of all, by name and time."""
     statement = select(MODEL_VERSIONS).order_by(MODEL_VERSIONS.c.model, MODEL_VERSIONS.c.deployed_at)
     if model is not None:
@@ -105,13 +105,13 @@ def _version(row: RowMapping) -> DeployedVersion:
     )
 
 
-def _standing(row: RowMapping, alias: Alias) -> Standing:
+def _standing(row: RowMapping, alias: Alias) -> DeployedVersionInfo:
     version = row["version"]
     roles = {alias.previous: "previous", alias.canary: "canary", alias.version: "default"}
     role = roles.get(version, "")
     share = {"default": 100.0 - alias.share, "canary": alias.share}.get(role, 0.0)
     at: datetime = row["deployed_at"]
-    return Standing(
+    return DeployedVersionInfo(
         model=row["model"],
         version=version,
         deployed=_version(row),

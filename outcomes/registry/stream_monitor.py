@@ -10,14 +10,14 @@ from straightline.amqp.consuming.stream import StreamReader
 
 logger = logging.getLogger(__name__)
 
-NOTHING: Final = -1
+EMPTY_STREAM: Final = -1
 
 
 class _Entry(msgspec.Struct):
     revision: int
 
 
-class Overheard:
+class RegistryStreamMonitor:
     """Follows the stream for its numbers alone.
 
     Args:
@@ -28,7 +28,7 @@ class Overheard:
     """
 
     def __init__(self, url: str) -> None:
-        self._revision = NOTHING
+        self._revision = EMPTY_STREAM
         self._reader = StreamReader(
             url,
             name="straightline-reconciler-deployed",
@@ -54,7 +54,7 @@ class Overheard:
         return None if self._reader.current_for() is None else self._revision
 
     def _anew(self) -> str:
-        self._revision = NOTHING  # the broker may be another one
+        self._revision = EMPTY_STREAM  # the broker may be another one
         return "first"
 
     def _read(self, body: bytes) -> None:

@@ -15,18 +15,18 @@ from sqlalchemy import Connection, Engine, Table, text
 
 from outcomes.db.database import translated
 from outcomes.schema.tables import BATCH_JOBS, DEAD_LETTERS, PARTITIONED, WEBHOOK_DELIVERIES
-from outcomes.schema.uuid7_ranges import Span, day_span, lowest_id, missing_days, span_of
+from outcomes.schema.uuid7_ranges import IdRange, day_range, lowest_id, missing_days, parse_bounds
 from straightline.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-AHEAD: Final = 14
+DAYS_AHEAD: Final = 14
 """Days that have a partition before they begin."""
-LOW: Final = 7
+MIN_DAYS_AHEAD: Final = 7
 """Days ahead from which on more are made: each one costs a look through the default partition."""
-SHORTEST_KEPT: Final = timedelta(days=2)
+MIN_RETENTION: Final = timedelta(days=2)
 """A batch request may take a day, and its reconciliation some time more."""
-ROWS_AT_ONCE: Final = 10_000
+DELETE_BATCH_SIZE: Final = 10_000
 MAKE_PARTITION: Final = "make_partition(text, date)"
 """A function of the database, with the rights of the tables' owner: not who calls it owns the tables."""
 _LOCK: Final = 0x5354_4C50
@@ -34,8 +34,8 @@ _LOCK: Final = 0x5354_4C50
 _AGES: Final = {
     "outcomes": "finished_at",
     "attempts": "finished_at",
-    "repeats": "seen_at",
-    "surplus": "finished_at",
+    "duplicate_requests": "seen_at",
+    "duplicate_outcomes": "finished_at",
     "placements": "placed_at",
 }
 """What tells the age of a row whose id has no time."""
@@ -48,7 +48,7 @@ class Retained(msgspec.Struct, frozen=True):
     rows: int
 
 
-def make_ahead(engine: Engine, now: datetime, *, low: int = LOW) -> int:
+def create_ahead(engine: Engine, now: datetime, *, low: int = MIN_DAYS_AHEAD) -> int:
     """Make the partitions of today and of the days to come, where fewer than `low` of them are there.
 
     Returns:
@@ -64,7 +64,7 @@ def make_ahead(engine: Engine, now: datetime, *, low: int = LOW) -> int:
             there = [span for _, span in _partitions(connection, table)]
         if not missing_days(there, today, low + 1):
             continue
-        for day in missing_days(there, today, AHEAD + 1):
+        for day in missing_days(there, today, DAYS_AHEAD + 1):
             with translated(), engine.begin() as connection:
                 made += _make(connection, table, day)
     return made
@@ -78,9 +78,9 @@ def retain(engine: Engine, now: datetime, keep: timedelta) -> Retained:
         LedgerUnavailable: not now; what is deleted already stays so, and the rest is for another call.
         LedgerNotMigrated: the tables are not there.
     """
-    if keep < SHORTEST_KEPT:
+    if keep < MIN_RETENTION:
         raise ConfigurationError(
-            f"keep at least {SHORTEST_KEPT.days} days: younger requests may be under way"
+            f"keep at least {MIN_RETENTION.days} days: younger requests may be under way"
         )
     before, dropped, rows = now - keep, [], 0
     for table in PARTITIONED:
@@ -99,7 +99,7 @@ def retain(engine: Engine, now: datetime, keep: timedelta) -> Retained:
     return Retained(dropped, rows)
 
 
-def _partitions(connection: Connection, table: Table) -> list[tuple[str, Span]]:
+def _partitions(connection: Connection, table: Table) -> list[tuple[str, IdRange]]:
     found = connection.execute(
         text(
             "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid) FROM pg_inherits"
@@ -108,13 +108,13 @@ def _partitions(connection: Connection, table: Table) -> list[tuple[str, Span]]:
         ),
         {"table": table.name},
     )
-    spans = [(name, span_of(bounds)) for name, bounds in found]
+    spans = [(name, parse_bounds(bounds)) for name, bounds in found]
     return [(name, span) for name, span in spans if span is not None]
 
 
 def _make(connection: Connection, table: Table, day: date) -> bool:
     _alone(connection)
-    span = day_span(day)
+    span = day_range(day)
     if any(span.meets(other) for _, other in _partitions(connection, table)):
         return False  # somebody was faster
     statement = text("SELECT make_partition(:parent, :day)")
@@ -128,13 +128,13 @@ def _delete(engine: Engine, table: str, old: str, before: datetime | str) -> Ite
     """Delete old rows, a portion in each transaction, so that none of them holds up others for long."""
     portion = text(
         f'DELETE FROM "{table}" WHERE ctid = ANY (ARRAY('  # noqa: S608 - our own names
-        f'SELECT ctid FROM "{table}" WHERE {old} LIMIT {ROWS_AT_ONCE}))'
+        f'SELECT ctid FROM "{table}" WHERE {old} LIMIT {DELETE_BATCH_SIZE}))'
     )
     while True:
         with translated(), engine.begin() as connection:
             count = connection.execute(portion, {"before": before}).rowcount
         yield count
-        if count < ROWS_AT_ONCE:
+        if count < DELETE_BATCH_SIZE:
             return
 
 

@@ -18,7 +18,7 @@ from outcomes.schema.tables import METADATA
 ROLE_PREFIX: Final = "straightline_"
 PASSWORD_PREFIX: Final = "STRAIGHTLINE_DATABASE_PASSWORD_"  # noqa: S105 - the name of a variable
 
-_ANSWERS: Final = ("outcomes", "attempts", "repeats", "surplus", "placements")
+_ANSWERS: Final = ("outcomes", "attempts", "duplicate_requests", "duplicate_outcomes", "placements")
 _READ: Final = dict.fromkeys(_ANSWERS, "SELECT")
 _MODELS: Final = ("model_versions", "model_aliases", "model_changes")
 
@@ -28,7 +28,7 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "reconciler": {
             "outcomes": "SELECT",
             "attempts": "SELECT",
-            "placements": "SELECT, UPDATE (due_at, looks)",
+            "placements": "SELECT, UPDATE (due_at, checks)",
             "dead_letters": "SELECT, INSERT, UPDATE",
             "submissions": "SELECT, DELETE",
             **dict.fromkeys(_MODELS, "SELECT"),

@@ -111,8 +111,8 @@ ATTEMPTS: Final = Table(
 )
 Index("attempts_finished_at", ATTEMPTS.c.finished_at, postgresql_using="brin")
 
-REPEATS: Final = Table(
-    "repeats",
+DUPLICATE_REQUESTS: Final = Table(
+    "duplicate_requests",
     METADATA,
     Column("request_id", Uuid(as_uuid=False), primary_key=True),
     Column("seen_at", _TIME, primary_key=True),
@@ -122,8 +122,8 @@ REPEATS: Final = Table(
     postgresql_partition_by=_BY_REQUEST,
 )
 
-SURPLUS: Final = Table(
-    "surplus",
+DUPLICATE_OUTCOMES: Final = Table(
+    "duplicate_outcomes",
     METADATA,
     Column("request_id", Uuid(as_uuid=False), primary_key=True),
     Column("finished_at", _TIME, primary_key=True),
@@ -151,7 +151,7 @@ PLACEMENTS: Final = Table(
     Column("replies", JSONB, comment="where the results are pushed, for those that asked"),
     Column("due_at", _TIME, comment="when the reconciler looks (again); null once all have their outcome"),
     Column(
-        "looks", SmallInteger, nullable=False, server_default="0", comment="how often it found one missing"
+        "checks", SmallInteger, nullable=False, server_default="0", comment="how often it found one missing"
     ),
     comment="requests that were placed together, and share a lease",
     postgresql_partition_by="RANGE (task_id)",
@@ -197,7 +197,13 @@ SUBMISSIONS: Final = Table(
 )
 Index("submissions_until", SUBMISSIONS.c.until)
 
-PARTITIONED: Final[tuple[Table, ...]] = (OUTCOMES, ATTEMPTS, REPEATS, SURPLUS, PLACEMENTS)
+PARTITIONED: Final[tuple[Table, ...]] = (
+    OUTCOMES,
+    ATTEMPTS,
+    DUPLICATE_REQUESTS,
+    DUPLICATE_OUTCOMES,
+    PLACEMENTS,
+)
 
 API_KEYS: Final = Table(
     "api_keys",

@@ -11,13 +11,13 @@ import msgspec
 _BOUNDS: Final = re.compile(r"FOR VALUES FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
 
 
-class Span(msgspec.Struct, frozen=True, order=True):
+class IdRange(msgspec.Struct, frozen=True, order=True):
     """A range of ids: `low` <= id < `high`, both in canonical form, which sorts as Postgres sorts them."""
 
     low: str
     high: str
 
-    def meets(self, other: "Span") -> bool:
+    def meets(self, other: "IdRange") -> bool:
         """Whether an id may be in both."""
         return self.low < other.high and other.low < self.high
 
@@ -28,7 +28,7 @@ def lowest_id(time: datetime) -> str:
     return str(uuid.UUID(int=max(0, milliseconds) << 80))
 
 
-def made_at(text: str) -> datetime | None:
+def created_at(text: str) -> datetime | None:
     """Return when an id in canonical form was made; None where it does not say, or nothing sensible."""
     identity = uuid.UUID(text)
     try:
@@ -37,20 +37,20 @@ def made_at(text: str) -> datetime | None:
         return None
 
 
-def day_span(day: date) -> Span:
+def day_range(day: date) -> IdRange:
     """Return the ids of one day, in UTC."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return Span(lowest_id(start), lowest_id(start + timedelta(days=1)))
+    return IdRange(lowest_id(start), lowest_id(start + timedelta(days=1)))
 
 
-def missing_days(there: Iterable[Span], first: date, count: int) -> list[date]:
+def missing_days(there: Iterable[IdRange], first: date, count: int) -> list[date]:
     """Return those of `count` days from `first` on that no range of `there` touches."""
     known = list(there)
     days = [first + timedelta(days=number) for number in range(count)]
-    return [day for day in days if not any(day_span(day).meets(span) for span in known)]
+    return [day for day in days if not any(day_range(day).meets(span) for span in known)]
 
 
-def span_of(bounds: str) -> Span | None:
+def parse_bounds(bounds: str) -> IdRange | None:
     """Read what Postgres says of a partition's bounds; None for the default one and for other forms."""
     found = _BOUNDS.fullmatch(bounds)
-    return None if found is None else Span(found[1], found[2])
+    return None if found is None else IdRange(found[1], found[2])

@@ -204,5 +204,5 @@ def test_22_one_id_a_hundred_times_at_once__one_outcome_and_the_conflict_is_reco
     row.fault_over()
     judged = row.judge(sent={identity}, confirmed={identity})
     assert judged.facts.executions == {identity: 1}
-    repeats = row.scene.records.ask("select conflict from repeats where request_id = %s", identity)
+    repeats = row.scene.records.ask("select conflict from duplicate_requests where request_id = %s", identity)
     assert {conflict for (conflict,) in repeats} == {False, True}

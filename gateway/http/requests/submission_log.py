@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from outcomes.db.bisect_write import write_with_bisection
 from outcomes.db.errors import LedgerRefused
 from outcomes.queries.submissions import Submission
-from outcomes.recording.bisect_write import write_all_but_refused
 from straightline.errors import StraightLineError
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Notes:
 
     def _written(self, taken: Sequence[_Noted]) -> bool:
         try:
-            _, refused = write_all_but_refused([submission for submission, _ in taken], self._all_or_none)
+            _, refused = write_with_bisection([submission for submission, _ in taken], self._all_or_none)
         except StraightLineError as error:
             if not self._warned:
                 log.warning("what was taken is told by this process alone for now: %s", error)

@@ -6,12 +6,12 @@ import msgspec
 
 from gateway.http.context import Parts
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.queries.submissions import BACK, Placed, placed
-from outcomes.schema.uuid7_ranges import made_at
+from outcomes.queries.submissions import SEARCH_WINDOW, LastPlacement, last_placement
+from outcomes.schema.uuid7_ranges import created_at
 from straightline.contracts import Outcome, RequestStatus
 
 
-def unanswered(parts: Parts, outcome: Outcome) -> Placed | None:
+def unanswered(parts: Parts, outcome: Outcome) -> LastPlacement | None:
     """Return where a request was placed last, where its outcome has no attempt there.
 
     None where there is no such placement, or where that cannot be told soon.
@@ -21,13 +21,13 @@ def unanswered(parts: Parts, outcome: Outcome) -> Placed | None:
         return None
     try:
         with parts.searcher.connection() as connection:
-            found = placed(connection, outcome.request_id, *window)
+            found = last_placement(connection, outcome.request_id, *window)
     except (LedgerUnavailable, LedgerNotMigrated):
         return None
     return found if found is not None and found.attempt > len(outcome.attempts) else None
 
 
-def with_placement(status: RequestStatus, last: Placed | None) -> RequestStatus:
+def with_placement(status: RequestStatus, last: LastPlacement | None) -> RequestStatus:
     """Return the status with the placement that its outcome tells nothing of."""
     if last is None:
         return status
@@ -47,7 +47,7 @@ def _window(outcome: Outcome) -> tuple[datetime, datetime] | None:
     if outcome.state == "succeeded" or (tried and tried[-1].finished_at >= outcome.finished_at):
         return None
     until = datetime.fromtimestamp(outcome.finished_at, UTC)
-    since = made_at(outcome.request_id)
+    since = created_at(outcome.request_id)
     if outcome.submitted_at is not None:
         since = datetime.fromtimestamp(outcome.submitted_at, UTC)
-    return None if since is None else (max(since, until - BACK), until)
+    return None if since is None else (max(since, until - SEARCH_WINDOW), until)

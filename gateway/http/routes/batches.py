@@ -15,7 +15,7 @@ from gateway.http.rendering.paging import Page, page_of
 from gateway.http.rendering.problems import Refusal
 from gateway.http.routes.webhooks import wished_webhook
 from gateway.shared.request_builder import checked_key
-from outcomes.db.pool import Reader
+from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, cancel_job, create_job, job_of, jobs_of, refused_of, states_of
 from straightline.batch.items import Defaults
 from straightline.batch.lines import Source
@@ -41,7 +41,7 @@ PIECE: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
-Tell = Callable[[Job, Source, Reader], Iterator[bytes]]
+Tell = Callable[[Job, Source, LedgerPool], Iterator[bytes]]
 
 
 class _Reference(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from gateway.http.rendering.openapi import SINCE
 from gateway.http.requests.unfinished_placement import unanswered
 from gateway.http.routes.requests import found, identity_of, outcome_in
 from outcomes.queries.outcomes import failures
-from outcomes.queries.submissions import Placed
+from outcomes.queries.submissions import LastPlacement
 from straightline.contracts import (
     FailureReport,
     ModelList,
@@ -77,7 +77,7 @@ def blueprint(parts: Parts) -> Blueprint:
     return made
 
 
-def story_of(outcome: Outcome, last: Placed | None = None) -> PlacementStory:
+def story_of(outcome: Outcome, last: LastPlacement | None = None) -> PlacementStory:
     """Return why a request that has ended was placed where it was.
 
     Args:

@@ -17,8 +17,14 @@ from gateway.http.routes.webhooks import wished_webhook
 from gateway.shared.request_builder import MEMBERS, compose, id_for, traces
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.outcomes import outcome_of
-from outcomes.queries.submissions import BACK, Placed, Submission, noted, placed
-from outcomes.schema.uuid7_ranges import made_at
+from outcomes.queries.submissions import (
+    SEARCH_WINDOW,
+    LastPlacement,
+    Submission,
+    find_submission,
+    last_placement,
+)
+from outcomes.schema.uuid7_ranges import created_at
 from straightline.contracts import Outcome, RequestStatus, Whereabouts
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -192,7 +198,7 @@ def unfinished(parts: Parts, request_id: str) -> RequestStatus | None:
 
 def _told(parts: Parts, request_id: str) -> RequestStatus | None:
     with parts.reader.connection() as connection:
-        taken = noted(connection, request_id)
+        taken = find_submission(connection, request_id)
     # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
     status = parts.recent.status(request_id) if taken is None else _accepted(taken)
     last = _placement(parts, request_id, status)
@@ -211,18 +217,18 @@ def _told(parts: Parts, request_id: str) -> RequestStatus | None:
     )
 
 
-def _placement(parts: Parts, request_id: str, status: RequestStatus | None) -> Placed | None:
+def _placement(parts: Parts, request_id: str, status: RequestStatus | None) -> LastPlacement | None:
     """Return where a request was placed last; None where it was not, or where that cannot be told soon.
 
     Raises:
         LedgerUnavailable, LedgerNotMigrated: it cannot be told soon, and nothing else is known of it.
     """
-    since = made_at(request_id) if status is None else _moment(status.submitted_at)
+    since = created_at(request_id) if status is None else _moment(status.submitted_at)
     if since is None:
         return None
     try:
         with parts.searcher.connection() as connection:
-            return placed(connection, request_id, max(since, datetime.now(UTC) - BACK))
+            return last_placement(connection, request_id, max(since, datetime.now(UTC) - SEARCH_WINDOW))
     except (LedgerUnavailable, LedgerNotMigrated):
         if status is None:
             raise

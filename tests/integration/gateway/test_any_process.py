@@ -9,7 +9,7 @@ import pika
 import pytest
 
 from outcomes.db.database import connected
-from outcomes.queries.submissions import Submission, forget, note, noted
+from outcomes.queries.submissions import Submission, find_submission, insert_submissions, purge_submissions
 from outcomes.recording import placements
 from straightline import names
 from straightline.contracts import Lease, Outcome
@@ -37,7 +37,7 @@ def place(gateway: Gateway, request_id: str, backend: Any, attempt: int) -> None
         until=now + 90,
     )
     with connected(gateway.database_url) as connection, connection.begin():
-        placements.record(connection, [lease])
+        placements.insert_leases(connection, [lease])
 
 
 def test_what_one_process_took_another_one_tells(gateway: Gateway, start_gateway: Start) -> None:
@@ -97,9 +97,10 @@ def test_notes_of_what_ended_long_ago_are_removed_piece_by_piece(gateway: Gatewa
         for until in [old] * 5 + [young]
     ]
     with connected(gateway.database_url) as connection:
-        note(connection, notes)
-        assert forget(connection.execution_options(isolation_level="AUTOCOMMIT"), now, piece=2) >= 5
-        assert [noted(connection, each.id) is not None for each in notes] == [False] * 5 + [True]
+        insert_submissions(connection, notes)
+        autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+        assert purge_submissions(autocommit, now, piece=2) >= 5
+        assert [find_submission(connection, each.id) is not None for each in notes] == [False] * 5 + [True]
 
 
 def test_a_ledger_that_is_away_fails_no_submission(start_gateway: Start, system_url: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.row_mapping import entry_of
 from straightline.contracts import Outcome, Request
 from tests.integration.gateway.conftest import Gateway, Starter
 from tests.integration.straightline.replier import Answer, Replier

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 
 from outcomes.db.database import connected
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.row_mapping import entry_of
 from outcomes.schema.tables import SUBMISSIONS
 from straightline.contracts import Outcome
 from tests.integration.gateway.conftest import Gateway, body

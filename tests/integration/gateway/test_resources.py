@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.row_mapping import entry_of
 from straightline import names
 from straightline.contracts import Attempt, Outcome, Reason
 from straightline.ids import new_id

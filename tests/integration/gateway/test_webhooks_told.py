@@ -19,7 +19,7 @@ import pytest
 from gateway.webhooks import sender, service
 from gateway.webhooks.signing import headers, new_secret
 from outcomes.db.database import connected
-from outcomes.db.pool import Reader
+from outcomes.db.pool import LedgerPool
 from outcomes.queries import webhooks
 from outcomes.queries.keys import create_key
 from straightline import names
@@ -251,7 +251,7 @@ def test_receivers_of_one_key_that_hang_delay_nobody_else(gateway: Gateway, rece
                 hooks.append(hook.id)
                 for _ in range(count):
                     webhooks.enqueue(connection, hook.id, new_id(), b"{}")
-        reader, stop = Reader(gateway.database_url, name="test", connections=4), threading.Event()
+        reader, stop = LedgerPool(gateway.database_url, name="test", connections=4), threading.Event()
         deliveries = service.Deliveries(reader, {"127.0.0.1", "localhost"})
         thread = threading.Thread(target=deliveries.run, args=(stop,))
         thread.start()

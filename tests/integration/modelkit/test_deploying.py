@@ -488,7 +488,7 @@ def test_a_connection_that_is_lost_before_the_commit_leaves_all_as_it_was(
 def test_what_may_be_deployed_is_left_in_place_where_nobody_can_be_asked(
     bench: Bench, functions: FunctionHost, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outcomes.registry.commit_check._PATIENCE", 0.0)
+    monkeypatch.setattr("outcomes.registry.commit_check.VERIFY_TIMEOUT_S", 0.0)
     with lost_at_commit(migrated_database_url, stands=True, back=False):
         code, record = bench.deploy("1")
     assert (code, "nothing is taken back" in record["error"]) == (3, True)

@@ -13,10 +13,10 @@ from pika.exceptions import AMQPError
 from sqlalchemy import create_engine, text
 
 from outcomes.db.database import engine_for
-from outcomes.reconciling.dead_letter_processor import PREFETCH, Undertaker
-from outcomes.reconciling.dead_letter_table import DeadLetters
+from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.reconciling.dead_letter_processor import PREFETCH, DeadLetterProcessor
+from outcomes.reconciling.dead_letter_table import DeadLetterTable
 from outcomes.reconciling.reconciler import Reconciler
-from outcomes.recording.batch_consumer import Intake
 from outcomes.recording.ledger import Ledger
 from outcomes.recording.recorder import Recorder
 from outcomes.service import Loop
@@ -61,7 +61,7 @@ class Bench:
 
     def record(self, *, acknowledge: bool = True, database_url: str | None = None) -> Callable[[], None]:
         """Start a recorder; returns what stops it."""
-        intake = Intake(self.broker_url, prefetch=500)
+        intake = BatchConsumer(self.broker_url, prefetch=500)
         if not acknowledge:
             intake.settle = lambda *_: None  # type: ignore[method-assign]
         ledger = Ledger(database_url or self.database_url, statement_timeout=2.0, lock_timeout=0.2)
@@ -84,8 +84,8 @@ class Bench:
         self, *, kept: int = 0, interval: float = 0.1, recorders_first: float = 0.5
     ) -> Callable[[], None]:
         """Start a reconciler, which sees to dead letters too; returns what stops it."""
-        intake = Intake(self.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="test-dead")
-        letters = DeadLetters(self.database_url, kept=kept)
+        intake = BatchConsumer(self.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="test-dead")
+        letters = DeadLetterTable(self.database_url, kept=kept)
         engine = engine_for(self.database_url, name="test", lock_timeout=5.0, pool_size=2)
         loops: list[Loop] = [
             Reconciler(
@@ -96,7 +96,7 @@ class Bench:
                 look_again=0.3,
                 recorders_first=recorders_first,
             ),
-            Undertaker(intake, letters, self.publisher),
+            DeadLetterProcessor(intake, letters, self.publisher),
         ]
         threads = [threading.Thread(target=loop.run) for loop in loops]
         intake.start()

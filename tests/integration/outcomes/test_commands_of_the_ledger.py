@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.row_mapping import entry_of
 from straightline.cli.exit_codes import NOT_KNOWN, UNAVAILABLE, USAGE
 from straightline.contracts import Outcome
 from straightline.ids import new_id

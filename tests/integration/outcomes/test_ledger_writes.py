@@ -9,10 +9,10 @@ from sqlalchemy import create_engine, make_url
 
 from outcomes.db.database import connected
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.queries.outcomes import outcome_of, repeats_of, summary
-from outcomes.queries.query_results import Repeats
-from outcomes.recording.ledger import PATIENCE, Ledger, Written
-from outcomes.recording.row_mapping import entry_of
+from outcomes.queries.outcomes import duplicate_requests_of, outcome_of, summary
+from outcomes.queries.query_results import DuplicateRequests
+from outcomes.recording.ledger import SOCKET_TIMEOUT_FACTOR, Ledger, Written
+from outcomes.rows.row_mapping import entry_of
 from straightline.contracts import Outcome, Recall
 from tests.faults.harness.proxy import Proxy, Weather
 
@@ -41,7 +41,7 @@ def test_a_database_that_takes_all_and_answers_nothing_is_given_up(
         began = time.monotonic()
         with pytest.raises(LedgerUnavailable):
             ledger.write(_entries([outcome]))
-        assert PATIENCE * 0.25 <= time.monotonic() - began < 5
+        assert SOCKET_TIMEOUT_FACTOR * 0.25 <= time.monotonic() - began < 5
         line.turn(Weather.CLEAR)
         assert ledger.write(_entries([outcome])) == Written(new=1)
     finally:
@@ -71,15 +71,15 @@ def test_writing_again_changes_nothing_and_another_execution_is_noted(
     outcomes = [make_outcome() for _ in range(5)]
     recall = Recall(request_id=outcomes[0].request_id, digest="x", conflict=True, seen_at=7.0)
     assert ledger.write(_entries(outcomes), [recall]) == Written(new=5)
-    assert ledger.write(_entries(outcomes), [recall]) == Written(again=5)
+    assert ledger.write(_entries(outcomes), [recall]) == Written(redelivered=5)
     second = msgspec.structs.replace(outcomes[0], finished_at=outcomes[0].finished_at + 1, state="failed")
     for _ in range(2):
-        assert ledger.write(_entries([second])) == Written(surplus=1)
+        assert ledger.write(_entries([second])) == Written(duplicates=1)
     with connected(migrated_database_url) as connection:
         found = summary(connection, ids=[outcome.request_id for outcome in outcomes])
         kept = outcome_of(connection, outcomes[0].request_id)
-        again = [repeats_of(connection, outcome.request_id) for outcome in outcomes[:2]]
-    assert again == [Repeats(1, 1), Repeats(0, 0)]
+        again = [duplicate_requests_of(connection, outcome.request_id) for outcome in outcomes[:2]]
+    assert again == [DuplicateRequests(1, 1), DuplicateRequests(0, 0)]
     assert (found.outcomes, found.lost, found.duplicates, found.repeats) == (5, 0, 1, 1)
     assert kept is not None
     assert kept.state == "succeeded"

@@ -7,11 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 
+from outcomes.db.errors import LedgerUnavailable
 from outcomes.queries.outcomes import outcomes_of
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.row_mapping import entry_of
 from outcomes.schema.migrate import downgrade, upgrade
-from outcomes.schema.partitions import make_ahead
+from outcomes.schema.partitions import create_ahead
 from outcomes.schema.tables import METADATA, PARTITIONED
 from straightline.contracts import Outcome
 
@@ -68,7 +69,7 @@ def test_what_was_recorded_before_the_tables_were_partitioned_is_kept_both_ways(
     _write(database_url, outcomes)
     upgrade(database_url)
     engine = create_engine(database_url)
-    make_ahead(engine, datetime.now(UTC))
+    create_ahead(engine, datetime.now(UTC))
     _write(database_url, [*outcomes, make_outcome()])
     with engine.connect() as connection:
         found = outcomes_of(connection, ids)
@@ -81,6 +82,57 @@ def test_what_was_recorded_before_the_tables_were_partitioned_is_kept_both_ways(
         assert set(outcomes_of(connection, ids)) == set(ids)
     _write(database_url, outcomes)
     engine.dispose()
+
+
+def test_renaming_the_tables_of_duplicates_keeps_rows_partitions_and_grants(database_url: str) -> None:
+    upgrade(database_url, "0012")
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT make_partition('repeats', '2026-01-02')")
+        connection.exec_driver_sql(
+            "INSERT INTO repeats VALUES (gen_random_uuid(), now(), 'd', true),"
+            " ('019b7c37-f280-7000-8000-000000000001', now(), 'd', false)"
+        )
+        connection.exec_driver_sql("INSERT INTO surplus VALUES (gen_random_uuid(), now(), 'failed', 'local')")
+        connection.exec_driver_sql("GRANT SELECT ON repeats TO PUBLIC")
+    upgrade(database_url)
+    with engine.connect() as connection:
+        assert _named(connection, "repeats|surplus") == set()
+        assert {"duplicate_requests_20260102", "duplicate_requests_20260102_pkey"} <= _named(
+            connection, "duplicate_"
+        )
+        count = "SELECT count(*) FROM duplicate_{}"
+        assert connection.exec_driver_sql(count.format("requests_default")).scalar_one() == 1
+        assert connection.exec_driver_sql(count.format("requests_20260102")).scalar_one() == 1
+        assert connection.exec_driver_sql(count.format("outcomes")).scalar_one() == 1
+        granted = "SELECT has_table_privilege('pg_monitor', 'duplicate_requests', 'SELECT')"
+        assert connection.exec_driver_sql(granted).scalar_one()
+    assert create_ahead(engine, datetime.now(UTC)) > 0
+    downgrade(database_url, "0012")
+    with engine.connect() as connection:
+        assert _named(connection, "duplicate_") == set()
+        assert connection.exec_driver_sql("SELECT count(*) FROM repeats").scalar_one() == 2
+    engine.dispose()
+
+
+def test_a_rename_gives_up_while_a_table_is_locked_and_succeeds_afterwards(database_url: str) -> None:
+    upgrade(database_url, "0012")
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE surplus IN ACCESS SHARE MODE")
+        with pytest.raises(LedgerUnavailable, match="lock timeout"):
+            upgrade(database_url)
+    upgrade(database_url)
+    with engine.connect() as connection:
+        assert _same(connection) == []
+    engine.dispose()
+
+
+def _named(connection: Connection, pattern: str) -> set[str]:
+    found = connection.execute(
+        text("SELECT relname FROM pg_class WHERE relname ~ :pattern"), {"pattern": f"^({pattern})"}
+    )
+    return {row[0] for row in found}
 
 
 def _write(url: str, outcomes: list[Outcome]) -> None:

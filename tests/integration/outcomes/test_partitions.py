@@ -18,8 +18,8 @@ from outcomes.db.errors import LedgerUnavailable
 from outcomes.queries.keys import create_key
 from outcomes.queries.outcomes import failures, outcomes_of
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
-from outcomes.schema.partitions import make_ahead, retain
+from outcomes.rows.row_mapping import entry_of
+from outcomes.schema.partitions import create_ahead, retain
 from outcomes.schema.tables import PARTITIONED
 from outcomes.schema.uuid7_ranges import lowest_id
 from straightline.contracts import Outcome
@@ -59,9 +59,9 @@ def _write(url: str, outcomes: list[Outcome]) -> None:
 
 
 def test_days_are_made_ahead_once_and_every_table_has_them(engine: Engine) -> None:
-    assert make_ahead(engine, NOW) == 15 * len(PARTITIONED)
-    assert make_ahead(engine, NOW + timedelta(days=7)) == 0
-    assert make_ahead(engine, NOW + timedelta(days=8)) == 8 * len(PARTITIONED)
+    assert create_ahead(engine, NOW) == 15 * len(PARTITIONED)
+    assert create_ahead(engine, NOW + timedelta(days=7)) == 0
+    assert create_ahead(engine, NOW + timedelta(days=8)) == 8 * len(PARTITIONED)
 
 
 def test_two_who_make_them_at_once_do_not_harm_each_other(engine: Engine, migrated_database_url: str) -> None:
@@ -69,7 +69,7 @@ def test_two_who_make_them_at_once_do_not_harm_each_other(engine: Engine, migrat
 
     def make() -> None:
         mine = create_engine(migrated_database_url)
-        counts.append(make_ahead(mine, NOW))
+        counts.append(create_ahead(mine, NOW))
         mine.dispose()
 
     threads = [threading.Thread(target=make) for _ in range(3)]
@@ -88,7 +88,7 @@ def test_what_came_before_its_day_was_made_moves_there_and_stays_unique(
     outcomes = [make_outcome(), soon, random]
     _write(migrated_database_url, outcomes)
     assert _where(engine) == ["outcomes_default"]
-    make_ahead(engine, NOW)
+    create_ahead(engine, NOW)
     assert _where(engine) == [
         f"outcomes_{NOW:%Y%m%d}",
         f"outcomes_{NOW + timedelta(days=3):%Y%m%d}",
@@ -104,8 +104,8 @@ def test_old_days_are_dropped_whole_and_old_rows_beside_them_are_deleted(
     engine: Engine, migrated_database_url: str, make_outcome: Make
 ) -> None:
     old = NOW - timedelta(days=40)
-    make_ahead(engine, old)
-    make_ahead(engine, NOW)
+    create_ahead(engine, old)
+    create_ahead(engine, NOW)
     random = "c9bf9e57-1685-4c89-bafb-ff5af830be8a"
     _write(
         migrated_database_url,
@@ -170,20 +170,20 @@ def test_a_lock_that_is_not_to_be_had_is_waited_for_in_vain_for_a_bounded_time(
     with engine.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE outcomes_default IN ACCESS SHARE MODE")
         with pytest.raises(LedgerUnavailable, match="lock timeout"):
-            make_ahead(hurried, NOW)
-    assert make_ahead(hurried, NOW) == 15 * len(PARTITIONED)
+            create_ahead(hurried, NOW)
+    assert create_ahead(hurried, NOW) == 15 * len(PARTITIONED)
     hurried.dispose()
 
 
 def test_recording_goes_on_while_a_day_is_made(engine: Engine, migrated_database_url: str) -> None:
-    make_ahead(engine, NOW)
+    create_ahead(engine, NOW)
     with engine.begin() as writer:
         writer.exec_driver_sql(
             "INSERT INTO outcomes (request_id, state, attempts, finished_at) VALUES (%s, 'failed', 0, now())",
             (_id(NOW),),
         )
         other = engine_for(migrated_database_url, name="test", lock_timeout=2)
-        assert make_ahead(other, NOW + timedelta(days=10)) > 0
+        assert create_ahead(other, NOW + timedelta(days=10)) > 0
         other.dispose()
 
 
@@ -207,7 +207,7 @@ def _plan(engine: Engine, question: Callable[[Connection], Any], table: str) -> 
 def test_questions_by_id_look_into_the_days_of_the_ids_alone(
     engine: Engine, migrated_database_url: str, make_outcome: Make
 ) -> None:
-    make_ahead(engine, NOW)
+    create_ahead(engine, NOW)
     outcome = make_outcome()
     _write(migrated_database_url, [outcome])
     plan = _plan(engine, lambda connection: outcomes_of(connection, [outcome.request_id]), "outcomes_2")
@@ -218,7 +218,7 @@ def test_questions_by_id_look_into_the_days_of_the_ids_alone(
 
 
 def test_questions_by_window_use_the_index_of_each_day(engine: Engine) -> None:
-    make_ahead(engine, NOW)
+    create_ahead(engine, NOW)
     plan = _plan(engine, lambda connection: failures(connection, NOW - timedelta(hours=1)), "outcomes_2")
     assert "Seq Scan" not in plan
     assert plan.count("finished_at_idx") + plan.count("outcomes_default_finished_at") == 16
@@ -235,7 +235,7 @@ def test_retention_is_one_command(
 
 
 def test_copying_into_days_is_routed(engine: Engine) -> None:
-    make_ahead(engine, NOW)
+    create_ahead(engine, NOW)
     rows = "".join(f"{_id(NOW + timedelta(days=day))}\tfailed\t0\t2026-01-01\n" for day in (0, 1, 2, 40))
     with engine.begin() as connection:
         driver: Any = connection.connection.driver_connection

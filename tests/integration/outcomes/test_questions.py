@@ -9,7 +9,7 @@ from outcomes.db.database import connected
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.outcomes import failures, outcome_of, summary
 from outcomes.recording.ledger import Ledger
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.row_mapping import entry_of
 from straightline.contracts import Attempt, Outcome
 from straightline.errors import ConfigurationError, ContractError
 from straightline.ids import new_id

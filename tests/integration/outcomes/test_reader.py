@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.db.pool import PATIENCE, Reader
+from outcomes.db.pool import SOCKET_TIMEOUT_FACTOR, LedgerPool
 
 pytestmark = pytest.mark.integration
 
@@ -18,13 +18,13 @@ STATEMENT = 0.25
 
 
 @pytest.fixture
-def reader(migrated_database_url: str) -> Iterator[Reader]:
-    made = Reader(migrated_database_url, name="test", connections=1, statement_timeout=STATEMENT)
+def reader(migrated_database_url: str) -> Iterator[LedgerPool]:
+    made = LedgerPool(migrated_database_url, name="test", connections=1, statement_timeout=STATEMENT)
     yield made
     made.close()
 
 
-def _backend(reader: Reader) -> int:
+def _backend(reader: LedgerPool) -> int:
     """The server's process behind the reader's one connection."""
     with reader.connection() as connection:
         pid = int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
@@ -34,14 +34,14 @@ def _backend(reader: Reader) -> int:
     return pid
 
 
-def test_a_connection_that_says_nothing_is_given_up_and_the_next_one_works(reader: Reader) -> None:
+def test_a_connection_that_says_nothing_is_given_up_and_the_next_one_works(reader: LedgerPool) -> None:
     pid = _backend(reader)
     os.kill(pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
         with pytest.raises(LedgerUnavailable), reader.connection() as connection:
             connection.execute(text("SELECT 1"))
-        assert time.monotonic() - began < PATIENCE * STATEMENT + 10
+        assert time.monotonic() - began < SOCKET_TIMEOUT_FACTOR * STATEMENT + 10
     finally:
         os.kill(pid, signal.SIGCONT)
     with reader.connection() as connection:

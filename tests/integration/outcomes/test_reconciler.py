@@ -70,7 +70,7 @@ def test_a_lost_request_gets_its_outcome_and_its_producer_the_answer_and_the_slo
     assert sorted(found) == sorted(
         [(answered.request_id, "succeeded", None, None, 1), (lost, "expired", "lost", "job", 1)]
     )
-    assert bench.count("surplus") == 0
+    assert bench.count("duplicate_outcomes") == 0
     assert bench.pop(reply_key) is None
 
 
@@ -96,7 +96,7 @@ def test_an_answer_that_waits_for_the_recorder_goes_first(
     bench.record()
     wait_for(lambda: _open(bench) == 0, "its seeing that it is not")
     assert bench.ask("SELECT state FROM outcomes") == [("succeeded",)]
-    assert bench.count("surplus") == 0, "nothing ran twice"
+    assert bench.count("duplicate_outcomes") == 0, "nothing ran twice"
 
 
 def test_a_late_answer_is_counted_and_changes_nothing(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
@@ -106,7 +106,7 @@ def test_a_late_answer_is_counted_and_changes_nothing(bench: Any, make_outcome: 
     bench.reconcile()
     wait_for(lambda: bench.count() == 1, "its being lost")
     bench.send([late])
-    wait_for(lambda: bench.count("surplus") == 1, "the late answer")
+    wait_for(lambda: bench.count("duplicate_outcomes") == 1, "the late answer")
     assert bench.ask("SELECT error_class FROM outcomes") == [("lost",)]
 
 
@@ -183,7 +183,7 @@ def test_after_an_outage_of_postgres_recorders_go_first(
     wait_for(lambda: _open(bench) == 0, "the end of the look-out")
     assert bench.ask("SELECT count(*) FROM outcomes WHERE error_class = 'lost'") == [(1,)]
     assert bench.count() == 2
-    assert bench.count("surplus") == 0
+    assert bench.count("duplicate_outcomes") == 0
 
 
 def test_many_lost_at_once_are_all_ended(bench: Any, wait_for: Wait) -> None:
@@ -192,7 +192,7 @@ def test_many_lost_at_once_are_all_ended(bench: Any, wait_for: Wait) -> None:
     bench.reconcile()
     wait_for(lambda: bench.count() == 3_000, "all of them")
     wait_for(lambda: _open(bench) == 0, "the end of the look-out")
-    assert bench.count("surplus") == 0
+    assert bench.count("duplicate_outcomes") == 0
 
 
 def test_partitions_are_made_by_the_one_at_work(bench: Any, wait_for: Wait) -> None:

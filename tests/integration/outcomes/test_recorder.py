@@ -41,7 +41,7 @@ def test_a_crash_between_commit_and_acknowledgement_makes_no_second_outcome(
     stop = bench.record()
     wait_for(lambda: bench.count() == 11, "the next outcome")
     stop()
-    assert (bench.waiting(), bench.count("surplus"), bench.count("attempts")) == (0, 0, 11)
+    assert (bench.waiting(), bench.count("duplicate_outcomes"), bench.count("attempts")) == (0, 0, 11)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def test_an_outage_of_postgres_is_waited_out_with_all_messages_held(
     stop()
     assert bench.waiting() == 0
     assert bench.waiting(names.DEAD_QUEUE) == 0
-    assert bench.count("surplus") == 0
+    assert bench.count("duplicate_outcomes") == 0
 
 
 def test_a_recorder_may_start_before_the_migration(
@@ -149,7 +149,7 @@ def test_a_lease_or_a_recall_that_is_refused_goes_to_the_dead_letters_and_all_el
     bench: Any, make_outcome: Make, wait_for: Wait, kind: str
 ) -> None:
     bench.do("ALTER TABLE placements ADD CHECK (model <> 'cursed')")
-    bench.do("ALTER TABLE repeats ADD CHECK (digest <> 'cursed')")
+    bench.do("ALTER TABLE duplicate_requests ADD CHECK (digest <> 'cursed')")
     outcomes = [make_outcome() for _ in range(3)]
     bench.lease(
         *(
@@ -167,7 +167,7 @@ def test_a_lease_or_a_recall_that_is_refused_goes_to_the_dead_letters_and_all_el
     stop()
     assert (properties.type, b"cursed" in body) == (kind, True)
     assert "check constraint" in properties.headers["x-straightline-reason"]
-    kept = (bench.count("placements"), bench.count("repeats"))
+    kept = (bench.count("placements"), bench.count("duplicate_requests"))
     assert kept == ((1, 2) if kind == names.TYPE_LEASES else (2, 1))
     assert (bench.waiting(), bench.waiting(names.DEAD_QUEUE)) == (0, 0)
 
@@ -218,7 +218,7 @@ def test_a_repeated_id_is_noted_and_answered(
         assert (said.state, said.backend, bytes(said.result)) == ("succeeded", "local", bytes(outcome.result))
         assert said.attempts[0].reason == outcome.attempts[0].reason
     assert bench.ask("SELECT state FROM outcomes") == [("succeeded",)]
-    assert bench.ask("SELECT conflict FROM repeats") == [(conflict,)]
+    assert bench.ask("SELECT conflict FROM duplicate_requests") == [(conflict,)]
 
 
 def test_a_repeated_id_without_an_outcome_is_noted_and_comes_again_until_it_has_one(
@@ -235,7 +235,7 @@ def test_a_repeated_id_without_an_outcome_is_noted_and_comes_again_until_it_has_
     bench.recall(recall)
     properties, body = wait_for(lambda: bench.pop(returns), "its return from the delay")
     assert (properties.type, msgspec.json.decode(body, type=Recall)) == (names.TYPE_RECALL, recall)
-    assert bench.count("repeats") == 1
+    assert bench.count("duplicate_requests") == 1
     bench.send([outcome])
     bench.recall(recall)  # as the scheduler sends it on
     wait_for(lambda: bench.pop(reply_key), "the answer")
@@ -249,7 +249,7 @@ def test_an_id_that_has_no_outcome_after_a_day_is_given_up(
     address = ReplyAddress(to=reply_key, correlation_id="c-1")
     bench.recall(Recall(request_id=new_id(), digest="x", conflict=False, seen_at=1.0, reply=address))
     wait_for(lambda: "has no outcome of it" in caplog.text, "the note in the log")
-    assert bench.count("repeats") == 1
+    assert bench.count("duplicate_requests") == 1
 
 
 def test_leases_are_recorded_once_however_often_they_are_delivered(bench: Any, wait_for: Wait) -> None:

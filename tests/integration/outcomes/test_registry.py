@@ -12,12 +12,12 @@ from sqlalchemy import Connection, create_engine
 
 from broker_config.apply import apply
 from outcomes.db.database import connected
-from outcomes.db.errors import LedgerUnavailable, OtherDigest, RegistryRefused, Unsettled
+from outcomes.db.errors import CommitUncertain, LedgerUnavailable, OtherDigest, RegistryRefused
 from outcomes.registry import commit_check
 from outcomes.registry.announcer import Announcer
-from outcomes.registry.deployments import alone, record, roll_back, take_out
-from outcomes.registry.registry import find_version, read_deployed, standings
-from outcomes.registry.stream_monitor import Overheard
+from outcomes.registry.deployments import deployment_lock, record, roll_back, take_out
+from outcomes.registry.registry import deployed_versions, find_version, read_deployed
+from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from straightline import names
 from straightline.amqp.consuming.deployments import Deployments, announcement
 from straightline.amqp.publishing.publisher import Publisher
@@ -53,7 +53,7 @@ def test_versions_stand_side_by_side_as_they_were_recorded(ledger: Connection) -
     assert deployed == read_deployed(ledger)
     assert default_of(deployed) == "2"
     assert deployed.models["m"].versions["1"] == version("1")
-    assert [(each.version, each.role, each.deployed_by) for each in standings(ledger)] == [
+    assert [(each.version, each.role, each.deployed_by) for each in deployed_versions(ledger)] == [
         ("1", "previous", "ann"),
         ("2", "default", "bob"),
     ]
@@ -79,7 +79,10 @@ def test_a_canary_has_its_share_until_it_is_rolled_back(ledger: Connection) -> N
     record(ledger, version("1"), who="ann")
     deployed = record(ledger, version("2"), who="ann", share=10)
     assert (default_of(deployed), deployed.models["m"].canary, deployed.models["m"].share) == ("1", "2", 10)
-    assert [(each.role, each.share) for each in standings(ledger)] == [("default", 90), ("canary", 10)]
+    assert [(each.role, each.share) for each in deployed_versions(ledger)] == [
+        ("default", 90),
+        ("canary", 10),
+    ]
     ended = roll_back(ledger, "m", who="ann").models["m"]
     assert (ended.default, ended.canary, set(ended.versions)) == ("1", None, {"1", "2"})
 
@@ -117,12 +120,12 @@ def test_of_many_who_deploy_at_once_each_step_is_whole(role_urls: dict[str, str]
 
 def test_one_at_a_time_deploys_a_model(role_urls: dict[str, str], ledger: Connection) -> None:
     with connected(role_urls["deployer"]) as other:
-        with alone(ledger, "m"):
-            with pytest.raises(RegistryRefused, match="somebody else"), alone(other, "m"):
+        with deployment_lock(ledger, "m"):
+            with pytest.raises(RegistryRefused, match="somebody else"), deployment_lock(other, "m"):
                 pass
-            with alone(other, "another"):
+            with deployment_lock(other, "another"):
                 record(ledger, version("1"), who="ann")
-        with alone(other, "m"):
+        with deployment_lock(other, "m"):
             pass
 
 
@@ -170,7 +173,7 @@ def test_who_comes_later_knows_the_last_announcement_and_older_ones_change_nothi
 def announcing(user_urls: dict[str, str], role_urls: dict[str, str]) -> Iterator[None]:
     """The reconciler's announcer, with the rights that it has."""
     engine = create_engine(role_urls["reconciler"])
-    overheard = Overheard(user_urls["reconciler"])
+    overheard = RegistryStreamMonitor(user_urls["reconciler"])
     overheard.start()
     with Publisher(user_urls["reconciler"], name="test") as publisher:
         announcer = Announcer(engine, publisher, overheard.revision, interval=0.05)
@@ -235,7 +238,7 @@ def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(
     ledger.rollback()
     with lost_at_commit(migrated_database_url, stands=False), pytest.raises(LedgerUnavailable) as fault:
         record(ledger, version("2", "b"), who="ann")
-    assert not isinstance(fault.value, Unsettled)
+    assert not isinstance(fault.value, CommitUncertain)
     ledger.rollback()
     assert read_deployed(ledger) == left
 
@@ -243,10 +246,10 @@ def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(
 def test_a_change_that_nobody_can_be_asked_about_is_not_taken_for_failed(
     ledger: Connection, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit_check, "_PATIENCE", 0.0)
+    monkeypatch.setattr(commit_check, "VERIFY_TIMEOUT_S", 0.0)
     with (
         lost_at_commit(migrated_database_url, stands=True, back=False),
-        pytest.raises(Unsettled, match="nothing is taken back"),
+        pytest.raises(CommitUncertain, match="nothing is taken back"),
     ):
         record(ledger, version("1"), who="ann")
     ledger.rollback()

@@ -132,7 +132,7 @@ def test_a_producer_is_told_what_stands_where_the_true_outcome_was_on_its_way(
     properties, body = wait_for(lambda: bench.pop(key), "an answer")
     assert (properties.correlation_id, msgspec.json.decode(body, type=Outcome).state) == ("c-1", "succeeded")
     assert bench.ask("SELECT state FROM outcomes") == [("succeeded",)]
-    assert bench.count("repeats") == 0
+    assert bench.count("duplicate_requests") == 0
 
 
 def test_an_outcome_that_stands_is_not_contradicted(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
@@ -149,7 +149,7 @@ def test_an_outcome_that_stands_is_not_contradicted(bench: Any, make_outcome: Ma
     bench.reconcile()
     _drained(bench, wait_for, 1)
     assert bench.ask("SELECT state FROM outcomes") == [("succeeded",)]
-    assert bench.count("surplus") == 0
+    assert bench.count("duplicate_outcomes") == 0
     assert bench.pop(key) is None
 
 
@@ -164,7 +164,7 @@ def test_outcomes_that_were_given_back_too_often_are_recorded_after_all(
     bench.record()
     bench.reconcile()
     wait_for(lambda: bench.count() == 3, "the outcomes")
-    wait_for(lambda: bench.count("repeats") == 1, "the recall")
+    wait_for(lambda: bench.count("duplicate_requests") == 1, "the recall")
     _drained(bench, wait_for, 2)
     assert {row[2] for row in _letters(bench)} == {"sent_again"}
     assert bench.ask("SELECT DISTINCT state FROM outcomes") == [("succeeded",)]
@@ -257,7 +257,7 @@ def test_a_fault_of_our_own_brings_no_dead_letter_back(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("outcomes.reconciling.dead_letter_processor.examine", broken)
+    monkeypatch.setattr("outcomes.reconciling.dead_letter_processor.analyze", broken)
     _publish(bench, names.DEAD, "", b"garbage")
     bench.reconcile()
     _drained(bench, wait_for, 1)

@@ -12,7 +12,7 @@ from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError, 
 
 from broker_config import topology
 from broker_config.users import USERS
-from outcomes.recording import messages
+from outcomes.messaging import messages
 from script.stack.services.admin import BrokerAdmin
 from straightline import names
 from straightline.amqp.consuming.status_queries import key_of
@@ -223,7 +223,7 @@ def test_results_on_their_way_through_a_door_are_nobody_elses(
             (names.WEBHOOK_REPLY_KEY, names.WEBHOOKS_QUEUE),
         ):
             channel.queue_bind(mine, names.REPLIES, routing_key=key)
-            told = messages.pushed(outcome, key, new_id())
+            told = messages.reply(outcome, key, new_id())
             writer = system.channel()
             writer.confirm_delivery()
             writer.basic_publish(told.exchange, told.routing_key, told.body, mandatory=True)

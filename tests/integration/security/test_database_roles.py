@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from outcomes.db.database import engine_for
 from outcomes.queries.version_rates import version_rates
-from outcomes.schema.partitions import make_ahead
+from outcomes.schema.partitions import create_ahead
 from outcomes.schema.roles import GRANTS, make_roles
 from outcomes.schema.tables import METADATA
 
@@ -29,7 +29,7 @@ KINDS: dict[str, str] = {
     "LOCK": "LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE",
 }
 ONE = "SELECT {column} FROM {table} LIMIT 0"
-READ = {"outcomes", "attempts", "repeats", "surplus", "placements"}
+READ = {"outcomes", "attempts", "duplicate_requests", "duplicate_outcomes", "placements"}
 MODELS = {"model_versions", "model_aliases", "model_changes"}
 MAY: dict[str, dict[str, set[str]]] = {
     "recorder": {"SELECT": READ, "INSERT": READ},
@@ -133,12 +133,12 @@ def test_a_role_makes_nothing_of_its_own(role: str, role_urls: dict[str, str]) -
 def test_the_reconciler_makes_partitions_and_cannot_drop_them(role_urls: dict[str, str]) -> None:
     with _engine(role_urls["reconciler"]) as engine:
         far = datetime.now(UTC) + timedelta(days=100)
-        assert make_ahead(engine, far) > 0
-        assert make_ahead(engine, far) == 0
+        assert create_ahead(engine, far) > 0
+        assert create_ahead(engine, far) == 0
         with engine.connect() as connection:
             assert not may(connection, f'DROP TABLE "outcomes_{far:%Y%m%d}"')
             assert not may(connection, "SELECT make_partition('api_keys', current_date)")
-            assert may(connection, "UPDATE placements SET due_at = NULL, looks = 0 WHERE false")
+            assert may(connection, "UPDATE placements SET due_at = NULL, checks = 0 WHERE false")
             assert not may(connection, "UPDATE placements SET replies = NULL WHERE false")
     for role in set(MAY) - {"reconciler"}:
         with _engine(role_urls[role]) as engine, engine.connect() as connection:

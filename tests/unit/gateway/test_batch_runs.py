@@ -34,8 +34,11 @@ class Ledger:
         self.job: Job | None = _job()
         self.stop = threading.Event()
         for module, name in [
-            *((service, name) for name in ("take_job", "finish", "let_go", "states_of", "refused_of")),
-            (ledger_job_store, "advance"),
+            *(
+                (service, name)
+                for name in ("take_job", "finish_job", "release_job", "states_of", "refused_of")
+            ),
+            (ledger_job_store, "checkpoint_job"),
         ]:
             monkeypatch.setattr(module, name, getattr(self, name))
 
@@ -49,15 +52,15 @@ class Ledger:
             self.stop.set()
         return taken
 
-    def advance(self, *_: Any, refusals: Any = (), **__: Any) -> bool | None:
-        self.calls.append("advance")
+    def checkpoint_job(self, *_: Any, refusals: Any = (), **__: Any) -> bool | None:
+        self.calls.append("checkpoint_job")
         answer = self.answers.pop(0) if self.answers else False
         if isinstance(answer, Exception):
             raise answer
         self.refused += len(refusals)
         return answer
 
-    def finish(
+    def finish_job(
         self,
         _connection: None,
         _id: str,
@@ -72,8 +75,8 @@ class Ledger:
         ended = replace(_job(), state=state, error=error, finished_at=datetime.fromtimestamp(2, UTC))
         self.told = json.loads(event(ended))
 
-    def let_go(self, *_: Any, **__: Any) -> None:
-        self.calls.append("let_go")
+    def release_job(self, *_: Any, **__: Any) -> None:
+        self.calls.append("release_job")
 
     def states_of(self, _connection: None, jobs: Sequence[str]) -> dict[str, dict[str, int]]:
         return {job: {} for job in jobs}
@@ -158,7 +161,7 @@ def test_a_webhook_is_told_why_a_job_could_not_be_run(
 def test_a_job_whose_last_refusals_the_ledger_did_not_take_is_run_again(ledger: Ledger) -> None:
     ledger.answers = [LedgerUnavailable("away")]
     _run(ledger)
-    assert ledger.calls == ["advance", "let_go"]
+    assert ledger.calls == ["checkpoint_job", "release_job"]
 
 
 def test_a_job_that_another_process_has_is_not_ended_here(ledger: Ledger) -> None:
@@ -169,4 +172,4 @@ def test_a_job_that_another_process_has_is_not_ended_here(ledger: Ledger) -> Non
 
 def test_a_job_is_kept_while_its_last_outcomes_are_recorded(ledger: Ledger) -> None:
     _run(ledger)
-    assert ledger.calls == ["advance", "advance", "done"]
+    assert ledger.calls == ["checkpoint_job", "checkpoint_job", "done"]

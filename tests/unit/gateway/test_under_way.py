@@ -21,7 +21,7 @@ from gateway.http.routes import requests
 from gateway.http.settings import Settings
 from gateway.shared.request_builder import Composed
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.queries.submissions import Placed
+from outcomes.queries.submissions import LastPlacement
 from straightline.contracts import Attempt, Outcome, Reason, Whereabouts
 from straightline.ids import new_id
 
@@ -90,9 +90,9 @@ def ours(
 ) -> Parts:
     """A gateway whose ledger has no outcome and no placement."""
     monkeypatch.setattr(requests, "outcome_of", lambda *_: None)
-    monkeypatch.setattr(requests, "noted", lambda *_: None)
-    monkeypatch.setattr(requests, "placed", lambda _, __, since: searched.append(since))
-    monkeypatch.setattr(unfinished_placement, "placed", lambda *_: None)
+    monkeypatch.setattr(requests, "find_submission", lambda *_: None)
+    monkeypatch.setattr(requests, "last_placement", lambda _, __, since: searched.append(since))
+    monkeypatch.setattr(unfinished_placement, "last_placement", lambda *_: None)
     unused: Any = None
     reader: Any = Reader()
     broker: Any = exchange
@@ -108,7 +108,7 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours
     def gone(*_: Any) -> None:
         raise request.param("away")
 
-    monkeypatch.setattr(requests, "noted", gone)
+    monkeypatch.setattr(requests, "find_submission", gone)
     return build(ours).test_client()
 
 
@@ -159,8 +159,8 @@ def test_what_is_held_is_told_with_its_reason_whoever_took_it(
 def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
     ours: Parts, exchange: Exchange, recent: Recent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Placed(backend="serverless", model="m", attempt=1, placed_at=1.5)
-    monkeypatch.setattr(requests, "placed", lambda *_: first)
+    first = LastPlacement(backend="serverless", model="m", attempt=1, placed_at=1.5)
+    monkeypatch.setattr(requests, "last_placement", lambda *_: first)
     recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     exchange.answers = [RUNNING]
     client = build(ours).test_client()
@@ -197,8 +197,8 @@ def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
     assert client.get(f"/v1/requests/{ID}").status_code == 404
     recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
     assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "accepted"
-    lease = Placed(backend="local", model="m", attempt=1, placed_at=1.5)
-    monkeypatch.setattr(requests, "placed", lambda *_: lease)
+    lease = LastPlacement(backend="local", model="m", attempt=1, placed_at=1.5)
+    monkeypatch.setattr(requests, "last_placement", lambda *_: lease)
     for answers in ([], [Whereabouts(id=ID)], [Whereabouts(id=ID, state="accepted")]):
         exchange.answers = answers
         told = client.get(f"/v1/requests/{ID}").get_json()
@@ -239,9 +239,9 @@ CANCELLED = Outcome(
 def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
     ours: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lease = Placed(backend="local", model="m", version="1", attempt=1, placed_at=1.5)
+    lease = LastPlacement(backend="local", model="m", version="1", attempt=1, placed_at=1.5)
     monkeypatch.setattr(requests, "outcome_of", lambda *_: CANCELLED)
-    monkeypatch.setattr(unfinished_placement, "placed", lambda *_: lease)
+    monkeypatch.setattr(unfinished_placement, "last_placement", lambda *_: lease)
     client = build(ours).test_client()
     told = client.get(f"/v1/requests/{ID}").get_json()
     assert (told["state"], told["backend"], told["attempts"], told["version"]) == (
@@ -266,8 +266,8 @@ def test_a_placement_of_which_the_outcome_has_the_attempt_is_told_once(
     expired = Outcome(request_id=ID, state="expired", submitted_at=1.0, finished_at=5.0, attempts=[tried])
     monkeypatch.setattr(requests, "outcome_of", lambda *_: expired)
     for attempt, backends in ((1, ["local"]), (2, ["local", "serverless"])):
-        lease = Placed(backend="serverless", model="m", attempt=attempt, placed_at=4.0)
-        monkeypatch.setattr(unfinished_placement, "placed", lambda *_, lease=lease: lease)
+        lease = LastPlacement(backend="serverless", model="m", attempt=attempt, placed_at=4.0)
+        monkeypatch.setattr(unfinished_placement, "last_placement", lambda *_, lease=lease: lease)
         steps = build(ours).test_client().get(f"/v1/placements/{ID}").get_json()["steps"]
         assert [step["backend"] for step in steps] == backends
 

@@ -8,10 +8,10 @@ import pytest
 from gateway.webhooks import service
 from gateway.webhooks.service import NOTED, Deliveries
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.queries.webhooks import Due, Webhook
+from outcomes.queries.webhooks import DueDelivery, Webhook
 
 HOOK = Webhook(id="w", key_id="k", url="https://hook.example/", secret="whsec_" + "A" * 32)
-DUE = Due(id="d", webhook=HOOK, body=b"{}", failures=0)
+DUE = DueDelivery(id="d", webhook=HOOK, body=b"{}", failures=0)
 
 
 class Ledger:
@@ -23,7 +23,7 @@ class Ledger:
         self.sent: list[bytes] = []
         monkeypatch.setattr(service, "LOOK", 0.0)
         monkeypatch.setattr(service, "send", lambda _url, body, *_: self.sent.append(body))
-        monkeypatch.setattr(service, "settle", self._settle)
+        monkeypatch.setattr(service, "record_attempt", self._settle)
 
     def connection(self) -> Any:
         self.asked += 1
@@ -31,7 +31,9 @@ class Ledger:
             raise LedgerUnavailable("all connections are in use")
         return nullcontext()
 
-    def _settle(self, _connection: object, due: Due, *, again_in: float | None, error: str | None) -> None:
+    def _settle(
+        self, _connection: object, due: DueDelivery, *, again_in: float | None, error: str | None
+    ) -> None:
         assert (due, again_in, error) == (DUE, None, None)
         self.noted += 1
 

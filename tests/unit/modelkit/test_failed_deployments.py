@@ -96,10 +96,12 @@ def test_nothing_is_taken_out_of_the_registry_where_a_place_cannot_be_asked(
     version = SimpleNamespace(spec=SimpleNamespace(version="1", backends=("local",)))
     take_out = MagicMock()
     monkeypatch.setattr(outcomes.db.database, "connected", nothing)
-    monkeypatch.setattr(outcomes.registry.deployments, "alone", nothing)
+    monkeypatch.setattr(outcomes.registry.deployments, "deployment_lock", nothing)
     monkeypatch.setattr(outcomes.registry.deployments, "take_out", take_out)
     monkeypatch.setattr(
-        outcomes.registry.registry, "standings", lambda *_: [SimpleNamespace(version="1", deployed=version)]
+        outcomes.registry.registry,
+        "deployed_versions",
+        lambda *_: [SimpleNamespace(version="1", deployed=version)],
     )
     environ = {
         "STRAIGHTLINE_MODELS_DIR": str(tmp_path),

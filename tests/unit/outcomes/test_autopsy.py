@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.reconciling.dead_letter_parser import AGAIN_HEADER, Death, Finding, death_of, examine
-from outcomes.recording.decoding import Delivery, read
+from outcomes.resolutions.dead_letter_parser import (
+    RESEND_COUNT_HEADER,
+    DeadLetterActions,
+    DeadLetterCause,
+    analyze,
+    cause_of,
+)
+from outcomes.rows.decoding import Delivery, decode
 from straightline import names
 from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
 from straightline.contracts.faults import NOT_EXECUTED
@@ -58,16 +64,16 @@ def _dead(
     kind: str | None = None,
     headers: dict[str, Any] | None = None,
     **properties: Any,
-) -> tuple[Delivery, Death]:
+) -> tuple[Delivery, DeadLetterCause]:
     died = {
         "x-death": [{"queue": queue, "reason": reason, "count": 1}, {"queue": "older", "reason": "expired"}]
     }
     made = pika.BasicProperties(type=kind, headers={**died, **(headers or {})}, **properties)
-    return Delivery(1, 1, kind, body, made), death_of(made.headers)
+    return Delivery(1, 1, kind, body, made), cause_of(made.headers)
 
 
-def _examine(*arguments: Any, **more: Any) -> Finding:
-    return examine(*_dead(*arguments, **more), NOW)
+def _examine(*arguments: Any, **more: Any) -> DeadLetterActions:
+    return analyze(*_dead(*arguments, **more), NOW)
 
 
 def _attempt() -> Attempt:
@@ -84,17 +90,17 @@ def _attempt() -> Attempt:
 
 def test_the_last_death_counts() -> None:
     _, death = _dead(b"", "here", "rejected")
-    assert death == Death("here", "rejected")
+    assert death == DeadLetterCause("here", "rejected")
 
 
 def test_who_put_it_aside_itself_is_believed_where_the_broker_says_nothing() -> None:
     headers = {"x-straightline-queue": "there", "x-straightline-reason": "not a ticket"}
-    assert death_of(headers) == Death("there", "refused", "not a ticket")
+    assert cause_of(headers) == DeadLetterCause("there", "refused", "not a ticket")
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"x-death": "?"}, {"x-death": []}, {"x-death": [7]}])
 def test_a_death_without_a_trace_is_one_all_the_same(headers: Any) -> None:
-    assert death_of(headers) == Death(None, "refused")
+    assert cause_of(headers) == DeadLetterCause(None, "refused")
 
 
 def test_every_request_of_a_placement_that_nobody_could_finish_fails_and_is_told() -> None:
@@ -165,7 +171,7 @@ def test_a_ticket_that_waited_ends_and_a_wish_for_another_answer_does_not() -> N
     body = msgspec.json.encode(_ticket(request_id))
     ((outcome, _),) = _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_TICKET).outcomes
     assert (outcome.request_id, outcome.attempts) == (request_id, [])
-    assert _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_RECALL) == Finding()
+    assert _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_RECALL) == DeadLetterActions()
 
 
 def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
@@ -178,7 +184,7 @@ def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
 
 
 def test_a_wish_to_cancel_is_no_request() -> None:
-    assert _examine(json.dumps({"id": new_id()}).encode(), names.CANCELS_QUEUE) == Finding()
+    assert _examine(json.dumps({"id": new_id()}).encode(), names.CANCELS_QUEUE) == DeadLetterActions()
 
 
 def _batch(*ids: str) -> bytes:
@@ -190,7 +196,7 @@ def test_outcomes_that_no_recorder_survived_are_sent_again_one_by_one() -> None:
     ids = [new_id(), new_id()]
     finding = _examine(_batch(*ids), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
     assert finding.outcomes == []
-    read_again = read([Delivery(1, 1, sent.type, sent.body) for sent in finding.again], NOW)
+    read_again = decode([Delivery(1, 1, sent.type, sent.body) for sent in finding.again], NOW)
     assert [entry.request_id for entry in read_again.entries] == ids
     assert {(sent.exchange, sent.routing_key) for sent in finding.again} == {(names.OUTCOMES, "outcome")}
 
@@ -202,14 +208,14 @@ def test_so_are_recalls_and_leases_as_they_are(kind: str, key: str) -> None:
 
 
 def test_what_the_recorder_itself_refused_is_not_sent_again() -> None:
-    assert _examine(b"{}", names.OUTCOMES_QUEUE, "rejected", kind=names.TYPE_RECALL) == Finding()
+    assert _examine(b"{}", names.OUTCOMES_QUEUE, "rejected", kind=names.TYPE_RECALL) == DeadLetterActions()
 
 
-def _burial(outcome: Outcome) -> Finding:
+def _burial(outcome: Outcome) -> DeadLetterActions:
     headers = {"x-straightline-queue": names.OUTCOMES_QUEUE, "x-straightline-reason": "check constraint"}
     properties = pika.BasicProperties(headers=headers)
     body = msgspec.json.encode(outcome)
-    return examine(Delivery(1, 1, names.TYPE_OUTCOME, body, properties), death_of(headers), NOW)
+    return analyze(Delivery(1, 1, names.TYPE_OUTCOME, body, properties), cause_of(headers), NOW)
 
 
 def test_an_outcome_that_the_ledger_refuses_becomes_the_shortest_that_says_so_and_then_nothing() -> None:
@@ -222,14 +228,14 @@ def test_an_outcome_that_the_ledger_refuses_becomes_the_shortest_that_says_so_an
     )
     assert short.model is None
     assert "check constraint" in (short.error or "")
-    assert _burial(short) == Finding()
-    assert _burial(Outcome(request_id="seven", state="failed", finished_at=NOW)) == Finding()
+    assert _burial(short) == DeadLetterActions()
+    assert _burial(Outcome(request_id="seven", state="failed", finished_at=NOW)) == DeadLetterActions()
 
 
 def test_no_message_goes_round_for_ever() -> None:
     """Whatever is sent because of a dead letter dies again at once, and so on, until nothing is sent."""
     message, turns = _examine(_batch(new_id()), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES), 0
-    while message != Finding():
+    while message != DeadLetterActions():
         turns += 1
         assert turns < 10
         if message.again:
@@ -271,8 +277,8 @@ JSON = st.recursive(
 def test_whatever_a_dead_letter_holds_it_can_be_examined(
     body: bytes, queue: str | None, kind: str | None, reason: str, again: Any
 ) -> None:
-    delivery, _ = _dead(body, "x", kind=kind, headers={AGAIN_HEADER: again})
-    finding = examine(delivery, Death(queue, reason), NOW)
+    delivery, _ = _dead(body, "x", kind=kind, headers={RESEND_COUNT_HEADER: again})
+    finding = analyze(delivery, DeadLetterCause(queue, reason), NOW)
     assert all(outcome.error_class in NOT_EXECUTED for outcome, _ in finding.outcomes)
 
 
@@ -282,4 +288,4 @@ def test_whatever_a_dead_letter_holds_it_can_be_examined(
 @pytest.mark.parametrize("queue", QUEUES)
 def test_nor_does_depth_matter(body: bytes, queue: str | None) -> None:
     delivery, _ = _dead(body, "x", kind=names.TYPE_OUTCOMES)
-    assert examine(delivery, Death(queue, "rejected"), NOW).outcomes == []
+    assert analyze(delivery, DeadLetterCause(queue, "rejected"), NOW).outcomes == []

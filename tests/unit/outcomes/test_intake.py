@@ -1,11 +1,11 @@
 import threading
 import time
 
-from outcomes.recording.batch_consumer import Intake
-from outcomes.recording.decoding import Delivery
+from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.rows.decoding import Delivery
 
 
-def arrive(intake: Intake, tag: int) -> None:
+def arrive(intake: BatchConsumer, tag: int) -> None:
     with intake._changed:
         intake._waiting.append(Delivery(1, tag, None, b""))
         intake._changed.notify_all()
@@ -13,7 +13,7 @@ def arrive(intake: Intake, tag: int) -> None:
 
 def test_a_connection_lost_while_more_is_waited_for_does_not_end_the_intake() -> None:
     """The empty run that came of it ended the recorder, as if it had been asked to stop."""
-    intake = Intake("amqp://127.0.0.1:1/", prefetch=10)
+    intake = BatchConsumer("amqp://127.0.0.1:1/", prefetch=10)
     taken: list[list[Delivery]] = []
     taker = threading.Thread(target=lambda: taken.append(intake.take(gather=0.2)))
     arrive(intake, 1)
@@ -28,6 +28,6 @@ def test_a_connection_lost_while_more_is_waited_for_does_not_end_the_intake() ->
 
 
 def test_a_woken_intake_returns_nothing() -> None:
-    intake = Intake("amqp://127.0.0.1:1/", prefetch=10)
+    intake = BatchConsumer("amqp://127.0.0.1:1/", prefetch=10)
     intake.wake()
     assert intake.take(gather=5) == []

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outcomes.db.bisect_write import write_with_bisection
 from outcomes.db.errors import LedgerRefused, LedgerUnavailable
-from outcomes.recording.bisect_write import write_all_but_refused
 
 
 @given(total=st.integers(0, 200), guilty=st.sets(st.integers(0, 199), max_size=5))
@@ -21,7 +21,7 @@ def test_all_but_the_guilty_are_written_once_and_the_guilty_are_named(total: int
         written.extend(part)
 
     guilty &= set(range(total))
-    _, refused = write_all_but_refused(list(range(total)), write)
+    _, refused = write_with_bisection(list(range(total)), write)
     assert written == [item for item in range(total) if item not in guilty]
     assert [item for item, _ in refused] == sorted(guilty)
     assert calls <= 1 + 2 * len(guilty) * max(1, total.bit_length())
@@ -32,4 +32,4 @@ def test_an_outage_blames_no_item() -> None:
         raise LedgerUnavailable("down")
 
     with pytest.raises(LedgerUnavailable):
-        write_all_but_refused([1, 2, 3], write)
+        write_with_bisection([1, 2, 3], write)

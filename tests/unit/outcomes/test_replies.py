@@ -1,7 +1,7 @@
 import msgspec
 
-from outcomes.recording.decoding import Poison
-from outcomes.recording.messages import REASON_HEADER, again, answers, burial
+from outcomes.messaging.messages import REASON_HEADER, answers, dead_letter, delayed_recall
+from outcomes.rows.decoding import PoisonItem
 from straightline.amqp.publishing.outgoing import refusal
 from straightline.contracts import Outcome, Recall, ReplyAddress
 from straightline.contracts.request import MAX_BODY
@@ -47,7 +47,7 @@ def test_nobody_is_answered_who_did_not_ask_or_whose_outcome_is_unknown() -> Non
 
 
 def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
-    message = burial(Poison(b"{...}", "because " * 1000))
+    message = dead_letter(PoisonItem(b"{...}", "because " * 1000))
     assert message.body == b"{...}"
     assert (message.headers or {})[REASON_HEADER].startswith("because")
     assert len((message.headers or {})[REASON_HEADER]) <= 1024
@@ -55,15 +55,17 @@ def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
 
 def test_a_buried_outcome_is_never_too_large_to_be_sent() -> None:
     """It would be tried again for ever, and hold up all others."""
-    assert refusal(burial(Poison(b"x" * (MAX_BODY + 1), "too long for its row"))) is None
+    assert refusal(dead_letter(PoisonItem(b"x" * (MAX_BODY + 1), "too long for its row"))) is None
 
 
 def test_a_repeated_id_waits_longer_the_longer_it_has_waited_and_at_last_no_more() -> None:
     recall = _recall(new_id())
     ages = (0.0, 10.0, 100.0, 3600.0, 86_400.0)
-    waits = [int(found.routing_key) for age in ages if (found := again(recall, recall.seen_at + age))]
+    waits = [
+        int(found.routing_key) for age in ages if (found := delayed_recall(recall, recall.seen_at + age))
+    ]
     assert len(waits) == len(ages)
     assert waits == sorted(waits)
     assert set(waits) <= set(DELAYS_MS)
     assert (waits[0] >= 1000, waits[-1]) == (True, max(DELAYS_MS))
-    assert again(recall, recall.seen_at + 100_000.0) is None
+    assert delayed_recall(recall, recall.seen_at + 100_000.0) is None

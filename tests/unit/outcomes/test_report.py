@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from outcomes.cli.report import dead_text, failures_text, outcome_text
-from outcomes.queries.query_results import Failures, Repeats
+from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
 from straightline.contracts import Attempt, FailureRate, Outcome, Reason
 
@@ -67,7 +67,7 @@ def test_an_outcome_cannot_steer_the_terminal() -> None:
     outcome = Outcome(
         request_id="i", state="failed", finished_at=1.0, error="\x1b[2J", result=msgspec.Raw(b'"\x9b\x07"')
     )
-    text = outcome_text(outcome, Repeats())
+    text = outcome_text(outcome, DuplicateRequests())
     assert all(char.isprintable() or char == "\n" for char in text)
     assert "[2J" in text
 
@@ -93,9 +93,9 @@ def test_an_outcome_tells_its_error_its_repeats_and_its_placements_in_words() ->
         error="it passed",
         attempts=[attempt],
     )
-    lines = outcome_text(outcome, Repeats(3, 1)).splitlines()
+    lines = outcome_text(outcome, DuplicateRequests(3, 1)).splitlines()
     assert "  error      deadline: it passed" in lines
     assert "  repeated   3 times, 1 with other content" in lines
     assert lines[-1].startswith("    placed by rule 3 of empirical: f_t 1.5/s (F 50/s), r_d 414 B")
-    assert "  repeated   1 time" in outcome_text(outcome, Repeats(1, 0)).splitlines()
-    assert "repeated" not in outcome_text(outcome, Repeats())
+    assert "  repeated   1 time" in outcome_text(outcome, DuplicateRequests(1, 0)).splitlines()
+    assert "repeated" not in outcome_text(outcome, DuplicateRequests())

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outcomes.db.errors import LedgerRefused
-from outcomes.recording.copy_binary import row_packer
-from outcomes.recording.row_mapping import entry_of
+from outcomes.rows.copy_binary import row_packer
+from outcomes.rows.row_mapping import entry_of
 from outcomes.schema.tables import ATTEMPTS, OUTCOMES
 from straightline.contracts import Attempt, Outcome, Reason
 

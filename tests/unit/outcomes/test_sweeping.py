@@ -2,8 +2,8 @@ from typing import Any
 
 import msgspec
 
-from outcomes.reconciling.lease_expiry import Sweep, sweep
-from outcomes.recording.placements import Due
+from outcomes.recording.placements import ExpiredLease
+from outcomes.resolutions.lease_expiry import LeaseSweep, plan_sweep
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Feedback, Outcome, OutcomeBatch
@@ -15,7 +15,7 @@ A, B, C = (new_id() for _ in "abc")
 REPLIES = [Awaited(to="one", positions=[0, 2]), Awaited(to="two", positions=[1], correlation_ids=["c-1"])]
 
 
-def _due(**changes: Any) -> Due:
+def _due(**changes: Any) -> ExpiredLease:
     facts: dict[str, Any] = {
         "task_id": new_id(),
         "part": 0,
@@ -29,10 +29,10 @@ def _due(**changes: Any) -> Due:
         "ids": [A, B, C],
         "replies": REPLIES,
     }
-    return Due(**{**facts, **changes})
+    return ExpiredLease(**{**facts, **changes})
 
 
-def _outcomes(done: Sweep) -> list[Outcome]:
+def _outcomes(done: LeaseSweep) -> list[Outcome]:
     return [
         outcome
         for message in _to(done, names.OUTCOMES)
@@ -40,18 +40,18 @@ def _outcomes(done: Sweep) -> list[Outcome]:
     ]
 
 
-def _to(done: Sweep, exchange: str) -> list[Outgoing]:
+def _to(done: LeaseSweep, exchange: str) -> list[Outgoing]:
     return [message for message in done.messages if message.exchange == exchange]
 
 
 def test_a_placement_whose_requests_all_ended_is_settled_and_nobody_is_told() -> None:
     due = _due(ids=None)
-    assert sweep([due], {}, NOW) == Sweep([], [due.key], [], 0)
+    assert plan_sweep([due], {}, NOW) == LeaseSweep([], [due.key], [], 0)
 
 
 def test_a_missing_request_expires_as_lost_with_all_that_its_lease_says() -> None:
     due = _due(missing=[B])
-    done = sweep([due], {}, NOW)
+    done = plan_sweep([due], {}, NOW)
     (outcome,) = _outcomes(done)
     assert (outcome.request_id, outcome.state, outcome.error_class) == (B, "expired", "lost")
     assert (outcome.model, outcome.version, outcome.class_, outcome.batch_id) == (
@@ -69,7 +69,7 @@ def test_a_missing_request_expires_as_lost_with_all_that_its_lease_says() -> Non
 
 
 def test_its_producer_is_not_told_before_the_ledger_has_it() -> None:
-    done = sweep([_due(missing=[A, B, C])], {}, NOW)
+    done = plan_sweep([_due(missing=[A, B, C])], {}, NOW)
     assert _to(done, names.REPLIES) == _to(done, names.SIGNALS) == []
 
 
@@ -78,7 +78,7 @@ def test_then_it_is_told_what_stands_and_the_slot_is_free() -> None:
     standing = {
         name: Outcome(request_id=name, state="failed", finished_at=NOW, error=name) for name in (B, C)
     }
-    done = sweep([due], standing, NOW)
+    done = plan_sweep([due], standing, NOW)
     replies = {
         (message.routing_key, message.correlation_id): msgspec.json.decode(message.body, type=Outcome).error
         for message in _to(done, names.REPLIES)
@@ -95,13 +95,13 @@ def test_then_it_is_told_what_stands_and_the_slot_is_free() -> None:
 
 def test_a_request_that_was_placed_twice_is_ended_once_and_told_once() -> None:
     first, second = _due(missing=[A]), _due(missing=[A], attempt=3)
-    assert len(_outcomes(sweep([first, second], {}, NOW))) == 1
+    assert len(_outcomes(plan_sweep([first, second], {}, NOW))) == 1
     standing = {A: Outcome(request_id=A, state="failed", finished_at=NOW)}
-    done = sweep([_due(lost=[A]), _due(lost=[A])], standing, NOW)
+    done = plan_sweep([_due(lost=[A]), _due(lost=[A])], standing, NOW)
     assert len(_to(done, names.REPLIES)) == 1
 
 
 def test_what_is_settled_and_what_is_open_are_told_apart_in_one_look() -> None:
     good, bad, half = _due(ids=None), _due(missing=[A]), _due(missing=[B], lost=[C])
-    done = sweep([good, bad, half], {C: Outcome(request_id=C, state="failed", finished_at=NOW)}, NOW)
+    done = plan_sweep([good, bad, half], {C: Outcome(request_id=C, state="failed", finished_at=NOW)}, NOW)
     assert (done.settled, done.open, done.missing) == ([good.key], [bad.key, half.key], 2)

@@ -6,8 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from outcomes.db.errors import LedgerRefused
-from outcomes.recording import sanitize
-from outcomes.recording.copy_binary import row_packer
+from outcomes.rows import sanitize
+from outcomes.rows.copy_binary import row_packer
 from outcomes.schema.tables import ATTEMPTS, OUTCOMES
 from straightline.contracts import Attempt, Outcome
 from straightline.ids import canonical
@@ -61,7 +61,7 @@ def entry_of(outcome: Outcome, now: float) -> Entry:
     finished = sanitize.time(outcome.finished_at)
     finished = now if finished is None else finished
     # Two attempts of one number cannot both stand; the later one is the truer report.
-    attempts = {sanitize.whole(attempt.number, 16): attempt for attempt in outcome.attempts}
+    attempts = {sanitize.integer(attempt.number, 16): attempt for attempt in outcome.attempts}
     try:
         return Entry(
             request_id=request_id,
@@ -88,17 +88,17 @@ def _outcome_values(outcome: Outcome, request_id: str, finished: float) -> tuple
         outcome.class_,
         sanitize.key(outcome.batch_id),
         outcome.backend,
-        sanitize.whole(len(outcome.attempts), 16),
-        None if reason is None else sanitize.whole(reason.rule, 16),
+        sanitize.integer(len(outcome.attempts), 16),
+        None if reason is None else sanitize.integer(reason.rule, 16),
         None if reason is None else sanitize.number(reason.f_t),
-        sanitize.whole(outcome.r_d, 64),
+        sanitize.integer(outcome.r_d, 64),
         None if last is None else sanitize.number(last.wait),
         None if last is None else sanitize.number(last.service),
         None if last is None else sanitize.number(last.cold_start),
         outcome.error_class,
         outcome.error,
         bytes(outcome.result) or None,
-        sanitize.encoded(outcome.result_ref),
+        sanitize.json_column(outcome.result_ref),
         sanitize.number(outcome.cost),
         outcome.digest,
         sanitize.time(outcome.submitted_at),
@@ -111,13 +111,13 @@ def _attempt_values(attempt: Attempt, request_id: str, model: str | None, finish
     ended = sanitize.time(attempt.finished_at)
     return (
         request_id,
-        sanitize.whole(attempt.number, 16),
+        sanitize.integer(attempt.number, 16),
         model,
         attempt.backend,
         attempt.worker,
         attempt.succeeded,
-        None if attempt.reason is None else sanitize.whole(attempt.reason.rule, 16),
-        sanitize.encoded(attempt.reason),
+        None if attempt.reason is None else sanitize.integer(attempt.reason.rule, 16),
+        sanitize.json_column(attempt.reason),
         sanitize.time(attempt.placed_at),
         sanitize.time(attempt.started_at),
         finished if ended is None else ended,

@@ -7,17 +7,17 @@ from typing import Any, Final
 
 from pika.exceptions import ChannelClosedByBroker
 
-from outcomes.recording.decoding import Delivery
+from outcomes.rows.decoding import Delivery
 from straightline import names
 from straightline.amqp.connection.connection import Link
 from straightline.amqp.publishing.channel_errors import ACCESS_REFUSED
 from straightline.errors import ConfigurationError
 
-MOST_BYTES: Final = 8 * 1024 * 1024
+MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 """Bytes of bodies in one run: Postgres copies no faster with more."""
 
 
-class Intake:
+class BatchConsumer:
     """A consumer of a queue whose messages are taken in runs by another thread.
 
     Args:
@@ -155,7 +155,7 @@ class Intake:
     def _run(self) -> list[Delivery]:
         run: list[Delivery] = []
         size = 0
-        while self._waiting and (not run or size + len(self._waiting[0].body) <= MOST_BYTES):
+        while self._waiting and (not run or size + len(self._waiting[0].body) <= MAX_BATCH_BYTES):
             run.append(self._waiting.popleft())
             size += len(run[-1].body)
         return run

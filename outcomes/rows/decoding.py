@@ -6,8 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from outcomes.db.errors import LedgerRefused
-from outcomes.recording import sanitize
-from outcomes.recording.row_mapping import Entry, entry_of
+from outcomes.rows import sanitize
+from outcomes.rows.row_mapping import Entry, entry_of
 from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
 from straightline.ids import canonical
 from straightline.names import TYPE_LEASES, TYPE_OUTCOME, TYPE_OUTCOMES, TYPE_RECALL
@@ -34,7 +34,7 @@ class Delivery(msgspec.Struct, frozen=True):
     properties: Any = None
 
 
-class Poison(msgspec.Struct, frozen=True):
+class PoisonItem(msgspec.Struct, frozen=True):
     """One thing that can never be recorded.
 
     Attributes:
@@ -48,7 +48,7 @@ class Poison(msgspec.Struct, frozen=True):
     type: str = TYPE_OUTCOME
 
 
-class Reading(msgspec.Struct, frozen=True):
+class DecodedBatch(msgspec.Struct, frozen=True):
     """What a run of deliveries says.
 
     Attributes:
@@ -62,7 +62,7 @@ class Reading(msgspec.Struct, frozen=True):
     entries: list[Entry] = []
     recalls: list[Recall] = []
     leases: list[Lease] = []
-    poison: list[Poison] = []
+    poison: list[PoisonItem] = []
     refused: list[tuple[Delivery, str]] = []
 
 
@@ -77,14 +77,14 @@ _RECALL: Final = msgspec.json.Decoder(Recall)
 _LEASES: Final = msgspec.json.Decoder(LeaseBatch)
 
 
-def read(deliveries: Iterable[Delivery], now: float) -> Reading:
+def decode(deliveries: Iterable[Delivery], now: float) -> DecodedBatch:
     """Read messages; each fault costs only the outcome, the lease, or the message that it is in.
 
     Args:
         deliveries: in the order in which they came.
         now: seconds since the epoch, for times that are none.
     """
-    found = Reading([], [], [], [], [])
+    found = DecodedBatch([], [], [], [], [])
     for delivery in deliveries:
         try:
             if delivery.type == TYPE_OUTCOMES:
@@ -102,7 +102,7 @@ def read(deliveries: Iterable[Delivery], now: float) -> Reading:
     return found
 
 
-def _read_batch(body: bytes, now: float, found: Reading) -> None:
+def _read_batch(body: bytes, now: float, found: DecodedBatch) -> None:
     try:
         outcomes = _BATCH.decode(body).outcomes
     except UNREADABLE:
@@ -111,17 +111,17 @@ def _read_batch(body: bytes, now: float, found: Reading) -> None:
             try:
                 _enter(_OUTCOME.decode(raw), now, found)
             except UNREADABLE as error:
-                found.poison.append(Poison(bytes(raw), f"it cannot be read: {error}"))
+                found.poison.append(PoisonItem(bytes(raw), f"it cannot be read: {error}"))
         return
     for outcome in outcomes:
         _enter(outcome, now, found)
 
 
-def _enter(outcome: Outcome, now: float, found: Reading) -> None:
+def _enter(outcome: Outcome, now: float, found: DecodedBatch) -> None:
     try:
         found.entries.append(entry_of(outcome, now))
     except LedgerRefused as error:
-        found.poison.append(outcome_alone(outcome, str(error)))
+        found.poison.append(poison_outcome(outcome, str(error)))
 
 
 def _read_recall(body: bytes, now: float) -> Recall:
@@ -139,27 +139,27 @@ def _read_recall(body: bytes, now: float) -> Recall:
     )
 
 
-def lease_alone(lease: Lease, reason: str) -> Poison:
+def poison_lease(lease: Lease, reason: str) -> PoisonItem:
     """Put a lease aside that can never be recorded."""
-    return Poison(msgspec.json.encode(LeaseBatch(leases=[lease])), reason, TYPE_LEASES)
+    return PoisonItem(msgspec.json.encode(LeaseBatch(leases=[lease])), reason, TYPE_LEASES)
 
 
-def recall_alone(recall: Recall, reason: str) -> Poison:
+def poison_recall(recall: Recall, reason: str) -> PoisonItem:
     """Put the note of a repeated id aside that can never be recorded."""
-    return Poison(msgspec.json.encode(recall), reason, TYPE_RECALL)
+    return PoisonItem(msgspec.json.encode(recall), reason, TYPE_RECALL)
 
 
-def outcome_alone(outcome: Outcome, reason: str) -> Poison:
+def poison_outcome(outcome: Outcome, reason: str) -> PoisonItem:
     """Put an outcome aside that can never be recorded."""
-    return Poison(msgspec.json.encode(outcome), reason)
+    return PoisonItem(msgspec.json.encode(outcome), reason)
 
 
-def _read_leases(body: bytes, found: Reading) -> None:
+def _read_leases(body: bytes, found: DecodedBatch) -> None:
     for lease in _LEASES.decode(body).leases:
         try:
             found.leases.append(_checked(lease))
         except LedgerRefused as error:
-            found.poison.append(lease_alone(lease, str(error)))
+            found.poison.append(poison_lease(lease, str(error)))
 
 
 def _checked(lease: Lease) -> Lease:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from outcomes.recording.decoding import Poison
+from outcomes.rows.decoding import PoisonItem
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall
@@ -17,11 +17,11 @@ from straightline.names import Backend
 REASON_HEADER: Final = "x-straightline-reason"
 QUEUE_HEADER: Final = "x-straightline-queue"
 """Of dead letters that a component sends itself: why, and which queue the message came from."""
-LONGEST_REASON: Final = 1024
-AT_ONCE: Final = 100
+MAX_REASON_CHARS: Final = 1024
+MAX_OUTCOMES_PER_MESSAGE: Final = 100
 """Outcomes in one message."""
-SHORTEST_WAIT: Final = 1.0
-LONGEST_WAIT: Final = 25 * 3600.0
+MIN_RECALL_DELAY_S: Final = 1.0
+MAX_RECALL_AGE_S: Final = 25 * 3600.0
 """Seconds that a repeated id waits for its outcome: longer than a batch request may take."""
 
 
@@ -38,10 +38,10 @@ def answer(recall: Recall, outcome: Outcome) -> Outgoing | None:
     if recall.reply is None:
         return None
     said = _conflict(recall, outcome) if recall.conflict else outcome
-    return pushed(said, recall.reply.to, recall.reply.correlation_id)
+    return reply(said, recall.reply.to, recall.reply.correlation_id)
 
 
-def pushed(outcome: Outcome, to: str, correlation_id: str) -> Outgoing:
+def reply(outcome: Outcome, to: str, correlation_id: str) -> Outgoing:
     """Push an outcome to who asked for it."""
     return Outgoing(
         exchange=names.reply_exchange(to),
@@ -54,18 +54,20 @@ def pushed(outcome: Outcome, to: str, correlation_id: str) -> Outgoing:
     )
 
 
-def sent_to_ledger(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | None = None) -> list[Outgoing]:
+def outcome_batches(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | None = None) -> list[Outgoing]:
     """Send outcomes on the way that all of them take, some in each message."""
     return [
         Outgoing(
             exchange=names.OUTCOMES,
             routing_key="outcome",
-            body=msgspec.json.encode(OutcomeBatch(outcomes=list(outcomes[first : first + AT_ONCE]))),
+            body=msgspec.json.encode(
+                OutcomeBatch(outcomes=list(outcomes[first : first + MAX_OUTCOMES_PER_MESSAGE]))
+            ),
             type=names.TYPE_OUTCOMES,
             message_id=new_id(),
             headers=headers,
         )
-        for first in range(0, len(outcomes), AT_ONCE)
+        for first in range(0, len(outcomes), MAX_OUTCOMES_PER_MESSAGE)
     ]
 
 
@@ -91,25 +93,25 @@ def answers(recalls: Iterable[Recall], outcomes: Mapping[str, Outcome]) -> list[
     return [message for message in made if message is not None]
 
 
-def again(recall: Recall, now: float) -> Outgoing | None:
+def delayed_recall(recall: Recall, now: float) -> Outgoing | None:
     """Let a repeated id that has no outcome yet come again later; None where it has waited for too long."""
     age = now - recall.seen_at
-    if age > LONGEST_WAIT:
+    if age > MAX_RECALL_AGE_S:
         return None
     wait = next(
-        (ms for ms in names.DELAYS_MS if max(SHORTEST_WAIT, age / 10) * 1000 <= ms), names.DELAYS_MS[-1]
+        (ms for ms in names.DELAYS_MS if max(MIN_RECALL_DELAY_S, age / 10) * 1000 <= ms), names.DELAYS_MS[-1]
     )
     return recall_message(recall, names.DELAYS, str(wait))
 
 
-def burial(poison: Poison) -> Outgoing:
+def dead_letter(poison: PoisonItem) -> Outgoing:
     """Put what can never be recorded where people find it, with the reason."""
     return Outgoing(
         exchange=names.DEAD,
         routing_key=names.OUTCOMES_QUEUE,
         body=poison.body[:MAX_BODY],  # more would not be taken, and tried for ever
         type=poison.type,
-        headers={REASON_HEADER: poison.reason[:LONGEST_REASON], QUEUE_HEADER: names.OUTCOMES_QUEUE},
+        headers={REASON_HEADER: poison.reason[:MAX_REASON_CHARS], QUEUE_HEADER: names.OUTCOMES_QUEUE},
     )
 
 

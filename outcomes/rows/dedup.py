@@ -4,38 +4,38 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from outcomes.recording.row_mapping import Entry, Execution
+from outcomes.rows.row_mapping import Entry, Execution
 from straightline.contracts.faults import NOT_EXECUTED
 
 
-class Sorted(msgspec.Struct, frozen=True):
+class Classified(msgspec.Struct, frozen=True):
     """Entries by what they are to the ledger.
 
     Attributes:
         new: the first outcome of its request.
-        again: the outcome that stands, delivered once more, or what reports no execution.
-        surplus: the outcome of another execution than the one that stands.
+        redelivered: the outcome that stands, delivered once more, or what reports no execution.
+        duplicates: the outcome of another execution than the one that stands.
     """
 
     new: list[Entry]
-    again: list[Entry]
-    surplus: list[Entry]
+    redelivered: list[Entry]
+    duplicates: list[Entry]
 
 
-def sort_out(entries: Iterable[Entry], known: Mapping[str, Execution]) -> Sorted:
+def classify(entries: Iterable[Entry], known: Mapping[str, Execution]) -> Classified:
     """Tell the first outcome of each request from repetitions and further executions.
 
     Args:
         entries: in the order in which they came.
         known: the executions that stand in the ledger, by request.
     """
-    standing, found = dict(known), Sorted([], [], [])
+    standing, found = dict(known), Classified([], [], [])
     for entry in entries:
         execution = standing.setdefault(entry.request_id, entry.execution)
         if execution is entry.execution:
             found.new.append(entry)
         elif execution == entry.execution or entry.source.error_class in NOT_EXECUTED:
-            found.again.append(entry)
+            found.redelivered.append(entry)
         else:
-            found.surplus.append(entry)
+            found.duplicates.append(entry)
     return found

@@ -6,15 +6,15 @@ from typing import Any, Final
 
 import msgspec
 
-LATEST: Final = 253_402_300_799.0
+MAX_TIME_S: Final = 253_402_300_799.0
 """The last second of the year 9999: what Postgres and Python's datetime both know."""
-LONGEST_KEY: Final = 256
+MAX_KEY_CHARS: Final = 256
 """Characters of a text that is indexed; Postgres refuses an index entry of more than some 2,700 bytes."""
 
 
 def key(value: str | None) -> str | None:
     """Shorten a text that is indexed."""
-    return None if value is None else value[:LONGEST_KEY]
+    return None if value is None else value[:MAX_KEY_CHARS]
 
 
 def text(value: str | None) -> str | None:
@@ -31,10 +31,10 @@ def number(value: float | None) -> float | None:
 
 def time(value: float | None) -> float | None:
     """Drop a time, in seconds since the epoch, that no calendar has."""
-    return value if value is not None and 0 <= value <= LATEST else None
+    return value if value is not None and 0 <= value <= MAX_TIME_S else None
 
 
-def whole(value: int | None, bits: int) -> int | None:
+def integer(value: int | None, bits: int) -> int | None:
     """Bring an integer within those of so many bits, sign included."""
     if value is None:
         return None
@@ -42,7 +42,7 @@ def whole(value: int | None, bits: int) -> int | None:
     return max(-limit, min(limit - 1, value))
 
 
-def encoded(value: Any) -> bytes | None:
+def json_column(value: Any) -> bytes | None:
     """Encode a structure for a JSON column."""
     if value is None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.recording.decoding import Delivery
+from outcomes.rows.decoding import Delivery
 from straightline.amqp.connection.connection import delay
 from straightline.errors import BrokerUnavailable, Rejected, Unroutable
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """Where the messages came from: `outcomes.recording.batch_consumer.Intake`."""
+    """Where the messages came from: `outcomes.messaging.batch_consumer.BatchConsumer`."""
 
     def current(self, epoch: int) -> bool:
         """Tell whether the connection that `epoch` names is still the one."""
@@ -31,7 +31,7 @@ class Abandoned(Exception):  # noqa: N818 - no fault, a decision
     """The run is not to be finished: its process stops, or the broker will deliver the run again."""
 
 
-def persist(
+def retry_until_done(
     run: Sequence[Delivery], step: Callable[[], T], *, intake: Source, stopping: threading.Event
 ) -> T:
     """Do a step for a run of messages, again and again, later and later, until it succeeds.

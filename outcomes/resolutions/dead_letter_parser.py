@@ -8,18 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
-from outcomes.recording.decoding import UNREADABLE, Delivery
-from outcomes.recording.messages import QUEUE_HEADER, REASON_HEADER
-from outcomes.recording.synthetic_outcomes import (
+from outcomes.messaging.messages import QUEUE_HEADER, REASON_HEADER
+from outcomes.resolutions.synthetic_outcomes import (
     DEAD_LETTER,
     DELIVERY_LIMIT,
     MALFORMED,
     UNRECORDABLE,
-    Verdict,
+    Resolution,
     of_id,
     of_request,
     of_ticket,
 )
+from outcomes.rows.decoding import UNREADABLE, Delivery
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import FailedAttempts, Outcome, ReplyAddress, Request, Ticket, decode_request
@@ -28,11 +28,11 @@ from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
 from straightline.names import BACKENDS, Backend
 
-AGAIN_HEADER: Final = "x-straightline-again"
+RESEND_COUNT_HEADER: Final = "x-straightline-again"
 """Of what is sent to the recorder again: how often it was. Without it a message that no recorder survives
 would go round for ever."""
-MOST_AGAIN: Final = 2
-LONGEST: Final = 1024
+MAX_RESENDS: Final = 2
+MAX_DETAIL_CHARS: Final = 1024
 """Characters of a reason that are kept."""
 
 _POOLS: Final[dict[str, Backend]] = {names.backend_queue(backend): backend for backend in BACKENDS}
@@ -44,7 +44,7 @@ _TO_LEDGER: Final = {
 _decode = msgspec.json.decode
 
 
-class Death(msgspec.Struct, frozen=True):
+class DeadLetterCause(msgspec.Struct, frozen=True):
     """How a message died.
 
     Attributes:
@@ -59,7 +59,7 @@ class Death(msgspec.Struct, frozen=True):
     said: str | None = None
 
 
-class Finding(msgspec.Struct, frozen=True):
+class DeadLetterActions(msgspec.Struct, frozen=True):
     """What a dead letter held.
 
     Attributes:
@@ -71,17 +71,17 @@ class Finding(msgspec.Struct, frozen=True):
     again: list[Outgoing] = []
 
 
-def death_of(headers: Mapping[str, Any] | None) -> Death:
+def cause_of(headers: Mapping[str, Any] | None) -> DeadLetterCause:
     """Read how a message died from its headers."""
     headers = headers or {}
     deaths = headers.get("x-death")  # the broker's own, the last one first
     if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
         queue, reason = _text(deaths[0].get("queue")), _text(deaths[0].get("reason"))
-        return Death(queue, reason or "unknown")
-    return Death(_text(headers.get(QUEUE_HEADER)), "refused", _text(headers.get(REASON_HEADER)))
+        return DeadLetterCause(queue, reason or "unknown")
+    return DeadLetterCause(_text(headers.get(QUEUE_HEADER)), "refused", _text(headers.get(REASON_HEADER)))
 
 
-def examine(delivery: Delivery, death: Death, now: float) -> Finding:
+def analyze(delivery: Delivery, death: DeadLetterCause, now: float) -> DeadLetterActions:
     """Say what to do about a dead letter; where nothing can be done the finding is empty.
 
     Args:
@@ -92,13 +92,17 @@ def examine(delivery: Delivery, death: Death, now: float) -> Finding:
     if death.queue == names.OUTCOMES_QUEUE:
         return _for_the_recorder(delivery, death, now)
     look = _LOOKS.get(death.queue or "")
-    return Finding() if look is None else Finding(outcomes=list(look(delivery, death, now)))
+    return (
+        DeadLetterActions() if look is None else DeadLetterActions(outcomes=list(look(delivery, death, now)))
+    )
 
 
-Look = Callable[[Delivery, Death, float], Iterator[tuple[Outcome, ReplyAddress | None]]]
+Look = Callable[[Delivery, DeadLetterCause, float], Iterator[tuple[Outcome, ReplyAddress | None]]]
 
 
-def _request(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
+def _request(
+    delivery: Delivery, death: DeadLetterCause, now: float
+) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     message_id = _text(delivery.properties.message_id)
     verdict = _verdict(death)
     try:
@@ -113,7 +117,7 @@ def _request(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[Out
 
 
 def _celery_task(
-    delivery: Delivery, death: Death, now: float
+    delivery: Delivery, death: DeadLetterCause, now: float
 ) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     headers = delivery.properties.headers or {}
     request_id = canonical(_text(headers.get("id")) or "")
@@ -123,12 +127,16 @@ def _celery_task(
         yield of_id(request_id, _verdict(death), now), reply
 
 
-def _ticket(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
+def _ticket(
+    delivery: Delivery, death: DeadLetterCause, now: float
+) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     if delivery.type != names.TYPE_RECALL:  # that request has an outcome, or gets one
         yield from _of_ticket(delivery.body, death, now)
 
 
-def _attempts(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
+def _attempts(
+    delivery: Delivery, death: DeadLetterCause, now: float
+) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     try:
         failed = _decode(delivery.body, type=FailedAttempts).failed
     except UNREADABLE:
@@ -141,7 +149,9 @@ def _attempts(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[Ou
         yield from _of_ticket(msgspec.json.encode(each.ticket), death, now)
 
 
-def _placement(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
+def _placement(
+    delivery: Delivery, death: DeadLetterCause, now: float
+) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     # The body is [[tickets], {}, {...}]; who refused it may have done so for any part of it.
     arguments = _list(next(iter(_list(delivery.body)), b""))
     for item in _list(arguments[0]) if arguments else ():
@@ -149,7 +159,7 @@ def _placement(delivery: Delivery, death: Death, now: float) -> Iterator[tuple[O
 
 
 def _of_ticket(
-    body: bytes, death: Death, now: float, *, backend: Backend | None = None
+    body: bytes, death: DeadLetterCause, now: float, *, backend: Backend | None = None
 ) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     verdict = _verdict(death)
     try:
@@ -177,17 +187,19 @@ _LOOKS: Final[dict[str, Look]] = {
 """By the queue that a message died in: how to look for requests."""
 
 
-def _for_the_recorder(delivery: Delivery, death: Death, now: float) -> Finding:
+def _for_the_recorder(delivery: Delivery, death: DeadLetterCause, now: float) -> DeadLetterActions:
     """Send it again, part by part, while it may not be to blame; then tell the outcome as far as we can."""
-    times = (delivery.properties.headers or {}).get(AGAIN_HEADER)
+    times = (delivery.properties.headers or {}).get(RESEND_COUNT_HEADER)
     times = times if isinstance(times, int) else 0
     key = _TO_LEDGER.get(delivery.type or "")
     parts = _outcomes_in(delivery)
-    if death.reason not in {"rejected", "refused"} and times < MOST_AGAIN and key is not None:
+    if death.reason not in {"rejected", "refused"} and times < MAX_RESENDS and key is not None:
         whole = [b'{"outcomes":[' + part + b"]}" for part in parts] if key == "outcome" else [delivery.body]
-        return Finding(again=[_again(delivery, key, body, times + 1) for body in whole])
-    verdict = Verdict("failed", UNRECORDABLE, f"its outcome cannot be recorded: {_words(death)}")
-    return Finding(outcomes=[(outcome, None) for part in parts for outcome in _in_short(part, verdict, now)])
+        return DeadLetterActions(again=[_again(delivery, key, body, times + 1) for body in whole])
+    verdict = Resolution("failed", UNRECORDABLE, f"its outcome cannot be recorded: {_words(death)}")
+    return DeadLetterActions(
+        outcomes=[(outcome, None) for part in parts for outcome in _in_short(part, verdict, now)]
+    )
 
 
 def _outcomes_in(delivery: Delivery) -> Sequence[bytes]:
@@ -196,7 +208,7 @@ def _outcomes_in(delivery: Delivery) -> Sequence[bytes]:
     return _list(_member(delivery.body, "outcomes")) if delivery.type == names.TYPE_OUTCOMES else []
 
 
-def _in_short(body: bytes, verdict: Verdict, now: float) -> Iterator[Outcome]:
+def _in_short(body: bytes, verdict: Resolution, now: float) -> Iterator[Outcome]:
     request_id = canonical(_word(_member(body, "request_id")) or "")
     if request_id is None or _word(_member(body, "error_class")) == UNRECORDABLE:
         return  # there is nothing shorter to be said
@@ -210,21 +222,21 @@ def _again(delivery: Delivery, key: str, body: bytes, times: int) -> Outgoing:
         body=body,
         type=delivery.type,
         message_id=new_id(),
-        headers={AGAIN_HEADER: times},
+        headers={RESEND_COUNT_HEADER: times},
     )
 
 
-def _verdict(death: Death) -> Verdict:
+def _verdict(death: DeadLetterCause) -> Resolution:
     if death.reason == DELIVERY_LIMIT:
-        return Verdict("failed", DELIVERY_LIMIT, f"nobody could finish it: {_words(death)}")
+        return Resolution("failed", DELIVERY_LIMIT, f"nobody could finish it: {_words(death)}")
     if death.reason == "rejected":
-        return Verdict("rejected", MALFORMED, f"it cannot be worked on: {_words(death)}")
-    return Verdict("failed", DEAD_LETTER, f"it could not be worked on: {_words(death)}")
+        return Resolution("rejected", MALFORMED, f"it cannot be worked on: {_words(death)}")
+    return Resolution("failed", DEAD_LETTER, f"it could not be worked on: {_words(death)}")
 
 
-def _words(death: Death) -> str:
+def _words(death: DeadLetterCause) -> str:
     if death.said is not None:
-        return death.said[:LONGEST]
+        return death.said[:MAX_DETAIL_CHARS]
     if death.reason == DELIVERY_LIMIT:
         return f"its message in {death.queue} was given back until the broker's delivery limit was reached"
     return f"its message in {death.queue} went to the dead letters ({death.reason})"

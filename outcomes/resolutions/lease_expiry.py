@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from outcomes.recording.messages import pushed, sent_to_ledger, slots_freed
-from outcomes.recording.placements import Due, Key
-from outcomes.recording.synthetic_outcomes import LOST, Verdict, of_id, vain
+from outcomes.messaging.messages import outcome_batches, reply, slots_freed
+from outcomes.recording.placements import ExpiredLease, Key
+from outcomes.resolutions.synthetic_outcomes import LOST, Resolution, of_id, unanswered_attempt
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Outcome
 from straightline.names import Backend
 
 
-class Sweep(msgspec.Struct, frozen=True):
+class LeaseSweep(msgspec.Struct, frozen=True):
     """What one look at the ledger asks for.
 
     Attributes:
@@ -29,7 +29,7 @@ class Sweep(msgspec.Struct, frozen=True):
     missing: int
 
 
-def sweep(found: Sequence[Due], standing: Mapping[str, Outcome], now: float) -> Sweep:
+def plan_sweep(found: Sequence[ExpiredLease], standing: Mapping[str, Outcome], now: float) -> LeaseSweep:
     """Decide.
 
     A missing request gets an outcome, which takes the way of all outcomes: it is written behind those that
@@ -49,9 +49,9 @@ def sweep(found: Sequence[Due], standing: Mapping[str, Outcome], now: float) -> 
             if name in standing and name not in answers:  # placed twice, it is in two placements
                 answers[name] = [*_answer(due, standing[name])]
                 freed.setdefault(due.backend, []).append(name)
-    return Sweep(
+    return LeaseSweep(
         messages=[
-            *sent_to_ledger(list(missing.values())),
+            *outcome_batches(list(missing.values())),
             *(message for made in answers.values() for message in made),
             *(slots_freed(backend, ids) for backend, ids in freed.items()),
         ],
@@ -61,24 +61,24 @@ def sweep(found: Sequence[Due], standing: Mapping[str, Outcome], now: float) -> 
     )
 
 
-def _lost(request_id: str, due: Due, now: float) -> Outcome:
+def _lost(request_id: str, due: ExpiredLease, now: float) -> Outcome:
     error = (
         f"its deadline passed after it was placed on {due.backend}, and nobody has answered since: "
         f"{now - due.placed_at:.0f} s after that placement no word of it had come; it may have run"
     )
-    verdict = Verdict("expired", LOST, error)
+    verdict = Resolution("expired", LOST, error)
     outcome = of_id(request_id, verdict, now)
     outcome.model, outcome.version = due.model, due.version
     outcome.class_, outcome.batch_id = due.class_, due.batch_id
     outcome.backend = due.backend
-    outcome.attempts = [vain(verdict, due.backend, due.attempt, due.placed_at, now)]
+    outcome.attempts = [unanswered_attempt(verdict, due.backend, due.attempt, due.placed_at, now)]
     return outcome
 
 
-def _answer(due: Due, outcome: Outcome) -> Iterable[Outgoing]:
+def _answer(due: ExpiredLease, outcome: Outcome) -> Iterable[Outgoing]:
     position = (due.ids or []).index(outcome.request_id)
     for awaited in due.replies or ():
         if position in awaited.positions:
             own = awaited.correlation_ids
             correlation_id = own[awaited.positions.index(position)] if own else outcome.request_id
-            yield pushed(outcome, awaited.to, correlation_id)
+            yield reply(outcome, awaited.to, correlation_id)

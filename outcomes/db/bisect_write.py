@@ -9,7 +9,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def write_all_but_refused(
+def write_with_bisection(
     items: Sequence[T], write: Callable[[Sequence[T]], R]
 ) -> tuple[list[R], list[tuple[T, str]]]:
     """Write all items at once; where that is refused, halve them until the guilty ones stand alone.
@@ -29,6 +29,6 @@ def write_all_but_refused(
         if len(items) <= 1:
             return [], [(item, str(error)) for item in items]
     middle = len(items) // 2
-    done, refused = write_all_but_refused(items[:middle], write)
-    more_done, more_refused = write_all_but_refused(items[middle:], write)
+    done, refused = write_with_bisection(items[:middle], write)
+    more_done, more_refused = write_with_bisection(items[middle:], write)
     return done + more_done, refused + more_refused

@@ -20,7 +20,7 @@ UNRECORDABLE: Final = "unrecordable"
 """Of one that has an outcome which the ledger refuses."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Resolution(msgspec.Struct, frozen=True):
     """How a request ends, and why: as in its outcome."""
 
     state: State
@@ -28,7 +28,7 @@ class Verdict(msgspec.Struct, frozen=True):
     error: str
 
 
-def of_id(request_id: str, verdict: Verdict, now: float) -> Outcome:
+def of_id(request_id: str, verdict: Resolution, now: float) -> Outcome:
     """Return the outcome of a request of which only the id is known."""
     return Outcome(
         request_id=request_id,
@@ -39,7 +39,7 @@ def of_id(request_id: str, verdict: Verdict, now: float) -> Outcome:
     )
 
 
-def of_request(request: Request, verdict: Verdict, now: float) -> Outcome:
+def of_request(request: Request, verdict: Resolution, now: float) -> Outcome:
     """Return the outcome of a request that never had a ticket."""
     outcome = of_id(request.id, verdict, now)
     outcome.model, outcome.version = request.model, request.version
@@ -49,7 +49,7 @@ def of_request(request: Request, verdict: Verdict, now: float) -> Outcome:
 
 
 def of_ticket(
-    ticket: Ticket, request: Request, verdict: Verdict, now: float, *, backend: Backend | None = None
+    ticket: Ticket, request: Request, verdict: Resolution, now: float, *, backend: Backend | None = None
 ) -> Outcome:
     """Return the outcome of a ticket, with all that was tried.
 
@@ -68,13 +68,15 @@ def of_ticket(
     if backend is not None:
         placed_at = now if ticket.placed_at is None else ticket.placed_at
         number = len(ticket.attempts) + 1
-        outcome.attempts.append(vain(verdict, backend, number, placed_at, now, reason=ticket.reason))
+        outcome.attempts.append(
+            unanswered_attempt(verdict, backend, number, placed_at, now, reason=ticket.reason)
+        )
     outcome.backend = outcome.attempts[-1].backend if outcome.attempts else None
     return outcome
 
 
-def vain(  # noqa: PLR0917 - the facts of an attempt, in its own order
-    verdict: Verdict,
+def unanswered_attempt(  # noqa: PLR0917 - the facts of an attempt, in its own order
+    verdict: Resolution,
     backend: Backend,
     number: int,
     placed_at: float,

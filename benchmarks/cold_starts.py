@@ -1,15 +1,22 @@
-"""The time until the first answer of each form, beside MLServer's: printed by `v2_server`."""
+"""Time from a cold start to the first answer of each deployment form, beside MLServer's.
+
+From the start of the process (server), the first invocation (function) or the start of the container
+(container).
+"""
 
 import os
-import statistics
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
-from benchmarks.v2_servers import BODY, in_json, our_server, running, their_server
+from benchmarks.peers.mlserver import environment
+from benchmarks.results import Result
+from benchmarks.rig import Rig
+from benchmarks.support.v2_servers import BODY, in_json, our_server, running, their_server
 from modelkit.package.function import package_function
 from script.docker_engine.docker_engine import engine
 from script.docker_engine.model_image import build_image
@@ -18,20 +25,29 @@ from script.stack.services.ports import free_ports
 from straightline.models.catalogue import read_model
 from workers.backends import gpu_container, serverless
 
-
-@contextmanager
-def function_host(packages: Path) -> Iterator[str]:
-    """Start a function host, and give its URL when it listens."""
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    with running(
-        *("function_host", "--packages", str(packages), "--port", str(port)),
-        answers=f"{url}/2015-03-31/functions",
-    ):
-        yield url
+ANSWER_TIMEOUT_S: Final = 60.0
+PEER: Final = "MLServer"
 
 
-def seconds_to_answer(server: Any) -> float:
+def run(rig: Rig) -> list[Result]:
+    """Measure each form `rounds` times; without a Docker engine, all but containers."""
+    rig.say("providing MLServer")
+    environment()
+    rig.call("examples.digits.train", "--out", str(rig.models))
+    rounds = range(rig.size("rounds"))
+    packages, fresh = rig.folder("functions"), rig.folder("mlserver")
+    package_function(rig.models / "digits" / "1", packages)
+    found = {"server": [seconds_to_answer(our_server(rig, rig.models)) for _ in rounds]}
+    theirs = [seconds_to_answer(their_server(fresh, rig.models)) for _ in rounds]
+    found["function"] = [function_start(rig, packages) for _ in rounds]
+    try:
+        found["container"] = container_starts(rig.models, len(rounds))
+    except StackError as error:
+        rig.say(f"container: not measured: {str(error).splitlines()[0]}")
+    return [Result.beside(f"cold_starts/{form}", "s", times, theirs, PEER) for form, times in found.items()]
+
+
+def seconds_to_answer(server: AbstractContextManager[str]) -> float:
     """Return the seconds from a server's start until its first answer."""
     start = time.perf_counter()
     with server as url:
@@ -39,31 +55,9 @@ def seconds_to_answer(server: Any) -> float:
         return time.perf_counter() - start
 
 
-def cold_starts(models: Path, folder: Path, starts: int) -> None:
-    """Measure and print the cold start of each form."""
-    print_starts("server", [seconds_to_answer(our_server(models)) for _ in range(starts)])
-    print_starts("MLServer", [seconds_to_answer(their_server(folder, models)) for _ in range(starts)])
-    packages = folder / "functions"
-    package_function(models / "digits" / "1", packages)
-    print_starts("function", [function_start(models, packages) for _ in range(starts)])
-    with ExitStack() as stack:
-        try:
-            environ = {**os.environ, **stack.enter_context(engine())}
-        except StackError as error:
-            print(f"cold start, container: no engine ({error})")
-            return
-        build_image(models / "digits" / "1", "straightline-benchmark/digits:1", environ)
-        environ |= {
-            "STRAIGHTLINE_MODELS_DIR": str(models),
-            "STRAIGHTLINE_CONTAINER_DRIVER": "docker",
-            "STRAIGHTLINE_CONTAINER_IMAGE": "straightline-benchmark/{model}:{version}",
-        }
-        print_starts("container", [first_answer(gpu_container, environ, models) for _ in range(starts)])
-
-
-def function_start(models: Path, packages: Path) -> float:
-    """Return the seconds of the first invocation on a fresh host."""
-    with function_host(packages) as url:
+def function_start(rig: Rig, packages: Path) -> float:
+    """Return the seconds of the first invocation on a fresh function host."""
+    with function_host(rig, packages) as url:
         aws = {
             "AWS_ENDPOINT_URL_LAMBDA": url,
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -71,23 +65,48 @@ def function_start(models: Path, packages: Path) -> float:
             "AWS_SECRET_ACCESS_KEY": "none",
         }
         with patch.dict(os.environ, aws):  # boto3 reads no other
-            return first_answer(serverless, dict(os.environ), models)
+            return first_answer(serverless, dict(os.environ), rig.models)
+
+
+@contextmanager
+def function_host(rig: Rig, packages: Path) -> Iterator[str]:
+    """Start a function host, and give its URL when it listens."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("--packages", str(packages), "--port", str(port))
+    with running(rig, "function_host", *arguments, ready=f"{url}/2015-03-31/functions"):
+        yield url
+
+
+def container_starts(models: Path, count: int) -> list[float]:
+    """Return the seconds of the first answer of fresh containers.
+
+    Raises:
+        StackError: no Docker engine answers, and none can be started here.
+    """
+    with ExitStack() as stack:
+        environ = {**os.environ, **stack.enter_context(engine())}
+        build_image(models / "digits" / "1", "straightline-benchmark/digits:1", environ)
+        environ |= {
+            "STRAIGHTLINE_MODELS_DIR": str(models),
+            "STRAIGHTLINE_CONTAINER_DRIVER": "docker",
+            "STRAIGHTLINE_CONTAINER_IMAGE": "straightline-benchmark/{model}:{version}",
+        }
+        return [first_answer(gpu_container, environ, models) for _ in range(count)]
 
 
 def first_answer(module: Any, environ: dict[str, str], models: Path) -> float:
     """Return the seconds of the first call through a pool's backend."""
     backend = module.create(environ)
     try:
-        answer = backend.infer(read_model(models / "digits" / "1" / "model.toml"), BODY, 60.0)
+        answer = backend.infer(read_model(models / "digits" / "1" / "model.toml"), BODY, ANSWER_TIMEOUT_S)
         assert answer.cold_start is not None, "it was warm"
         return float(answer.service)
     finally:
         backend.close()
 
 
-def print_starts(form: str, found: list[float]) -> None:
-    """Print the median and the range."""
-    print(
-        f"cold start, {form}: {statistics.median(found):.2f} s "
-        f"(from {min(found):.2f} to {max(found):.2f}, {len(found)} starts)"
-    )
+if __name__ == "__main__":
+    from benchmarks.command.cli import main
+
+    sys.exit(main("cold_starts"))

@@ -1,51 +1,49 @@
-"""How long it takes to import the SDK, beside Celery.
+"""Processor time to import the SDK, beside Celery, each in a fresh interpreter."""
 
-Run: python -m benchmarks.import_cost [--rounds R]
-
-A fresh interpreter each, in turn; what one takes that imports nothing is taken off. It is processor time, so
-that other work on the machine does not count; with a core of its own that is how long the import takes.
-"""
-
-import argparse
 import resource
-import statistics
 import subprocess
 import sys
 from typing import Final
 
-LIMIT: Final = 150.0
-"""Milliseconds that the client may take."""
+from benchmarks.results import Result
+from benchmarks.rig import ROOT, Rig
+
+MAX_CLIENT_MS: Final = 150.0
+PEER: Final = "from celery import Celery"
 IMPORTS: Final = {
-    "straightline.contracts": "import straightline.contracts",
-    "straightline.Client": "from straightline import Client",
-    "straightline.aio": "from straightline.aio import AsyncClient",
-    "celery.Celery": "from celery import Celery",
+    "contracts": "import straightline.contracts",
+    "client": "from straightline import Client",
+    "aio": "from straightline.aio import AsyncClient",
 }
 
 
+def run(rig: Rig) -> list[Result]:
+    """Measure the imports in turn, each less what an interpreter takes that imports nothing.
+
+    It is processor time, so that other work on the machine does not count.
+    """
+    times: dict[str, list[float]] = {name: [] for name in (*IMPORTS, "peer")}
+    for _ in range(rig.size("rounds")):
+        bare = milliseconds("pass")
+        for name, code in {**IMPORTS, "peer": PEER}.items():
+            times[name].append(milliseconds(code) - bare)
+    results = {
+        name: Result.beside(f"import_cost/{name}", "ms", times[name], times["peer"], "import celery")
+        for name in IMPORTS
+    }
+    results["client"] = results["client"].aim("ours", at_most=MAX_CLIENT_MS)
+    return list(results.values())
+
+
 def milliseconds(code: str) -> float:
-    """Return the processor's time of an interpreter that runs `code`."""
+    """Return the processor time of an interpreter that runs `code`, in milliseconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1e3
 
 
-def main() -> None:
-    """Measure in turn and print medians."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=11)
-    options = parser.parse_args()
-    times: dict[str, list[float]] = {name: [] for name in IMPORTS}
-    for _ in range(options.rounds):
-        bare = milliseconds("pass")
-        for name, code in IMPORTS.items():
-            times[name].append(milliseconds(code) - bare)
-    for name, values in times.items():
-        print(f"{name:24} {statistics.median(values):6.1f} ms (from {min(values):.1f} to {max(values):.1f})")
-    took = statistics.median(times["straightline.Client"])
-    print(f"the client in at most {LIMIT:.0f} ms: {'yes' if took <= LIMIT else 'NO'}")
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.command.cli import main
+
+    sys.exit(main("import_cost"))

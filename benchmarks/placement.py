@@ -1,26 +1,47 @@
-"""How long one placement decision takes: features in, placement out.
-
-Run: python -m benchmarks.placement
-
-Printed beside it, in the same run: the single-backend baseline, and decoding the request in question.
-"""
+"""Time of one placement decision, features in and placement out, beside decoding the request."""
 
 import json
 import random
-import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
 
+from benchmarks.results import Result
+from benchmarks.rig import Rig
 from scheduler.placement import baselines, empirical
 from scheduler.placement.model import ALL, BackendState, Features, Thresholds
 from straightline.contracts import decode_request
 from straightline.ids import new_id
 
-ROUNDS: Final = 21
-DECISIONS: Final = 5_000
-LIMIT: Final = 10.0
-"""Microseconds that a decision may take on average."""
+MAX_DECISION_US: Final = 10.0
+
+
+def run(rig: Rig) -> list[Result]:
+    """Measure decisions of both policies and decoding in turn."""
+    count = rig.size("decisions")
+    cases = mixture(count, seed=7)
+    thresholds = Thresholds()
+    single = baselines.single("serverless")
+    body = request()
+    work: dict[str, Callable[[], object]] = {
+        "decision": lambda: [empirical.place(f, s, thresholds) for f, s in cases],
+        "single": lambda: [single(f, s, thresholds) for f, s in cases],
+        "decode": lambda: [decode_request(body) for _ in range(count)],
+    }
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rig.size("rounds")):
+        for name, each in work.items():
+            times[name].append(microseconds(each, count))
+    rules = sorted({empirical.place(f, s, thresholds).rule for f, s in cases})
+    rig.say(f"rules used (0 is a hold): {rules}")
+    decision = times["decision"]
+    return [
+        Result.beside("placement/decision", "us", decision, times["decode"], "decoding the request").aim(
+            "ours", at_most=MAX_DECISION_US
+        ),
+        Result.beside("placement/vs_single", "us", decision, times["single"], "single-backend policy"),
+    ]
 
 
 def mixture(count: int, seed: int) -> list[tuple[Features, dict[str, BackendState]]]:
@@ -50,42 +71,22 @@ def mixture(count: int, seed: int) -> list[tuple[Features, dict[str, BackendStat
     ]
 
 
+def request() -> bytes:
+    """Return the body of a request with one image."""
+    image = {"inputs": [{"name": "images", "shape": [1, 64], "datatype": "FP32", "data": [0] * 64}]}
+    return json.dumps(
+        {"id": new_id(), "model": "digits", "submitted_at": time.time(), "data": image}
+    ).encode()
+
+
 def microseconds(work: Callable[[], object], count: int) -> float:
-    """Return the mean time of one of `count` pieces of `work`, in microseconds."""
+    """Return the mean time of one of the `count` steps of `work`, in microseconds."""
     start = time.perf_counter()
     work()
     return (time.perf_counter() - start) / count * 1e6
 
 
-def main() -> None:
-    """Measure in turn and print medians."""
-    cases = mixture(DECISIONS, seed=7)
-    thresholds = Thresholds()
-    single = baselines.single("serverless")
-    image = {"inputs": [{"name": "images", "shape": [1, 64], "datatype": "FP32", "data": [0] * 64}]}
-    body = json.dumps(
-        {"id": new_id(), "model": "digits", "submitted_at": time.time(), "data": image}
-    ).encode()
-    figures: dict[str, list[float]] = {"empirical": [], "single": [], "decode": []}
-    for _ in range(ROUNDS):
-        figures["empirical"].append(
-            microseconds(lambda: [empirical.place(f, s, thresholds) for f, s in cases], DECISIONS)
-        )
-        figures["single"].append(
-            microseconds(lambda: [single(f, s, thresholds) for f, s in cases], DECISIONS)
-        )
-        figures["decode"].append(
-            microseconds(lambda: [decode_request(body) for _ in range(DECISIONS)], DECISIONS)
-        )
-    rules = sorted({empirical.place(f, s, thresholds).rule for f, s in cases})
-    median = {name: statistics.median(values) for name, values in figures.items()}
-    ratio = statistics.median(a / b for a, b in zip(figures["empirical"], figures["decode"], strict=True))
-    print(f"rules used (0 is a hold): {rules}")
-    print(f"empirical placement   {median['empirical']:6.2f} us a decision (median of {ROUNDS} rounds)")
-    print(f"single-backend policy {median['single']:6.2f} us a decision")
-    print(f"decoding the request  {median['decode']:6.2f} us a request; placement / decoding = {ratio:.2f}")
-    print(f"at most {LIMIT:.0f} us a decision: {'yes' if median['empirical'] <= LIMIT else 'NO'}")
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.command.cli import main
+
+    sys.exit(main("placement"))

@@ -1,16 +1,12 @@
 """Confirmed publishes per second: `submit_many` beside Celery's `delay()`, on the same broker in turn.
 
-Run: python -m benchmarks.publish [--requests N] [--tasks N] [--rounds R]
-
-Nobody consumes; each round begins with empty queues. About 400 bytes a request. StraightLine: from the data
-as a mapping to the broker's confirm of every message, in a quorum queue. Celery, its defaults but for one, a
-durable classic queue: `delay()` returns when the broker has confirmed the message (`confirm_publish`), which
-is what `submit_many` promises, too. Beside it, what `delay()` does when nothing is promised.
+Both promise the same: the call returns when the broker has confirmed the messages. StraightLine publishes
+to a quorum queue, Celery to its default, a durable classic queue. Nothing consumes; about 400 bytes a
+request.
 """
 
-import argparse
 import gc
-import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,31 +14,45 @@ from typing import Any, Final
 
 import pika
 
-from benchmarks.peer import make_app
-from benchmarks.rig import BODY, rig
+from benchmarks.peers.celery_app import make_app
+from benchmarks.results import Result
+from benchmarks.rig import Rig
+from benchmarks.support.request_path import BODY
 from straightline import names
 from straightline.client import Client
 
-FACTOR: Final = 20
+MIN_RATIO: Final = 20
 PEER_QUEUE: Final = "peer"
 
 
-@contextmanager
-def emptied(url: str, *queues: str) -> Iterator[None]:
-    """Empty queues after a round, outside of what is timed."""
-    yield
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        for queue in queues:
-            channel.queue_purge(queue)
-
-
-def rate(work: Callable[[], object], count: int) -> float:
-    """Return how many of `count` pieces of `work` are done in a second."""
-    gc.collect()
-    start = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - start)
+def run(rig: Rig) -> list[Result]:
+    """Measure StraightLine, Celery with confirms and Celery without in turn; the first round warms all."""
+    rig.start_services()
+    url = rig.broker_url
+    confirmed, unconfirmed = make_app(url, "rpc://"), make_app(url, "rpc://")
+    confirmed.conf.broker_transport_options = {"confirm_publish": True}
+    requests, tasks = rig.size("requests"), rig.size("tasks")
+    rates: dict[str, list[float]] = {"submit_many": [], "delay()": [], "delay(), unconfirmed": []}
+    with Client(url) as client:
+        for number in range(rig.size("rounds") + 1):
+            found = (
+                straightline_rate(url, client, requests),
+                celery_rate(url, confirmed.tasks["peer.noop"], tasks),
+                celery_rate(url, unconfirmed.tasks["peer.noop"], tasks),
+            )
+            if number == 0:
+                continue
+            for into, value in zip(rates.values(), found, strict=True):
+                into.append(value)
+            told = ", ".join(f"{name} {rate:,.0f}/s" for name, rate in zip(rates, found, strict=True))
+            rig.say(f"round {number}: {told}")
+    ours, sure, loose = rates.values()
+    return [
+        Result.beside("publish/confirmed", "requests/s", ours, sure, "Celery delay()").aim(
+            "ratio", at_least=MIN_RATIO
+        ),
+        Result.beside("publish/vs_unconfirmed", "requests/s", ours, loose, "Celery delay(), unconfirmed"),
+    ]
 
 
 def straightline_rate(url: str, client: Client, requests: int) -> float:
@@ -58,43 +68,25 @@ def celery_rate(url: str, noop: Any, tasks: int) -> float:
         return rate(lambda: [noop.delay(BODY) for _ in range(tasks)], tasks)
 
 
-def main() -> None:
-    """Measure in turn and print each round and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--tasks", type=int, default=2_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    with rig() as made:
-        loose = make_app(made.broker_url, "rpc://")
-        sure = make_app(made.broker_url, "rpc://")
-        sure.conf.broker_transport_options = {"confirm_publish": True}
-        ours: list[float] = []
-        theirs: list[float] = []
-        unconfirmed: list[float] = []
-        with Client(made.broker_url) as client:
-            for number in range(options.rounds + 1):
-                rates = (
-                    straightline_rate(made.broker_url, client, options.requests),
-                    celery_rate(made.broker_url, sure.tasks["peer.noop"], options.tasks),
-                    celery_rate(made.broker_url, loose.tasks["peer.noop"], options.tasks),
-                )
-                if number == 0:  # it has warmed all three
-                    continue
-                for into, value in zip((ours, theirs, unconfirmed), rates, strict=True):
-                    into.append(value)
-                print(
-                    f"round {number}: submit_many {rates[0]:8,.0f}/s   delay() {rates[1]:7,.0f}/s   "
-                    f"delay() unconfirmed {rates[2]:7,.0f}/s",
-                    flush=True,
-                )
-    mine, other, loosest = (statistics.median(rates) for rates in (ours, theirs, unconfirmed))
-    print(f"medians: submit_many {mine:,.0f}/s, delay() {other:,.0f}/s, unconfirmed {loosest:,.0f}/s")
-    print(
-        f"submit_many / delay() = {mine / other:.1f}, at least {FACTOR}: "
-        f"{'yes' if mine / other >= FACTOR else 'NO'}   (/ unconfirmed delay() = {mine / loosest:.1f})"
-    )
+def rate(work: Callable[[], object], count: int) -> float:
+    """Return how many of the `count` steps of `work` are done in a second."""
+    gc.collect()
+    start = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - start)
+
+
+@contextmanager
+def emptied(url: str, *queues: str) -> Iterator[None]:
+    """Empty queues after a round, outside of the timed part."""
+    yield
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        for queue in queues:
+            channel.queue_purge(queue)
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks.command.cli import main
+
+    sys.exit(main("publish"))

@@ -1,68 +1,60 @@
 """Whole path, confirmed publish to committed outcome, beside plain Celery with results in the same Postgres.
 
-Run: python -m benchmarks.whole_path [--requests N] [--rounds R]
-
-A no-op model of the Flask server behind the local pool; about 400 bytes a request. Celery: a no-op task, two
-prefork children (its default on two cores), `db+postgresql` results. Both in turn, on the same broker and
-database; the ratio is taken round by round.
+A no-op model of the Flask server behind the local pool; about 400 bytes a request. Celery: a no-op task,
+two prefork children (its default on two cores), `db+postgresql` results. Both in turn, on the same broker
+and database.
 """
 
-import argparse
-import statistics
-from typing import Any
+import sys
+from typing import Any, Final
 
-from benchmarks.rig import BODY, Rig, rig, seconds, start_path, start_peer
+from benchmarks.results import Result
+from benchmarks.rig import Rig
+from benchmarks.support.request_path import BODY, Tables, seconds, start_celery, start_path
 from straightline.client import Client
 
+PEER: Final = "Celery db+postgresql"
+WARM_UP_REQUESTS: Final = 1_000
 
-def straightline_rate(made: Rig, client: Client, requests: int) -> float:
+
+def run(rig: Rig) -> list[Result]:
+    """Measure both in turn."""
+    rig.start_services()
+    start_path(rig, slots=4096)
+    backend = rig.database_url.replace("postgresql+psycopg2", "db+postgresql+psycopg2")
+    noop = start_celery(rig, backend, "-P", "prefork", "-c", "2").tasks["peer.noop"]
+    tables = Tables(rig.database_url)
+    ours: list[float] = []
+    theirs: list[float] = []
+    with Client(rig.broker_url, replies=False) as client:
+        noop.delay(BODY).get(timeout=30)
+        straightline_rate(tables, client, WARM_UP_REQUESTS)
+        for number in range(1, rig.size("rounds") + 1):
+            ours.append(straightline_rate(tables, client, rig.size("requests")))
+            theirs.append(celery_rate(tables, noop, rig.size("tasks")))
+            rig.say(f"round {number}: StraightLine {ours[-1]:,.0f}/s, {PEER} {theirs[-1]:,.0f}/s")
+    return [Result.beside("whole_path/recorded", "requests/s", ours, theirs, PEER)]
+
+
+def straightline_rate(tables: Tables, client: Client, requests: int) -> float:
     """Return requests recorded per second."""
-    made.clear("outcomes", "attempts", "placements")
+    tables.clear("outcomes", "attempts", "placements")
     batch = [{"model": "noop", "data": BODY} for _ in range(requests)]
-    took = seconds(lambda: client.submit_many(batch), lambda: made.count("outcomes") >= requests)
+    took = seconds(lambda: client.submit_many(batch), lambda: tables.count("outcomes") >= requests)
     return requests / took
 
 
-def celery_rate(made: Rig, noop: Any, tasks: int) -> float:
+def celery_rate(tables: Tables, noop: Any, tasks: int) -> float:
     """Return tasks per second whose result is in the database."""
-    made.clear("celery_taskmeta")
+    tables.clear("celery_taskmeta")
     took = seconds(
         lambda: [noop.delay(BODY) for _ in range(tasks)],
-        lambda: made.count("celery_taskmeta") >= tasks,
+        lambda: tables.count("celery_taskmeta") >= tasks,
     )
     return tasks / took
 
 
-def main() -> None:
-    """Measure in turn and print each round and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--tasks", type=int, default=1_500)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    with rig() as made:
-        start_path(made, slots=4096)
-        results = made.database_url.replace("postgresql+psycopg2", "db+postgresql+psycopg2")
-        noop = start_peer(made, results, "-P", "prefork", "-c", "2").tasks["peer.noop"]
-        ours, theirs = [], []
-        with Client(made.broker_url, replies=False) as client:
-            noop.delay(BODY).get(timeout=30)  # both warm
-            straightline_rate(made, client, 1_000)
-            for number in range(1, options.rounds + 1):
-                ours.append(straightline_rate(made, client, options.requests))
-                theirs.append(celery_rate(made, noop, options.tasks))
-                print(
-                    f"round {number}: StraightLine {ours[-1]:7.0f} requests/s   "
-                    f"Celery db+postgresql {theirs[-1]:5.0f} tasks/s   ratio {ours[-1] / theirs[-1]:5.1f}",
-                    flush=True,
-                )
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        print(
-            f"median : StraightLine {statistics.median(ours):7.0f} requests/s   "
-            f"Celery db+postgresql {statistics.median(theirs):5.0f} tasks/s   "
-            f"ratio {statistics.median(ratios):5.1f} (from {min(ratios):.1f} to {max(ratios):.1f})"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks.command.cli import main
+
+    sys.exit(main("whole_path"))

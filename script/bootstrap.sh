@@ -30,7 +30,7 @@ usage() {
 # Whether a service is given by this variable, and not just known from sourcing what `script/up` wrote.
 given() { [ -n "${!1:-}" ] && [[ " ${STRAIGHTLINE_UP:-} " != *" $1 "* ]]; }
 
-# Called with what the command at hand needs: rabbitmq, postgres, or neither.
+# Called with the names of what the command needs: rabbitmq, postgres, h2load, or none.
 bootstrap() {
   mkdir -p "$STATE"
   # Two commands started at once in one checkout: the second waits, and then finds all there.
@@ -78,6 +78,7 @@ provide_packages() {
   fi
   case " $* " in *" rabbitmq "*) have_rabbitmq || missing+=(rabbitmq-server) ;; esac
   case " $* " in *" postgres "*) have_postgres || missing+=(postgresql) ;; esac
+  case " $* " in *" h2load "*) command -v h2load >/dev/null || missing+=(nghttp2-client) ;; esac
   [ ${#missing[@]} -eq 0 ] && return
 
   if ! command -v apt-get >/dev/null; then

@@ -12,6 +12,7 @@ from typing import Never
 from rich.console import Console
 
 from script.stack.errors import StackError
+from script.stack.output_file import output_file
 from script.stack.processes import up_down
 from script.stack.processes.env_marker import sourced
 from script.stack.progress import console
@@ -40,7 +41,7 @@ def main() -> int:
                 # Its libraries take a second or two to load; `down` shall not wait for them.
                 from script.stack.demo import demo  # noqa: PLC0415
 
-                file = _report_file(options.json)
+                file = output_file(options.json)
                 trial = demo.Trial(requests=options.requests, seed=options.seed, file=file)
                 return demo.run(ROOT, state, screen, trial)
     except KeyboardInterrupt:
@@ -77,20 +78,6 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:  # argparse would say it in the name of the parser of them all
         commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return options
-
-
-def _report_file(given: Path | None) -> Path | None:
-    """Return where the report goes, as the caller's directory has it.
-
-    Raises:
-        StackError: there is no such directory; better said before the demo than after it.
-    """
-    if given is None:
-        return None
-    file = Path(os.environ.get("STRAIGHTLINE_CALLED_FROM", "."), given).absolute()
-    if not file.parent.is_dir():
-        raise StackError(f"--json {given}: there is no directory {file.parent}")
-    return file
 
 
 def _positive(text: str) -> int:

@@ -139,7 +139,7 @@ def test_given_services_are_used_and_left_running(
 
 
 def test_help_installs_nothing(command: Any, state: Path) -> None:
-    for name in ("demo", "up", "down", "lint"):
+    for name in ("demo", "up", "down", "lint", "bench"):
         asked = command(name, "--help")
         assert asked.returncode == 0
         assert asked.stdout.startswith(f"script/{name}")
@@ -236,5 +236,5 @@ def _query(url: str, statement: str, values: tuple[str, ...]) -> tuple[Any, ...]
 
 
 def test_the_commands_run_from_any_directory() -> None:
-    for name in ("demo", "up", "down", "test", "lint"):
+    for name in ("demo", "up", "down", "test", "lint", "bench"):
         assert os.access(ROOT / "script" / name, os.X_OK)

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, Response
 from werkzeug.serving import make_server
 
-from benchmarks.mlserver import mlserver
+from benchmarks.peers.mlserver import mlserver
 from straightline.contracts import FailedAttempts, Heartbeat
 from straightline.models.catalogue import Catalogue, read_catalogue
 from tests.integration.modelkit.processes import ModelServer, until

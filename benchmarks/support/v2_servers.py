@@ -1,17 +1,10 @@
-"""The servers that `v2_server` and `cold_starts` measure, each with the digits model, and how it is asked.
-
-One process for each server; MLServer without a second process for its models, as it answers soonest.
-"""
+"""The servers that `v2_server` and `cold_starts` measure, one process each, with the digits model."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -19,13 +12,15 @@ import numpy as np
 import tritonclient.http as triton
 import urllib3
 
-from benchmarks.mlserver import mlserver
+from benchmarks.peers.mlserver import mlserver
+from benchmarks.rig import Rig
+from benchmarks.support.timing import Call
 from model_server.models.bundle import read_bundle
-from script.stack.processes import readiness_probes
+from script.stack.processes import processes, readiness_probes
 from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S: Final = 60.0
 IMAGE: Final = np.arange(64, dtype=np.float32).reshape(1, 64) % 17
 BODY: Final = json.dumps(
     {"inputs": [{"name": "images", "shape": [1, 64], "datatype": "FP32", "data": IMAGE.ravel().tolist()}]}
@@ -60,33 +55,36 @@ class Model(MLModel):
         return InferenceResponse(model_name=self.name, outputs=outputs)
 """
 
-Call = Callable[[], object]
-
 
 @contextmanager
-def our_server(models: Path) -> Iterator[str]:
+def our_server(rig: Rig, models: Path) -> Iterator[str]:
     """Serve the models with one process, and give its URL when it is ready."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     with running(
-        "gunicorn",
-        *("-c", "python:model_server.gunicorn_conf", "model_server.app:create()"),
-        answers=f"{url}/v2/health/ready",
-        environ={"STRAIGHTLINE_MODELS_DIR": str(models), "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{port}"},
+        rig,
+        *("gunicorn", "-c", "python:model_server.gunicorn_conf", "model_server.app:create()"),
+        ready=f"{url}/v2/health/ready",
+        STRAIGHTLINE_MODELS_DIR=str(models),
+        STRAIGHTLINE_SERVE_BIND=f"127.0.0.1:{port}",
     ):
         yield url
 
 
 @contextmanager
-def running(*module: str, answers: str, environ: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-    """Run a Python module with its arguments, from when it answers at a URL until the block ends."""
-    process = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env={**os.environ, **environ})
+def running(rig: Rig, *module: str, ready: str, **environ: str) -> Iterator[None]:
+    """Run a Python module with its arguments from when the URL `ready` answers 200 until the block ends."""
+    process = rig.start(module[0], *module, **environ)
     try:
-        wait_until(lambda: readiness_probes.answers_http(answers), what=module[0], seconds=60, watched=())
+        wait_until(
+            lambda: readiness_probes.answers_http(ready),
+            what=module[0],
+            seconds=START_TIMEOUT_S,
+            watched=(process,),
+        )
         yield
     finally:
-        process.terminate()
-        process.wait(30)
+        processes.stop([process])
 
 
 @contextmanager
@@ -101,13 +99,13 @@ def their_server(folder: Path, models: Path) -> Iterator[str]:
 
 
 class Served(msgspec.Struct, frozen=True):
-    """The digits model on a server, and one image in a V2 request to it.
+    """The digits model on a server, and a V2 request with one image.
 
     Attributes:
-        url: where it is asked.
+        url: of the model's infer endpoint.
         body: the request.
         headers: its headers.
-        call: sends it once, over a connection that is kept.
+        call: sends the request once, over a kept connection.
     """
 
     url: str
@@ -117,7 +115,7 @@ class Served(msgspec.Struct, frozen=True):
 
 
 def served(server: str, body: bytes, headers: dict[str, str]) -> Served:
-    """Return the model there with a call of it."""
+    """Return the model on a server, with a call of it."""
     pool = urllib3.PoolManager()
     url = f"{server}/v2/models/digits/infer"
 
@@ -129,12 +127,12 @@ def served(server: str, body: bytes, headers: dict[str, str]) -> Served:
 
 
 def in_json(server: str) -> Served:
-    """Return the model there, asked in JSON."""
+    """Return the model on a server, called in JSON."""
     return served(server, BODY, {"Content-Type": "application/json"})
 
 
 def in_binary(server: str) -> Served:
-    """Return the model there, asked and answering in binary tensors."""
+    """Return the model on a server, called with binary tensors and answering in them."""
     tensor = triton.InferInput("images", [1, 64], "FP32")
     tensor.set_data_from_numpy(IMAGE)
     body, length = triton.InferenceServerClient.generate_request_body([tensor])

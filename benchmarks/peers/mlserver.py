@@ -1,4 +1,4 @@
-"""MLServer, from its package, in an environment of its own: another server that speaks V2."""
+"""MLServer, a V2 server in a Python environment of its own, the peer of our model server."""
 
 import hashlib
 import json
@@ -10,53 +10,55 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from script.stack.errors import StackError
 from script.stack.processes import readiness_probes
 from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
 from straightline.storage.atomic_directory import replaced
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-LIST: Final = ROOT / "requirements" / "mlserver.txt"
+ROOT: Final = Path(__file__).resolve().parents[2]
+REQUIREMENTS: Final = ROOT / "requirements" / "mlserver.txt"
 CACHE: Final = ROOT / ".straightline" / "cache"
-PATIENCE: Final = 120.0
+START_TIMEOUT_S: Final = 120.0
 
 
 def environment() -> Path:
-    """Return the directory of the environment, which is made once: some 320 MB, and a minute.
+    """Return the directory of MLServer's environment, made on first use: 320 MB, and about a minute.
 
     Raises:
-        CalledProcessError: pip cannot install it.
+        StackError: pip cannot install it.
     """
-    digest = hashlib.sha256(LIST.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     target = CACHE / f"mlserver-{digest}-py{sys.version_info.major}{sys.version_info.minor}"
     if not target.is_dir():
         with replaced(target) as fresh:
             venv.create(fresh, with_pip=True, symlinks=True)
-            install = (
-                str(fresh / "bin" / "python"),
-                "-m",
-                "pip",
-                "--disable-pip-version-check",
-                "-q",
-                "install",
-            )
-            wheels = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile")
-            subprocess.run([*install, *wheels, "-r", str(LIST)], check=True, capture_output=True)
+            _install(fresh / "bin" / "python")
     return target
+
+
+def _install(python: Path) -> None:
+    pip = (str(python), "-m", "pip", "--disable-pip-version-check", "-q", "install")
+    wheels = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile")
+    argv = [*pip, *wheels, "-r", str(REQUIREMENTS)]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise StackError(f"MLServer could not be installed: {' '.join(last)}. Check the access to PyPI")
 
 
 @contextmanager
 def mlserver(folder: Path, *, name: str, code: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Serve one model, and give the server's URL; it is ready, and is ended behind.
+    """Serve one model, and give the server's URL when it is ready; the server ends with the block.
 
     Args:
         folder: an empty directory, for its files and its log.
         name: of the model.
         code: Python with the class `Model`.
-        settings: of the model, beside its name and implementation.
+        settings: of the model, except its name and implementation.
     """
     http, grpc, metrics = free_ports(3)
-    # In one process, as it answers soonest; by default a second one runs the models.
+    # One process, its fastest setting; by default a second one runs the models.
     ports = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
     server = ports | {"parallel_workers": 0, "debug": False}
     (folder / "settings.json").write_text(json.dumps(server))
@@ -73,10 +75,10 @@ def mlserver(folder: Path, *, name: str, code: str, settings: Mapping[str, Any])
         wait_until(
             lambda: process.poll() is None and readiness_probes.answers_http(f"{url}/v2/models/{name}/ready"),
             what="MLServer",
-            seconds=PATIENCE,
+            seconds=START_TIMEOUT_S,
             watched=(),
         )
         yield url
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(START_TIMEOUT_S)

@@ -19,7 +19,7 @@ REQUESTS: Final = Exchange(names.REQUESTS, type="direct", durable=True)
 PLACEMENTS: Final = Exchange(names.PLACEMENTS, type="direct", durable=True)
 OUTCOMES: Final = Exchange(names.OUTCOMES, type="direct", durable=True)
 REPLIES: Final = Exchange(names.REPLIES, type="direct", durable=True)
-DOORS: Final = Exchange(names.DOORS, type="direct", durable=True)
+ADAPTER_REPLIES: Final = Exchange(names.ADAPTER_REPLIES, type="direct", durable=True)
 SIGNALS: Final = Exchange(names.SIGNALS, type="direct", durable=True)
 QUESTIONS: Final = Exchange(names.QUESTIONS, type="direct", durable=True)
 DELAYS: Final = Exchange(names.DELAYS, type="direct", durable=True)
@@ -32,7 +32,7 @@ EXCHANGES: Final = (
     PLACEMENTS,
     OUTCOMES,
     REPLIES,
-    DOORS,
+    ADAPTER_REPLIES,
     SIGNALS,
     QUESTIONS,
     DELAYS,
@@ -121,11 +121,11 @@ DELAY_QUEUES: Final = tuple(
 
 CELERY_QUEUES: Final = (
     _queue(names.CELERY_QUEUE, REQUESTS, "celery"),
-    _queue(names.CELERY_REPLIES_QUEUE, DOORS, names.CELERY_REPLY_KEY),
+    _queue(names.CELERY_REPLIES_QUEUE, ADAPTER_REPLIES, names.CELERY_REPLY_KEY),
 )
 """What the door for Celery producers consumes: their tasks, and the outcomes that become their results."""
 
-WEBHOOKS_QUEUE: Final = _queue(names.WEBHOOKS_QUEUE, DOORS, names.WEBHOOK_REPLY_KEY)
+WEBHOOKS_QUEUE: Final = _queue(names.WEBHOOKS_QUEUE, ADAPTER_REPLIES, names.WEBHOOK_REPLY_KEY)
 """Outcomes that webhooks are to be told of."""
 
 DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)

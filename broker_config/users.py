@@ -55,7 +55,7 @@ def _pool(backend: str) -> Rights:
     return Rights(
         configure=(_EVENTS, _CONTROL, _ANSWERS, inbox, _BREAKERS),
         write=(
-            *_named(names.OUTCOMES, names.REPLIES, names.DOORS, names.SIGNALS),
+            *_named(names.OUTCOMES, names.REPLIES, names.ADAPTER_REPLIES, names.SIGNALS),
             _EVENTS,
             _ANSWERS,
             inbox,
@@ -93,7 +93,12 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
             configure=(*_named(names.LEADER_QUEUE), _OWN),
             write=(
                 *_named(
-                    names.PLACEMENTS, names.OUTCOMES, names.REPLIES, names.DOORS, names.DELAYS, names.DEAD
+                    names.PLACEMENTS,
+                    names.OUTCOMES,
+                    names.REPLIES,
+                    names.ADAPTER_REPLIES,
+                    names.DELAYS,
+                    names.DEAD,
                 ),
                 *_named(names.SIGNALS),  # its marks in the streams of what is cancelled, and deployed
                 _OWN,
@@ -107,11 +112,11 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
         ),
         **{f"pool-{backend}": _pool(backend) for backend in names.BACKENDS},
         "recorder": Rights(
-            write=_named(names.REPLIES, names.DOORS, names.DELAYS, names.DEAD),
+            write=_named(names.REPLIES, names.ADAPTER_REPLIES, names.DELAYS, names.DEAD),
             read=_named(names.OUTCOMES_QUEUE),
         ),
         "reconciler": Rights(
-            write=_named(names.OUTCOMES, names.REPLIES, names.DOORS, names.SIGNALS, names.REGISTRY),
+            write=_named(names.OUTCOMES, names.REPLIES, names.ADAPTER_REPLIES, names.SIGNALS, names.REGISTRY),
             read=_named(names.DEAD_QUEUE, names.DEPLOYED_STREAM),
         ),
         "deployer": Rights(write=_named(names.REGISTRY)),

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _celery(_asked: argparse.Namespace) -> int:
-    service.serve(load(service.DoorSettings, os.environ))
+    service.serve(load(service.AdapterSettings, os.environ))
     return 0
 
 

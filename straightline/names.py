@@ -26,7 +26,7 @@ and failed attempts (`attempt`)."""
 REPLIES: Final = "straightline.replies"
 """Exchange for results pushed to producers; the routing key is the request's `reply_to`. Who may bind a queue
 of its own to it may bind it with any key, and keys are secret but for those of the doors."""
-DOORS: Final = "straightline.doors"
+ADAPTER_REPLIES: Final = "straightline.doors"
 """Exchange for results that a door passes on: to callers with Celery, and to webhooks."""
 SIGNALS: Final = "straightline.signals"
 """Exchange for what may be lost: pool heartbeats (key `heartbeat`), feedback on slots (`feedback`), how
@@ -113,7 +113,7 @@ TYPE_DEPLOYED: Final = "straightline.deployed.v1"
 
 def reply_exchange(reply_to: str) -> str:
     """Name of the exchange that results for this reply address are pushed to."""
-    return DOORS if reply_to in (CELERY_REPLY_KEY, WEBHOOK_REPLY_KEY) else REPLIES
+    return ADAPTER_REPLIES if reply_to in (CELERY_REPLY_KEY, WEBHOOK_REPLY_KEY) else REPLIES
 
 
 def backend_queue(backend: str) -> str:

@@ -13,16 +13,16 @@ from straightline.batch.lines import Line, Source, lines
 from straightline.contracts import Outcome
 from straightline.ids import id_of_line
 
-AT_ONCE: Final = 200
+LINE_BATCH_SIZE: Final = 200
 """Lines about which the ledger is asked at once."""
-AT_ONCE_BYTES: Final = 16 * 1024 * 1024
+MAX_LINE_BATCH_BYTES: Final = 16 * 1024 * 1024
 """Bytes of lines that are kept for that."""
 
 
-def answers(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
+def result_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
     """Yield the lines of the output, in the input's order: the requests that have succeeded by now."""
     defaults = msgspec.convert(job.defaults, Defaults)
-    for some in _some(job, source):
+    for some in _line_batches(job, source):
         outcomes, refused = _known(job, some, reader)
         for line in some:
             outcome = outcomes.get(id_of_line(job.id, line.number))
@@ -30,10 +30,10 @@ def answers(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
                 yield answer(line.number, item_of(line.text, defaults).custom_id, outcome)
 
 
-def failures(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
+def failure_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
     """Yield the lines of the report, in the input's order: those that are known to have no answer by now."""
     defaults = msgspec.convert(job.defaults, Defaults)
-    for some in _some(job, source):
+    for some in _line_batches(job, source):
         outcomes, refused = _known(job, some, reader)
         for line in some:
             outcome = outcomes.get(id_of_line(job.id, line.number))
@@ -52,14 +52,14 @@ def _why(job: Job, line: Line, outcome: Outcome | None, refusal: LineRefusal | N
     return None
 
 
-def _some(job: Job, source: Source) -> Iterator[list[Line]]:
+def _line_batches(job: Job, source: Source) -> Iterator[list[Line]]:
     """Yield the lines that were read by now, or all of a job that has ended, some at a time."""
     some: list[Line] = []
     size = 0
     for line in _read(job, lines(source)):
         some.append(line)
         size += len(line.text)
-        if len(some) == AT_ONCE or size > AT_ONCE_BYTES:
+        if len(some) == LINE_BATCH_SIZE or size > MAX_LINE_BATCH_BYTES:
             yield some
             some, size = [], 0
     if some:

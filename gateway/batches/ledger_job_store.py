@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 
 LEASE: Final = timedelta(seconds=60)
 """How long a job is left to a runner of which nothing is heard."""
-SAFE: Final = 40.0
+MAX_LEDGER_OUTAGE_S: Final = 40.0
 """Seconds without the ledger after which a runner stops: another may take the job soon."""
-LOOKED_UP: Final = 500
+LOOKUP_BATCH_SIZE: Final = 500
 """Lines about which the ledger is asked at once."""
-KEEP_EVERY: Final = 10_000
+LEASE_RENEWAL_LINES: Final = 10_000
 """Lines that are read again before the lease is lengthened."""
 
 
-class LedgerBook:
+class LedgerJobStore:
     """The book of one job. What became of its requests is the recorder's to note.
 
     Args:
@@ -130,7 +130,7 @@ class LedgerBook:
                     read_up_to=max(read_up_to, self._job.read_up_to),
                 )
         except LedgerUnavailable as error:
-            if time.monotonic() - self._kept_at > SAFE:
+            if time.monotonic() - self._kept_at > MAX_LEDGER_OUTAGE_S:
                 log.warning("batch job %s is left, since the ledger is away: %s", self._job.id, error)
                 self.lost = True
             return
@@ -148,7 +148,7 @@ class LedgerBook:
         self.ended += ended
 
     def _look_up(self, number: int) -> None:
-        last = number + LOOKED_UP - 1
+        last = number + LOOKUP_BATCH_SIZE - 1
         ids = {id_of_line(self._job.id, each): each for each in range(number, last + 1)}
         with self._reader.connection() as connection:
             ended = finished_ids(connection, list(ids))
@@ -166,7 +166,7 @@ class LedgerBook:
                 custom_id = item_of(line.text, self._defaults).custom_id
                 if custom_id is not None:
                     self._ids.earlier(custom_id, line.number)
-            if line.number % KEEP_EVERY == 0:
+            if line.number % LEASE_RENEWAL_LINES == 0:
                 self.commit(self.mark(), self._job.read_up_to)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from gateway.batches.ledger_job_store import LEASE, LedgerBook
+from gateway.batches.ledger_job_store import LEASE, LedgerJobStore
 from gateway.batches.status import event_of
 from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, finish_job, refused_of, release_job, states_of, take_job
@@ -29,13 +29,13 @@ from straightline.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-LOOK: Final = 0.5
+POLL_INTERVAL_S: Final = 0.5
 """Seconds between looks for a job, and for what the recorder still has to write."""
-PAUSE: Final = timedelta(seconds=5)
+RETRY_INTERVAL: Final = timedelta(seconds=5)
 """Until a job that met a fault is taken again."""
-RECORDED: Final = 60.0
+RECORDING_TIMEOUT_S: Final = 60.0
 """Seconds that the last outcomes of a job may take to be recorded, before it counts as done without them."""
-CONFIRM: Final = 10.0
+CONFIRM_TIMEOUT_S: Final = 10.0
 """Seconds until a request that the broker did not confirm is sent again."""
 
 
@@ -72,7 +72,7 @@ def serve(settings: BatchSettings) -> None:
     producer = Producer(
         settings.broker_url,
         store=store,
-        confirm_timeout=CONFIRM,
+        confirm_timeout=CONFIRM_TIMEOUT_S,
         window=2 * WINDOW * at_once,
         replies=True,
         kept_results=1,
@@ -80,14 +80,14 @@ def serve(settings: BatchSettings) -> None:
     )
     log.info("running batch jobs")
     with producer, ThreadPoolExecutor(at_once, thread_name_prefix="batch") as pool:
-        runners = [pool.submit(Jobs(reader, producer, store).run, stop) for _ in range(at_once)]
+        runners = [pool.submit(JobRunner(reader, producer, store).run, stop) for _ in range(at_once)]
         for runner in runners:
             runner.result()
     reader.close()
     log.info("stopped")
 
 
-class Jobs:
+class JobRunner:
     """Takes one job after another and runs it.
 
     Args:
@@ -109,16 +109,16 @@ class Jobs:
                 with self._reader.connection() as connection:
                     job = take_job(connection, self._owner, lease=LEASE)
                 if job is None:
-                    stop.wait(LOOK)
+                    stop.wait(POLL_INTERVAL_S)
                 else:
                     self._run(job, stop)
             except StraightLineError as error:
                 log.warning("batch jobs wait: %s", error)
-                stop.wait(LOOK)
+                stop.wait(POLL_INTERVAL_S)
             except Exception:
                 # The lease runs out, and it is tried again; other jobs must not wait for a defect of ours.
                 log.exception("a batch job met an unexpected fault")
-                stop.wait(PAUSE.total_seconds())
+                stop.wait(RETRY_INTERVAL.total_seconds())
 
     def _run(self, job: Job, stop: threading.Event) -> None:
         log.info("batch job %s is taken up at line %d", job.id, job.line)
@@ -133,7 +133,7 @@ class Jobs:
         except StraightLineError as error:
             log.warning("batch job %s waits: %s", job.id, error)
             with self._reader.connection() as connection:
-                release_job(connection, job.id, self._owner, pause=PAUSE)
+                release_job(connection, job.id, self._owner, pause=RETRY_INTERVAL)
             return
         if book is not None and self._recorded(job, book, stop):
             log.info("batch job %s has ended", job.id)
@@ -141,10 +141,10 @@ class Jobs:
         with self._reader.connection() as connection:
             release_job(connection, job.id, self._owner)
 
-    def _send(self, job: Job, stop: threading.Event) -> LedgerBook | None:
+    def _send(self, job: Job, stop: threading.Event) -> LedgerJobStore | None:
         """Send all lines; return None where that was broken off."""
         with self._store.open(job.uri) as source:
-            book = LedgerBook(self._reader, job, self._owner, source)
+            book = LedgerJobStore(self._reader, job, self._owner, source)
             try:
                 runner = Runner(
                     job.id,
@@ -158,9 +158,9 @@ class Jobs:
             finally:
                 book.close()
 
-    def _recorded(self, job: Job, book: LedgerBook, stop: threading.Event) -> bool:
+    def _recorded(self, job: Job, book: LedgerJobStore, stop: threading.Event) -> bool:
         """Note the end once the recorder has written the last outcomes."""
-        until = time.monotonic() + RECORDED
+        until = time.monotonic() + RECORDING_TIMEOUT_S
         while not stop.is_set() and book.keep():
             with self._reader.connection() as connection:
                 states, refused = _counted(connection, job.id)
@@ -170,7 +170,7 @@ class Jobs:
                     told = partial(event_of, states, refused)
                     finish_job(connection, job.id, self._owner, state, event=told, lines=book.lines)
                     return True
-            stop.wait(LOOK)
+            stop.wait(POLL_INTERVAL_S)
         return False
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import get_args
 
-from gateway.webhooks.event import event
+from gateway.shared.webhook_event import event
 from outcomes.queries.batches import Job
 from straightline.contracts import BatchStatus
 from straightline.names import State

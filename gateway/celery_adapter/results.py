@@ -16,7 +16,7 @@ from straightline.names import State
 DEFAULT_EXCHANGE: Final = ""
 """Celery's reply queues hang on it alone: the key is the queue's name."""
 
-ERRORS: Final[dict[State, tuple[str, str | None]]] = {
+EXCEPTIONS: Final[dict[State, tuple[str, str | None]]] = {
     "failed": ("RequestFailed", None),
     "rejected": ("RequestRejected", None),
     "expired": ("RequestExpired", None),
@@ -43,7 +43,7 @@ def result_of(outcome: Outcome, reply_to: str) -> Outgoing:
     if outcome.state == "succeeded":
         value: Any = outcome.result if outcome.result_ref is None else {"result_ref": outcome.result_ref}
         return _message(outcome.request_id, reply_to, "SUCCESS", value)
-    kind, module = ERRORS[outcome.state]
+    kind, module = EXCEPTIONS[outcome.state]
     status = "REVOKED" if outcome.state == "cancelled" else "FAILURE"
     words = outcome.error or outcome.state
     return _message(outcome.request_id, reply_to, status, _error(kind, module, words, outcome.error_class))
@@ -51,7 +51,7 @@ def result_of(outcome: Outcome, reply_to: str) -> Outgoing:
 
 def refusal(task_id: str, reply_to: str, why: str) -> Outgoing:
     """Return the result message of a task that never became a request."""
-    kind, module = ERRORS["rejected"]
+    kind, module = EXCEPTIONS["rejected"]
     return _message(task_id, reply_to, "FAILURE", _error(kind, module, why, "unsupported"))
 
 

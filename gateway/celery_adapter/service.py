@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from gateway.celery_adapter.results import is_result_queue, refusal, result_of
-from gateway.celery_adapter.tasks import Unfit, request_of, task_of
-from gateway.shared.relay import Relay, Unreadable, serve_all
+from gateway.celery_adapter.tasks import UnsupportedTask, request_of, task_of
+from gateway.shared.relay import Relay, UnreadableMessage, serve_all
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.publishing.outgoing import refusal as unfit_for_amqp
+from straightline.amqp.publishing.outgoing import refusal as amqp_problem
 from straightline.contracts import Outcome
 from straightline.contracts.request import MAX_BODY
 from straightline.errors import Rejected
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 PREFETCH: Final = 64
 """Messages, of up to 16 MiB each, that are in memory at once."""
-CONFIRM_PATIENCE: Final = 86_400.0
+CONFIRM_TIMEOUT_S: Final = 86_400.0
 """Seconds: a blocked broker has what was written, and publishing it again would double it."""
-ROOM: Final = 1 << 30
+UNBOUNDED: Final = 1 << 30
 """Publishing must never block the threads that read; what may be on its way is bounded by the prefetch."""
 
 
-class DoorSettings(msgspec.Struct, frozen=True):
+class AdapterSettings(msgspec.Struct, frozen=True):
     """What the door reads from the environment.
 
     Attributes:
@@ -40,7 +40,7 @@ class DoorSettings(msgspec.Struct, frozen=True):
     broker_url: str
 
 
-def serve(settings: DoorSettings) -> None:
+def serve(settings: AdapterSettings) -> None:
     """Translate tasks and results until SIGTERM or SIGINT; must run in the main thread."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,15 +48,15 @@ def serve(settings: DoorSettings) -> None:
     publisher = Publisher(
         settings.broker_url,
         name="straightline-gateway-celery",
-        confirm_timeout=CONFIRM_PATIENCE,
-        window=ROOM,
-        window_bytes=ROOM,
+        confirm_timeout=CONFIRM_TIMEOUT_S,
+        window=UNBOUNDED,
+        window_bytes=UNBOUNDED,
         max_body=2 * MAX_BODY,
     )
 
     def deliver(result: Outgoing) -> Future[None]:
         delivered: Future[None] = Future()
-        publisher.publish(result).add_done_callback(partial(_forgive, delivered))
+        publisher.publish(result).add_done_callback(partial(_settle_delivery, delivered))
         return delivered
 
     with publisher:
@@ -77,15 +77,15 @@ def request_for(properties: Any, body: bytes) -> Outgoing:
     """
     task = task_of(properties)
     if task.reply_to is not None and not is_result_queue(task.reply_to):
-        raise Unreadable("the queue that it names for its result is none of Celery's")
+        raise UnreadableMessage("the queue that it names for its result is none of Celery's")
     try:
         made = request_of(task, body, time.time())
-        problem = unfit_for_amqp(made)
+        problem = amqp_problem(made)
         if problem is not None:
-            raise Unfit(problem)
-    except Unfit as why:
+            raise UnsupportedTask(problem)
+    except UnsupportedTask as why:
         if task.reply_to is None or task.id is None:
-            raise Unreadable(str(why)) from why
+            raise UnreadableMessage(str(why)) from why
         return refusal(task.id, task.reply_to, str(why))
     return made
 
@@ -99,13 +99,13 @@ def result_for(properties: Any, body: bytes) -> Outgoing:
     try:
         outcome = msgspec.json.decode(body, type=Outcome)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise Unreadable(f"not an outcome: {error}") from error
+        raise UnreadableMessage(f"not an outcome: {error}") from error
     if not isinstance(properties.correlation_id, str) or not is_result_queue(properties.correlation_id):
-        raise Unreadable("it names no result queue of Celery's")
+        raise UnreadableMessage("it names no result queue of Celery's")
     return result_of(outcome, properties.correlation_id)
 
 
-def _forgive(delivered: Future[None], sent: Future[None]) -> None:
+def _settle_delivery(delivered: Future[None], sent: Future[None]) -> None:
     """Count a result that its caller's queue refuses as delivered: its outcome stands in the ledger."""
     error = sent.exception()
     if isinstance(error, Rejected):

@@ -17,10 +17,10 @@ from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.ids import canonical
 from straightline.messages import request_message
 
-KNOWN: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref")
+ARGUMENTS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref")
 """Keyword arguments of the task: members of a request, but for those that Celery brings itself."""
-TRACES: Final = ("traceparent", "tracestate")
-CANVAS: Final = {
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
+UNSUPPORTED_CANVAS: Final = {
     "chain": "a chain",
     "chord": "a chord",
     "callbacks": "link",
@@ -50,7 +50,7 @@ class Task:
     encoding: str | None
 
 
-class Unfit(Exception):  # noqa: N818 - it is an answer, not an error
+class UnsupportedTask(Exception):  # noqa: N818 - it is an answer, not an error
     """The task cannot be done; the message tells its caller why, and what to do instead."""
 
 
@@ -89,18 +89,24 @@ def request_of(task: Task, body: bytes, now: float) -> Outgoing:
     try:
         read = _decode(body)
     except _UNREADABLE as error:
-        raise Unfit(f"the task's body cannot be read as Celery's protocol 2 in JSON: {error}") from error
+        raise UnsupportedTask(
+            f"the task's body cannot be read as Celery's protocol 2 in JSON: {error}"
+        ) from error
     _check_canvas(read.embed)
     if read.args:
-        raise Unfit("straightline.infer takes keyword arguments alone: kwargs={'model': ..., 'data': ...}")
-    unknown = sorted(read.kwargs.keys() - set(KNOWN))
+        raise UnsupportedTask(
+            "straightline.infer takes keyword arguments alone: kwargs={'model': ..., 'data': ...}"
+        )
+    unknown = sorted(read.kwargs.keys() - set(ARGUMENTS))
     if unknown:
-        raise Unfit(f"straightline.infer has no argument {', '.join(unknown)}; it has {', '.join(KNOWN)}")
+        raise UnsupportedTask(
+            f"straightline.infer has no argument {', '.join(unknown)}; it has {', '.join(ARGUMENTS)}"
+        )
     members: dict[str, Any] = {"id": request_id, "submitted_at": now, **read.kwargs}
     expires = _expiry(task.headers.get("expires"))
     if expires is not None:
         members["deadline"] = min(expires, _number(read.kwargs.get("deadline"), expires))
-    traces = {name: value for name in TRACES if (value := _text(task.headers.get(name))) is not None}
+    traces = {name: value for name in TRACE_HEADERS if (value := _text(task.headers.get(name))) is not None}
     batch = bytes(read.kwargs.get("class", b"")) == b'"batch"'
     return request_message(
         request_id,
@@ -115,25 +121,29 @@ def request_of(task: Task, body: bytes, now: float) -> Outgoing:
 def _check(task: Task) -> str:
     """Return the request's id where the properties let the body be read."""
     if task.name != names.INFER_TASK:
-        raise Unfit(f"there is no task {task.name!r} here: send {names.INFER_TASK!r}, in Celery's protocol 2")
+        raise UnsupportedTask(
+            f"there is no task {task.name!r} here: send {names.INFER_TASK!r}, in Celery's protocol 2"
+        )
     request_id = canonical(task.id or "")
     if request_id is None or request_id != task.id:
-        raise Unfit("the task's id must be a UUID, as Celery makes them: it is the request's id")
+        raise UnsupportedTask("the task's id must be a UUID, as Celery makes them: it is the request's id")
     if task.content_type != "application/json" or (task.encoding or "utf-8").lower() != "utf-8":
-        raise Unfit("the task must be JSON in UTF-8: set task_serializer to 'json'")
+        raise UnsupportedTask("the task must be JSON in UTF-8: set task_serializer to 'json'")
     if task.headers.get("compression"):
-        raise Unfit("compressed tasks are not read: set task_compression to None")
+        raise UnsupportedTask("compressed tasks are not read: set task_compression to None")
     if task.headers.get("eta") is not None:
-        raise Unfit("eta and countdown cannot be honoured: send the task when it is due")
+        raise UnsupportedTask("eta and countdown cannot be honoured: send the task when it is due")
     if any(limit is not None for limit in _items(task.headers.get("timelimit"))):
-        raise Unfit("time limits cannot be honoured: give the request a deadline, or the task `expires`")
+        raise UnsupportedTask(
+            "time limits cannot be honoured: give the request a deadline, or the task `expires`"
+        )
     return request_id
 
 
 def _check_canvas(embed: Mapping[str, Any]) -> None:
-    asked = [words for key, words in CANVAS.items() if embed.get(key)]
+    asked = [words for key, words in UNSUPPORTED_CANVAS.items() if embed.get(key)]
     if asked:
-        raise Unfit(
+        raise UnsupportedTask(
             f"{' and '.join(asked)} cannot be honoured, and nothing was done: wait for this task's result, "
             "then send the next one; a group works"
         )
@@ -147,7 +157,7 @@ def _expiry(value: object) -> float | None:
     except ValueError:
         moment = None
     if moment is None:
-        raise Unfit("the task's `expires` is not a time in ISO 8601")
+        raise UnsupportedTask("the task's `expires` is not a time in ISO 8601")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -155,7 +165,7 @@ def _number(raw: msgspec.Raw | None, otherwise: float) -> float:
     try:
         value = msgspec.json.decode(raw, type=float | None) if raw is not None else None
     except _UNREADABLE as error:
-        raise Unfit(f"deadline is not a time in seconds since the epoch: {error}") from error
+        raise UnsupportedTask(f"deadline is not a time in seconds since the epoch: {error}") from error
     return value if value is not None and math.isfinite(value) else otherwise
 
 

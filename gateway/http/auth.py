@@ -7,31 +7,31 @@ from typing import Final
 
 from flask import request
 
-from gateway.http.rendering.problems import SOON, Refusal, without_ledger
+from gateway.http.rendering.problems import RETRY_AFTER_S, ApiError, ledger_unavailable_detail
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.keys import Key, Scope, digest_of
 
-MOST_KEPT: Final = 10_000
+MAX_CACHED_KEYS: Final = 10_000
 """Keys that are remembered, wrong ones included; above it the oldest are looked up again."""
 
-AWAY: Final = 5.0
+STALE_KEY_TTL_S: Final = 5.0
 """Seconds for which a ledger that did not answer is not asked again about a key that it knew."""
 
-Find = Callable[[str], Key | None]
+FindKey = Callable[[str], Key | None]
 """From a key's digest to the key."""
 
 
-class Keys:
+class KeyAuthenticator:
     """Tells whose key it is. Thread-safe.
 
     Args:
         find: asks the ledger.
-        seconds: how long an answer is believed.
+        ttl_s: how long an answer is believed.
     """
 
-    def __init__(self, find: Find, *, seconds: float) -> None:
+    def __init__(self, find: FindKey, *, ttl_s: float) -> None:
         self._find = find
-        self._seconds = seconds
+        self._ttl_s = ttl_s
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Key | None]] = {}
         self._asking: set[str] = set()
@@ -44,13 +44,13 @@ class Keys:
         """
         kind, _, text = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not text.strip():
-            raise Refusal(401, "no_key", "send an API key: `Authorization: Bearer KEY`")
+            raise ApiError(401, "no_key", "send an API key: `Authorization: Bearer KEY`")
         key = self._look_up(digest_of(text.strip()))
         if key is None or key.ended(time.time()):
-            raise Refusal(401, "wrong_key", "the API key is unknown, revoked or expired")
+            raise ApiError(401, "wrong_key", "the API key is unknown, revoked or expired")
         if scope not in key.scopes:
             text = f"the API key {key.name!r} has not the scope {scope!r}: use one that has"
-            raise Refusal(403, "forbidden", text)
+            raise ApiError(403, "forbidden", text)
         return key
 
     def _look_up(self, digest: str) -> Key | None:
@@ -61,23 +61,23 @@ class Keys:
             if until > now or (key is not None and digest in self._asking):
                 return key
             self._asking.add(digest)
-        good_for = self._seconds
+        good_for = self._ttl_s
         try:
             found = self._find(digest)
         except (LedgerUnavailable, LedgerNotMigrated) as error:
             if key is None:
-                why = without_ledger(error) if isinstance(error, LedgerUnavailable) else str(error)
-                raise Refusal(
-                    503, "keys_unavailable", f"keys cannot be looked up now: {why}", retry_after=SOON
+                why = ledger_unavailable_detail(error) if isinstance(error, LedgerUnavailable) else str(error)
+                raise ApiError(
+                    503, "keys_unavailable", f"keys cannot be looked up now: {why}", retry_after=RETRY_AFTER_S
                 ) from error
             found = key  # what was known last is better than turning everybody away
-            good_for = min(good_for, AWAY)
+            good_for = min(good_for, STALE_KEY_TTL_S)
         finally:
             with self._lock:
                 self._asking.discard(digest)
         with self._lock:
             self._known.pop(digest, None)  # so that it stands last
             self._known[digest] = (time.monotonic() + good_for, found)
-            if len(self._known) > MOST_KEPT:
+            if len(self._known) > MAX_CACHED_KEYS:
                 del self._known[next(iter(self._known))]
         return found

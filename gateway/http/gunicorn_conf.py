@@ -14,7 +14,7 @@ from straightline.support import logs
 
 _settings = load(ServerSettings, os.environ)
 bind = _settings.gateway_bind
-worker_class = "gateway.http.keepalive_worker.LingeringWorker"
+worker_class = "gateway.http.keepalive_worker.KeepAliveWorker"
 workers = _settings.gateway_workers
 threads = _settings.gateway_threads
 graceful_timeout = _settings.gateway_grace

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
-LINGER: Final = 0.25
+KEEPALIVE_WAIT_S: Final = 0.25
 """Seconds. A worker that is to stop waits so much longer at most."""
 
 
-class LingeringWorker(ThreadWorker):
+class KeepAliveWorker(ThreadWorker):
     """At most half of its threads wait for connections; the others serve whoever else comes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -38,6 +38,6 @@ class LingeringWorker(ThreadWorker):
         try:
             poll = select.poll()
             poll.register(conn.sock, select.POLLIN)
-            return bool(poll.poll(LINGER * 1e3))
+            return bool(poll.poll(KEEPALIVE_WAIT_S * 1e3))
         finally:
             self._seats.release()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.webhooks.address import hosts_of
+from gateway.webhooks.address import parse_hosts
 from straightline.contracts.request import INLINE_LIMIT
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -61,4 +61,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def trusted(self) -> frozenset[str]:
         """The webhooks' hosts, each by itself."""
-        return hosts_of(self.webhook_hosts)
+        return parse_hosts(self.webhook_hosts)

@@ -11,13 +11,13 @@ from straightline.errors import StraightLineError
 
 log = logging.getLogger(__name__)
 
-AGAIN: Final = 1.0
+RETRY_INTERVAL_S: Final = 1.0
 """Seconds until what was not taken is tried again; meanwhile the prefetch waits."""
 
 T = TypeVar("T")
 
 
-class Unreadable(StraightLineError):  # noqa: N818 - it says what the message is
+class UnreadableMessage(StraightLineError):  # noqa: N818 - it says what the message is
     """Nobody can be answered: the message goes to the dead letters."""
 
 
@@ -29,7 +29,7 @@ class Relay(Generic[T]):
     Args:
         url: of the broker.
         queue: to consume.
-        translate: from pika's properties and the body to what is passed on; raises `Unreadable`.
+        translate: from pika's properties and the body to what is passed on; raises `UnreadableMessage`.
         pass_on: returns a future that is done when it is safe; what it raises is tried again.
         prefetch: messages that may be unacknowledged.
     """
@@ -75,7 +75,7 @@ class Relay(Generic[T]):
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         try:
             item = self._translate(properties, body)
-        except Unreadable as error:
+        except UnreadableMessage as error:
             log.warning("a message of %s goes to the dead letters: %s", self._queue, error)
             channel.basic_reject(method.delivery_tag, requeue=False)
         except Exception:
@@ -96,7 +96,7 @@ class Relay(Generic[T]):
             return
         log.error("a message of %s was not passed on: %s; trying again", self._queue, error)
         again = partial(self._send, channel, tag, item)
-        self._link.call(lambda: self._link.call_later(AGAIN, again))
+        self._link.call(lambda: self._link.call_later(RETRY_INTERVAL_S, again))
 
     def _acknowledge(self, channel: Any, tag: int) -> None:
         if channel is self._channel and channel.is_open:

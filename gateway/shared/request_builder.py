@@ -18,10 +18,10 @@ from straightline.producer.content_digest import digest
 
 MEMBERS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref", "id")
 """Members of a request that a caller may give."""
-NAMESPACE: Final = uuid.UUID("6d0f6b5e-8a52-5f0d-9d0c-5b6a6f1f4c1b")
+IDEMPOTENCY_NAMESPACE: Final = uuid.UUID("6d0f6b5e-8a52-5f0d-9d0c-5b6a6f1f4c1b")
 """Of the ids that are made of idempotency keys."""
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-TRACES: Final = ("traceparent", "tracestate")
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
 WEBHOOK_HEADER: Final = "X-StraightLine-Webhook"
 """Names the webhook that is to be told of a request's end."""
 
@@ -30,7 +30,7 @@ Put = Callable[[bytes], DataRef]
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
+class PreparedRequest:
     """A request ready to be published.
 
     Attributes:
@@ -52,15 +52,15 @@ class Composed:
     digest: str | None = None
 
 
-def compose(
+def prepare_request(
     members: Mapping[str, Any],
     *,
     now: float,
     inline_limit: int,
     put: Put | None,
     deadline: float | None,
-    read: bool = False,
-) -> Composed:
+    decoded: bool = False,
+) -> PreparedRequest:
     """Return the request that `members` describe.
 
     Args:
@@ -69,7 +69,7 @@ def compose(
         inline_limit: above so many bytes `data` goes into the store.
         put: the store; None lets data travel inline.
         deadline: seconds since the epoch, where `members` name none.
-        read: whether the caller has read `data` as a V2 request already; it is not read again then.
+        decoded: whether the caller has read `data` as a V2 request already; it is not decoded again then.
 
     Raises:
         ContractError: it is none; the message says what to change.
@@ -83,19 +83,19 @@ def compose(
     if put is not None and data is not None and len(memoryview(data)) > inline_limit:
         # Checked before the store is written: what is refused leaves nothing behind.
         decode_request(msgspec.json.encode({**given, "data": {}}))
-        if not read:
+        if not decoded:
             decode_infer_request(data)
         del given["data"]
         given["data_ref"] = put(bytes(data))
     body = msgspec.json.encode(given)
     request = decode_request(body)  # the scheduler's own checks, whose words the caller gets at once
-    if request.data_ref is None and not read:
+    if request.data_ref is None and not decoded:
         request.infer_request()
     content = digest(request) if members.get("id") is not None else None
-    return Composed(request.id, request.model, body, request.class_, now, request.deadline, content)
+    return PreparedRequest(request.id, request.model, body, request.class_, now, request.deadline, content)
 
 
-def id_for(owner: str, idempotency_key: str | None) -> str | None:
+def id_from_idempotency_key(owner: str, idempotency_key: str | None) -> str | None:
     """Return the id that an idempotency key stands for; another caller's same key stands for another one.
 
     Args:
@@ -105,24 +105,24 @@ def id_for(owner: str, idempotency_key: str | None) -> str | None:
     Raises:
         ContractError: it is not 1 to 255 visible ASCII characters.
     """
-    checked = checked_key(idempotency_key)
+    checked = check_idempotency_key(idempotency_key)
     if checked is None:
         return None
-    return str(uuid.uuid5(NAMESPACE, f"{owner}\0{checked}"))
+    return str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, f"{owner}\0{checked}"))
 
 
-def checked_key(idempotency_key: str | None) -> str | None:
+def check_idempotency_key(idempotency_key: str | None) -> str | None:
     """Return an idempotency key as it came; None where none did.
 
     Raises:
         ContractError: it is not 1 to 255 visible ASCII characters.
     """
-    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise ContractError("Idempotency-Key takes 1 to 255 visible ASCII characters")
     return idempotency_key
 
 
-def traces(headers: Mapping[str, str]) -> dict[str, str]:
+def trace_context(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the W3C trace context among HTTP headers."""
     found = {name.lower(): value for name, value in headers.items()}
-    return {name: found[name] for name in TRACES if found.get(name)}
+    return {name: found[name] for name in TRACE_HEADERS if found.get(name)}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from straightline.errors import ConfigurationError, ContractError
 
-LONGEST_URL: Final = 2048
+MAX_URL_CHARS: Final = 2048
 _HOST: Final = re.compile(r"[a-z0-9_](\.?[a-z0-9_-])*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 """A name, or an address of either kind."""
 _LOCALHOST: Final = re.compile(r"(.+\.)?localhost\.?")
@@ -39,7 +39,7 @@ class Target:
     path: str
 
 
-def hosts_of(text: str) -> frozenset[str]:
+def parse_hosts(text: str) -> frozenset[str]:
     """Return the hosts of `STRAIGHTLINE_WEBHOOK_HOSTS`, which names them with commas between.
 
     Raises:
@@ -47,7 +47,7 @@ def hosts_of(text: str) -> frozenset[str]:
     """
     hosts = frozenset(host.strip().lower() for host in text.split(",") if host.strip())
     for host in sorted(hosts):
-        if not _HOST.fullmatch(host) or (":" in host and _literal(host) is None):
+        if not _HOST.fullmatch(host) or (":" in host and _literal_address(host) is None):
             raise ConfigurationError(
                 f"STRAIGHTLINE_WEBHOOK_HOSTS cannot be used: {host!r} is no host; write names or addresses, "
                 "without scheme, port, brackets or path, with commas between, such as hooks.internal,10.0.0.7"
@@ -66,11 +66,11 @@ def check_url(url: str, trusted: Collection[str]) -> None:
         ContractError: the message says what a URL must be.
     """
     _, host, _, _ = _split(url, trusted)
-    address = _literal(host)
+    address = _literal_address(host)
     if address is not None:
-        _stay_outside(host, address, trusted)
+        _check_public(host, address, trusted)
     elif _LOCALHOST.fullmatch(host):
-        _stay_outside(host, ipaddress.ip_address("127.0.0.1"), trusted)
+        _check_public(host, ipaddress.ip_address("127.0.0.1"), trusted)
 
 
 def resolve(url: str, trusted: Collection[str], look_up: Resolve = socket.getaddrinfo) -> Target:
@@ -84,11 +84,11 @@ def resolve(url: str, trusted: Collection[str], look_up: Resolve = socket.getadd
     found = look_up(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
     for address in addresses:
-        _stay_outside(host, ipaddress.ip_address(address.partition("%")[0]), trusted)
+        _check_public(host, ipaddress.ip_address(address.partition("%")[0]), trusted)
     return Target(scheme, host, port, addresses[0], path)
 
 
-def _literal(host: str) -> Address | None:
+def _literal_address(host: str) -> Address | None:
     """Return the address that a host is, in any writing of it that is looked up nowhere; None of a name."""
     try:
         return ipaddress.ip_address(host)
@@ -100,7 +100,7 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _stay_outside(host: str, address: Address, trusted: Collection[str]) -> None:
+def _check_public(host: str, address: Address, trusted: Collection[str]) -> None:
     if host not in trusted and not address.is_global:
         raise ContractError(
             f"the webhook's host {host} leads into a private network ({address}): whoever runs the gateway "
@@ -120,7 +120,7 @@ def _split(url: str, trusted: Collection[str]) -> tuple[str, str, int, str]:
         parts.scheme not in schemes
         or not _HOST.fullmatch(host)
         or parts.username is not None
-        or len(url) > LONGEST_URL
+        or len(url) > MAX_URL_CHARS
         or not url.isascii()
         or not url.isprintable()
         or " " in url

@@ -12,14 +12,14 @@ from urllib3.exceptions import HTTPError
 from gateway.webhooks.address import Target, resolve
 from straightline.errors import ContractError
 
-PATIENCE: Final = urllib3.Timeout(connect=5.0, read=10.0)
-LONGEST: Final = 20.0
+SOCKET_TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=10.0)
+TOTAL_TIMEOUT_S: Final = 20.0
 """Seconds for all of it: a receiver that says one byte at a time is patient for longer than we are."""
 GONE: Final = 410
 """The receiver wants no more."""
 
 
-class NotTaken(Exception):  # noqa: N818 - it is an answer, not an error
+class DeliveryFailed(Exception):  # noqa: N818 - it is an answer, not an error
     """The receiver did not say 2xx; the message says why.
 
     Attributes:
@@ -33,18 +33,18 @@ class NotTaken(Exception):  # noqa: N818 - it is an answer, not an error
 
 def _pool(target: Target) -> urllib3.HTTPConnectionPool:
     if target.scheme == "http":
-        return urllib3.HTTPConnectionPool(target.address, target.port, timeout=PATIENCE)
+        return urllib3.HTTPConnectionPool(target.address, target.port, timeout=SOCKET_TIMEOUT)
     return urllib3.HTTPSConnectionPool(
         target.address,
         target.port,
-        timeout=PATIENCE,
+        timeout=SOCKET_TIMEOUT,
         server_hostname=target.host,
         assert_hostname=target.host,
     )
 
 
 @contextmanager
-def _cut_off(pool: urllib3.HTTPConnectionPool, seconds: float) -> Iterator[None]:
+def _total_timeout(pool: urllib3.HTTPConnectionPool, seconds: float) -> Iterator[None]:
     """End the pool's connections after a time; their own time-outs start anew with every byte."""
     made: list[Any] = []
     connect: Any = pool.ConnectionCls
@@ -77,9 +77,9 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
     try:
         target = resolve(url, trusted)
     except ContractError as error:
-        raise NotTaken(str(error), final=True) from error
+        raise DeliveryFailed(str(error), final=True) from error
     except OSError as error:
-        raise NotTaken(f"the host cannot be looked up: {error}") from error
+        raise DeliveryFailed(f"the host cannot be looked up: {error}") from error
     sent = {
         **headers,
         "Host": target.host if target.port in (80, 443) else f"{target.host}:{target.port}",
@@ -87,7 +87,7 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
         "User-Agent": "straightline-webhooks",
     }
     try:
-        with _pool(target) as pool, _cut_off(pool, LONGEST):
+        with _pool(target) as pool, _total_timeout(pool, TOTAL_TIMEOUT_S):
             answer = pool.request(
                 "POST",
                 target.path,
@@ -100,6 +100,6 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
             status = answer.status
             answer.close()  # what it says beside the status is nobody's
     except HTTPError as error:
-        raise NotTaken(f"{type(error).__name__}: it could not be reached in time") from error
+        raise DeliveryFailed(f"{type(error).__name__}: it could not be reached in time") from error
     if not 200 <= status < 300:
-        raise NotTaken(f"it answered {status}", final=status == GONE)
+        raise DeliveryFailed(f"it answered {status}", final=status == GONE)

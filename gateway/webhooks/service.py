@@ -18,12 +18,12 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.http.routes.requests import status_of
-from gateway.shared.relay import Relay, Unreadable, serve_all
-from gateway.webhooks.address import hosts_of
-from gateway.webhooks.event import event
-from gateway.webhooks.schedule import again_after
-from gateway.webhooks.sender import NotTaken, send
+from gateway.shared.relay import Relay, UnreadableMessage, serve_all
+from gateway.shared.request_status import status_of
+from gateway.shared.webhook_event import event
+from gateway.webhooks.address import parse_hosts
+from gateway.webhooks.schedule import retry_delay
+from gateway.webhooks.sender import DeliveryFailed, send
 from gateway.webhooks.signing import headers
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.db.pool import LedgerPool
@@ -35,18 +35,18 @@ from straightline.ids import canonical
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 32
+MAX_DELIVERIES: Final = 32
 """Receivers that are waited for at the same time."""
-SHARE: Final = 4
-"""Those of one key: receivers of his that hang delay him alone, unless those of `AT_ONCE / SHARE` keys do."""
-CONNECTIONS: Final = 10
+MAX_DELIVERIES_PER_KEY: Final = 4
+"""Receivers that hang delay their own key alone, unless those of eight keys hang."""
+MAX_LEDGER_CONNECTIONS: Final = 10
 """To the ledger."""
 LEASE: Final = timedelta(seconds=120)
 """Longer than a try can take, and than noting it, where half a minute goes by each time without a free
 connection; what a process that died had taken is due again after it."""
-LOOK: Final = 0.5
+POLL_INTERVAL_S: Final = 0.5
 """Seconds between looks for what is due, and between tries to note what became of it."""
-NOTED: Final = 3
+MAX_RECORD_ATTEMPTS: Final = 3
 """Times that the ledger is asked to note it: what is not noted is sent again after the lease."""
 
 
@@ -66,11 +66,11 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def trusted(self) -> frozenset[str]:
         """The hosts, each by itself."""
-        return hosts_of(self.webhook_hosts)
+        return parse_hosts(self.webhook_hosts)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Notification:
     """What a webhook is to be told: its id, the request's, and the body to send."""
 
     webhook_id: str
@@ -87,23 +87,25 @@ def serve(settings: WebhookSettings) -> None:
     stop, trusted = threading.Event(), settings.trusted
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    reader = LedgerPool(settings.database_url, name="straightline-webhooks", connections=CONNECTIONS)
+    reader = LedgerPool(
+        settings.database_url, name="straightline-webhooks", connections=MAX_LEDGER_CONNECTIONS
+    )
     keeper = ThreadPoolExecutor(1, thread_name_prefix="keeper")
 
-    def keep(told: Told) -> Future[None]:
+    def keep(told: Notification) -> Future[None]:
         return keeper.submit(_keep, reader, told)
 
-    relay = Relay(settings.broker_url, names.WEBHOOKS_QUEUE, told_of, keep, prefetch=64)
+    relay = Relay(settings.broker_url, names.WEBHOOKS_QUEUE, notification_for, keep, prefetch=64)
     log.info("telling webhooks")
     try:
-        serve_all([relay], lambda: Deliveries(reader, trusted).run(stop))
+        serve_all([relay], lambda: WebhookDispatcher(reader, trusted).run(stop))
     finally:
         keeper.shutdown()
         reader.close()
     log.info("stopped")
 
 
-def told_of(properties: Any, body: bytes) -> Told:
+def notification_for(properties: Any, body: bytes) -> Notification:
     """Return what is to be told of a pushed outcome; its correlation id is the webhook's id.
 
     Raises:
@@ -113,14 +115,14 @@ def told_of(properties: Any, body: bytes) -> Told:
     try:
         outcome = msgspec.json.decode(body, type=Outcome)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise Unreadable(f"not an outcome: {error}") from error
+        raise UnreadableMessage(f"not an outcome: {error}") from error
     if webhook_id is None:
-        raise Unreadable("it names no webhook")
+        raise UnreadableMessage("it names no webhook")
     body = event(f"request.{outcome.state}", outcome.finished_at, status_of(outcome))
-    return Told(webhook_id, outcome.request_id, body)
+    return Notification(webhook_id, outcome.request_id, body)
 
 
-class Deliveries:
+class WebhookDispatcher:
     """Sends what is due, several at a time, and of no key more than its share.
 
     Args:
@@ -137,24 +139,26 @@ class Deliveries:
 
     def run(self, stop: threading.Event) -> None:
         """Look for what is due until `stop`."""
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as senders:
+        with ThreadPoolExecutor(MAX_DELIVERIES, thread_name_prefix="webhook") as senders:
             while not stop.is_set():
                 self._ended.clear()
                 due = self._take()
                 for each in due:
                     senders.submit(self._try, each)
                 if not due:
-                    self._ended.wait(LOOK)  # or until one more may be taken
+                    self._ended.wait(POLL_INTERVAL_S)  # or until one more may be taken
 
     def _take(self) -> list[DueDelivery]:
         with self._lock:
             running = +self._running
-        free = AT_ONCE - running.total()
+        free = MAX_DELIVERIES - running.total()
         if free <= 0:
             return []
         try:
             with self._reader.connection() as connection:
-                due = take_due(connection, most=free, lease=LEASE, share=SHARE, running=running)
+                due = take_due(
+                    connection, most=free, lease=LEASE, share=MAX_DELIVERIES_PER_KEY, running=running
+                )
         except StraightLineError as error:
             log.warning("webhooks wait: %s", error)
             return []
@@ -180,10 +184,10 @@ class Deliveries:
         signed = headers(due.webhook.secret, due.id, int(time.time()), due.body)
         try:
             send(due.webhook.url, due.body, signed, self._trusted)
-        except NotTaken as why:
+        except DeliveryFailed as why:
             error = str(why)
             if not why.final:
-                again_in = again_after(due.failures + 1, random.random())  # noqa: S311 - jitter is no secret
+                again_in = retry_delay(due.failures + 1, random.random())  # noqa: S311 - jitter is no secret
             log.log(
                 logging.INFO if again_in is not None else logging.WARNING,
                 "webhook %s was not taken (%s); %s",
@@ -194,19 +198,19 @@ class Deliveries:
         self._note(due, again_in, error)
 
     def _note(self, due: DueDelivery, again_in: float | None, error: str | None) -> None:
-        for tried in range(1, NOTED + 1):
+        for tried in range(1, MAX_RECORD_ATTEMPTS + 1):
             try:
                 with self._reader.connection() as connection:
                     record_attempt(connection, due, again_in=again_in, error=error)
             except LedgerUnavailable as why:
-                if tried == NOTED:
+                if tried == MAX_RECORD_ATTEMPTS:
                     raise
                 log.warning("what became of webhook %s waits: %s", due.webhook.id, why)
-                time.sleep(LOOK)
+                time.sleep(POLL_INTERVAL_S)
             else:
                 return
 
 
-def _keep(reader: LedgerPool, told: Told) -> None:
+def _keep(reader: LedgerPool, told: Notification) -> None:
     with reader.connection() as connection:
         enqueue(connection, told.webhook_id, told.request_id, told.body)

@@ -14,7 +14,7 @@ import pytest
 from broker_config import topology
 from broker_config.users import USERS
 from gateway.celery_adapter.results import refusal, result_of
-from gateway.celery_adapter.tasks import KNOWN
+from gateway.celery_adapter.tasks import ARGUMENTS
 from straightline import names
 from straightline.contracts import Cancel, CancelAnswer, Outcome, decode_request
 from straightline.contracts.documents.asyncapi import document, render
@@ -161,8 +161,8 @@ def test_schema_and_code_agree_on_a_request(change: dict[str, Any]) -> None:
 
 def test_a_celery_task_has_the_arguments_that_the_door_takes() -> None:
     arguments = DOCUMENT["components"]["schemas"]["CeleryTask"]["items"][1]["properties"]
-    assert set(arguments) == set(KNOWN)
-    kwargs = {name: value for name, value in REQUEST.items() if name in KNOWN}
+    assert set(arguments) == set(ARGUMENTS)
+    kwargs = {name: value for name, value in REQUEST.items() if name in ARGUMENTS}
     task = body_validator("CeleryTask")
     task.validate([[], kwargs, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
     assert not task.is_valid([["digits"], kwargs, {}])

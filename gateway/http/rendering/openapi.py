@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.http.rendering.paging import MOST, USUAL
+from gateway.http.rendering.paging import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.shared.request_builder import MEMBERS, WEBHOOK_HEADER
 from straightline import contracts
 from straightline.contracts.documents.schema import components
@@ -56,7 +56,7 @@ _BATCH_WEBHOOK: Final = {
 _LIMIT: Final = {
     "name": "limit",
     "in": "query",
-    "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL},
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
 }
 _BEFORE: Final = {
     "name": "before",

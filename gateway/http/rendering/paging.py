@@ -8,9 +8,9 @@ from werkzeug.datastructures import MultiDict
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
-USUAL: Final = 20
+DEFAULT_LIMIT: Final = 20
 """Entries where the caller does not say how many."""
-MOST: Final = 100
+MAX_LIMIT: Final = 100
 """Entries at most, however many are asked for."""
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
 
@@ -36,12 +36,12 @@ def page_of(arguments: MultiDict[str, str]) -> Page:
     for name in arguments:
         if len(arguments.getlist(name)) > 1:
             raise ContractError(f"{name} stands there more than once")
-    return Page(_limit(arguments.get("limit", str(USUAL))), _before(arguments.get("before")))
+    return Page(_limit(arguments.get("limit", str(DEFAULT_LIMIT))), _before(arguments.get("before")))
 
 
 def _limit(text: str) -> int:
-    if not _NUMBER.fullmatch(text) or int(text) > MOST:
-        raise ContractError(f"limit={text[:64]!r} is not a number from 1 to {MOST}")
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
+        raise ContractError(f"limit={text[:64]!r} is not a number from 1 to {MAX_LIMIT}")
     return int(text)
 
 

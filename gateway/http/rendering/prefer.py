@@ -10,7 +10,7 @@ class Preference:
     wait: float | None
 
 
-def preference(header: str | None) -> Preference:
+def parse_prefer(header: str | None) -> Preference:
     """Read a `Prefer` header; what is not understood is passed over, as the RFC has it."""
     told: dict[str, str] = {}
     for part in (header or "").split(","):

@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 
 ERROR_HEADER: Final = "X-StraightLine-Error"
 """Carries the stable word for what went wrong, as the model servers' answers do."""
-SOON: Final = 1.0
+RETRY_AFTER_S: Final = 1.0
 """Seconds after which it may be tried again, where nothing better is known."""
 
-_FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
+_STATUS_BY_EXCEPTION: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     ContractError: (400, "invalid"),
     Rejected: (503, "refused_by_broker"),
     BrokerUnavailable: (503, "broker_unavailable"),
@@ -37,15 +37,15 @@ _FAULTS: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     LedgerNotMigrated: (503, "ledger_not_migrated"),
     ConfigurationError: (500, "misconfigured"),
 }
-_ASTRAY: Final = {
+_ROUTING_ERRORS: Final = {
     404: ("not_found", "there is nothing at this address: GET /openapi.json tells what there is"),
     405: ("wrong_method", "this address has other methods: the header Allow names them"),
 }
 """What is told of a request that leads to no endpoint, by status."""
-_STATES: Final = {"rejected": 400, "expired": 504, "cancelled": 409, "failed": 502}
+_STATUS_BY_STATE: Final = {"rejected": 400, "expired": 504, "cancelled": 409, "failed": 502}
 
 
-class Refusal(StraightLineError):  # noqa: N818 - it is an answer
+class ApiError(StraightLineError):
     """A request over HTTP that is not done.
 
     Attributes:
@@ -67,14 +67,14 @@ class Refusal(StraightLineError):  # noqa: N818 - it is an answer
         )
 
 
-def refusal_of(outcome: Outcome) -> Refusal:
+def error_for_outcome(outcome: Outcome) -> ApiError:
     """Return what to answer for a request that ended without a result."""
     word = outcome.error_class or outcome.state
-    status = traits_of(word).http_status or _STATES[outcome.state]
+    status = traits_of(word).http_status or _STATUS_BY_STATE[outcome.state]
     retry_after = getattr(outcome, "retry_after", None)
     if status == 503 and retry_after is None:
-        retry_after = SOON
-    return Refusal(
+        retry_after = RETRY_AFTER_S
+    return ApiError(
         status,
         word,
         outcome.error or f"the request {outcome.state}",
@@ -84,7 +84,7 @@ def refusal_of(outcome: Outcome) -> Refusal:
     )
 
 
-def without_ledger(error: LedgerUnavailable) -> str:
+def ledger_unavailable_detail(error: LedgerUnavailable) -> str:
     """Return what a caller is told of a ledger that is away; what mends it is the operator's, and logged."""
     log.warning("the ledger cannot be asked: %s", error)
     return "the gateway's database cannot be asked now: try again"
@@ -92,10 +92,10 @@ def without_ledger(error: LedgerUnavailable) -> str:
 
 def register(app: Flask) -> None:
     """Have every error of an application answered."""
-    app.register_error_handler(Exception, _failure)
+    app.register_error_handler(Exception, _error_response)
 
 
-def _failure(error: Exception) -> Response:
+def _error_response(error: Exception) -> Response:
     problem = _problem_of(error)
     protocol = request.path == "/v2" or request.path.startswith("/v2/")
     content: Any = {"error": problem.detail} if protocol else problem
@@ -113,20 +113,24 @@ def _failure(error: Exception) -> Response:
 
 
 def _problem_of(error: Exception) -> Problem:
-    if isinstance(error, Refusal):
+    if isinstance(error, ApiError):
         return error.problem
     if isinstance(error, RequestEntityTooLarge):
-        return Refusal(413, "too_large", "the body is above STRAIGHTLINE_GATEWAY_MAX_BODY").problem
+        return ApiError(413, "too_large", "the body is above STRAIGHTLINE_GATEWAY_MAX_BODY").problem
     if isinstance(error, HTTPException):
         status = error.code or 500
-        word, text = _ASTRAY.get(status, ("bad_request", error.description or error.name))
-        return Refusal(status, word, text).problem
+        word, text = _ROUTING_ERRORS.get(status, ("bad_request", error.description or error.name))
+        return ApiError(status, word, text).problem
     if isinstance(error, LedgerUnavailable):
-        return Refusal(503, "ledger_unavailable", without_ledger(error), retry_after=SOON).problem
-    for kind, (status, word) in _FAULTS.items():
+        return ApiError(
+            503, "ledger_unavailable", ledger_unavailable_detail(error), retry_after=RETRY_AFTER_S
+        ).problem
+    for kind, (status, word) in _STATUS_BY_EXCEPTION.items():
         if isinstance(error, kind):
             named = getattr(error, "error_class", None) or word
             told = traits_of(named).http_status or status
-            return Refusal(told, named, str(error), retry_after=SOON if told == 503 else None).problem
+            return ApiError(
+                told, named, str(error), retry_after=RETRY_AFTER_S if told == 503 else None
+            ).problem
     log.error("a request met an unexpected fault", exc_info=error)
-    return Refusal(500, "gateway_fault", "the gateway failed; its log says more").problem
+    return ApiError(500, "gateway_fault", "the gateway failed; its log says more").problem

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.http.requests.status_client import AWAY, REFUSED, UNHEARD, Inquiries, Inquiry, question_message
+from gateway.http.requests.status_client import (
+    AWAY,
+    REFUSED,
+    UNHEARD,
+    PendingQueries,
+    PendingQuery,
+    status_query_message,
+)
 from straightline import names
 from straightline.amqp import Publisher
 from straightline.amqp.connection.loop_thread import AMQPThread
@@ -22,22 +29,22 @@ from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, 
 from straightline.ids import new_id
 from straightline.messages import request_message, wish_message
 
-CONFIRM_PATIENCE: Final = 10.0
+CONFIRM_TIMEOUT_S: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
-QUESTIONS_LAST: Final = 1.0
+QUERY_TTL_S: Final = 1.0
 """Seconds after which a question that the broker does not take is thrown away."""
-QUESTIONS_AGAIN: Final = 30.0
+QUERY_RETRY_INTERVAL_S: Final = 30.0
 """Seconds for which none are asked where the broker refuses them: each one costs a connection."""
 
 _OUTCOME = msgspec.json.Decoder(Outcome)
 
 
-class Full(BrokerUnavailable):
+class TooManyPending(BrokerUnavailable):
     """More requests are waited for than this process may keep."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class PendingOutcome:
     """A request whose outcome is waited for.
 
     Attributes:
@@ -51,32 +58,32 @@ class Asked:
     sent: Future[None]
 
 
-class Exchange:
+class BrokerClient:
     """Publishes requests and matches the outcomes that come back. Thread-safe.
 
     Args:
         url: of the broker.
-        most: requests that may be waited for at once.
+        max_pending: requests that may be waited for at once.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
     """
 
-    def __init__(self, url: str, *, most: int) -> None:
-        self._most = most
+    def __init__(self, url: str, *, max_pending: int) -> None:
+        self._max_pending = max_pending
         self._lock = threading.Lock()
         self._waiting: dict[str, Future[Outcome]] = {}
         self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}"
         # One thread for both ways: two would want the interpreter's lock of each other.
         thread = AMQPThread("straightline-gateway")
         self._publisher = Publisher(
-            url, name="straightline-gateway", confirm_timeout=CONFIRM_PATIENCE, thread=thread
+            url, name="straightline-gateway", confirm_timeout=CONFIRM_TIMEOUT_S, thread=thread
         )
         # Apart from requests: a broker that knows no questions, or refuses them, closes what brings them.
-        self._questions = Publisher(
-            url, name="straightline-gateway-questions", confirm_timeout=QUESTIONS_LAST, thread=thread
+        self._query_publisher = Publisher(
+            url, name="straightline-gateway-questions", confirm_timeout=QUERY_TTL_S, thread=thread
         )
-        self._inquiries = Inquiries()
+        self._queries = PendingQueries()
         self._silent_until = 0.0
         self._inbox = Inbox(
             url,
@@ -88,12 +95,12 @@ class Exchange:
         )
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why no request can be answered now, for people; None where it can."""
         return self._inbox.trouble
 
     @property
-    def losses(self) -> int:
+    def connection_losses(self) -> int:
         """How often the connection that brings outcomes was lost, and with it what was pushed meanwhile."""
         return self._inbox.losses
 
@@ -123,28 +130,30 @@ class Exchange:
             request_id, body, key=key, headers=headers, reply_to=reply_to, correlation_id=webhook
         ).result()
 
-    def ask(
+    def submit_for_outcome(
         self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
-    ) -> Asked:
-        """Publish a request whose outcome is wanted here; `forget` it when it is waited for no longer.
+    ) -> PendingOutcome:
+        """Publish a request whose outcome is wanted here; `discard` it when it is waited for no longer.
 
         Its futures raise `BrokerUnavailable`, `Rejected` or `Unroutable` where it could not be submitted.
 
         Raises:
-            Full: too many are waited for.
+            TooManyPending: too many are waited for.
             BrokerUnavailable: outcomes cannot arrive now.
         """
-        self._inbox.wait_ready(CONFIRM_PATIENCE)
+        self._inbox.wait_ready(CONFIRM_TIMEOUT_S)
         token, outcome = new_id(), Future[Outcome]()
         with self._lock:
-            if len(self._waiting) >= self._most:
-                raise Full(f"{len(self._waiting)} requests wait for their outcome here: try again later")
+            if len(self._waiting) >= self._max_pending:
+                raise TooManyPending(
+                    f"{len(self._waiting)} requests wait for their outcome here: try again later"
+                )
             self._waiting[token] = outcome
         sent = self._publish(
             request_id, body, key=key, headers=headers, reply_to=self._reply_to, correlation_id=token
         )
         sent.add_done_callback(partial(self._sent, token, outcome))
-        return Asked(token, outcome, sent)
+        return PendingOutcome(token, outcome, sent)
 
     def cancel(self, request_id: str) -> None:
         """Publish the wish that a request be taken back, and return when the broker has it safe.
@@ -155,23 +164,23 @@ class Exchange:
         self._publisher.publish(wish_message(request_id, new_id())).result()
 
     @contextmanager
-    def inquiry(self, request_id: str) -> Iterator[Inquiry]:
+    def status_query(self, request_id: str) -> Iterator[PendingQuery]:
         """Ask where a request is, and hear answers while this is open; raises nothing, answered or not."""
-        inquiry = self._inquiries.open()
+        query = self._queries.open()
         try:
-            self._inquire(request_id, inquiry)
-            yield inquiry
+            self._send_query(request_id, query)
+            yield query
         finally:
-            self._inquiries.close(inquiry)
+            self._queries.close(query)
 
-    def forget(self, asked: Asked) -> None:
+    def discard(self, pending: PendingOutcome) -> None:
         """Wait no longer."""
-        self._take(asked.token)
+        self._take(pending.token)
 
     def close(self) -> None:
         """Close the connections."""
         self._publisher.close()
-        self._questions.close(QUESTIONS_LAST)
+        self._query_publisher.close(QUERY_TTL_S)
         self._inbox.close()
 
     def _publish(
@@ -189,30 +198,30 @@ class Exchange:
         )
         return self._publisher.publish(message)
 
-    def _inquire(self, request_id: str, inquiry: Inquiry) -> None:
+    def _send_query(self, request_id: str, query: PendingQuery) -> None:
         if time.monotonic() < self._silent_until:
-            inquiry.give_up(REFUSED)
+            query.give_up(REFUSED)
         sent = False
         # A broker that is short of memory takes no questions, but all that were written once it has some.
-        if self._inbox.ready and self._questions.trouble is None and not inquiry.over:
+        if self._inbox.ready and self._query_publisher.trouble is None and not query.over:
             with suppress(StraightLineError):
-                sent = self._questions.send_if_room(
-                    question_message(request_id, inquiry.token, self._reply_to),
-                    partial(self._inquired, inquiry),
+                sent = self._query_publisher.send_if_room(
+                    status_query_message(request_id, query.token, self._reply_to),
+                    partial(self._query_sent, query),
                 )
         if not sent:
-            inquiry.give_up(AWAY)
+            query.give_up(AWAY)
 
-    def _inquired(self, inquiry: Inquiry, error: Exception | None) -> None:
+    def _query_sent(self, query: PendingQuery, error: Exception | None) -> None:
         if error is None:
             return
         if not isinstance(error, (Rejected, Unroutable)):
-            inquiry.give_up(AWAY)
-        elif self._questions.trouble is None:
-            inquiry.give_up(UNHEARD)
+            query.give_up(AWAY)
+        elif self._query_publisher.trouble is None:
+            query.give_up(UNHEARD)
         else:
-            inquiry.give_up(REFUSED)
-            self._silent_until = time.monotonic() + QUESTIONS_AGAIN
+            query.give_up(REFUSED)
+            self._silent_until = time.monotonic() + QUERY_RETRY_INTERVAL_S
 
     def _take(self, token: str) -> Future[Outcome] | None:
         with self._lock:
@@ -228,7 +237,7 @@ class Exchange:
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
         waiting = self._take(correlation_id or "")
         if waiting is None:
-            self._inquiries.hear(correlation_id or "", body)
+            self._queries.hear(correlation_id or "", body)
             return
         with suppress(InvalidStateError):
             try:

@@ -12,11 +12,11 @@ from straightline.errors import ConfigurationError
 from straightline.models.catalogue import Catalogue, order, read_catalogue
 from straightline.models.registry_view import Known
 
-OLD: Final = 5.0
+REFRESH_INTERVAL_S: Final = 5.0
 """Seconds after which the directory is read again."""
 
 
-class Models:
+class ModelRegistry:
     """The catalogue, fresh enough. Thread-safe.
 
     Args:
@@ -33,7 +33,7 @@ class Models:
         self._catalogue = self._known.catalogue()
         self._read_at = time.monotonic()
 
-    def learn(self, deployed: Deployed) -> None:
+    def update(self, deployed: Deployed) -> None:
         """Take an announcement of what is deployed."""
         with self._lock:
             self._take(self._known.learn(deployed))
@@ -51,7 +51,7 @@ class Models:
             return self._catalogue
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._read_at > OLD:
+        if time.monotonic() - self._read_at > REFRESH_INTERVAL_S:
             self._read_at = time.monotonic()
             with suppress(ConfigurationError):  # a deployment under way; the next look finds it whole
                 self._take(Known(read_catalogue(self._directory), self._known.deployed))

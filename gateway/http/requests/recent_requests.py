@@ -3,33 +3,33 @@
 import threading
 from typing import Final
 
-from gateway.shared.request_builder import Composed
+from gateway.shared.request_builder import PreparedRequest
 from straightline.contracts import RequestStatus
 
-MOST: Final = 10_000
+MAX_REQUESTS: Final = 10_000
 """Above it the oldest are forgotten; the ledger has them when they end."""
 
 
-class Recent:
+class RecentRequests:
     """A bounded memory, oldest first. Thread-safe."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_requests: int = MAX_REQUESTS) -> None:
+        self._max_requests = max_requests
         self._lock = threading.Lock()
         self._known: dict[str, RequestStatus] = {}
 
-    def add(self, composed: Composed) -> None:
+    def add(self, prepared: PreparedRequest) -> None:
         """Note that the broker has, or is getting, a request."""
         status = RequestStatus(
-            id=composed.id,
+            id=prepared.id,
             state="accepted",
-            model=composed.model,
-            submitted_at=composed.submitted_at,
-            deadline=composed.deadline,
+            model=prepared.model,
+            submitted_at=prepared.submitted_at,
+            deadline=prepared.deadline,
         )
         with self._lock:
-            self._known[composed.id] = status
-            if len(self._known) > self._most:
+            self._known[prepared.id] = status
+            if len(self._known) > self._max_requests:
                 del self._known[next(iter(self._known))]
 
     def drop(self, request_id: str) -> None:

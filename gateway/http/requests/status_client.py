@@ -15,11 +15,11 @@ from straightline.ids import new_id
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 0.3
+ANSWER_TIMEOUT_S: Final = 0.3
 """Seconds that answers are waited for."""
-OUTDONE: Final = 0.1
+BETTER_ANSWER_WAIT_S: Final = 0.1
 """Seconds that are left for a more advanced answer, once there is one."""
-MOST: Final = 64
+MAX_PENDING_QUERIES: Final = 64
 """Questions that may be out at once; who asks above that hears what the ledger knows."""
 
 CROWDED: Final = "too many ask here at once"
@@ -32,7 +32,7 @@ REFUSED: Final = "the broker takes no questions: run `python -m broker_config`"
 _ANSWER: Final = msgspec.json.Decoder(Whereabouts)
 
 
-class Inquiry:
+class PendingQuery:
     """One question: a thread waits for its answers, others tell them.
 
     Args:
@@ -44,7 +44,7 @@ class Inquiry:
         self._changed = threading.Condition()
         self._heard: Whereabouts | None = None
         self._why = SILENT
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + ANSWER_TIMEOUT_S
 
     @property
     def over(self) -> bool:
@@ -55,7 +55,7 @@ class Inquiry:
         """Take an answer."""
         with self._changed:
             self._heard = further(self._heard, answer)
-            self._end(0.0 if final(self._heard) else OUTDONE)
+            self._end(0.0 if final(self._heard) else BETTER_ANSWER_WAIT_S)
 
     @property
     def why_silent(self) -> str:
@@ -82,43 +82,43 @@ class Inquiry:
         self._changed.notify_all()
 
 
-class Inquiries:
+class PendingQueries:
     """All that are out, by what names each. Thread-safe."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_queries: int = MAX_PENDING_QUERIES) -> None:
+        self._max_queries = max_queries
         self._lock = threading.Lock()
-        self._open: dict[str, Inquiry] = {}
+        self._open: dict[str, PendingQuery] = {}
 
-    def open(self) -> Inquiry:
+    def open(self) -> PendingQuery:
         """Begin one; where too many are out it is over already."""
-        inquiry = Inquiry(new_id())
+        query = PendingQuery(new_id())
         with self._lock:
-            if len(self._open) < self._most:
-                self._open[inquiry.token] = inquiry
-                return inquiry
-        inquiry.give_up(CROWDED)
-        return inquiry
+            if len(self._open) < self._max_queries:
+                self._open[query.token] = query
+                return query
+        query.give_up(CROWDED)
+        return query
 
-    def close(self, inquiry: Inquiry) -> None:
+    def close(self, query: PendingQuery) -> None:
         """Hear of it no more."""
         with self._lock:
-            self._open.pop(inquiry.token, None)
+            self._open.pop(query.token, None)
 
     def hear(self, token: str, body: bytes) -> bool:
         """Take an answer; returns whether there is such a question."""
         with self._lock:
-            inquiry = self._open.get(token)
-        if inquiry is None:
+            query = self._open.get(token)
+        if query is None:
             return False
         try:
-            inquiry.hear(_ANSWER.decode(body))
+            query.hear(_ANSWER.decode(body))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             log.warning("an answer where a request is cannot be read: %s", error)
         return True
 
 
-def question_message(request_id: str, token: str, reply_to: str) -> Outgoing:
+def status_query_message(request_id: str, token: str, reply_to: str) -> Outgoing:
     """Return the question; it comes back at once where nobody listens."""
     question = Question(id=request_id, reply_to=reply_to, correlation_id=token)
     return Outgoing(

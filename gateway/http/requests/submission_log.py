@@ -14,32 +14,32 @@ from straightline.errors import StraightLineError
 
 log = logging.getLogger(__name__)
 
-MOST: Final = 10_000
+MAX_PENDING: Final = 10_000
 """Notes that wait while the ledger is away; further ones are let go."""
-AT_ONCE: Final = 500
-PATIENCE: Final = 0.25
+WRITE_BATCH_SIZE: Final = 500
+WRITE_TIMEOUT_S: Final = 0.25
 """Seconds that a caller waits for his note, so that what he asks next is answered by any process."""
-AGAIN: Final = 1.0
+RETRY_INTERVAL_S: Final = 1.0
 """Seconds until a ledger that was away is tried again; nobody waits for it meanwhile."""
 
-Keep = Callable[[Sequence[Submission]], None]
+WriteSubmissions = Callable[[Sequence[Submission]], None]
 """Writes notes into the ledger."""
-_Noted = tuple[Submission, threading.Event]
+_Pending = tuple[Submission, threading.Event]
 
 
-class Notes:
+class SubmissionLog:
     """Writes notes on a thread of its own. Thread-safe.
 
     Args:
         keep: writes all of them or none. What it raises of StraightLine's errors is tried again, but for
             `LedgerRefused`: that and any other fault cost the notes that bring them about, and no others.
-        patience: seconds that `add` waits at most.
+        write_timeout_s: seconds that `add` waits at most.
     """
 
-    def __init__(self, keep: Keep, *, patience: float = PATIENCE) -> None:
+    def __init__(self, keep: WriteSubmissions, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
         self._keep = keep
-        self._patience = patience
-        self._waiting: queue.Queue[_Noted] = queue.Queue(MOST)
+        self._write_timeout_s = write_timeout_s
+        self._waiting: queue.Queue[_Pending] = queue.Queue(MAX_PENDING)
         self._away = False  # or says nothing
         self._warned = False
         threading.Thread(target=self._run, name="notes", daemon=True).start()
@@ -56,18 +56,18 @@ class Notes:
             self._waiting.put_nowait((submission, written))
         except queue.Full:
             return
-        if wait and not self._away and not written.wait(self._patience):
+        if wait and not self._away and not written.wait(self._write_timeout_s):
             self._away = True  # it may hang for long: the next ones need not find that out again
 
     def _run(self) -> None:
         while True:
             taken = [self._waiting.get()]
-            while len(taken) < AT_ONCE and not self._waiting.empty():
+            while len(taken) < WRITE_BATCH_SIZE and not self._waiting.empty():
                 taken.append(self._waiting.get())  # nobody else takes any
             while not self._written(taken):
-                time.sleep(AGAIN)
+                time.sleep(RETRY_INTERVAL_S)
 
-    def _written(self, taken: Sequence[_Noted]) -> bool:
+    def _written(self, taken: Sequence[_Pending]) -> bool:
         try:
             _, refused = write_with_bisection([submission for submission, _ in taken], self._all_or_none)
         except StraightLineError as error:

@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from gateway.http.context import Parts
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.db.pool import LedgerPool
 from outcomes.queries.submissions import SEARCH_WINDOW, LastPlacement, last_placement
 from outcomes.schema.uuid7_ranges import created_at
 from straightline.contracts import Outcome, RequestStatus
 
 
-def unanswered(parts: Parts, outcome: Outcome) -> LastPlacement | None:
+def unanswered(placement_ledger: LedgerPool, outcome: Outcome) -> LastPlacement | None:
     """Return where a request was placed last, where its outcome has no attempt there.
 
     None where there is no such placement, or where that cannot be told soon.
@@ -20,7 +20,7 @@ def unanswered(parts: Parts, outcome: Outcome) -> LastPlacement | None:
     if window is None:
         return None
     try:
-        with parts.searcher.connection() as connection:
+        with placement_ledger.connection() as connection:
             found = last_placement(connection, outcome.request_id, *window)
     except (LedgerUnavailable, LedgerNotMigrated):
         return None

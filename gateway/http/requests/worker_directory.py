@@ -12,12 +12,12 @@ from straightline.contracts.signals import FORGOTTEN, MISSED
 from straightline.names import BACKENDS, Backend
 
 
-class _Heard(NamedTuple):
+class _LastHeartbeat(NamedTuple):
     beat: Heartbeat
     at: float
 
 
-class Hosts:
+class WorkerDirectory:
     """One thread tells, any may ask.
 
     Args:
@@ -27,9 +27,9 @@ class Hosts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._heard: dict[tuple[Backend, str], _Heard] = {}
+        self._heard: dict[tuple[Backend, str], _LastHeartbeat] = {}
 
-    def tell(self, body: bytes) -> None:
+    def update(self, body: bytes) -> None:
         """Take a heartbeat; what cannot be read says nothing."""
         try:
             beat = msgspec.json.decode(body, type=Heartbeat)
@@ -39,7 +39,7 @@ class Hosts:
             if beat.closing:
                 self._heard.pop((beat.backend, beat.worker), None)
             else:
-                self._heard[(beat.backend, beat.worker)] = _Heard(beat, self._clock())
+                self._heard[(beat.backend, beat.worker)] = _LastHeartbeat(beat, self._clock())
 
     def report(self) -> BackendList:
         """Return every backend with its workers by name; one without any has never reported to us."""
@@ -68,7 +68,7 @@ def _backend(name: Backend, workers: list[WorkerEntry]) -> BackendEntry:
     )
 
 
-def _worker(heard: _Heard, now: float) -> WorkerEntry:
+def _worker(heard: _LastHeartbeat, now: float) -> WorkerEntry:
     beat, age = heard.beat, max(0.0, now - heard.at)
     silent = age > MISSED * beat.interval
     return WorkerEntry(

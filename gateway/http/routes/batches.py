@@ -7,14 +7,14 @@ import msgspec
 from flask import Blueprint, Response, request, stream_with_context
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from gateway.batches.job_results import answers, failures
+from gateway.batches.job_results import failure_lines, result_lines
 from gateway.batches.status import status_of
-from gateway.http.context import Parts
+from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
 from gateway.http.rendering.paging import Page, page_of
-from gateway.http.rendering.problems import Refusal
-from gateway.http.routes.webhooks import wished_webhook
-from gateway.shared.request_builder import checked_key
+from gateway.http.rendering.problems import ApiError
+from gateway.http.routes.webhooks import requested_webhook
+from gateway.shared.request_builder import check_idempotency_key
 from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, cancel_job, create_job, job_of, jobs_of, refused_of, states_of
 from straightline.batch.items import Defaults
@@ -26,8 +26,10 @@ from straightline.ids import canonical, new_id
 from straightline.producer.submission import LONGEST_DEADLINE
 from straightline.storage.store import Store
 
-LINES: Final = "application/jsonl"
-MEDIA: Final = frozenset({LINES, "application/x-ndjson", "application/x-jsonlines", "application/jsonlines"})
+JSON_LINES: Final = "application/jsonl"
+JSON_LINES_TYPES: Final = frozenset(
+    {JSON_LINES, "application/x-ndjson", "application/x-jsonlines", "application/jsonlines"}
+)
 """Types of bodies that are a file of lines."""
 PARAMETERS: Final = ("model", "version", "deadline", "allow")
 """What holds for lines that do not say it themselves."""
@@ -36,57 +38,57 @@ TOO_LARGE: Final = (
     'where, {"uri": ...}'
 )
 NO_LINES: Final = "there are no lines: the body is JSON Lines, one request each"
-OTHER: Final = "which has other lines or parameters, or another webhook: use another one"
-PIECE: Final = 256 * 1024
+KEY_CONFLICT: Final = "which has other lines or parameters, or another webhook: use another one"
+UPLOAD_CHUNK_BYTES: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
-Tell = Callable[[Job, Source, LedgerPool], Iterator[bytes]]
+ReadLines = Callable[[Job, Source, LedgerPool], Iterator[bytes]]
 
 
 class _Reference(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True):
     uri: str
 
 
-def blueprint(parts: Parts) -> Blueprint:
+def blueprint(context: AppContext) -> Blueprint:
     """Return the endpoints below `/v1/batches`; each caller sees the jobs of his own key."""
     made = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
     @made.post("")
     def create() -> Response:
-        return _create(parts)
+        return _create(context)
 
     @made.get("")
     def listing() -> Response:
-        key = parts.keys.require("batch")
-        return json_answer(_listed(parts, page_of(request.args), key.id))
+        key = context.auth.require("batch")
+        return json_answer(_listed(context, page_of(request.args), key.id))
 
     @made.get("/<batch_id>")
     def status(batch_id: str) -> Response:
-        key = parts.keys.require("batch")
-        return json_answer(_current(parts, batch_id, key.id))
+        key = context.auth.require("batch")
+        return json_answer(_current(context, batch_id, key.id))
 
     @made.delete("/<batch_id>")
     def cancel(batch_id: str) -> Response:
-        key = parts.keys.require("batch")
-        identity = _job(parts, batch_id, key.id).id
-        with parts.reader.connection() as connection:
+        key = context.auth.require("batch")
+        identity = _job(context, batch_id, key.id).id
+        with context.ledger.connection() as connection:
             cancel_job(connection, identity, key_id=key.id)
-        found = _current(parts, identity, key.id)
+        found = _current(context, identity, key.id)
         return json_answer(found, 200 if found.finished_at is not None else 202)
 
     @made.get("/<batch_id>/results")
     def results(batch_id: str) -> Response:
-        return _told(parts, batch_id, answers)
+        return _lines_response(context, batch_id, result_lines)
 
     @made.get("/<batch_id>/failed")
     def failed(batch_id: str) -> Response:
-        return _told(parts, batch_id, failures)
+        return _lines_response(context, batch_id, failure_lines)
 
     return made
 
 
-class _HandedIn(NamedTuple):
+class _Submission(NamedTuple):
     uri: str
     size: int
     defaults: Defaults
@@ -94,15 +96,15 @@ class _HandedIn(NamedTuple):
     """What was uploaded; None of a file that lay in the store."""
 
 
-def _create(parts: Parts) -> Response:
-    key = parts.keys.require("batch")
-    store, job_id = _store(parts), new_id()
-    again = checked_key(request.headers.get("Idempotency-Key"))
-    webhook_id = wished_webhook(parts, key.id)
-    handed_in = _handed_in(parts, store, job_id)
+def _create(context: AppContext) -> Response:
+    key = context.auth.require("batch")
+    store, job_id = _store(context), new_id()
+    again = check_idempotency_key(request.headers.get("Idempotency-Key"))
+    webhook_id = requested_webhook(context, key.id)
+    handed_in = _receive(context, store, job_id)
     if handed_in.size == 0:
         raise ContractError(NO_LINES)
-    with parts.reader.connection() as connection:
+    with context.ledger.connection() as connection:
         job = create_job(
             connection,
             job_id,
@@ -114,32 +116,32 @@ def _create(parts: Parts) -> Response:
             webhook_id=webhook_id,
         )
     if job.id == job_id:
-        return _taken(status_of(job, {}, 0))
+        return _accepted(status_of(job, {}, 0))
     if handed_in.stored is not None:
         store.remove(handed_in.stored)
     if not _same(job, handed_in) or job.webhook_id != webhook_id:
-        raise Refusal(409, "conflict", f"this Idempotency-Key is that of job {job.id}, {OTHER}")
-    return _taken(_current(parts, job.id, key.id))
+        raise ApiError(409, "conflict", f"this Idempotency-Key is that of job {job.id}, {KEY_CONFLICT}")
+    return _accepted(_current(context, job.id, key.id))
 
 
-def _handed_in(parts: Parts, store: Store, job_id: str) -> _HandedIn:
-    defaults = _from_query()
-    if request.mimetype in MEDIA:
-        request.max_content_length = parts.settings.gateway_max_batch
+def _receive(context: AppContext, store: Store, job_id: str) -> _Submission:
+    defaults = _defaults_from_query()
+    if request.mimetype in JSON_LINES_TYPES:
+        request.max_content_length = context.settings.gateway_max_batch
         try:
-            stored = store.receive(_pieces(), job_id)
+            stored = store.receive(_upload_chunks(), job_id)
         except RequestEntityTooLarge as error:
-            raise Refusal(413, "too_large", TOO_LARGE) from error
-        return _HandedIn(stored.uri, stored.size, defaults, stored)
+            raise ApiError(413, "too_large", TOO_LARGE) from error
+        return _Submission(stored.uri, stored.size, defaults, stored)
     wanted = _reference(request.get_data(cache=False))
     said = {name: getattr(wanted, name) for name in PARAMETERS}
     defaults = msgspec.structs.replace(
         defaults, **{name: value for name, value in said.items() if value is not None}
     )
-    return _HandedIn(wanted.uri, _size(store, wanted.uri), defaults, None)
+    return _Submission(wanted.uri, _size(store, wanted.uri), defaults, None)
 
 
-def _same(job: Job, handed_in: _HandedIn) -> bool:
+def _same(job: Job, handed_in: _Submission) -> bool:
     """Whether a job is what is handed in now; an upload's name ends with the begin of its digest."""
     uri, stored = handed_in.uri, handed_in.stored
     if stored is not None and job.uri.endswith(f"{job.id}-{stored.sha256[:16]}"):
@@ -148,26 +150,26 @@ def _same(job: Job, handed_in: _HandedIn) -> bool:
     return (uri, handed_in.size, handed_in.defaults) == (job.uri, job.size, known)
 
 
-def _taken(status: BatchStatus) -> Response:
+def _accepted(status: BatchStatus) -> Response:
     return json_answer(status, 202, Location=f"/v1/batches/{status.id}")
 
 
-def _told(parts: Parts, batch_id: str, tell: Tell) -> Response:
-    key = parts.keys.require("batch")
-    job = _job(parts, batch_id, key.id)
-    source = _store(parts).open(job.uri)
+def _lines_response(context: AppContext, batch_id: str, tell: ReadLines) -> Response:
+    key = context.auth.require("batch")
+    job = _job(context, batch_id, key.id)
+    source = _store(context).open(job.uri)
 
     def lines() -> Iterator[bytes]:
         with source:
-            yield from tell(job, source, parts.reader)
+            yield from tell(job, source, context.ledger)
 
-    return Response(stream_with_context(lines()), mimetype=LINES)
+    return Response(stream_with_context(lines()), mimetype=JSON_LINES)
 
 
-def _pieces() -> Iterator[bytes]:
+def _upload_chunks() -> Iterator[bytes]:
     """Yield the body; one that breaks off, or is empty, raises, and nothing of it stays."""
     size = 0
-    while piece := request.stream.read(PIECE):
+    while piece := request.stream.read(UPLOAD_CHUNK_BYTES):
         size += len(piece)
         yield piece
     if request.content_length not in (None, size):
@@ -178,7 +180,7 @@ def _pieces() -> Iterator[bytes]:
         raise ContractError(NO_LINES)
 
 
-def _from_query() -> Defaults:
+def _defaults_from_query() -> Defaults:
     unknown = sorted(request.args.keys() - set(PARAMETERS))
     if unknown:
         raise ContractError(
@@ -195,7 +197,7 @@ def _reference(body: bytes) -> _Reference:
         found = msgspec.json.decode(body, type=_Reference)
     except _UNREADABLE as error:
         raise ContractError(
-            f'the body is JSON Lines, of type {LINES}, or {{"uri": ...}} of such a file in the store: '
+            f'the body is JSON Lines, of type {JSON_LINES}, or {{"uri": ...}} of such a file in the store: '
             f"{explain(error, _Reference)}"
         ) from error
     _checked(found)
@@ -222,25 +224,25 @@ def _checked(found: Defaults) -> Defaults:
     return found
 
 
-def _job(parts: Parts, text: str, key_id: str) -> Job:
+def _job(context: AppContext, text: str, key_id: str) -> Job:
     identity = canonical(text)
     job = None
     if identity is not None:
-        with parts.reader.connection() as connection:
+        with context.ledger.connection() as connection:
             job = job_of(connection, identity, key_id=key_id)
     if job is None:
-        raise Refusal(404, "unknown_batch", f"this key has no batch job {text[:64]}")
+        raise ApiError(404, "unknown_batch", f"this key has no batch job {text[:64]}")
     return job
 
 
-def _current(parts: Parts, batch_id: str, key_id: str) -> BatchStatus:
-    job = _job(parts, batch_id, key_id)
-    with parts.reader.connection() as connection:
+def _current(context: AppContext, batch_id: str, key_id: str) -> BatchStatus:
+    job = _job(context, batch_id, key_id)
+    with context.ledger.connection() as connection:
         return _statuses(connection, [job])[0]
 
 
-def _listed(parts: Parts, page: Page, key_id: str) -> BatchList:
-    with parts.reader.connection() as connection:
+def _listed(context: AppContext, page: Page, key_id: str) -> BatchList:
+    with context.ledger.connection() as connection:
         found = jobs_of(connection, key_id, most=page.limit + 1, before=page.before)
         batches = _statuses(connection, found[: page.limit])
     return BatchList(batches=batches, next=batches[-1].id if len(found) > page.limit else None)
@@ -257,10 +259,10 @@ def _size(store: Store, uri: str) -> int:
         with store.open(uri) as source:
             return source.seek(0, 2)
     except ContractError as error:
-        raise Refusal(404, error.error_class, str(error)) from error
+        raise ApiError(404, error.error_class, str(error)) from error
 
 
-def _store(parts: Parts) -> Store:
-    if parts.store is None:
-        raise Refusal(500, "no_store", "batch jobs need a store: set STRAIGHTLINE_STORE here")
-    return parts.store
+def _store(context: AppContext) -> Store:
+    if context.store is None:
+        raise ApiError(500, "no_store", "batch jobs need a store: set STRAIGHTLINE_STORE here")
+    return context.store

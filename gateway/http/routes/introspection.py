@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Blueprint, Response, request
 
-from gateway.http.context import Parts
+from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
 from gateway.http.rendering.openapi import SINCE
 from gateway.http.requests.unfinished_placement import unanswered
@@ -29,23 +29,23 @@ from straightline.support.durations import duration
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def blueprint(parts: Parts) -> Blueprint:
+def blueprint(context: AppContext) -> Blueprint:
     """Return the endpoints below `/v1` that explain."""
     made = Blueprint("insight", __name__, url_prefix="/v1")
 
     @made.get("/models")
     def models() -> Response:
-        parts.keys.require("read")
-        return json_answer(ModelList(models=parts.models.entries()))
+        context.auth.require("read")
+        return json_answer(ModelList(models=context.models.entries()))
 
     @made.get("/backends")
     def backends() -> Response:
-        parts.keys.require("read")
-        return json_answer(parts.hosts.report())
+        context.auth.require("read")
+        return json_answer(context.workers.report())
 
     @made.get("/failures")
     def failure_rates() -> Response:
-        parts.keys.require("read")
+        context.auth.require("read")
         unknown = sorted(request.args.keys() - {"since", "model"})
         if unknown:
             raise ContractError(
@@ -53,7 +53,7 @@ def blueprint(parts: Parts) -> Blueprint:
             )
         until = datetime.now(UTC)
         since = until - _since(request.args.get("since", "1h"))
-        with parts.reader.connection() as connection:
+        with context.ledger.connection() as connection:
             told = failures(connection, since, until, model=_model(request.args.get("model")))
         return json_answer(
             FailureReport(
@@ -67,17 +67,17 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @made.get("/placements/<request_id>")
     def placements(request_id: str) -> Response:
-        parts.keys.require("read")
+        context.auth.require("read")
         identity = identity_of(request_id)
-        outcome = outcome_in(parts, identity)
+        outcome = outcome_in(context, identity)
         if outcome is None:
-            return json_answer(_unfinished(*found(parts, identity)))
-        return json_answer(story_of(outcome, unanswered(parts, outcome)))
+            return json_answer(_unfinished(*found(context, identity)))
+        return json_answer(history_of(outcome, unanswered(context.placement_ledger, outcome)))
 
     return made
 
 
-def story_of(outcome: Outcome, last: LastPlacement | None = None) -> PlacementStory:
+def history_of(outcome: Outcome, last: LastPlacement | None = None) -> PlacementStory:
     """Return why a request that has ended was placed where it was.
 
     Args:

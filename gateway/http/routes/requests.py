@@ -7,14 +7,15 @@ from typing import Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from gateway.http.context import Parts
+from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
-from gateway.http.rendering.prefer import preference
-from gateway.http.rendering.problems import SOON, Refusal, refusal_of
+from gateway.http.rendering.prefer import parse_prefer
+from gateway.http.rendering.problems import RETRY_AFTER_S, ApiError, error_for_outcome
 from gateway.http.requests.status_merge import told
 from gateway.http.requests.unfinished_placement import unanswered, with_placement
-from gateway.http.routes.webhooks import wished_webhook
-from gateway.shared.request_builder import MEMBERS, compose, id_for, traces
+from gateway.http.routes.webhooks import requested_webhook
+from gateway.shared.request_builder import MEMBERS, id_from_idempotency_key, trace_context
+from gateway.shared.request_status import status_of
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.outcomes import outcome_of
 from outcomes.queries.submissions import (
@@ -33,39 +34,39 @@ _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
-def blueprint(parts: Parts) -> Blueprint:
+def blueprint(context: AppContext) -> Blueprint:
     """Return the endpoints below `/v1` that concern a request: submit, ask, take back."""
     made = Blueprint("v1", __name__, url_prefix="/v1")
 
     @made.post("/requests")
     def submit() -> Response:
-        return _submit(parts)
+        return _submit(context)
 
     @made.get("/requests/<request_id>")
     def status(request_id: str) -> Response:
-        parts.keys.require("read")
-        return json_answer(current(parts, request_id))
+        context.auth.require("read")
+        return json_answer(current(context, request_id))
 
     @made.delete("/requests/<request_id>")
     def cancel(request_id: str) -> Response:
-        parts.keys.require("cancel")
+        context.auth.require("cancel")
         identity = identity_of(request_id)
-        outcome = outcome_in(parts, identity)
+        outcome = outcome_in(context, identity)
         if outcome is not None:  # it stands
             return json_answer(status_of(outcome))
         # Asked first: once the wish is out, the ledger fails no answer.
-        status = unfinished(parts, identity) or RequestStatus(id=identity, state="accepted")
-        parts.exchange.cancel(identity)
+        status = unfinished(context, identity) or RequestStatus(id=identity, state="accepted")
+        context.broker.cancel(identity)
         return json_answer(msgspec.structs.replace(status, cancelling=True), 202)
 
     @made.get("/requests/<request_id>/result")
     def result(request_id: str) -> Response:
-        parts.keys.require("read")
+        context.auth.require("read")
         identity = identity_of(request_id)
-        outcome = outcome_in(parts, identity)
+        outcome = outcome_in(context, identity)
         if outcome is None:
-            state = current(parts, identity).state
-            raise Refusal(
+            state = current(context, identity).state
+            raise ApiError(
                 409,
                 "not_ended",
                 f"the request has not ended: it is {state}; ask again",
@@ -73,68 +74,39 @@ def blueprint(parts: Parts) -> Blueprint:
                 state=state,
             )
         if outcome.state != "succeeded":
-            raise refusal_of(outcome)
-        return Response(bytes(parts.fetched(outcome).result), mimetype="application/json")
+            raise error_for_outcome(outcome)
+        return Response(bytes(context.requests.load_result(outcome).result), mimetype="application/json")
 
     return made
 
 
-def _submit(parts: Parts) -> Response:
-    key = parts.keys.require("infer")
+def _submit(context: AppContext) -> Response:
+    key = context.auth.require("infer")
     members = _members(request.get_data(cache=False))
-    members.setdefault("id", id_for(key.id, request.headers.get("Idempotency-Key")))
-    webhook = wished_webhook(parts, key.id)
-    now = time.time()
-    composed = compose(
-        members, now=now, inline_limit=parts.settings.inline_limit, put=parts.put, deadline=None
-    )
-    if webhook is not None:
-        parts.submit(composed, traces(dict(request.headers)), webhook=webhook)
-        return accepted(parts, composed.id)
-    wait = preference(request.headers.get("Prefer")).wait
-    if wait is None or wait == 0:
-        parts.submit(composed, traces(dict(request.headers)))
-        return accepted(parts, composed.id)
-    outcome = parts.answer(composed, traces(dict(request.headers)), wait=wait)
-    return accepted(parts, composed.id) if outcome is None else json_answer(status_of(outcome))
+    members.setdefault("id", id_from_idempotency_key(key.id, request.headers.get("Idempotency-Key")))
+    webhook = requested_webhook(context, key.id)
+    prepared = context.requests.prepare(members, now=time.time())
+    trace = trace_context(dict(request.headers))
+    wait = parse_prefer(request.headers.get("Prefer")).wait
+    if webhook is not None or wait is None or wait == 0:
+        context.requests.submit(prepared, trace, webhook=webhook)
+        return accepted(context, prepared.id)
+    outcome = context.requests.submit_and_wait(prepared, trace, wait=wait)
+    return accepted(context, prepared.id) if outcome is None else json_answer(status_of(outcome))
 
 
-def accepted(parts: Parts, request_id: str) -> Response:
+def accepted(context: AppContext, request_id: str) -> Response:
     """Answer that a request was taken, and where to ask for it."""
-    status = parts.recent.status(request_id) or RequestStatus(id=request_id, state="accepted")
+    status = context.recent.status(request_id) or RequestStatus(id=request_id, state="accepted")
     return json_answer(status, 202, Location=f"/v1/requests/{request_id}")
 
 
-def status_of(outcome: Outcome) -> RequestStatus:
-    """Return the status of a request that has ended."""
-    last = outcome.attempts[-1] if outcome.attempts else None
-    return RequestStatus(
-        id=outcome.request_id,
-        state=outcome.state,
-        model=outcome.model,
-        version=outcome.version,
-        class_=outcome.class_,
-        batch_id=outcome.batch_id,
-        backend=outcome.backend,
-        attempts=len(outcome.attempts),
-        error_class=outcome.error_class,
-        error=outcome.error,
-        has_result=outcome.state == "succeeded",
-        submitted_at=outcome.submitted_at,
-        received_at=outcome.received_at,
-        placed_at=last.placed_at if last else None,
-        finished_at=outcome.finished_at,
-        r_d=outcome.r_d,
-        cost=outcome.cost,
-    )
-
-
-def current(parts: Parts, request_id: str) -> RequestStatus:
+def current(context: AppContext, request_id: str) -> RequestStatus:
     """Return how far a request came, or how it ended; raises as `found`."""
-    return found(parts, request_id)[0]
+    return found(context, request_id)[0]
 
 
-def found(parts: Parts, request_id: str) -> tuple[RequestStatus, Whereabouts | None]:
+def found(context: AppContext, request_id: str) -> tuple[RequestStatus, Whereabouts | None]:
     """Return how far a request came, or how it ended, and what was answered where it is, if anything was.
 
     What the ledger does not know, the scheduler and the pools may: they are asked meanwhile.
@@ -144,14 +116,14 @@ def found(parts: Parts, request_id: str) -> tuple[RequestStatus, Whereabouts | N
         LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
     """
     identity = identity_of(request_id)
-    outcome = outcome_in(parts, identity)
+    outcome = outcome_in(context, identity)
     if outcome is not None:
-        parts.recent.drop(identity)
-        return with_placement(status_of(outcome), unanswered(parts, outcome)), None
+        context.recent.drop(identity)
+        return with_placement(status_of(outcome), unanswered(context.placement_ledger, outcome)), None
     trouble: LedgerUnavailable | LedgerNotMigrated | None = None
-    with parts.exchange.inquiry(identity) as inquiry:
+    with context.broker.status_query(identity) as inquiry:
         try:
-            status = unfinished(parts, identity)
+            status = unfinished(context, identity)
         except (LedgerUnavailable, LedgerNotMigrated) as error:
             status, trouble = None, error
         heard = inquiry.answer()
@@ -162,18 +134,18 @@ def found(parts: Parts, request_id: str) -> tuple[RequestStatus, Whereabouts | N
         return msgspec.structs.replace(status, note=note), heard
     if trouble is not None:
         raise trouble
-    outcome = outcome_in(parts, identity)  # it may have ended while others were asked
+    outcome = outcome_in(context, identity)  # it may have ended while others were asked
     if outcome is not None:
-        return with_placement(status_of(outcome), unanswered(parts, outcome)), None
+        return with_placement(status_of(outcome), unanswered(context.placement_ledger, outcome)), None
     if why is not None:
-        raise Refusal(
+        raise ApiError(
             503,
             "nobody_to_ask",
             f"nothing is known of request {identity} in the ledger, and {why}: ask again",
             request_id=identity,
-            retry_after=SOON,
+            retry_after=RETRY_AFTER_S,
         )
-    raise Refusal(
+    raise ApiError(
         404,
         "unknown_request",
         f"request {identity} has no outcome yet, or never came",
@@ -181,27 +153,27 @@ def found(parts: Parts, request_id: str) -> tuple[RequestStatus, Whereabouts | N
     )
 
 
-def unfinished(parts: Parts, request_id: str) -> RequestStatus | None:
+def unfinished(context: AppContext, request_id: str) -> RequestStatus | None:
     """Return how far a request came that has no outcome, whichever process took it; None where none knows.
 
     Raises:
         LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked, and this process did not take it.
     """
     try:
-        return _told(parts, request_id)
+        return _told(context, request_id)
     except (LedgerUnavailable, LedgerNotMigrated):
-        known = parts.recent.status(request_id)
+        known = context.recent.status(request_id)
         if known is None:
             raise
         return known
 
 
-def _told(parts: Parts, request_id: str) -> RequestStatus | None:
-    with parts.reader.connection() as connection:
+def _told(context: AppContext, request_id: str) -> RequestStatus | None:
+    with context.ledger.connection() as connection:
         taken = find_submission(connection, request_id)
     # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
-    status = parts.recent.status(request_id) if taken is None else _accepted(taken)
-    last = _placement(parts, request_id, status)
+    status = context.recent.status(request_id) if taken is None else _accepted(taken)
+    last = _placement(context, request_id, status)
     if last is None:
         return status
     return msgspec.structs.replace(
@@ -217,7 +189,7 @@ def _told(parts: Parts, request_id: str) -> RequestStatus | None:
     )
 
 
-def _placement(parts: Parts, request_id: str, status: RequestStatus | None) -> LastPlacement | None:
+def _placement(context: AppContext, request_id: str, status: RequestStatus | None) -> LastPlacement | None:
     """Return where a request was placed last; None where it was not, or where that cannot be told soon.
 
     Raises:
@@ -227,7 +199,7 @@ def _placement(parts: Parts, request_id: str, status: RequestStatus | None) -> L
     if since is None:
         return None
     try:
-        with parts.searcher.connection() as connection:
+        with context.placement_ledger.connection() as connection:
             return last_placement(connection, request_id, max(since, datetime.now(UTC) - SEARCH_WINDOW))
     except (LedgerUnavailable, LedgerNotMigrated):
         if status is None:
@@ -235,9 +207,9 @@ def _placement(parts: Parts, request_id: str, status: RequestStatus | None) -> L
         return None
 
 
-def outcome_in(parts: Parts, request_id: str) -> Outcome | None:
+def outcome_in(context: AppContext, request_id: str) -> Outcome | None:
     """Return the outcome that stands in the ledger; None where there is none yet."""
-    with parts.reader.connection() as connection:
+    with context.ledger.connection() as connection:
         return outcome_of(connection, request_id)
 
 
@@ -276,5 +248,5 @@ def identity_of(text: str) -> str:
     """
     identity = canonical(text)
     if identity is None:
-        raise Refusal(404, "unknown_request", f"{text[:64]!r} is not a UUID, as requests' ids are")
+        raise ApiError(404, "unknown_request", f"{text[:64]!r} is not a UUID, as requests' ids are")
     return identity

@@ -6,25 +6,25 @@ from typing import Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from gateway.http.context import Parts
+from gateway.http.context import AppContext
 from gateway.http.rendering import binary
 from gateway.http.rendering.answer import json_answer
-from gateway.http.rendering.prefer import preference
-from gateway.http.rendering.problems import Refusal, refusal_of
+from gateway.http.rendering.prefer import parse_prefer
+from gateway.http.rendering.problems import ApiError, error_for_outcome
 from gateway.http.routes.requests import accepted
-from gateway.http.routes.webhooks import wished_webhook
-from gateway.shared.request_builder import compose, id_for, traces
+from gateway.http.routes.webhooks import requested_webhook
+from gateway.shared.request_builder import id_from_idempotency_key, trace_context
 from straightline.contracts import InferResponse, ModelSpec, Outcome
 from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError
 
-MICROSECONDS: Final = 1e-6
+SECONDS_PER_US: Final = 1e-6
 """Of the parameter `timeout`, as Triton's clients send it."""
-LONGEST: Final = 86_400_000_000
+MAX_TIMEOUT_US: Final = 86_400_000_000
 """Microseconds that it counts for at most."""
 
 
-def blueprint(parts: Parts) -> Blueprint:
+def blueprint(context: AppContext) -> Blueprint:
     """Return the endpoints below `/v2`."""
     made = Blueprint("v2", __name__, url_prefix="/v2")
 
@@ -38,17 +38,17 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @made.get("/health/ready")
     def ready() -> Response:
-        trouble = parts.exchange.trouble
+        trouble = context.broker.unavailable_reason
         return json_answer({"ready": trouble is None}, 200 if trouble is None else 503)
 
     @made.get("/models/<name>")
     @made.get("/models/<name>/versions/<version>")
     def metadata(name: str, version: str | None = None) -> Response:
-        spec = _find(parts, name, version)
+        spec = _model_spec(context, name, version)
         return json_answer(
             {
                 "name": spec.name,
-                "versions": list(parts.models.catalogue().models[name]),
+                "versions": list(context.models.catalogue().models[name]),
                 "platform": "straightline",
                 "inputs": spec.inputs,
                 "outputs": spec.outputs,
@@ -58,55 +58,54 @@ def blueprint(parts: Parts) -> Blueprint:
     @made.get("/models/<name>/ready")
     @made.get("/models/<name>/versions/<version>/ready")
     def model_ready(name: str, version: str | None = None) -> Response:
-        spec = _find(parts, name, version)
-        ready = parts.exchange.trouble is None
+        spec = _model_spec(context, name, version)
+        ready = context.broker.unavailable_reason is None
         content = {"name": spec.name, "version": spec.version, "ready": ready}
         return json_answer(content, 200 if ready else 503)
 
     @made.post("/models/<name>/infer")
     @made.post("/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> Response:
-        key = parts.keys.require("infer")
-        _find(parts, name, version)
-        data, asked, wishes = _read(request.get_data(cache=False))
-        webhook = wished_webhook(parts, key.id)
+        key = context.auth.require("infer")
+        _model_spec(context, name, version)
+        data, infer_request, binary_outputs = _read(request.get_data(cache=False))
+        webhook = requested_webhook(context, key.id)
         now = time.time()
-        composed = compose(
+        prepared = context.requests.prepare(
             {
                 "model": name,
                 "version": version,
                 "data": data,
-                "id": id_for(key.id, request.headers.get("Idempotency-Key")),
+                "id": id_from_idempotency_key(key.id, request.headers.get("Idempotency-Key")),
             },
             now=now,
-            inline_limit=parts.settings.inline_limit,
-            put=parts.put,
-            deadline=now + _patience(asked, parts.settings.gateway_timeout),
-            read=True,
+            deadline=now + _timeout_s(infer_request, context.settings.gateway_timeout),
+            decoded=True,
         )
+        trace = trace_context(dict(request.headers))
         if webhook is not None:
-            parts.submit(composed, traces(dict(request.headers)), webhook=webhook)
-            return accepted(parts, composed.id)
-        prefer = preference(request.headers.get("Prefer"))
-        outcome = parts.answer(composed, traces(dict(request.headers)), wait=prefer.wait)
+            context.requests.submit(prepared, trace, webhook=webhook)
+            return accepted(context, prepared.id)
+        wait = parse_prefer(request.headers.get("Prefer")).wait
+        outcome = context.requests.submit_and_wait(prepared, trace, wait=wait)
         if outcome is None:
-            return accepted(parts, composed.id)
-        return _answered(outcome, wishes)
+            return accepted(context, prepared.id)
+        return _infer_response(outcome, binary_outputs)
 
     return made
 
 
-def _find(parts: Parts, name: str, version: str | None) -> ModelSpec:
-    catalogue = parts.models.catalogue()
+def _model_spec(context: AppContext, name: str, version: str | None) -> ModelSpec:
+    catalogue = context.models.catalogue()
     spec = catalogue.find(name, version)
     if spec is None:
         versions = catalogue.models.get(name)
         if versions:
             there = ", ".join(versions)
             text = f"model {name} has no version {(version or '')[:64]}; it has {there}"
-            raise Refusal(404, "unknown_version", text)
+            raise ApiError(404, "unknown_version", text)
         known = ", ".join(sorted(catalogue.models)) or "none"
-        raise Refusal(404, "unknown_model", f"there is no model {name[:64]}; deployed are: {known}")
+        raise ApiError(404, "unknown_model", f"there is no model {name[:64]}; deployed are: {known}")
     return spec
 
 
@@ -124,7 +123,7 @@ def _read(body: bytes) -> tuple[msgspec.Raw, InferRequest, frozenset[str] | bool
     return msgspec.Raw(body if plain else msgspec.json.encode(asked)), asked, wishes
 
 
-def _patience(asked: InferRequest, default: float) -> float:
+def _timeout_s(asked: InferRequest, default: float) -> float:
     """Return the seconds that a caller waits; 0 and none mean the default, as with Triton."""
     timeout = asked.parameters.get("timeout", 0)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
@@ -132,12 +131,12 @@ def _patience(asked: InferRequest, default: float) -> float:
             "parameters.timeout is a number of microseconds, such as 5000000 for five seconds",
             error_class="wrong_type",
         )
-    return min(timeout, LONGEST) * MICROSECONDS if timeout else default
+    return min(timeout, MAX_TIMEOUT_US) * SECONDS_PER_US if timeout else default
 
 
-def _answered(outcome: Outcome, wishes: frozenset[str] | bool) -> Response:
+def _infer_response(outcome: Outcome, wishes: frozenset[str] | bool) -> Response:
     if outcome.state != "succeeded":
-        raise refusal_of(outcome)
+        raise error_for_outcome(outcome)
     headers = {
         "X-StraightLine-Request-Id": outcome.request_id,
         "X-StraightLine-Backend": outcome.backend or "",

@@ -3,9 +3,9 @@
 import msgspec
 from flask import Blueprint, Response, request
 
-from gateway.http.context import Parts
+from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
-from gateway.http.rendering.problems import Refusal
+from gateway.http.rendering.problems import ApiError
 from gateway.shared.request_builder import WEBHOOK_HEADER
 from gateway.webhooks.address import check_url
 from gateway.webhooks.signing import new_secret
@@ -14,50 +14,50 @@ from straightline.errors import ContractError
 from straightline.ids import canonical
 
 
-class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+class _NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
     url: str
 
 
-def blueprint(parts: Parts) -> Blueprint:
+def blueprint(context: AppContext) -> Blueprint:
     """Return the endpoints below `/v1/webhooks`; each caller sees and uses those of his own key."""
     made = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 
     @made.post("")
     def create() -> Response:
-        key = parts.keys.require("webhooks")
+        key = context.auth.require("webhooks")
         try:
-            wanted = msgspec.json.decode(request.get_data(cache=False), type=_Wanted)
+            wanted = msgspec.json.decode(request.get_data(cache=False), type=_NewWebhook)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise ContractError(f'the body is {{"url": "https://..."}}: {error}') from error
-        check_url(wanted.url, parts.settings.trusted)
-        with parts.reader.connection() as connection:
+        check_url(wanted.url, context.settings.trusted)
+        with context.ledger.connection() as connection:
             webhook = register(connection, key_id=key.id, url=wanted.url, secret=new_secret())
         shown = {"id": webhook.id, "url": webhook.url, "secret": webhook.secret}
         return json_answer(shown, 201, Location=f"/v1/webhooks/{webhook.id}")
 
     @made.get("")
     def listing() -> Response:
-        key = parts.keys.require("webhooks")
-        with parts.reader.connection() as connection:
+        key = context.auth.require("webhooks")
+        with context.ledger.connection() as connection:
             found = webhooks_of(connection, key.id)
         return json_answer({"webhooks": [{"id": each.id, "url": each.url} for each in found]})
 
     @made.delete("/<webhook_id>")
     def delete(webhook_id: str) -> Response:
-        key = parts.keys.require("webhooks")
+        key = context.auth.require("webhooks")
         identity = canonical(webhook_id)
         done = False
         if identity is not None:
-            with parts.reader.connection() as connection:
+            with context.ledger.connection() as connection:
                 done = remove(connection, identity, key_id=key.id)
         if not done:
-            raise Refusal(404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}")
+            raise ApiError(404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}")
         return Response(status=204)
 
     return made
 
 
-def wished_webhook(parts: Parts, key_id: str) -> str | None:
+def requested_webhook(context: AppContext, key_id: str) -> str | None:
     """Return the id of the webhook that is to be told of the present HTTP request; None where none is.
 
     Raises:
@@ -66,9 +66,11 @@ def wished_webhook(parts: Parts, key_id: str) -> str | None:
     webhook_id = request.headers.get(WEBHOOK_HEADER)
     if webhook_id is None:
         return None
-    with parts.reader.connection() as connection:
+    with context.ledger.connection() as connection:
         owned = {each.id for each in webhooks_of(connection, key_id)}
     identity = canonical(webhook_id)
     if identity not in owned:
-        raise Refusal(404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks")
+        raise ApiError(
+            404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks"
+        )
     return identity

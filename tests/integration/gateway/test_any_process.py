@@ -15,7 +15,7 @@ from straightline import names
 from straightline.contracts import Lease, Outcome
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
-from tests.integration.gateway.test_resources import record
+from tests.integration.gateway.test_requests import record
 
 pytestmark = pytest.mark.integration
 Start = Callable[..., Gateway]

@@ -21,7 +21,7 @@ import requests
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from gateway.webhooks.service import Deliveries
+from gateway.webhooks.service import WebhookDispatcher
 from gateway.webhooks.signing import headers as signatures
 from outcomes.db.database import connected
 from outcomes.db.pool import LedgerPool
@@ -348,7 +348,7 @@ def test_what_is_no_part_of_the_list_is_refused(front: Gateway, query: str) -> N
 def telling(front: Gateway) -> Iterator[None]:
     """Tell webhooks as their process does."""
     reader, stop = LedgerPool(front.role_url("webhooks"), name="test", connections=4), threading.Event()
-    thread = threading.Thread(target=Deliveries(reader, {"localhost"}).run, args=(stop,))
+    thread = threading.Thread(target=WebhookDispatcher(reader, {"localhost"}).run, args=(stop,))
     thread.start()
     try:
         yield

@@ -15,7 +15,7 @@ from straightline.contracts import FailureReport, ModelList, Outcome, PlacementS
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
 from tests.integration.gateway.stranger import Stranger
-from tests.integration.gateway.test_resources import attempt, record
+from tests.integration.gateway.test_requests import attempt, record
 
 pytestmark = pytest.mark.integration
 

@@ -31,7 +31,7 @@ MAY_PUBLISH = {
     names.PLACEMENTS: {"scheduler"},
     names.OUTCOMES: {"scheduler", "reconciler"} | POOLS,
     names.REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
-    names.DOORS: {"scheduler", "recorder", "reconciler"} | POOLS,
+    names.ADAPTER_REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.SIGNALS: {"scheduler", "reconciler"} | POOLS,
     names.QUESTIONS: {"gateway"},
     names.DELAYS: {"scheduler", "recorder"},

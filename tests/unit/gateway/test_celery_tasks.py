@@ -12,8 +12,8 @@ from pika import BasicProperties
 
 from gateway.celery_adapter.results import result_of
 from gateway.celery_adapter.service import request_for, result_for
-from gateway.celery_adapter.tasks import Unfit, request_of, task_of
-from gateway.shared.relay import Unreadable
+from gateway.celery_adapter.tasks import UnsupportedTask, request_of, task_of
+from gateway.shared.relay import UnreadableMessage
 from straightline import names
 from straightline.amqp import Outgoing
 from straightline.contracts import DataRef, Outcome, decode_request
@@ -92,7 +92,7 @@ def test_a_chain_a_chord_and_links_are_refused_by_name(app: Celery) -> None:
         "link_error": {"errbacks": [dict(step)]},
     }
     for words, options in asked.items():
-        with pytest.raises(Unfit, match=words):
+        with pytest.raises(UnsupportedTask, match=words):
             translate(message(app, **options))
 
 
@@ -110,7 +110,7 @@ def test_a_chain_a_chord_and_links_are_refused_by_name(app: Celery) -> None:
 def test_what_a_header_asks_in_vain_is_refused(app: Celery, change: dict[str, Any], words: str) -> None:
     sent = message(app)
     sent[0].headers.update(change)
-    with pytest.raises(Unfit, match=words):
+    with pytest.raises(UnsupportedTask, match=words):
         translate(sent)
 
 
@@ -126,14 +126,14 @@ def test_what_a_header_asks_in_vain_is_refused(app: Celery, change: dict[str, An
     ],
 )
 def test_a_body_of_another_form_is_refused(app: Celery, body: bytes, words: str) -> None:
-    with pytest.raises(Unfit, match=words):
+    with pytest.raises(UnsupportedTask, match=words):
         translate((message(app, expires="2027-01-15T08:00:30+00:00")[0], body))
 
 
 def test_nothing_but_json_is_read(app: Celery) -> None:
     sent = message(app)
     sent[0].content_type = "application/x-python-serialize"
-    with pytest.raises(Unfit, match="task_serializer"):
+    with pytest.raises(UnsupportedTask, match="task_serializer"):
         translate(sent)
 
 
@@ -189,8 +189,8 @@ def test_an_answer_is_the_result_as_it_came_or_where_it_lies() -> None:
 
 @pytest.mark.parametrize("queue", ["straightline.local", "straightline.outcomes", QUEUE.upper(), "q", "\n"])
 def test_no_result_is_written_to_a_queue_that_is_none_of_results(app: Celery, queue: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableMessage):
         request_for(*message(app, reply_to=queue))
     outcome = msgspec.json.encode(Outcome(request_id=new_id(), state="failed", finished_at=NOW))
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableMessage):
         result_for(BasicProperties(correlation_id=queue), outcome)

@@ -18,14 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.http.auth import Keys
-from gateway.http.context import Parts, ended_by
+from gateway.http.auth import KeyAuthenticator
 from gateway.http.rendering import binary, problems
-from gateway.http.rendering.prefer import preference
-from gateway.http.rendering.problems import Refusal
-from gateway.http.requests.recent_requests import Recent
-from gateway.http.settings import Settings
-from gateway.shared.request_builder import Composed, compose, id_for, traces
+from gateway.http.rendering.prefer import parse_prefer
+from gateway.http.rendering.problems import ApiError
+from gateway.http.requests.recent_requests import RecentRequests
+from gateway.http.requests.request_service import RequestService, submission_expiry
+from gateway.shared.request_builder import (
+    PreparedRequest,
+    id_from_idempotency_key,
+    prepare_request,
+    trace_context,
+)
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.keys import Key, digest_of
 from straightline.contracts import DataRef, InferResponse, Outcome
@@ -52,15 +56,19 @@ DTYPES = {"FP32": "<f4", "FP64": "<f8", "INT64": "<i8", "UINT8": "u1", "BOOL": "
     ],
 )
 def test_a_caller_who_will_not_wait_says_how_long(header: str | None, wait: float | None) -> None:
-    assert preference(header).wait == wait
+    assert parse_prefer(header).wait == wait
 
 
 def test_an_idempotency_key_is_its_owners() -> None:
-    assert id_for("a", "k") == id_for("a", "k") != id_for("b", "k")
-    assert id_for("a", None) is None
+    assert (
+        id_from_idempotency_key("a", "k")
+        == id_from_idempotency_key("a", "k")
+        != id_from_idempotency_key("b", "k")
+    )
+    assert id_from_idempotency_key("a", None) is None
     for text in ("", "a b", "x" * 256, "ü"):
         with pytest.raises(ContractError, match="Idempotency-Key"):
-            id_for("a", text)
+            id_from_idempotency_key("a", text)
 
 
 def test_what_is_refused_leaves_nothing_in_the_store() -> None:
@@ -72,16 +80,16 @@ def test_what_is_refused_leaves_nothing_in_the_store() -> None:
 
     large = {"model": "m", "data": msgspec.Raw(b'{"inputs": [], "id": "' + b"x" * 50 + b'"}')}
     with pytest.raises(ContractError):
-        compose({**large, "model": 1}, now=NOW, inline_limit=10, put=put, deadline=None)
+        prepare_request({**large, "model": 1}, now=NOW, inline_limit=10, put=put, deadline=None)
     assert stored == []
-    composed = compose(large, now=NOW, inline_limit=10, put=put, deadline=NOW + 5)
+    composed = prepare_request(large, now=NOW, inline_limit=10, put=put, deadline=NOW + 5)
     sent = json.loads(composed.body)
     assert (sent["data_ref"]["uri"], sent["deadline"], sent["submitted_at"]) == ("file:///x", NOW + 5, NOW)
     assert "data" not in sent
 
 
 def test_trace_headers_are_found_in_any_case() -> None:
-    assert traces({"Traceparent": "00-1", "X": "y"}) == {"traceparent": "00-1"}
+    assert trace_context({"Traceparent": "00-1", "X": "y"}) == {"traceparent": "00-1"}
 
 
 @given(st.data())
@@ -167,7 +175,7 @@ def key(**fields: Any) -> Key:
     return Key(id="1", name="k", scopes=("read",), created_at=0.0, **fields)
 
 
-def required(keys: Keys, text: str = "sl_x") -> Key:
+def required(keys: KeyAuthenticator, text: str = "sl_x") -> Key:
     with Flask(__name__).test_request_context(headers={"Authorization": f"Bearer {text}"}):
         return keys.require("read")
 
@@ -182,11 +190,11 @@ def test_a_key_that_was_known_is_good_while_the_ledger_is_away() -> None:
             raise answer
         return answer
 
-    keys = Keys(find, seconds=0.0)
+    keys = KeyAuthenticator(find, ttl_s=0.0)
     assert required(keys) == required(keys) == key()
     answers.append(LedgerUnavailable("away"))
-    with pytest.raises(Refusal) as caught:
-        required(Keys(lambda _: find(digest_of("sl_x")), seconds=0.0), "sl_x")
+    with pytest.raises(ApiError) as caught:
+        required(KeyAuthenticator(lambda _: find(digest_of("sl_x")), ttl_s=0.0), "sl_x")
     assert caught.value.problem.status == 503
 
 
@@ -202,7 +210,7 @@ def test_a_ledger_that_says_nothing_holds_up_one_who_asks_for_a_known_key_and_no
         over.wait(20)
         raise LedgerUnavailable("it says nothing")
 
-    keys = Keys(find, seconds=0.01)
+    keys = KeyAuthenticator(find, ttl_s=0.01)
     required(keys)
     time.sleep(0.02)
     with ThreadPoolExecutor(2) as callers:
@@ -226,7 +234,7 @@ def test_a_ledger_that_is_away_is_not_asked_about_a_known_key_for_each_request()
         raise LedgerUnavailable("away")
 
     away: list[int] = []
-    keys = Keys(find, seconds=30.0)
+    keys = KeyAuthenticator(find, ttl_s=30.0)
     required(keys)
     for digest, (_, known) in list(keys._known.items()):
         keys._known[digest] = (0.0, known)  # half a minute later
@@ -237,8 +245,8 @@ def test_a_ledger_that_is_away_is_not_asked_about_a_known_key_for_each_request()
 
 @pytest.mark.parametrize("ended", [{"revoked_at": 1.0}, {"expires_at": 1.0}])
 def test_a_key_that_has_ended_is_refused(ended: dict[str, float]) -> None:
-    with pytest.raises(Refusal, match="revoked or expired"):
-        required(Keys(lambda _: key(**ended), seconds=1.0))
+    with pytest.raises(ApiError, match="revoked or expired"):
+        required(KeyAuthenticator(lambda _: key(**ended), ttl_s=1.0))
 
 
 @pytest.mark.parametrize(
@@ -284,23 +292,31 @@ def test_what_the_operator_is_to_mend_is_logged_and_not_told_to_callers(
 
 def test_a_result_that_was_swept_is_gone_and_its_cure_is_told(tmp_path: Path) -> None:
     unused: Any = None
-    settings = Settings(broker_url="", database_url="", models_dir=tmp_path)
     store = Store(f"file://{tmp_path}")
-    parts = Parts(settings, unused, unused, unused, unused, unused, unused, Recent(), unused, store, unused)
+    service = RequestService(
+        broker=unused,
+        ledger=unused,
+        recent=RecentRequests(),
+        submissions=unused,
+        store=store,
+        idempotency=unused,
+        timeout_s=60.0,
+        inline_limit=99,
+    )
     reference = store.put(b"{}")
     outcome = Outcome(request_id="1", state="succeeded", finished_at=NOW, result_ref=reference)
-    assert bytes(parts.fetched(outcome).result) == b"{}"
+    assert bytes(service.load_result(outcome).result) == b"{}"
     store.remove(reference)
-    with pytest.raises(Refusal, match="retention") as gone:
-        parts.fetched(outcome)
+    with pytest.raises(ApiError, match="retention") as gone:
+        service.load_result(outcome)
     assert gone.value.problem.status == 410
 
 
 def test_the_memory_of_requests_is_bounded() -> None:
-    recent = Recent(most=2)
+    recent = RecentRequests(max_requests=2)
     ids = []
     for _ in range(3):
-        composed = compose(
+        composed = prepare_request(
             {"model": "m", "data": msgspec.Raw(DATA)}, now=NOW, inline_limit=99, put=None, deadline=None
         )
         recent.add(composed)
@@ -320,4 +336,4 @@ def test_the_memory_of_requests_is_bounded() -> None:
 def test_a_note_is_kept_as_long_as_its_request_may_live(
     class_: RequestClass, deadline: float | None, seconds: float
 ) -> None:
-    assert ended_by(Composed("1", "m", b"", class_, NOW, deadline)) == NOW + seconds
+    assert submission_expiry(PreparedRequest("1", "m", b"", class_, NOW, deadline)) == NOW + seconds

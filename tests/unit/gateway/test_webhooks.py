@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.webhooks.address import check_url, hosts_of, resolve
-from gateway.webhooks.schedule import DELAYS, again_after
+from gateway.webhooks.address import check_url, parse_hosts, resolve
+from gateway.webhooks.schedule import RETRY_DELAYS_S, retry_delay
 from gateway.webhooks.signing import headers, new_secret
 from straightline.errors import ConfigurationError, ContractError
 
@@ -68,7 +68,7 @@ def test_what_a_delivery_may_reach_is_taken(host: str) -> None:
 
 
 def test_addresses_that_the_settings_name_are_taken() -> None:
-    trusted = hosts_of("127.0.0.1, localhost, ::1,")
+    trusted = parse_hosts("127.0.0.1, localhost, ::1,")
     for url in ("https://127.0.0.1:9/", "http://localhost/", "http://[::1]:80/"):
         check_url(url, trusted)
 
@@ -76,7 +76,7 @@ def test_addresses_that_the_settings_name_are_taken() -> None:
 @pytest.mark.parametrize("wrong", ["http://x", "x:80", "a:80", "[::1]", "x/y", "good,b c", "*.internal"])
 def test_a_setting_that_names_no_host_is_refused_with_the_cure(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^STRAIGHTLINE_WEBHOOK_HOSTS .*without scheme"):
-        hosts_of(wrong)
+        parse_hosts(wrong)
 
 
 def look_up(*addresses: str) -> Any:
@@ -115,12 +115,12 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
 
 
 def test_a_host_that_the_settings_name_may_be_ours_and_plain() -> None:
-    target = resolve("http://inside:8080", hosts_of("other, Inside"), look_up("10.0.0.7"))
+    target = resolve("http://inside:8080", parse_hosts("other, Inside"), look_up("10.0.0.7"))
     assert (target.scheme, target.address, target.path) == ("http", "10.0.0.7", "/")
 
 
 def test_it_is_tried_for_more_than_a_day_and_then_given_up() -> None:
-    waits = [again_after(failures, 0.0) for failures in range(1, len(DELAYS) + 2)]
+    waits = [retry_delay(failures, 0.0) for failures in range(1, len(RETRY_DELAYS_S) + 2)]
     assert waits[-1] is None
     assert sum(wait for wait in waits if wait is not None) > 24 * 3600
-    assert again_after(1, 0.99) == pytest.approx(DELAYS[0] * 1.099)
+    assert retry_delay(1, 0.99) == pytest.approx(RETRY_DELAYS_S[0] * 1.099)

@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 
-from gateway.http.requests.broker_client import Exchange
+from gateway.http.requests.broker_client import BrokerClient
 from straightline import names
 from straightline.client import Client
 from straightline.ids import new_id
@@ -192,10 +192,10 @@ def test_a_broker_that_knows_no_questions_is_not_asked_time_and_again(
     """Each would cost a connection."""
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().exchange_delete(names.QUESTIONS)
-    exchange = Exchange(broker_url, most=1)
+    exchange = BrokerClient(broker_url, max_pending=1)
 
     def refusals() -> int:
-        with exchange.inquiry(new_id()) as inquiry:
+        with exchange.status_query(new_id()) as inquiry:
             inquiry.answer()
         time.sleep(0.01)
         return caplog.text.count("no AMQP connection: ChannelClosedByBroker")

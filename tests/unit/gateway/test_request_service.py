@@ -5,20 +5,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.http import context
-from gateway.http.context import Parts
-from gateway.http.rendering.problems import Refusal
-from gateway.http.requests.broker_client import Asked
-from gateway.http.requests.idempotency import Firsts
-from gateway.http.requests.recent_requests import Recent
-from gateway.http.requests.submission_log import Notes
-from gateway.http.settings import Settings
-from gateway.shared.request_builder import Composed
+from gateway.http.rendering.problems import ApiError
+from gateway.http.requests import request_service
+from gateway.http.requests.broker_client import PendingOutcome
+from gateway.http.requests.idempotency import IdempotencyGuard
+from gateway.http.requests.recent_requests import RecentRequests
+from gateway.http.requests.request_service import RequestService
+from gateway.http.requests.submission_log import SubmissionLog
+from gateway.shared.request_builder import PreparedRequest
 from outcomes.db.errors import LedgerUnavailable
 from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError
@@ -29,17 +27,17 @@ class Exchange:
     """The broker, which loses what it should push."""
 
     def __init__(self, *, loses: bool) -> None:
-        self.losses = 0
+        self.connection_losses = 0
         self._loses = loses
         self.waiting = 0
         self.sent: Future[None] = Future()
 
-    def ask(self, *_: Any, **__: Any) -> Asked:
-        self.losses += self._loses
+    def submit_for_outcome(self, *_: Any, **__: Any) -> PendingOutcome:
+        self.connection_losses += self._loses
         self.waiting += 1
-        return Asked("token", Future(), self.sent)
+        return PendingOutcome("token", Future(), self.sent)
 
-    def forget(self, *_: Any) -> None:
+    def discard(self, *_: Any) -> None:
         self.waiting -= 1
 
 
@@ -51,25 +49,30 @@ class Reader:
         yield
 
 
-def _parts(exchange: Exchange) -> Parts:
-    unused: Any = None
-    ours: Any = exchange
-    reader: Any = Reader()
-    notes = Notes(lambda _: None)
-    settings = Settings(broker_url="", database_url="", models_dir=Path())
-    firsts = Firsts(lambda _: None)
-    return Parts(settings, ours, reader, reader, unused, unused, unused, Recent(), notes, None, firsts)
+def _service(exchange: Exchange, recent: RecentRequests | None = None) -> RequestService:
+    broker: Any = exchange
+    ledger: Any = Reader()
+    return RequestService(
+        broker=broker,
+        ledger=ledger,
+        recent=recent or RecentRequests(),
+        submissions=SubmissionLog(lambda _: None),
+        store=None,
+        idempotency=IdempotencyGuard(lambda _: None),
+        timeout_s=60.0,
+        inline_limit=99,
+    )
 
 
-def _composed(seconds: float) -> Composed:
+def _composed(seconds: float) -> PreparedRequest:
     now = time.time()
-    return Composed(new_id(), "double", b"{}", "interactive", now, now + seconds)
+    return PreparedRequest(new_id(), "double", b"{}", "interactive", now, now + seconds)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "LOOK", 0.02)
-    monkeypatch.setattr(context, "GRACE", 0.0)
+    monkeypatch.setattr(request_service, "LEDGER_POLL_INTERVAL_S", 0.02)
+    monkeypatch.setattr(request_service, "DEADLINE_GRACE_S", 0.0)
 
 
 def _ledger(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[str]:
@@ -83,14 +86,14 @@ def _ledger(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[str]:
             raise answer
         return answer and Outcome(request_id=request_id, state="succeeded", finished_at=answer)
 
-    monkeypatch.setattr(context, "outcome_of", outcome_of)
+    monkeypatch.setattr(request_service, "outcome_of", outcome_of)
     return asked
 
 
 def test_an_outcome_lost_with_its_connection_is_found_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     composed, exchange = _composed(30.0), Exchange(loses=True)
     _ledger(monkeypatch, None, LedgerUnavailable("away"), time.time() + 1)
-    outcome = _parts(exchange).answer(composed, {}, wait=None)
+    outcome = _service(exchange).submit_and_wait(composed, {}, wait=None)
     assert outcome is not None
     assert outcome.request_id == composed.id
     assert exchange.waiting == 0
@@ -98,8 +101,8 @@ def test_an_outcome_lost_with_its_connection_is_found_in_the_ledger(monkeypatch:
 
 def test_what_ended_before_it_was_asked_is_not_taken_for_its_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     _ledger(monkeypatch, time.time() - 60)
-    with pytest.raises(Refusal) as refused:
-        _parts(Exchange(loses=True)).answer(_composed(0.1), {}, wait=None)
+    with pytest.raises(ApiError) as refused:
+        _service(Exchange(loses=True)).submit_and_wait(_composed(0.1), {}, wait=None)
     assert refused.value.problem.status == 504
 
 
@@ -107,7 +110,7 @@ def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest
     asked = _ledger(monkeypatch, time.time() + 1)
     exchange = Exchange(loses=False)
     exchange.sent.set_result(None)
-    assert _parts(exchange).answer(_composed(30.0), {}, wait=0.1) is None
+    assert _service(exchange).submit_and_wait(_composed(30.0), {}, wait=0.1) is None
     assert asked == []
 
 
@@ -115,9 +118,9 @@ def test_what_was_waited_for_in_vain_was_submitted_when_it_was_composed() -> Non
     """Not when the caller was told that it was taken: it may run since long before."""
     exchange = Exchange(loses=False)
     exchange.sent.set_result(None)
-    context, composed = _parts(exchange), _composed(30.0)
-    assert context.answer(composed, {}, wait=0.2) is None
-    status = context.recent.status(composed.id)
+    recent, composed = RecentRequests(), _composed(30.0)
+    assert _service(exchange, recent).submit_and_wait(composed, {}, wait=0.2) is None
+    status = recent.status(composed.id)
     assert status is not None
     assert status.submitted_at == composed.submitted_at
 
@@ -127,8 +130,8 @@ def test_nobody_is_told_that_a_request_was_taken_which_the_broker_has_not(error:
     exchange, composed = Exchange(loses=False), _composed(30.0)
     late = threading.Timer(0.2, exchange.sent.set_exception, (error,))
     late.start()
-    context = _parts(exchange)
+    recent = RecentRequests()
     with pytest.raises(type(error)):
-        context.answer(composed, {}, wait=0.01)
+        _service(exchange, recent).submit_and_wait(composed, {}, wait=0.01)
     assert exchange.waiting == 0
-    assert context.recent.status(composed.id) is None
+    assert recent.status(composed.id) is None

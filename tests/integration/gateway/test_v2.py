@@ -256,7 +256,12 @@ def test_a_key_does_what_its_scopes_say(gateway: Gateway) -> None:
         (b"{}", {"Inference-Header-Content-Length": "99"}, 400, "99"),
         (b"{}", {"Inference-Header-Content-Length": "x"}, 400, "number"),
         (b'{"inputs":[]}zz', {"Inference-Header-Content-Length": "13"}, 400, "left over"),
-        (b"\x1f\x8b", {"Content-Encoding": "gzip"}, 400, "the body is compressed (gzip): send it as it is"),
+        (
+            b"\x1f\x8b",
+            {"Content-Encoding": "gzip"},
+            400,
+            "compressed (gzip): send it uncompressed",
+        ),
     ],
 )
 def test_what_is_no_request_is_refused_at_once(

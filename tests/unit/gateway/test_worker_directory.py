@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.http.requests.worker_directory import Hosts
+from gateway.http.requests.worker_directory import WorkerDirectory
 from straightline.contracts import BackendEntry, Heartbeat
 
 
@@ -23,8 +23,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def hosts(clock: Clock) -> Hosts:
-    return Hosts(clock)
+def hosts(clock: Clock) -> WorkerDirectory:
+    return WorkerDirectory(clock)
 
 
 def beat(worker: str, **fields: Any) -> bytes:
@@ -32,25 +32,25 @@ def beat(worker: str, **fields: Any) -> bytes:
     return msgspec.json.encode(Heartbeat(worker=worker, sent_at=0.0, **(known | fields)))
 
 
-def local(hosts: Hosts) -> BackendEntry:
+def local(hosts: WorkerDirectory) -> BackendEntry:
     (found,) = (each for each in hosts.report().backends if each.backend == "local")
     return found
 
 
-def test_slots_of_all_hosts_add_up(hosts: Hosts) -> None:
-    hosts.tell(beat("local@b"))
-    hosts.tell(beat("local@a", slots=8, active=2))
-    hosts.tell(b"nonsense")
+def test_slots_of_all_hosts_add_up(hosts: WorkerDirectory) -> None:
+    hosts.update(beat("local@b"))
+    hosts.update(beat("local@a", slots=8, active=2))
+    hosts.update(b"nonsense")
     found = local(hosts)
     assert (found.healthy, found.slots, found.active) == (True, 12, 3)
     assert [each.worker for each in found.workers] == ["local@a", "local@b"]
 
 
-def test_a_host_that_is_ill_or_silent_is_shown_and_not_counted(hosts: Hosts, clock: Clock) -> None:
-    hosts.tell(beat("local@a"))
+def test_a_host_that_is_ill_or_silent_is_shown_and_not_counted(hosts: WorkerDirectory, clock: Clock) -> None:
+    hosts.update(beat("local@a"))
     clock.now += 12
-    hosts.tell(beat("local@b"))
-    hosts.tell(beat("local@c", healthy=False, reason="its server is away"))
+    hosts.update(beat("local@b"))
+    hosts.update(beat("local@c", healthy=False, reason="its server is away"))
     found = local(hosts)
     assert (found.healthy, found.slots, found.active) == (True, 4, 1)
     assert [(each.healthy, each.reason) for each in found.workers] == [
@@ -60,16 +60,16 @@ def test_a_host_that_is_ill_or_silent_is_shown_and_not_counted(hosts: Hosts, clo
     ]
 
 
-def test_who_says_goodbye_or_is_silent_for_long_is_forgotten(hosts: Hosts, clock: Clock) -> None:
-    hosts.tell(beat("local@a"))
-    hosts.tell(beat("local@b"))
-    hosts.tell(beat("local@b", closing=True))
+def test_who_says_goodbye_or_is_silent_for_long_is_forgotten(hosts: WorkerDirectory, clock: Clock) -> None:
+    hosts.update(beat("local@a"))
+    hosts.update(beat("local@b"))
+    hosts.update(beat("local@b", closing=True))
     assert [each.worker for each in local(hosts).workers] == ["local@a"]
     clock.now += 61
     assert local(hosts).workers == []
 
 
-def test_a_backend_that_nobody_reports_for_is_there(hosts: Hosts) -> None:
+def test_a_backend_that_nobody_reports_for_is_there(hosts: WorkerDirectory) -> None:
     assert [(each.backend, each.healthy) for each in hosts.report().backends] == [
         ("serverless", False),
         ("gpu-container", False),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from gateway.http.requests.submission_log import Notes
+from gateway.http.requests.submission_log import SubmissionLog
 from outcomes.db.errors import LedgerRefused, LedgerUnavailable
 from outcomes.queries.submissions import Submission
 
@@ -17,7 +17,7 @@ ONE = Submission(id="a", model="m", submitted_at=1.0, deadline=None, until=2.0)
 
 def test_a_note_is_written_when_it_is_back() -> None:
     written: list[Submission] = []
-    Notes(written.extend, patience=10.0).add(ONE)
+    SubmissionLog(written.extend, write_timeout_s=10.0).add(ONE)
     assert written == [ONE]
 
 
@@ -33,7 +33,7 @@ def test_what_cannot_be_written_costs_no_other_note(fault: Exception) -> None:
             raise fault
         written.extend(submissions)
 
-    notes = Notes(keep, patience=0.0)
+    notes = SubmissionLog(keep, write_timeout_s=0.0)
     notes.add(ONE)
     assert first.wait(10)
     others = [msgspec.structs.replace(ONE, id=str(number)) for number in range(20)]
@@ -52,7 +52,7 @@ def test_one_caller_waits_for_a_ledger_that_says_nothing_and_all_again_once_it_w
         assert go.wait(10)
         written.extend(submissions)
 
-    notes = Notes(keep, patience=0.5)
+    notes = SubmissionLog(keep, write_timeout_s=0.5)
     assert _took(notes) >= 0.5
     assert _took(notes) < 0.5
     go.set()
@@ -69,7 +69,7 @@ def test_nobody_waits_for_a_ledger_that_is_away_and_all_is_written_when_it_is_ba
             raise LedgerUnavailable("away")
         written.extend(submissions)
 
-    notes = Notes(keep, patience=0.5)
+    notes = SubmissionLog(keep, write_timeout_s=0.5)
     notes.add(ONE)
     assert asked.wait(10)
     assert _took(notes) < 0.5
@@ -85,13 +85,13 @@ def _until(holds: Callable[[], bool]) -> None:
         time.sleep(PAUSE)
 
 
-def _took(notes: Notes) -> float:
+def _took(notes: SubmissionLog) -> float:
     began = time.monotonic()
     notes.add(ONE)
     return time.monotonic() - began
 
 
-def _waited_for(notes: Notes, written: list[Submission]) -> bool:
+def _waited_for(notes: SubmissionLog, written: list[Submission]) -> bool:
     """Whether a note is written when `add` is back."""
     note = msgspec.structs.replace(ONE, id=str(time.monotonic_ns()))
     notes.add(note)

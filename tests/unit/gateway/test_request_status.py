@@ -13,13 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.http.app import build
-from gateway.http.context import Parts
+from gateway.http.context import AppContext
 from gateway.http.requests import unfinished_placement
-from gateway.http.requests.recent_requests import Recent
-from gateway.http.requests.status_client import UNHEARD, Inquiry
+from gateway.http.requests.recent_requests import RecentRequests
+from gateway.http.requests.status_client import UNHEARD, PendingQuery
 from gateway.http.routes import requests
 from gateway.http.settings import Settings
-from gateway.shared.request_builder import Composed
+from gateway.shared.request_builder import PreparedRequest
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.submissions import LastPlacement
 from straightline.contracts import Attempt, Outcome, Reason, Whereabouts
@@ -51,8 +51,8 @@ class Exchange:
         self.answers: list[Whereabouts] = []
 
     @contextmanager
-    def inquiry(self, request_id: str) -> Iterator[Inquiry]:
-        inquiry = Inquiry(request_id)
+    def status_query(self, request_id: str) -> Iterator[PendingQuery]:
+        inquiry = PendingQuery(request_id)
         for answer in self.answers:
             inquiry.hear(answer)
         inquiry.give_up(UNHEARD)
@@ -75,8 +75,8 @@ def exchange() -> Exchange:
 
 
 @pytest.fixture
-def recent() -> Recent:
-    return Recent()
+def recent() -> RecentRequests:
+    return RecentRequests()
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def searched() -> list[datetime]:
 
 @pytest.fixture
 def ours(
-    monkeypatch: pytest.MonkeyPatch, exchange: Exchange, recent: Recent, searched: list[datetime]
-) -> Parts:
+    monkeypatch: pytest.MonkeyPatch, exchange: Exchange, recent: RecentRequests, searched: list[datetime]
+) -> AppContext:
     """A gateway whose ledger has no outcome and no placement."""
     monkeypatch.setattr(requests, "outcome_of", lambda *_: None)
     monkeypatch.setattr(requests, "find_submission", lambda *_: None)
@@ -98,11 +98,22 @@ def ours(
     broker: Any = exchange
     keys: Any = Keys()
     settings = Settings(broker_url="", database_url="", models_dir=Path())
-    return Parts(settings, broker, reader, reader, keys, unused, unused, recent, unused, None, unused)
+    return AppContext(
+        settings=settings,
+        broker=broker,
+        ledger=reader,
+        placement_ledger=reader,
+        auth=keys,
+        models=unused,
+        workers=unused,
+        recent=recent,
+        store=None,
+        requests=unused,
+    )
 
 
 @pytest.fixture(params=[LedgerUnavailable, LedgerNotMigrated])
-def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours: Parts) -> FlaskClient:
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours: AppContext) -> FlaskClient:
     """The same, and then the ledger is gone."""
 
     def gone(*_: Any) -> None:
@@ -112,8 +123,10 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours
     return build(ours).test_client()
 
 
-def test_what_this_process_took_it_tells(client: FlaskClient, exchange: Exchange, recent: Recent) -> None:
-    recent.add(Composed(ID, "m", b"", "interactive", 1.0, None))
+def test_what_this_process_took_it_tells(
+    client: FlaskClient, exchange: Exchange, recent: RecentRequests
+) -> None:
+    recent.add(PreparedRequest(ID, "m", b"", "interactive", 1.0, None))
     told = client.get(f"/v1/requests/{ID}")
     assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
     taken_back = client.delete(f"/v1/requests/{ID}")
@@ -127,11 +140,13 @@ def test_what_fails_for_the_ledger_cancels_nothing(client: FlaskClient, exchange
     assert not exchange.cancelled
 
 
-def test_while_no_placement_can_be_searched_the_rest_is_told(ours: Parts, recent: Recent) -> None:
+def test_while_no_placement_can_be_searched_the_rest_is_told(
+    ours: AppContext, recent: RecentRequests
+) -> None:
     busy: Any = Busy()
-    client = build(dataclasses.replace(ours, searcher=busy)).test_client()
+    client = build(dataclasses.replace(ours, placement_ledger=busy)).test_client()
     assert client.get(f"/v1/requests/{ID}").status_code == 503  # it may have come by the broker
-    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
+    recent.add(PreparedRequest(ID, "m", b"", "interactive", time.time(), None))
     told = client.get(f"/v1/requests/{ID}")
     assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
 
@@ -141,13 +156,13 @@ RUNNING = Whereabouts(id=ID, state="running", backend="local", worker="local@a",
 
 
 def test_what_is_held_is_told_with_its_reason_whoever_took_it(
-    ours: Parts, exchange: Exchange, recent: Recent
+    ours: AppContext, exchange: Exchange, recent: RecentRequests
 ) -> None:
     client = build(ours).test_client()
     exchange.answers = [HELD]
     told = client.get(f"/v1/requests/{ID}").get_json()  # it came by the broker, and the ledger has nothing
     assert (told["state"], told["held_reason"], told["model"]) == ("held", "local: no pool reports", "m")
-    recent.add(Composed(ID, "m", b"", "interactive", 1.0, None))
+    recent.add(PreparedRequest(ID, "m", b"", "interactive", 1.0, None))
     told = client.get(f"/v1/requests/{ID}").get_json()
     assert (told["state"], told["held_since"], told["submitted_at"]) == ("held", 2.0, 1.0)
     story = client.get(f"/v1/placements/{ID}").get_json()
@@ -157,11 +172,11 @@ def test_what_is_held_is_told_with_its_reason_whoever_took_it(
 
 
 def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
-    ours: Parts, exchange: Exchange, recent: Recent, monkeypatch: pytest.MonkeyPatch
+    ours: AppContext, exchange: Exchange, recent: RecentRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = LastPlacement(backend="serverless", model="m", attempt=1, placed_at=1.5)
     monkeypatch.setattr(requests, "last_placement", lambda *_: first)
-    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
+    recent.add(PreparedRequest(ID, "m", b"", "interactive", time.time(), None))
     exchange.answers = [RUNNING]
     client = build(ours).test_client()
     told = client.get(f"/v1/requests/{ID}").get_json()
@@ -172,7 +187,7 @@ def test_what_runs_is_told_with_its_worker_and_goes_before_what_the_ledger_has(
 
 
 def test_of_what_has_not_ended_it_is_told_why_it_is_where_it_is_and_what_failed_before(
-    ours: Parts, exchange: Exchange
+    ours: AppContext, exchange: Exchange
 ) -> None:
     reason = Reason(policy="empirical", rule=3, f_t=1, F=50, r_d=1, D=9, s_f=True, s_d=False)
     tried = Attempt(
@@ -190,12 +205,12 @@ def test_of_what_has_not_ended_it_is_told_why_it_is_where_it_is_and_what_failed_
 
 
 def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
-    ours: Parts, exchange: Exchange, recent: Recent, monkeypatch: pytest.MonkeyPatch
+    ours: AppContext, exchange: Exchange, recent: RecentRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = build(ours).test_client()
     exchange.answers = [Whereabouts(id=ID)]
     assert client.get(f"/v1/requests/{ID}").status_code == 404
-    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
+    recent.add(PreparedRequest(ID, "m", b"", "interactive", time.time(), None))
     assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "accepted"
     lease = LastPlacement(backend="local", model="m", attempt=1, placed_at=1.5)
     monkeypatch.setattr(requests, "last_placement", lambda *_: lease)
@@ -206,7 +221,7 @@ def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
 
 
 def test_what_ended_while_others_were_asked_is_not_unknown(
-    ours: Parts, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+    ours: AppContext, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([None, Outcome(request_id=ID, state="rejected", finished_at=2.0)])
     monkeypatch.setattr(requests, "outcome_of", lambda *_: next(answers))
@@ -215,7 +230,7 @@ def test_what_ended_while_others_were_asked_is_not_unknown(
 
 
 def test_where_nobody_can_be_asked_it_is_said_and_not_that_it_never_came(
-    ours: Parts, recent: Recent, exchange: Exchange
+    ours: AppContext, recent: RecentRequests, exchange: Exchange
 ) -> None:
     client = build(ours).test_client()
     for path in (f"/v1/requests/{ID}", f"/v1/requests/{ID}/result", f"/v1/placements/{ID}"):
@@ -224,7 +239,7 @@ def test_where_nobody_can_be_asked_it_is_said_and_not_that_it_never_came(
         problem = told.get_json()
         assert (problem["error_class"], problem["request_id"]) == ("nobody_to_ask", ID)
         assert "no scheduler could be asked now (none listens)" in problem["detail"]
-    recent.add(Composed(ID, "m", b"", "interactive", time.time(), None))
+    recent.add(PreparedRequest(ID, "m", b"", "interactive", time.time(), None))
     told = client.get(f"/v1/requests/{ID}").get_json()
     assert (told["state"], "none listens" in told["note"]) == ("accepted", True)
     exchange.answers = [HELD]
@@ -237,7 +252,7 @@ CANCELLED = Outcome(
 
 
 def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
-    ours: Parts, monkeypatch: pytest.MonkeyPatch
+    ours: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = LastPlacement(backend="local", model="m", version="1", attempt=1, placed_at=1.5)
     monkeypatch.setattr(requests, "outcome_of", lambda *_: CANCELLED)
@@ -253,12 +268,12 @@ def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
     (step,) = client.get(f"/v1/placements/{ID}").get_json()["steps"]
     assert step == {"number": 1, "backend": "local", "placed_at": 1.5}
     busy: Any = Busy()
-    client = build(dataclasses.replace(ours, searcher=busy)).test_client()
+    client = build(dataclasses.replace(ours, placement_ledger=busy)).test_client()
     assert "backend" not in client.get(f"/v1/requests/{ID}").get_json()  # and it is told all the same
 
 
 def test_a_placement_of_which_the_outcome_has_the_attempt_is_told_once(
-    ours: Parts, monkeypatch: pytest.MonkeyPatch
+    ours: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = Attempt(
         number=1, backend="local", succeeded=False, placed_at=1.5, started_at=2.0, finished_at=3.0
@@ -278,9 +293,9 @@ def test_what_was_asked_is_told_though_the_ledger_goes_away(client: FlaskClient,
 
 
 def test_placements_of_the_last_day_are_searched(
-    ours: Parts, recent: Recent, searched: list[datetime]
+    ours: AppContext, recent: RecentRequests, searched: list[datetime]
 ) -> None:
-    recent.add(Composed(ID, "m", b"", "batch", time.time() - 7 * 86_400, None))
+    recent.add(PreparedRequest(ID, "m", b"", "batch", time.time() - 7 * 86_400, None))
     build(ours).test_client().get(f"/v1/requests/{ID}")
     (since,) = searched
     assert datetime.now(UTC) - since < timedelta(hours=25)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.webhooks import service
-from gateway.webhooks.service import NOTED, Deliveries
+from gateway.webhooks.service import MAX_RECORD_ATTEMPTS, WebhookDispatcher
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.queries.webhooks import DueDelivery, Webhook
 
@@ -21,7 +21,7 @@ class Ledger:
         self.asked, self.noted = 0, 0
         self._busy = busy
         self.sent: list[bytes] = []
-        monkeypatch.setattr(service, "LOOK", 0.0)
+        monkeypatch.setattr(service, "POLL_INTERVAL_S", 0.0)
         monkeypatch.setattr(service, "send", lambda _url, body, *_: self.sent.append(body))
         monkeypatch.setattr(service, "record_attempt", self._settle)
 
@@ -38,12 +38,12 @@ class Ledger:
         self.noted += 1
 
 
-@pytest.mark.parametrize("busy", range(NOTED))
+@pytest.mark.parametrize("busy", range(MAX_RECORD_ATTEMPTS))
 def test_it_is_sent_once_and_noted_once_a_connection_is_free(
     monkeypatch: pytest.MonkeyPatch, busy: int
 ) -> None:
     ledger: Any = Ledger(monkeypatch, busy)
-    Deliveries(ledger, frozenset())._tell(DUE)
+    WebhookDispatcher(ledger, frozenset())._tell(DUE)
     assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 1, busy + 1)
 
 
@@ -52,5 +52,5 @@ def test_a_ledger_that_stays_away_is_asked_a_few_times_and_holds_no_sender_for_g
 ) -> None:
     ledger: Any = Ledger(monkeypatch, 1000)
     with pytest.raises(LedgerUnavailable):
-        Deliveries(ledger, frozenset())._tell(DUE)
-    assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 0, NOTED)
+        WebhookDispatcher(ledger, frozenset())._tell(DUE)
+    assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 0, MAX_RECORD_ATTEMPTS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.http.keepalive_worker import LINGER
+from gateway.http.keepalive_worker import KEEPALIVE_WAIT_S
 from script.stack.processes import readiness_probes
 from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
@@ -41,7 +41,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     (port,) = free_ports(1)
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "-k", "gateway.http.keepalive_worker.LingeringWorker"),
+            *(sys.executable, "-m", "gunicorn", "-k", "gateway.http.keepalive_worker.KeepAliveWorker"),
             *("-w", "1", "--threads", "2", "-b", f"127.0.0.1:{port}", "--no-control-socket"),
             "application:app",
         ],
@@ -77,7 +77,7 @@ def test_a_connection_that_was_silent_for_longer_is_served_on(
 ) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server[0], timeout=10)
     ask(connection)
-    time.sleep(3 * LINGER)  # what is tried is that time has passed
+    time.sleep(3 * KEEPALIVE_WAIT_S)  # what is tried is that time has passed
     assert ask(connection)
 
 

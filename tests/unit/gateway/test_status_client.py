@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from gateway.http.requests import status_client
-from gateway.http.requests.broker_client import Exchange
-from gateway.http.requests.status_client import Inquiries, Inquiry, question_message
+from gateway.http.requests.broker_client import BrokerClient
+from gateway.http.requests.status_client import PendingQueries, PendingQuery, status_query_message
 from gateway.http.requests.status_merge import told
 from straightline import names
 from straightline.contracts import Question, RequestStatus, Whereabouts
@@ -28,8 +28,8 @@ LONG = 3_600.0
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for more than the answers at hand waits for ever."""
-    monkeypatch.setattr(status_client, "PATIENCE", LONG)
-    monkeypatch.setattr(status_client, "OUTDONE", LONG)
+    monkeypatch.setattr(status_client, "ANSWER_TIMEOUT_S", LONG)
+    monkeypatch.setattr(status_client, "BETTER_ANSWER_WAIT_S", LONG)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("patient")
 def test_the_most_advanced_answer_is_taken(answers: list[Whereabouts], wanted: Whereabouts | None) -> None:
-    inquiry = Inquiry("a")
+    inquiry = PendingQuery("a")
     for answer in answers:
         inquiry.hear(answer)
     inquiry.give_up(status_client.AWAY)
@@ -59,14 +59,14 @@ def test_the_most_advanced_answer_is_taken(answers: list[Whereabouts], wanted: W
 @pytest.mark.parametrize("last", [HELD, RUNNING])
 @pytest.mark.usefixtures("patient")
 def test_after_what_cannot_be_outdone_nobody_waits(last: Whereabouts) -> None:
-    inquiry = Inquiry("a")
+    inquiry = PendingQuery("a")
     inquiry.hear(last)
     assert inquiry.answer() == last
 
 
 @pytest.mark.usefixtures("patient")
 def test_an_answer_that_comes_later_wakes_who_waits() -> None:
-    inquiry = Inquiry("a")
+    inquiry = PendingQuery("a")
     inquiry.hear(PLACED)
     late = threading.Timer(0.05, inquiry.hear, (RUNNING,))
     late.start()
@@ -75,21 +75,23 @@ def test_an_answer_that_comes_later_wakes_who_waits() -> None:
 
 def test_silence_is_waited_for_no_longer_than_is_bearable() -> None:
     began = time.monotonic()
-    silent = Inquiry("a")
+    silent = PendingQuery("a")
     assert silent.answer() is None
     silent.give_up(status_client.AWAY)  # too late: it was listened to
     assert silent.why_silent == status_client.SILENT
-    outdone = Inquiry("b")
+    outdone = PendingQuery("b")
     outdone.hear(PLACED)
     assert outdone.answer() == PLACED
-    assert time.monotonic() - began < 5 * (status_client.PATIENCE + status_client.OUTDONE)
+    assert time.monotonic() - began < 5 * (
+        status_client.ANSWER_TIMEOUT_S + status_client.BETTER_ANSWER_WAIT_S
+    )
 
 
 @pytest.mark.usefixtures("patient")
 def test_answers_find_their_question_and_what_is_none_is_passed_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    inquiries = Inquiries()
+    inquiries = PendingQueries()
     mine, other = inquiries.open(), inquiries.open()
     for body in (b"", b"[]", b"\xff", b'{"id": 7}', b'{"id": "a", "state": "lost"}'):
         assert inquiries.hear(mine.token, body)
@@ -104,7 +106,7 @@ def test_answers_find_their_question_and_what_is_none_is_passed_over(
 
 @pytest.mark.usefixtures("patient")
 def test_too_many_questions_at_once_are_not_asked() -> None:
-    inquiries = Inquiries(most=1)
+    inquiries = PendingQueries(max_queries=1)
     first = inquiries.open()
     assert not first.over
     many = inquiries.open()
@@ -118,7 +120,7 @@ def test_too_many_questions_at_once_are_not_asked() -> None:
 
 def test_what_is_asked_can_be_read_and_comes_back_where_nobody_listens() -> None:
     token = new_id()
-    message = question_message(ID, token, names.REPLY_QUEUE_PREFIX + "0a")
+    message = status_query_message(ID, token, names.REPLY_QUEUE_PREFIX + "0a")
     assert (message.exchange, message.routing_key) == (names.QUESTIONS, names.QUESTION_KEY)
     assert (message.mandatory, message.persistent) == (True, False)
     asked = Question(id=ID, reply_to="straightline.reply.0a", correlation_id=token)
@@ -127,9 +129,9 @@ def test_what_is_asked_can_be_read_and_comes_back_where_nobody_listens() -> None
 
 @pytest.mark.usefixtures("patient")
 def test_a_broker_that_is_away_keeps_nobody_waiting() -> None:
-    exchange = Exchange("amqp://127.0.0.1:1/", most=1)
+    exchange = BrokerClient("amqp://127.0.0.1:1/", max_pending=1)
     try:
-        with exchange.inquiry(ID) as inquiry:
+        with exchange.status_query(ID) as inquiry:
             assert inquiry.answer() is None
             assert inquiry.why_silent == status_client.AWAY
     finally:
@@ -139,10 +141,10 @@ def test_a_broker_that_is_away_keeps_nobody_waiting() -> None:
 @pytest.mark.usefixtures("patient")
 def test_what_the_broker_would_not_take_now_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be waited for in vain, and asked later, when nobody listens to the answer."""
-    exchange = Exchange("amqp://127.0.0.1:1/", most=1)
+    exchange = BrokerClient("amqp://127.0.0.1:1/", max_pending=1)
     monkeypatch.setattr(type(exchange._inbox), "ready", property(lambda _: True))
     try:
-        with exchange.inquiry(ID) as inquiry:
+        with exchange.status_query(ID) as inquiry:
             assert inquiry.over
     finally:
         exchange.close()

@@ -92,7 +92,7 @@ def tell_again(url: str, webhook_id: str, request_id: str) -> None:
     outcome = Outcome(request_id=request_id, state="succeeded", finished_at=time.time())
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         connection.channel().basic_publish(
-            names.DOORS,
+            names.ADAPTER_REPLIES,
             names.WEBHOOK_REPLY_KEY,
             msgspec.json.encode(outcome),
             pika.BasicProperties(correlation_id=webhook_id),
@@ -213,7 +213,7 @@ def test_what_is_no_webhook_is_refused(gateway: Gateway, content: bytes) -> None
 
 
 def test_a_receiver_that_says_one_byte_at_a_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "LONGEST", 0.5)
+    monkeypatch.setattr(sender, "TOTAL_TIMEOUT_S", 0.5)
     over = threading.Event()
 
     def drip(listener: socket.socket) -> None:
@@ -231,7 +231,7 @@ def test_a_receiver_that_says_one_byte_at_a_time_is_not_waited_for(monkeypatch: 
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         started = time.monotonic()
         try:
-            with pytest.raises(sender.NotTaken, match="in time"):
+            with pytest.raises(sender.DeliveryFailed, match="in time"):
                 sender.send(url, b"{}", {}, {"127.0.0.1"})
         finally:
             over.set()
@@ -252,7 +252,7 @@ def test_receivers_of_one_key_that_hang_delay_nobody_else(gateway: Gateway, rece
                 for _ in range(count):
                     webhooks.enqueue(connection, hook.id, new_id(), b"{}")
         reader, stop = LedgerPool(gateway.database_url, name="test", connections=4), threading.Event()
-        deliveries = service.Deliveries(reader, {"127.0.0.1", "localhost"})
+        deliveries = service.WebhookDispatcher(reader, {"127.0.0.1", "localhost"})
         thread = threading.Thread(target=deliveries.run, args=(stop,))
         thread.start()
         end = time.monotonic() + 8  # one that hangs is given up after ten

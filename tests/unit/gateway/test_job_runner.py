@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.batches import ledger_job_store, service
-from gateway.batches.service import Jobs
+from gateway.batches.service import JobRunner
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.queries.batches import Job
 from straightline.batch.items import Why
@@ -132,7 +132,7 @@ def _run(ledger: Ledger) -> None:
     ours: Any = ledger
     nobody: Any = None
     store: Any = Store()
-    Jobs(ours, nobody, store).run(ledger.stop)
+    JobRunner(ours, nobody, store).run(ledger.stop)
 
 
 def test_a_job_whose_refusals_are_recorded_is_done(ledger: Ledger) -> None:

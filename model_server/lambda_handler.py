@@ -9,6 +9,7 @@ import msgspec
 from model_server.errors import InvalidInput
 from model_server.models.bundle import read_bundle
 from model_server.models.engine import load_engine
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.tensors.v2 import decode_infer_request
 from straightline.errors import ContractError
 
@@ -34,7 +35,6 @@ def create(bundle: Path, *, threads: int = 1) -> Handler:
             request = decode_infer_request(msgspec.json.encode(event))
         except ContractError as error:
             raise InvalidInput(str(error)) from error
-        answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(engine.infer(request)))
-        return answer
+        return decode(msgspec.json.encode(engine.infer(request)), dict[str, Any])
 
     return handler

@@ -21,7 +21,8 @@ import msgspec
 
 from model_server.models.bundle import content_files, digest_of, entry_point, inner_file, read_bundle
 from straightline.contracts.model import ModelFile
-from straightline.errors import ConfigurationError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ConfigurationError, ContractError
 from straightline.models.catalogue import read_model
 from straightline.storage.atomic_directory import replaced
 
@@ -173,9 +174,9 @@ def trained_artifact(project: Project) -> Path:
 def _compression_holds(project: Project) -> bool:
     """Whether the compressed artifact was accepted, and was made of what the training wrote last."""
     try:
-        record = msgspec.json.decode((project.build / COMPRESSION).read_bytes(), type=Compression)
+        record = decode((project.build / COMPRESSION).read_bytes(), Compression)
         return record.accepted and record.source == file_digest(trained_artifact(project))
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ContractError):
         return False
 
 

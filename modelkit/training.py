@@ -11,7 +11,8 @@ from modelkit.jobs.job import Ending, Job, Listener, Runtime, hold_finished
 from modelkit.project import COMPRESSION, METRICS, Project, assemble, project_digest
 from modelkit.wheels import unpack_wheels
 from straightline.contracts.model import Step
-from straightline.errors import ConfigurationError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ConfigurationError, ContractError
 from straightline.storage.atomic_directory import replaced
 
 
@@ -81,8 +82,8 @@ def job_inputs(project: Project, step: Step, wheelhouse: Path | None) -> Path | 
 
 def read_record(file: Path) -> Training | None:
     """Read what the last training left; None where there is none."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(file.read_bytes(), type=Training)
+    with contextlib.suppress(OSError, ContractError):
+        return decode(file.read_bytes(), Training)
     return None
 
 

@@ -15,7 +15,8 @@ from modelkit.project import METRICS, Project, project_digest
 from modelkit.training import job_inputs, write_json
 from modelkit.wheels import wheelhouse_for
 from straightline.contracts.model import Validation
-from straightline.errors import ConfigurationError, StraightLineError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ConfigurationError, ContractError, StraightLineError
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,8 +129,8 @@ def measure(
 
 def read_metrics(project: Project) -> Metrics | None:
     """Read what the last validation found; None where there is none."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((project.build / METRICS).read_bytes(), type=Metrics)
+    with contextlib.suppress(OSError, ContractError):
+        return decode((project.build / METRICS).read_bytes(), Metrics)
     return None
 
 

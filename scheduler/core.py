@@ -19,7 +19,7 @@ from scheduler.admission.admission import (
     reply_address,
     resolve_model,
 )
-from scheduler.admission.decoding import UNREADABLE, body_digest, extract_request_id
+from scheduler.admission.decoding import body_digest, extract_request_id
 from scheduler.admission.delivery_dedup import DeliveryDeduplicator
 from scheduler.admission.idempotency import IdempotencyCache
 from scheduler.dispatch.backfill import InteractiveYield
@@ -52,6 +52,7 @@ from straightline.contracts import (
 )
 from straightline.contracts.cancel import Verdict
 from straightline.contracts.deployed import Deployed
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.status_query import read_question
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -150,13 +151,13 @@ class SchedulerCore:
         """Take a message that comes back from a delay queue: a ticket, or a recall."""
         try:
             if kind == names.TYPE_RECALL:
-                recall = msgspec.json.decode(body, type=Recall)
+                recall = decode(body, Recall)
                 if not self._is_duplicate_delivery(delivery, recall.request_id):
                     self._recall_again(delivery, recall, now)
                 return
-            ticket = msgspec.json.decode(body, type=Ticket)
+            ticket = decode(body, Ticket)
             request = decode_request(bytes(ticket.request))
-        except (*UNREADABLE, ContractError) as error:
+        except ContractError as error:
             if not self._is_duplicate_delivery(delivery, body_digest(body)):
                 self.effects.send(messages.dead(delivery, body, f"not a ticket: {error}"))
             return
@@ -174,8 +175,8 @@ class SchedulerCore:
     def attempts(self, delivery: Delivery, body: bytes, now: float) -> None:
         """Take the failed attempts of one task: each request is placed again later, or ends."""
         try:
-            failed = msgspec.json.decode(body, type=FailedAttempts).failed
-        except UNREADABLE as error:
+            failed = decode(body, FailedAttempts).failed
+        except ContractError as error:
             if not self._is_duplicate_delivery(delivery, body_digest(body)):
                 self.effects.send(messages.dead(delivery, body, f"not failed attempts: {error}"))
             return
@@ -195,8 +196,8 @@ class SchedulerCore:
     def cancel(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
         """Take the wish that a request be not answered: what is held ends here, the rest where it is met."""
         try:
-            request_id = canonical(msgspec.json.decode(body, type=Cancel).id)
-        except UNREADABLE:
+            request_id = canonical(decode(body, Cancel).id)
+        except ContractError:
             request_id = None
         if self._is_duplicate_delivery(delivery, request_id or body_digest(body)):
             return
@@ -225,8 +226,8 @@ class SchedulerCore:
     def heartbeat(self, body: bytes, now: float) -> None:
         """Take a worker's state; a healthier backend may release what is held."""
         try:
-            self.backends.heartbeat(msgspec.json.decode(body, type=Heartbeat), now)
-        except UNREADABLE as error:
+            self.backends.heartbeat(decode(body, Heartbeat), now)
+        except ContractError as error:
             log.warning("a heartbeat cannot be read: %s", error)
             return
         self._log_membership_changes()
@@ -235,8 +236,8 @@ class SchedulerCore:
     def feedback(self, body: bytes, now: float) -> None:
         """Take a worker's word on what it has done; free slots may release what is held."""
         try:
-            feedback = msgspec.json.decode(body, type=Feedback)
-        except UNREADABLE as error:
+            feedback = decode(body, Feedback)
+        except ContractError as error:
             log.warning("feedback cannot be read: %s", error)
             return
         self._feedback.ended(feedback, now)
@@ -250,8 +251,8 @@ class SchedulerCore:
         if self._feedback.is_leader:
             return  # our own
         try:
-            state = msgspec.json.decode(body, type=BreakerState)
-        except UNREADABLE as error:
+            state = decode(body, BreakerState)
+        except ContractError as error:
             log.warning("a breaker's state cannot be read: %s", error)
             return
         why = (state.why or "it keeps failing") if state.open else ""

@@ -20,7 +20,14 @@ from straightline.contracts.cancel import Verdict
 from straightline.contracts.outcome import Outcome
 from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.producer.loop_bridge import Crossing
-from straightline.producer.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
+from straightline.producer.producer import (
+    KEPT_RESULTS,
+    OnResult,
+    Producer,
+    decode_outcome,
+    decode_verdict,
+    usable,
+)
 from straightline.producer.submission import Data, Draft, Options, Submission, submission_of
 from straightline.producer.submission_batch import Account
 from straightline.storage.store import Store
@@ -256,7 +263,7 @@ class AsyncClient:
         return await self._outcome(body)
 
     async def _outcome(self, body: bytes) -> Outcome:
-        outcome = decode(body)
+        outcome = decode_outcome(body)
         if outcome.result_ref is None:
             return outcome
         return await self._loop.run_in_executor(None, self._producer.resolve, outcome)

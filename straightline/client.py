@@ -12,7 +12,14 @@ from straightline.contracts.cancel import Verdict
 from straightline.contracts.outcome import Outcome
 from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.producer.background import Errands
-from straightline.producer.producer import KEPT_RESULTS, OnResult, Producer, decode, decode_verdict, usable
+from straightline.producer.producer import (
+    KEPT_RESULTS,
+    OnResult,
+    Producer,
+    decode_outcome,
+    decode_verdict,
+    usable,
+)
 from straightline.producer.submission import Data, Options, Submission, submission_of
 from straightline.producer.submission_batch import Account
 from straightline.storage.store import Store
@@ -159,7 +166,7 @@ class Client:
         body = self._producer.results.wait(identity, timeout)
         if body is None:
             raise self._producer.no_result([identity], timeout)
-        return self._producer.resolve(decode(body))
+        return self._producer.resolve(decode_outcome(body))
 
     def future(self, id: str) -> Future[Outcome]:  # noqa: A002 - the contract's word
         """Return a future of the outcome of a request that this client submitted.
@@ -226,7 +233,7 @@ class Client:
                 if body is None:
                     raise self._producer.no_result(list(calls), timeout)
                 del calls[identity]
-                yield self._producer.resolve(decode(body))
+                yield self._producer.resolve(decode_outcome(body))
         finally:
             for identity, call in calls.items():
                 results.give_up(identity, call)
@@ -291,7 +298,7 @@ class Client:
     def _fulfil(self, future: Future[Outcome], body: bytes) -> None:
         """Put an outcome into its future, once the result is fetched where it lies in the store."""
         try:
-            outcome = decode(body)
+            outcome = decode_outcome(body)
         except StraightLineError as error:
             _fail(future, error)
             return

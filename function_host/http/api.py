@@ -29,6 +29,8 @@ from function_host.http.instances_api import PUBLISHED, add_instances
 from function_host.instances.channel import MAX_PAYLOAD
 from function_host.instances.invocation import Event
 from function_host.instances.report import VERSION, tail
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 _FUNCTIONS: Final = "/2015-03-31/functions"
 _log = logging.getLogger(__name__)
@@ -144,8 +146,8 @@ def _function_name(name: str) -> str:
 def _payload() -> bytes:
     payload = request.get_data(cache=False) or b"{}"
     try:
-        msgspec.json.decode(payload, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        decode(payload, msgspec.Raw)
+    except ContractError as error:
         raise BadRequest(
             "InvalidRequestContentException", f"Could not parse request body into json: {error}"
         ) from error

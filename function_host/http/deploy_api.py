@@ -19,7 +19,8 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from function_host.hosting.packages import Function, code_sha256, find_function, plain_name
-from straightline.errors import StraightLineError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError, StraightLineError
 from straightline.storage.atomic_directory import replaced
 
 MAX_DEPLOYMENT: Final = 70 * 1024 * 1024
@@ -147,8 +148,8 @@ def read(body: bytes, kind: type[T]) -> T:
         BadRequest: it is not of that kind.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return decode(body, kind)
+    except ContractError as error:
         raise _invalid(str(error)) from error
 
 

@@ -8,6 +8,8 @@ import msgspec
 from function_host.instances import report
 from function_host.instances.channel import MAX_PAYLOAD, InitFailed, InstanceGone, Invocation
 from function_host.instances.instance import Instance
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _exit_type(error: InstanceGone) -> str:
 
 def _error_type(payload: bytes) -> str | None:
     try:
-        found = msgspec.json.decode(payload)["errorType"]
-    except (msgspec.DecodeError, LookupError, TypeError):
+        found = decode(payload, dict[str, object])["errorType"]
+    except (ContractError, LookupError):
         return None
     return str(found)

@@ -17,8 +17,9 @@ from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.publishing.outgoing import refusal as amqp_problem
 from straightline.contracts import Outcome
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import MAX_BODY
-from straightline.errors import Rejected
+from straightline.errors import ContractError, Rejected
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +98,8 @@ def result_for(properties: Any, body: bytes) -> Outgoing:
         Unreadable: it is no outcome.
     """
     try:
-        outcome = msgspec.json.decode(body, type=Outcome)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        outcome = decode(body, Outcome)
+    except ContractError as error:
         raise UnreadableMessage(f"not an outcome: {error}") from error
     if not isinstance(properties.correlation_id, str) or not is_result_queue(properties.correlation_id):
         raise UnreadableMessage("it names no result queue of Celery's")

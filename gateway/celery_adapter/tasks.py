@@ -14,6 +14,8 @@ import msgspec
 
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.messages import request_message
 
@@ -60,10 +62,6 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     embed: dict[str, Any]
 
 
-_decode = msgspec.json.Decoder(_Body).decode
-_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-
-
 def task_of(properties: Any) -> Task:
     """Take from pika's properties what matters; nothing is believed yet."""
     headers = properties.headers or {}
@@ -87,8 +85,8 @@ def request_of(task: Task, body: bytes, now: float) -> Outgoing:
     """
     request_id = _check(task)
     try:
-        read = _decode(body)
-    except _UNREADABLE as error:
+        read = decode(body, _Body)
+    except ContractError as error:
         raise UnsupportedTask(
             f"the task's body cannot be read as Celery's protocol 2 in JSON: {error}"
         ) from error
@@ -163,8 +161,8 @@ def _expiry(value: object) -> float | None:
 
 def _number(raw: msgspec.Raw | None, otherwise: float) -> float:
     try:
-        value = msgspec.json.decode(raw, type=float | None) if raw is not None else None
-    except _UNREADABLE as error:
+        value = decode(raw, float | None) if raw is not None else None
+    except ContractError as error:
         raise UnsupportedTask(f"deadline is not a time in seconds since the epoch: {error}") from error
     return value if value is not None and math.isfinite(value) else otherwise
 

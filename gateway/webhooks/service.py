@@ -30,7 +30,8 @@ from outcomes.db.pool import LedgerPool
 from outcomes.queries.webhooks import DueDelivery, enqueue, record_attempt, take_due
 from straightline import names
 from straightline.contracts import Outcome
-from straightline.errors import StraightLineError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError, StraightLineError
 from straightline.ids import canonical
 
 log = logging.getLogger(__name__)
@@ -113,8 +114,8 @@ def notification_for(properties: Any, body: bytes) -> Notification:
     """
     webhook_id = canonical(properties.correlation_id or "")
     try:
-        outcome = msgspec.json.decode(body, type=Outcome)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        outcome = decode(body, Outcome)
+    except ContractError as error:
         raise UnreadableMessage(f"not an outcome: {error}") from error
     if webhook_id is None:
         raise UnreadableMessage("it names no webhook")

@@ -19,8 +19,10 @@ from model_server.errors import InvalidInput
 from model_server.tensors.datatypes import BYTES, numpy_type
 from model_server.tensors.decode import MAX_DIMENSIONS
 from straightline.contracts import InferInput, InferRequest
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import NO_DATA
 from straightline.contracts.tensors.v2 import decode_infer_request
+from straightline.errors import ContractError
 
 LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 SIZE: Final = "binary_data_size"
@@ -42,9 +44,6 @@ class _Header(msgspec.Struct, kw_only=True):
     id: str | None = None
     parameters: dict[str, Any] = {}
     outputs: list[dict[str, Any]] = []
-
-
-_DECODER: Final = msgspec.json.Decoder(_Header)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -78,8 +77,8 @@ def read_body(body: bytes, header_length: str | None) -> Asked:
     if not 0 < length <= len(body):
         raise InvalidInput(f"{LENGTH_HEADER} says {length}, the body has {len(body)} bytes")
     try:
-        header = _DECODER.decode(memoryview(body)[:length])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        header = decode(memoryview(body)[:length], _Header)
+    except ContractError as error:
         raise InvalidInput(f"the header is not a V2 infer request: {error}") from error
     raw = _pieces(header.inputs, memoryview(body)[length:])
     inputs = [

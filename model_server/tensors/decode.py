@@ -15,6 +15,8 @@ import numpy.typing as npt
 from model_server.errors import InvalidInput
 from model_server.tensors.datatypes import BYTES, numpy_type
 from straightline.contracts import InferInput, InferOutput
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 MAX_DIMENSIONS: Final = 16
 _SPACE: Final = b" \t\r\n"
@@ -37,10 +39,10 @@ def decode_tensor(tensor: InferInput | InferOutput) -> npt.NDArray[Any]:
         )
     depth = 1 if _is_flat(tensor.data) else max(1, len(shape))
     try:
-        content = _decoder(dtype.kind, depth).decode(tensor.data)
+        content = decode(tensor.data, _content_type(dtype.kind, depth))
         with np.errstate(over="ignore"):  # what overflows a float is found below, and told
             array = np.array(content, dtype=dtype)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except ContractError as error:
         raise InvalidInput(f"tensor {tensor.name!r} is not {tensor.datatype}: {error}") from error
     except OverflowError as error:
         raise InvalidInput(
@@ -77,11 +79,11 @@ def _is_flat(data: msgspec.Raw) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+def _content_type(kind: str, depth: int) -> Any:
     element: Any = {"b": bool, "u": int, "i": int, "f": float, "O": str}[kind]
     for _ in range(depth):
         element = list[element]
-    return msgspec.json.Decoder(element)
+    return element
 
 
 __all__ = ["BYTES", "MAX_DIMENSIONS", "decode_tensor"]

@@ -15,6 +15,8 @@ from model_server.models.bundle import content_digest
 from modelkit.deployment.errors import NotPlaced, NotReady
 from modelkit.deployment.target import Candidate, Placed
 from straightline.contracts.deployed import DeployedVersion
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from straightline.storage.atomic_directory import replaced
 
 _UNKNOWN: Final = 10.0
@@ -117,6 +119,6 @@ def _wait_ready(server: str, name: str, version: str, patience: float) -> None:
 
 def _said(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Error).error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decode(body, _Error).error
+    except ContractError:
         return ""

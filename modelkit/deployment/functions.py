@@ -20,7 +20,8 @@ from modelkit.package.archive import write_archive
 from modelkit.package.function import MEMORY_MB
 from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.model import WarmPool
-from straightline.errors import ConfigurationError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ConfigurationError, ContractError
 
 RUNTIME: Final = "python3.11"
 HANDLER: Final = "function.handler"
@@ -165,8 +166,8 @@ class Functions:
         except (ClientError, BotoCoreError, OSError) as error:
             raise NotReady(f"the function {name} of {title} cannot be invoked: {error}") from error
         try:
-            failure = msgspec.json.decode(payload, type=_Failure)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            failure = decode(payload, _Failure)
+        except ContractError:
             failure = _Failure()
         if failure.errorType != "InvalidInput":
             raise NotReady(

@@ -12,7 +12,8 @@ from model_server.models.runtimes import Predict, Tensors
 from model_server.tensors.decode import decode_tensor
 from model_server.tensors.encode import encode_tensor
 from straightline.contracts import InferResponse, ModelSpec
-from straightline.errors import ConfigurationError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ConfigurationError, ContractError
 
 _LOOK: Final = 10.0
 """Seconds that a look at the server may take."""
@@ -56,7 +57,7 @@ def connect(spec: ModelSpec) -> Predict:
             ]
         }
         answer = _ask(f"{_model(spec)}/infer", msgspec.json.encode(body), spec.timeout)
-        response = msgspec.json.decode(answer, type=InferResponse)
+        response = decode(answer, InferResponse)
         return {output.name: decode_tensor(output) for output in response.outputs}
 
     return predict
@@ -70,8 +71,8 @@ def check_server(spec: ModelSpec) -> None:
     """
     try:
         _ask(f"{_model(spec)}/ready", None, _LOOK)
-        found = msgspec.json.decode(_ask(_model(spec), None, _LOOK), type=_Metadata)
-    except (ModelError, msgspec.MsgspecError) as error:
+        found = decode(_ask(_model(spec), None, _LOOK), _Metadata)
+    except (ModelError, ContractError) as error:
         raise ConfigurationError(
             f"the server at {spec.url} does not serve {spec.name} in V2: {error}; start it, or correct url "
             "or name in model.toml"

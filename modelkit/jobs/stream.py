@@ -8,6 +8,8 @@ import msgspec
 
 from modelkit.job_runtime.runner import SEPARATOR
 from modelkit.jobs.job import Ending, Listener
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 _LONGEST: Final = 64 * 1024
 """Characters of a line; a longer one is cut into several."""
@@ -81,8 +83,8 @@ class Stream:
 
     def _event(self, event: str) -> None:
         try:
-            told = msgspec.json.decode(event, type=dict[str, Any])
-        except msgspec.MsgspecError:
+            told = decode(event, dict[str, Any])
+        except ContractError:
             self._listener.line(event)  # not ours
             return
         if "progress" in told:

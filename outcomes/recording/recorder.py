@@ -18,7 +18,7 @@ from outcomes.rows.decoding import (
     DecodedBatch,
     Delivery,
     PoisonItem,
-    decode,
+    decode_deliveries,
     poison_lease,
     poison_outcome,
     poison_recall,
@@ -76,7 +76,7 @@ class Recorder:
                 self._stopping.wait(LONGEST_DELAY)
 
     def _record(self, run: list[Delivery]) -> None:
-        reading = decode(run, time.time())
+        reading = decode_deliveries(run, time.time())
         for reason, count in Counter(reason for _, reason in reading.refused).most_common(MAX_LOGGED_REASONS):
             logger.error("%d messages are dead-lettered: %s", count, reason)
         failpoints.here(failpoints.Step.RECORDER_BEFORE_COMMIT)

@@ -7,6 +7,8 @@ import msgspec
 
 from straightline import names
 from straightline.amqp.consuming.stream import StreamReader
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,6 @@ class RegistryStreamMonitor:
 
     def _read(self, body: bytes) -> None:
         try:
-            self._revision = max(self._revision, msgspec.json.decode(body, type=_Entry).revision)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._revision = max(self._revision, decode(body, _Entry).revision)
+        except ContractError as error:
             logger.warning("an entry of %s cannot be read: %s", names.DEPLOYED_STREAM, error)

@@ -19,10 +19,11 @@ from outcomes.resolutions.synthetic_outcomes import (
     of_request,
     of_ticket,
 )
-from outcomes.rows.decoding import UNREADABLE, Delivery
+from outcomes.rows.decoding import Delivery
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import FailedAttempts, Outcome, ReplyAddress, Request, Ticket, decode_request
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import find_id
 from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
@@ -41,7 +42,6 @@ _TO_LEDGER: Final = {
     names.TYPE_RECALL: "recall",
     names.TYPE_LEASES: "placement",
 }
-_decode = msgspec.json.decode
 
 
 class DeadLetterCause(msgspec.Struct, frozen=True):
@@ -138,8 +138,8 @@ def _attempts(
     delivery: Delivery, death: DeadLetterCause, now: float
 ) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     try:
-        failed = _decode(delivery.body, type=FailedAttempts).failed
-    except UNREADABLE:
+        failed = decode(delivery.body, FailedAttempts).failed
+    except ContractError:
         # One item alone is what the scheduler puts aside.
         for item in _list(_member(delivery.body, "failed")) or [delivery.body]:
             yield from _of_ticket(_member(item, "ticket"), death, now)
@@ -163,9 +163,9 @@ def _of_ticket(
 ) -> Iterator[tuple[Outcome, ReplyAddress | None]]:
     verdict = _verdict(death)
     try:
-        ticket = _decode(body, type=Ticket)
+        ticket = decode(body, Ticket)
         yield of_ticket(ticket, _request_of(ticket), verdict, now, backend=backend), ticket.reply
-    except (*UNREADABLE, ContractError):
+    except ContractError:
         request_id = find_id(_member(body, "request"), None)
         if request_id is not None:
             outcome = of_id(request_id, verdict, now)
@@ -245,30 +245,30 @@ def _words(death: DeadLetterCause) -> str:
 def _member(body: bytes, name: str) -> bytes:
     """Return a member of a JSON object as it stands; empty where there is none."""
     try:
-        return bytes(_decode(body, type=dict[str, msgspec.Raw]).get(name, b""))
-    except UNREADABLE:
+        return bytes(decode(body, dict[str, msgspec.Raw]).get(name, b""))
+    except ContractError:
         return b""
 
 
 def _list(body: bytes) -> list[bytes]:
     """Return the items of a JSON array as they stand; none where it is no array."""
     try:
-        return [bytes(item) for item in _decode(body, type=list[msgspec.Raw])]
-    except UNREADABLE:
+        return [bytes(item) for item in decode(body, list[msgspec.Raw])]
+    except ContractError:
         return []
 
 
 def _word(body: bytes) -> str | None:
     try:
-        return _decode(body, type=str)
-    except UNREADABLE:
+        return decode(body, str)
+    except ContractError:
         return None
 
 
 def _reply(body: bytes) -> ReplyAddress | None:
     try:
-        return _decode(body, type=ReplyAddress) if body else None
-    except UNREADABLE:
+        return decode(body, ReplyAddress) if body else None
+    except ContractError:
         return None
 
 

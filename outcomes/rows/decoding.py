@@ -1,7 +1,7 @@
 """Messages of the outcomes queue as what is to be recorded; pure."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -9,11 +9,10 @@ from outcomes.db.errors import LedgerRefused
 from outcomes.rows import sanitize
 from outcomes.rows.row_mapping import Entry, entry_of
 from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import TYPE_LEASES, TYPE_OUTCOME, TYPE_OUTCOMES, TYPE_RECALL
-
-UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What msgspec raises at bytes that are not what they should be."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -70,14 +69,7 @@ class _LooseBatch(msgspec.Struct):
     outcomes: list[msgspec.Raw]
 
 
-_BATCH: Final = msgspec.json.Decoder(OutcomeBatch)
-_LOOSE: Final = msgspec.json.Decoder(_LooseBatch)
-_OUTCOME: Final = msgspec.json.Decoder(Outcome)
-_RECALL: Final = msgspec.json.Decoder(Recall)
-_LEASES: Final = msgspec.json.Decoder(LeaseBatch)
-
-
-def decode(deliveries: Iterable[Delivery], now: float) -> DecodedBatch:
+def decode_deliveries(deliveries: Iterable[Delivery], now: float) -> DecodedBatch:
     """Read messages; each fault costs only the outcome, the lease, or the message that it is in.
 
     Args:
@@ -95,7 +87,7 @@ def decode(deliveries: Iterable[Delivery], now: float) -> DecodedBatch:
                 _read_leases(delivery.body, found)
             else:
                 found.refused.append((delivery, f"its type {delivery.type!r} is not one of an outcome"))
-        except UNREADABLE as error:
+        except ContractError as error:
             found.refused.append((delivery, f"it cannot be read: {error}"))
         except LedgerRefused as error:
             found.refused.append((delivery, str(error)))
@@ -104,13 +96,13 @@ def decode(deliveries: Iterable[Delivery], now: float) -> DecodedBatch:
 
 def _read_batch(body: bytes, now: float, found: DecodedBatch) -> None:
     try:
-        outcomes = _BATCH.decode(body).outcomes
-    except UNREADABLE:
+        outcomes = decode(body, OutcomeBatch).outcomes
+    except ContractError:
         # One bad outcome must not take the others of its message with it.
-        for raw in _LOOSE.decode(body).outcomes:
+        for raw in decode(body, _LooseBatch).outcomes:
             try:
-                _enter(_OUTCOME.decode(raw), now, found)
-            except UNREADABLE as error:
+                _enter(decode(raw, Outcome), now, found)
+            except ContractError as error:
                 found.poison.append(PoisonItem(bytes(raw), f"it cannot be read: {error}"))
         return
     for outcome in outcomes:
@@ -125,7 +117,7 @@ def _enter(outcome: Outcome, now: float, found: DecodedBatch) -> None:
 
 
 def _read_recall(body: bytes, now: float) -> Recall:
-    recall = _RECALL.decode(body)
+    recall = decode(body, Recall)
     request_id, seen_at = canonical(recall.request_id), sanitize.time(recall.seen_at)
     if request_id is None:
         raise LedgerRefused(f"the recalled id {recall.request_id[:64]!r} is not a UUID")
@@ -155,7 +147,7 @@ def poison_outcome(outcome: Outcome, reason: str) -> PoisonItem:
 
 
 def _read_leases(body: bytes, found: DecodedBatch) -> None:
-    for lease in _LEASES.decode(body).leases:
+    for lease in decode(body, LeaseBatch).leases:
         try:
             found.leases.append(_checked(lease))
         except LedgerRefused as error:

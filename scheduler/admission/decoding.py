@@ -1,17 +1,13 @@
 """What can be said of a message that cannot be understood. Pure."""
 
 import hashlib
-from typing import Final
-
-import msgspec
 
 from scheduler.effects import Delivery
 from straightline import names
 from straightline.contracts import Ticket
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import find_id
-
-UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What msgspec raises of a body, deep nesting included."""
+from straightline.errors import ContractError
 
 
 def body_digest(body: bytes) -> str:
@@ -24,6 +20,6 @@ def extract_request_id(delivery: Delivery, body: bytes) -> str | None:
     if delivery.queue in names.REQUEST_QUEUES:
         return find_id(body, delivery.message_id)
     try:
-        return find_id(bytes(msgspec.json.decode(body, type=Ticket).request), None)
-    except UNREADABLE:
+        return find_id(bytes(decode(body, Ticket).request), None)
+    except ContractError:
         return None

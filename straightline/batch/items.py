@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from straightline.contracts.faults import ErrorClass
 from straightline.contracts.model import Name
 from straightline.contracts.outcome import Outcome
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.parsing.error_hints import explain
 from straightline.contracts.request import NO_DATA, DataRef
 from straightline.errors import ContractError
@@ -22,8 +22,6 @@ LONGEST_ID: Final = 512
 """Characters of a `custom_id`."""
 SHOWN: Final = 500
 """Characters of a line that is no request, in the report."""
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class _Words(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -36,9 +34,6 @@ class _Words(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     body: msgspec.Raw = NO_DATA
     error: msgspec.Raw = NO_DATA
     text: msgspec.Raw = NO_DATA
-
-
-_WORDS: Final = msgspec.json.Decoder(_Words)
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,14 +147,13 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
         ContractError: it is no request; the message says what to change.
     """
     try:
-        members: dict[str, Any] = _MEMBERS.decode(text)
+        members: dict[str, Any] = decode(text, dict[str, msgspec.Raw])
         bare = "inputs" in members
-        words = _bare(members) if bare else _WORDS.decode(text)
-    except _UNREADABLE as error:
-        kind: ErrorClass = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
+        words = _bare(members) if bare else decode(text, _Words)
+    except ContractError as error:
         said = explain(error, _Words)
         form = "" if said != str(error) else "; it is a V2 infer request, or an object with `data`"
-        raise ContractError(f"the line is no request: {said}{form}", error_class=kind) from error
+        raise ContractError(f"the line is no request: {said}{form}", error_class=error.error_class) from error
     if words.custom_id is not None and not 0 < len(words.custom_id) <= LONGEST_ID:
         raise ContractError(f"custom_id has 1 to {LONGEST_ID} characters", error_class="wrong_type")
     data = text if bare else bytes(words.data or words.body)
@@ -238,18 +232,18 @@ def why_of(number: int, outcome: Outcome) -> Why:
 def custom_id_of(text: bytes) -> str | None:
     """Return what a line that is no request calls itself, where that can be read."""
     try:
-        members: dict[str, Any] = _MEMBERS.decode(text)
+        members: dict[str, Any] = decode(text, dict[str, msgspec.Raw])
         return _text(members, "custom_id")
-    except _UNREADABLE:
+    except ContractError:
         return None
 
 
 def _reported(text: bytes) -> str | None:
     """Return what a line of a report quotes of one that was no request; None where it is none."""
     try:
-        words = _WORDS.decode(text)
-        return msgspec.json.decode(words.text, type=str) if words.text and not words.data else None
-    except _UNREADABLE:
+        words = decode(text, _Words)
+        return decode(words.text, str) if words.text and not words.data else None
+    except ContractError:
         return None
 
 
@@ -263,7 +257,7 @@ def _bare(members: dict[str, Any]) -> _Words:
 
 
 def _text(members: dict[str, Any], name: str) -> str | None:
-    return msgspec.json.decode(members[name], type=str | None) if name in members else None
+    return decode(members[name], str | None) if name in members else None
 
 
 def _flat(raw: msgspec.Raw) -> msgspec.Raw:

@@ -14,7 +14,8 @@ import msgspec
 from straightline.batch.custom_ids import TABLE, CustomIds
 from straightline.batch.items import Defaults
 from straightline.batch.job_store import Mark
-from straightline.errors import ConfigurationError
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ConfigurationError, ContractError
 
 SUFFIX: Final = ".job"
 CANCEL_SUFFIX: Final = ".cancel"
@@ -167,9 +168,9 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             return about, progress
         try:
-            known = msgspec.json.decode(row[0], type=About)
-            progress = msgspec.json.decode(row[1], type=Progress)
-        except msgspec.MsgspecError as error:
+            known = decode(row[0], About)
+            progress = decode(row[1], Progress)
+        except ContractError as error:
             raise ConfigurationError(f"the journal {self.path} is of another version: {error}") from error
         if about is not None and msgspec.structs.replace(about, id=known.id, inbox=known.inbox) != known:
             changed = [

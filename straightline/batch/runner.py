@@ -23,7 +23,7 @@ from straightline.errors import (
     Unroutable,
 )
 from straightline.ids import id_of_line
-from straightline.producer.producer import Producer, decode
+from straightline.producer.producer import Producer, decode_outcome
 from straightline.producer.results import Call
 
 WINDOW: Final = 2_000
@@ -302,7 +302,7 @@ class Runner:
 
     def _read(self, number: int, body: bytes) -> Outcome:
         try:
-            return decode(body)
+            return decode_outcome(body)
         except ContractError as error:
             return Outcome(
                 request_id=id_of_line(self._job_id, number),

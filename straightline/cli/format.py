@@ -1,10 +1,10 @@
 """An outcome as text for people; pure."""
 
-import msgspec
-
 from straightline.contracts.outcome import Outcome
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.tensors.v2 import InferOutput, InferResponse
 from straightline.contracts.ticket import Attempt, Reason
+from straightline.errors import ContractError
 from straightline.support.terminal import printable, seconds
 
 _SHOWN = 72
@@ -57,8 +57,8 @@ def placed_by(reason: Reason) -> str:
 def answer(result: bytes) -> list[str]:
     """Return a line for each tensor of a V2 infer response."""
     try:
-        response = msgspec.json.decode(result, type=InferResponse)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        response = decode(result, InferResponse)
+    except ContractError:
         return [printable(f"  result: {_cut(result.decode(errors='replace'))}")]
     return [printable(_output(output)) for output in response.outputs]
 

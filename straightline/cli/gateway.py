@@ -9,8 +9,10 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from straightline.contracts.http_models import Problem
+from straightline.contracts.parsing.decoding import decode
 from straightline.errors import (
     ConfigurationError,
+    ContractError,
     GatewayUnavailable,
     NobodyToAsk,
     NoResult,
@@ -129,8 +131,8 @@ class Gateway:
 
     def _read(self, kind: type[T], body: bytes) -> T:
         try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            return decode(body, kind)
+        except ContractError as error:
             raise GatewayUnavailable(
                 f"what {self._where} answers cannot be read: {error}; is it StraightLine's gateway, and of "
                 "one version with this command?"
@@ -138,8 +140,8 @@ class Gateway:
 
     def _trouble(self, response: http.client.HTTPResponse, body: bytes) -> StraightLineError:
         try:
-            problem = msgspec.json.decode(body, type=Problem)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            problem = decode(body, Problem)
+        except ContractError:
             problem = Problem()
         status = response.status
         text = problem.detail or problem.title or f"the gateway answered {status} {response.reason}"

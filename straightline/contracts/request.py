@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from straightline.contracts.faults import ErrorClass
 from straightline.contracts.model import Name
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.parsing.error_hints import explain
 from straightline.contracts.parsing.json_limits import poison
 from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
@@ -81,10 +81,6 @@ class _IdOnly(msgspec.Struct):
     id: str | None = None
 
 
-_DECODER = msgspec.json.Decoder(Request)
-_ID_DECODER = msgspec.json.Decoder(_IdOnly)
-
-
 def decode_request(body: bytes, *, message_id: str | None = None, max_body: int = MAX_BODY) -> Request:
     """Read a request as a producer published it, checking all that needs no knowledge of models.
 
@@ -103,12 +99,11 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
             request_id=canonical(message_id or ""),
         )
     try:
-        request = _DECODER.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        kind: ErrorClass = "wrong_type" if isinstance(error, msgspec.ValidationError) else "malformed"
+        request = decode(body, Request)
+    except ContractError as error:
         raise ContractError(
             f"the request cannot be read: {explain(error, Request)}",
-            error_class=kind,
+            error_class=error.error_class,
             request_id=find_id(body, message_id),
         ) from error
     unfit = poison(body)
@@ -144,7 +139,7 @@ def _check(request: Request) -> None:
 def find_id(body: bytes, message_id: str | None) -> str | None:
     """Return the id that a message names in its body or its properties, or None."""
     try:
-        found = canonical(_ID_DECODER.decode(body).id or "")
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        found = canonical(decode(body, _IdOnly).id or "")
+    except ContractError:
         found = None
     return found or canonical(message_id or "")

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.ticket import Attempt, Reason
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -60,9 +61,6 @@ class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"cla
     deadline: float | None = None
 
 
-_QUESTION: Final = msgspec.json.Decoder(Question)
-
-
 def read_question(body: bytes) -> Question:
     """Return the question, whose id is in its canonical form.
 
@@ -72,8 +70,8 @@ def read_question(body: bytes) -> Question:
     if len(body) > MAX_QUESTION:
         raise ContractError(f"it has {len(body)} bytes, the limit is {MAX_QUESTION}")
     try:
-        question = _QUESTION.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        question = decode(body, Question)
+    except ContractError as error:
         raise ContractError(str(error)) from error
     identity = canonical(question.id)
     if identity is None:

@@ -20,6 +20,7 @@ from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts.cancel import CancelAnswer, Verdict
 from straightline.contracts.outcome import Outcome
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import Request
 from straightline.errors import ConfigurationError, ContractError, ResultTimeout, StoreNotGiven
 from straightline.ids import canonical, new_id
@@ -37,9 +38,6 @@ KEPT_RESULTS: Final = 100_000
 KEPT_BYTES: Final = 256 * 1024 * 1024
 CLOSING: Final = 10.0
 """Seconds that closing waits for outstanding confirms."""
-
-_OUTCOME = msgspec.json.Decoder(Outcome)
-_CANCEL_ANSWER = msgspec.json.Decoder(CancelAnswer)
 
 
 class Producer:
@@ -225,15 +223,15 @@ def _checked(request_id: str) -> str:
     return identity
 
 
-def decode(body: bytes) -> Outcome:
+def decode_outcome(body: bytes) -> Outcome:
     """Read an outcome as it was pushed.
 
     Raises:
         ContractError: it is none.
     """
     try:
-        return _OUTCOME.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return decode(body, Outcome)
+    except ContractError as error:
         raise ContractError(
             f"the result cannot be read: {error}; are client and system of one version?"
         ) from error
@@ -246,8 +244,8 @@ def decode_verdict(body: bytes) -> Verdict:
         ContractError: it cannot be read.
     """
     try:
-        return _CANCEL_ANSWER.decode(body).verdict
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return decode(body, CancelAnswer).verdict
+    except ContractError as error:
         raise ContractError(f"the answer to a cancellation cannot be read: {error}") from error
 
 

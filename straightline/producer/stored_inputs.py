@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import DataRef
 from straightline.errors import ContractError, StoreUnavailable
 from straightline.producer.background import Errands
@@ -65,7 +66,7 @@ class Inputs:
 def _is_another(outcome: bytes) -> bool:
     """Tell the refusal of a second request under the same id: the first one may still need its input."""
     try:
-        ending = msgspec.json.decode(outcome, type=_Ending)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        ending = decode(outcome, _Ending)
+    except ContractError:
         return True
     return ending.state == "rejected" and ending.error_class == "conflict"

@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 
 from straightline.contracts.faults import FaultClass
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 _INIT: Final = re.compile(r"Init Duration: ([0-9.]+) ms")
@@ -51,9 +53,6 @@ class _Failure(msgspec.Struct):
     errorMessage: str = ""  # noqa: N815
 
 
-_FAILURE: Final = msgspec.json.Decoder(_Failure)
-
-
 def cold_start_seconds(log: str) -> float | None:
     """Return the seconds that an instance took to start, from the log's tail; None where it was warm."""
     found = _INIT.search(log)
@@ -69,8 +68,8 @@ def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
     """
     started = cold_start_seconds(log)
     try:
-        failure = _FAILURE.decode(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        failure = decode(payload, _Failure)
+    except ContractError:
         failure = _Failure(errorMessage="the function failed and did not say how")
     sentence = failure.errorMessage or failure.errorType or "the function failed"
     init = _INIT_REPORT.search(log)

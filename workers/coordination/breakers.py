@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from straightline.contracts import BreakerState
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from straightline.names import Backend
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ class OpenBreakers:
     def update(self, body: bytes) -> None:
         """Take a signal of the scheduler's."""
         try:
-            state = msgspec.json.decode(body, type=BreakerState)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            state = decode(body, BreakerState)
+        except ContractError as error:
             logger.warning("a breaker's state cannot be read: %s", error)
             return
         if state.backend != self._backend:

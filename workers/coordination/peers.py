@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-import msgspec
-
 from straightline.contracts import Heartbeat
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.signals import MISSED
+from straightline.errors import ContractError
 from straightline.names import Backend
 
 
@@ -28,8 +28,8 @@ class Peers:
     def on_heartbeat(self, body: bytes) -> None:
         """Take a heartbeat of whatever pool; what cannot be read says nothing."""
         try:
-            beat = msgspec.json.decode(body, type=Heartbeat)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            beat = decode(body, Heartbeat)
+        except ContractError:
             return
         self._heard = self._clock()
         if beat.backend != self._backend or beat.worker == self._worker:

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
 
 import msgspec
 
 from straightline.contracts import InferResponse, ModelSpec
+from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from workers.coordination.breakers import OpenBreakers
 from workers.coordination.cancellation import CancellationTracker
@@ -22,7 +22,6 @@ from workers.protocol.errors import BackendFault, ModelError
 
 FindModel = Callable[[str, str | None], ModelSpec | None]
 Results = list[tuple[Work, ExecutionResult]]
-_RESPONSE: Final = msgspec.json.Decoder(InferResponse)
 
 logger = logging.getLogger(__name__)
 
@@ -239,10 +238,10 @@ def _version(work: Work) -> str | None:
 def _read(answer: BackendResponse, model: ModelSpec) -> InferResponse:
     """Read an answer, and hold it against who was asked: a deployed function may lag behind the directory."""
     try:
-        response = _RESPONSE.decode(answer.body)
+        response = decode(answer.body, InferResponse)
         if not answer.body.isascii():
             answer.body.decode()  # tensors are passed on unread: whoever reads them trusts us for the UTF-8
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (ContractError, UnicodeDecodeError) as error:
         raise BackendFault(
             f"the answer is not a V2 infer response: {error}",
             error_class="bad_protocol",

@@ -1,15 +1,15 @@
 """Which requests of a placement are asked in one call. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from straightline.contracts import InferRequest, ModelSpec
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from workers.execution.merging import signature
 from workers.execution.placements import Work
-
-_DECODER: Final = msgspec.json.Decoder(InferRequest)
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +60,8 @@ def group_requests(asks: Iterable[PreparedRequest], model: ModelSpec, limit: int
 
 def _read(body: bytes) -> tuple[Any, InferRequest | None]:
     try:
-        request = _DECODER.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+        request = decode(body, InferRequest)
+    except ContractError:
         return None, None  # the model says what is wrong with it
     return signature(request), request
 

@@ -7,14 +7,15 @@ a nested one are never joined with each other.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from straightline.contracts import InferInput, InferOutput, InferRequest, InferResponse
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 Signature = tuple[Any, ...]
-_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class MergeError(ValueError):
@@ -116,8 +117,8 @@ def _is_nested(tensor: InferInput) -> bool:
 
 def _elements(data: msgspec.Raw) -> list[msgspec.Raw]:
     try:
-        return _ELEMENTS.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return decode(data, list[msgspec.Raw])
+    except ContractError as error:
         raise MergeError(str(error)) from error
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from straightline.contracts import Request, Ticket
+from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import PREDICT_TASK
@@ -45,14 +46,12 @@ class _Headers(msgspec.Struct, frozen=True):
     expires: None = None
 
 
-# The body is [args, kwargs, embed]: one argument, no keyword, no callback, chain or chord.
-_Body = tuple[
-    tuple[Annotated[list[Ticket], msgspec.Meta(min_length=1)]],
-    Annotated[dict[str, Any], msgspec.Meta(max_length=0)],
-    dict[str, None] | None,
-]
-_BODY: Final = msgspec.json.Decoder(_Body)
-_REQUEST: Final = msgspec.json.Decoder(Request)
+class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """`[args, kwargs, embed]`: one argument, no keyword, no callback, chain or chord."""
+
+    args: tuple[Annotated[list[Ticket], msgspec.Meta(min_length=1)]]
+    kwargs: Annotated[dict[str, Any], msgspec.Meta(max_length=0)]
+    embed: dict[str, None] | None
 
 
 def read_placement(
@@ -73,9 +72,9 @@ def read_placement(
         raise ContractError("a placement is JSON in UTF-8, and nothing else is decoded")
     try:
         known = msgspec.convert(dict(headers), _Headers)
-        (tickets,), _, _ = _BODY.decode(body)
+        (tickets,) = decode(body, _Body).args
         work = [Work(ticket, _request(ticket)) for ticket in tickets]
-    except (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, ValueError) as error:
+    except (ContractError, msgspec.ValidationError, TypeError, ValueError) as error:
         raise ContractError(f"not a placement: {error}") from error
     if known.task != PREDICT_TASK:
         raise ContractError("the task is unknown here")
@@ -85,7 +84,7 @@ def read_placement(
 
 def _request(ticket: Ticket) -> Request:
     """Read a ticket's request, whose id is from now on what the scheduler and cancellations call it."""
-    request = _REQUEST.decode(ticket.request)
+    request = decode(ticket.request, Request)
     identity = canonical(request.id)
     if identity is None:
         raise ValueError("the id of a request is not a UUID")

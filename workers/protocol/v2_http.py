@@ -8,6 +8,8 @@ import msgspec
 
 from straightline.contracts import ModelSpec
 from straightline.contracts.faults import FaultClass
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from workers.protocol import trace
 from workers.protocol.base import Health
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
@@ -36,10 +38,6 @@ class _Error(msgspec.Struct):
 
 class _Description(msgspec.Struct):
     versions: list[str] | None = None
-
-
-_ERROR: Final = msgspec.json.Decoder(_Error)
-_DESCRIPTION: Final = msgspec.json.Decoder(_Description)
 
 
 class V2Client:
@@ -105,8 +103,8 @@ class V2Client:
         if status != 200:
             raise _refusal(status, answer)
         try:
-            return _DESCRIPTION.decode(answer).versions or []
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            return decode(answer, _Description).versions or []
+        except ContractError as error:
             raise BackendFault("its description is not one of V2", error_class="bad_protocol") from error
 
     def close(self) -> None:
@@ -139,8 +137,8 @@ def _path(model: ModelSpec, *, versioned: bool) -> str:
 
 def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
     try:
-        sentence = _ERROR.decode(answer).error or f"HTTP {status}"
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        sentence = decode(answer, _Error).error or f"HTTP {status}"
+    except ContractError:
         sentence = f"HTTP {status} without a V2 error"
     if status == _WRONG_INPUT:
         return WrongInput(sentence)

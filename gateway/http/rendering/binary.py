@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from straightline.contracts import InferResponse
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import NO_DATA
 from straightline.contracts.tensors.v2 import InferInput, InferOutput, InferRequest
 from straightline.errors import ContractError
@@ -53,9 +54,6 @@ class _Header(msgspec.Struct, kw_only=True, omit_defaults=True):
     outputs: list[dict[str, Any]] = []
 
 
-_DECODER: Final = msgspec.json.Decoder(_Header)
-
-
 def to_json(body: bytes, header_length: int) -> InferRequest:
     """Read a binary body into a request whose tensors are JSON.
 
@@ -69,8 +67,8 @@ def to_json(body: bytes, header_length: int) -> InferRequest:
     if not 0 < header_length <= len(body):
         raise ContractError(f"{LENGTH_HEADER} says {header_length}, the body has {len(body)} bytes")
     try:
-        header = _DECODER.decode(body[:header_length])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        header = decode(body[:header_length], _Header)
+    except ContractError as error:
         raise ContractError(
             f"the header is not a V2 infer request: {error}", error_class="wrong_type"
         ) from error
@@ -188,12 +186,12 @@ def _texts(name: str, raw: bytes, count: int) -> list[str]:
 def _raw(output: InferOutput) -> bytes | None:
     """Return a tensor's content in binary; None where it has none (what is not finite came as null)."""
     if output.datatype == "BYTES":
-        texts = [text.encode() for text in msgspec.json.decode(output.data, type=list[str])]
+        texts = [text.encode() for text in decode(output.data, list[str])]
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
     kind = _TYPES.get(output.datatype)
     if kind is None:
         return None
-    values = msgspec.json.decode(output.data)
+    values = decode(output.data, list[Any])
     floats = np.dtype(kind).kind == "f"
     if floats:
         values = [math.nan if value is None else value for value in values]

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from gateway.http.requests.status_client import (
     AWAY,
     REFUSED,
@@ -25,7 +23,8 @@ from straightline.amqp import Publisher
 from straightline.amqp.connection.loop_thread import AMQPThread
 from straightline.amqp.consuming.reply_queue import Inbox
 from straightline.contracts import Outcome
-from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import BrokerUnavailable, ContractError, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
 from straightline.messages import request_message, wish_message
 
@@ -35,8 +34,6 @@ QUERY_TTL_S: Final = 1.0
 """Seconds after which a question that the broker does not take is thrown away."""
 QUERY_RETRY_INTERVAL_S: Final = 30.0
 """Seconds for which none are asked where the broker refuses them: each one costs a connection."""
-
-_OUTCOME = msgspec.json.Decoder(Outcome)
 
 
 class TooManyPending(BrokerUnavailable):
@@ -241,6 +238,6 @@ class BrokerClient:
             return
         with suppress(InvalidStateError):
             try:
-                waiting.set_result(_OUTCOME.decode(body))
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+                waiting.set_result(decode(body, Outcome))
+            except ContractError as error:
                 waiting.set_exception(BrokerUnavailable(f"an outcome could not be read: {error}"))

@@ -11,6 +11,8 @@ from gateway.http.requests.status_merge import final, further
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Question, Whereabouts
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from straightline.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -28,8 +30,6 @@ UNHEARD: Final = "none listens"
 AWAY: Final = "the broker is away, or takes nothing"
 REFUSED: Final = "the broker takes no questions: run `python -m broker_config`"
 """Why there was no answer, for people."""
-
-_ANSWER: Final = msgspec.json.Decoder(Whereabouts)
 
 
 class PendingQuery:
@@ -112,8 +112,8 @@ class PendingQueries:
         if query is None:
             return False
         try:
-            query.hear(_ANSWER.decode(body))
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            query.hear(decode(body, Whereabouts))
+        except ContractError as error:
             log.warning("an answer where a request is cannot be read: %s", error)
         return True
 

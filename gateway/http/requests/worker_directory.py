@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import msgspec
-
 from straightline.contracts import BackendEntry, BackendList, Heartbeat, WorkerEntry
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.signals import FORGOTTEN, MISSED
+from straightline.errors import ContractError
 from straightline.names import BACKENDS, Backend
 
 
@@ -32,8 +32,8 @@ class WorkerDirectory:
     def update(self, body: bytes) -> None:
         """Take a heartbeat; what cannot be read says nothing."""
         try:
-            beat = msgspec.json.decode(body, type=Heartbeat)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            beat = decode(body, Heartbeat)
+        except ContractError:
             return
         with self._lock:
             if beat.closing:

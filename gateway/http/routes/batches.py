@@ -20,6 +20,7 @@ from outcomes.queries.batches import Job, cancel_job, create_job, job_of, jobs_o
 from straightline.batch.items import Defaults
 from straightline.batch.lines import Source
 from straightline.contracts import BatchList, BatchStatus, DataRef
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
@@ -41,7 +42,6 @@ NO_LINES: Final = "there are no lines: the body is JSON Lines, one request each"
 KEY_CONFLICT: Final = "which has other lines or parameters, or another webhook: use another one"
 UPLOAD_CHUNK_BYTES: Final = 256 * 1024
 """Bytes of an upload that are in memory at once."""
-_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 ReadLines = Callable[[Job, Source, LedgerPool], Iterator[bytes]]
 
@@ -194,8 +194,8 @@ def _defaults_from_query() -> Defaults:
 
 def _reference(body: bytes) -> _Reference:
     try:
-        found = msgspec.json.decode(body, type=_Reference)
-    except _UNREADABLE as error:
+        found = decode(body, _Reference)
+    except ContractError as error:
         raise ContractError(
             f'the body is JSON Lines, of type {JSON_LINES}, or {{"uri": ...}} of such a file in the store: '
             f"{explain(error, _Reference)}"

@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -27,11 +27,9 @@ from outcomes.queries.submissions import (
 )
 from outcomes.schema.uuid7_ranges import created_at
 from straightline.contracts import Outcome, RequestStatus, Whereabouts
+from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
-
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 def blueprint(context: AppContext) -> Blueprint:
@@ -229,8 +227,8 @@ def _moment(seconds: float | None) -> datetime | None:
 
 def _members(body: bytes) -> dict[str, Any]:
     try:
-        members: dict[str, Any] = dict(_MEMBERS.decode(body))
-    except _UNREADABLE as error:
+        members: dict[str, Any] = dict(decode(body, dict[str, msgspec.Raw]))
+    except ContractError as error:
         raise ContractError(f"the body is not a JSON object of a request: {error}") from error
     unknown = sorted(members.keys() - set(MEMBERS))
     if unknown:

@@ -15,6 +15,7 @@ from gateway.http.routes.requests import accepted
 from gateway.http.routes.webhooks import requested_webhook
 from gateway.shared.request_builder import id_from_idempotency_key, trace_context
 from straightline.contracts import InferResponse, ModelSpec, Outcome
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError
 
@@ -143,7 +144,7 @@ def _infer_response(outcome: Outcome, wishes: frozenset[str] | bool) -> Response
     }
     if not wishes:
         return Response(bytes(outcome.result), 200, headers, mimetype="application/json")
-    response = msgspec.json.decode(outcome.result, type=InferResponse)
+    response = decode(outcome.result, InferResponse)
     body, length = binary.from_json(response, wishes)
     if length is None:
         return Response(body, 200, headers, mimetype="application/json")

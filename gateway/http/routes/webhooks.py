@@ -10,6 +10,7 @@ from gateway.shared.request_builder import WEBHOOK_HEADER
 from gateway.webhooks.address import check_url
 from gateway.webhooks.signing import new_secret
 from outcomes.queries.webhooks import register, remove, webhooks_of
+from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
 
@@ -26,8 +27,8 @@ def blueprint(context: AppContext) -> Blueprint:
     def create() -> Response:
         key = context.auth.require("webhooks")
         try:
-            wanted = msgspec.json.decode(request.get_data(cache=False), type=_NewWebhook)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            wanted = decode(request.get_data(cache=False), _NewWebhook)
+        except ContractError as error:
             raise ContractError(f'the body is {{"url": "https://..."}}: {error}') from error
         check_url(wanted.url, context.settings.trusted)
         with context.ledger.connection() as connection:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgspec
-
 from straightline import names
 from straightline.amqp.consuming.stream import StreamReader
 from straightline.contracts import Cancel
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,6 @@ class Cancellations(StreamReader):
 
     def _read(self, body: bytes) -> None:
         try:
-            self._on_id(msgspec.json.decode(body, type=Cancel).id)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._on_id(decode(body, Cancel).id)
+        except ContractError as error:
             logger.warning("an entry of %s cannot be read: %s", names.CANCELLED_STREAM, error)

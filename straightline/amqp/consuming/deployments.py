@@ -11,6 +11,8 @@ from straightline import names
 from straightline.amqp.consuming.stream import StreamReader
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts.deployed import Deployed
+from straightline.contracts.parsing.decoding import decode
+from straightline.errors import ContractError
 from straightline.ids import new_id
 
 logger = logging.getLogger(__name__)
@@ -18,7 +20,6 @@ logger = logging.getLogger(__name__)
 SILENCE: Final = 30.0
 """Seconds after which a stream in which nothing stands says that nothing was ever deployed: the reconciler
 announces at its start, and where a broker was made anew."""
-_DEPLOYED: Final = msgspec.json.Decoder(Deployed)
 
 
 class Deployments(StreamReader):
@@ -66,8 +67,8 @@ class Deployments(StreamReader):
 
     def _read(self, body: bytes) -> None:
         try:
-            deployed = _DEPLOYED.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            deployed = decode(body, Deployed)
+        except ContractError as error:
             logger.warning("an entry of %s cannot be read: %s", names.DEPLOYED_STREAM, error)
             return
         if deployed.revision > self._revision:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.tensors.v2 import InferInput, InferOutput, InferRequest, InferResponse
 from straightline.errors import ConfigurationError, ContractError
 
@@ -114,9 +115,9 @@ def array_of(output: InferInput | InferOutput) -> "Array":
     if any(size < 0 for size in output.shape):
         raise _unread(output, f"nothing has the shape {output.shape[:16]}")
     try:
-        content = msgspec.json.decode(output.data, type=_content_type(name, output))
+        content = decode(output.data, _content_type(name, output))
         return numpy.array(content, dtype=name).reshape(output.shape)
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+    except (ContractError, ValueError, OverflowError) as error:
         raise _unread(output, str(error)) from error
 
 

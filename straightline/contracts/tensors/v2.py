@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from straightline.contracts.model import ModelSpec
+from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 
 
@@ -52,10 +53,6 @@ class InferResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     parameters: dict[str, Any] = {}
 
 
-_REQUEST = msgspec.json.Decoder(InferRequest)
-_RESPONSE = msgspec.json.Decoder(InferResponse)
-
-
 def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
     """Read a V2 infer request.
 
@@ -63,8 +60,8 @@ def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
         ContractError: `data` is not a V2 infer request; the message says which member is wrong.
     """
     try:
-        return _REQUEST.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return decode(data, InferRequest)
+    except ContractError as error:
         raise ContractError(
             f"data is not a V2 infer request: {error}; it needs an `inputs` list of "
             "{name, shape, datatype, data}",
@@ -79,8 +76,8 @@ def decode_infer_response(result: bytes | msgspec.Raw) -> InferResponse:
         ContractError: `result` is none; the message says which member is wrong.
     """
     try:
-        return _RESPONSE.decode(result)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return decode(result, InferResponse)
+    except ContractError as error:
         raise ContractError(f"the result is not a V2 infer response: {error}") from error
 
 

@@ -14,7 +14,7 @@ from outcomes.resolutions.dead_letter_parser import (
     analyze,
     cause_of,
 )
-from outcomes.rows.decoding import Delivery, decode
+from outcomes.rows.decoding import Delivery, decode_deliveries
 from straightline import names
 from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
 from straightline.contracts.faults import NOT_EXECUTED
@@ -196,7 +196,7 @@ def test_outcomes_that_no_recorder_survived_are_sent_again_one_by_one() -> None:
     ids = [new_id(), new_id()]
     finding = _examine(_batch(*ids), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
     assert finding.outcomes == []
-    read_again = decode([Delivery(1, 1, sent.type, sent.body) for sent in finding.again], NOW)
+    read_again = decode_deliveries([Delivery(1, 1, sent.type, sent.body) for sent in finding.again], NOW)
     assert [entry.request_id for entry in read_again.entries] == ids
     assert {(sent.exchange, sent.routing_key) for sent in finding.again} == {(names.OUTCOMES, "outcome")}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
-from straightline.cli.command import add_command, print_json, seconds
+from straightline.cli.command import add_command, complete_path, print_json, seconds
 from straightline.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, REFUSED_LINES, SUCCEEDED
 from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ContractError
@@ -60,13 +60,14 @@ def _add_submit(commands: Any) -> None:
         "where it was: what is done is not done again.",
         json="print JSON: {job, state, lines, succeeded, failed, refused, out, failed_file}",
     )
-    parser.add_argument("input", metavar="FILE", help="JSON Lines, one request each")
+    complete_path(parser.add_argument("input", metavar="FILE", help="JSON Lines, one request each"))
     parser.add_argument("--model", help="of the lines that name none")
     parser.add_argument("--model-version", metavar="VERSION", help="a version of it")
-    parser.add_argument("--out", required=True, metavar="FILE", help="for the answers, JSON Lines")
-    parser.add_argument(
-        "--failed", metavar="FILE", help="for the lines without an answer, with reasons (default: OUT.failed)"
+    complete_path(
+        parser.add_argument("--out", required=True, metavar="FILE", help="for the answers, JSON Lines")
     )
+    failed = "for the lines without an answer, with reasons (default: OUT.failed)"
+    complete_path(parser.add_argument("--failed", metavar="FILE", help=failed))
     parser.add_argument("--ordered", action="store_true", help="write answers in the input's order")
     parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there already")
     parser.add_argument("--watch", action="store_true", help="show how far it came")
@@ -97,7 +98,7 @@ def _add_cancel(commands: Any) -> None:
         "present or not. Lines without an answer stand in its report, to be submitted again.",
         json="print JSON, as submit does",
     )
-    parser.add_argument("out", metavar="FILE", help="the --out of the job")
+    complete_path(parser.add_argument("out", metavar="FILE", help="the --out of the job"))
     _add_patience(parser)
     parser.set_defaults(run=cancel)
 

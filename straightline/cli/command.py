@@ -42,6 +42,11 @@ def add_command(
     return parser
 
 
+def complete_path(action: argparse.Action) -> None:
+    """Make completion scripts offer files as the values of an argument."""
+    action.complete = "file"  # type: ignore[attr-defined] # shtab's name of such a completion
+
+
 def identity(text: str) -> str:
     """Read the id of a request from an argument, in its canonical form."""
     found = canonical(text)

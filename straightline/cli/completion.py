@@ -1,36 +1,60 @@
-"""`straightline completion`: what makes a shell complete the commands."""
+"""`straightline completion`: completion scripts for shells."""
 
 import argparse
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from straightline.cli.completion_scripts import SHELLS, nodes
-from straightline.cli.exit_codes import SUCCEEDED
+from straightline.cli.exit_codes import EXIT_CODES, SUCCEEDED
+from straightline.errors import ConfigurationError
 
-PROGRAM = "straightline"
+PROGRAM: Final = "straightline"
+SHELLS: Final = ("bash", "fish", "zsh")
+
+# shtab's zsh script registers itself with `compdef`, which is there only after `compinit`.
+_PREAMBLE: Final = {"zsh": "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }"}
 
 
 def add_to(commands: Any, parser: Callable[[], argparse.ArgumentParser]) -> None:
     """Add the command to the parser's.
 
     Args:
-        commands: where to.
-        parser: makes the whole parser, of which the script is made.
+        commands: the subparsers to add it to.
+        parser: makes the parser of all commands, which the script completes.
     """
     added: argparse.ArgumentParser = commands.add_parser(
         "completion",
         help="print the completion script of a shell",
-        description="Print what makes a shell complete these commands. In ~/.bashrc or ~/.zshrc: "
-        f'eval "$({PROGRAM} completion bash)"; in ~/.config/fish/config.fish: '
-        f"{PROGRAM} completion fish | source",
+        description=f"""Print a script that completes these commands, their options and values.
+
+In ~/.bashrc or ~/.zshrc:      eval "$({PROGRAM} completion bash)"   # or zsh
+In ~/.config/fish/config.fish: {PROGRAM} completion fish | source
+
+Needs shtab: pip install '{PROGRAM}[completion]'""",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    added.add_argument("shell", choices=sorted(SHELLS))
+    added.add_argument("shell", choices=SHELLS, help="the shell that runs the script")
     added.set_defaults(run=partial(_run, parser))
+
+
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return the completion script of a parser for one of `SHELLS`.
+
+    Raises:
+        ConfigurationError: shtab is not installed.
+    """
+    try:
+        import shtab  # noqa: PLC0415 - the extra `completion`; other commands must start without it
+    except ImportError as error:
+        raise ConfigurationError(
+            f"completion scripts need shtab: install it with `pip install '{PROGRAM}[completion]'`"
+        ) from error
+    return shtab.complete(parser, shell, preamble=_PREAMBLE.get(shell, ""))
 
 
 def _run(
     parser: Callable[[], argparse.ArgumentParser], arguments: argparse.Namespace, _environ: Mapping[str, str]
 ) -> int:
-    print(SHELLS[arguments.shell](PROGRAM, list(nodes(parser(), PROGRAM))), end="")
+    print(script(parser(), arguments.shell))
     return SUCCEEDED

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from straightline.cli.command import GATEWAY, add_command, identity, seconds
+from straightline.cli.command import GATEWAY, add_command, complete_path, identity, seconds
 from straightline.cli.exit_codes import SUCCEEDED
 from straightline.cli.format import answer
 from straightline.cli.gateway import Gateway, open_gateway
@@ -28,7 +28,8 @@ def add_to(commands: Any) -> None:
         json="print the V2 infer response as it came",
     )
     parser.add_argument("id", type=identity, metavar="ID", help="of the request")
-    parser.add_argument("--out", metavar="FILE", help="write the V2 infer response there, as it came")
+    out = "write the V2 infer response there, as it came"
+    complete_path(parser.add_argument("--out", metavar="FILE", help=out))
     parser.add_argument("--wait", action="store_true", help="wait until the request has ended")
     parser.add_argument(
         "--timeout", type=seconds, default=60.0, metavar="S", help="seconds that --wait waits (default 60)"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from straightline.cli.command import add_command, print_json, seconds
+from straightline.cli.command import add_command, complete_path, print_json, seconds
 from straightline.cli.exit_codes import FAILED, SUCCEEDED
 from straightline.cli.format import show
 from straightline.contracts.outcome import Outcome
@@ -44,9 +44,8 @@ def add_to(commands: Any) -> None:
         json="print JSON: {id}, or with --wait the outcome",
     )
     parser.add_argument("--model", required=True, help="name of the model")
-    parser.add_argument(
-        "--input", required=True, metavar="FILE", help="a V2 infer request as JSON; - reads it from stdin"
-    )
+    data = "a V2 infer request as JSON; - reads it from stdin"
+    complete_path(parser.add_argument("--input", required=True, metavar="FILE", help=data))
     parser.add_argument("--model-version", metavar="VERSION", help="a version of the model")
     parser.add_argument("--class", dest="class_", choices=["interactive", "batch"], default="interactive")
     parser.add_argument(

@@ -31,8 +31,8 @@ from model_server.models.engine import Engine, load_engine
 from model_server.models.registry import NotYet, Registry, UnknownModel
 from model_server.models.watching import Watch
 from model_server.settings import Settings, check_directory
-from model_server.tensors import binary
 from model_server.tensors.encode import encode_response
+from straightline.contracts.tensors.binary_tensors import LENGTH_HEADER, read_body, take_binary_outputs
 from straightline.errors import ConfigurationError, ContractError
 from straightline.settings import load
 
@@ -122,19 +122,20 @@ def build(registry: Registry, *, max_body: int) -> Flask:
     @app.post("/v2/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> Response:
         engine = registry.find(name, version)
-        return _answer(engine, request.get_data(cache=False), request.headers.get(binary.LENGTH_HEADER))
+        return _answer(engine, request.get_data(cache=False), request.headers.get(LENGTH_HEADER))
 
     app.register_error_handler(Exception, _failure)
     return app
 
 
 def _answer(engine: Engine, body: bytes, header_length: str | None) -> Response:
-    asked = binary.read_body(body, header_length)
-    tensors = engine.tensors(asked.request, asked.raw)
-    content, length = encode_response(engine.spec, asked.request.id, tensors, binary.wanted(asked.request))
+    decoded = read_body(body, header_length)
+    outputs = take_binary_outputs(decoded.request)
+    tensors = engine.tensors(decoded.request, decoded.raw)
+    content, length = encode_response(engine.spec, decoded.request.id, tensors, outputs)
     if length is None:
         return Response(content, mimetype="application/json")
-    headers = {binary.LENGTH_HEADER: str(length)}
+    headers = {LENGTH_HEADER: str(length)}
     return Response(content, headers=headers, mimetype="application/octet-stream")
 
 

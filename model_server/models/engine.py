@@ -1,8 +1,7 @@
 """One loaded model: a V2 infer request in, a V2 infer response out."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Sequence
+from itertools import zip_longest
 
 import msgspec
 
@@ -15,8 +14,6 @@ from model_server.tensors.encode import encode_tensor
 from straightline.contracts import InferRequest, InferResponse, ModelSpec
 from straightline.contracts.tensors.v2 import check_inputs, fits
 from straightline.errors import ContractError
-
-_NOTHING: Final[Mapping[str, memoryview]] = MappingProxyType({})
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -50,12 +47,12 @@ class Engine(msgspec.Struct, frozen=True):
             ],
         )
 
-    def tensors(self, request: InferRequest, raw: Mapping[str, memoryview] = _NOTHING) -> runtimes.Tensors:
+    def tensors(self, request: InferRequest, raw: Sequence[memoryview | None] = ()) -> runtimes.Tensors:
         """Answer a request with the outputs that it asks for, by name.
 
         Args:
             request: what is asked.
-            raw: the content of those inputs that came in binary.
+            raw: the binary content of each input, None of one in JSON; empty if all are in JSON.
 
         Raises:
             InvalidInput: the request does not fit the model.
@@ -66,10 +63,8 @@ class Engine(msgspec.Struct, frozen=True):
         try:
             check_inputs(request, self.spec)
             inputs = {
-                tensor.name: from_raw(tensor, raw[tensor.name])
-                if tensor.name in raw
-                else decode_tensor(tensor)
-                for tensor in request.inputs
+                tensor.name: decode_tensor(tensor) if content is None else from_raw(tensor, content)
+                for tensor, content in zip_longest(request.inputs, raw)
             }
         except ContractError as error:
             raise InvalidInput(str(error)) from error

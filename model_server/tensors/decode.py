@@ -16,9 +16,9 @@ from model_server.errors import InvalidInput
 from model_server.tensors.datatypes import BYTES, numpy_type
 from straightline.contracts import InferInput, InferOutput
 from straightline.contracts.parsing.decoding import decode
+from straightline.contracts.tensors.binary_tensors import MAX_DIMENSIONS
 from straightline.errors import ContractError
 
-MAX_DIMENSIONS: Final = 16
 _SPACE: Final = b" \t\r\n"
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model_server.errors import ModelError
-from model_server.tensors.binary import SIZE, to_raw
+from model_server.tensors.binary import to_raw
 from model_server.tensors.datatypes import BYTES, numpy_type
 from straightline.contracts import InferOutput, ModelSpec
+from straightline.contracts.tensors.binary_tensors import SIZE_PARAMETER
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -71,7 +72,7 @@ def encode_response(
                 "name": name,
                 "shape": array.shape,
                 "datatype": tensor.datatype,
-                "parameters": {SIZE: len(pieces[-1])},
+                "parameters": {SIZE_PARAMETER: len(pieces[-1])},
             }
         )
     head: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version, "outputs": outputs}

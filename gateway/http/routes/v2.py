@@ -16,7 +16,8 @@ from gateway.http.routes.webhooks import requested_webhook
 from gateway.shared.request_builder import id_from_idempotency_key, trace_context
 from straightline.contracts import InferResponse, ModelSpec, Outcome
 from straightline.contracts.parsing.decoding import decode
-from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
+from straightline.contracts.tensors.binary_tensors import LENGTH_HEADER, take_binary_outputs
+from straightline.contracts.tensors.v2 import InferRequest
 from straightline.errors import ContractError
 
 SECONDS_PER_US: Final = 1e-6
@@ -111,17 +112,13 @@ def _model_spec(context: AppContext, name: str, version: str | None) -> ModelSpe
 
 
 def _read(body: bytes) -> tuple[msgspec.Raw, InferRequest, frozenset[str] | bool]:
-    """Return the request's data in JSON, what it says, and which outputs are wished for in binary."""
-    length = request.headers.get(binary.LENGTH_HEADER)
-    if length is None:
-        asked = decode_infer_request(body)
-    elif length.isdecimal():
-        asked = binary.to_json(body, int(length))
-    else:
-        raise ContractError(f"{binary.LENGTH_HEADER} is not a number")
-    wishes = binary.wanted(asked)
-    plain = length is None and not wishes
-    return msgspec.Raw(body if plain else msgspec.json.encode(asked)), asked, wishes
+    """Return the data in JSON, the decoded request, and the outputs to send in binary."""
+    header_length = request.headers.get(LENGTH_HEADER)
+    infer_request = binary.read_request(body, header_length)
+    outputs = take_binary_outputs(infer_request)
+    unchanged = header_length is None and not outputs
+    data = msgspec.Raw(body if unchanged else msgspec.json.encode(infer_request))
+    return data, infer_request, outputs
 
 
 def _timeout_s(asked: InferRequest, default: float) -> float:
@@ -145,9 +142,7 @@ def _infer_response(outcome: Outcome, wishes: frozenset[str] | bool) -> Response
     if not wishes:
         return Response(bytes(outcome.result), 200, headers, mimetype="application/json")
     response = decode(outcome.result, InferResponse)
-    body, length = binary.from_json(response, wishes)
+    body, length = binary.write_response(response, wishes)
     if length is None:
         return Response(body, 200, headers, mimetype="application/json")
-    return Response(
-        body, 200, headers | {binary.LENGTH_HEADER: str(length)}, mimetype="application/octet-stream"
-    )
+    return Response(body, 200, headers | {LENGTH_HEADER: str(length)}, mimetype="application/octet-stream")

@@ -255,7 +255,7 @@ def test_a_key_does_what_its_scopes_say(gateway: Gateway) -> None:
         (b'{"inputs": 1}', {}, 400, "inputs"),
         (b"{}", {"Inference-Header-Content-Length": "99"}, 400, "99"),
         (b"{}", {"Inference-Header-Content-Length": "x"}, 400, "number"),
-        (b'{"inputs":[]}zz', {"Inference-Header-Content-Length": "13"}, 400, "left over"),
+        (b'{"inputs":[]}zz', {"Inference-Header-Content-Length": "13"}, 400, "after the last tensor"),
         (
             b"\x1f\x8b",
             {"Content-Encoding": "gzip"},

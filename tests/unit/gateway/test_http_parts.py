@@ -33,6 +33,7 @@ from gateway.shared.request_builder import (
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.keys import Key, digest_of
 from straightline.contracts import DataRef, InferResponse, Outcome
+from straightline.contracts.tensors.binary_tensors import take_binary_outputs
 from straightline.contracts.tensors.v2 import InferOutput
 from straightline.errors import BrokerUnavailable, ContractError
 from straightline.names import RequestClass
@@ -110,12 +111,12 @@ def test_binary_tensors_become_json_and_back(data: st.DataObject) -> None:
         ]
     }
     header = json.dumps(head).encode()
-    request = binary.to_json(header + raw, len(header))
+    request = binary.read_request(header + raw, str(len(header)))
     tensor = request.inputs[0]
     assert tensor.parameters == {}
     assert np.array_equal(np.array(json.loads(bytes(tensor.data)), dtype).reshape(array.shape), array)
     output = InferOutput(name="x", shape=tensor.shape, datatype=datatype, data=tensor.data)
-    body, length = binary.from_json(InferResponse(model_name="m", outputs=[output]), binary=True)
+    body, length = binary.write_response(InferResponse(model_name="m", outputs=[output]), binary=True)
     assert length is not None
     assert body[length:] == raw
 
@@ -128,17 +129,19 @@ def test_texts_are_behind_their_lengths() -> None:
         ]
     }
     header = json.dumps(head).encode()
-    request = binary.to_json(header + raw, len(header))
+    request = binary.read_request(header + raw, str(len(header)))
     assert json.loads(bytes(request.inputs[0].data)) == ["a", "ü", ""]
     output = InferOutput(name="t", shape=[3], datatype="BYTES", data=request.inputs[0].data)
-    body, length = binary.from_json(InferResponse(model_name="m", outputs=[output]), binary=frozenset({"t"}))
+    body, length = binary.write_response(
+        InferResponse(model_name="m", outputs=[output]), binary=frozenset({"t"})
+    )
     assert body[length:] == raw
 
 
 @given(st.binary(max_size=300), st.integers(-5, 400))
 def test_no_body_can_do_more_than_be_refused(body: bytes, length: int) -> None:
     with suppress(ContractError):
-        binary.to_json(body, length)
+        binary.read_request(body, str(length))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_a_tensor_that_is_not_what_it_says_is_named(tensor: dict[str, Any], raw:
     head = {"inputs": [{"name": "mine", **tensor, "parameters": {"binary_data_size": len(raw)}}]}
     header = json.dumps(head).encode()
     with pytest.raises(ContractError, match=f"mine.*{words}"):
-        binary.to_json(header + raw, len(header))
+        binary.read_request(header + raw, str(len(header)))
 
 
 def test_wishes_for_binary_outputs_are_the_gateways_and_not_the_models() -> None:
@@ -166,8 +169,8 @@ def test_wishes_for_binary_outputs_are_the_gateways_and_not_the_models() -> None
         "parameters": {"binary_data_output": False},
     }
     encoded = json.dumps(head).encode()
-    request = binary.to_json(encoded, len(encoded))
-    assert binary.wanted(request) == frozenset({"a"})
+    request = binary.read_request(encoded, str(len(encoded)))
+    assert take_binary_outputs(request) == frozenset({"a"})
     assert "binary" not in msgspec.json.encode(request).decode()
 
 

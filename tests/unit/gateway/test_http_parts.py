@@ -149,6 +149,8 @@ def test_no_body_can_do_more_than_be_refused(body: bytes, length: int) -> None:
     [
         ({"shape": [2], "datatype": "FP32"}, b"1234", "8"),
         ({"shape": [-1], "datatype": "FP32"}, b"1234", "shape"),
+        ({"shape": [1] * 17, "datatype": "FP32"}, b"1234", "17 dimensions"),
+        ({"shape": [2], "datatype": "BOOL"}, b"\1\2", "neither 0 nor 1"),
         ({"shape": [1], "datatype": "BF16"}, b"12", "BF16"),
         ({"shape": [1], "datatype": "FP32"}, struct.pack("<f", float("nan")), "finite"),
         ({"shape": [2], "datatype": "BYTES"}, b"\x01\x00\x00\x00a", "2 elements"),

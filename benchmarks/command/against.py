@@ -38,6 +38,8 @@ def compare(
     """
     ours: Rounds = []
     theirs: Rounds = []
+    for checkout in (ROOT, other):
+        command_of(checkout)
     arguments = [name, *(f"--size={key}={value}" for key, value in sizes.items())]
     if quick:
         arguments.append("--quick")
@@ -49,15 +51,25 @@ def compare(
     return pair(ours, theirs, other)
 
 
+def command_of(checkout: Path) -> Path:
+    """Return `script/bench` of a checkout.
+
+    Raises:
+        StackError: it has none.
+    """
+    command = checkout / "script" / "bench"
+    if not command.is_file():
+        raise StackError(f"--against: {checkout} has no script/bench, so it cannot be compared")
+    return command
+
+
 def run_once(checkout: Path, arguments: list[str]) -> list[Result]:
     """Run `script/bench` of a checkout, and return its results.
 
     Raises:
         StackError: it has none, or it failed.
     """
-    command = checkout / "script" / "bench"
-    if not command.is_file():
-        raise StackError(f"--against: {checkout} has no script/bench, so it cannot be compared")
+    command = command_of(checkout)
     with tempfile.TemporaryDirectory(prefix="straightline-") as folder:
         file = Path(folder) / "results.json"
         status, output = _call([str(command), *arguments, "--json", str(file)], checkout)

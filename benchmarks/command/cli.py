@@ -83,7 +83,7 @@ def _results(benchmark: Benchmark, options: argparse.Namespace, state: Path) -> 
     if options.against is None:
         sizes = sizes_of(benchmark, quick=options.quick, rounds=options.rounds, given=given)
         return measure(benchmark, sizes, state)
-    other = Path(os.environ.get("STRAIGHTLINE_CALLED_FROM", "."), options.against).absolute()
+    other = Path(os.environ.get("STRAIGHTLINE_CALLED_FROM", "."), options.against).resolve()
     processes = options.rounds or (QUICK_PROCESSES if options.quick else PROCESSES)
     rounds = benchmark.sizes["rounds"]
     share = {"rounds": max(1, (rounds.quick if options.quick else rounds.full) // processes)}

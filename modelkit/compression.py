@@ -25,7 +25,7 @@ from modelkit.training import write_json
 from modelkit.validation import Metrics, measure, read_metrics
 from straightline.contracts.model import Validation
 from straightline.errors import ConfigurationError, StraightLineError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 _QUANTISED: Final = ("MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM")
 """Operators whose weights are held as 8-bit integers; convolutions lose more than they gain on processors."""
@@ -56,7 +56,7 @@ def compress(
     source = trained_artifact(project)
     before = _measured_before(project, source, runtime, listener, wheelhouse)
     (project.build / COMPRESSION).unlink(missing_ok=True)
-    with replaced(project.compressed) as fresh:
+    with replace_directory(project.compressed) as fresh:
         (fresh / name).parent.mkdir(parents=True, exist_ok=True)
         quantise(source, fresh / name)
     found = Compression(

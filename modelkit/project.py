@@ -24,7 +24,7 @@ from straightline.contracts.model import ModelFile
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
 from straightline.models.catalogue import read_model
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 MODEL_FILE: Final = "model.toml"
 COMPRESSION: Final = "compression.json"
@@ -131,7 +131,7 @@ def assemble(project: Project, *, artifact: Path | None = None) -> Path:
     """
     if project.spec.train is not None and not project.made.is_dir():
         raise ConfigurationError(f"{project.title} is not trained yet: run `train` first")
-    with replaced(project.build / "bundle") as fresh:
+    with replace_directory(project.build / "bundle") as fresh:
         shutil.copyfile(project.directory / MODEL_FILE, fresh / MODEL_FILE)
         for name in _served_files(project):
             _copy(project.directory / name, fresh / name)

@@ -13,7 +13,7 @@ from modelkit.wheels import unpack_wheels
 from straightline.contracts.model import Step
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ def train(
         raise ConfigurationError(
             f"{project.title} has nothing to train: its model.toml has no [train]; go on with `validate`"
         )
-    with replaced(project.made) as fresh:
+    with replace_directory(project.made) as fresh:
         job = Job(
             kind="train",
             title=f"training {project.title}",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 
 def provide_wheels(lists: Sequence[Path], cache: Path) -> Path:
@@ -26,7 +26,7 @@ def provide_wheels(lists: Sequence[Path], cache: Path) -> Path:
     target = cache / f"wheels-{_digest(lists)}-py{sys.version_info.major}{sys.version_info.minor}"
     if target.is_dir():
         return target
-    with replaced(target) as fresh:
+    with replace_directory(target) as fresh:
         for each in lists:
             # One by one: two lists may have the same package, each with the hashes of its own choice.
             pip(
@@ -64,7 +64,7 @@ def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
     target = cache / f"unpacked-{_digest([listed])}"
     if target.is_dir():
         return target
-    with replaced(target) as fresh:
+    with replace_directory(target) as fresh:
         wheels = fresh.with_name("wheels")
         source = () if wheelhouse is None else ("--no-index", "--find-links", str(wheelhouse))
         pip(

@@ -19,7 +19,7 @@ from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from outcomes.settings import ReconcilerSettings, RecorderSettings
 from straightline import names
 from straightline.amqp.publishing.publisher import Publisher
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import ConfigurationError
 from straightline.storage.store import Store
 
@@ -97,7 +97,7 @@ def run_reconciler(settings: ReconcilerSettings) -> int:
         intake.stop()
         raise
     # What died may be a placement: all its requests, and their reasons.
-    outbox = Publisher(settings.broker_url, name="straightline-reconciler-out", max_body=2 * MAX_BODY)
+    outbox = Publisher(settings.broker_url, name="straightline-reconciler-out", max_body=2 * MAX_BODY_BYTES)
     reconciler = Reconciler(engine, intake, outbox, interval=settings.reconciler_interval)
     logger.info("seeing to dead letters, and to what is past its lease")
     # A connection of its own: a broker without its exchange would take the others' channel with it.

@@ -24,7 +24,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        failpoints.arm(os.environ)
+        failpoints.configure(os.environ)
         settings = load(Settings, os.environ)
         catalogue = read_catalogue(settings.models_dir)
         service = Service(

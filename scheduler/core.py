@@ -50,16 +50,16 @@ from straightline.contracts import (
     Ticket,
     decode_request,
 )
-from straightline.contracts.cancel import Verdict
+from straightline.contracts.cancel import CancelResult
 from straightline.contracts.deployed import Deployed
 from straightline.contracts.parsing.decoding import decode
-from straightline.contracts.status_query import read_question
+from straightline.contracts.status_query import decode_status_query
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.models.catalogue import Catalogue
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.producer.content_digest import digest
-from straightline.support.bounded_set import Cancelled
+from straightline.support.bounded_set import BoundedSet
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class SchedulerCore:
         self.effects = PendingEffects()
         self.backends = BackendStates(settings.backfill, InteractiveYield(settings.backfill_rest))
         self._max_attempts = settings.max_attempts
-        self._known = Known(catalogue)
+        self._known = RegistryView(catalogue)
         self.registry_synced: Callable[[], bool] = lambda: True
         """Whether all that was announced as deployed is known here. While it is not, no request is rejected
         for its model or its tensors: it waits."""
@@ -98,7 +98,7 @@ class SchedulerCore:
         self._frequencies = Frequencies(settings.window)
         self._idempotency = IdempotencyCache(settings.remembered)
         self._deduplicator = DeliveryDeduplicator(settings.remembered)
-        self._cancelled = Cancelled()
+        self._cancelled = BoundedSet()
         self._emitter = OutcomeEmitter(self.effects, self._idempotency)
         self.breakers = Breakers(settings.breaker)
         self._feedback = FeedbackProcessor(self.backends, self.breakers, self.effects)
@@ -221,7 +221,7 @@ class SchedulerCore:
     def deployed(self, deployed: Deployed) -> None:
         """Take what is deployed from now on; what was placed or is held keeps the version it has."""
         self._warned_of_unsynced_registry = False
-        self._known = self._known.learn(deployed)
+        self._known = self._known.updated(deployed)
 
     def heartbeat(self, body: bytes, now: float) -> None:
         """Take a worker's state; a healthier backend may release what is held."""
@@ -263,7 +263,7 @@ class SchedulerCore:
         if not self._feedback.is_leader:
             return
         try:
-            question = read_question(body)
+            question = decode_status_query(body)
         except ContractError as error:
             log.warning("a question where a request is cannot be read: %s", error)
             return
@@ -397,7 +397,7 @@ class SchedulerCore:
             return False
         return True
 
-    def _cancel(self, delivery: Delivery, request_id: str, now: float) -> Verdict:
+    def _cancel(self, delivery: Delivery, request_id: str, now: float) -> CancelResult:
         seen = self._idempotency.find(request_id)
         if seen is not None and seen.ended:
             return "ended"

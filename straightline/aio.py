@@ -15,24 +15,24 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.amqp.publishing.publisher import Settled
-from straightline.contracts.cancel import Verdict
+from straightline.amqp.publishing.publisher import OnSettled
+from straightline.contracts.cancel import CancelResult
 from straightline.contracts.outcome import Outcome
 from straightline.errors import BrokerUnavailable, StraightLineError
-from straightline.producer.loop_bridge import Crossing
+from straightline.producer.loop_bridge import LoopBridge
 from straightline.producer.producer import (
-    KEPT_RESULTS,
+    MAX_KEPT_RESULTS,
     OnResult,
     Producer,
+    check_callback,
+    decode_cancel_result,
     decode_outcome,
-    decode_verdict,
-    usable,
 )
 from straightline.producer.submission import Data, Draft, Options, Submission, submission_of
-from straightline.producer.submission_batch import Account
+from straightline.producer.submission_batch import BatchTracker
 from straightline.storage.store import Store
 
-BREATH: Final = 64
+YIELD_EVERY: Final = 64
 """Requests of `submit_many` between two turns of the loop."""
 
 Requests = Iterable[Submission | Mapping[str, Any]] | AsyncIterable[Submission | Mapping[str, Any]]
@@ -56,11 +56,11 @@ class AsyncClient:
         confirm_timeout: float = 30.0,
         window: int = 4096,
         replies: bool = True,
-        kept_results: int = KEPT_RESULTS,
+        kept_results: int = MAX_KEPT_RESULTS,
         keep_inputs: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._crossing = Crossing(self._loop)
+        self._crossing = LoopBridge(self._loop)
         self._confirm_timeout = confirm_timeout
         self._tasks: set[asyncio.Future[Any]] = set()
         self._producer = Producer(
@@ -115,7 +115,7 @@ class AsyncClient:
         """
         settled: asyncio.Future[None] = self._loop.create_future()
         settle = self._crossing.settler(settled)
-        account = Account(lambda: settle(None))
+        account = BatchTracker(lambda: settle(None))
         async for item in _each(requests):
             await self._send_one(item, account, on_result)
             if account.stop_if_gone():
@@ -126,7 +126,7 @@ class AsyncClient:
 
     async def result(self, id: str, timeout: float = 60.0) -> Outcome:  # noqa: A002, ASYNC109 - as `Client`
         """Return the outcome of a request that this client submitted; see `Client.result`."""
-        identity = self._producer.awaited(id)
+        identity = self._producer.require_replies(id)
         body = self._producer.results.look(identity)
         if body is None and timeout > 0:
             body = await self._wait(identity, timeout)
@@ -136,12 +136,12 @@ class AsyncClient:
 
     def future(self, id: str) -> asyncio.Future[Outcome]:  # noqa: A002 - the contract's word
         """Return a future of the outcome of a request that this client submitted; see `Client.future`."""
-        identity = self._producer.awaited(id)
+        identity = self._producer.require_replies(id)
         return self._keep(asyncio.ensure_future(self._eventually(identity)))
 
     def call_back(self, id: str, on_result: OnResult) -> None:  # noqa: A002 - the contract's word
         """Have `on_result` called in the loop with the outcome of a request; see `Client.call_back`."""
-        usable(on_result)
+        check_callback(on_result)
 
         def arrived(done: asyncio.Future[Outcome]) -> None:
             if done.cancelled():
@@ -162,7 +162,7 @@ class AsyncClient:
         results = self._producer.results
         calls = {
             identity: self._crossing.caller(arrived.put_nowait, identity)
-            for identity in map(self._producer.awaited, ids)
+            for identity in map(self._producer.require_replies, ids)
         }
         try:
             for identity, call in calls.items():
@@ -179,16 +179,16 @@ class AsyncClient:
             for identity, call in calls.items():
                 results.give_up(identity, call)
 
-    async def cancel(self, id: str, timeout: float = 5.0) -> Verdict | None:  # noqa: A002, ASYNC109 - as `Client`
+    async def cancel(self, id: str, timeout: float = 5.0) -> CancelResult | None:  # noqa: A002, ASYNC109 - as `Client`
         """Take a request back; see `Client.cancel`."""
-        answer, message = self._producer.wish(id)
+        answer, message = self._producer.cancel_request(id)
         confirmed: asyncio.Future[None] = self._loop.create_future()
         await self._send(message, self._crossing.settler(confirmed))
         await confirmed
         if self._producer.inbox is None:
             return None
         body = await self._wait(answer, timeout)
-        return None if body is None else decode_verdict(body)
+        return None if body is None else decode_cancel_result(body)
 
     async def close(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as `Client`
         """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
@@ -199,7 +199,7 @@ class AsyncClient:
             task.cancel()
 
     async def _send_one(
-        self, item: Submission | Mapping[str, Any], account: Account, on_result: OnResult | None
+        self, item: Submission | Mapping[str, Any], account: BatchTracker, on_result: OnResult | None
     ) -> None:
         try:
             submission = submission_of(item)
@@ -223,7 +223,7 @@ class AsyncClient:
             draft.refer(await self._loop.run_in_executor(None, store.put, draft.large, draft.request.id))
         return draft
 
-    async def _send(self, message: Outgoing, settled: Settled) -> None:
+    async def _send(self, message: Outgoing, settled: OnSettled) -> None:
         """Hand a message to the publisher, once results can arrive and its window has room."""
         inbox = self._producer.inbox
         if inbox is not None and not inbox.ready:
@@ -281,7 +281,7 @@ async def _each(requests: Requests) -> AsyncIterator[Submission | Mapping[str, A
             yield item
         return
     for number, item in enumerate(requests):
-        if number % BREATH == BREATH - 1:
+        if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
         yield item
 

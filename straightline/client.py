@@ -8,20 +8,20 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from straightline.contracts.cancel import Verdict
+from straightline.contracts.cancel import CancelResult
 from straightline.contracts.outcome import Outcome
 from straightline.errors import BrokerUnavailable, StraightLineError
-from straightline.producer.background import Errands
+from straightline.producer.background import BackgroundWorker
 from straightline.producer.producer import (
-    KEPT_RESULTS,
+    MAX_KEPT_RESULTS,
     OnResult,
     Producer,
+    check_callback,
+    decode_cancel_result,
     decode_outcome,
-    decode_verdict,
-    usable,
 )
 from straightline.producer.submission import Data, Options, Submission, submission_of
-from straightline.producer.submission_batch import Account
+from straightline.producer.submission_batch import BatchTracker
 from straightline.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -61,11 +61,11 @@ class Client:
         confirm_timeout: float = 30.0,
         window: int = 4096,
         replies: bool = True,
-        kept_results: int = KEPT_RESULTS,
+        kept_results: int = MAX_KEPT_RESULTS,
         keep_inputs: bool = False,
     ) -> None:
         self._confirm_timeout = confirm_timeout
-        self._callbacks = Errands("straightline-client-callbacks")
+        self._callbacks = BackgroundWorker("straightline-client-callbacks")
         self._producer = Producer(
             url,
             store=store,
@@ -137,7 +137,7 @@ class Client:
             PartlySubmitted: some were refused or not confirmed; it says which and why, and holds the ids of
                 the others, which are submitted. When the broker is gone the rest of the input is not taken.
         """
-        account = Account()
+        account = BatchTracker()
         for item in requests:
             self._send_one(item, account, on_result)
             if account.stop_if_gone():
@@ -162,7 +162,7 @@ class Client:
                 (`StoreNotGiven`).
             StoreUnavailable: the store could not be read.
         """
-        identity = self._producer.awaited(id)
+        identity = self._producer.require_replies(id)
         body = self._producer.results.wait(identity, timeout)
         if body is None:
             raise self._producer.no_result([identity], timeout)
@@ -177,7 +177,7 @@ class Client:
         Raises:
             ContractError, ConfigurationError: as `result`.
         """
-        identity = self._producer.awaited(id)
+        identity = self._producer.require_replies(id)
         future: Future[Outcome] = Future()
 
         def arrived(body: bytes | None) -> None:
@@ -197,7 +197,7 @@ class Client:
         Raises:
             ContractError, ConfigurationError: as `result`; or `on_result` cannot be called.
         """
-        usable(on_result)
+        check_callback(on_result)
 
         def arrived(done: Future[Outcome]) -> None:
             error = done.exception()
@@ -221,7 +221,9 @@ class Client:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived: SimpleQueue[tuple[str, bytes | None]] = SimpleQueue()
-        calls = {identity: _labelled(identity, arrived) for identity in map(self._producer.awaited, ids)}
+        calls = {
+            identity: _labelled(identity, arrived) for identity in map(self._producer.require_replies, ids)
+        }
         results = self._producer.results
         try:
             for identity, call in calls.items():
@@ -238,7 +240,7 @@ class Client:
             for identity, call in calls.items():
                 results.give_up(identity, call)
 
-    def cancel(self, id: str, timeout: float = 5.0) -> Verdict | None:  # noqa: A002 - the contract's word
+    def cancel(self, id: str, timeout: float = 5.0) -> CancelResult | None:  # noqa: A002 - the contract's word
         """Take a request back, whoever submitted it; returns once the broker has the wish safe.
 
         A request that has not run ends `cancelled`, wherever it is and whoever is down at present. Of one
@@ -259,13 +261,13 @@ class Client:
             Unroutable: the broker has no queue for such wishes.
             BrokerUnavailable: the broker did not confirm it in time; it may be asked again.
         """
-        answer, message = self._producer.wish(id)
+        answer, message = self._producer.cancel_request(id)
         self._wait_for_inbox()
         self._producer.publisher.publish(message).result()
         if self._producer.inbox is None:
             return None
         body = self._producer.results.wait(answer, timeout)
-        return None if body is None else decode_verdict(body)
+        return None if body is None else decode_cancel_result(body)
 
     def close(self, timeout: float = 10.0) -> None:
         """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
@@ -273,7 +275,7 @@ class Client:
         self._callbacks.close(timeout)
 
     def _send_one(
-        self, item: Submission | Mapping[str, Any], account: Account, on_result: OnResult | None
+        self, item: Submission | Mapping[str, Any], account: BatchTracker, on_result: OnResult | None
     ) -> None:
         try:
             request, message = self._producer.compose(submission_of(item))

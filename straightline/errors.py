@@ -19,7 +19,7 @@ class ConfigurationError(StraightLineError):
     """A setting is missing or wrong; the message names it."""
 
 
-class StoreNotGiven(ConfigurationError):  # noqa: N818
+class StoreNotConfigured(ConfigurationError):  # noqa: N818
     """A result lies in a store, and this client was made without one.
 
     Attributes:
@@ -136,9 +136,9 @@ class GatewayUnavailable(StraightLineError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class NobodyToAsk(GatewayUnavailable):
+class SchedulerUnreachable(GatewayUnavailable):
     """Of that request nothing is recorded, and no scheduler can be asked now whether it has it."""
 
 
-class NotKnown(StraightLineError):  # noqa: N818
+class NotFound(StraightLineError):  # noqa: N818
     """There is no such request, model or job, or this key may not see it."""

@@ -11,11 +11,11 @@ from straightline.errors import ContractError
 
 KEY_NAMESPACE: Final = uuid.UUID("6f0e4f4c-4d5b-5d0a-9f0b-8c6f2d1c9a10")
 """Of ids that are made from a producer's own key, as UUID version 5."""
-LONGEST_KEY: Final = 1024
+MAX_KEY_CHARS: Final = 1024
 """Characters of such a key."""
 
 _CANONICAL: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
-_DRAWN: Final = 512
+_BATCH_SIZE: Final = 512
 """Ids that one draw of random bytes serves: each draw lets other threads in between, which costs far more."""
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -34,7 +34,7 @@ class _Random:
         try:
             return self._pieces.pop()  # one step of the interpreter: no two threads get the same
         except IndexError:
-            drawn = os.urandom(10 * _DRAWN)
+            drawn = os.urandom(10 * _BATCH_SIZE)
             self._pieces.extend(drawn[start : start + 10] for start in range(10, len(drawn), 10))
             return drawn[:10]
 
@@ -75,9 +75,9 @@ def id_of_key(key: str) -> str:
     Raises:
         ContractError: the key is no text, is empty, or is longer than 1,024 characters.
     """
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS:
         raise ContractError(
-            f"an idempotency key is a text of 1 to {LONGEST_KEY} characters", error_class="wrong_type"
+            f"an idempotency key is a text of 1 to {MAX_KEY_CHARS} characters", error_class="wrong_type"
         )
     try:
         return str(uuid.uuid5(KEY_NAMESPACE, key))

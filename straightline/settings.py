@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from straightline.contracts.parsing.error_hints import fault_of, remedy
+from straightline.contracts.parsing.error_hints import hint, parse_error
 from straightline.errors import ConfigurationError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -43,11 +43,11 @@ def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHT
 
 def _told(error: msgspec.ValidationError, structure: type[Any], prefix: str) -> str:
     """Say which variable is wrong, and what it takes, of what msgspec says of a field."""
-    fault = fault_of(str(error))
+    fault = parse_error(str(error))
     if not fault.path:
         return f"a setting cannot be used: {error}"
     what = _KIND.sub(lambda kind: _WORDS[kind[1]], _GOT.sub("", fault.what))
-    right = remedy(fault, structure)
+    right = hint(fault, structure)
     told = f"{prefix}{str(fault.path[0]).upper()} cannot be used: {what[:1].lower()}{what[1:]}"
     return f"{told}; {right}" if right else told
 

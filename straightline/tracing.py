@@ -12,7 +12,7 @@ from straightline.errors import ContractError
 
 PARENT: Final = "traceparent"
 STATE: Final = "tracestate"
-LONGEST_STATE: Final = 512
+MAX_STATE_CHARS: Final = 512
 """Characters of `tracestate` that must be passed on; a longer one is left out, as the standard allows."""
 
 _PARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -51,7 +51,7 @@ def received(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
     parent, state = given.get(PARENT), given.get(STATE)
     if not isinstance(parent, str) or not _PARENT.fullmatch(parent):
         return None, None  # a state says nothing by itself
-    usable = isinstance(state, str) and len(state) <= LONGEST_STATE and _STATE.fullmatch(state)
+    usable = isinstance(state, str) and len(state) <= MAX_STATE_CHARS and _STATE.fullmatch(state)
     return parent, state if usable else None
 
 
@@ -67,6 +67,6 @@ def _current() -> dict[str, Any] | None:
 
 
 def _headers(parent: str, state: str | None) -> dict[str, Any]:
-    if not state or len(state) > LONGEST_STATE:
+    if not state or len(state) > MAX_STATE_CHARS:
         return {PARENT: parent}
     return {PARENT: parent, STATE: state}

@@ -7,7 +7,7 @@ from straightline.support import failpoints
 from workers.celery_ext.app import create
 
 try:
-    failpoints.arm(os.environ)
+    failpoints.configure(os.environ)
     app = create(os.environ)
 except StraightLineError as error:
     raise SystemExit(f"workers: {error}") from error

@@ -14,7 +14,7 @@ from script.stack.errors import StackError
 from script.stack.processes import readiness_probes
 from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REQUIREMENTS: Final = ROOT / "requirements" / "mlserver.txt"
@@ -31,7 +31,7 @@ def environment() -> Path:
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     target = CACHE / f"mlserver-{digest}-py{sys.version_info.major}{sys.version_info.minor}"
     if not target.is_dir():
-        with replaced(target) as fresh:
+        with replace_directory(target) as fresh:
             venv.create(fresh, with_pip=True, symlinks=True)
             _install(fresh / "bin" / "python")
     return target

@@ -21,7 +21,7 @@ import msgspec
 from function_host.hosting.packages import Function, code_sha256, find_function, plain_name
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError, StraightLineError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 MAX_DEPLOYMENT: Final = 70 * 1024 * 1024
 """Bytes of a request with a package: Lambda takes 50 MB of it, which are here in base64."""
@@ -83,7 +83,7 @@ def create_function(packages: Path, body: bytes) -> Function:
     if (packages / name).exists():
         raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
     function = _changed(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
-    with replaced(packages / name) as fresh:
+    with replace_directory(packages / name) as fresh:
         _describe(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
     return _found(packages, name)
 
@@ -95,7 +95,7 @@ def update_function_code(function: Function, body: bytes) -> Function:
         BadRequest: it is no package.
     """
     code = read(body, _Code)
-    with replaced(function.directory) as fresh:
+    with replace_directory(function.directory) as fresh:
         _describe(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
     return _found(function.directory.parent, function.name)
 
@@ -177,7 +177,7 @@ def _unpack(code: _Code, target: Path) -> str:
 
 def _described_anew(function: Function) -> Function:
     """Give a function's package another description, and return it as it is found then."""
-    with replaced(function.directory) as fresh:
+    with replace_directory(function.directory) as fresh:
         shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
         _describe(function, fresh)
     return _found(function.directory.parent, function.name)

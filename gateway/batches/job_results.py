@@ -8,7 +8,15 @@ import msgspec
 from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, LineRefusal, refusals_of
 from outcomes.queries.outcomes import outcomes_of
-from straightline.batch.items import NOT_SENT, Defaults, Why, answer, failure, item_of, why_of
+from straightline.batch.items import (
+    NOT_SENT,
+    Defaults,
+    LineFailure,
+    answered_line,
+    failed_line,
+    failure_of,
+    parse_line,
+)
 from straightline.batch.lines import Line, Source, lines
 from straightline.contracts import Outcome
 from straightline.ids import id_of_line
@@ -27,7 +35,7 @@ def result_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes
         for line in some:
             outcome = outcomes.get(id_of_line(job.id, line.number))
             if outcome is not None and outcome.state == "succeeded" and line.number not in refused:
-                yield answer(line.number, item_of(line.text, defaults).custom_id, outcome)
+                yield answered_line(line.number, parse_line(line.text, defaults).custom_id, outcome)
 
 
 def failure_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
@@ -39,14 +47,14 @@ def failure_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[byte
             outcome = outcomes.get(id_of_line(job.id, line.number))
             why = _why(job, line, outcome, refused.get(line.number))
             if why is not None:
-                yield failure(why, line.text, defaults)
+                yield failed_line(why, line.text, defaults)
 
 
-def _why(job: Job, line: Line, outcome: Outcome | None, refusal: LineRefusal | None) -> Why | None:
+def _why(job: Job, line: Line, outcome: Outcome | None, refusal: LineRefusal | None) -> LineFailure | None:
     if refusal is not None:
-        return Why(line.number, "refused", refusal.error_class, refusal.error)
+        return LineFailure(line.number, "refused", refusal.error_class, refusal.error)
     if outcome is not None:
-        return None if outcome.state == "succeeded" else why_of(line.number, outcome)
+        return None if outcome.state == "succeeded" else failure_of(line.number, outcome)
     if job.state == "cancelled":
         return msgspec.structs.replace(NOT_SENT, line=line.number)
     return None

@@ -1,4 +1,4 @@
-"""A job that is kept in the ledger; see `straightline.batch.job_store.Book`."""
+"""A job that is kept in the ledger; see `straightline.batch.job_store.JobStore`."""
 
 import logging
 import time
@@ -12,8 +12,8 @@ from outcomes.db.errors import LedgerUnavailable
 from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, LineRefusal, checkpoint_job, finished_ids, refusals_of
 from straightline.batch.custom_ids import CustomIds
-from straightline.batch.items import Defaults, Why, item_of
-from straightline.batch.job_store import Mark, Place
+from straightline.batch.items import Defaults, LineFailure, parse_line
+from straightline.batch.job_store import Checkpoint, LinePosition
 from straightline.batch.lines import Line, Source, lines
 from straightline.contracts import Outcome
 from straightline.errors import ContractError
@@ -78,9 +78,9 @@ class LedgerJobStore:
         self._cancelling = bool(cancelling)
         return cancelling is not None
 
-    def mark(self) -> Mark:
+    def mark(self) -> Checkpoint:
         """Return from where on lines are to be read."""
-        return Mark(self._job.line, self._job.at)
+        return Checkpoint(self._job.line, self._job.at)
 
     def sent(self, number: int) -> bool:
         """Whether the line may have been sent by who had the job before."""
@@ -104,18 +104,18 @@ class LedgerJobStore:
         """Nothing is kept here that could become too much."""
         return False
 
-    def answered(self, _place: Place, _custom_id: str | None, _outcome: Outcome) -> None:
+    def answered(self, _place: LinePosition, _custom_id: str | None, _outcome: Outcome) -> None:
         """Count it; the recorder notes it."""
         self._count(True, True)
 
-    def failed(self, line: Line, why: Why) -> None:
+    def failed(self, line: Line, why: LineFailure) -> None:
         """Keep why a line is no request; the recorder notes the rest."""
         refused = why.state == "refused"
         self._count(True, refused or why.id is not None)
         if refused:
             self._refusals.append(LineRefusal(line.number, why.error_class, _storable(why.message)))
 
-    def commit(self, mark: Mark, read_up_to: int) -> None:
+    def commit(self, mark: Checkpoint, read_up_to: int) -> None:
         """Note how far the job came. While the ledger is away the job goes on, for a while."""
         try:
             with self._reader.connection() as connection:
@@ -163,7 +163,7 @@ class LedgerJobStore:
                 return
             self._count(True, True)
             with suppress(ContractError):
-                custom_id = item_of(line.text, self._defaults).custom_id
+                custom_id = parse_line(line.text, self._defaults).custom_id
                 if custom_id is not None:
                     self._ids.earlier(custom_id, line.number)
             if line.number % LEASE_RENEWAL_LINES == 0:

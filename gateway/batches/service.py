@@ -20,7 +20,7 @@ from gateway.batches.status import event_of
 from outcomes.db.pool import LedgerPool
 from outcomes.queries.batches import Job, finish_job, refused_of, release_job, states_of, take_job
 from straightline.batch.items import Defaults
-from straightline.batch.runner import WINDOW, Runner
+from straightline.batch.runner import MAX_IN_FLIGHT, Runner
 from straightline.errors import ConfigurationError, ContractError, StraightLineError
 from straightline.ids import new_id
 from straightline.names import BatchState
@@ -73,7 +73,7 @@ def serve(settings: BatchSettings) -> None:
         settings.broker_url,
         store=store,
         confirm_timeout=CONFIRM_TIMEOUT_S,
-        window=2 * WINDOW * at_once,
+        window=2 * MAX_IN_FLIGHT * at_once,
         replies=True,
         kept_results=1,
         keep_inputs=False,

@@ -15,10 +15,10 @@ from gateway.celery_adapter.tasks import UnsupportedTask, request_of, task_of
 from gateway.shared.relay import Relay, UnreadableMessage, serve_all
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.publishing.outgoing import refusal as amqp_problem
+from straightline.amqp.publishing.outgoing import invalid_reason as amqp_problem
 from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import ContractError, Rejected
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def serve(settings: AdapterSettings) -> None:
         confirm_timeout=CONFIRM_TIMEOUT_S,
         window=UNBOUNDED,
         window_bytes=UNBOUNDED,
-        max_body=2 * MAX_BODY,
+        max_body=2 * MAX_BODY_BYTES,
     )
 
     def deliver(result: Outgoing) -> Future[None]:

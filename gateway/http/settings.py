@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from gateway.webhooks.address import parse_hosts
-from straightline.contracts.request import INLINE_LIMIT
+from straightline.contracts.request import MAX_INLINE_BYTES
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_pending: Count = 512
     gateway_max_body: Count = 64 * 1024 * 1024
     gateway_max_batch: Count = 4 * 1024 * 1024 * 1024
-    inline_limit: Count = INLINE_LIMIT
+    inline_limit: Count = MAX_INLINE_BYTES
     webhook_hosts: str = ""
     key_seconds: Positive = 30.0
 

@@ -19,8 +19,8 @@ from outcomes.db.pool import LedgerPool
 from outcomes.queries.keys import Key, find_key
 from outcomes.queries.submissions import Submission, content_digest, insert_submissions
 from straightline import names
-from straightline.amqp.consuming.deployments import Deployments
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.deployments import DeploymentStream
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.storage.store import Store
 
 REGISTRY_WAIT_S: Final = 1.0
@@ -121,11 +121,11 @@ def _idempotency_guard(settings: Settings) -> IdempotencyGuard:
 def _model_registry(settings: Settings) -> ModelRegistry:
     """Follow the deployed models; wait briefly for the first announcement."""
     models = ModelRegistry(settings.models_dir)
-    deployments = Deployments(
+    deployments = DeploymentStream(
         settings.broker_url, name="straightline-gateway-deployed", on_change=models.update, marks=False
     )
     deployments.start()
-    if not deployments.wait_for_one(REGISTRY_WAIT_S):
+    if not deployments.wait_for_first(REGISTRY_WAIT_S):
         log.info("no deployment was announced yet: using the models in %s", settings.models_dir)
     return models
 
@@ -133,7 +133,7 @@ def _model_registry(settings: Settings) -> ModelRegistry:
 def _worker_directory(settings: Settings) -> WorkerDirectory:
     """Follow the heartbeats of the workers."""
     workers = WorkerDirectory()
-    Inbox(
+    ReplyQueue(
         settings.broker_url,
         name="straightline-gateway-workers",
         queue=f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}",

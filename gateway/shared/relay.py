@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
-from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.connection import ManagedConnection
 from straightline.errors import StraightLineError
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,9 @@ class Relay(Generic[T]):
         self._pass_on = pass_on
         self._prefetch = prefetch
         self._channel: Any = None
-        self._link = Link(url, f"straightline-gateway {queue}", on_channel=self._open, on_lost=self._lost)
+        self._link = ManagedConnection(
+            url, f"straightline-gateway {queue}", on_channel=self._open, on_lost=self._lost
+        )
 
     def start(self) -> None:
         """Connect and consume, from now on and after every loss."""
@@ -65,7 +67,9 @@ class Relay(Generic[T]):
         channel.add_on_cancel_callback(lambda _frame: channel.close(404, "the queue was deleted"))
 
         def consume(_frame: Any) -> None:
-            channel.basic_consume(self._queue, self._arrived, callback=lambda _frame: self._link.working())
+            channel.basic_consume(
+                self._queue, self._arrived, callback=lambda _frame: self._link.mark_working()
+            )
 
         channel.basic_qos(prefetch_count=self._prefetch, callback=consume)
 

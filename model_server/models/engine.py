@@ -12,7 +12,7 @@ from model_server.tensors.binary import from_raw
 from model_server.tensors.decode import decode_tensor
 from model_server.tensors.encode import encode_tensor
 from straightline.contracts import InferRequest, InferResponse, ModelSpec
-from straightline.contracts.tensors.v2 import check_inputs, fits
+from straightline.contracts.tensors.v2 import check_inputs, shape_matches
 from straightline.errors import ContractError
 
 
@@ -85,7 +85,7 @@ class Engine(msgspec.Struct, frozen=True):
             array = tensors.get(spec.name)
             if array is None:
                 raise ModelError(f"model {self.spec.name} gave no output {spec.name!r}")
-            if not fits(array.shape, spec.shape):
+            if not shape_matches(array.shape, spec.shape):
                 raise ModelError(
                     f"output {spec.name!r} has the shape {list(array.shape)}; "
                     f"model.toml says {list(spec.shape)}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from model_server.models.engine import Engine
 from straightline.errors import StraightLineError
-from straightline.models.catalogue import order
+from straightline.models.catalogue import version_key
 
 Key = tuple[str, str]
 """Name and version."""
@@ -43,7 +43,7 @@ class Registry:
             loading: which may be served soon.
         """
         fresh: dict[str, dict[str, Engine]] = {}
-        for engine in sorted(engines, key=lambda engine: order(engine.spec.version)):
+        for engine in sorted(engines, key=lambda engine: version_key(engine.spec.version)):
             fresh.setdefault(engine.spec.name, {})[engine.spec.version] = engine
         self._engines: Mapping[str, dict[str, Engine]] = fresh
         self._broken = broken

@@ -10,7 +10,7 @@ from modelkit.cli.options import add_command
 from modelkit.cli.result import Answer
 from modelkit.project import read_project
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, _: Mapping[str, str]) -> Answer:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigurationError(f"{target} exists and is not empty: choose another --directory")
     try:
-        with replaced(target) as fresh:
+        with replace_directory(target) as fresh:
             for file in sorted((TEMPLATES / arguments.flavour).iterdir()):
                 if file.is_file():
                     text = file.read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from outcomes.registry.registry import alias_of, find_version
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
 from straightline.errors import ConfigurationError, StraightLineError
-from straightline.models.catalogue import order
+from straightline.models.catalogue import version_key
 from straightline.names import BACKENDS, Backend
 
 _log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def _spec(bundle: Bundle, backends: tuple[Backend, ...]) -> ModelSpec:
 def _lying(model: Path, *, besides: str) -> list[DeployedVersion]:
     """Return the versions of a model that lie in its directory, the newest last."""
     found = []
-    for file in sorted(model.glob("*/model.toml"), key=lambda file: order(file.parent.name)):
+    for file in sorted(model.glob("*/model.toml"), key=lambda file: version_key(file.parent.name)):
         if file.parent.name == besides:
             continue
         try:

@@ -17,7 +17,7 @@ from modelkit.deployment.target import Candidate, Placed
 from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 _UNKNOWN: Final = 10.0
 """Seconds after which a server that does not know a version is taken to watch another directory."""
@@ -62,7 +62,7 @@ class Directory:
     def _copy(self, candidate: Candidate, target: Path) -> None:
         try:
             self._models.mkdir(parents=True, exist_ok=True)
-            with replaced(target, scratch=self._models) as fresh:
+            with replace_directory(target, scratch=self._models) as fresh:
                 shutil.copytree(candidate.staged, fresh, dirs_exist_ok=True)
         except OSError as error:
             raise NotPlaced(

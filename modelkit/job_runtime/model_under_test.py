@@ -10,7 +10,7 @@ from model_server.models.engine import Engine, load_engine
 from model_server.models.runtimes import Predict, Tensors
 from model_server.tensors.encode import encode_tensor
 from straightline.contracts import ModelSpec
-from straightline.contracts.tensors.v2 import fits
+from straightline.contracts.tensors.v2 import shape_matches
 
 
 def load_predict(bundle: Path) -> Predict:
@@ -45,7 +45,7 @@ def _hold_shapes(spec: ModelSpec, inputs: Tensors) -> None:
         if wanted.name not in inputs:
             continue  # the model itself says what it lacks
         shape = np.shape(inputs[wanted.name])
-        if not fits(shape, wanted.shape):
+        if not shape_matches(shape, wanted.shape):
             raise InvalidInput(
                 f"input {wanted.name!r} is asked with the shape {list(shape)}; "
                 f"model.toml says {list(wanted.shape)}"

@@ -16,7 +16,7 @@ from modelkit.package.code import copy_code
 from modelkit.package.server import add_packages, copy_bundle
 from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 MEMORY_MB: Final = 1024
 """Enough for ONNX Runtime with a small model and the largest payload that Lambda takes."""
@@ -62,7 +62,7 @@ def package_function(
     hold_servable(source)
     name = function_name(source.spec.name)
     try:
-        with replaced(out / name) as fresh:
+        with replace_directory(out / name) as fresh:
             fill(fresh, source, memory=memory, wheelhouse=wheelhouse)
     except OSError as error:
         raise ConfigurationError(f"the package cannot be written to {out}: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from model_server.models.bundle import PACKAGES, content_files, read_bundle
 from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replaced
+from straightline.storage.atomic_directory import replace_directory
 
 
 def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None) -> Path:
@@ -31,7 +31,7 @@ def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None
     try:
         models.mkdir(parents=True, exist_ok=True)
         # Beside the names of models, since readers of theirs take each directory within for a version.
-        with replaced(target, scratch=models) as fresh:
+        with replace_directory(target, scratch=models) as fresh:
             copy_bundle(bundle, fresh)
             add_packages(bundle, fresh / PACKAGES, wheelhouse)
     except OSError as error:

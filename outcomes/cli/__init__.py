@@ -41,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _record(_asked: argparse.Namespace) -> int:
     logs.set_up()
-    failpoints.arm(os.environ)
+    failpoints.configure(os.environ)
     return run_recorder(load(RecorderSettings, os.environ))
 
 
 def _reconcile(_asked: argparse.Namespace) -> int:
     logs.set_up()
-    failpoints.arm(os.environ)
+    failpoints.configure(os.environ)
     return run_reconciler(load(ReconcilerSettings, os.environ))
 
 

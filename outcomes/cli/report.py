@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
 from straightline.cli.failures import tables
-from straightline.cli.format import placed_by
+from straightline.cli.format import format_reason
 from straightline.contracts import Attempt, Outcome
 from straightline.support.terminal import printable, table
 
@@ -79,7 +79,7 @@ def _attempt_lines(attempt: Attempt) -> Iterable[str]:
     yield f"  attempt {attempt.number} on {attempt.backend} ({attempt.worker or 'no worker'}): {end}"
     yield f"    waited {attempt.wait * 1000:.1f} ms, served {attempt.service * 1000:.1f} ms{cold}"
     if attempt.reason is not None:
-        yield f"    {placed_by(attempt.reason)}"
+        yield f"    {format_reason(attempt.reason)}"
 
 
 def _repeated(repeats: DuplicateRequests) -> str | None:

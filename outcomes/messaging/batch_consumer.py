@@ -9,7 +9,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from outcomes.rows.decoding import Delivery
 from straightline import names
-from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.publishing.channel_errors import ACCESS_REFUSED
 from straightline.errors import ConfigurationError
 
@@ -47,7 +47,7 @@ class BatchConsumer:
         self._channel: Any = None
         self._tried = threading.Event()
         self._refused = False
-        self._link = Link(
+        self._link = ManagedConnection(
             url,
             name,
             on_channel=self._open,
@@ -175,7 +175,7 @@ class BatchConsumer:
                     self._changed.notify_all()
 
         def admitted(_frame: Any) -> None:
-            self._link.working()
+            self._link.mark_working()
             self._tried.set()
 
         def consume(_frame: Any) -> None:

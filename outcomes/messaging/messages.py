@@ -8,8 +8,8 @@ import msgspec
 from outcomes.rows.decoding import PoisonItem
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Done, Feedback, Outcome, OutcomeBatch, Recall
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts import Completion, Feedback, Outcome, OutcomeBatch, Recall
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.ids import new_id
 from straightline.messages import recall_message
 from straightline.names import Backend
@@ -74,7 +74,7 @@ def outcome_batches(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | No
 def slots_freed(backend: Backend, ids: Iterable[str]) -> Outgoing:
     """Tell the scheduler that requests ended which a backend had, as far as anybody knows."""
     # Not as failed: that would be an answer of the backend, and speak for its health.
-    done = [Done(id=request_id, state="expired") for request_id in ids]
+    done = [Completion(id=request_id, state="expired") for request_id in ids]
     return Outgoing(
         exchange=names.SIGNALS,
         routing_key="feedback",
@@ -109,7 +109,7 @@ def dead_letter(poison: PoisonItem) -> Outgoing:
     return Outgoing(
         exchange=names.DEAD,
         routing_key=names.OUTCOMES_QUEUE,
-        body=poison.body[:MAX_BODY],  # more would not be taken, and tried for ever
+        body=poison.body[:MAX_BODY_BYTES],  # more would not be taken, and tried for ever
         type=poison.type,
         headers={REASON_HEADER: poison.reason[:MAX_REASON_CHARS], QUEUE_HEADER: names.OUTCOMES_QUEUE},
     )

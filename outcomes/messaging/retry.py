@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.rows.decoding import Delivery
-from straightline.amqp.connection.connection import delay
+from straightline.amqp.connection.connection import reconnect_delay
 from straightline.errors import BrokerUnavailable, Rejected, Unroutable
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,6 @@ def retry_until_done(
             if failures:
                 logger.warning("work goes on after %d failures", failures)
             return result
-        stopping.wait(delay(failures, random.random()))  # noqa: S311 - jitter is no secret
+        stopping.wait(reconnect_delay(failures, random.random()))  # noqa: S311 - jitter is no secret
         if stopping.is_set() or not intake.current(run[0].epoch):
             raise Abandoned

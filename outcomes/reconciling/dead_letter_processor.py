@@ -17,7 +17,7 @@ from outcomes.reconciling.dead_letter_table import DeadLetterTable, Disposition,
 from outcomes.resolutions.dead_letter_parser import DeadLetterActions, DeadLetterCause, analyze, cause_of
 from outcomes.resolutions.synthetic_outcomes import DELIVERY_LIMIT
 from outcomes.rows.decoding import Delivery
-from straightline.amqp.connection.connection import LONGEST_DELAY
+from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Outcome, ReplyAddress
 from straightline.messages import what_stands_message
@@ -71,7 +71,7 @@ class DeadLetterProcessor:
             except Exception:
                 logger.exception("%d dead letters met an unexpected fault and are given back", len(run))
                 self._intake.give_back()
-                self._stopping.wait(LONGEST_DELAY)
+                self._stopping.wait(MAX_RECONNECT_DELAY_S)
 
     def _bury(self, run: list[Delivery]) -> None:
         now = time.time()

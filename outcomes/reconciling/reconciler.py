@@ -18,7 +18,7 @@ from outcomes.recording import placements
 from outcomes.resolutions.lease_expiry import plan_sweep
 from outcomes.schema.partitions import create_ahead
 from straightline import names
-from straightline.amqp.connection.connection import LONGEST_DELAY, delay
+from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S, reconnect_delay
 from straightline.errors import StraightLineError
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ LEASE_BATCH_SIZE: Final = 500
 """Placements looked at in one turn."""
 RECORDER_BEHIND_MESSAGES: Final = 1_000
 """Messages that wait for the recorder, from which on what is missing may well be among them."""
-RECORDER_HEAD_START_S: Final = 3 * LONGEST_DELAY
+RECORDER_HEAD_START_S: Final = 3 * MAX_RECONNECT_DELAY_S
 """Seconds after an outage of Postgres in which nothing is called missing: a recorder may hold the outcome,
 and tries again later than we did. Another recorder would write ours before it."""
 FIRST_RECHECK_S: Final = 2.0
@@ -99,7 +99,7 @@ class Reconciler:
                 self._failures += 1
                 logger.exception("reconciling met an unexpected fault")
             self._engine.dispose()
-            self._stopping.wait(delay(max(1, self._failures), random.random()))  # noqa: S311 - jitter is no secret
+            self._stopping.wait(reconnect_delay(max(1, self._failures), random.random()))  # noqa: S311 - jitter is no secret
 
     def _serve(self, connection: Connection) -> None:
         """Work while this connection lives."""

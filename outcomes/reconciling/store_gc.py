@@ -6,7 +6,7 @@ from typing import Final
 
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.storage.store import Store
-from straightline.storage.sweep import SHORTEST, sweep
+from straightline.storage.sweep import MIN_AGE_S, sweep
 
 FIRST_SWEEP_DELAY_S: Final = 60.0
 """Seconds until the first sweep: processes that start again and again list no store each time."""
@@ -30,9 +30,9 @@ class StoreSweeper:
     def __init__(
         self, store: Store, *, interval: float, keep: float, first: float = FIRST_SWEEP_DELAY_S
     ) -> None:
-        if not keep >= SHORTEST:
+        if not keep >= MIN_AGE_S:
             raise ConfigurationError(
-                f"STRAIGHTLINE_STORE_KEEP is below {SHORTEST:.0f} seconds: what is younger may be in use"
+                f"STRAIGHTLINE_STORE_KEEP is below {MIN_AGE_S:.0f} seconds: what is younger may be in use"
             )
         self._store = store
         self._interval = interval

@@ -12,7 +12,7 @@ from outcomes.db.database import translated
 from outcomes.resolutions.synthetic_outcomes import LOST
 from outcomes.rows import sanitize
 from straightline.contracts import Lease
-from straightline.contracts.lease import Awaited
+from straightline.contracts.lease import ReplyGroup
 from straightline.names import Backend, RequestClass
 
 _RECORD: Final = (
@@ -88,7 +88,7 @@ class ExpiredLease(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": 
     version: str | None = None
     class_: RequestClass | None = None
     batch_id: str | None = None
-    replies: list[Awaited] | None = None
+    replies: list[ReplyGroup] | None = None
 
     @property
     def key(self) -> Key:

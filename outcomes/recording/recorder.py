@@ -23,7 +23,7 @@ from outcomes.rows.decoding import (
     poison_outcome,
     poison_recall,
 )
-from straightline.amqp.connection.connection import LONGEST_DELAY
+from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Recall
 from straightline.support import failpoints
@@ -73,15 +73,15 @@ class Recorder:
                 # A fault of ours. The queue's delivery limit ends it where a message is to blame.
                 logger.exception("a run of %d messages met an unexpected fault and is given back", len(run))
                 self._intake.give_back()
-                self._stopping.wait(LONGEST_DELAY)
+                self._stopping.wait(MAX_RECONNECT_DELAY_S)
 
     def _record(self, run: list[Delivery]) -> None:
         reading = decode_deliveries(run, time.time())
         for reason, count in Counter(reason for _, reason in reading.refused).most_common(MAX_LOGGED_REASONS):
             logger.error("%d messages are dead-lettered: %s", count, reason)
-        failpoints.here(failpoints.Step.RECORDER_BEFORE_COMMIT)
+        failpoints.hit(failpoints.Step.RECORDER_BEFORE_COMMIT)
         poison = [*reading.poison, *self._persist(run, lambda: self._write(reading))]
-        failpoints.here(failpoints.Step.RECORDER_AFTER_COMMIT)
+        failpoints.hit(failpoints.Step.RECORDER_AFTER_COMMIT)
         if poison:
             self._persist(run, lambda: self._bury(poison))
         if reading.recalls:

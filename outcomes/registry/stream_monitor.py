@@ -53,7 +53,7 @@ class RegistryStreamMonitor:
 
     def revision(self) -> int | None:
         """Return the highest that stands there, -1 where none does; None where it is not read to its end."""
-        return None if self._reader.current_for() is None else self._revision
+        return None if self._reader.synced_for() is None else self._revision
 
     def _anew(self) -> str:
         self._revision = EMPTY_STREAM  # the broker may be another one

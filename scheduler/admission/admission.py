@@ -10,9 +10,9 @@ from straightline.contracts import ModelSpec, ReplyAddress, Request, Ticket
 from straightline.contracts.faults import ErrorClass
 from straightline.contracts.tensors.v2 import check_inputs
 from straightline.errors import ContractError
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.names import State
-from straightline.producer.submission import LIFETIME, LONGEST_DEADLINE
+from straightline.producer.submission import DEFAULT_LIFETIME_S, MAX_DEADLINE_S
 from straightline.support.terminal import seconds
 
 MAX_SHORT_STRING_BYTES: Final = 255
@@ -50,7 +50,7 @@ def clamped_submitted_at(request: Request, now: float) -> float:
     return min(request.submitted_at, now)
 
 
-def find_model(request: Request, known: Known, settled: str | None = None) -> ModelSpec:
+def find_model(request: Request, known: RegistryView, settled: str | None = None) -> ModelSpec:
     """Return the version of the model that answers a request: the one it pins, the canary, or the default.
 
     Args:
@@ -67,7 +67,7 @@ def find_model(request: Request, known: Known, settled: str | None = None) -> Mo
             return spec
     version = request.version
     if version is None:
-        version = known.chosen(request.model, request.id)
+        version = known.resolve_version(request.model, request.id)
     spec = known.find(request.model, version)
     if spec is not None:
         return spec
@@ -95,7 +95,7 @@ def make_ticket(request: Request, body: bytes, terms: RequestMetadata, now: floa
         now: seconds since the epoch.
     """
     at = clamped_submitted_at(request, now)
-    deadline = request.deadline if request.deadline is not None else at + LIFETIME[request.class_]
+    deadline = request.deadline if request.deadline is not None else at + DEFAULT_LIFETIME_S[request.class_]
     return Ticket(
         request=msgspec.Raw(body),
         digest=terms.digest,
@@ -119,9 +119,9 @@ def check_deadline(request: Request, ticket: Ticket, now: float) -> None:
         return
     late = f"the deadline passed {seconds(now - ticket.deadline)} before the request was read"
     if request.deadline is None:
-        span = LIFETIME[request.class_]
+        span = DEFAULT_LIFETIME_S[request.class_]
         late += f"; it names none, so it has {span:.0f} s from its submitted_at ({request.class_})"
-    elif request.deadline < LONGEST_DEADLINE:  # no time of ours, but a span
+    elif request.deadline < MAX_DEADLINE_S:  # no time of ours, but a span
         late += (
             f"; {request.deadline:g} is taken for seconds since 1970: send the time, not how long from now"
         )
@@ -129,7 +129,7 @@ def check_deadline(request: Request, ticket: Ticket, now: float) -> None:
 
 
 def resolve_model(
-    request: Request, ticket: Ticket, known: Known, registry_synced: Callable[[], bool]
+    request: Request, ticket: Ticket, known: RegistryView, registry_synced: Callable[[], bool]
 ) -> ModelSpec:
     """Return the version that answers, and note it in the ticket; it stays through holds and retries.
 

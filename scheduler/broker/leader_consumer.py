@@ -9,9 +9,9 @@ from pika.exceptions import ChannelClosedByBroker
 
 from scheduler.broker.ack_tracker import AckTracker
 from straightline import names
-from straightline.amqp.connection.connection import Link, describe
+from straightline.amqp.connection.connection import ManagedConnection, describe
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.consuming.status_queries import hear_questions, key_of
+from straightline.amqp.consuming.status_queries import bind_status_queries, signal_key
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class LeaderConsumer:
         self._channel: Any = None  # the work channel, while leading
         self._told_of: Any = None  # the connection of which it was said that another scheduler leads
         self._settled = AckTracker()
-        self.link = Link(
+        self.link = ManagedConnection(
             url,
             "straightline-scheduler-in",
             on_channel=self._opened,
@@ -105,14 +105,14 @@ class LeaderConsumer:
             channel.queue_bind(queue, names.SIGNALS, "feedback")
             channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
             channel.basic_consume(queue, self._signal, auto_ack=True)
-            hear_questions(self.link, channel.connection, queue)
-            self.link.working()
+            bind_status_queries(self.link, channel.connection, queue)
+            self.link.mark_working()
             self._try_lock(channel.connection)
 
         channel.queue_declare("", exclusive=True, callback=declared)
 
     def _signal(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-        self._handlers.signal(key_of(method), body)
+        self._handlers.signal(signal_key(method), body)
 
     def _try_lock(self, connection: Any) -> None:
         """Ask for the leader's queue; the broker closes the channel when another one has it."""

@@ -14,9 +14,9 @@ from scheduler.settings import Settings
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.consuming.cancellations import Cancellations
-from straightline.amqp.consuming.deployments import Deployments
-from straightline.contracts.request import MAX_BODY
+from straightline.amqp.consuming.cancellations import CancellationStream
+from straightline.amqp.consuming.deployments import DeploymentStream
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import Rejected, StraightLineError
 from straightline.support import failpoints
 from straightline.tracing import received
@@ -59,7 +59,7 @@ class Service:
             confirm_timeout=CONFIRM_TIMEOUT_S,
             window=UNBOUNDED,
             window_bytes=UNBOUNDED,
-            max_body=2 * MAX_BODY,  # a placement is its requests and their reasons
+            max_body=2 * MAX_BODY_BYTES,  # a placement is its requests and their reasons
             thread=thread,
         )
         prefetch = {
@@ -69,17 +69,17 @@ class Service:
             names.INTERACTIVE_QUEUE: settings.prefetch,
             names.BATCH_QUEUE: settings.batch_prefetch,
         }
-        self._cancellations = Cancellations(
+        self._cancellations = CancellationStream(
             settings.broker_url,
             name="straightline-scheduler-cancelled",
             on_id=lambda request_id: self._consumer.link.call(partial(self._core.cancelled, request_id)),
         )
-        self._deployments = Deployments(
+        self._deployments = DeploymentStream(
             settings.broker_url,
             name="straightline-scheduler-deployed",
             on_change=lambda deployed: self._consumer.link.call(partial(self._core.deployed, deployed)),
         )
-        core.registry_synced = self._deployments.informed
+        core.registry_synced = self._deployments.synced
         core.set_leader(leading=False)
         self._consumer = LeaderConsumer(
             settings.broker_url,
@@ -151,7 +151,7 @@ class Service:
             queue, self._epoch, method.delivery_tag, _text(properties.message_id), bool(method.redelivered)
         )
         now = time.time()
-        failpoints.here(failpoints.Step.SCHEDULER_BEFORE_DECODE)
+        failpoints.hit(failpoints.Step.SCHEDULER_BEFORE_DECODE)
         try:
             self._work(delivery, properties, body, now)
         except Exception as error:
@@ -189,10 +189,10 @@ class Service:
         for publish in self._core.effects.take_publishes():
             self._unsent += 1
             self._send(publish)
-            failpoints.here(failpoints.Step.SCHEDULER_AFTER_PUBLISH)
+            failpoints.hit(failpoints.Step.SCHEDULER_AFTER_PUBLISH)
         tags = [delivery.tag for delivery in self._core.effects.take_acks() if delivery.epoch == self._epoch]
         if tags:
-            failpoints.here(failpoints.Step.SCHEDULER_AFTER_CONFIRM)
+            failpoints.hit(failpoints.Step.SCHEDULER_AFTER_CONFIRM)
         self._consumer.acknowledge(tags)
         self._rest()
         if self._stopping and self._unsent == 0:

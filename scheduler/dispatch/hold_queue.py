@@ -9,9 +9,9 @@ from typing import Final
 
 from scheduler.effects import Delivery
 from straightline.contracts import ModelSpec, Request, Ticket
-from straightline.contracts.request import INLINE_LIMIT
+from straightline.contracts.request import MAX_INLINE_BYTES
 
-LARGE_REQUEST_BYTES: Final = INLINE_LIMIT
+LARGE_REQUEST_BYTES: Final = MAX_INLINE_BYTES
 """Bytes in memory above which a request makes room where the window is full of bytes."""
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from scheduler.dispatch.coalescing import Group
 from straightline.contracts import Lease, Request, Ticket
-from straightline.contracts.lease import Awaited
+from straightline.contracts.lease import ReplyGroup
 
 MAX_DEADLINE_SPREAD_S: Final = 10.0
 """Seconds that the deadlines of one lease may lie apart. A group may hold interactive and batch requests,
@@ -50,7 +50,7 @@ def leases(group: Group, task_id: str, *, grace: float) -> list[Lease]:
     ]
 
 
-def _awaited(members: Iterable[tuple[Request, Ticket]]) -> list[Awaited]:
+def _awaited(members: Iterable[tuple[Request, Ticket]]) -> list[ReplyGroup]:
     addresses: dict[str, list[tuple[int, str, bool]]] = {}
     for position, (request, ticket) in enumerate(members):
         reply = ticket.reply
@@ -58,7 +58,7 @@ def _awaited(members: Iterable[tuple[Request, Ticket]]) -> list[Awaited]:
             own = reply.correlation_id == request.id
             addresses.setdefault(reply.to, []).append((position, reply.correlation_id, own))
     return [
-        Awaited(
+        ReplyGroup(
             to=to,
             positions=[position for position, _, _ in asked],
             correlation_ids=[] if all(own for *_, own in asked) else [name for _, name, _ in asked],

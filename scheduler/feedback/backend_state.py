@@ -8,7 +8,7 @@ from scheduler.dispatch.backfill import Backfill, BatchSlot, InteractiveYield, K
 from scheduler.placement.model import ALL, BackendState, State
 from scheduler.placement.throughput import Throughput
 from straightline.contracts import Attempt, Feedback, Heartbeat, Reason
-from straightline.contracts.signals import FORGOTTEN, MISSED
+from straightline.contracts.signals import FORGET_AFTER_HEARTBEATS, MAX_MISSED_HEARTBEATS
 
 MAX_PICKUP_S: Final = 5.0
 """Seconds in which a worker with nothing to do has surely taken what was placed for it."""
@@ -20,7 +20,7 @@ class _Worker:
     seen_at: float
 
     def live(self, now: float) -> bool:
-        return now - self.seen_at <= MISSED * self.heartbeat.interval
+        return now - self.seen_at <= MAX_MISSED_HEARTBEATS * self.heartbeat.interval
 
 
 class MembershipChange(NamedTuple):
@@ -89,7 +89,7 @@ class _Pool:
         elif live:
             self.down = f"unhealthy: {live[0].heartbeat.reason or 'no reason given'}"
         elif self.workers:
-            self.down = f"no heartbeat for {MISSED} intervals"
+            self.down = f"no heartbeat for {MAX_MISSED_HEARTBEATS} intervals"
         else:
             self.down = "no pool reports"
         self.stuck = self._stuck(live)
@@ -127,7 +127,7 @@ class _Pool:
         if worker is None:
             return "it said goodbye"
         if not worker.live(now):
-            return f"no heartbeat for {MISSED} intervals"
+            return f"no heartbeat for {MAX_MISSED_HEARTBEATS} intervals"
         return worker.heartbeat.reason or "unhealthy"
 
     def _idle(self) -> BackendState:
@@ -296,7 +296,7 @@ class BackendStates:
                 pool.forget(request_id, now)
             for name, worker in list(pool.workers.items()):
                 worker.seen_at = min(worker.seen_at, now)  # a clock set back must not keep the dead alive
-                if now - worker.seen_at > FORGOTTEN * worker.heartbeat.interval:
+                if now - worker.seen_at > FORGET_AFTER_HEARTBEATS * worker.heartbeat.interval:
                     del pool.workers[name]
             self._refresh(backend, now)
 

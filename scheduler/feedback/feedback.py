@@ -9,7 +9,7 @@ from scheduler.feedback.backend_state import BackendStates
 from scheduler.feedback.breakers import Breakers, Change
 from scheduler.feedback.retries import suspect
 from scheduler.output import messages
-from straightline.contracts import Done, FailedAttempt, Feedback, Request
+from straightline.contracts import Completion, FailedAttempt, Feedback, Request
 from straightline.contracts.faults import REQUEST_SUSPECT
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,6 @@ class FeedbackProcessor:
             self._effects.send(messages.breaker(change, now))
 
 
-def _answered(done: Done) -> bool:
+def _answered(done: Completion) -> bool:
     """Whether a backend answered: an error of the model is an answer, a failure before it was asked none."""
     return done.state in ANSWER_STATES and (done.state == "succeeded" or done.service > 0)

@@ -17,14 +17,14 @@ from straightline.contracts import (
     LeaseBatch,
     Outcome,
     OutcomeBatch,
-    Question,
     Recall,
     ReplyAddress,
+    StatusQuery,
+    StatusReply,
     Ticket,
-    Whereabouts,
 )
-from straightline.contracts.cancel import Verdict
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.cancel import CancelResult
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.ids import new_id
 
 _encode = msgspec.json.Encoder().encode
@@ -118,7 +118,7 @@ def cancelled(request_id: str, cause: Delivery) -> Publish:
     )
 
 
-def cancel_answer(request_id: str, verdict: Verdict, address: ReplyAddress, cause: Delivery) -> Publish:
+def cancel_answer(request_id: str, verdict: CancelResult, address: ReplyAddress, cause: Delivery) -> Publish:
     """Return the message that tells who wanted a request cancelled what became of the wish."""
     return Publish(
         names.reply_exchange(address.to),
@@ -132,7 +132,7 @@ def cancel_answer(request_id: str, verdict: Verdict, address: ReplyAddress, caus
     )
 
 
-def whereabouts(found: Whereabouts, question: Question) -> Publish:
+def whereabouts(found: StatusReply, question: StatusQuery) -> Publish:
     """Return the answer to who asks where a request is, who may wait no more."""
     return Publish(
         names.REPLIES,
@@ -171,7 +171,7 @@ def dead(delivery: Delivery, body: bytes, why: str) -> Publish:
     return Publish(
         names.DEAD,
         "",
-        body[:MAX_BODY],  # more might not be taken, and would be tried for ever
+        body[:MAX_BODY_BYTES],  # more might not be taken, and would be tried for ever
         "",
         [delivery],
         delivery.message_id or "",  # none of our own: it would pass for the id of a request

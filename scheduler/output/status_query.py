@@ -7,8 +7,8 @@ from scheduler.dispatch.dispatcher import Dispatcher
 from scheduler.dispatch.hold_queue import PendingRequest
 from scheduler.effects import Delivery
 from scheduler.feedback.backend_state import BackendStates, InFlight
-from straightline.contracts import Request, Ticket, Whereabouts
-from straightline.models.registry_view import Known
+from straightline.contracts import Request, StatusReply, Ticket
+from straightline.models.registry_view import RegistryView
 
 WAITS_FOR_TURN: Final = "a backend can take it: it waits for its turn"
 REGISTRY_NOT_SYNCED: Final = "it is not known yet what is deployed"
@@ -28,7 +28,7 @@ class StatusResolver:
         self._backends = pools
         self._idempotency = idempotency
 
-    def find(self, request_id: str, known: Known, now: float) -> Whereabouts:
+    def find(self, request_id: str, known: RegistryView, now: float) -> StatusReply:
         """Return where a request is.
 
         Args:
@@ -38,7 +38,7 @@ class StatusResolver:
         """
         seen = self._idempotency.find(request_id)
         if seen is not None and seen.ended:  # a copy of it may be held, after a lost connection
-            return Whereabouts(id=request_id)
+            return StatusReply(id=request_id)
         case = self._dispatcher.find_held(request_id)
         if case is not None:
             return _held(case.request, case.ticket, self._dispatcher.held_reason(case, now) or WAITS_FOR_TURN)
@@ -49,9 +49,9 @@ class StatusResolver:
         flight = self._backends.flight(request_id)
         if flight is not None:
             return _placed(request_id, *flight)
-        return Whereabouts(id=request_id, state=None if seen is None else "accepted")
+        return StatusReply(id=request_id, state=None if seen is None else "accepted")
 
-    def _why_away(self, request: Request, ticket: Ticket, known: Known, now: float) -> str:
+    def _why_away(self, request: Request, ticket: Ticket, known: RegistryView, now: float) -> str:
         """Return why a request waits in a delay queue: for another attempt, or for what is held in memory."""
         if ticket.held_since is None and ticket.attempts:
             last = ticket.attempts[-1]
@@ -63,9 +63,9 @@ class StatusResolver:
         return self._dispatcher.held_reason(away, now) or WAITS_FOR_TURN
 
 
-def _placed(request_id: str, backend: str, flight: InFlight) -> Whereabouts:
+def _placed(request_id: str, backend: str, flight: InFlight) -> StatusReply:
     trail = flight.trail
-    return Whereabouts(
+    return StatusReply(
         id=request_id,
         state="placed",
         model=flight.model,
@@ -80,8 +80,8 @@ def _placed(request_id: str, backend: str, flight: InFlight) -> Whereabouts:
     )
 
 
-def _held(request: Request, ticket: Ticket, why: str) -> Whereabouts:
-    return Whereabouts(
+def _held(request: Request, ticket: Ticket, why: str) -> StatusReply:
+    return StatusReply(
         id=request.id,
         state="held",
         model=request.model,

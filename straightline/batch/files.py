@@ -4,19 +4,19 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from straightline.batch.items import Why, answer, failure
-from straightline.batch.job_store import Mark, Place
-from straightline.batch.journal import Journal, cancel_file
+from straightline.batch.items import LineFailure, answered_line, failed_line
+from straightline.batch.job_store import Checkpoint, LinePosition
+from straightline.batch.journal import Journal, cancel_marker_path
 from straightline.batch.lines import Line
 from straightline.contracts.outcome import Outcome
 from straightline.errors import ConfigurationError
 
-MOST_HELD: Final = 64 * 1024 * 1024
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 """Bytes of answers that wait for those to earlier lines, where the order is kept."""
 
 
-class Files:
-    """The book of a job in files; see `straightline.batch.job_store.Book`.
+class FileJobStore:
+    """The book of a job in files; see `straightline.batch.job_store.JobStore`.
 
     Args:
         journal: open.
@@ -30,7 +30,7 @@ class Files:
         self.journal = journal
         self._ordered = journal.about.ordered
         self._defaults = journal.about.defaults
-        self._cancel_file = cancel_file(journal.path)
+        self._cancel_file = cancel_marker_path(journal.path)
         self._was_read_up_to = journal.progress.read_up_to
         self._held: dict[int, tuple[bytes, int]] = {}
         self._held_bytes = 0
@@ -47,7 +47,7 @@ class Files:
         self._out.close()
         self._failed.close()
 
-    def mark(self) -> Mark:
+    def mark(self) -> Checkpoint:
         """Return from where on lines are to be read."""
         return self.journal.progress.mark
 
@@ -65,11 +65,11 @@ class Files:
 
     def crowded(self) -> bool:
         """Whether too many answers wait for earlier ones."""
-        return self._held_bytes > MOST_HELD
+        return self._held_bytes > MAX_HELD_BYTES
 
-    def answered(self, place: Place, custom_id: str | None, outcome: Outcome) -> None:
+    def answered(self, place: LinePosition, custom_id: str | None, outcome: Outcome) -> None:
         """Write the answer to a line, or hold it until its turn."""
-        text = answer(place.number, custom_id, outcome)
+        text = answered_line(place.number, custom_id, outcome)
         if self._ordered:
             self._held[place.number] = (text, place.size)
             self._held_bytes += len(text)
@@ -77,17 +77,17 @@ class Files:
             self._write(text, place.size)
             self.journal.finish(place.number)
 
-    def failed(self, line: Line, why: Why) -> None:
+    def failed(self, line: Line, why: LineFailure) -> None:
         """Write why a line has no answer."""
         self._count(line.size)
         if why.state == "refused":
             self.journal.progress.refused += 1
         else:
             self.journal.progress.ended += 1
-        self._failed.write(failure(why, line.text, self._defaults))
+        self._failed.write(failed_line(why, line.text, self._defaults))
         self.journal.finish(line.number)
 
-    def commit(self, mark: Mark, read_up_to: int) -> None:
+    def commit(self, mark: Checkpoint, read_up_to: int) -> None:
         """Make all of this safe: the files first, then the journal."""
         progress = self.journal.progress
         for number in sorted(number for number in self._held if number < mark.number):

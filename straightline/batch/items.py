@@ -18,13 +18,13 @@ from straightline.errors import ContractError
 from straightline.names import Backend, State
 from straightline.producer.submission import Submission
 
-LONGEST_ID: Final = 512
+MAX_CUSTOM_ID_CHARS: Final = 512
 """Characters of a `custom_id`."""
-SHOWN: Final = 500
+REPORTED_TEXT_CHARS: Final = 500
 """Characters of a line that is no request, in the report."""
 
 
-class _Words(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class _LineFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     custom_id: str | None = None
     model: str | None = None
     version: str | None = None
@@ -77,7 +77,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
+class AnsweredLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A line of the output: a request that succeeded.
 
     Attributes:
@@ -99,7 +99,7 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     result_ref: DataRef | None = None
 
 
-class Why(msgspec.Struct, omit_defaults=True):
+class LineFailure(msgspec.Struct, omit_defaults=True):
     """Why a line has no answer.
 
     Attributes:
@@ -117,11 +117,11 @@ class Why(msgspec.Struct, omit_defaults=True):
     id: str | None = None
 
 
-NOT_SENT: Final = Why(0, "cancelled", "cancelled", "the job was cancelled before this line was done")
+NOT_SENT: Final = LineFailure(0, "cancelled", "cancelled", "the job was cancelled before this line was done")
 """Of lines that a cancelled job leaves; their number is to be put in."""
 
 
-class Failed(msgspec.Struct, kw_only=True, omit_defaults=True):
+class FailedLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A line of the report: what was asked, to be asked again, and the reason.
 
     Attributes:
@@ -130,7 +130,7 @@ class Failed(msgspec.Struct, kw_only=True, omit_defaults=True):
         text: the beginning of a line that could not be read.
     """
 
-    error: Why
+    error: LineFailure
     custom_id: str | None = None
     model: str | None = None
     version: str | None = None
@@ -140,7 +140,7 @@ class Failed(msgspec.Struct, kw_only=True, omit_defaults=True):
     text: str | None = None
 
 
-def item_of(text: bytes, defaults: Defaults) -> Item:
+def parse_line(text: bytes, defaults: Defaults) -> Item:
     """Read a line.
 
     Raises:
@@ -149,13 +149,13 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
     try:
         members: dict[str, Any] = decode(text, dict[str, msgspec.Raw])
         bare = "inputs" in members
-        words = _bare(members) if bare else decode(text, _Words)
+        words = _bare(members) if bare else decode(text, _LineFields)
     except ContractError as error:
-        said = explain(error, _Words)
+        said = explain(error, _LineFields)
         form = "" if said != str(error) else "; it is a V2 infer request, or an object with `data`"
         raise ContractError(f"the line is no request: {said}{form}", error_class=error.error_class) from error
-    if words.custom_id is not None and not 0 < len(words.custom_id) <= LONGEST_ID:
-        raise ContractError(f"custom_id has 1 to {LONGEST_ID} characters", error_class="wrong_type")
+    if words.custom_id is not None and not 0 < len(words.custom_id) <= MAX_CUSTOM_ID_CHARS:
+        raise ContractError(f"custom_id has 1 to {MAX_CUSTOM_ID_CHARS} characters", error_class="wrong_type")
     data = text if bare else bytes(words.data or words.body)
     if words.text and not data:
         raise ContractError(
@@ -182,10 +182,10 @@ def item_of(text: bytes, defaults: Defaults) -> Item:
     )
 
 
-def answer(number: int, custom_id: str | None, outcome: Outcome) -> bytes:
+def answered_line(number: int, custom_id: str | None, outcome: Outcome) -> bytes:
     """Return the line of the output for a request that succeeded."""
     return _line(
-        Answer(
+        AnsweredLine(
             line=number,
             id=outcome.request_id,
             custom_id=custom_id,
@@ -198,15 +198,15 @@ def answer(number: int, custom_id: str | None, outcome: Outcome) -> bytes:
     )
 
 
-def failure(why: Why, text: bytes, defaults: Defaults) -> bytes:
+def failed_line(why: LineFailure, text: bytes, defaults: Defaults) -> bytes:
     """Return the line of the report for a line of the input that has no answer."""
     try:
-        item = item_of(text, defaults)
+        item = parse_line(text, defaults)
     except ContractError:
-        shown = _reported(text) or text.decode(errors="replace")[:SHOWN]
-        return _line(Failed(error=why, custom_id=custom_id_of(text), text=shown))
+        shown = _reported(text) or text.decode(errors="replace")[:REPORTED_TEXT_CHARS]
+        return _line(FailedLine(error=why, custom_id=custom_id_of(text), text=shown))
     return _line(
-        Failed(
+        FailedLine(
             error=why,
             custom_id=item.custom_id,
             model=item.model,
@@ -218,9 +218,9 @@ def failure(why: Why, text: bytes, defaults: Defaults) -> bytes:
     )
 
 
-def why_of(number: int, outcome: Outcome) -> Why:
+def failure_of(number: int, outcome: Outcome) -> LineFailure:
     """Return why a request that has ended has no answer."""
-    return Why(
+    return LineFailure(
         line=number,
         state=outcome.state,
         error_class=outcome.error_class or outcome.state,
@@ -241,15 +241,15 @@ def custom_id_of(text: bytes) -> str | None:
 def _reported(text: bytes) -> str | None:
     """Return what a line of a report quotes of one that was no request; None where it is none."""
     try:
-        words = decode(text, _Words)
+        words = decode(text, _LineFields)
         return decode(words.text, str) if words.text and not words.data else None
     except ContractError:
         return None
 
 
-def _bare(members: dict[str, Any]) -> _Words:
+def _bare(members: dict[str, Any]) -> _LineFields:
     """Return what a V2 infer request says beside itself; its own `id` names the line."""
-    return _Words(
+    return _LineFields(
         custom_id=_text(members, "custom_id") or _text(members, "id"),
         model=_text(members, "model"),
         version=_text(members, "version"),

@@ -4,12 +4,12 @@ from typing import Protocol
 
 import msgspec
 
-from straightline.batch.items import Why
+from straightline.batch.items import LineFailure
 from straightline.batch.lines import Line
 from straightline.contracts.outcome import Outcome
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Checkpoint(msgspec.Struct, frozen=True):
     """A place in the input: every line before it is done.
 
     Attributes:
@@ -21,7 +21,7 @@ class Mark(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-class Place(msgspec.Struct, frozen=True):
+class LinePosition(msgspec.Struct, frozen=True):
     """Where a line stands in the input, to read it again: its number, first byte and size in bytes."""
 
     number: int
@@ -29,10 +29,10 @@ class Place(msgspec.Struct, frozen=True):
     size: int
 
 
-class Book(Protocol):
+class JobStore(Protocol):
     """Keeps a job. All is called by the thread that runs the job."""
 
-    def mark(self) -> Mark:
+    def mark(self) -> Checkpoint:
         """Return from where on lines are to be read."""
 
     def sent(self, number: int) -> bool:
@@ -47,13 +47,13 @@ class Book(Protocol):
     def crowded(self) -> bool:
         """Whether no more is to be sent until an earlier line is done."""
 
-    def answered(self, place: Place, custom_id: str | None, outcome: Outcome, /) -> None:
+    def answered(self, place: LinePosition, custom_id: str | None, outcome: Outcome, /) -> None:
         """Keep the answer to a line."""
 
-    def failed(self, line: Line, why: Why) -> None:
+    def failed(self, line: Line, why: LineFailure) -> None:
         """Keep why a line has none."""
 
-    def commit(self, mark: Mark, read_up_to: int) -> None:
+    def commit(self, mark: Checkpoint, read_up_to: int) -> None:
         """Make all of this safe, and the mark, and the number of the last line that was read."""
 
     def cancelling(self) -> bool:

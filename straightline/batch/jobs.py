@@ -9,20 +9,27 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from straightline.batch.files import Files
+from straightline.batch.files import FileJobStore
 from straightline.batch.items import Defaults
-from straightline.batch.journal import About, Held, Journal, Progress, cancel_file, journal_of
-from straightline.batch.runner import WINDOW, Runner, Tally
+from straightline.batch.journal import (
+    JobDescription,
+    Journal,
+    JournalLocked,
+    Progress,
+    cancel_marker_path,
+    journal_path,
+)
+from straightline.batch.runner import MAX_IN_FLIGHT, RunCounts, Runner
 from straightline.errors import ConfigurationError
 from straightline.ids import new_id
-from straightline.producer.producer import Producer, new_inbox
+from straightline.producer.producer import Producer, new_reply_address
 from straightline.storage.store import Store
 
-CONFIRM: Final = 10.0
+CONFIRM_TIMEOUT_S: Final = 10.0
 """Seconds until the broker counts as unreachable."""
-EDGE: Final = 64 * 1024
+DIGEST_EDGE_BYTES: Final = 64 * 1024
 """Bytes of a file's beginning and end by which it is known again."""
-ASK_AGAIN: Final = 0.1
+CANCEL_POLL_INTERVAL_S: Final = 0.1
 """Seconds between looks whether a running job has given up."""
 
 
@@ -37,7 +44,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
     broker_url: str
     store: str | Store | None = None
-    confirm_timeout: float = CONFIRM
+    confirm_timeout: float = CONFIRM_TIMEOUT_S
 
     def producer(self, inbox: str | None) -> Producer:
         """Return a producer that keeps no results beside those that are waited for; `inbox` as there."""
@@ -45,7 +52,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
             self.broker_url,
             store=self.store,
             confirm_timeout=self.confirm_timeout,
-            window=2 * WINDOW,
+            window=2 * MAX_IN_FLIGHT,
             replies=True,
             kept_results=1,
             keep_inputs=False,
@@ -86,7 +93,7 @@ def run(
     ordered: bool = False,
     overwrite: bool = False,
     stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[Progress, Tally], object] = lambda *_: None,
+    progress: Callable[[Progress, RunCounts], object] = lambda *_: None,
 ) -> Report:
     """Run a job until all its lines are done, or take up again the one that `out` has the journal of.
 
@@ -107,13 +114,13 @@ def run(
         BrokerUnavailable: there is no broker.
         Unroutable: it has no queue for requests.
     """
-    journal = journal_of(out)
+    journal = journal_path(out)
     failed = failed or out.with_name(out.name + ".failed")
     _apart(source, out, failed)
     _somewhere(out)
     _somewhere(failed)
     if not journal.exists():
-        cancel_file(journal).unlink(missing_ok=True)
+        cancel_marker_path(journal).unlink(missing_ok=True)
         if not overwrite:
             _absent(out)
             _absent(failed)
@@ -124,7 +131,10 @@ def run(
 
 
 def cancel(
-    out: Path, connections: Connections, *, progress: Callable[[Progress, Tally], object] = lambda *_: None
+    out: Path,
+    connections: Connections,
+    *,
+    progress: Callable[[Progress, RunCounts], object] = lambda *_: None,
 ) -> Report | None:
     """Give up the unfinished job of `out`: what was submitted is taken back, the rest not sent.
 
@@ -137,21 +147,21 @@ def cancel(
         ConfigurationError: there is none.
         BrokerUnavailable, Unroutable: as `run`.
     """
-    path = journal_of(out)
+    path = journal_path(out)
     if not path.exists():
         raise ConfigurationError(f"there is no unfinished job of {out}: {path} is not there")
-    cancel_file(path).touch()
+    cancel_marker_path(path).touch()
     while True:
         try:
             journal = Journal(path, None)
             break
         except ConfigurationError as error:
             if not path.exists():
-                cancel_file(path).unlink(missing_ok=True)
+                cancel_marker_path(path).unlink(missing_ok=True)
                 return None
-            if not isinstance(error, Held):
+            if not isinstance(error, JournalLocked):
                 raise
-        time.sleep(ASK_AGAIN)
+        time.sleep(CANCEL_POLL_INTERVAL_S)
     about = journal.about
     with journal, _opened(Path(about.source)) as file, connections.producer(about.inbox) as producer:
         return _run(file, out, journal, producer, connections, stop=lambda: False, progress=progress)
@@ -165,12 +175,12 @@ def _run(
     connections: Connections,
     *,
     stop: Callable[[], bool],
-    progress: Callable[[Progress, Tally], object],
+    progress: Callable[[Progress, RunCounts], object],
 ) -> Report:
     about = journal.about
     if producer.inbox is not None:
         producer.inbox.wait_ready(connections.confirm_timeout)
-    with Files(journal, out) as files:
+    with FileJobStore(journal, out) as files:
         runner = Runner(
             about.id,
             file,
@@ -179,7 +189,7 @@ def _run(
             about.defaults,
             stop=stop,
             progress=lambda tally: progress(journal.progress, tally),
-            span=WINDOW if about.ordered else None,
+            span=MAX_IN_FLIGHT if about.ordered else None,
         )
         finished = runner.run()
         state = ("cancelled" if files.cancelling() else "done") if finished else "stopped"
@@ -200,13 +210,15 @@ def _run(
     )
 
 
-def _about(source: Path, file: BinaryIO, failed: Path, *, ordered: bool, defaults: Defaults) -> About:
+def _about(
+    source: Path, file: BinaryIO, failed: Path, *, ordered: bool, defaults: Defaults
+) -> JobDescription:
     size = file.seek(0, 2)
     file.seek(0)
-    digest = hashlib.sha256(file.read(EDGE))
-    file.seek(max(0, size - EDGE))
-    digest.update(file.read(EDGE))
-    return About(
+    digest = hashlib.sha256(file.read(DIGEST_EDGE_BYTES))
+    file.seek(max(0, size - DIGEST_EDGE_BYTES))
+    digest.update(file.read(DIGEST_EDGE_BYTES))
+    return JobDescription(
         id=new_id(),
         source=str(source.absolute()),
         size=size,
@@ -214,7 +226,7 @@ def _about(source: Path, file: BinaryIO, failed: Path, *, ordered: bool, default
         failed=str(failed.absolute()),
         ordered=ordered,
         defaults=defaults,
-        inbox=new_inbox(),
+        inbox=new_reply_address(),
     )
 
 

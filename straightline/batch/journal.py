@@ -13,7 +13,7 @@ import msgspec
 
 from straightline.batch.custom_ids import TABLE, CustomIds
 from straightline.batch.items import Defaults
-from straightline.batch.job_store import Mark
+from straightline.batch.job_store import Checkpoint
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
 
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS done (line INTEGER PRIMARY KEY);
 """
 
 
-class About(msgspec.Struct, frozen=True, kw_only=True):
+class JobDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Which job it is: what must be the same when it is taken up again.
 
     Attributes:
@@ -62,7 +62,7 @@ class Progress(msgspec.Struct, kw_only=True):
             of which the request ended otherwise; that were no request.
     """
 
-    mark: Mark = Mark()
+    mark: Checkpoint = Checkpoint()
     read_up_to: int = 0
     out: int = 0
     failed: int = 0
@@ -73,7 +73,7 @@ class Progress(msgspec.Struct, kw_only=True):
     refused: int = 0
 
 
-class Held(ConfigurationError):  # noqa: N818 - it says how the journal is
+class JournalLocked(ConfigurationError):  # noqa: N818 - it says how the journal is
     """Another process has the journal."""
 
 
@@ -88,7 +88,7 @@ class Journal:
         ConfigurationError: it is held by another process, belongs to another job, or cannot be written.
     """
 
-    def __init__(self, path: Path, about: About | None) -> None:
+    def __init__(self, path: Path, about: JobDescription | None) -> None:
         self.path = path
         mode = "rw" if about is None else "rwc"
         try:
@@ -156,7 +156,7 @@ class Journal:
         for suffix in ("", "-wal", "-shm", CANCEL_SUFFIX):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
-    def _open(self, about: About | None) -> tuple[About, Progress]:
+    def _open(self, about: JobDescription | None) -> tuple[JobDescription, Progress]:
         row = self._db.execute("SELECT about, state FROM job").fetchone()
         if row is None:
             if about is None:
@@ -168,7 +168,7 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             return about, progress
         try:
-            known = decode(row[0], About)
+            known = decode(row[0], JobDescription)
             progress = decode(row[1], Progress)
         except ContractError as error:
             raise ConfigurationError(f"the journal {self.path} is of another version: {error}") from error
@@ -186,15 +186,15 @@ class Journal:
 
     def _trouble(self, error: sqlite3.Error) -> ConfigurationError:
         if "locked" in str(error):
-            return Held(f"the job of {self.path} is running already, in another process")
+            return JournalLocked(f"the job of {self.path} is running already, in another process")
         return ConfigurationError(f"the journal {self.path} cannot be used: {error}")
 
 
-def journal_of(out: Path) -> Path:
+def journal_path(out: Path) -> Path:
     """Return where the journal of an output is."""
     return out.with_name(out.name + SUFFIX)
 
 
-def cancel_file(journal: Path) -> Path:
+def cancel_marker_path(journal: Path) -> Path:
     """Return the file that tells a running job to give up."""
     return journal.with_name(journal.name + CANCEL_SUFFIX)

@@ -5,12 +5,12 @@ from typing import Final, Protocol
 
 import msgspec
 
-LONGEST: Final = 64 * 1024 * 1024
+MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of one line; more is no request, and must not fill the memory."""
-BEGINNING: Final = 1024
+TRUNCATED_LINE_BYTES: Final = 1024
 """Bytes that are read of a line that is longer."""
 _CHUNK: Final = 1024 * 1024
-_MARK: Final = b"\xef\xbb\xbf"
+_BOM: Final = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, which some programs put before the first line."""
 
 
@@ -45,7 +45,9 @@ class Line(msgspec.Struct, frozen=True):
     too_long: bool = False
 
 
-def lines(source: Source, number: int = 1, offset: int = 0, *, longest: int = LONGEST) -> Iterator[Line]:
+def lines(
+    source: Source, number: int = 1, offset: int = 0, *, longest: int = MAX_LINE_BYTES
+) -> Iterator[Line]:
     """Yield the lines from a place on; those with nothing in them are left out.
 
     Args:
@@ -58,9 +60,9 @@ def lines(source: Source, number: int = 1, offset: int = 0, *, longest: int = LO
     while text := source.readline(longest + 1):
         size, too_long = len(text), len(text) > longest and not text.endswith(b"\n")
         if too_long:
-            text = text[:BEGINNING]
+            text = text[:TRUNCATED_LINE_BYTES]
             size += _skip(source)
-        stripped = (text.removeprefix(_MARK) if number == 1 else text).strip()
+        stripped = (text.removeprefix(_BOM) if number == 1 else text).strip()
         if stripped:
             yield Line(number, offset, size, stripped, too_long)
         number, offset = number + 1, offset + size

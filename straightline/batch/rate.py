@@ -3,13 +3,13 @@
 from collections import deque
 from typing import Final
 
-SPAN: Final = 30.0
+RATE_WINDOW_S: Final = 30.0
 """Seconds over which a rate is taken."""
-WIDTH: Final = 24
+BAR_WIDTH: Final = 24
 """Characters of the bar."""
 
 
-class Pace:
+class RateMeter:
     """Rates over the last half minute.
 
     Args:
@@ -23,7 +23,7 @@ class Pace:
     def add(self, now: float, lines: int, size: int) -> None:
         """Note how many lines and bytes are done by now (monotonic seconds)."""
         self._seen.append((now, lines, size))
-        while self._seen[0][0] < now - SPAN and len(self._seen) > 2:
+        while self._seen[0][0] < now - RATE_WINDOW_S and len(self._seen) > 2:
             self._seen.popleft()
 
     @property
@@ -50,21 +50,21 @@ class Pace:
         return (last[column] - first[column]) / max(last[0] - first[0], 1e-9)
 
 
-def bar(share: float) -> str:
+def progress_bar(share: float) -> str:
     """Return a bar that is filled as far as `share`."""
-    full = int(share * WIDTH)
-    return f"[{'#' * full}{'.' * (WIDTH - full)}]"
+    full = int(share * BAR_WIDTH)
+    return f"[{'#' * full}{'.' * (BAR_WIDTH - full)}]"
 
 
-def status(pace: Pace, *, lines: int, failed: int, trouble: str | None) -> str:
+def progress_line(pace: RateMeter, *, lines: int, failed: int, trouble: str | None) -> str:
     """Return one line: how much is done, how many failed, how fast it goes, and how long it will take."""
     text = f"{pace.share:4.0%}  {lines:,} lines  {pace.rate:,.0f}/s  failed {failed:,}"
     if trouble:
         return f"{text}  waiting: {trouble}"
-    return text + ("" if pace.left is None or pace.share == 1.0 else f"  {span(pace.left)} left")
+    return text + ("" if pace.left is None or pace.share == 1.0 else f"  {format_duration(pace.left)} left")
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a length of time in its two largest units."""
     whole = round(seconds)
     if whole < 60:

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.batch.items import NOT_SENT, Defaults, Item, Why, item_of, why_of
-from straightline.batch.job_store import Book, Mark, Place
+from straightline.batch.items import NOT_SENT, Defaults, Item, LineFailure, failure_of, parse_line
+from straightline.batch.job_store import Checkpoint, JobStore, LinePosition
 from straightline.batch.lines import Line, Source, line_at, lines
 from straightline.contracts.outcome import Outcome
 from straightline.errors import (
@@ -24,26 +24,26 @@ from straightline.errors import (
 )
 from straightline.ids import id_of_line
 from straightline.producer.producer import Producer, decode_outcome
-from straightline.producer.results import Call
+from straightline.producer.results import OnBody
 
-WINDOW: Final = 2_000
+MAX_IN_FLIGHT: Final = 2_000
 """Requests of one job that are on their way at once."""
-PATIENCE: Final = 900.0
+OUTCOME_TIMEOUT_S: Final = 900.0
 """Seconds without an outcome after which a line is submitted again, on an unbroken connection; then twice as
 many. Its id is the same, so it is not computed twice."""
-PAUSE: Final = 1.0
+RETRY_INTERVAL_S: Final = 1.0
 """Seconds until what the broker or the store did not take is sent again; so often the job is made safe."""
-LONGEST_TURN: Final = 10.0
+MAX_RESEND_S: Final = 10.0
 """Seconds of sending again after which it is first looked at what has come, and the job is made safe."""
-BURST: Final = 200
+READ_BATCH_SIZE: Final = 200
 """Lines that are read before it is looked at what has come."""
-TICK: Final = 0.25
+POLL_INTERVAL_S: Final = 0.25
 """Seconds that nothing may come before the clock is looked at."""
-COLLECTING: Final = 60.0
+CANCEL_TIMEOUT_S: Final = 60.0
 """Seconds that a cancelled job waits for what is on its way."""
 
 
-class Waiting(msgspec.Struct):
+class InFlightLine(msgspec.Struct):
     """A line on its way.
 
     Attributes:
@@ -55,15 +55,15 @@ class Waiting(msgspec.Struct):
         call: what waits for its outcome; None until it is first sent.
     """
 
-    place: Place
+    place: LinePosition
     custom_id: str | None
     losses: int
     again_at: float
-    patience: float = PATIENCE
-    call: Call | None = None
+    patience: float = OUTCOME_TIMEOUT_S
+    call: OnBody | None = None
 
 
-class Tally(msgspec.Struct):
+class RunCounts(msgspec.Struct):
     """What became of the lines in this run.
 
     Attributes:
@@ -104,15 +104,15 @@ class Runner:
         job_id: str,
         source: Source,
         producer: Producer,
-        book: Book,
+        book: JobStore,
         defaults: Defaults,
         *,
         stop: Callable[[], bool],
-        progress: Callable[[Tally], object] = lambda _: None,
-        window: int = WINDOW,
+        progress: Callable[[RunCounts], object] = lambda _: None,
+        window: int = MAX_IN_FLIGHT,
         span: int | None = None,
     ) -> None:
-        self.tally = Tally()
+        self.tally = RunCounts()
         self._job_id = job_id
         self._source = source
         self._producer = producer
@@ -122,7 +122,7 @@ class Runner:
         self._progress = progress
         self._window = window
         self._span = span
-        self._waiting: dict[int, Waiting] = {}
+        self._waiting: dict[int, InFlightLine] = {}
         self._came: SimpleQueue[tuple[int, bytes | None]] = SimpleQueue()
         self._sent: SimpleQueue[tuple[int, Exception | None]] = SimpleQueue()
         start = book.mark()
@@ -159,14 +159,14 @@ class Runner:
     # Sending
 
     def _fill(self) -> None:
-        for _ in range(BURST):
+        for _ in range(READ_BATCH_SIZE):
             if self._ended or not self._room():
                 return
             line = next(self._lines, None)
             if line is None:
                 self._ended = True
                 return
-            self._next = Mark(line.number + 1, line.offset + line.size)
+            self._next = Checkpoint(line.number + 1, line.offset + line.size)
             if not self._book.done(line.number):
                 self._open(line)
             if not self._came.empty() or time.monotonic() >= self._look_at:
@@ -181,16 +181,16 @@ class Runner:
         return self._span is None or self._next.number - first < self._span
 
     def _open(self, line: Line) -> None:
-        place = Place(line.number, line.offset, line.size)
+        place = LinePosition(line.number, line.offset, line.size)
         try:
             item = self._item(line)
         except ContractError as error:
-            self._refuse(line, Why(line.number, "refused", error.error_class, str(error)))
+            self._refuse(line, LineFailure(line.number, "refused", error.error_class, str(error)))
             return
         if self._give_up_at is not None and not self._book.sent(line.number):
             self._fail(line, msgspec.structs.replace(NOT_SENT, line=line.number))
             return
-        waiting = Waiting(place, item.custom_id, self._losses(), float("inf"))
+        waiting = InFlightLine(place, item.custom_id, self._losses(), float("inf"))
         self._waiting[line.number] = waiting
         if self._give_up_at is not None:
             self._take_back(line.number)
@@ -201,7 +201,7 @@ class Runner:
             raise ContractError(
                 f"the line is {line.size} bytes long, which is too much", error_class="too_large"
             )
-        item = item_of(line.text, self._defaults)
+        item = parse_line(line.text, self._defaults)
         if item.custom_id is not None:
             earlier = self._book.earlier(item.custom_id, line.number)
             if earlier is not None:
@@ -211,7 +211,7 @@ class Runner:
                 )
         return item
 
-    def _send(self, line: Line, item: Item, waiting: Waiting) -> None:
+    def _send(self, line: Line, item: Item, waiting: InFlightLine) -> None:
         """Send a line, for the first time or again; what cannot be sent now is due again soon."""
         number = line.number
         identity = id_of_line(self._job_id, number)
@@ -220,7 +220,7 @@ class Runner:
         except (ContractError, Rejected) as error:
             self._ask_no_more(number, self._waiting.pop(number).call)
             kind = error.error_class if isinstance(error, ContractError) else "too_large"
-            self._refuse(line, Why(number, "refused", kind, str(error)))
+            self._refuse(line, LineFailure(number, "refused", kind, str(error)))
             return
         except StoreUnavailable as error:
             self._later(waiting, error)
@@ -229,7 +229,7 @@ class Runner:
         self._ask(number, waiting)
         self._publish(message, partial(self._settled, number), waiting)
 
-    def _ask(self, number: int, waiting: Waiting) -> None:
+    def _ask(self, number: int, waiting: InFlightLine) -> None:
         """Have the outcome brought here, once however often the line is sent.
 
         Asked before it is sent, and anew before the earlier call is withdrawn: what nobody waits for may be
@@ -241,13 +241,13 @@ class Runner:
         if body is not None:
             self._came.put((number, body))
 
-    def _ask_no_more(self, number: int, call: Call | None) -> None:
+    def _ask_no_more(self, number: int, call: OnBody | None) -> None:
         """Wait for nothing more; the producer may outlive the job."""
         if call is not None:
             self._producer.results.give_up(id_of_line(self._job_id, number), call)
 
     def _publish(
-        self, message: Outgoing, settled: Callable[[Exception | None], None], waiting: Waiting
+        self, message: Outgoing, settled: Callable[[Exception | None], None], waiting: InFlightLine
     ) -> None:
         inbox = self._producer.inbox
         try:
@@ -261,9 +261,9 @@ class Runner:
         """Runs on the publisher's thread."""
         self._sent.put((number, error))
 
-    def _later(self, waiting: Waiting, error: StraightLineError) -> None:
+    def _later(self, waiting: InFlightLine, error: StraightLineError) -> None:
         self.tally.trouble = str(error)
-        waiting.again_at = self._hold_until = time.monotonic() + PAUSE
+        waiting.again_at = self._hold_until = time.monotonic() + RETRY_INTERVAL_S
 
     # Taking
 
@@ -271,7 +271,7 @@ class Runner:
         """Take what has come; wait a moment where nothing has."""
         busy = self._room() if not self._ended else not self._waiting
         try:
-            came = self._came.get_nowait() if busy else self._came.get(timeout=TICK)
+            came = self._came.get_nowait() if busy else self._came.get(timeout=POLL_INTERVAL_S)
             self._came_in(*came)
             # A store may be slow, and the job must be made safe all the same.
             while time.monotonic() < self._look_at:
@@ -298,7 +298,7 @@ class Runner:
             self._book.answered(waiting.place, waiting.custom_id, outcome)
         else:
             line = self._again(waiting.place)
-            self._fail(line, why_of(number, outcome))
+            self._fail(line, failure_of(number, outcome))
 
     def _read(self, number: int, body: bytes) -> Outcome:
         try:
@@ -319,7 +319,7 @@ class Runner:
         self._hear()
         if now < self._look_at:
             return
-        self._look_at = now + PAUSE
+        self._look_at = now + RETRY_INTERVAL_S
         if now >= self._hold_until:
             self.tally.trouble = None
         self._send_again(now)
@@ -354,10 +354,10 @@ class Runner:
         due = [each for each in self._waiting.values() if each.again_at <= now or each.losses != losses]
         for waiting in due:
             held = time.monotonic() < self._hold_until and self.tally.trouble
-            if held or time.monotonic() > now + LONGEST_TURN:
+            if held or time.monotonic() > now + MAX_RESEND_S:
                 return
             line = self._again(waiting.place)
-            self._send(line, item_of(line.text, self._defaults), waiting)
+            self._send(line, parse_line(line.text, self._defaults), waiting)
 
     def _losses(self) -> int:
         inbox = self._producer.inbox
@@ -366,13 +366,13 @@ class Runner:
     # Giving up
 
     def _cancel(self, now: float) -> None:
-        self._give_up_at = now + COLLECTING
+        self._give_up_at = now + CANCEL_TIMEOUT_S
         for number in self._waiting:
             self._take_back(number)
 
     def _take_back(self, number: int) -> None:
         """Wish that a request be cancelled; its outcome says what came first."""
-        _, wish = self._producer.wish(id_of_line(self._job_id, number), answered=False)
+        _, wish = self._producer.cancel_request(id_of_line(self._job_id, number), answered=False)
         try:
             self._producer.publisher.send(wish, lambda _: None)
         except (BrokerUnavailable, Rejected) as error:
@@ -388,28 +388,28 @@ class Runner:
 
     # Keeping
 
-    def _mark(self) -> Mark:
+    def _mark(self) -> Checkpoint:
         first = next(iter(self._waiting), None)  # they were put there in their order
         if first is None:
             return self._next
-        return Mark(first, self._waiting[first].place.offset)
+        return Checkpoint(first, self._waiting[first].place.offset)
 
-    def _again(self, place: Place) -> Line:
+    def _again(self, place: LinePosition) -> Line:
         try:
             return line_at(self._source, place.number, place.offset)
         except LookupError as error:
             raise ConfigurationError(f"the input was changed while its job ran: {error}") from error
 
-    def _refuse(self, line: Line, why: Why) -> None:
+    def _refuse(self, line: Line, why: LineFailure) -> None:
         self._count(line)
         self.tally.refused += 1
         self._book.failed(line, why)
 
-    def _fail(self, line: Line, why: Why) -> None:
+    def _fail(self, line: Line, why: LineFailure) -> None:
         self._count(line)
         self.tally.failed += 1
         self._book.failed(line, why)
 
-    def _count(self, place: Place | Line) -> None:
+    def _count(self, place: LinePosition | Line) -> None:
         self.tally.lines += 1
         self.tally.bytes += place.size

@@ -1,4 +1,4 @@
-"""The command line, `straightline`: one module a command, each with `add_to(commands)` and its `run`."""
+"""The command line, `straightline`: one module a command, each with `register(commands)` and its `run`."""
 
 import argparse
 import logging
@@ -19,7 +19,7 @@ from straightline.cli import (
     sweep,
     why,
 )
-from straightline.cli.exit_codes import EXIT_CODES, USAGE, exit_code
+from straightline.cli.exit_codes import EXIT_CODE_HELP, USAGE, exit_code
 from straightline.errors import StraightLineError
 from straightline.support.terminal import printable
 
@@ -56,11 +56,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="straightline",
         description="Send machine-learning requests to StraightLine, and ask what became of them.",
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in COMMANDS:
-        command.add_to(commands)
-    completion.add_to(commands, make_parser)
+        command.register(commands)
+    completion.register(commands, make_parser)
     return parser

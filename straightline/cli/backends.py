@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, show
+from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.http_models import BackendEntry, BackendList
 from straightline.support.terminal import printable, table
@@ -12,14 +12,14 @@ from straightline.support.terminal import printable, table
 HEADINGS = ("backend", "worker", "slots", "active", "state")
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
         "backends",
         help="what there is to answer requests, host by host",
         description="List the backends with their pools: slots, requests in work, and health of each host. "
-        "The slots of a backend are those of its healthy hosts." + GATEWAY,
+        "The slots of a backend are those of its healthy hosts." + GATEWAY_NOTE,
         json="print JSON: backend-list.json of the contracts",
     )
     parser.set_defaults(run=run)
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Gateway.get` raises.
     """
     found = open_gateway(environ).get(BackendList, "backends")
-    return show(arguments, found, text)
+    return print_answer(arguments, found, text)
 
 
 def text(found: BackendList) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 
 from straightline.cli.command import add_command, complete_path, print_json, seconds
-from straightline.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, REFUSED_LINES, SUCCEEDED
+from straightline.cli.exit_codes import BAD_LINES, EXIT_CODE_HELP, FAILED, INTERRUPTED, SUCCEEDED
 from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ContractError
 from straightline.names import BACKENDS
@@ -22,9 +22,9 @@ from straightline.support.terminal import printable
 if TYPE_CHECKING:
     from straightline.batch.jobs import Connections, Report
     from straightline.batch.journal import Progress
-    from straightline.batch.runner import Tally
+    from straightline.batch.runner import RunCounts
 
-PLAIN_EVERY: Final = 10.0
+PLAIN_PROGRESS_INTERVAL_S: Final = 10.0
 """Seconds between lines of progress where there is no terminal."""
 
 
@@ -35,13 +35,13 @@ class Settings(msgspec.Struct, frozen=True):
     store: str | None = None
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the commands to the parser's."""
     batch = commands.add_parser(
         "batch",
         help="a file of requests as one job",
         description="A file of requests as one job.",
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     below = batch.add_subparsers(required=True, metavar="COMMAND")
@@ -128,7 +128,7 @@ def submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         ) from error
     source = Path(arguments.input)
     connections = _connections(arguments, environ)
-    watcher = Watcher(source, sys.stderr) if arguments.watch else None
+    watcher = ProgressPrinter(source, sys.stderr) if arguments.watch else None
     with _interrupts() as stopped:
         report = run(
             source,
@@ -162,7 +162,7 @@ def cancel(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return SUCCEEDED
 
 
-class Watcher:
+class ProgressPrinter:
     """Shows how far a job came: a bar at a terminal, a line now and then elsewhere.
 
     Args:
@@ -171,31 +171,33 @@ class Watcher:
     """
 
     def __init__(self, source: Path, to: TextIO) -> None:
-        from straightline.batch.rate import Pace  # noqa: PLC0415 - other commands show none
+        from straightline.batch.rate import RateMeter  # noqa: PLC0415 - other commands show none
 
-        self._pace = Pace(source.stat().st_size if source.exists() else 0)
+        self._pace = RateMeter(source.stat().st_size if source.exists() else 0)
         self._to = to
         self._terminal = to.isatty()
         self._next = 0.0
         self._width = 0
         self._last = ""
 
-    def show(self, progress: "Progress", tally: "Tally") -> None:
+    def show(self, progress: "Progress", tally: "RunCounts") -> None:
         """Show it, where it is time."""
-        from straightline.batch.rate import bar, status  # noqa: PLC0415 - as above
+        from straightline.batch.rate import progress_bar, progress_line  # noqa: PLC0415 - as above
 
         now = time.monotonic()
         self._pace.add(now, progress.lines, progress.bytes)
         failed = progress.ended + progress.refused
-        text = printable(status(self._pace, lines=progress.lines, failed=failed, trouble=tally.trouble))
+        text = printable(
+            progress_line(self._pace, lines=progress.lines, failed=failed, trouble=tally.trouble)
+        )
         self._last = text
         if self._terminal:
-            text = f"{bar(self._pace.share)} {text}"[:150]
+            text = f"{progress_bar(self._pace.share)} {text}"[:150]
             self._to.write("\r" + text.ljust(self._width))
             self._width = len(text)
         elif now >= self._next:
             self._to.write(text + "\n")
-            self._next = now + PLAIN_EVERY
+            self._next = now + PLAIN_PROGRESS_INTERVAL_S
         self._to.flush()
 
     def close(self) -> None:
@@ -239,7 +241,7 @@ def _tell(report: "Report", *, as_json: bool) -> int:
     if report.state == "stopped":
         return INTERRUPTED
     if report.refused:
-        return REFUSED_LINES
+        return BAD_LINES
     return FAILED if report.failed else SUCCEEDED
 
 

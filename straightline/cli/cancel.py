@@ -6,17 +6,17 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from straightline.cli.command import add_command, identity, print_json, seconds
+from straightline.cli.command import add_command, print_json, request_id, seconds
 from straightline.cli.exit_codes import SUCCEEDED
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.cancel import Verdict
+from straightline.contracts.cancel import CancelResult
 from straightline.contracts.http_models import RequestStatus
 from straightline.errors import StraightLineError
 from straightline.names import State
 from straightline.settings import load
 from straightline.support.terminal import printable
 
-WORDS: Final[Mapping[Verdict | None, str]] = {
+RESULT_TEXTS: Final[Mapping[CancelResult | None, str]] = {
     "cancelled": "is cancelled",
     "noted": "is on its way: it ends cancelled where it has no answer before",
     "ended": "had its outcome already, which stands",
@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True):
     broker_url: str
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
         "asked whether it has ended.",
         json="print JSON: {id, verdict}, or the status that the gateway tells",
     )
-    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
+    parser.add_argument("id", type=request_id, metavar="ID", help="of the request")
     parser.add_argument(
         "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait for an answer (default 5)"
     )
@@ -73,10 +73,10 @@ def _ask_broker(arguments: argparse.Namespace, environ: Mapping[str, str]) -> No
     if arguments.json:
         print_json({"id": arguments.id, "verdict": verdict})
     else:
-        print(f"{arguments.id} {WORDS[verdict]}")
+        print(f"{arguments.id} {RESULT_TEXTS[verdict]}")
 
 
-def _end_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Verdict | None:
+def _end_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CancelResult | None:
     """Return how a request has ended that no scheduler knows to have; None where it has not, or none tells.
 
     A pool tells the scheduler of an end when its slot is free, and the ledger before.

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from straightline.cli.exit_codes import EXIT_CODES, SUCCEEDED
+from straightline.cli.exit_codes import EXIT_CODE_HELP, SUCCEEDED
 from straightline.ids import canonical
 
 T = TypeVar("T")
-GATEWAY = " Asks the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
+GATEWAY_NOTE = " Asks the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
 
 
 def add_command(
@@ -35,7 +35,7 @@ def add_command(
         name,
         help=help,
         description=description,
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help=json)
@@ -47,7 +47,7 @@ def complete_path(action: argparse.Action) -> None:
     action.complete = "file"  # type: ignore[attr-defined] # shtab's name of such a completion
 
 
-def identity(text: str) -> str:
+def request_id(text: str) -> str:
     """Read the id of a request from an argument, in its canonical form."""
     found = canonical(text)
     if found is None:
@@ -66,7 +66,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def show(arguments: argparse.Namespace, answer: T, text: Callable[[T], str]) -> int:
+def print_answer(arguments: argparse.Namespace, answer: T, text: Callable[[T], str]) -> int:
     """Print an answer as JSON where `--json` asks for it, else as `text` lays it out; return exit code 0."""
     if arguments.json:
         print_json(answer)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from straightline.cli.exit_codes import EXIT_CODES, SUCCEEDED
+from straightline.cli.exit_codes import EXIT_CODE_HELP, SUCCEEDED
 from straightline.errors import ConfigurationError
 
 PROGRAM: Final = "straightline"
@@ -15,7 +15,7 @@ SHELLS: Final = ("bash", "fish", "zsh")
 _PREAMBLE: Final = {"zsh": "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }"}
 
 
-def add_to(commands: Any, parser: Callable[[], argparse.ArgumentParser]) -> None:
+def register(commands: Any, parser: Callable[[], argparse.ArgumentParser]) -> None:
     """Add the command to the parser's.
 
     Args:
@@ -31,7 +31,7 @@ In ~/.bashrc or ~/.zshrc:      eval "$({PROGRAM} completion bash)"   # or zsh
 In ~/.config/fish/config.fish: {PROGRAM} completion fish | source
 
 Needs shtab: pip install '{PROGRAM}[completion]'""",
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     added.add_argument("shell", choices=SHELLS, help="the shell that runs the script")

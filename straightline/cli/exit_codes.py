@@ -7,7 +7,7 @@ from straightline.errors import (
     ConfigurationError,
     ContractError,
     GatewayUnavailable,
-    NotKnown,
+    NotFound,
     ResultTimeout,
     StoreUnavailable,
     StraightLineError,
@@ -19,11 +19,11 @@ FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 3
 TIMED_OUT: Final = 4
-NOT_KNOWN: Final = 5
-REFUSED_LINES: Final = 6
+NOT_FOUND: Final = 5
+BAD_LINES: Final = 6
 INTERRUPTED: Final = 130
 
-EXIT_CODES: Final = """\
+EXIT_CODE_HELP: Final = """\
 exit codes:
   0  done: the request succeeded, or the broker has it or the wish to cancel it safe, or the answer is printed
   1  the request ended otherwise: failed, expired, cancelled or rejected; or it was refused
@@ -44,8 +44,8 @@ def exit_code(error: StraightLineError) -> int:
         return UNAVAILABLE
     if isinstance(error, ResultTimeout):
         return TIMED_OUT
-    if isinstance(error, NotKnown):
-        return NOT_KNOWN
+    if isinstance(error, NotFound):
+        return NOT_FOUND
     if isinstance(error, ContractError | ConfigurationError):
         return USAGE
     return FAILED

@@ -4,25 +4,25 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from straightline.cli.command import GATEWAY, add_command, show
+from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.http_models import FailureRate, FailureReport
 from straightline.support.durations import duration_argument
 from straightline.support.terminal import moment, percent, printable, table
 
 HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
-NO_NAME: Final = {"backend": "(never placed)", "model": "(none readable)"}
+NEVER_PLACED: Final = {"backend": "(never placed)", "model": "(none readable)"}
 """What stands for outcomes without a backend, and for those of messages that name no model."""
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
         "failures",
         help="failure rates of backends and models",
         description="Say how often each backend and each model failed, by attempts and by outcomes."
-        + GATEWAY,
+        + GATEWAY_NOTE,
         json="print JSON: failure-report.json of the contracts",
     )
     parser.add_argument(
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
     query = {"since": arguments.since} | ({"model": arguments.model} if arguments.model else {})
     report = open_gateway(environ).get(FailureReport, "failures", **query)
-    return show(arguments, report, text)
+    return print_answer(arguments, report, text)
 
 
 def text(report: FailureReport) -> str:
@@ -65,7 +65,7 @@ def tables(
 
 
 def _table(name: str, rates: Sequence[FailureRate]) -> str:
-    return table([(name, *HEADINGS), *(_row(rate, NO_NAME.get(name, "-")) for rate in rates)])
+    return table([(name, *HEADINGS), *(_row(rate, NEVER_PLACED.get(name, "-")) for rate in rates)])
 
 
 def _row(rate: FailureRate, no_name: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ _SHOWN = 72
 """Characters of a tensor's data."""
 
 
-def show(outcome: Outcome) -> str:
+def format_outcome(outcome: Outcome) -> str:
     """Return a few lines: how it ended, what was tried and why there, and the answer."""
     lines = [_headline(outcome)]
     if outcome.error:
@@ -19,7 +19,7 @@ def show(outcome: Outcome) -> str:
     for attempt in outcome.attempts:
         lines += _attempt(attempt)
     if outcome.result:
-        lines += answer(bytes(outcome.result))
+        lines += format_answer(bytes(outcome.result))
     return printable("\n".join(lines))
 
 
@@ -39,11 +39,11 @@ def _attempt(attempt: Attempt) -> list[str]:
     times = f"waited {seconds(attempt.wait)}, took {seconds(attempt.service)}{cold}"
     lines = [f"  attempt {attempt.number} on {attempt.backend}: {how} ({times})"]
     if attempt.reason is not None:
-        lines.append(f"    {placed_by(attempt.reason)}")
+        lines.append(f"    {format_reason(attempt.reason)}")
     return lines
 
 
-def placed_by(reason: Reason) -> str:
+def format_reason(reason: Reason) -> str:
     """Return the rule that decided, what it was held against, and why other backends were no candidates."""
     text = (
         f"placed by rule {reason.rule} of {reason.policy}: f_t {reason.f_t:.1f}/s (F {reason.F:g}/s), "
@@ -54,7 +54,7 @@ def placed_by(reason: Reason) -> str:
     return text
 
 
-def answer(result: bytes) -> list[str]:
+def format_answer(result: bytes) -> list[str]:
     """Return a line for each tensor of a V2 infer response."""
     try:
         response = decode(result, InferResponse)

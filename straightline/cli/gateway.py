@@ -14,20 +14,20 @@ from straightline.errors import (
     ConfigurationError,
     ContractError,
     GatewayUnavailable,
-    NobodyToAsk,
     NoResult,
-    NotKnown,
+    NotFound,
     Rejected,
     ResultTimeout,
+    SchedulerUnreachable,
     StraightLineError,
 )
 from straightline.settings import load
 
 T = TypeVar("T")
 
-PATIENCE: Final = 30.0
+REQUEST_TIMEOUT_S: Final = 30.0
 """Seconds for one answer."""
-LARGEST: Final = 1024 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 1024 * 1024 * 1024
 """Bytes of an answer; more is a gateway's fault and must not fill the memory."""
 ENDED: Final = ("failed", "expired", "cancelled", "rejected")
 
@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True):
     api_key: str | None = None
 
 
-class Gateway:
+class GatewayClient:
     """Asks one gateway.
 
     Args:
@@ -56,7 +56,7 @@ class Gateway:
         ConfigurationError: `url` is no http or https URL, or `key` cannot be one.
     """
 
-    def __init__(self, url: str, key: str | None, *, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str, key: str | None, *, patience: float = REQUEST_TIMEOUT_S) -> None:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -92,7 +92,7 @@ class Gateway:
             query: after it.
 
         Raises:
-            NotKnown, NoResult, ResultTimeout, Rejected: the gateway's problem.
+            NotFound, NoResult, ResultTimeout, Rejected: the gateway's problem.
             ConfigurationError: it refuses the key.
             GatewayUnavailable: it cannot be reached, has too much to do, or answers what is no answer.
         """
@@ -111,7 +111,7 @@ class Gateway:
         try:
             connection.request(method, target, headers=self._headers)
             response = connection.getresponse()
-            body = response.read(LARGEST)
+            body = response.read(MAX_RESPONSE_BYTES)
         except (OSError, http.client.HTTPException) as error:
             raise GatewayUnavailable(
                 f"the gateway at {self._where} cannot be asked ({error or type(error).__name__}): is it "
@@ -152,14 +152,14 @@ class Gateway:
         if status in {401, 403}:
             return ConfigurationError(f"the gateway refuses the key in STRAIGHTLINE_API_KEY: {text}")
         if status == 404 and problem.type != "about:blank":
-            return NotKnown(text)
+            return NotFound(text)
         if status == 429 or status >= 500:
-            kind = NobodyToAsk if problem.error_class == "nobody_to_ask" else GatewayUnavailable
+            kind = SchedulerUnreachable if problem.error_class == "nobody_to_ask" else GatewayUnavailable
             return kind(text, problem.retry_after or _seconds(response))
         return Rejected(f"{text} ({self._where} answered {status})")
 
 
-def open_gateway(environ: Mapping[str, str], *, patience: float = PATIENCE) -> Gateway:
+def open_gateway(environ: Mapping[str, str], *, patience: float = REQUEST_TIMEOUT_S) -> GatewayClient:
     """Return the gateway that the environment names.
 
     Args:
@@ -170,7 +170,7 @@ def open_gateway(environ: Mapping[str, str], *, patience: float = PATIENCE) -> G
         ConfigurationError: it names none, or a wrong one.
     """
     settings = load(Settings, environ)
-    return Gateway(settings.gateway_url, settings.api_key, patience=patience)
+    return GatewayClient(settings.gateway_url, settings.api_key, patience=patience)
 
 
 def _seconds(response: Any) -> float | None:

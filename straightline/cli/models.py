@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, show
+from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.http_models import ModelEntry, ModelList
 from straightline.contracts.model import TensorSpec
@@ -13,13 +13,14 @@ from straightline.support.terminal import printable, table
 HEADINGS = ("model", "version", "", "runs on", "inputs", "outputs")
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
         "models",
         help="what is deployed",
-        description="List every version of every model, with its tensors and where it may run." + GATEWAY,
+        description="List every version of every model, with its tensors and where it may run."
+        + GATEWAY_NOTE,
         json="print JSON: model-list.json of the contracts",
     )
     parser.set_defaults(run=run)
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Gateway.get` raises.
     """
     found = open_gateway(environ).get(ModelList, "models")
-    return show(arguments, found, text)
+    return print_answer(arguments, found, text)
 
 
 def text(found: ModelList) -> str:

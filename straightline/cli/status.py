@@ -4,22 +4,22 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY, add_command, identity, show
+from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer, request_id
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.http_models import RequestStatus
 from straightline.support.terminal import facts, moment, printable, seconds
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
         "status",
         help="where a request is",
-        description="Say how far a request came, or how it ended." + GATEWAY,
+        description="Say how far a request came, or how it ended." + GATEWAY_NOTE,
         json="print JSON: request-status.json of the contracts",
     )
-    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
+    parser.add_argument("id", type=request_id, metavar="ID", help="of the request")
     parser.set_defaults(run=run)
 
 
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         StraightLineError: any of what `Gateway.get` raises.
     """
     status = open_gateway(environ).get(RequestStatus, "requests", arguments.id)
-    return show(arguments, status, text)
+    return print_answer(arguments, status, text)
 
 
 def text(status: RequestStatus) -> str:

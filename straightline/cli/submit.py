@@ -10,9 +10,9 @@ import msgspec
 
 from straightline.cli.command import add_command, complete_path, print_json, seconds
 from straightline.cli.exit_codes import FAILED, SUCCEEDED
-from straightline.cli.format import show
+from straightline.cli.format import format_outcome
 from straightline.contracts.outcome import Outcome
-from straightline.errors import BrokerUnavailable, ContractError, StoreNotGiven, StoreUnavailable
+from straightline.errors import BrokerUnavailable, ContractError, StoreNotConfigured, StoreUnavailable
 from straightline.names import BACKENDS
 from straightline.settings import load
 from straightline.storage.store import root_of
@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
     store: str | None = None
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print_json(outcome)
     else:
-        print(show(outcome))
+        print(format_outcome(outcome))
     return SUCCEEDED if outcome.state == "succeeded" else FAILED
 
 
@@ -136,7 +136,7 @@ def _result(client: "Client", identity: str, timeout: float) -> Outcome:
     except StoreUnavailable:
         _tell(identity)
         raise
-    except StoreNotGiven as error:
+    except StoreNotConfigured as error:
         _tell(identity)
         raise StoreUnavailable(
             f"the request succeeded, and its result lies in a store, at {error.uri}: "

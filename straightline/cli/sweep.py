@@ -19,7 +19,7 @@ class Settings(msgspec.Struct, frozen=True):
     store: str | None = None
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
-from straightline.cli.command import GATEWAY, add_command, identity, show
+from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer, request_id
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.http_models import PlacementStep, PlacementStory
+from straightline.contracts.http_models import PlacementHistory, PlacementStep
 from straightline.contracts.ticket import Reason
 from straightline.names import State
 from straightline.support.terminal import facts, moment, printable, seconds
@@ -21,17 +21,17 @@ RULES: Final = {
 """The branches of the empirical dynamic placing algorithm."""
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
         "why",
         help="why a request was placed where it was",
         description="Tell every placement of a request: the rule that decided, what it was held against, and "
-        "what came of it." + GATEWAY,
-        json="print JSON: placement-story.json of the contracts",
+        "what came of it." + GATEWAY_NOTE,
+        json="print JSON: placement-history.json of the contracts",
     )
-    parser.add_argument("id", type=identity, metavar="ID", help="of the request")
+    parser.add_argument("id", type=request_id, metavar="ID", help="of the request")
     parser.set_defaults(run=run)
 
 
@@ -41,11 +41,11 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises:
         StraightLineError: any of what `Gateway.get` raises.
     """
-    story = open_gateway(environ).get(PlacementStory, "placements", arguments.id)
-    return show(arguments, story, text)
+    story = open_gateway(environ).get(PlacementHistory, "placements", arguments.id)
+    return print_answer(arguments, story, text)
 
 
-def text(story: PlacementStory) -> str:
+def text(story: PlacementHistory) -> str:
     """Lay out a story for people; pure."""
     model = " ".join(filter(None, (story.model, story.version)))
     lines = [f"{story.id}  {story.state}{f', model {model}' if model else ''}"]

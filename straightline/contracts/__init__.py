@@ -14,8 +14,8 @@ from straightline.contracts.http_models import (
     FailureReport,
     ModelEntry,
     ModelList,
+    PlacementHistory,
     PlacementStep,
-    PlacementStory,
     Problem,
     RequestStatus,
     WorkerEntry,
@@ -24,8 +24,8 @@ from straightline.contracts.lease import Lease, LeaseBatch
 from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
-from straightline.contracts.signals import BreakerState, Done, Feedback, Heartbeat
-from straightline.contracts.status_query import Question, Whereabouts
+from straightline.contracts.signals import BreakerState, Completion, Feedback, Heartbeat
+from straightline.contracts.status_query import StatusQuery, StatusReply
 from straightline.contracts.tensors.v2 import InferInput, InferOutput, InferRequest, InferResponse
 from straightline.contracts.ticket import FailedAttempt, FailedAttempts, Reason, ReplyAddress, Ticket
 
@@ -38,11 +38,11 @@ __all__ = [
     "BreakerState",
     "Cancel",
     "CancelAnswer",
+    "Completion",
     "DataRef",
     "Deployed",
     "DeployedModel",
     "DeployedVersion",
-    "Done",
     "FailedAttempt",
     "FailedAttempts",
     "FailureRate",
@@ -61,18 +61,18 @@ __all__ = [
     "ModelSpec",
     "Outcome",
     "OutcomeBatch",
+    "PlacementHistory",
     "PlacementStep",
-    "PlacementStory",
     "Problem",
-    "Question",
     "Reason",
     "Recall",
     "ReplyAddress",
     "Request",
     "RequestStatus",
+    "StatusQuery",
+    "StatusReply",
     "TensorSpec",
     "Ticket",
-    "Whereabouts",
     "WorkerEntry",
     "decode_request",
 ]

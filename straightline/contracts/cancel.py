@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Verdict = Literal["cancelled", "noted", "ended", "unknown"]
+CancelResult = Literal["cancelled", "noted", "ended", "unknown"]
 
 
 class Cancel(msgspec.Struct, kw_only=True):
@@ -27,4 +27,4 @@ class CancelAnswer(msgspec.Struct, kw_only=True):
     """
 
     id: str
-    verdict: Verdict
+    verdict: CancelResult

@@ -91,7 +91,7 @@ class PlacementStep(msgspec.Struct, kw_only=True, omit_defaults=True):
     error: str | None = None
 
 
-class PlacementStory(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
+class PlacementHistory(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
     """Why a request was placed where it was: the answer of `GET /v1/placements/{id}`.
 
     Attributes:

@@ -5,7 +5,7 @@ import msgspec
 from straightline.names import Backend, RequestClass
 
 
-class Awaited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReplyGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those of a lease whose results are pushed to one address.
 
     Attributes:
@@ -45,7 +45,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": 
     class_: RequestClass | None = None
     batch_id: str | None = None
     attempt: int = 1
-    awaited: list[Awaited] = []
+    awaited: list[ReplyGroup] = []
 
 
 class LeaseBatch(msgspec.Struct, kw_only=True):

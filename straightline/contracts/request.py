@@ -8,15 +8,15 @@ import msgspec
 from straightline.contracts.model import Name
 from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.parsing.error_hints import explain
-from straightline.contracts.parsing.json_limits import poison
+from straightline.contracts.parsing.json_limits import limit_violation
 from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import Backend, RequestClass
 
-MAX_BODY: Final = 16 * 1024 * 1024
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """Largest message body in bytes; anything larger goes by reference."""
-INLINE_LIMIT: Final = 256 * 1024
+MAX_INLINE_BYTES: Final = 256 * 1024
 """Above so many bytes the SDK sends `data` by reference, where it was given a store."""
 
 NO_DATA: Final = msgspec.Raw()
@@ -81,7 +81,7 @@ class _IdOnly(msgspec.Struct):
     id: str | None = None
 
 
-def decode_request(body: bytes, *, message_id: str | None = None, max_body: int = MAX_BODY) -> Request:
+def decode_request(body: bytes, *, message_id: str | None = None, max_body: int = MAX_BODY_BYTES) -> Request:
     """Read a request as a producer published it, checking all that needs no knowledge of models.
 
     Args:
@@ -106,7 +106,7 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
             error_class=error.error_class,
             request_id=find_id(body, message_id),
         ) from error
-    unfit = poison(body)
+    unfit = limit_violation(body)
     if unfit is not None:
         raise ContractError(
             f"the request cannot travel: {unfit}",

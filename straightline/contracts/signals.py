@@ -10,9 +10,9 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Interval = Annotated[float, msgspec.Meta(gt=0, le=60)]
 
 
-MISSED: Final = 3
+MAX_MISSED_HEARTBEATS: Final = 3
 """Heartbeats that may be missed before a worker counts as gone."""
-FORGOTTEN: Final = 60
+FORGET_AFTER_HEARTBEATS: Final = 60
 """Heartbeats that may be missed before it is forgotten."""
 
 
@@ -48,7 +48,7 @@ class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
     closing: bool = False
 
 
-class Done(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A request that left a pool.
 
     Attributes:
@@ -70,7 +70,7 @@ class Feedback(msgspec.Struct, kw_only=True):
 
     backend: Backend
     worker: str
-    done: list[Done]
+    done: list[Completion]
 
 
 class BreakerState(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -10,11 +10,11 @@ from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import Backend, RequestClass, Stage
 
-MAX_QUESTION: Final = 1024
+MAX_QUERY_BYTES: Final = 1024
 """Bytes; a longer one is not read."""
 
 
-class Question(msgspec.Struct, kw_only=True):
+class StatusQuery(msgspec.Struct, kw_only=True):
     """Where is this request? The scheduler that leads answers, and the pool that has it in work.
 
     Attributes:
@@ -28,7 +28,7 @@ class Question(msgspec.Struct, kw_only=True):
     correlation_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}$(?!\n)")]
 
 
-class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
+class StatusReply(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
     """Where a request is, as far as who answers knows; what is absent he does not know.
 
     Attributes:
@@ -61,16 +61,16 @@ class Whereabouts(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"cla
     deadline: float | None = None
 
 
-def read_question(body: bytes) -> Question:
+def decode_status_query(body: bytes) -> StatusQuery:
     """Return the question, whose id is in its canonical form.
 
     Raises:
         ContractError: it is none.
     """
-    if len(body) > MAX_QUESTION:
-        raise ContractError(f"it has {len(body)} bytes, the limit is {MAX_QUESTION}")
+    if len(body) > MAX_QUERY_BYTES:
+        raise ContractError(f"it has {len(body)} bytes, the limit is {MAX_QUERY_BYTES}")
     try:
-        question = decode(body, Question)
+        question = decode(body, StatusQuery)
     except ContractError as error:
         raise ContractError(str(error)) from error
     identity = canonical(question.id)

@@ -35,7 +35,7 @@ def read_catalogue(directory: Path) -> Catalogue:
         )
     models: dict[str, dict[str, ModelSpec]] = {}
     for file in sorted(
-        directory.glob("*/*/model.toml"), key=lambda path: (path.parts[-3], order(path.parts[-2]))
+        directory.glob("*/*/model.toml"), key=lambda path: (path.parts[-3], version_key(path.parts[-2]))
     ):
         spec = read_model(file)
         if (spec.name, spec.version) != file.parts[-3:-1]:
@@ -59,6 +59,6 @@ def read_model(file: Path) -> ModelFile:
         raise ConfigurationError(f"{file} cannot be used: {error}") from error
 
 
-def order(version: str) -> list[tuple[int, int | str]]:
+def version_key(version: str) -> list[tuple[int, int | str]]:
     """Order versions as people do: 9 before 10."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", version) if part]

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from straightline.contracts.model import ModelFile
-from straightline.contracts.parsing.error_hints import Path, fault_of, members, remedy
+from straightline.contracts.parsing.error_hints import Path, hint, members, parse_error
 from straightline.errors import ConfigurationError
 
 _MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -62,14 +62,14 @@ def _checked(file: ModelFile) -> ModelFile:
 
 
 def _explain(error: str, text: str) -> str:
-    fault = fault_of(error)
+    fault = parse_error(error)
     path = fault.path
     if fault.unknown is not None:
         name = fault.unknown
         return f"{_where(text, (*path, name))}{_title((*path, name))} is not known; {_advice(path, name)}"
     if missing := _MISSING.search(error):
         return f"{_where(text, path)}{_title((*path, missing['name']))} is missing: add it"
-    right = remedy(fault, ModelFile)
+    right = hint(fault, ModelFile)
     what = fault.form or (f"{fault.what}; {right}" if right else fault.what)
     return f"{_where(text, path)}{_title(path)}: {what}"
 

@@ -9,12 +9,12 @@ from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVer
 from straightline.contracts.model import ModelSpec
 from straightline.models.catalogue import Catalogue
 
-NOTHING: Final = Deployed(revision=-1, models={})
+NOTHING_DEPLOYED: Final = Deployed(revision=-1, models={})
 """Before the first announcement."""
 _SPAN: Final = 2**64
 
 
-class Known(msgspec.Struct, frozen=True):
+class RegistryView(msgspec.Struct, frozen=True):
     """The models of a directory, and what is deployed: of a model that was deployed, the latter alone speaks.
 
     Attributes:
@@ -23,7 +23,7 @@ class Known(msgspec.Struct, frozen=True):
     """
 
     directory: Catalogue
-    deployed: Deployed = NOTHING
+    deployed: Deployed = NOTHING_DEPLOYED
 
     def find(self, name: str, version: str | None = None) -> ModelSpec | None:
         """Return that version, or the default where none is asked for; None where there is none."""
@@ -48,16 +48,16 @@ class Known(msgspec.Struct, frozen=True):
                 models[name] = {version: each.spec for version, each in _ordered(model)}
         return Catalogue(models)
 
-    def chosen(self, name: str, request_id: str) -> str | None:
+    def resolve_version(self, name: str, request_id: str) -> str | None:
         """Return the version that a request gets which pins none; None where nothing was deployed of it."""
         model = self.deployed.models.get(name)
         if model is None:
             return None
         return model.canary if takes_canary(model, request_id) else model.default
 
-    def learn(self, deployed: Deployed) -> "Known":
+    def updated(self, deployed: Deployed) -> "RegistryView":
         """Return what is known after an announcement; an older one changes nothing."""
-        return self if deployed.revision <= self.deployed.revision else Known(self.directory, deployed)
+        return self if deployed.revision <= self.deployed.revision else RegistryView(self.directory, deployed)
 
 
 def takes_canary(model: DeployedModel, request_id: str) -> bool:

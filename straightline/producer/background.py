@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 _END: Final = None
 
 
-class Errands:
+class BackgroundWorker:
     """Does one thing after another on a thread of its own, which starts with the first of them.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Crossing:
+class LoopBridge:
     """Runs calls of other threads in a loop, in their order.
 
     `loop.call_soon_threadsafe` alone writes to a socket for every call, which costs more than a result.

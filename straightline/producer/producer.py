@@ -15,28 +15,28 @@ from typing import Final, Self
 import msgspec
 
 from straightline import names
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher
-from straightline.contracts.cancel import CancelAnswer, Verdict
+from straightline.contracts.cancel import CancelAnswer, CancelResult
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import Request
-from straightline.errors import ConfigurationError, ContractError, ResultTimeout, StoreNotGiven
+from straightline.errors import ConfigurationError, ContractError, ResultTimeout, StoreNotConfigured
 from straightline.ids import canonical, new_id
 from straightline.messages import request_message, wish_message
-from straightline.producer.background import Errands
-from straightline.producer.results import Results
-from straightline.producer.stored_inputs import Inputs
+from straightline.producer.background import BackgroundWorker
+from straightline.producer.results import ResultBuffer
+from straightline.producer.stored_inputs import StoredInputs
 from straightline.producer.submission import Draft, Submission, compose, prepare
 from straightline.storage.store import Store
 from straightline.tracing import headers
 
 logger = logging.getLogger(__name__)
 
-KEPT_RESULTS: Final = 100_000
-KEPT_BYTES: Final = 256 * 1024 * 1024
-CLOSING: Final = 10.0
+MAX_KEPT_RESULTS: Final = 100_000
+MAX_KEPT_BYTES: Final = 256 * 1024 * 1024
+CLOSE_TIMEOUT_S: Final = 10.0
 """Seconds that closing waits for outstanding confirms."""
 
 
@@ -74,14 +74,14 @@ class Producer:
                 f"confirm_timeout is a number of seconds above 0; {confirm_timeout} is none"
             )
         self.store = Store(store) if isinstance(store, str) else store
-        self.results = Results(kept_results, KEPT_BYTES)
-        self.errands = Errands("straightline-client-store")
-        self._inputs = Inputs(self.store, self.errands, keep=keep_inputs or not replies)
-        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{inbox or new_inbox()}" if replies else None
+        self.results = ResultBuffer(kept_results, MAX_KEPT_BYTES)
+        self.errands = BackgroundWorker("straightline-client-store")
+        self._inputs = StoredInputs(self.store, self.errands, keep=keep_inputs or not replies)
+        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{inbox or new_reply_address()}" if replies else None
         self.publisher = Publisher(
             url, name="straightline-client", confirm_timeout=confirm_timeout, window=window, gives_up=gives_up
         )
-        self.inbox: Inbox | None = None
+        self.inbox: ReplyQueue | None = None
         if self._reply_to is not None:
             self.inbox = self._open_inbox(url, self._reply_to, gives_up=gives_up)
 
@@ -91,7 +91,7 @@ class Producer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(CLOSING)
+        self.close(CLOSE_TIMEOUT_S)
 
     def compose(self, submission: Submission) -> tuple[Request, Outgoing]:
         """Make the request and its message; writes to the store where the data is large.
@@ -130,7 +130,7 @@ class Producer:
             headers=headers(submission.trace),
         )
 
-    def wish(self, request_id: str, *, answered: bool = True) -> tuple[str, Outgoing]:
+    def cancel_request(self, request_id: str, *, answered: bool = True) -> tuple[str, Outgoing]:
         """Return the message that takes a request back, and the id that the answer to it has.
 
         Args:
@@ -144,7 +144,7 @@ class Producer:
         reply_to = self._reply_to if answered else None
         return answer, wish_message(_checked(request_id), answer, reply_to=reply_to)
 
-    def awaited(self, request_id: str) -> str:
+    def require_replies(self, request_id: str) -> str:
         """Return the id in its canonical form, where its result can be waited for.
 
         Raises:
@@ -167,7 +167,7 @@ class Producer:
         if outcome.result_ref is None:
             return outcome
         if self.store is None:
-            raise StoreNotGiven(outcome.result_ref.uri)
+            raise StoreNotConfigured(outcome.result_ref.uri)
         outcome.result = msgspec.Raw(self.store.get(outcome.result_ref))
         return outcome
 
@@ -192,8 +192,8 @@ class Producer:
         self.results.close()
         self.errands.close(timeout)
 
-    def _open_inbox(self, url: str, queue: str, *, gives_up: bool) -> Inbox:
-        return Inbox(
+    def _open_inbox(self, url: str, queue: str, *, gives_up: bool) -> ReplyQueue:
+        return ReplyQueue(
             url,
             name="straightline-client-results",
             queue=queue,
@@ -211,7 +211,7 @@ class Producer:
         self._inputs.ended(identity, body)
 
 
-def new_inbox() -> str:
+def new_reply_address() -> str:
     """Return a word for the address of results that nobody guesses."""
     return secrets.token_hex(12)
 
@@ -237,7 +237,7 @@ def decode_outcome(body: bytes) -> Outcome:
         ) from error
 
 
-def decode_verdict(body: bytes) -> Verdict:
+def decode_cancel_result(body: bytes) -> CancelResult:
     """Read what became of the wish to take a request back.
 
     Raises:
@@ -253,7 +253,7 @@ OnResult = Callable[[Outcome], object]
 """What a user has called with an outcome."""
 
 
-def usable(on_result: OnResult) -> OnResult:
+def check_callback(on_result: OnResult) -> OnResult:
     """Return what is to be called with an outcome.
 
     Raises:

@@ -8,11 +8,11 @@ from queue import Empty, SimpleQueue
 
 logger = logging.getLogger(__name__)
 
-Call = Callable[[bytes | None], None]
+OnBody = Callable[[bytes | None], None]
 """Called once with a body, or with None when none will come any more; it must not block."""
 
 
-class Results:
+class ResultBuffer:
     """Bodies by request id. Thread-safe.
 
     Over a bound the oldest goes, those that were read already before those that were not. What somebody waits
@@ -29,7 +29,7 @@ class Results:
         self._bytes = 0
         self._unread: OrderedDict[str, bytes] = OrderedDict()
         self._read: OrderedDict[str, bytes] = OrderedDict()
-        self._waiting: dict[str, list[Call]] = {}
+        self._waiting: dict[str, list[OnBody]] = {}
         self._closed = False
         self._lock = threading.Lock()
         self.dropped = 0
@@ -55,7 +55,7 @@ class Results:
         with self._lock:
             self._forget(key)
 
-    def ask(self, key: str, call: Call) -> bytes | None:
+    def ask(self, key: str, call: OnBody) -> bytes | None:
         """Return the body of `key` where it is there; else have `call` called when it comes."""
         with self._lock:
             body = self._look(key)
@@ -67,7 +67,7 @@ class Results:
         call(None)
         return None
 
-    def give_up(self, key: str, call: Call) -> None:
+    def give_up(self, key: str, call: OnBody) -> None:
         """Have `call` not called any more."""
         with self._lock:
             waiting = self._waiting.get(key)

@@ -9,12 +9,12 @@ import msgspec
 from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import DataRef
 from straightline.errors import ContractError, StoreUnavailable
-from straightline.producer.background import Errands
+from straightline.producer.background import BackgroundWorker
 from straightline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED: Final = 100_000
+MAX_REMEMBERED: Final = 100_000
 """Requests; what a producer with more of them forgets is left to `straightline sweep`."""
 
 
@@ -23,7 +23,7 @@ class _Ending(msgspec.Struct):
     error_class: str | None = None
 
 
-class Inputs:
+class StoredInputs:
     """Which inputs lie in the store; those of a request that has ended are removed. Thread-safe.
 
     Args:
@@ -32,7 +32,7 @@ class Inputs:
         keep: leave them to the sweep.
     """
 
-    def __init__(self, store: Store | None, errands: Errands, *, keep: bool) -> None:
+    def __init__(self, store: Store | None, errands: BackgroundWorker, *, keep: bool) -> None:
         self._store = store
         self._errands = errands
         self._keep = keep or store is None
@@ -43,7 +43,7 @@ class Inputs:
         if self._keep:
             return
         self._stored[request_id] = reference
-        if len(self._stored) > REMEMBERED:
+        if len(self._stored) > MAX_REMEMBERED:
             self._stored.popitem(last=False)
 
     def ended(self, request_id: str, outcome: bytes) -> None:

@@ -5,16 +5,23 @@ from typing import Any, Final, Protocol, TypedDict
 
 import msgspec
 
-from straightline.contracts.request import INLINE_LIMIT, MAX_BODY, NO_DATA, DataRef, Request, decode_request
+from straightline.contracts.request import (
+    MAX_BODY_BYTES,
+    MAX_INLINE_BYTES,
+    NO_DATA,
+    DataRef,
+    Request,
+    decode_request,
+)
 from straightline.contracts.tensors.arrays import are_arrays, infer_request
 from straightline.contracts.tensors.v2 import InferRequest, decode_infer_request
 from straightline.errors import ContractError, Rejected
 from straightline.ids import canonical, id_of_key, new_id
 from straightline.names import BACKENDS, Backend, RequestClass
 
-LIFETIME: Final[Mapping[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
+DEFAULT_LIFETIME_S: Final[Mapping[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
 """Seconds from `submitted_at` to the deadline of a request that names none."""
-LONGEST_DEADLINE: Final = 10 * 365 * 86_400.0
+MAX_DEADLINE_S: Final = 10 * 365 * 86_400.0
 """Seconds from now; a time since 1970 is far above it, so the one is not taken for the other."""
 _ALLOW: Final = f"allow is a list of backends, which are {', '.join(BACKENDS)}"
 
@@ -22,7 +29,7 @@ Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memo
 """A V2 infer request, as a mapping, as the structure, or as JSON; or arrays by the names of their tensors."""
 
 
-class Putting(Protocol):
+class StoreWriter(Protocol):
     """What takes large data: `straightline.storage.store.Store`."""
 
     def put(self, data: bytes, owner: str | None = None) -> DataRef:
@@ -92,12 +99,12 @@ class Draft(msgspec.Struct):
         self.large = None
 
 
-def compose(submission: Submission, *, store: Putting | None, now: float) -> Draft:
+def compose(submission: Submission, *, store: StoreWriter | None, now: float) -> Draft:
     """Make the request and its body, everything checked that can be without knowing the models.
 
     Args:
         submission: what is asked.
-        store: takes data larger than `INLINE_LIMIT`; None sends it inline.
+        store: takes data larger than `MAX_INLINE_BYTES`; None sends it inline.
         now: seconds since the epoch.
 
     Raises:
@@ -116,7 +123,7 @@ def prepare(submission: Submission, *, by_reference: bool, now: float) -> Draft:
 
     Args:
         submission: what is asked.
-        by_reference: whether there is a store for data larger than `INLINE_LIMIT`.
+        by_reference: whether there is a store for data larger than `MAX_INLINE_BYTES`.
         now: seconds since the epoch.
 
     Raises:
@@ -124,7 +131,7 @@ def prepare(submission: Submission, *, by_reference: bool, now: float) -> Draft:
     """
     identity = _identity(submission)
     data = encode_data(submission.data)
-    by_reference = by_reference and len(data) > INLINE_LIMIT
+    by_reference = by_reference and len(data) > MAX_INLINE_BYTES
     request = Request(
         id=identity,
         model=submission.model,
@@ -188,7 +195,7 @@ def _identity(submission: Submission) -> str:
 def _deadline(seconds: float | None, now: float) -> float | None:
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not 0 < seconds < LONGEST_DEADLINE:
+    if not isinstance(seconds, int | float) or not 0 < seconds < MAX_DEADLINE_S:
         raise ContractError(
             "deadline is not a number of seconds from now, above 0 and below ten years",
             error_class="wrong_type",
@@ -210,9 +217,9 @@ def _allow(backends: Sequence[Backend] | None) -> tuple[Backend, ...] | None:
 
 def _checked(request: Request) -> bytes:
     body = _encode(request)
-    if len(body) > MAX_BODY:
+    if len(body) > MAX_BODY_BYTES:
         raise Rejected(
-            f"the request is {len(body)} bytes, {MAX_BODY} can travel inline: give the client a store, "
+            f"the request is {len(body)} bytes, {MAX_BODY_BYTES} can travel inline: give the client a store, "
             "Client(url, store=...), which workers can read as well"
         )
     decode_request(body)

@@ -7,7 +7,7 @@ from functools import partial
 from straightline.errors import BrokerUnavailable, PartlySubmitted, StraightLineError
 
 
-class Account:
+class BatchTracker:
     """Which requests were sent, confirmed, refused. It serves one call of `submit_many`.
 
     What `sent` returns may be called from another thread; all else belongs to the thread that submits.

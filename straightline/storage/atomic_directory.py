@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replaced(target: Path, *, scratch: Path | None = None) -> Iterator[Path]:
+def replace_directory(target: Path, *, scratch: Path | None = None) -> Iterator[Path]:
     """Give a fresh directory that takes the place of `target` when the block ends well; else nothing changes.
 
     Args:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
-GUARDED: Final = os.open in os.supports_dir_fd
+SUPPORTED: Final = os.open in os.supports_dir_fd
 """Whether this system can do it; Windows cannot, where workers do not run."""
 
 
-class Escape(OSError):  # noqa: N818 - it says what the path does
+class PathEscape(OSError):  # noqa: N818 - it says what the path does
     """The path leads out of the folder, or to what is no plain file."""
 
 
@@ -27,7 +27,7 @@ def read_below(folder: str, parts: Sequence[str], most: int) -> bytes:
         descriptor = os.open(parts[-1], _flags(os.O_NOFOLLOW | os.O_NONBLOCK), dir_fd=parent)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Escape("this is no plain file")
+            raise PathEscape("this is no plain file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(most)
     finally:
@@ -40,7 +40,7 @@ def open_below(folder: str, parts: Sequence[str]) -> BinaryIO:
         descriptor = os.open(parts[-1], _flags(os.O_NOFOLLOW | os.O_NONBLOCK), dir_fd=parent)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Escape("this is no plain file")
+        raise PathEscape("this is no plain file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -83,5 +83,5 @@ def _followed_nowhere() -> Iterator[None]:
     except OSError as error:
         # A link where a folder was wanted is "not a directory" to the kernel, as a file is.
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise Escape(error.errno, "a link, or no folder, on the way") from error
+            raise PathEscape(error.errno, "a link, or no folder, on the way") from error
         raise

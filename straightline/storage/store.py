@@ -14,15 +14,15 @@ import msgspec
 
 from straightline.contracts.request import DataRef
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
-from straightline.storage.local_files import GUARDED, Escape, check_below, open_below, read_below
+from straightline.storage.local_files import SUPPORTED, PathEscape, check_below, open_below, read_below
 
-LARGEST: Final = 1024 * 1024 * 1024
+MAX_OBJECT_BYTES: Final = 1024 * 1024 * 1024
 """Bytes; a larger reference is refused, whatever the store holds."""
 
 SCHEMES: Final = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "sftp", "memory")
 """Kinds of stores. What is fetched over HTTP is none: a server there may send its reader anywhere else."""
 
-FRESH: Final = 3600.0
+FRESH_S: Final = 3600.0
 """Seconds for which what was put need not be put again. Nothing as young may be swept."""
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
@@ -53,7 +53,7 @@ class Store:
         ConfigurationError: the URL is wrong, or fsspec (or what it needs for this kind of URL) is missing.
     """
 
-    def __init__(self, root: str, *, largest: int = LARGEST) -> None:
+    def __init__(self, root: str, *, largest: int = MAX_OBJECT_BYTES) -> None:
         self._root = root.rstrip("/") + "/"
         self._largest = largest
         self._files, self._folder = _open(root)
@@ -132,7 +132,7 @@ class Store:
         path = self._path(ref)
         try:
             data = self._read(path, ref.size + 1)
-        except Escape as error:
+        except PathEscape as error:
             raise self._forbidden(ref) from error
         except FileNotFoundError as error:
             raise ContractError(
@@ -184,10 +184,10 @@ class Store:
         ref = DataRef(uri=uri, size=0, sha256="0" * 64)
         path = self._path(ref)
         try:
-            if self._is_folder and GUARDED:
+            if self._is_folder and SUPPORTED:
                 return open_below(self._folder, path.removeprefix(f"{self._folder}/").split("/"))
             opened: BinaryIO = self._files.open(path, "rb")
-        except Escape as error:
+        except PathEscape as error:
             raise self._forbidden(ref) from error
         except FileNotFoundError as error:
             raise ContractError(f"there is nothing at {uri}", error_class="missing_data") from error
@@ -237,7 +237,7 @@ class Store:
         )
 
     def _read(self, path: str, most: int) -> bytes:
-        if self._is_folder and GUARDED:
+        if self._is_folder and SUPPORTED:
             return read_below(self._folder, path.removeprefix(f"{self._folder}/").split("/"), most)
         return bytes(self._files.cat_file(path, start=0, end=most))
 
@@ -245,11 +245,11 @@ class Store:
         """Tell whether the bytes are there, and so young that no sweep takes them for forgotten."""
         if not (self._files.exists(path) and self._files.size(path) == size):
             return False
-        return bool(time.time() - self._files.modified(path).timestamp() < FRESH)
+        return bool(time.time() - self._files.modified(path).timestamp() < FRESH_S)
 
     def _stay_below(self, path: str) -> None:
-        """Raise `Escape` where a folder on the way to `path` is a link."""
-        if self._is_folder and GUARDED:
+        """Raise `PathEscape` where a folder on the way to `path` is a link."""
+        if self._is_folder and SUPPORTED:
             check_below(self._folder, path.removeprefix(f"{self._folder}/").split("/")[:-1])
 
     def _list(self, path: str) -> list[dict[str, Any]]:

@@ -6,13 +6,13 @@ from typing import Final
 import msgspec
 
 from straightline.errors import ConfigurationError
-from straightline.storage.store import FRESH, Store
+from straightline.storage.store import FRESH_S, Store
 
-SHORTEST: Final = 2 * FRESH
+MIN_AGE_S: Final = 2 * FRESH_S
 """Seconds; what is younger may have been referred to again without being written again."""
 
 
-class Swept(msgspec.Struct, kw_only=True):
+class SweepReport(msgspec.Struct, kw_only=True):
     """What a sweep did: `removed` and `kept` files, and their bytes."""
 
     removed: int = 0
@@ -21,7 +21,7 @@ class Swept(msgspec.Struct, kw_only=True):
     kept_bytes: int = 0
 
 
-def sweep(store: Store, older_than: float, *, dry_run: bool = False, now: float | None = None) -> Swept:
+def sweep(store: Store, older_than: float, *, dry_run: bool = False, now: float | None = None) -> SweepReport:
     """Remove what clients and workers put into a store so long ago; what others keep there is left alone.
 
     Memory stays flat however much there is. A sweep that broke off is mended by the next one.
@@ -36,12 +36,12 @@ def sweep(store: Store, older_than: float, *, dry_run: bool = False, now: float 
         ConfigurationError: `older_than` is less than two hours.
         StoreUnavailable: the store could not be listed, or something in it not removed.
     """
-    if not older_than >= SHORTEST:
+    if not older_than >= MIN_AGE_S:
         raise ConfigurationError(
-            f"what is younger than {SHORTEST / 3600:g} h may still be in use: give a longer time"
+            f"what is younger than {MIN_AGE_S / 3600:g} h may still be in use: give a longer time"
         )
     before = (time.time() if now is None else now) - older_than
-    swept = Swept()
+    swept = SweepReport()
     for kept in store.listing():
         if kept.modified >= before:
             swept.kept += 1

@@ -7,11 +7,11 @@ from typing import Final
 
 from straightline.errors import ConfigurationError
 
-PORT: Final = 8000
+DEFAULT_PORT: Final = 8000
 """Gunicorn's, where an address has none."""
-PATIENCE: Final = 5.0
+BIND_TIMEOUT_S: Final = 5.0
 """Seconds for which an address in use is tried again, as gunicorn does: who listened there may be ending."""
-AGAIN: Final = 0.25
+BIND_RETRY_INTERVAL_S: Final = 0.25
 _HANDED: Final = ("fd://", "unix:")
 """What is no address of an interface: it was bound before, or is a file."""
 
@@ -35,24 +35,25 @@ def check_bind(setting: str, text: str) -> None:
 def _split(setting: str, address: str) -> tuple[str, int]:
     host, colon, port = address.removeprefix("tcp://").rpartition(":")
     if not colon or port.endswith("]"):  # the last colon is one of IPv6
-        host, port = address.removeprefix("tcp://"), str(PORT)
+        host, port = address.removeprefix("tcp://"), str(DEFAULT_PORT)
     if not port.isdecimal() or int(port) > 65_535:
         raise ConfigurationError(
-            f"{setting} is no address to listen on ({address!r}): write host:port, such as 127.0.0.1:{PORT}"
+            f"{setting} is not an address to listen on ({address!r}): write host:port, such as "
+            f"127.0.0.1:{DEFAULT_PORT}"
         )
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - as gunicorn reads it
 
 
 def _try(setting: str, address: str, host: str, port: int) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + BIND_TIMEOUT_S
     try:
         while not _listened(host, port, last=time.monotonic() >= until):
-            time.sleep(AGAIN)
+            time.sleep(BIND_RETRY_INTERVAL_S)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it is no host's name"
         raise ConfigurationError(
             f"{setting}: nobody can listen on {address!r} ({why}): name an address of this machine and a "
-            f"port that is free, such as 127.0.0.1:{PORT}, or end what listens there"
+            f"port that is free, such as 127.0.0.1:{DEFAULT_PORT}, or end what listens there"
         ) from error
 
 

@@ -3,13 +3,13 @@
 from collections import OrderedDict
 from typing import Final
 
-KEPT: Final = 100_000
+MAX_KEPT: Final = 100_000
 
 
-class Cancelled:
+class BoundedSet:
     """A bounded set: over `size` the oldest are forgotten. One thread adds, any may ask."""
 
-    def __init__(self, size: int = KEPT) -> None:
+    def __init__(self, size: int = MAX_KEPT) -> None:
         self._size = size
         self._ids: OrderedDict[str, None] = OrderedDict()
 

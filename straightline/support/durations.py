@@ -7,8 +7,8 @@ from typing import Final
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _FORM: Final = re.compile(r"([0-9]{1,6})([smhdw])")
-LONGEST_TEXT: Final = 32
-LONGEST: Final = timedelta(days=3650)
+MAX_TEXT_CHARS: Final = 32
+MAX_DURATION: Final = timedelta(days=3650)
 
 
 def duration(text: str) -> timedelta:
@@ -19,10 +19,10 @@ def duration(text: str) -> timedelta:
     """
     parts = _FORM.findall(text)
     problem = ValueError(f"{text!r} is not a duration: write it like 30s, 15m, 1h or 7d, at most ten years")
-    if len(text) > LONGEST_TEXT or not parts or "".join(count + unit for count, unit in parts) != text:
+    if len(text) > MAX_TEXT_CHARS or not parts or "".join(count + unit for count, unit in parts) != text:
         raise problem
     total = sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in parts), timedelta())
-    if not timedelta() < total <= LONGEST:
+    if not timedelta() < total <= MAX_DURATION:
         raise problem
     return total
 

@@ -33,7 +33,7 @@ _armed: Step | None = None
 _left = 0
 
 
-def arm(environ: Mapping[str, str]) -> None:
+def configure(environ: Mapping[str, str]) -> None:
     """Take from the environment where to die; without the variable nowhere.
 
     Raises:
@@ -49,7 +49,7 @@ def arm(environ: Mapping[str, str]) -> None:
         raise ConfigurationError(f"{VARIABLE} is STEP or STEP:COUNT; steps are {known}") from error
 
 
-def here(step: Step) -> None:
+def hit(step: Step) -> None:
     """Die, as by a power cut, if this is the armed step and its count has run down."""
     global _left  # noqa: PLW0603
     if _armed is not step:

@@ -5,7 +5,7 @@ from typing import Final
 
 from straightline.errors import ConfigurationError
 
-SHORTEST: Final = 16
+MIN_PASSWORD_CHARS: Final = 16
 """Characters; a shorter password is refused."""
 
 
@@ -27,9 +27,9 @@ def read_passwords(environ: Mapping[str, str], prefix: str, users: Iterable[str]
         password = environ.get(name)
         if not password:
             continue
-        if len(password) < SHORTEST:
+        if len(password) < MIN_PASSWORD_CHARS:
             raise ConfigurationError(
-                f"the password in {name} is too short: take {SHORTEST} characters or more"
+                f"the password in {name} is too short: take {MIN_PASSWORD_CHARS} characters or more"
             )
         if password in holders:
             raise ConfigurationError(f"{holders[password]} and {name} are the same: give each its own")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from straightline.amqp.consuming.cancellations import Cancellations
+from straightline.amqp.consuming.cancellations import CancellationStream
 from straightline.contracts import Outcome, Ticket
 from straightline.contracts.cancel import Cancel
 from straightline.contracts.deployed import Deployed
@@ -55,7 +55,7 @@ def test_an_unreadable_breaker_state_is_skipped_and_the_next_one_counts(body: by
 def test_an_unreadable_entry_of_the_cancellation_stream_is_skipped(body: bytes) -> None:
     """An entry that raised would be read again from the start after each reconnect, without end."""
     found: list[str] = []
-    reader = Cancellations("amqp://127.0.0.1:1/", name="test", on_id=found.append)
+    reader = CancellationStream("amqp://127.0.0.1:1/", name="test", on_id=found.append)
     reader._read(body)
     reader._read(b'{"id": "0192f0c1-0000-7000-8000-000000000001"}')
     assert found == ["0192f0c1-0000-7000-8000-000000000001"]

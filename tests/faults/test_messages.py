@@ -14,7 +14,7 @@ from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.client import Client
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import Rejected
 from straightline.ids import new_id
 from tests.faults.harness import mind
@@ -165,7 +165,7 @@ def test_21_oversize__is_refused_in_words_and_the_channel_is_of_use(row: Row) ->
     node = row.scene.node
     usual = node.setting("max_message_size")
     url = node.access.of("producer")
-    large, small = "x" * (MAX_BODY + 1), b'"' + b"x" * 2_000_000 + b'"'
+    large, small = "x" * (MAX_BODY_BYTES + 1), b'"' + b"x" * 2_000_000 + b'"'
     with Client(url) as client, pytest.raises(Rejected, match="give the client a store"):
         client.submit(mind.NAME, mind.request(new_id(), "echo", large))
     node.ctl("eval", "application:set_env(rabbit, max_message_size, 1000000).")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from straightline.contracts import ModelSpec
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.containers.pool.driver import Driver
@@ -68,7 +68,7 @@ class GpuContainerBackend:
         """Return what the driver can start."""
         return self._driver.models()
 
-    def learn(self, known: Known) -> None:
+    def learn(self, known: RegistryView) -> None:
         """Take which images were deployed, what is gone, and what is to stand ready; see `Backend.learn`."""
         self._driver.learn(
             {

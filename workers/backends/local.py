@@ -8,7 +8,7 @@ import msgspec
 
 from straightline.contracts import ModelSpec
 from straightline.models.catalogue import Catalogue, read_catalogue
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.names import Backend as BackendName
 from straightline.settings import load
 from workers.backends.external import ExternalServers, external_models
@@ -81,7 +81,7 @@ class LocalBackend:
         """
         return self._models
 
-    def learn(self, known: Known) -> None:
+    def learn(self, known: RegistryView) -> None:
         """Take what is deployed; see `Backend.learn`."""
         catalogue = known.catalogue()
         self._ours = _own_models(catalogue)

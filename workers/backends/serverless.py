@@ -26,7 +26,7 @@ from botocore.exceptions import (
 from straightline.contracts import ModelSpec
 from straightline.contracts.faults import FaultClass
 from straightline.errors import ConfigurationError
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.names import Backend as BackendName
 from workers.backends.lambda_errors import api_error, cold_start_seconds, function_error
 from workers.protocol import trace
@@ -59,7 +59,7 @@ class LambdaBackend:
         self._clients: dict[int, Any] = {}
         self._lock = threading.Lock()  # sessions are not thread-safe; clients are
         self._probed: tuple[float, Health] | None = None
-        self._known: Known | None = None
+        self._known: RegistryView | None = None
         client = session.client("lambda")
         self._endpoint = urlsplit(client.meta.endpoint_url)
         client.close()
@@ -102,7 +102,7 @@ class LambdaBackend:
         """Return None: a function that is not there is refused, and the request goes elsewhere."""
         return None
 
-    def learn(self, known: Known) -> None:
+    def learn(self, known: RegistryView) -> None:
         """Take which function each deployed version has; see `Backend.learn`."""
         self._known = known
 

@@ -5,7 +5,7 @@ from typing import Any
 from amqp import method_framing
 from amqp.basic_message import Message
 
-from straightline.amqp.connection.header_repair import headerless
+from straightline.amqp.connection.header_repair import strip_headers
 
 
 class TolerantMessage(Message):
@@ -16,7 +16,7 @@ class TolerantMessage(Message):
         try:
             return int(super().inbound_header(buf, offset))
         except Exception:  # whatever py-amqp stumbles over
-            payload = headerless(bytes(buf[offset:]))
+            payload = strip_headers(bytes(buf[offset:]))
             if payload is None:
                 raise
             return int(super().inbound_header(payload))

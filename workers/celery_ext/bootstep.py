@@ -14,12 +14,12 @@ from celery.worker import state
 from kombu import compression
 from kombu.common import ignore_errors
 
-from straightline.amqp.consuming.cancellations import Cancellations
-from straightline.amqp.consuming.deployments import Deployments
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.cancellations import CancellationStream
+from straightline.amqp.consuming.deployments import DeploymentStream
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts.deployed import Deployed
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.models.catalogue import read_catalogue
 from straightline.names import (
@@ -100,12 +100,14 @@ class PoolBootstep(bootsteps.StartStopStep):
             confirm_timeout=CONFIRM_TIMEOUT_S,
             window=UNBOUNDED,
             window_bytes=UNBOUNDED,
-            max_body=MAX_BODY + MAX_HISTORY_BYTES,
+            max_body=MAX_BODY_BYTES + MAX_HISTORY_BYTES,
         )
         place = PoolIdentity(backend=backend.name, worker=node, price=PRICES[backend.name])
         cancellations = CancellationTracker(time.time)
         breakers = OpenBreakers(backend.name, time.time)
-        self._deployments = Deployments(settings.broker_url, name=f"{node} deployed", on_change=self._learn)
+        self._deployments = DeploymentStream(
+            settings.broker_url, name=f"{node} deployed", on_change=self._learn
+        )
         answerer = PlacementExecutor(
             backend,
             self._models.find,
@@ -113,11 +115,11 @@ class PoolBootstep(bootsteps.StartStopStep):
             time.time,
             cancellations=cancellations,
             breakers=breakers,
-            informed=self._deployments.informed,
+            informed=self._deployments.synced,
         )
         reporter = Reporter(self._publisher, place, self._stopping, time.time)
         cancellations.on_cancel_running(reporter.end_early)
-        self._cancellations = Cancellations(
+        self._cancellations = CancellationStream(
             settings.broker_url, name=f"{node} cancelled", on_id=cancellations.cancel
         )
         self._cancellations.start()
@@ -129,7 +131,7 @@ class PoolBootstep(bootsteps.StartStopStep):
             peers,
             lambda wanted: worker.consumer.set_consuming(wanted, withdrawal.on_consuming_changed),
         )
-        self._signals = Inbox(
+        self._signals = ReplyQueue(
             settings.broker_url,
             name=f"{node} signals",
             queue=f"{BREAKERS_QUEUE_PREFIX}{secrets.token_hex(12)}",

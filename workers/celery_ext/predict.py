@@ -77,13 +77,13 @@ class Predict(Task):
         if self.withdrawal.should_requeue():
             raise ReportNotConfirmed("this pool cannot answer, and others can")
         self.ready()  # what was cancelled while this pool was away must not run
-        failpoints.here(failpoints.Step.WORKER_BEFORE_CALL)
+        failpoints.hit(failpoints.Step.WORKER_BEFORE_CALL)
         judged = self.answerer.answer(work)
-        failpoints.here(failpoints.Step.WORKER_AFTER_CALL)
+        failpoints.hit(failpoints.Step.WORKER_AFTER_CALL)
         if self.withdrawal.should_requeue_results(judged):
             raise ReportNotConfirmed("nobody was asked, and other pools can answer")
         self.reporter.report(judged)
-        failpoints.here(failpoints.Step.WORKER_AFTER_CONFIRM)
+        failpoints.hit(failpoints.Step.WORKER_AFTER_CONFIRM)
         for work_done, verdict in judged:
             if verdict.kind == "succeeded" and verdict.cold_start is None:
                 self.best_cases.add(work_done.request.model, verdict.service)

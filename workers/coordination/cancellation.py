@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 
-from straightline.support.bounded_set import Cancelled
+from straightline.support.bounded_set import BoundedSet
 from workers.execution.placements import Work
 
 EndEarly = Callable[[Work, float], None]
@@ -18,8 +18,8 @@ class CancellationTracker:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._cancelled = Cancelled()
-        self._ended = Cancelled()  # of them, those that ended while in work
+        self._cancelled = BoundedSet()
+        self._ended = BoundedSet()  # of them, those that ended while in work
         self._lock = threading.Lock()  # guards what is in work
         self._running: dict[str, tuple[Work, float]] = {}
         self._end_early: EndEarly | None = None

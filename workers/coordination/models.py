@@ -8,7 +8,7 @@ from typing import Final
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed
 from straightline.models.catalogue import Catalogue
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 
 VERSION_TIMEOUT_S: Final = 2.0
 """Seconds that a placement waits for a version of which this pool has not heard yet: the scheduler has."""
@@ -25,12 +25,12 @@ class ModelRegistryView:
     """
 
     def __init__(self, directory: Catalogue, *, patience: float = VERSION_TIMEOUT_S) -> None:
-        self._known = Known(directory)
+        self._known = RegistryView(directory)
         self._patience = patience
         self._changed = threading.Condition()
-        self._listener: Callable[[Known], None] = lambda _: None
+        self._listener: Callable[[RegistryView], None] = lambda _: None
 
-    def on_change(self, listener: Callable[[Known], None]) -> None:
+    def on_change(self, listener: Callable[[RegistryView], None]) -> None:
         """Have `listener` told of what is known, now and after each change."""
         self._listener = listener
         listener(self._known)
@@ -38,7 +38,7 @@ class ModelRegistryView:
     def learn(self, deployed: Deployed) -> None:
         """Take an announcement."""
         with self._changed:
-            self._known = known = self._known.learn(deployed)
+            self._known = known = self._known.updated(deployed)
             self._changed.notify_all()
         try:
             self._listener(known)

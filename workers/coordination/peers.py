@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from straightline.contracts import Heartbeat
 from straightline.contracts.parsing.decoding import decode
-from straightline.contracts.signals import MISSED
+from straightline.contracts.signals import MAX_MISSED_HEARTBEATS
 from straightline.errors import ContractError
 from straightline.names import Backend
 
@@ -36,7 +36,7 @@ class Peers:
             return
         if beat.healthy and not beat.closing:
             # By our own clock: another host's may be wrong.
-            self._healthy_until[beat.worker] = self._heard + MISSED * beat.interval
+            self._healthy_until[beat.worker] = self._heard + MAX_MISSED_HEARTBEATS * beat.interval
         else:
             self._healthy_until.pop(beat.worker, None)
 

@@ -6,8 +6,8 @@ import msgspec
 
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Question, Whereabouts
-from straightline.contracts.status_query import read_question
+from straightline.contracts import StatusQuery, StatusReply
+from straightline.contracts.status_query import decode_status_query
 from straightline.errors import ContractError
 from workers.coordination.cancellation import CancellationTracker
 from workers.execution.placements import Work
@@ -34,7 +34,7 @@ class StatusResponder:
     def on_query(self, body: bytes) -> None:
         """Answer a question where it is about a request of this pool; what cannot be read is passed over."""
         try:
-            question = read_question(body)
+            question = decode_status_query(body)
         except ContractError as error:
             logger.warning("a question where a request is cannot be read: %s", error)
             return
@@ -44,10 +44,10 @@ class StatusResponder:
             self._sender.publish(answer(question, running(work, since, self._place)))
 
 
-def running(work: Work, since: float, place: PoolIdentity) -> Whereabouts:
+def running(work: Work, since: float, place: PoolIdentity) -> StatusReply:
     """Return that a request is in work; pure."""
     ticket = work.ticket
-    return Whereabouts(
+    return StatusReply(
         id=work.request.id,
         state="running",
         model=work.request.model,
@@ -64,7 +64,7 @@ def running(work: Work, since: float, place: PoolIdentity) -> Whereabouts:
     )
 
 
-def answer(question: Question, found: Whereabouts) -> Outgoing:
+def answer(question: StatusQuery, found: StatusReply) -> Outgoing:
     """Return the answer to a question; who asked may wait no more."""
     return Outgoing(
         exchange=names.REPLIES,

@@ -6,11 +6,11 @@ import msgspec
 
 from straightline.contracts import DataRef, Request
 from straightline.contracts.outcome import NO_RESULT
-from straightline.contracts.request import INLINE_LIMIT, MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES, MAX_INLINE_BYTES
 from straightline.errors import StoreUnavailable
 from workers.protocol.errors import BackendFault, ModelError
 
-MAX_RESULT = MAX_BODY - 1024 * 1024
+MAX_RESULT = MAX_BODY_BYTES - 1024 * 1024
 """Largest result in bytes that travels, where there is no store: an outcome holds its history besides."""
 
 
@@ -63,7 +63,7 @@ class PayloadStore:
             ModelError: it is too large to travel, and there is no store.
         """
         size = len(memoryview(result))
-        if size <= INLINE_LIMIT:
+        if size <= MAX_INLINE_BYTES:
             return result, None
         if self._store is None:
             if size > MAX_RESULT:

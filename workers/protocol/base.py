@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from straightline.contracts import ModelSpec
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.names import Backend as BackendName
 
 
@@ -67,7 +67,7 @@ class Backend(Protocol):
         """Names of the models deployed there; None where it takes any. Cheap, never raises."""
         ...
 
-    def learn(self, known: Known) -> None:
+    def learn(self, known: RegistryView) -> None:
         """Take what is deployed from now on; quick, and called from a thread of its own."""
         ...
 

@@ -11,7 +11,7 @@ import msgspec
 
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Done, Feedback, ReplyAddress
+from straightline.contracts import Completion, Feedback, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 from straightline.ids import new_id
 from straightline.messages import what_stands_message
@@ -160,7 +160,7 @@ class Reporter:
 
     def _feedback(self, judged: Results) -> Outgoing:
         done = [
-            Done(
+            Completion(
                 id=work.request.id,
                 state=None if verdict.kind == "fault" else verdict.kind,
                 service=verdict.service,

@@ -16,7 +16,7 @@ SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "InferRequest": contracts.InferRequest,
     "InferResponse": contracts.InferResponse,
     "RequestStatus": contracts.RequestStatus,
-    "PlacementStory": contracts.PlacementStory,
+    "PlacementHistory": contracts.PlacementHistory,
     "ModelList": contracts.ModelList,
     "BackendList": contracts.BackendList,
     "FailureReport": contracts.FailureReport,
@@ -165,7 +165,7 @@ def _resources() -> dict[str, Any]:
             "parameters": [one],
             "get": {
                 "summary": "Why it was placed where it was",
-                "responses": {"200": _answer("PlacementStory"), **_errors("v1", *asked)},
+                "responses": {"200": _answer("PlacementHistory"), **_errors("v1", *asked)},
             },
         },
         "/v1/models": {

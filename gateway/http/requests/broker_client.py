@@ -21,7 +21,7 @@ from gateway.http.requests.status_client import (
 from straightline import names
 from straightline.amqp import Publisher
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import BrokerUnavailable, ContractError, Rejected, StraightLineError, Unroutable
@@ -82,7 +82,7 @@ class BrokerClient:
         )
         self._queries = PendingQueries()
         self._silent_until = 0.0
-        self._inbox = Inbox(
+        self._inbox = ReplyQueue(
             url,
             name="straightline-gateway-results",
             queue=self._reply_to,

@@ -9,8 +9,8 @@ from typing import Final
 from straightline.contracts import ModelEntry, ModelSpec
 from straightline.contracts.deployed import Deployed
 from straightline.errors import ConfigurationError
-from straightline.models.catalogue import Catalogue, order, read_catalogue
-from straightline.models.registry_view import Known
+from straightline.models.catalogue import Catalogue, read_catalogue, version_key
+from straightline.models.registry_view import RegistryView
 
 REFRESH_INTERVAL_S: Final = 5.0
 """Seconds after which the directory is read again."""
@@ -29,16 +29,16 @@ class ModelRegistry:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._known = Known(read_catalogue(directory))
+        self._known = RegistryView(read_catalogue(directory))
         self._catalogue = self._known.catalogue()
         self._read_at = time.monotonic()
 
     def update(self, deployed: Deployed) -> None:
         """Take an announcement of what is deployed."""
         with self._lock:
-            self._take(self._known.learn(deployed))
+            self._take(self._known.updated(deployed))
 
-    def known(self) -> Known:
+    def known(self) -> RegistryView:
         """Return what is known; what cannot be read now leaves what was known."""
         with self._lock:
             self._refresh()
@@ -54,9 +54,9 @@ class ModelRegistry:
         if time.monotonic() - self._read_at > REFRESH_INTERVAL_S:
             self._read_at = time.monotonic()
             with suppress(ConfigurationError):  # a deployment under way; the next look finds it whole
-                self._take(Known(read_catalogue(self._directory), self._known.deployed))
+                self._take(RegistryView(read_catalogue(self._directory), self._known.deployed))
 
-    def _take(self, known: Known) -> None:
+    def _take(self, known: RegistryView) -> None:
         self._known = known
         self._catalogue = known.catalogue()  # made here once, since every request asks
 
@@ -66,11 +66,11 @@ class ModelRegistry:
         return [
             _entry(known, spec)
             for _, versions in sorted(known.catalogue().models.items())
-            for spec in sorted(versions.values(), key=lambda spec: order(spec.version))
+            for spec in sorted(versions.values(), key=lambda spec: version_key(spec.version))
         ]
 
 
-def _entry(known: Known, spec: ModelSpec) -> ModelEntry:
+def _entry(known: RegistryView, spec: ModelSpec) -> ModelEntry:
     model = known.deployed.models.get(spec.name)
     deployed = known.version(spec.name, spec.version)
     return ModelEntry(

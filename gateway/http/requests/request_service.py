@@ -19,7 +19,7 @@ from outcomes.queries.outcomes import outcome_of
 from outcomes.queries.submissions import Submission
 from straightline.contracts import Outcome
 from straightline.errors import BrokerUnavailable, ContractError, Rejected, Unroutable
-from straightline.producer.submission import LIFETIME
+from straightline.producer.submission import DEFAULT_LIFETIME_S
 from straightline.storage.store import Store
 
 DEADLINE_GRACE_S: Final = 2.0
@@ -33,7 +33,7 @@ LEDGER_POLL_INTERVAL_S: Final = 1.0
 def submission_expiry(prepared: PreparedRequest) -> float:
     """Return when the submission of a request may be purged, in seconds since the epoch."""
     now = prepared.submitted_at
-    deadline = now + LIFETIME[prepared.key] if prepared.deadline is None else prepared.deadline
+    deadline = now + DEFAULT_LIFETIME_S[prepared.key] if prepared.deadline is None else prepared.deadline
     return min(deadline, now + MAX_SUBMISSION_TTL_S)
 
 

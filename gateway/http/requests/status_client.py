@@ -10,7 +10,7 @@ import msgspec
 from gateway.http.requests.status_merge import final, further
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Question, Whereabouts
+from straightline.contracts import StatusQuery, StatusReply
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import new_id
@@ -42,7 +42,7 @@ class PendingQuery:
     def __init__(self, token: str) -> None:
         self.token: Final = token
         self._changed = threading.Condition()
-        self._heard: Whereabouts | None = None
+        self._heard: StatusReply | None = None
         self._why = SILENT
         self._until = time.monotonic() + ANSWER_TIMEOUT_S
 
@@ -51,7 +51,7 @@ class PendingQuery:
         """Whether nobody is waited for any more."""
         return time.monotonic() >= self._until
 
-    def hear(self, answer: Whereabouts) -> None:
+    def hear(self, answer: StatusReply) -> None:
         """Take an answer."""
         with self._changed:
             self._heard = further(self._heard, answer)
@@ -70,7 +70,7 @@ class PendingQuery:
                 self._why = why
             self._end(0.0)
 
-    def answer(self) -> Whereabouts | None:
+    def answer(self) -> StatusReply | None:
         """Wait, and return the most advanced answer; None where there was none."""
         with self._changed:
             while (left := self._until - time.monotonic()) > 0:
@@ -112,7 +112,7 @@ class PendingQueries:
         if query is None:
             return False
         try:
-            query.hear(decode(body, Whereabouts))
+            query.hear(decode(body, StatusReply))
         except ContractError as error:
             log.warning("an answer where a request is cannot be read: %s", error)
         return True
@@ -120,7 +120,7 @@ class PendingQueries:
 
 def status_query_message(request_id: str, token: str, reply_to: str) -> Outgoing:
     """Return the question; it comes back at once where nobody listens."""
-    question = Question(id=request_id, reply_to=reply_to, correlation_id=token)
+    question = StatusQuery(id=request_id, reply_to=reply_to, correlation_id=token)
     return Outgoing(
         exchange=names.QUESTIONS,
         routing_key=names.QUESTION_KEY,

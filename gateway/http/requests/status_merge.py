@@ -4,27 +4,27 @@ from typing import Final
 
 import msgspec
 
-from straightline.contracts import RequestStatus, Whereabouts
+from straightline.contracts import RequestStatus, StatusReply
 
 _RANK: Final = {None: 0, "accepted": 1, "placed": 2, "held": 2, "running": 3}
 _KNOWN: Final = tuple(
     field.name
-    for field in msgspec.structs.fields(Whereabouts)
+    for field in msgspec.structs.fields(StatusReply)
     if field.name not in {"id", "state", "failed", "reason"}
 )
 
 
-def further(heard: Whereabouts | None, answer: Whereabouts) -> Whereabouts:
+def further(heard: StatusReply | None, answer: StatusReply) -> StatusReply:
     """Return which of two answers is of the more advanced state; of two alike the first."""
     return answer if heard is None or _RANK[answer.state] > _RANK[heard.state] else heard
 
 
-def final(heard: Whereabouts) -> bool:
+def final(heard: StatusReply) -> bool:
     """Whether no other answer can be more advanced: what is held is in no pool."""
     return heard.state in {"held", "running"}
 
 
-def told(status: RequestStatus | None, heard: Whereabouts | None) -> RequestStatus | None:
+def told(status: RequestStatus | None, heard: StatusReply | None) -> RequestStatus | None:
     """Return what is told of a request.
 
     Args:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from straightline.contracts import BackendEntry, BackendList, Heartbeat, WorkerEntry
 from straightline.contracts.parsing.decoding import decode
-from straightline.contracts.signals import FORGOTTEN, MISSED
+from straightline.contracts.signals import FORGET_AFTER_HEARTBEATS, MAX_MISSED_HEARTBEATS
 from straightline.errors import ContractError
 from straightline.names import BACKENDS, Backend
 
@@ -46,7 +46,7 @@ class WorkerDirectory:
         now = self._clock()
         with self._lock:
             for key, heard in list(self._heard.items()):
-                if now - heard.at > FORGOTTEN * heard.beat.interval:
+                if now - heard.at > FORGET_AFTER_HEARTBEATS * heard.beat.interval:
                     del self._heard[key]
             known = sorted(self._heard.items())
         return BackendList(
@@ -70,7 +70,7 @@ def _backend(name: Backend, workers: list[WorkerEntry]) -> BackendEntry:
 
 def _worker(heard: _LastHeartbeat, now: float) -> WorkerEntry:
     beat, age = heard.beat, max(0.0, now - heard.at)
-    silent = age > MISSED * beat.interval
+    silent = age > MAX_MISSED_HEARTBEATS * beat.interval
     return WorkerEntry(
         worker=beat.worker,
         slots=beat.slots,

@@ -24,7 +24,7 @@ from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ContractError
 from straightline.ids import canonical, new_id
-from straightline.producer.submission import LONGEST_DEADLINE
+from straightline.producer.submission import MAX_DEADLINE_S
 from straightline.storage.store import Store
 
 JSON_LINES: Final = "application/jsonl"
@@ -215,7 +215,7 @@ def _defaults(given: dict[str, Any], *, strict: bool) -> Defaults:
 
 
 def _checked(found: Defaults) -> Defaults:
-    if found.deadline is not None and not 0 < found.deadline < LONGEST_DEADLINE:
+    if found.deadline is not None and not 0 < found.deadline < MAX_DEADLINE_S:
         raise ContractError(
             "deadline is a number of seconds from now, above 0 and below ten years", error_class="wrong_type"
         )

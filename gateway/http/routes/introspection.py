@@ -17,10 +17,10 @@ from straightline.contracts import (
     FailureReport,
     ModelList,
     Outcome,
+    PlacementHistory,
     PlacementStep,
-    PlacementStory,
     RequestStatus,
-    Whereabouts,
+    StatusReply,
 )
 from straightline.contracts.http_models import step_of
 from straightline.errors import ContractError
@@ -77,7 +77,7 @@ def blueprint(context: AppContext) -> Blueprint:
     return made
 
 
-def history_of(outcome: Outcome, last: LastPlacement | None = None) -> PlacementStory:
+def history_of(outcome: Outcome, last: LastPlacement | None = None) -> PlacementHistory:
     """Return why a request that has ended was placed where it was.
 
     Args:
@@ -87,7 +87,7 @@ def history_of(outcome: Outcome, last: LastPlacement | None = None) -> Placement
     steps = [step_of(attempt) for attempt in outcome.attempts]
     if last is not None:
         steps.append(PlacementStep(number=last.attempt, backend=last.backend, placed_at=last.placed_at))
-    return PlacementStory(
+    return PlacementHistory(
         id=outcome.request_id,
         state=outcome.state,
         model=outcome.model,
@@ -101,8 +101,8 @@ def history_of(outcome: Outcome, last: LastPlacement | None = None) -> Placement
     )
 
 
-def _unfinished(status: RequestStatus, heard: Whereabouts | None) -> PlacementStory:
-    return PlacementStory(
+def _unfinished(status: RequestStatus, heard: StatusReply | None) -> PlacementHistory:
+    return PlacementHistory(
         id=status.id,
         state=status.state,
         model=status.model,
@@ -115,11 +115,11 @@ def _unfinished(status: RequestStatus, heard: Whereabouts | None) -> PlacementSt
     )
 
 
-def _tried(heard: Whereabouts | None) -> list[PlacementStep]:
+def _tried(heard: StatusReply | None) -> list[PlacementStep]:
     return [] if heard is None else [step_of(attempt) for attempt in heard.failed]
 
 
-def _under_way(status: RequestStatus, heard: Whereabouts | None) -> list[PlacementStep]:
+def _under_way(status: RequestStatus, heard: StatusReply | None) -> list[PlacementStep]:
     """Return the placement that has brought nothing yet, where there is one."""
     if status.backend is None or status.state not in {"placed", "running"}:
         return []

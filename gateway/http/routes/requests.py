@@ -26,7 +26,7 @@ from outcomes.queries.submissions import (
     last_placement,
 )
 from outcomes.schema.uuid7_ranges import created_at
-from straightline.contracts import Outcome, RequestStatus, Whereabouts
+from straightline.contracts import Outcome, RequestStatus, StatusReply
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
@@ -104,7 +104,7 @@ def current(context: AppContext, request_id: str) -> RequestStatus:
     return found(context, request_id)[0]
 
 
-def found(context: AppContext, request_id: str) -> tuple[RequestStatus, Whereabouts | None]:
+def found(context: AppContext, request_id: str) -> tuple[RequestStatus, StatusReply | None]:
     """Return how far a request came, or how it ended, and what was answered where it is, if anything was.
 
     What the ledger does not know, the scheduler and the pools may: they are asked meanwhile.

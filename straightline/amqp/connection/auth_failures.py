@@ -2,18 +2,18 @@
 
 from typing import Final
 
-PATIENCE: Final = 5.0
+REFUSAL_TIMEOUT_S: Final = 5.0
 """Seconds for which the broker must have refused, with no other failure between, before waiting is no help.
 A broker that starts listens before all its users are made."""
 
 
-class Refusals:
+class AuthFailures:
     """The broker's refusals in a row."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
-    def hopeless(self, now: float, *, refused: bool) -> bool:
+    def record(self, now: float, *, refused: bool) -> bool:
         """Note that a connection failed, and tell whether waiting is no help.
 
         Args:
@@ -25,4 +25,4 @@ class Refusals:
             return False
         if self._since is None:
             self._since = now
-        return now - self._since >= PATIENCE
+        return now - self._since >= REFUSAL_TIMEOUT_S

@@ -19,18 +19,18 @@ from pika.exceptions import (
 
 from straightline.amqp.connection import tls
 from straightline.amqp.connection.address import FORM, read_address
-from straightline.amqp.connection.auth_failures import Refusals
+from straightline.amqp.connection.auth_failures import AuthFailures
 from straightline.amqp.connection.corked import CorkedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
 from straightline.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT: Final = 8
+HEARTBEAT_S: Final = 8
 """Seconds. The broker notices a dead client after twice that, a client a dead broker after 26 seconds (pika
-looks every `HEARTBEAT` + 5 seconds and wants two looks in vain)."""
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 5.0
+looks every `HEARTBEAT_S` + 5 seconds and wants two looks in vain)."""
+MIN_RECONNECT_DELAY_S: Final = 0.1
+MAX_RECONNECT_DELAY_S: Final = 5.0
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
@@ -47,24 +47,24 @@ def parameters(url: str, name: str) -> pika.URLParameters:
         # The error behind it may name a part of a password.
         raise ConfigurationError(f"the broker's URL cannot be read: it must look like {FORM}") from None
     if address.tls is not None:
-        read.ssl_options = tls.options(address.tls)
+        read.ssl_options = tls.ssl_options(address.tls)
     read.client_properties = {"connection_name": name}
     if read.heartbeat is None:
-        read.heartbeat = HEARTBEAT
+        read.heartbeat = HEARTBEAT_S
     return read
 
 
-def delay(failures: int, chance: float) -> float:
+def reconnect_delay(failures: int, chance: float) -> float:
     """Return the seconds to wait after so many failures in a row: doubling, capped, with jitter.
 
     Args:
         failures: 1 after the first one.
         chance: of [0, 1); spreads clients over the upper half, so that they do not all come back at once.
     """
-    return min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16)) * (0.5 + chance / 2)
+    return min(MAX_RECONNECT_DELAY_S, MIN_RECONNECT_DELAY_S * 2 ** min(failures - 1, 16)) * (0.5 + chance / 2)
 
 
-class Link:
+class ManagedConnection:
     """Keeps a channel open for its owner, whose callbacks all run on the link's thread.
 
     Args:
@@ -76,7 +76,7 @@ class Link:
             thread, which costs a tenth of a millisecond each time on a machine at rest.
         on_failed: called at each failure to connect, as long as there was no working channel, with whether
             waiting is no help, since the broker has refused the user or the password for so long
-            (`straightline.amqp.connection.auth_failures.PATIENCE`); it is tried again all the same.
+            (`straightline.amqp.connection.auth_failures.REFUSAL_TIMEOUT_S`); it is tried again all the same.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Link:
         self._connection: Any = None
         self._failures = 0
         self._on_failed = on_failed  # None once it has worked
-        self._refusals = Refusals()
+        self._auth_failures = AuthFailures()
         self._told: str | None = None
         self._stopping = False
         self._thread = thread or AMQPThread(name)
@@ -116,11 +116,11 @@ class Link:
         """Run `callback` on the link's thread after a time; only from that thread."""
         self._loop.call_later(seconds, callback)
 
-    def on_own_thread(self) -> bool:
+    def on_loop_thread(self) -> bool:
         """Tell whether the caller is one of the link's callbacks."""
         return self._thread.current()
 
-    def working(self) -> None:
+    def mark_working(self) -> None:
         """Note that the channel is of use: the next loss is mended without delay."""
         if self._told is not None:
             # As loud as the loss was: who reads of one reads of its end.
@@ -135,7 +135,7 @@ class Link:
         if not self._thread.started:
             return
         self.call(self._stop)
-        if not self.on_own_thread():
+        if not self.on_loop_thread():
             self._ended.wait(timeout)
             self._thread.join(timeout)
 
@@ -150,7 +150,7 @@ class Link:
             custom_ioloop=self._loop,
         )
         self._connection.add_on_connection_blocked_callback(self._blocked)
-        self._connection.add_on_connection_unblocked_callback(lambda *_: self.working())
+        self._connection.add_on_connection_unblocked_callback(lambda *_: self.mark_working())
 
     def _opened(self, connection: Any) -> None:
         if connection is not self._connection:  # given up while it was being made
@@ -194,7 +194,7 @@ class Link:
     def _failed(self, reason: BaseException, now: float) -> None:
         if self._on_failed is not None:
             refused = isinstance(_innermost(reason), ProbableAuthenticationError)
-            self._on_failed(self._refusals.hopeless(now, refused=refused))
+            self._on_failed(self._auth_failures.record(now, refused=refused))
 
     def abandon(self, error: BaseException) -> None:
         """Give up the connection, which a fault has left in an unknown state, and make a new one."""
@@ -211,7 +211,7 @@ class Link:
 
     def _again(self) -> None:
         self._failures += 1
-        seconds = delay(self._failures, random.random())  # noqa: S311 - jitter is no secret
+        seconds = reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter is no secret
         # Another reason than before is news: what was lost by a restart may be refused since.
         news = self._failures == 1 or self.trouble != self._told
         self._told = self.trouble
@@ -242,7 +242,7 @@ def describe(reason: BaseException) -> str:
     if isinstance(reason, ProbableAccessDeniedError):
         return "the broker refused access to the virtual host: check the URL and the user's permissions"
     if isinstance(reason, ssl.SSLError):
-        return tls.complaint(reason)
+        return tls.describe_error(reason)
     return f"{type(reason).__name__}: {reason}" if str(reason) else repr(reason)
 
 

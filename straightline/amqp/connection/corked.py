@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from straightline.amqp.connection.tolerant_connection import SturdyConnection
+from straightline.amqp.connection.tolerant_connection import TolerantConnection
 
-LARGEST_WRITE: Final = 256 * 1024
+MAX_WRITE_BYTES: Final = 256 * 1024
 
 
-class CorkedConnection(SturdyConnection):
+class CorkedConnection(TolerantConnection):
     """Writes once per burst what is published inside `corked()`.
 
     pika hands the socket every frame by itself: three system calls a message, each of which gives up the
@@ -37,7 +37,7 @@ class CorkedConnection(SturdyConnection):
             return
         self._cork.append(data)
         self._corked_bytes += len(data)
-        if self._corked_bytes > LARGEST_WRITE:
+        if self._corked_bytes > MAX_WRITE_BYTES:
             joined = b"".join(self._cork)
             self._cork.clear()
             self._corked_bytes = 0

@@ -20,7 +20,7 @@ _MORE: Final = 1
 """More flags follow; no property of ours is among them."""
 
 
-def headerless(payload: bytes) -> bytes | None:
+def strip_headers(payload: bytes) -> bytes | None:
     """Return the payload of a content header frame without its table of headers.
 
     Args:

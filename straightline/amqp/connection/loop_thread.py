@@ -10,8 +10,8 @@ from pika.adapters.select_connection import IOLoop
 logger = logging.getLogger(__name__)
 
 
-class Lodger(Protocol):
-    """What lives on the thread: `straightline.amqp.connection.connection.Link`."""
+class LoopClient(Protocol):
+    """What lives on the thread: `straightline.amqp.connection.connection.ManagedConnection`."""
 
     def abandon(self, error: BaseException) -> None:
         """Give up the connection, which a fault has left in an unknown state, and make a new one."""
@@ -49,17 +49,17 @@ class AMQPThread:
 
     def __init__(self, name: str) -> None:
         self.loop: Final[IOLoop] = _Loop(self._fault)
-        self._lodgers: list[Lodger] = []
+        self._lodgers: list[LoopClient] = []
         self._thread = threading.Thread(target=self._run, name=f"amqp-{name}", daemon=True)
 
-    def enter(self, lodger: Lodger, first: Callable[[], None]) -> None:
+    def enter(self, lodger: LoopClient, first: Callable[[], None]) -> None:
         """Live here from now on; `first` is run on the thread, which is started where it does not run yet."""
         self._lodgers.append(lodger)
         self.loop.add_callback_threadsafe(first)
         if not self.started:
             self._thread.start()
 
-    def leave(self, lodger: Lodger) -> None:
+    def leave(self, lodger: LoopClient) -> None:
         """Live here no more; only from the thread."""
         if lodger in self._lodgers:
             self._lodgers.remove(lodger)

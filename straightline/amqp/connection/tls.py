@@ -8,10 +8,10 @@ import pika
 from straightline.amqp.connection.address import Tls
 from straightline.errors import ConfigurationError
 
-_OLDEST: Final = ssl.TLSVersion.TLSv1_2
+_MIN_VERSION: Final = ssl.TLSVersion.TLSv1_2
 
 
-def options(tls: Tls) -> pika.SSLOptions:
+def ssl_options(tls: Tls) -> pika.SSLOptions:
     """Return what pika wants; the files are read now.
 
     Raises:
@@ -19,7 +19,7 @@ def options(tls: Tls) -> pika.SSLOptions:
     """
     try:
         context = ssl.create_default_context(cafile=tls.cacertfile)
-        context.minimum_version = _OLDEST
+        context.minimum_version = _MIN_VERSION
         if tls.certfile is not None:
             context.load_cert_chain(tls.certfile, tls.keyfile)
     except OSError as error:  # ssl's own errors are among them
@@ -30,7 +30,7 @@ def options(tls: Tls) -> pika.SSLOptions:
     return pika.SSLOptions(context, server_hostname=tls.host)
 
 
-def complaint(error: ssl.SSLError) -> str:
+def describe_error(error: ssl.SSLError) -> str:
     """Say in one line what is wrong with a connection over TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (

@@ -8,7 +8,7 @@ import pika
 from pika import frame, spec
 from pika.exceptions import AMQPConnectionError
 
-from straightline.amqp.connection.header_repair import headerless
+from straightline.amqp.connection.header_repair import strip_headers
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _HEAD: Final = struct.Struct(">BHL")
 """Of a frame: type, channel, size of the payload."""
 
 
-class SturdyConnection(pika.SelectConnection):
+class TolerantConnection(pika.SelectConnection):
     """Takes headers out of a message that pika cannot decode because of them.
 
     `_read_frame` is where pika's connection decodes what has come; were it renamed, such a message would cost
@@ -54,7 +54,9 @@ class SturdyConnection(pika.SelectConnection):
 def _without_headers(buffer: bytes) -> tuple[int, Any] | None:
     """Decode the content header frame at the start of `buffer`; returns the bytes used, and the frame."""
     kind, channel, size = _HEAD.unpack_from(buffer)
-    payload = headerless(bytes(buffer[_HEAD.size : _HEAD.size + size])) if kind == spec.FRAME_HEADER else None
+    payload = (
+        strip_headers(bytes(buffer[_HEAD.size : _HEAD.size + size])) if kind == spec.FRAME_HEADER else None
+    )
     if payload is None:
         return None
     rebuilt = _HEAD.pack(kind, channel, len(payload)) + payload + bytes((spec.FRAME_END,))

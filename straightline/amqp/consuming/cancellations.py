@@ -13,12 +13,12 @@ from straightline.errors import ContractError
 
 logger = logging.getLogger(__name__)
 
-LOOK_BACK: Final = timedelta(days=2)
+LOOKBACK: Final = timedelta(days=2)
 """As long as the stream keeps them: twice the longest lifetime of a request that names no deadline. One may
 be named that is ten years off: no stream of a bounded size remembers a wish for so long."""
 
 
-class Cancellations(StreamReader):
+class CancellationStream(StreamReader):
     """Reads the stream from two days ago, and goes on for as long as it is open. Ids may come more than once.
 
     Args:
@@ -38,7 +38,7 @@ class Cancellations(StreamReader):
             exchange=names.PLACEMENTS,
             key=names.CANCELLED_KEY,
             mark=names.MARK_KEY,
-            offset=lambda: datetime.now(UTC) - LOOK_BACK,
+            offset=lambda: datetime.now(UTC) - LOOKBACK,
             on_entry=self._read,
             without="and what was cancelled may run",
         )

@@ -17,12 +17,12 @@ from straightline.ids import new_id
 
 logger = logging.getLogger(__name__)
 
-SILENCE: Final = 30.0
+EMPTY_STREAM_TIMEOUT_S: Final = 30.0
 """Seconds after which a stream in which nothing stands says that nothing was ever deployed: the reconciler
 announces at its start, and where a broker was made anew."""
 
 
-class Deployments(StreamReader):
+class DeploymentStream(StreamReader):
     """Reads the stream from its beginning, and goes on for as long as it is open.
 
     Args:
@@ -54,16 +54,16 @@ class Deployments(StreamReader):
         self._revision = -1
         self._heard = threading.Event()
 
-    def wait_for_one(self, seconds: float) -> bool:
+    def wait_for_first(self, seconds: float) -> bool:
         """Wait until an announcement was read, for who writes no marks; False where none came in time."""
         return self._heard.wait(seconds)
 
-    def informed(self) -> bool:
+    def synced(self) -> bool:
         """Say whether all that was announced is known here: never where the stream cannot be read."""
-        current = self.current_for()
+        current = self.synced_for()
         if current is None:
             return False
-        return self._revision >= 0 or current > SILENCE
+        return self._revision >= 0 or current > EMPTY_STREAM_TIMEOUT_S
 
     def _read(self, body: bytes) -> None:
         try:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.consuming.status_queries import hear_questions, key_of
+from straightline.amqp.consuming.status_queries import bind_status_queries, signal_key
 from straightline.errors import BrokerUnavailable
 from straightline.names import QUESTION_KEY
 
 logger = logging.getLogger(__name__)
 
 
-class Inbox:
+class ReplyQueue:
     """Consumes an exclusive queue, bound to an exchange.
 
     The queue goes with its connection, so what was pushed in between is lost. On the next connection it has
@@ -62,7 +62,7 @@ class Inbox:
         self._closed = False
         self.losses = 0
         """How often the connection was lost, and with it what was pushed meanwhile."""
-        self._link = Link(
+        self._link = ManagedConnection(
             url,
             name,
             on_channel=self._setup,
@@ -126,7 +126,7 @@ class Inbox:
         def declared(_frame: Any) -> None:
             for key in self._also:
                 if key == QUESTION_KEY:
-                    hear_questions(self._link, channel.connection, self._queue)
+                    bind_status_queries(self._link, channel.connection, self._queue)
                 else:
                     channel.queue_bind(self._queue, self._exchange, routing_key=key)
             channel.queue_bind(self._queue, self._exchange, routing_key=self._key, callback=bound)
@@ -138,7 +138,7 @@ class Inbox:
             )
 
         def consuming(_frame: Any) -> None:
-            self._link.working()
+            self._link.mark_working()
             self._ready.set()
             self._tell()
 
@@ -162,7 +162,7 @@ class Inbox:
         self.losses += 1
 
     def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        other = self._also.get(key_of(method))
+        other = self._also.get(signal_key(method))
         if other is not None:
             other(body)
         else:

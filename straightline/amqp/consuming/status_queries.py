@@ -6,15 +6,15 @@ from typing import Any, Final
 from pika.exceptions import ChannelClosedByBroker
 
 from straightline import names
-from straightline.amqp.connection.connection import Link, describe
+from straightline.amqp.connection.connection import ManagedConnection, describe
 
 logger = logging.getLogger(__name__)
 
-AGAIN: Final = 30.0
+RETRY_INTERVAL_S: Final = 30.0
 """Seconds until a broker that has no questions, or refuses them, is asked again."""
 
 
-def hear_questions(link: Link, connection: Any, queue: str, *, told: bool = False) -> None:
+def bind_status_queries(link: ManagedConnection, connection: Any, queue: str, *, told: bool = False) -> None:
     """Have questions sent to a queue of this connection; where the broker refuses that, all else goes on."""
 
     def closed(_channel: Any, reason: BaseException) -> None:
@@ -23,7 +23,7 @@ def hear_questions(link: Link, connection: Any, queue: str, *, told: bool = Fals
         if not told:
             why = describe(reason)
             logger.warning("no questions can be heard (%s): run `python -m broker_config`", why)
-        link.call_later(AGAIN, lambda: hear_questions(link, connection, queue, told=True))
+        link.call_later(RETRY_INTERVAL_S, lambda: bind_status_queries(link, connection, queue, told=True))
 
     def opened(channel: Any) -> None:
         channel.add_on_close_callback(closed)
@@ -38,7 +38,7 @@ def hear_questions(link: Link, connection: Any, queue: str, *, told: bool = Fals
         connection.channel(on_open_callback=opened)
 
 
-def key_of(method: Any) -> str:
+def signal_key(method: Any) -> str:
     """Return what was heard: a question is one whatever its key, and else the routing key tells.
 
     RabbitMQ delivers by the keys in the headers `CC` and `BCC`, too: who asks may give a question any key.

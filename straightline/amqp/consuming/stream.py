@@ -11,14 +11,14 @@ from typing import Any, Final
 from pika import BasicProperties
 
 from straightline import names
-from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.connection import ManagedConnection
 
 logger = logging.getLogger(__name__)
 
-PATIENCE: Final = 10.0
+CATCH_UP_TIMEOUT_S: Final = 10.0
 """Seconds after which work goes on although the stream could not be read to its end."""
-PREFETCH: Final = 512
-MARK_AGAIN: Final = 1.0
+PREFETCH_COUNT: Final = 512
+MARK_RETRY_INTERVAL_S: Final = 1.0
 """Seconds until a mark that was not read is written once more: where the topology is being declared, the
 stream may be there before what leads to it."""
 ACK_EVERY: Final = 128
@@ -71,7 +71,7 @@ class StreamReader:
         self._mark = b""
         self._caught_up = threading.Event()
         self._current_since: float | None = None
-        self._link = Link(url, name, on_channel=self._setup, on_lost=self._lost)
+        self._link = ManagedConnection(url, name, on_channel=self._setup, on_lost=self._lost)
         self._asked_at = 0.0
         self._given_up = False
 
@@ -80,16 +80,16 @@ class StreamReader:
         self._link.start()
 
     def wait(self) -> None:
-        """Wait until all that was appended before now is read, or `PATIENCE` is over."""
-        if not self.ready() and not self._caught_up.wait(PATIENCE):
+        """Wait until all that was appended before now is read, or `CATCH_UP_TIMEOUT_S` is over."""
+        if not self.ready() and not self._caught_up.wait(CATCH_UP_TIMEOUT_S):
             self.ready()
 
     def ready(self) -> bool:
-        """Say without waiting whether all is read, or `PATIENCE` is over since this was asked first."""
+        """Return whether all is read, or `CATCH_UP_TIMEOUT_S` is over since the first call; never waits."""
         if self._caught_up.is_set() or self._given_up:
             return True
         self._asked_at = self._asked_at or time.monotonic()
-        if time.monotonic() - self._asked_at < PATIENCE:
+        if time.monotonic() - self._asked_at < CATCH_UP_TIMEOUT_S:
             return False
         self._given_up = True
         logger.warning(
@@ -100,7 +100,7 @@ class StreamReader:
         )
         return True
 
-    def current_for(self) -> float | None:
+    def synced_for(self) -> float | None:
         """Return for how many seconds all that is appended has been known here; None where it is not."""
         since = self._current_since
         return None if since is None else time.monotonic() - since
@@ -117,7 +117,7 @@ class StreamReader:
 
         def consuming(_frame: Any) -> None:
             if self._mark_key is None:
-                self._link.working()
+                self._link.mark_working()
                 return
             mark()
 
@@ -125,10 +125,10 @@ class StreamReader:
             if self._current_since is None and channel.is_open:
                 properties = BasicProperties(delivery_mode=1)
                 channel.basic_publish(names.SIGNALS, self._mark_key, self._mark, properties)
-                self._link.call_later(MARK_AGAIN, mark)
+                self._link.call_later(MARK_RETRY_INTERVAL_S, mark)
 
         channel.add_on_cancel_callback(lambda _: channel.connection.is_open and channel.connection.close())
-        channel.basic_qos(prefetch_count=PREFETCH)
+        channel.basic_qos(prefetch_count=PREFETCH_COUNT)
         channel.basic_consume(
             self._stream,
             self._arrived,
@@ -141,7 +141,7 @@ class StreamReader:
             channel.basic_ack(method.delivery_tag, multiple=True)
         if method.routing_key == self._mark_key:
             if body == self._mark and self._current_since is None:
-                self._link.working()
+                self._link.mark_working()
                 self._current_since = time.monotonic()
                 self._caught_up.set()
         elif (method.exchange, method.routing_key) == (self._exchange, self._key):

@@ -10,7 +10,7 @@ ACCESS_REFUSED = 403
 PRECONDITION_FAILED = 406
 
 
-def blame(code: int, text: str, out: Mapping[int, Outgoing]) -> dict[int, StraightLineError]:
+def errors_by_tag(code: int, text: str, out: Mapping[int, Outgoing]) -> dict[int, StraightLineError]:
     """Find the messages that made the broker close the channel.
 
     RabbitMQ names the exchange in its reply text (`no exchange 'x' in vhost '/'`, `access to exchange 'x'

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Outbox(Generic[T]):
+class ConfirmTracker(Generic[T]):
     """Items in order, each waiting or out under a tag of the present channel.
 
     `put` may be called from any thread; all else belongs to the thread that owns the channel.

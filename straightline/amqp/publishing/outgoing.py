@@ -5,13 +5,13 @@ from typing import Any, Final
 import msgspec
 from pika import BasicProperties
 
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 
 SERIAL_HEADER: Final = "x-straightline-serial"
 """Names a message within its channel, so that the broker's `basic.return` can be matched to it."""
 
-_SHORT_STRING: Final = 255
-_HEADER_FRAME: Final = 100_000
+_MAX_SHORT_STRING_BYTES: Final = 255
+_MAX_HEADERS_BYTES: Final = 100_000
 """Bytes of properties: they travel in one frame, and over a larger one (128 KiB) the broker hangs up."""
 
 
@@ -55,7 +55,7 @@ class Outgoing(msgspec.Struct, frozen=True):
         )
 
 
-def refusal(message: Outgoing, max_body: int = MAX_BODY) -> str | None:
+def invalid_reason(message: Outgoing, max_body: int = MAX_BODY_BYTES) -> str | None:
     """Say why the message must not be written to a channel, or None where nothing is wrong.
 
     The broker answers such a message by closing the channel or the connection, which would take the messages
@@ -75,15 +75,22 @@ def refusal(message: Outgoing, max_body: int = MAX_BODY) -> str | None:
         "content_type",
     ):
         value = getattr(message, name)
-        if value is not None and len(value) > 63 and len(value.encode(errors="replace")) > _SHORT_STRING:
-            return f"{name} is longer than {_SHORT_STRING} bytes, which AMQP does not take: shorten it"
+        if (
+            value is not None
+            and len(value) > 63
+            and len(value.encode(errors="replace")) > _MAX_SHORT_STRING_BYTES
+        ):
+            return (
+                f"{name} is longer than {_MAX_SHORT_STRING_BYTES} bytes, which AMQP does not take: shorten it"
+            )
     if message.headers:
         try:
             size = sum(len(piece) for piece in message.properties(0).encode())
         except Exception as error:  # noqa: BLE001 - pika raises whatever the value makes it stumble over
             return f"the headers cannot be encoded for AMQP: {error!r}"
-        if size > _HEADER_FRAME:
+        if size > _MAX_HEADERS_BYTES:
             return (
-                f"the headers are {size} bytes, the limit is {_HEADER_FRAME}: put large values into the body"
+                f"the headers are {size} bytes, the limit is {_MAX_HEADERS_BYTES}: "
+                "put large values into the body"
             )
     return None

@@ -11,22 +11,22 @@ from typing import Any, Final, Self
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.spec import Basic
 
-from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.publishing.channel_errors import blame
-from straightline.amqp.publishing.confirm_tracker import Outbox
-from straightline.amqp.publishing.outgoing import SERIAL_HEADER, Outgoing, refusal
-from straightline.contracts.request import MAX_BODY
+from straightline.amqp.publishing.channel_errors import errors_by_tag
+from straightline.amqp.publishing.confirm_tracker import ConfirmTracker
+from straightline.amqp.publishing.outgoing import SERIAL_HEADER, Outgoing, invalid_reason
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
 
 logger = logging.getLogger(__name__)
 
-BURST: Final = 512
+PUBLISH_BATCH_SIZE: Final = 512
 """Messages written before the thread looks at the broker's answers again."""
-WINDOW_BYTES: Final = 64 * 1024 * 1024
+MAX_UNCONFIRMED_BYTES: Final = 64 * 1024 * 1024
 
 
-Settled = Callable[[Exception | None], object]
+OnSettled = Callable[[Exception | None], object]
 """Called once with what became of a message: None when the broker has it safe, else `Unroutable` (no queue
 takes it), `Rejected` (refused by the broker) or `BrokerUnavailable` (not confirmed in time; it may or may not
 have arrived)."""
@@ -35,7 +35,7 @@ have arrived)."""
 class _Pending:
     __slots__ = ("message", "settled")
 
-    def __init__(self, message: Outgoing, settled: Settled) -> None:
+    def __init__(self, message: Outgoing, settled: OnSettled) -> None:
         self.message = message
         self.settled = settled
 
@@ -83,8 +83,8 @@ class Publisher:
         name: str,
         confirm_timeout: float = 30.0,
         window: int = 4096,
-        window_bytes: int = WINDOW_BYTES,
-        max_body: int = MAX_BODY,
+        window_bytes: int = MAX_UNCONFIRMED_BYTES,
+        max_body: int = MAX_BODY_BYTES,
         thread: AMQPThread | None = None,
         gives_up: bool = False,
     ) -> None:
@@ -92,7 +92,7 @@ class Publisher:
         self._window = window
         self._window_bytes = window_bytes
         self._max_body = max_body
-        self._outbox: Outbox[_Pending] = Outbox()
+        self._outbox: ConfirmTracker[_Pending] = ConfirmTracker()
         self._channel: Any = None
         # Who waits for room is woken when a quarter of the window is free, not for every message.
         self._low_messages = window * 3 // 4
@@ -104,7 +104,7 @@ class Publisher:
         self._bytes = 0
         self._woken = False
         self._closed = False
-        self._link = Link(
+        self._link = ManagedConnection(
             url,
             name,
             on_channel=self._setup,
@@ -133,7 +133,7 @@ class Publisher:
 
         Returns:
             A future that is done once the broker has the message safe, and else raises one of the errors that
-            `Settled` names, or `Rejected` where it was never sent since it is too large. Callbacks of the
+            `OnSettled` names, or `Rejected` where it was never sent since it is too large. Callbacks of the
             future run on the publisher's thread and must not block; publishing from them never blocks.
         """
         confirm = _Confirm()
@@ -143,7 +143,7 @@ class Publisher:
             confirm.settle(error)
         return confirm
 
-    def send(self, message: Outgoing, settled: Settled) -> None:
+    def send(self, message: Outgoing, settled: OnSettled) -> None:
         """Do as `publish` does and call `settled`, on the publisher's thread, where a future costs too much.
 
         Raises:
@@ -151,9 +151,9 @@ class Publisher:
             BrokerUnavailable: no room came free in time, or the publisher is closed; likewise.
         """
         self._check(message)
-        self._admit(_Pending(message, settled), patient=not self._link.on_own_thread())
+        self._admit(_Pending(message, settled), patient=not self._link.on_loop_thread())
 
-    def send_if_room(self, message: Outgoing, settled: Settled) -> bool:
+    def send_if_room(self, message: Outgoing, settled: OnSettled) -> bool:
         """Do as `send` does where that needs no waiting, and return whether it was done.
 
         Raises:
@@ -184,14 +184,14 @@ class Publisher:
         with self._state:
             first, self._closed = not self._closed, True
             self._state.notify_all()
-            if not self._link.on_own_thread():
+            if not self._link.on_loop_thread():
                 self._wait(lambda: self._messages == 0, timeout)
         if first:
             self._link.call(self._fail_rest)
             self._link.stop(max(1.0, deadline - time.monotonic()))
 
     def _check(self, message: Outgoing) -> None:
-        problem = refusal(message, self._max_body)
+        problem = invalid_reason(message, self._max_body)
         if problem is not None:
             raise Rejected(problem)
 
@@ -234,7 +234,7 @@ class Publisher:
 
         def ready(_frame: Any) -> None:
             self._channel = channel
-            self._link.working()
+            self._link.mark_working()
             self._drain()
 
         channel.confirm_delivery(lambda frame: self._answered(channel, frame), callback=ready)
@@ -245,7 +245,7 @@ class Publisher:
         if self._channel is None:
             return
         with self._channel.connection.corked():
-            for _ in range(BURST):
+            for _ in range(PUBLISH_BATCH_SIZE):
                 taken = self._outbox.take()
                 if taken is None or not self._write(*taken):
                     return
@@ -286,7 +286,7 @@ class Publisher:
     def _lost(self, reason: BaseException) -> None:
         self._channel = None
         if isinstance(reason, ChannelClosedByBroker):
-            guilty = blame(
+            guilty = errors_by_tag(
                 reason.reply_code,
                 reason.reply_text,
                 {tag: pending.message for tag, pending in self._outbox.out()},

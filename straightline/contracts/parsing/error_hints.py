@@ -25,7 +25,7 @@ _FORMS: Final = {
 Path = tuple[str | int, ...]
 
 
-class Fault(NamedTuple):
+class FieldError(NamedTuple):
     """An error of msgspec, taken apart.
 
     Attributes:
@@ -51,28 +51,28 @@ class Fault(NamedTuple):
         return _FORMS.get(name) if "matching regex" in self.what else None
 
 
-def fault_of(error: str) -> Fault:
+def parse_error(error: str) -> FieldError:
     """Take the text of an error of msgspec apart; it may be as long as the message that holds the fault."""
     what, _, place = error.rpartition(" - at ")
     found = _PLACE.fullmatch(place)
     if found is None:
-        return Fault(error, (), of_key=False)
+        return FieldError(error, (), of_key=False)
     steps = _STEP.findall(found["path"])
     path = tuple(name or (int(index) if index.isdigit() else 0) for name, index in steps)
-    return Fault(what, path, of_key=found["key"] is not None)
+    return FieldError(what, path, of_key=found["key"] is not None)
 
 
 def explain(error: Exception, kind: Any) -> str:
     """Return what is wrong with what was read as `kind`, and where that can be told, what would be right."""
     text = str(error)
-    fault = fault_of(text)
+    fault = parse_error(text)
     if fault.form is not None:
         return f"{text.replace(fault.what, 'the text has a wrong form', 1)}; {fault.form}"
-    right = remedy(fault, kind)
+    right = hint(fault, kind)
     return f"{text}; {right}" if right else text
 
 
-def remedy(fault: Fault, kind: Any) -> str | None:
+def hint(fault: FieldError, kind: Any) -> str | None:
     """Return what may stand at the place of a fault within `kind`; None where that is not known."""
     if fault.unknown is not None:
         known = members(kind, fault.path)

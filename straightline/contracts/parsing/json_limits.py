@@ -7,9 +7,9 @@ nothing that any JSON reader on the way refuses: Python's, which reads Celery's 
 import re
 from typing import Final
 
-DEEPEST: Final = 64
+MAX_DEPTH: Final = 64
 """Levels of nesting; Python's reader gives up some hundred levels below its stack's limit."""
-LONGEST_NUMBER: Final = 1024
+MAX_DIGITS: Final = 1024
 """Digits in a row; Python refuses integers of more than 4,300."""
 
 _OPENERS_TO_ARRAYS: Final = bytes.maketrans(b"{}", b"[]")
@@ -18,7 +18,7 @@ _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-def poison(body: bytes) -> str | None:
+def limit_violation(body: bytes) -> str | None:
     """Say what makes well-formed JSON unfit to travel, or None where nothing does.
 
     Costs no more than a few passes of C code over the bytes.
@@ -29,20 +29,20 @@ def poison(body: bytes) -> str | None:
         except UnicodeDecodeError as error:
             return f"it is not UTF-8: {error.reason} at byte {error.start}"
     if (
-        body.count(b"[") + body.count(b"{") > DEEPEST
+        body.count(b"[") + body.count(b"{") > MAX_DEPTH
         and _too_deep(body)
         and _too_deep(_STRING.sub(b"", body))
     ):
-        return f"it is nested deeper than {DEEPEST} levels"
-    if len(body) > LONGEST_NUMBER and b"0" * LONGEST_NUMBER in body.translate(_DIGITS_TO_ZERO):
-        return f"it has {LONGEST_NUMBER} digits or more in a row"
+        return f"it is nested deeper than {MAX_DEPTH} levels"
+    if len(body) > MAX_DIGITS and b"0" * MAX_DIGITS in body.translate(_DIGITS_TO_ZERO):
+        return f"it has {MAX_DIGITS} digits or more in a row"
     return None
 
 
 def _too_deep(body: bytes) -> bool:
     """Tell whether brackets are left when the innermost pairs were taken away so many times."""
     brackets = body.translate(_OPENERS_TO_ARRAYS, _NOT_BRACKETS)
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         if not brackets:
             return False
         brackets = brackets.replace(b"[]", b"")

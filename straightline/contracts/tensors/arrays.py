@@ -38,7 +38,7 @@ DATATYPES: Final = {
 
 _V2: Final = {name: datatype for datatype, name in DATATYPES.items()}
 _NUMBER: Final = float | None
-_CHUNK: Final = 65_536
+_CHUNK_ELEMENTS: Final = 65_536
 """Elements made Python objects at once: a large array must not become as many of them."""
 
 
@@ -91,7 +91,9 @@ def tensor(name: str, array: Any) -> InferInput:
     if made.dtype.kind == "f" and not numpy.isfinite(flat).all():
         raise _refused(name, "it holds NaN or infinity, which JSON cannot carry")
     texts = datatype == BYTES
-    pieces = (flat[start : start + _CHUNK].tolist() for start in range(0, flat.size, _CHUNK))
+    pieces = (
+        flat[start : start + _CHUNK_ELEMENTS].tolist() for start in range(0, flat.size, _CHUNK_ELEMENTS)
+    )
     content = b",".join(
         msgspec.json.encode([_text(name, item) for item in piece] if texts else piece)[1:-1]
         for piece in pieces

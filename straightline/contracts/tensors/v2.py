@@ -81,7 +81,7 @@ def decode_infer_response(result: bytes | msgspec.Raw) -> InferResponse:
         raise ContractError(f"the result is not a V2 infer response: {error}") from error
 
 
-def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+def shape_matches(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     """Whether a tensor of this shape is one that a model's description wants, where -1 is any size."""
     return len(shape) == len(wanted) and all(
         want in (-1, size) for size, want in zip(shape, wanted, strict=True)
@@ -110,7 +110,7 @@ def check_inputs(request: InferRequest, model: ModelSpec) -> None:
                 "-1 stands in a model's description alone",
                 error_class="wrong_inputs",
             )
-        if tensor.datatype != spec.datatype or not fits(tensor.shape, spec.shape):
+        if tensor.datatype != spec.datatype or not shape_matches(tensor.shape, spec.shape):
             raise ContractError(
                 f"input {name!r} of model {model.name} is {spec.datatype} {list(spec.shape)}; "
                 f"the request has {tensor.datatype[:16]} {tensor.shape[:16]}",

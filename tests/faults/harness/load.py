@@ -13,7 +13,7 @@ from straightline.client import Client
 from straightline.errors import StraightLineError
 from straightline.ids import new_id
 from straightline.names import BACKENDS, Backend, RequestClass
-from straightline.producer.results import Results
+from straightline.producer.results import ResultBuffer
 from tests.faults.harness import mind
 
 LANES: Final = 8
@@ -76,7 +76,7 @@ class _End(msgspec.Struct):
     state: str
 
 
-class _Heard(Results):
+class _Heard(ResultBuffer):
     """Notes each answer as it comes, however many there are of one id, and keeps none: nobody reads them."""
 
     def __init__(self, told: dict[str, Counter[str]]) -> None:

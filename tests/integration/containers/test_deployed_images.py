@@ -16,7 +16,7 @@ from outcomes.registry.registry import read_deployed
 from script.docker_engine.docker_engine import ROOT, base
 from script.docker_engine.model_image import provide_wheels
 from straightline.models.catalogue import Catalogue
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from tests.integration.containers.bundles import write_probe
 from tests.integration.containers.conftest import FIRST_TIME
 from workers.backends.gpu_container import create
@@ -78,7 +78,7 @@ def test_an_image_that_was_deployed_is_run_though_no_list_of_the_pool_has_it(
     code, record = run(capsys, "deploy", "--bundle", bundle(tmp_path / "b"), "--on", "gpu-container")
     assert code == 0, record
     with connected(environ["STRAIGHTLINE_DEPLOY_DATABASE_URL"]) as connection:
-        known = Known(Catalogue({}), read_deployed(connection))
+        known = RegistryView(Catalogue({}), read_deployed(connection))
     model = known.find("probe")
     assert model is not None
     assert model.backends == ("gpu-container",)

@@ -14,7 +14,7 @@ from examples.digits.data import held_out
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.contracts.model import WarmPool
 from straightline.models.catalogue import Catalogue
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from tests.integration.containers.bundles import PROBE, named, said, tell
 from tests.integration.containers.conftest import Inspector, MakeBackend
 from workers.backends.gpu_container import GpuContainerBackend
@@ -163,7 +163,7 @@ def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
 ) -> None:
     backend = make_backend(container_idle=0.5)
     ready = msgspec.structs.replace(PROBE, warm=WarmPool(minimum=2, maximum=2))
-    backend.learn(Known(Catalogue({"probe": {"1": ready}})))
+    backend.learn(RegistryView(Catalogue({"probe": {"1": ready}})))
     assert backend.health().ok  # as the first heartbeat asks, with which the sweeps begin
     until(
         lambda: [each.warm is not None for each in backend._pool._of(PROBE)] == [True, True], "two", PATIENCE
@@ -174,7 +174,7 @@ def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
     (killed, _) = inspector.servers()
     inspector.kill(killed)
     until(lambda: killed not in inspector.servers() and len(inspector.servers()) == 2, "another", PATIENCE)
-    backend.learn(Known(Catalogue({})))
+    backend.learn(RegistryView(Catalogue({})))
     until(lambda: inspector.servers() == [], "nothing is kept any more")
 
 

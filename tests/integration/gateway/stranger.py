@@ -8,7 +8,7 @@ import msgspec
 import pika
 
 from straightline import names
-from straightline.contracts import Question, Whereabouts
+from straightline.contracts import StatusQuery, StatusReply
 
 STOPPING: Final = 60.0
 """Seconds that it has to stop."""
@@ -38,10 +38,10 @@ class Stranger:
         self._connection.close()
 
     def _on_question(self, channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
-        question = msgspec.json.decode(body, type=Question)
+        question = msgspec.json.decode(body, type=StatusQuery)
         channel.basic_publish(
             names.REPLIES,
             question.reply_to,
-            msgspec.json.encode(Whereabouts(id=question.id)),
+            msgspec.json.encode(StatusReply(id=question.id)),
             pika.BasicProperties(correlation_id=question.correlation_id, type=names.TYPE_WHEREABOUTS),
         )

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from straightline.cli import main
-from straightline.contracts import FailureReport, ModelList, Outcome, PlacementStory, RequestStatus
+from straightline.contracts import FailureReport, ModelList, Outcome, PlacementHistory, RequestStatus
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
 from tests.integration.gateway.stranger import Stranger
@@ -95,7 +95,7 @@ def test_a_request_that_succeeded_is_told(gateway: Gateway, tmp_path: Path) -> N
     assert "1. local: unreachable: nobody answers" in done.stdout
     assert "2. serverless: answered" in done.stdout
     assert "3 of empirical: a local server is available" in done.stdout
-    story = msgspec.json.decode(run(gateway, "why", identity, "--json").stdout, type=PlacementStory)
+    story = msgspec.json.decode(run(gateway, "why", identity, "--json").stdout, type=PlacementHistory)
     assert [step.succeeded for step in story.steps] == [False, True]
 
 

@@ -18,7 +18,7 @@ from modelkit.package.function import HANDLER
 from outcomes.db.database import connected
 from outcomes.queries.outcomes import failures
 from outcomes.registry.registry import read_deployed
-from straightline.amqp.consuming.deployments import Deployments
+from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.contracts.deployed import Deployed
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, ModelServer, free_port, until
 from tests.integration.outcomes.lost_commits import lost_at_commit
@@ -130,7 +130,7 @@ def bench(
 def heard(broker_url: str) -> Iterator[list[Deployed]]:
     """What a scheduler hears."""
     found: list[Deployed] = []
-    reader = Deployments(broker_url, name="test", on_change=found.append)
+    reader = DeploymentStream(broker_url, name="test", on_change=found.append)
     reader.start()
     reader.wait()
     yield found

@@ -12,7 +12,7 @@ import pytest
 
 from outcomes.recording.ledger import Ledger
 from outcomes.rows.row_mapping import entry_of
-from straightline.cli.exit_codes import NOT_KNOWN, UNAVAILABLE, USAGE
+from straightline.cli.exit_codes import NOT_FOUND, UNAVAILABLE, USAGE
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 
@@ -59,7 +59,7 @@ def test_the_ledger_is_migrated_filled_and_asked(
     assert shown.returncode == 0
     assert "succeeded" in shown.stdout
     assert json.loads(_run("show", outcome.request_id, "--json", **url).stdout)["state"] == "succeeded"
-    assert _run("show", new_id(), **url).returncode == NOT_KNOWN
+    assert _run("show", new_id(), **url).returncode == NOT_FOUND
     unfit = _run("show", "7", **url)
     assert (unfit.returncode, unfit.stderr.count("\n")) == (USAGE, 1)
     away = _run("show", new_id(), STRAIGHTLINE_DATABASE_URL="postgresql://x@127.0.0.1:1/x")

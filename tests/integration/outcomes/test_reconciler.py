@@ -15,7 +15,7 @@ import pytest
 
 from straightline import names
 from straightline.contracts import Feedback, Lease, Outcome
-from straightline.contracts.lease import Awaited
+from straightline.contracts.lease import ReplyGroup
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -55,7 +55,7 @@ def test_a_lost_request_gets_its_outcome_and_its_producer_the_answer_and_the_slo
     bench.channel.queue_bind(signals, names.SIGNALS, "feedback")
     answered, lost = make_outcome(), new_id()
     bench.send([answered])
-    awaited = [Awaited(to=reply_key, positions=[0, 1])]
+    awaited = [ReplyGroup(to=reply_key, positions=[0, 1])]
     bench.lease(_lease(answered.request_id, lost, awaited=awaited, class_="batch", batch_id="job"))
     bench.record()
     bench.reconcile()

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from outcomes.schema.migrate import upgrade
 from straightline import names
 from straightline.contracts import Lease, Outcome, Recall, ReplyAddress
-from straightline.contracts.lease import Awaited
+from straightline.contracts.lease import ReplyGroup
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -263,7 +263,7 @@ def test_leases_are_recorded_once_however_often_they_are_delivered(bench: Any, w
         batch_id="a\x00b",
         placed_at=1_790_000_000.5,
         until=1e300,
-        awaited=[Awaited(to="nul \x00", positions=[1])],
+        awaited=[ReplyGroup(to="nul \x00", positions=[1])],
     )
     other = Lease(
         task_id=lease.task_id, part=1, ids=[new_id()], backend="local", model="m", placed_at=1, until=2

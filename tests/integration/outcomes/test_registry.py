@@ -19,7 +19,7 @@ from outcomes.registry.deployments import deployment_lock, record, roll_back, ta
 from outcomes.registry.registry import deployed_versions, find_version, read_deployed
 from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from straightline import names
-from straightline.amqp.consuming.deployments import Deployments, announcement
+from straightline.amqp.consuming.deployments import DeploymentStream, announcement
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
@@ -134,11 +134,11 @@ Listen = Callable[[], list[Deployed]]
 
 @pytest.fixture
 def listen(broker_url: str) -> Iterator[Listen]:
-    readers: list[Deployments] = []
+    readers: list[DeploymentStream] = []
 
     def start() -> list[Deployed]:
         heard: list[Deployed] = []
-        reader = Deployments(broker_url, name="test", on_change=heard.append)
+        reader = DeploymentStream(broker_url, name="test", on_change=heard.append)
         readers.append(reader)
         reader.start()
         reader.wait()

@@ -11,7 +11,7 @@ from scheduler.broker import leader_consumer
 from scheduler.broker.leader_consumer import Handlers, LeaderConsumer
 from straightline import names
 from straightline.amqp.consuming import status_queries
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from tests.integration.modelkit.processes import until
 
 pytestmark = pytest.mark.integration
@@ -70,7 +70,7 @@ def test_a_question_is_a_question_whatever_key_it_has(
     asked: list[bytes] = []
     others: list[bytes] = []
     start()
-    pool = Inbox(
+    pool = ReplyQueue(
         broker_url,
         name="test",
         queue=f"{names.BREAKERS_QUEUE_PREFIX}test",
@@ -106,7 +106,7 @@ def test_a_broker_without_questions_keeps_nobody_from_leading_and_is_asked_again
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(status_queries, "AGAIN", 0.05)
+    monkeypatch.setattr(status_queries, "RETRY_INTERVAL_S", 0.05)
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         channel = connection.channel()
         channel.exchange_delete(names.QUESTIONS)

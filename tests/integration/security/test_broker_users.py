@@ -15,7 +15,7 @@ from broker_config.users import USERS
 from outcomes.messaging import messages
 from script.stack.services.admin import BrokerAdmin
 from straightline import names
-from straightline.amqp.consuming.status_queries import key_of
+from straightline.amqp.consuming.status_queries import signal_key
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 
@@ -254,7 +254,7 @@ def test_who_asks_where_a_request_is_can_send_no_other_signal(
         hears.queue_bind(questions, names.QUESTIONS, routing_key=names.QUESTION_KEY)
         asks.basic_publish(names.QUESTIONS, names.HEARTBEAT_KEY, b"where?", many, mandatory=True)
         method, _, body = hears.basic_get(questions, auto_ack=True)
-        assert (key_of(method), body) == (names.QUESTION_KEY, b"where?")
+        assert (signal_key(method), body) == (names.QUESTION_KEY, b"where?")
         assert hears.basic_get(signals)[0] is None
 
 

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from straightline import names
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from tests.integration.security.raw_headers import HARMFUL, RawProperties
 
 pytestmark = pytest.mark.integration
@@ -26,7 +26,7 @@ def test_our_components_read_the_message_without_them(
     channel: Any, broker_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     got: queue.Queue[tuple[str | None, bytes]] = queue.Queue()
-    inbox = Inbox(
+    inbox = ReplyQueue(
         broker_url, name="test", queue="me", exchange=names.REPLIES, on_message=lambda *a: got.put(a)
     )
     try:

@@ -17,7 +17,7 @@ from script.stack.processes.run import Run
 from script.stack.services import services
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.errors import BrokerUnavailable, ConfigurationError
 from tests.integration.security.authority import Authority
 from workers.celery_ext.app import create
@@ -72,7 +72,7 @@ def publish(url: str) -> BaseException | None:
 
 def test_what_is_published_over_tls_arrives_over_tls(place: Place) -> None:
     url = place.broker(cacertfile=place.right)
-    inbox = Inbox(url, name="test", queue="me", exchange=names.REPLIES, on_message=lambda *_: None)
+    inbox = ReplyQueue(url, name="test", queue="me", exchange=names.REPLIES, on_message=lambda *_: None)
     try:
         inbox.wait_ready(20)
         assert publish(url) is None

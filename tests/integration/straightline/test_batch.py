@@ -19,7 +19,7 @@ import pytest
 from straightline import names
 from straightline.batch.items import Defaults
 from straightline.batch.jobs import Connections, Report, run
-from straightline.batch.journal import journal_of
+from straightline.batch.journal import journal_path
 from straightline.contracts import Outcome, Request, decode_request
 from straightline.errors import ConfigurationError
 from tests.integration.straightline.replier import Replier, echo
@@ -127,7 +127,7 @@ def test_every_line_is_answered_or_stands_in_the_report(broker_url: str, tmp_pat
     assert all(each["result"] == v2(each["line"]) for each in answered)
     assert {request.class_ for request in replier.requests} == {"batch"}
     assert len({request.batch_id for request in replier.requests}) == 1
-    assert not journal_of(out).exists()
+    assert not journal_path(out).exists()
 
     with batch_replier(broker_url):  # and these can be submitted again
         again = start(broker_url, tmp_path / "out.jsonl.failed", tmp_path / "again.jsonl")
@@ -202,7 +202,7 @@ def test_a_job_that_broke_off_goes_on_without_repeating_what_is_done(
         safe = {each["line"] for each in read(out)} if number is signal.SIGINT else set()
         assert code == (130 if number is signal.SIGINT else -signal.SIGKILL), told
         open_gate.set()
-        assert journal_of(out).exists()
+        assert journal_path(out).exists()
         until(lambda: len(gated) >= 2000, "the rest of what was on its way")
         seen = len(replier.requests)
         code, told, _ = finished(batch(broker_url, *arguments))
@@ -215,7 +215,7 @@ def test_a_job_that_broke_off_goes_on_without_repeating_what_is_done(
     ids: dict[int, str] = {}
     for request in replier.requests:
         assert ids.setdefault(number_of(request), request.id) == request.id
-    assert not journal_of(out).exists()
+    assert not journal_path(out).exists()
 
 
 def test_what_was_on_its_way_when_a_job_broke_off_is_answered_to_who_goes_on(

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from straightline import names
-from straightline.amqp.consuming.cancellations import Cancellations
+from straightline.amqp.consuming.cancellations import CancellationStream
 from straightline.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -26,7 +26,7 @@ def channel(broker_url: str) -> Iterator[pika.adapters.blocking_connection.Block
 def read(url: str) -> list[str]:
     """Return what a reader knows at the moment when it has caught up."""
     found: list[str] = []
-    reader = Cancellations(url, name="test", on_id=found.append)
+    reader = CancellationStream(url, name="test", on_id=found.append)
     reader.start()
     start = time.monotonic()
     reader.wait()
@@ -66,7 +66,7 @@ def test_a_mark_that_was_lost_is_written_again(
 ) -> None:
     """Where the topology is being declared, the stream may be there before the binding that marks take."""
     channel.queue_unbind(names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
-    reader = Cancellations(broker_url, name="test", on_id=lambda _: None)
+    reader = CancellationStream(broker_url, name="test", on_id=lambda _: None)
     reader.start()
     with pytest.raises(AssertionError, match="not caught up"):
         await_end(reader, 2)
@@ -75,8 +75,8 @@ def test_a_mark_that_was_lost_is_written_again(
     reader.close()
 
 
-def await_end(reader: Cancellations, seconds: float) -> None:
+def await_end(reader: CancellationStream, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while reader.current_for() is None:
+    while reader.synced_for() is None:
         assert time.monotonic() < deadline, "it has not caught up"
         time.sleep(0.01)

@@ -14,7 +14,7 @@ import pytest
 from script.stack.services.admin import BrokerAdmin
 from straightline import Client, Submission, names
 from straightline.contracts import InferRequest, Outcome, Request
-from straightline.contracts.request import INLINE_LIMIT
+from straightline.contracts.request import MAX_INLINE_BYTES
 from straightline.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -187,7 +187,7 @@ def test_large_data_goes_by_reference_where_there_is_a_store(broker_url: str, tm
         outcome.result_ref = store.put(store.get(request.data_ref))
         return outcome
 
-    data = large(INLINE_LIMIT)
+    data = large(MAX_INLINE_BYTES)
     with Replier(broker_url, answer) as replier, Client(broker_url, store=root) as client:
         identity = client.submit("digits", data)
         outcome = client.result(identity, PATIENCE)
@@ -210,7 +210,7 @@ def outcome_with_ref(request: Request, store: Store) -> Outcome:
 
 
 def test_large_data_goes_inline_where_there_is_no_store(broker_url: str) -> None:
-    data = large(2 * INLINE_LIMIT)
+    data = large(2 * MAX_INLINE_BYTES)
     with Replier(broker_url), Client(broker_url) as client:
         assert msgspec.json.decode(client.result(client.submit("digits", data), PATIENCE).result) == data
 

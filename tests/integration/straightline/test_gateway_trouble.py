@@ -11,17 +11,17 @@ import pytest
 
 from straightline import client
 from straightline.cli import main
-from straightline.cli.gateway import Gateway
+from straightline.cli.gateway import GatewayClient
 from straightline.contracts import ModelList
-from straightline.contracts.cancel import Verdict
+from straightline.contracts.cancel import CancelResult
 from straightline.errors import (
     ConfigurationError,
     GatewayUnavailable,
-    NobodyToAsk,
     NoResult,
-    NotKnown,
+    NotFound,
     Rejected,
     ResultTimeout,
+    SchedulerUnreachable,
 )
 from straightline.ids import new_id
 
@@ -56,7 +56,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
 
 def test_the_key_and_the_path_are_sent_as_they_should() -> None:
     with answering(200, b'{"models": []}') as (url, asked):
-        Gateway(f"{url}/below/", "sl_key").get(ModelList, "models", "a/b ?", since="1 h")
+        GatewayClient(f"{url}/below/", "sl_key").get(ModelList, "models", "a/b ?", since="1 h")
     ((path, headers),) = asked
     assert path == "/below/v1/models/a%2Fb%20%3F?since=1+h"
     assert headers["Authorization"] == "Bearer sl_key"
@@ -73,8 +73,13 @@ def test_the_key_and_the_path_are_sent_as_they_should() -> None:
         (401, b'{"detail": "no such key"}', ConfigurationError, "no such key"),
         (403, b'{"detail": "no such scope"}', ConfigurationError, "no such scope"),
         (404, b"<html>", Rejected, "404"),
-        (404, b'{"type": "/problems/unknown_request", "detail": "never came"}', NotKnown, "never came"),
-        (503, b'{"error_class": "nobody_to_ask", "detail": "nobody leads"}', NobodyToAsk, "nobody leads"),
+        (404, b'{"type": "/problems/unknown_request", "detail": "never came"}', NotFound, "never came"),
+        (
+            503,
+            b'{"error_class": "nobody_to_ask", "detail": "nobody leads"}',
+            SchedulerUnreachable,
+            "nobody leads",
+        ),
         (409, b'{"detail": "wait", "state": "held"}', ResultTimeout, "wait"),
         (409, b'{"detail": "bad", "state": "failed", "request_id": "i"}', NoResult, "ended failed"),
         (429, b'{"detail": "full", "retry_after": 3}', GatewayUnavailable, "full"),
@@ -86,25 +91,25 @@ def test_each_trouble_is_an_error_of_its_own(
     status: int, body: bytes, kind: type[Exception], words: str
 ) -> None:
     with answering(status, body) as (url, _), pytest.raises(kind, match=words):
-        Gateway(url, None).get(ModelList, "models")
+        GatewayClient(url, None).get(ModelList, "models")
 
 
 def test_how_long_to_wait_is_kept() -> None:
     with answering(503, b"", Retry_After="7") as (url, _), pytest.raises(GatewayUnavailable) as caught:
-        Gateway(url, None).get(ModelList, "models")
+        GatewayClient(url, None).get(ModelList, "models")
     assert caught.value.retry_after == 7
 
 
 def test_a_redirect_does_not_take_the_key_elsewhere() -> None:
     with answering(200, b'{"models": []}') as (other, stolen):
         with answering(307, b"", Location=other) as (url, _), pytest.raises(Rejected):
-            Gateway(url, "sl_key").get(ModelList, "models")
+            GatewayClient(url, "sl_key").get(ModelList, "models")
         assert stolen == []
 
 
 def test_a_gateway_that_does_not_answer_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        gateway = Gateway(f"http://127.0.0.1:{silent.getsockname()[1]}", None, patience=0.2)
+        gateway = GatewayClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None, patience=0.2)
         with pytest.raises(GatewayUnavailable, match="timed out"):
             gateway.get(ModelList, "models")
 
@@ -115,14 +120,14 @@ def test_a_gateway_that_does_not_answer_is_given_up() -> None:
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_GATEWAY_URL") as caught:
-        Gateway(url, None)
+        GatewayClient(url, None)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "ä"])
 def test_what_is_no_key_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_API_KEY") as caught:
-        Gateway("http://x", key)
+        GatewayClient("http://x", key)
     assert key not in str(caught.value)
 
 
@@ -148,7 +153,7 @@ class Wisher:
     """A client whose wish to cancel is met by a scheduler that does not know of the end yet."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        self.verdict: Verdict = "noted"
+        self.verdict: CancelResult = "noted"
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +161,7 @@ class Wisher:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def cancel(self, _id: str, _timeout: float) -> Verdict:
+    def cancel(self, _id: str, _timeout: float) -> CancelResult:
         return self.verdict
 
 

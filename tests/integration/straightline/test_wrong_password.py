@@ -79,7 +79,9 @@ def test_a_client_waits_for_a_broker_whose_users_are_still_being_made(
     *,
     replies: bool,
 ) -> None:
-    monkeypatch.setattr(auth_failures, "PATIENCE", 60.0)  # making a user takes seconds on a busy machine
+    monkeypatch.setattr(
+        auth_failures, "REFUSAL_TIMEOUT_S", 60.0
+    )  # making a user takes seconds on a busy machine
     url = f"amqp://{new_user}:{new_user}@{broker_url.rpartition('@')[2]}"
     vhost = URLParameters(broker_url).virtual_host
     with Client(url, replies=replies) as client, ThreadPoolExecutor(1) as other:

@@ -8,7 +8,7 @@ from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.contracts.model import WarmPool
 from straightline.models.catalogue import Catalogue
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from workers.containers.pool.scaling import (
     eviction_candidate,
     idle_slots,
@@ -97,7 +97,7 @@ def test_of_each_model_the_default_and_the_canary_are_kept() -> None:
     versions = {
         version: DeployedVersion(spec=model("two", version, minimum=1), digest="d") for version in "123"
     }
-    known = Known(
+    known = RegistryView(
         Catalogue({"one": {"1": model(minimum=1)}, "cold": {"1": model("cold")}}),
         Deployed(
             revision=1, models={"two": DeployedModel(versions=versions, default="2", canary="3", share=5.0)}
@@ -114,4 +114,4 @@ def test_nothing_is_kept_here_of_what_runs_elsewhere() -> None:
     elsewhere = ModelSpec(
         name="one", version="1", inputs=(), outputs=(), backends=("local",), warm=WarmPool(minimum=1)
     )
-    assert prewarmed_models(Known(Catalogue({"one": {"1": elsewhere}}))) == []
+    assert prewarmed_models(RegistryView(Catalogue({"one": {"1": elsewhere}}))) == []

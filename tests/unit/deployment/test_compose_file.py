@@ -10,7 +10,7 @@ from script.stack.processes.components import components
 from script.stack.processes.plan import Plan
 from script.stack.services.access import Access
 from straightline import names
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 
 Services = dict[str, dict[str, Any]]
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<rest>[^}]*)\}")
@@ -232,7 +232,7 @@ def test_a_scheduler_stands_by(services: Services) -> None:
 def test_the_broker_is_set_up_for_what_it_carries(services: Services, root: Path) -> None:
     lines = (root / "broker_config" / "rabbitmq.conf").read_text(encoding="ascii").splitlines()
     settings = dict(line.split(" = ") for line in lines if line and not line.startswith("#"))
-    assert int(settings["max_message_size"]) > 2 * MAX_BODY
+    assert int(settings["max_message_size"]) > 2 * MAX_BODY_BYTES
     assert int(settings["consumer_timeout"]) >= 2 * 3600 * 1000, "the database may be down for an hour"
     watermark = re.fullmatch(r"(\d+)(MiB)", settings["vm_memory_high_watermark.absolute"])
     limit = re.fullmatch(r"(\d+)([mg])", services["broker"]["mem_limit"])

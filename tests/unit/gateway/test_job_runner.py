@@ -15,8 +15,8 @@ from gateway.batches import ledger_job_store, service
 from gateway.batches.service import JobRunner
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.queries.batches import Job
-from straightline.batch.items import Why
-from straightline.batch.job_store import Mark
+from straightline.batch.items import LineFailure
+from straightline.batch.job_store import Checkpoint
 from straightline.batch.lines import Line
 from straightline.errors import ContractError
 from straightline.ids import new_id
@@ -92,8 +92,8 @@ class Runner:
         self._book = book
 
     def run(self) -> bool:
-        self._book.failed(Line(1, 0, 2, b"{"), Why(1, "refused", "malformed", "no JSON"))
-        self._book.commit(Mark(2, 2), 1)
+        self._book.failed(Line(1, 0, 2, b"{"), LineFailure(1, "refused", "malformed", "no JSON"))
+        self._book.commit(Checkpoint(2, 2), 1)
         return True
 
 

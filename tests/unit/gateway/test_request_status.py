@@ -22,7 +22,7 @@ from gateway.http.settings import Settings
 from gateway.shared.request_builder import PreparedRequest
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.submissions import LastPlacement
-from straightline.contracts import Attempt, Outcome, Reason, Whereabouts
+from straightline.contracts import Attempt, Outcome, Reason, StatusReply
 from straightline.ids import new_id
 
 ID = new_id()
@@ -48,7 +48,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.cancelled: list[str] = []
-        self.answers: list[Whereabouts] = []
+        self.answers: list[StatusReply] = []
 
     @contextmanager
     def status_query(self, request_id: str) -> Iterator[PendingQuery]:
@@ -151,8 +151,8 @@ def test_while_no_placement_can_be_searched_the_rest_is_told(
     assert (told.status_code, told.get_json()["state"]) == (200, "accepted")
 
 
-HELD = Whereabouts(id=ID, state="held", model="m", held_reason="local: no pool reports", held_since=2.0)
-RUNNING = Whereabouts(id=ID, state="running", backend="local", worker="local@a", attempts=2, started_at=3.0)
+HELD = StatusReply(id=ID, state="held", model="m", held_reason="local: no pool reports", held_since=2.0)
+RUNNING = StatusReply(id=ID, state="running", backend="local", worker="local@a", attempts=2, started_at=3.0)
 
 
 def test_what_is_held_is_told_with_its_reason_whoever_took_it(
@@ -208,13 +208,13 @@ def test_where_nobody_knows_more_it_is_told_what_the_ledger_has(
     ours: AppContext, exchange: Exchange, recent: RecentRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = build(ours).test_client()
-    exchange.answers = [Whereabouts(id=ID)]
+    exchange.answers = [StatusReply(id=ID)]
     assert client.get(f"/v1/requests/{ID}").status_code == 404
     recent.add(PreparedRequest(ID, "m", b"", "interactive", time.time(), None))
     assert client.get(f"/v1/requests/{ID}").get_json()["state"] == "accepted"
     lease = LastPlacement(backend="local", model="m", attempt=1, placed_at=1.5)
     monkeypatch.setattr(requests, "last_placement", lambda *_: lease)
-    for answers in ([], [Whereabouts(id=ID)], [Whereabouts(id=ID, state="accepted")]):
+    for answers in ([], [StatusReply(id=ID)], [StatusReply(id=ID, state="accepted")]):
         exchange.answers = answers
         told = client.get(f"/v1/requests/{ID}").get_json()
         assert (told["state"], told["backend"], told["placed_at"]) == ("placed", "local", 1.5)
@@ -225,7 +225,7 @@ def test_what_ended_while_others_were_asked_is_not_unknown(
 ) -> None:
     answers = iter([None, Outcome(request_id=ID, state="rejected", finished_at=2.0)])
     monkeypatch.setattr(requests, "outcome_of", lambda *_: next(answers))
-    exchange.answers = [Whereabouts(id=ID)]
+    exchange.answers = [StatusReply(id=ID)]
     assert build(ours).test_client().get(f"/v1/requests/{ID}").get_json()["state"] == "rejected"
 
 

@@ -94,6 +94,6 @@ def test_an_address_in_use_is_told_likewise(
     started: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], taken: str
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_GATEWAY_BIND", taken)
-    monkeypatch.setattr(bind_check, "PATIENCE", 0.0)
+    monkeypatch.setattr(bind_check, "BIND_TIMEOUT_S", 0.0)
     assert "in use" in _refused(capsys, "GATEWAY_BIND")
     assert started == []

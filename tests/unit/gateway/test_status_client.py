@@ -12,16 +12,16 @@ from gateway.http.requests.broker_client import BrokerClient
 from gateway.http.requests.status_client import PendingQueries, PendingQuery, status_query_message
 from gateway.http.requests.status_merge import told
 from straightline import names
-from straightline.contracts import Question, RequestStatus, Whereabouts
-from straightline.contracts.status_query import read_question
+from straightline.contracts import RequestStatus, StatusQuery, StatusReply
+from straightline.contracts.status_query import decode_status_query
 from straightline.ids import new_id
 
 ID = new_id()
-NOTHING = Whereabouts(id=ID)
-ACCEPTED = Whereabouts(id=ID, state="accepted")
-PLACED = Whereabouts(id=ID, state="placed", backend="local")
-HELD = Whereabouts(id=ID, state="held", held_reason="no pool reports")
-RUNNING = Whereabouts(id=ID, state="running", backend="local", worker="local@a", started_at=3.0)
+NOTHING = StatusReply(id=ID)
+ACCEPTED = StatusReply(id=ID, state="accepted")
+PLACED = StatusReply(id=ID, state="placed", backend="local")
+HELD = StatusReply(id=ID, state="held", held_reason="no pool reports")
+RUNNING = StatusReply(id=ID, state="running", backend="local", worker="local@a", started_at=3.0)
 LONG = 3_600.0
 
 
@@ -48,7 +48,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("patient")
-def test_the_most_advanced_answer_is_taken(answers: list[Whereabouts], wanted: Whereabouts | None) -> None:
+def test_the_most_advanced_answer_is_taken(answers: list[StatusReply], wanted: StatusReply | None) -> None:
     inquiry = PendingQuery("a")
     for answer in answers:
         inquiry.hear(answer)
@@ -58,7 +58,7 @@ def test_the_most_advanced_answer_is_taken(answers: list[Whereabouts], wanted: W
 
 @pytest.mark.parametrize("last", [HELD, RUNNING])
 @pytest.mark.usefixtures("patient")
-def test_after_what_cannot_be_outdone_nobody_waits(last: Whereabouts) -> None:
+def test_after_what_cannot_be_outdone_nobody_waits(last: StatusReply) -> None:
     inquiry = PendingQuery("a")
     inquiry.hear(last)
     assert inquiry.answer() == last
@@ -123,8 +123,8 @@ def test_what_is_asked_can_be_read_and_comes_back_where_nobody_listens() -> None
     message = status_query_message(ID, token, names.REPLY_QUEUE_PREFIX + "0a")
     assert (message.exchange, message.routing_key) == (names.QUESTIONS, names.QUESTION_KEY)
     assert (message.mandatory, message.persistent) == (True, False)
-    asked = Question(id=ID, reply_to="straightline.reply.0a", correlation_id=token)
-    assert read_question(message.body) == asked
+    asked = StatusQuery(id=ID, reply_to="straightline.reply.0a", correlation_id=token)
+    assert decode_status_query(message.body) == asked
 
 
 @pytest.mark.usefixtures("patient")
@@ -162,7 +162,7 @@ def test_what_the_broker_would_not_take_now_is_not_asked(monkeypatch: pytest.Mon
     ],
 )
 def test_what_was_heard_goes_before_what_the_ledger_has(
-    heard: Whereabouts | None, wanted: dict[str, Any]
+    heard: StatusReply | None, wanted: dict[str, Any]
 ) -> None:
     ledger = RequestStatus(id=ID, state="placed", backend="serverless", attempts=1, placed_at=2.0, model="m")
     status = told(ledger, heard)

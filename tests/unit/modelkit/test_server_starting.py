@@ -57,7 +57,7 @@ def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
 def test_sockets_that_were_handed_down_are_not_looked_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(bind_check, "PATIENCE", 0.0)
+    monkeypatch.setattr(bind_check, "BIND_TIMEOUT_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         environ = {
             "STRAIGHTLINE_MODELS_DIR": str(tmp_path),

@@ -2,9 +2,9 @@ import msgspec
 
 from outcomes.messaging.messages import REASON_HEADER, answers, dead_letter, delayed_recall
 from outcomes.rows.decoding import PoisonItem
-from straightline.amqp.publishing.outgoing import refusal
+from straightline.amqp.publishing.outgoing import invalid_reason
 from straightline.contracts import Outcome, Recall, ReplyAddress
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.ids import new_id
 from straightline.names import DELAYS_MS
 
@@ -55,7 +55,9 @@ def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
 
 def test_a_buried_outcome_is_never_too_large_to_be_sent() -> None:
     """It would be tried again for ever, and hold up all others."""
-    assert refusal(dead_letter(PoisonItem(b"x" * (MAX_BODY + 1), "too long for its row"))) is None
+    assert (
+        invalid_reason(dead_letter(PoisonItem(b"x" * (MAX_BODY_BYTES + 1), "too long for its row"))) is None
+    )
 
 
 def test_a_repeated_id_waits_longer_the_longer_it_has_waited_and_at_last_no_more() -> None:

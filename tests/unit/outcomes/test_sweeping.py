@@ -7,12 +7,15 @@ from outcomes.resolutions.lease_expiry import LeaseSweep, plan_sweep
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Feedback, Outcome, OutcomeBatch
-from straightline.contracts.lease import Awaited
+from straightline.contracts.lease import ReplyGroup
 from straightline.ids import new_id
 
 NOW = 1_790_000_000.0
 A, B, C = (new_id() for _ in "abc")
-REPLIES = [Awaited(to="one", positions=[0, 2]), Awaited(to="two", positions=[1], correlation_ids=["c-1"])]
+REPLIES = [
+    ReplyGroup(to="one", positions=[0, 2]),
+    ReplyGroup(to="two", positions=[1], correlation_ids=["c-1"]),
+]
 
 
 def _due(**changes: Any) -> ExpiredLease:

@@ -23,7 +23,7 @@ from straightline.contracts import (
     TensorSpec,
     Ticket,
 )
-from straightline.contracts.signals import Done
+from straightline.contracts.signals import Completion
 from straightline.ids import new_id
 from straightline.models.catalogue import Catalogue
 
@@ -136,7 +136,7 @@ class SchedulerHarness:
         feedback = Feedback(
             backend=ticket.backend,
             worker=f"{ticket.backend}@test",
-            done=[Done(id=request_id, state=state, fault=fault, service=service)],
+            done=[Completion(id=request_id, state=state, fault=fault, service=service)],
         )
         self.core.feedback(msgspec.json.encode(feedback), self.now)
 

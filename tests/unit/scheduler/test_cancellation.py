@@ -7,7 +7,7 @@ from scheduler.core import Envelope
 from scheduler.effects import Publish
 from straightline import names
 from straightline.contracts import Cancel, CancelAnswer
-from straightline.contracts.cancel import Verdict
+from straightline.contracts.cancel import CancelResult
 from straightline.ids import new_id
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, tickets
 
@@ -19,7 +19,7 @@ def harness() -> SchedulerHarness:
     return harness
 
 
-def answer(published: list[Publish]) -> Verdict:
+def answer(published: list[Publish]) -> CancelResult:
     (found,) = [publish for publish in published if publish.type == names.TYPE_CANCEL_ANSWER]
     assert (found.exchange, found.key, found.correlation_id) == (
         names.REPLIES,

@@ -10,7 +10,7 @@ from scheduler.core import Envelope
 from scheduler.dispatch.backfill import INITIAL_BATCH_SIZE
 from straightline import names
 from straightline.contracts import Outcome, Recall, Ticket
-from straightline.contracts.request import MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.ids import new_id
 from tests.unit.scheduler.harness import (
     NOW,
@@ -160,10 +160,10 @@ def test_what_has_no_usable_id_goes_to_the_dead_letters(harness: SchedulerHarnes
 def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(
     harness: SchedulerHarness,
 ) -> None:
-    body = bytes(3 * MAX_BODY)
+    body = bytes(3 * MAX_BODY_BYTES)
     delivery = harness.request(body)
     (dead,) = harness.turn()
-    assert len(dead.body) == MAX_BODY
+    assert len(dead.body) == MAX_BODY_BYTES
     assert dead.headers["x-straightline-size"] == len(body)
     assert harness.acked == [delivery]
 

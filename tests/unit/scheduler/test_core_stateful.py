@@ -27,11 +27,11 @@ from straightline.contracts import (
     Heartbeat,
     Outcome,
     OutcomeBatch,
-    Question,
     Recall,
+    StatusQuery,
     Ticket,
 )
-from straightline.contracts.signals import Done
+from straightline.contracts.signals import Completion
 from straightline.ids import new_id
 from straightline.models.catalogue import Catalogue
 from tests.unit.scheduler.harness import DIGITS, NOW, infer, request_body, tickets
@@ -125,7 +125,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         """Somebody asks where a request is: he is answered at once, and nothing else comes of it."""
         self.turn()
         request_id = data.draw(st.sampled_from(list(self.accepted)))
-        question = Question(id=request_id, reply_to="straightline.reply.test", correlation_id="q")
+        question = StatusQuery(id=request_id, reply_to="straightline.reply.test", correlation_id="q")
         self.core.status_query(msgspec.json.encode(question), self.now)
         (answer,) = self.core.effects.take_publishes()
         assert (answer.type, answer.causes) == (names.TYPE_WHEREABOUTS, [])
@@ -246,7 +246,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         state: names.State = "cancelled" if request_id in self.stream else "succeeded"
         self.ledger.append(Outcome(request_id=request_id, state=state, finished_at=self.now))
         if told:
-            done = Done(id=request_id, state=state)
+            done = Completion(id=request_id, state=state)
             feedback = Feedback(backend=ticket.backend, worker="x", done=[done])
             self.core.feedback(msgspec.json.encode(feedback), self.now)
 
@@ -312,7 +312,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             assert ticket.backend is not None
             self.ledger.append(Outcome(request_id=_id(ticket), state="succeeded", finished_at=self.now))
             feedback = Feedback(
-                backend=ticket.backend, worker="x", done=[Done(id=_id(ticket), state="succeeded")]
+                backend=ticket.backend, worker="x", done=[Completion(id=_id(ticket), state="succeeded")]
             )
             self.core.feedback(msgspec.json.encode(feedback), self.now)
         self.placed = []

@@ -1,5 +1,5 @@
 from straightline.contracts import ReplyAddress
-from straightline.contracts.lease import Awaited
+from straightline.contracts.lease import ReplyGroup
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, leases, placements, request_body, tickets
 
 GRACE = 7.0
@@ -71,7 +71,7 @@ def test_who_waits_is_named_once_with_the_places_of_what_it_waits_for() -> None:
     harness.request()
     harness.request()
     (lease,) = leases(harness.turn())
-    assert lease.awaited == [Awaited(to="straightline.reply.test", positions=[1, 2])]
+    assert lease.awaited == [ReplyGroup(to="straightline.reply.test", positions=[1, 2])]
 
 
 def test_a_correlation_id_of_the_producers_own_is_kept() -> None:
@@ -83,7 +83,7 @@ def test_a_correlation_id_of_the_producers_own_is_kept() -> None:
     (delayed,) = harness.turn()
     harness.come_back(delayed, after=1.0)
     (lease,) = leases(harness.turn())
-    assert lease.awaited == [Awaited(to="elsewhere", positions=[0], correlation_ids=["c-7"])]
+    assert lease.awaited == [ReplyGroup(to="elsewhere", positions=[0], correlation_ids=["c-7"])]
 
 
 def test_what_is_held_has_no_lease() -> None:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from straightline.contracts.signals import MISSED
+from straightline.contracts.signals import MAX_MISSED_HEARTBEATS
 from tests.unit.scheduler.harness import SchedulerHarness, placements, request_body, tickets
 
 A, B = "local@a", "local@b"
@@ -27,7 +27,7 @@ def test_slots_add_up(harness: SchedulerHarness) -> None:
 
 
 def test_a_host_that_falls_silent_takes_its_own_slots_alone(harness: SchedulerHarness) -> None:
-    harness.now += MISSED + 0.5
+    harness.now += MAX_MISSED_HEARTBEATS + 0.5
     harness.beat("local", 4, worker=A)
     assert free(harness) == 4
     assert harness.core.backends.state["local"].down is None
@@ -45,7 +45,7 @@ def test_a_host_that_is_ill_or_says_goodbye_does_the_same(harness: SchedulerHarn
 
 
 def test_only_when_all_are_gone_the_backend_is_down(harness: SchedulerHarness) -> None:
-    harness.now += MISSED + 0.5
+    harness.now += MAX_MISSED_HEARTBEATS + 0.5
     harness.core.tick(harness.now)
     assert harness.core.backends.state["local"].down is not None
 
@@ -59,7 +59,7 @@ def test_the_log_says_who_came_and_went_and_what_is_left(
     harness.beat("local", 4, worker=A)
     harness.beat("local", 6, worker=B)
     harness.beat("local", 4, worker=A, closing=True)
-    harness.now += MISSED + 0.5
+    harness.now += MAX_MISSED_HEARTBEATS + 0.5
     harness.core.tick(harness.now)
     harness.core.tick(harness.now)
     assert caplog.messages == [
@@ -83,7 +83,7 @@ def test_a_lane_on_a_silent_host_frees_its_own_slot_and_no_more(harness: Schedul
     harness.beat("local", 4, worker=A, active=3)
     harness.beat("local", 8, worker=B, active=4)
     assert free(harness) == 8
-    harness.now += MISSED + 0.5  # B is silent
+    harness.now += MAX_MISSED_HEARTBEATS + 0.5  # B is silent
     harness.beat("local", 4, worker=A, active=3)
     assert free(harness) == 1
 
@@ -95,7 +95,7 @@ def test_what_a_silent_host_took_with_it_takes_no_slot_of_the_others(harness: Sc
     harness.beat("local", 4, worker=A, active=4)
     harness.beat("local", 8, worker=B, active=6)
     assert free(harness) == 2
-    harness.now += MISSED + 0.5  # B is silent
+    harness.now += MAX_MISSED_HEARTBEATS + 0.5  # B is silent
     harness.beat("local", 4, worker=A, active=4)
     assert free(harness) == 0
     for ticket in placed[:4]:  # A has answered all of its own

@@ -14,8 +14,8 @@ from scheduler.dispatch.dispatcher import BATCH_RESTS, BATCH_SHARE_USED, PROBE_Y
 from scheduler.output.status_query import WAITS_FOR_TURN
 from scheduler.settings import Settings
 from straightline import names
-from straightline.contracts import Feedback, Question, Whereabouts
-from straightline.contracts.signals import Done
+from straightline.contracts import Feedback, StatusQuery, StatusReply
+from straightline.contracts.signals import Completion
 from straightline.ids import new_id
 from straightline.models.catalogue import Catalogue
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, placements, tickets
@@ -35,12 +35,12 @@ def question(request_id: str, **changes: Any) -> bytes:
     return json.dumps(members | changes).encode()
 
 
-def ask(harness: SchedulerHarness, request_id: str) -> Whereabouts:
+def ask(harness: SchedulerHarness, request_id: str) -> StatusReply:
     harness.core.status_query(question(request_id), harness.now)
     (answer,) = harness.core.effects.take_publishes()
     assert (answer.exchange, answer.key, answer.correlation_id) == (names.REPLIES, REPLY_TO, "q-1")
     assert (answer.type, answer.mandatory, answer.causes) == (names.TYPE_WHEREABOUTS, False, [])
-    return msgspec.json.decode(answer.body, type=Whereabouts)
+    return msgspec.json.decode(answer.body, type=StatusReply)
 
 
 def test_what_no_backend_can_take_is_held_and_why() -> None:
@@ -48,7 +48,7 @@ def test_what_no_backend_can_take_is_held_and_why() -> None:
     harness.request(id=request_id, deadline=NOW + 30)
     harness.turn()
     harness.now += 1
-    assert ask(harness, request_id) == Whereabouts(
+    assert ask(harness, request_id) == StatusReply(
         id=request_id,
         state="held",
         model="digits",
@@ -139,7 +139,7 @@ def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
     harness, request_id = SchedulerHarness(), new_id()
     harness.request(id=request_id, redelivered=True)
     assert ask(harness, request_id).state == "held"
-    done = Done(id=request_id, state="succeeded", service=0.02)
+    done = Completion(id=request_id, state="succeeded", service=0.02)
     feedback = Feedback(backend="local", worker="local@test", done=[done])
     harness.core.feedback(msgspec.json.encode(feedback), harness.now)
     assert ask(harness, request_id).state is None
@@ -207,7 +207,9 @@ def test_a_fault_while_answering_costs_the_answer_alone(
     service = Service(settings, SchedulerCore(settings, Catalogue({}), origin="test"))
     monkeypatch.setattr(service._core, "status_query", lambda *_: 1 / 0)
     monkeypatch.setattr(service, "_turn_soon", lambda: None)
-    service._signal(names.QUESTION_KEY, msgspec.json.encode(Question(id="", reply_to="", correlation_id="")))
+    service._signal(
+        names.QUESTION_KEY, msgspec.json.encode(StatusQuery(id="", reply_to="", correlation_id=""))
+    )
     assert "is not answered" in caplog.text
     service.stop(0.1)
 

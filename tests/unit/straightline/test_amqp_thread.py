@@ -5,19 +5,19 @@ import time
 
 import pytest
 
-from straightline.amqp.connection.connection import Link
+from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
 
 NOBODY = "amqp://127.0.0.1:1/"
 PATIENCE = 10.0
 
 
-def _link(thread: AMQPThread, lost: list[BaseException] | None = None) -> Link:
+def _link(thread: AMQPThread, lost: list[BaseException] | None = None) -> ManagedConnection:
     told = [] if lost is None else lost
-    return Link(NOBODY, "test", on_channel=lambda _: None, on_lost=told.append, thread=thread)
+    return ManagedConnection(NOBODY, "test", on_channel=lambda _: None, on_lost=told.append, thread=thread)
 
 
-def _runs(link: Link) -> bool:
+def _runs(link: ManagedConnection) -> bool:
     ran = threading.Event()
     link.call(ran.set)
     return ran.wait(PATIENCE)
@@ -40,7 +40,7 @@ def test_callbacks_of_both_run_on_the_one_thread() -> None:
     seen: list[bool] = []
     for link in links:
         link.start()
-        link.call(lambda: seen.append(links[0].on_own_thread() and links[1].on_own_thread()))
+        link.call(lambda: seen.append(links[0].on_loop_thread() and links[1].on_loop_thread()))
         assert _runs(link)
     for link in links:
         link.stop(PATIENCE)
@@ -65,7 +65,7 @@ def test_an_unexpected_fault_costs_both_their_connections_and_neither_its_thread
 
 
 def test_a_timer_that_raises_takes_no_other_one_with_it() -> None:
-    link = Link(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None)
+    link = ManagedConnection(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None)
     ran = threading.Event()
 
     def set_both() -> None:
@@ -81,5 +81,5 @@ def test_a_timer_that_raises_takes_no_other_one_with_it() -> None:
 
 def test_a_link_that_was_never_started_is_stopped_at_once() -> None:
     began = time.monotonic()
-    Link(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None).stop(PATIENCE)
+    ManagedConnection(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None).stop(PATIENCE)
     assert time.monotonic() - began < PATIENCE / 2

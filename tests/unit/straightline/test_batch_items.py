@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from straightline.batch.items import Defaults, Why, failure, item_of
+from straightline.batch.items import Defaults, LineFailure, failed_line, parse_line
 from straightline.batch.lines import line_at, lines
-from straightline.batch.rate import Pace, span, status
+from straightline.batch.rate import RateMeter, format_duration, progress_line
 from straightline.errors import ContractError
 from straightline.ids import canonical, id_of_line, new_id
 
@@ -20,7 +20,7 @@ DEFAULTS = Defaults(model="digits", version="2", deadline=60.0)
 
 
 def read(content: Any, defaults: Defaults = DEFAULTS) -> Any:
-    return item_of(json.dumps(content).encode(), defaults)
+    return parse_line(json.dumps(content).encode(), defaults)
 
 
 @pytest.mark.parametrize("member", ["data", "body"])
@@ -61,7 +61,9 @@ def test_a_line_without_a_model_needs_the_jobs() -> None:
 
 def test_a_failed_line_can_be_submitted_again() -> None:
     first = {"custom_id": "a", "data": V2, "deadline": 5.0}
-    text = failure(Why(7, "failed", "model_error", "it stumbled", "id"), json.dumps(first).encode(), DEFAULTS)
+    text = failed_line(
+        LineFailure(7, "failed", "model_error", "it stumbled", "id"), json.dumps(first).encode(), DEFAULTS
+    )
     assert json.loads(text)["error"] == {
         "line": 7,
         "state": "failed",
@@ -69,23 +71,23 @@ def test_a_failed_line_can_be_submitted_again() -> None:
         "message": "it stumbled",
         "id": "id",
     }
-    assert item_of(text, Defaults()) == read(first)
+    assert parse_line(text, Defaults()) == read(first)
 
 
 def test_a_line_that_is_no_json_is_shown() -> None:
-    text = failure(Why(1, "refused", "malformed", "no JSON"), b'{"custom_id": \xff', DEFAULTS)
+    text = failed_line(LineFailure(1, "refused", "malformed", "no JSON"), b'{"custom_id": \xff', DEFAULTS)
     assert json.loads(text)["text"].startswith('{"custom_id"')
     with pytest.raises(ContractError, match="mended"):
-        item_of(text, DEFAULTS)
+        parse_line(text, DEFAULTS)
 
 
 def test_what_was_no_request_is_still_shown_after_it_was_submitted_again_unmended() -> None:
     said = "{ this is no JSON"
     for _ in range(3):
         with pytest.raises(ContractError) as refused:
-            item_of(said.encode(), DEFAULTS)
-        why = Why(1, "refused", refused.value.error_class, str(refused.value))
-        line = failure(why, said.encode(), DEFAULTS)
+            parse_line(said.encode(), DEFAULTS)
+        why = LineFailure(1, "refused", refused.value.error_class, str(refused.value))
+        line = failed_line(why, said.encode(), DEFAULTS)
         assert json.loads(line)["text"] == "{ this is no JSON"
         said = line.decode().strip()
     assert "mended" in json.loads(said)["error"]["message"]
@@ -132,15 +134,15 @@ def test_the_ids_of_lines_are_one_for_each_and_always_the_same() -> None:
 
 
 def test_the_pace_says_when_it_will_be_done() -> None:
-    pace = Pace(1000)
+    pace = RateMeter(1000)
     pace.add(0.0, 0, 0)
     pace.add(10.0, 100, 500)
     assert (pace.rate, pace.share, pace.left) == (10.0, 0.5, 10.0)
-    text = status(pace, lines=100, failed=2, trouble=None)
+    text = progress_line(pace, lines=100, failed=2, trouble=None)
     assert " ".join(text.split()) == "50% 100 lines 10/s failed 2 10 s left"
-    assert "waiting: no broker" in status(pace, lines=100, failed=2, trouble="no broker")
+    assert "waiting: no broker" in progress_line(pace, lines=100, failed=2, trouble="no broker")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(59, "59 s"), (61, "1 min 01 s"), (7260, "2 h 01 min")])
 def test_times_are_told_in_two_units(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert format_duration(seconds) == text

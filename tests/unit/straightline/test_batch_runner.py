@@ -10,10 +10,10 @@ import pytest
 
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.batch import runner
-from straightline.batch.files import Files
+from straightline.batch.files import FileJobStore
 from straightline.batch.items import Defaults
-from straightline.batch.journal import About, Journal, journal_of
-from straightline.batch.runner import Runner, Tally
+from straightline.batch.journal import JobDescription, Journal, journal_path
+from straightline.batch.runner import RunCounts, Runner
 from straightline.contracts import Request
 from straightline.ids import new_id
 from straightline.producer.producer import Producer
@@ -41,7 +41,7 @@ def producer() -> Iterator[Producer]:
 def test_a_line_that_is_sent_again_is_asked_for_once_and_not_at_all_after_the_job(
     producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PAUSE", 0.01)
+    monkeypatch.setattr(runner, "RETRY_INTERVAL_S", 0.01)
     composed: list[str | None] = []
     calls: list[int] = []
     compose = producer.compose
@@ -50,14 +50,14 @@ def test_a_line_that_is_sent_again_is_asked_for_once_and_not_at_all_after_the_jo
         composed.append(submission.id)
         return compose(submission)
 
-    def look(_: Tally) -> None:
+    def look(_: RunCounts) -> None:
         calls.extend(len(each) for each in producer.results._waiting.values())
 
     monkeypatch.setattr(producer, "compose", noted)
     text = "".join(json.dumps({"data": {"inputs": []}}) + "\n" for _ in range(LINES)).encode()
     out = tmp_path / "out.jsonl"
     defaults = Defaults(model="digits")
-    about = About(
+    about = JobDescription(
         id=new_id(),
         source="in.jsonl",
         size=len(text),
@@ -66,7 +66,7 @@ def test_a_line_that_is_sent_again_is_asked_for_once_and_not_at_all_after_the_jo
         ordered=False,
         defaults=defaults,
     )
-    with Journal(journal_of(out), about) as journal, Files(journal, out) as files:
+    with Journal(journal_path(out), about) as journal, FileJobStore(journal, out) as files:
         job = Runner(
             about.id,
             io.BytesIO(text),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from straightline.errors import ContractError
-from straightline.producer.producer import usable
+from straightline.producer.producer import check_callback
 
 
 async def awaited(_outcome: Any) -> None:
@@ -13,10 +13,10 @@ async def awaited(_outcome: Any) -> None:
 
 
 def test_a_function_is_taken() -> None:
-    assert usable(print) is print
+    assert check_callback(print) is print
 
 
 @pytest.mark.parametrize("other", [awaited, 3, "print"])
 def test_what_would_never_be_run_is_refused(other: Any) -> None:
     with pytest.raises(ContractError, match="called with the outcome, not awaited"):
-        usable(other)
+        check_callback(other)

@@ -8,8 +8,8 @@ from straightline.contracts import (
     FailureReport,
     ModelEntry,
     ModelList,
+    PlacementHistory,
     PlacementStep,
-    PlacementStory,
     Reason,
     RequestStatus,
     TensorSpec,
@@ -83,7 +83,7 @@ def test_a_story_tells_every_placement_and_why() -> None:
             number=2, backend="local", succeeded=True, reason=REASON, wait=0.002, service=1.5, cold_start=1.2
         ),
     ]
-    text = why.text(PlacementStory(id="i", state="succeeded", model="digits", steps=steps))
+    text = why.text(PlacementHistory(id="i", state="succeeded", model="digits", steps=steps))
     assert text.splitlines() == [
         "i  succeeded, model digits",
         "1. serverless: throttled: too many",
@@ -100,34 +100,34 @@ def test_a_story_tells_every_placement_and_why() -> None:
 
 
 def test_a_request_that_was_placed_nowhere_says_so() -> None:
-    story = PlacementStory(id="i", state="rejected", error_class="unknown_model", error="there is no x")
+    story = PlacementHistory(id="i", state="rejected", error_class="unknown_model", error="there is no x")
     assert why.text(story).splitlines() == [
         "i  rejected",
         "it was placed nowhere",
         "unknown_model: there is no x",
     ]
-    held = PlacementStory(id="i", state="held", held_reason="no slot is free")
+    held = PlacementHistory(id="i", state="held", held_reason="no slot is free")
     assert why.text(held).splitlines() == ["i  held", "held: no slot is free"]
-    running = PlacementStory(id="i", state="running", steps=[PlacementStep(number=1, backend="local")])
+    running = PlacementHistory(id="i", state="running", steps=[PlacementStep(number=1, backend="local")])
     assert "1. local: under way" in why.text(running)
     step = PlacementStep(number=1, backend="local", reason=REASON, started_at=1.8e9)
-    told = why.text(PlacementStory(id="i", state="running", class_="batch", deadline=1.8e9, steps=[step]))
+    told = why.text(PlacementHistory(id="i", state="running", class_="batch", deadline=1.8e9, steps=[step]))
     assert "  class     batch\n  deadline  2" in told
     assert "3 of empirical" in told
     assert "  running since      2" in told
 
 
 def test_a_placement_from_which_nothing_came_before_the_end_is_not_under_way() -> None:
-    ended = PlacementStory(id="i", state="cancelled", steps=[PlacementStep(number=1, backend="local")])
+    ended = PlacementHistory(id="i", state="cancelled", steps=[PlacementStep(number=1, backend="local")])
     assert "1. local: placed there, no answer came" in why.text(ended)
-    searched_in_vain = PlacementStory(id="i", state="expired")
+    searched_in_vain = PlacementHistory(id="i", state="expired")
     assert "no placement of it is known" in why.text(searched_in_vain)
 
 
 def test_another_policys_rule_is_not_taken_for_the_papers() -> None:
     reason = Reason(policy="predictive", rule=3, f_t=1, F=1, r_d=1, D=1, s_f=False, s_d=False)
     step = PlacementStep(number=1, backend="local", reason=reason)
-    assert "3 of predictive\n" in why.text(PlacementStory(id="i", state="placed", steps=[step]))
+    assert "3 of predictive\n" in why.text(PlacementHistory(id="i", state="placed", steps=[step]))
 
 
 def test_models_are_a_table() -> None:
@@ -193,7 +193,7 @@ def test_what_comes_from_elsewhere_does_not_steer_the_terminal() -> None:
     evil = "\x1b[2J\r"
     texts = [
         status.text(RequestStatus(id=evil, state="failed", error=evil)),
-        why.text(PlacementStory(id="i", state="failed", error=evil)),
+        why.text(PlacementHistory(id="i", state="failed", error=evil)),
         models.text(ModelList(models=[ModelEntry(name=evil, version=evil)])),
         failures.text(
             FailureReport(since=0, until=1, by_backend=[], by_model=[FailureRate(name="m", errors={evil: 1})])

@@ -6,7 +6,7 @@ from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.ids import new_id
 from straightline.models.catalogue import Catalogue
-from straightline.models.registry_view import Known, takes_canary
+from straightline.models.registry_view import RegistryView, takes_canary
 
 
 def spec(name: str, version: str) -> ModelSpec:
@@ -20,21 +20,21 @@ def model(*versions: str, canary: str | None = None, share: float = 0.0) -> Depl
     )
 
 
-LYING = Known(
+LYING = RegistryView(
     Catalogue({"m": {"0": spec("m", "0")}, "other": {"1": spec("other", "1"), "2": spec("other", "2")}})
 )
 
 
 def test_a_model_that_was_never_deployed_is_as_its_directory_has_it() -> None:
-    known = LYING.learn(Deployed(revision=1, models={"m": model("2", "1")}))
+    known = LYING.updated(Deployed(revision=1, models={"m": model("2", "1")}))
     found = known.find("other")
     assert found is not None
     assert found.version == "2"
-    assert known.chosen("other", new_id()) is None
+    assert known.resolve_version("other", new_id()) is None
 
 
 def test_of_a_model_that_was_deployed_the_registry_alone_speaks() -> None:
-    known = LYING.learn(Deployed(revision=1, models={"m": model("2", "1")}))
+    known = LYING.updated(Deployed(revision=1, models={"m": model("2", "1")}))
     found = known.find("m")
     assert found is not None
     assert found.version == "2"
@@ -45,16 +45,16 @@ def test_of_a_model_that_was_deployed_the_registry_alone_speaks() -> None:
 
 
 def test_a_removed_model_is_gone_though_its_directory_was_read_before() -> None:
-    known = LYING.learn(Deployed(revision=1, models={"m": model()}))
+    known = LYING.updated(Deployed(revision=1, models={"m": model()}))
     assert known.find("m") is None
     assert known.find("m", "0") is None
     assert set(known.catalogue().models) == {"other"}
 
 
 def test_an_older_announcement_changes_nothing() -> None:
-    known = LYING.learn(Deployed(revision=2, models={"m": model("2")}))
-    assert known.learn(Deployed(revision=2, models={})) is known
-    assert known.learn(Deployed(revision=1, models={})) is known
+    known = LYING.updated(Deployed(revision=2, models={"m": model("2")}))
+    assert known.updated(Deployed(revision=2, models={})) is known
+    assert known.updated(Deployed(revision=1, models={})) is known
 
 
 @pytest.mark.parametrize("share", [1.0, 10.0, 50.0])

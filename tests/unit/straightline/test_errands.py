@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from straightline.producer.background import Errands
+from straightline.producer.background import BackgroundWorker
 
 
 def test_errands_are_done_in_order_and_before_it_closes() -> None:
-    errands, done = Errands("test"), list[int]()
+    errands, done = BackgroundWorker("test"), list[int]()
     for number in range(100):
         assert errands.run(lambda number=number: done.append(number))  # type: ignore[misc]
     errands.close(30)
@@ -17,7 +17,7 @@ def test_errands_are_done_in_order_and_before_it_closes() -> None:
 
 
 def test_one_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    errands, done = Errands("test"), threading.Event()
+    errands, done = BackgroundWorker("test"), threading.Event()
     errands.run(lambda: 1 / 0)
     errands.run(done.set)
     assert done.wait(30)
@@ -27,20 +27,20 @@ def test_one_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None
 
 def test_without_an_errand_there_is_no_thread() -> None:
     before = threading.active_count()
-    errands = Errands("test")
+    errands = BackgroundWorker("test")
     assert threading.active_count() == before
     errands.close(30)
 
 
 def test_one_that_hangs_does_not_keep_the_owner_from_closing() -> None:
-    errands, release = Errands("test"), threading.Event()
+    errands, release = BackgroundWorker("test"), threading.Event()
     errands.run(lambda: release.wait(30))
     errands.close(0.05)
     release.set()
 
 
 def test_an_errand_may_close_it() -> None:
-    errands, closed = Errands("test"), threading.Event()
+    errands, closed = BackgroundWorker("test"), threading.Event()
 
     def close() -> None:
         errands.close(30)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from straightline.batch.items import Defaults, item_of
+from straightline.batch.items import Defaults, parse_line
 from straightline.contracts import ModelSpec, decode_request
 from straightline.contracts.parsing.error_hints import explain
 from straightline.errors import ConfigurationError, ContractError
@@ -68,7 +68,7 @@ def test_who_submits_a_request_of_no_class_is_told_which_there_are() -> None:
 )
 def test_a_line_of_a_job_is_refused_with_what_there_is(line: dict[str, Any], words: str) -> None:
     with pytest.raises(ContractError) as caught:
-        item_of(msgspec.json.encode(line), Defaults(model="digits"))
+        parse_line(msgspec.json.encode(line), Defaults(model="digits"))
     assert words in str(caught.value)
     assert "or an object with" not in str(caught.value)
 

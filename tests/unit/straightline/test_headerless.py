@@ -7,7 +7,7 @@ import pika
 from hypothesis import given
 from hypothesis import strategies as st
 
-from straightline.amqp.connection.header_repair import headerless
+from straightline.amqp.connection.header_repair import strip_headers
 
 SHORT = st.text(max_size=60).filter(lambda text: len(text.encode()) < 255)
 OTHERS = st.fixed_dictionaries(
@@ -34,16 +34,16 @@ def payload(properties: pika.BasicProperties, size: int = 7) -> bytes:
 
 @given(OTHERS, st.dictionaries(SHORT, st.integers(0, 99) | SHORT, min_size=1, max_size=5))
 def test_all_other_properties_stay(others: dict[str, Any], headers: dict[str, Any]) -> None:
-    found = headerless(payload(pika.BasicProperties(headers=headers, **others)))
+    found = strip_headers(payload(pika.BasicProperties(headers=headers, **others)))
     assert found == payload(pika.BasicProperties(**others))
 
 
 @given(OTHERS)
 def test_without_headers_there_is_nothing_to_take_out(others: dict[str, Any]) -> None:
-    assert headerless(payload(pika.BasicProperties(**others))) is None
+    assert strip_headers(payload(pika.BasicProperties(**others))) is None
 
 
 @given(st.binary(max_size=64))
 def test_what_is_damaged_is_left_alone(junk: bytes) -> None:
-    found = headerless(junk)
+    found = strip_headers(junk)
     assert found is None or len(found) < len(junk)

@@ -16,9 +16,15 @@ from pika.adapters.utils.connection_workflow import (
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.connection.auth_failures import PATIENCE, Refusals
-from straightline.amqp.connection.connection import LONGEST_DELAY, Link, delay, describe, parameters
-from straightline.amqp.consuming.reply_queue import Inbox
+from straightline.amqp.connection.auth_failures import REFUSAL_TIMEOUT_S, AuthFailures
+from straightline.amqp.connection.connection import (
+    MAX_RECONNECT_DELAY_S,
+    ManagedConnection,
+    describe,
+    parameters,
+    reconnect_delay,
+)
+from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 
@@ -38,8 +44,8 @@ def test_a_url_keeps_its_own_heartbeat() -> None:
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_the_delay_grows_to_its_cap_and_never_vanishes(failures: int, chance: float) -> None:
-    assert 0.05 <= delay(failures, chance) <= LONGEST_DELAY
-    assert delay(failures, chance) <= delay(failures + 1, chance)
+    assert 0.05 <= reconnect_delay(failures, chance) <= MAX_RECONNECT_DELAY_S
+    assert reconnect_delay(failures, chance) <= reconnect_delay(failures + 1, chance)
 
 
 def test_the_innermost_reason_is_told() -> None:
@@ -65,7 +71,7 @@ def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFi
     def nothing(_: object) -> None:
         """Take it."""
 
-    link = Link("amqp://h/v", "test", on_channel=nothing, on_lost=nothing)
+    link = ManagedConnection("amqp://h/v", "test", on_channel=nothing, on_lost=nothing)
     with caplog.at_level(logging.WARNING):
         for trouble in ("refused", "refused", "no password", "no password", "refused"):
             link.trouble = trouble
@@ -81,13 +87,13 @@ def test_the_end_of_a_loss_is_told_once(caplog: pytest.LogCaptureFixture) -> Non
     def nothing(_: object) -> None:
         """Take it."""
 
-    link = Link("amqp://h/v", "test", on_channel=nothing, on_lost=nothing)
+    link = ManagedConnection("amqp://h/v", "test", on_channel=nothing, on_lost=nothing)
     with caplog.at_level(logging.WARNING):
-        link.working()  # the first connection is no news
+        link.mark_working()  # the first connection is no news
         link.trouble = "refused"
         link._again()
-        link.working()
-        link.working()
+        link.mark_working()
+        link.mark_working()
     link._loop.close()
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "no AMQP connection",
@@ -100,20 +106,20 @@ OUTAGE = AMQPConnectionError(ConnectionRefusedError(111, "Connection refused"))
 
 
 def test_refusals_count_once_they_have_gone_on_for_five_seconds_however_many_they_are() -> None:
-    refusals = Refusals()
-    assert PATIENCE == 5.0
-    assert not any(refusals.hopeless(100.0 + tenths / 10, refused=True) for tenths in range(50))
-    assert refusals.hopeless(105.0, refused=True)
-    assert refusals.hopeless(106.0, refused=True)
+    refusals = AuthFailures()
+    assert REFUSAL_TIMEOUT_S == 5.0
+    assert not any(refusals.record(100.0 + tenths / 10, refused=True) for tenths in range(50))
+    assert refusals.record(105.0, refused=True)
+    assert refusals.record(106.0, refused=True)
 
 
 def test_another_failure_in_between_begins_anew() -> None:
-    refusals = Refusals()
-    assert not refusals.hopeless(0.0, refused=True)
-    assert not refusals.hopeless(6.0, refused=False)
-    assert not refusals.hopeless(7.0, refused=True)
-    assert not refusals.hopeless(11.9, refused=True)
-    assert refusals.hopeless(12.0, refused=True)
+    refusals = AuthFailures()
+    assert not refusals.record(0.0, refused=True)
+    assert not refusals.record(6.0, refused=False)
+    assert not refusals.record(7.0, refused=True)
+    assert not refusals.record(11.9, refused=True)
+    assert refusals.record(12.0, refused=True)
 
 
 def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
@@ -121,11 +127,11 @@ def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
         """Take it."""
 
     told: list[bool] = []
-    link = Link("amqp://h/v", "test", on_channel=nothing, on_lost=nothing, on_failed=told.append)
+    link = ManagedConnection("amqp://h/v", "test", on_channel=nothing, on_lost=nothing, on_failed=told.append)
     for reason, now in ((REFUSED, 0.0), (REFUSED, 5.0), (OUTAGE, 6.0), (REFUSED, 7.0), (REFUSED, 12.0)):
         link._failed(reason, now)
     assert told == [False, True, False, False, True]
-    link.working()
+    link.mark_working()
     link._failed(REFUSED, 20.0)
     link._failed(REFUSED, 30.0)
     link._loop.close()
@@ -135,7 +141,7 @@ def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
 def test_an_outage_after_refusals_is_waited_for() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
-        inbox = Inbox(
+        inbox = ReplyQueue(
             f"amqp://127.0.0.1:{taken.getsockname()[1]}/",
             name="test",
             queue="q",

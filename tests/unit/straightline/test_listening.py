@@ -27,7 +27,7 @@ def test_what_is_no_address_of_this_machine_is_refused_by_the_settings_name(wron
 
 
 def test_one_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bind_check, "PATIENCE", 0.0)
+    monkeypatch.setattr(bind_check, "BIND_TIMEOUT_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=f"^{NAME}.*{address}.*in use.*end what listens there"):

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from straightline.errors import BrokerUnavailable, PartlySubmitted, Rejected
-from straightline.producer.submission_batch import Account
+from straightline.producer.submission_batch import BatchTracker
 
 Settle = Callable[[BaseException | None], None]
 
 
 def test_ids_come_in_order_whatever_the_order_of_the_confirms() -> None:
-    account = Account()
+    account = BatchTracker()
     settles = [account.sent(name) for name in "abc"]
     for settle in reversed(settles):
         settle(None)
@@ -22,7 +22,7 @@ def test_ids_come_in_order_whatever_the_order_of_the_confirms() -> None:
 
 
 def test_closing_waits_for_the_last_confirm() -> None:
-    account = Account()
+    account = BatchTracker()
     settle = account.sent("a")
     timer = threading.Timer(0.05, settle, (None,))
     timer.start()
@@ -31,11 +31,11 @@ def test_closing_waits_for_the_last_confirm() -> None:
 
 
 def test_nothing_sent_is_nothing_to_wait_for() -> None:
-    assert Account().close() == []
+    assert BatchTracker().close() == []
 
 
 def test_what_failed_is_told_by_position_and_keeps_its_id_where_it_had_one() -> None:
-    account = Account()
+    account = BatchTracker()
     account.sent("a")(None)
     account.refused(Rejected("wrong"))
     account.sent("b")(Rejected("full"))
@@ -53,7 +53,7 @@ def test_what_failed_is_told_by_position_and_keeps_its_id_where_it_had_one() -> 
 
 
 def test_when_the_broker_is_gone_no_more_is_taken() -> None:
-    account = Account()
+    account = BatchTracker()
     settle = account.sent("a")
     assert not account.stop_if_gone()
     settle(BrokerUnavailable("gone"))
@@ -64,7 +64,7 @@ def test_when_the_broker_is_gone_no_more_is_taken() -> None:
 
 
 def test_a_fault_of_ours_is_not_hidden_among_failures() -> None:
-    account = Account()
+    account = BatchTracker()
     account.sent("a")(ZeroDivisionError("ours"))
     with pytest.raises(ZeroDivisionError):
         account.close()
@@ -73,7 +73,7 @@ def test_a_fault_of_ours_is_not_hidden_among_failures() -> None:
 @given(st.lists(st.sampled_from(["before", "after", "unsent", "refused"]), max_size=12))
 def test_it_says_that_all_is_settled_once_and_not_too_early(fates: list[str]) -> None:
     told: list[int] = []
-    account = Account(lambda: told.append(1))
+    account = BatchTracker(lambda: told.append(1))
     later: list[Settle] = []
     for number, fate in enumerate(fates):
         if fate == "refused":

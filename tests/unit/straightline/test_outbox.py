@@ -4,19 +4,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from straightline.amqp.publishing.confirm_tracker import Outbox
+from straightline.amqp.publishing.confirm_tracker import ConfirmTracker
 
 NEVER = float("inf")
 
 
-def filled(*items: str) -> Outbox[str]:
-    outbox: Outbox[str] = Outbox()
+def filled(*items: str) -> ConfirmTracker[str]:
+    outbox: ConfirmTracker[str] = ConfirmTracker()
     for item in items:
         outbox.put(item, NEVER)
     return outbox
 
 
-def take_all(outbox: Outbox[str]) -> list[tuple[int, str]]:
+def take_all(outbox: ConfirmTracker[str]) -> list[tuple[int, str]]:
     taken = []
     while (each := outbox.take()) is not None:
         taken.append(each)
@@ -81,7 +81,7 @@ def test_what_could_not_be_written_gives_its_tag_back() -> None:
 
 
 def test_what_expires_is_taken_from_both_and_a_late_ack_means_nothing() -> None:
-    outbox: Outbox[str] = Outbox()
+    outbox: ConfirmTracker[str] = ConfirmTracker()
     for number, item in enumerate("abcd"):
         outbox.put(item, float(number))
     outbox.take()
@@ -98,7 +98,7 @@ class OutboxAgainstBroker(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox: Outbox[int] = Outbox()
+        self.outbox: ConfirmTracker[int] = ConfirmTracker()
         self.clock = 0
         self.unsettled: list[int] = []
         self.broker: dict[int, int] = {}

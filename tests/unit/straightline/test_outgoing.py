@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from straightline.amqp.publishing.channel_errors import blame
-from straightline.amqp.publishing.outgoing import SERIAL_HEADER, Outgoing, refusal
+from straightline.amqp.publishing.channel_errors import errors_by_tag
+from straightline.amqp.publishing.outgoing import SERIAL_HEADER, Outgoing, invalid_reason
 from straightline.errors import Rejected, Unroutable
 
 
@@ -16,7 +16,7 @@ def message(**changes: Any) -> Outgoing:
 
 
 def test_an_ordinary_message_is_let_through() -> None:
-    assert refusal(message(headers={"a": 1, "b": "x", "c": None}, message_id="m" * 255)) is None
+    assert invalid_reason(message(headers={"a": 1, "b": "x", "c": None}, message_id="m" * 255)) is None
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_an_ordinary_message_is_let_through() -> None:
     ],
 )
 def test_what_the_broker_would_hang_up_over_is_refused_with_the_cure(changes: Any, words: str) -> None:
-    assert words in (refusal(message(**changes), 100) or "")
+    assert words in (invalid_reason(message(**changes), 100) or "")
 
 
 def test_only_a_mandatory_message_carries_a_serial_and_own_headers_stay() -> None:
@@ -41,22 +41,22 @@ def test_only_a_mandatory_message_carries_a_serial_and_own_headers_stay() -> Non
 
 def test_a_missing_exchange_is_blamed_on_the_messages_to_it_alone() -> None:
     out = {1: message(), 2: message(exchange="nowhere"), 3: message(exchange="now")}
-    guilty = blame(404, "NOT_FOUND - no exchange 'nowhere' in vhost '/'", out)
+    guilty = errors_by_tag(404, "NOT_FOUND - no exchange 'nowhere' in vhost '/'", out)
     assert list(guilty) == [2]
     assert isinstance(guilty[2], Unroutable)
 
 
 def test_a_missing_permission_is_blamed_on_the_messages_to_that_exchange() -> None:
     text = "ACCESS_REFUSED - access to exchange 'nowhere' in vhost '/' refused for user 'worker'"
-    guilty = blame(403, text, {1: message(), 2: message(exchange="nowhere")})
+    guilty = errors_by_tag(403, text, {1: message(), 2: message(exchange="nowhere")})
     assert list(guilty) == [2]
     assert isinstance(guilty[2], Rejected)
 
 
 def test_a_size_limit_of_the_broker_is_blamed_on_the_message_of_that_size() -> None:
     text = "PRECONDITION_FAILED - message size 300 is larger than configured max size 200"
-    assert list(blame(406, text, {1: message(), 2: message(body=b"x" * 300)})) == [2]
+    assert list(errors_by_tag(406, text, {1: message(), 2: message(body=b"x" * 300)})) == [2]
 
 
 def test_nobody_is_blamed_for_what_cannot_be_told() -> None:
-    assert blame(541, "INTERNAL_ERROR", {1: message()}) == {}
+    assert errors_by_tag(541, "INTERNAL_ERROR", {1: message()}) == {}

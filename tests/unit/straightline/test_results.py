@@ -6,11 +6,11 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from straightline.producer.results import Results
+from straightline.producer.results import ResultBuffer
 
 
 def test_a_result_is_there_for_who_asks_later_and_again() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     results.put("a", b"1")
     assert results.wait("a", 0) == b"1"
     assert results.wait("a", 0) == b"1"
@@ -18,7 +18,7 @@ def test_a_result_is_there_for_who_asks_later_and_again() -> None:
 
 
 def test_one_may_wait_for_ever() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     found: list[bytes | None] = []
     thread = threading.Thread(target=lambda: found.append(results.wait("a", math.inf)))
     thread.start()
@@ -28,7 +28,7 @@ def test_one_may_wait_for_ever() -> None:
 
 
 def test_who_waits_is_woken_by_the_one_that_comes() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     found: list[bytes | None] = []
     thread = threading.Thread(target=lambda: found.append(results.wait("a", 30)))
     thread.start()
@@ -39,7 +39,7 @@ def test_who_waits_is_woken_by_the_one_that_comes() -> None:
 
 
 def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     results.put("a", b"1")
     assert results.wait("a", 0) == b"1"
     results.put("a", b"2")
@@ -48,7 +48,7 @@ def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
 
 
 def test_what_is_forgotten_does_not_come_again_and_takes_no_room() -> None:
-    results = Results(10, 10)
+    results = ResultBuffer(10, 10)
     for read in (False, True):
         results.put("a", b"0123456789")
         if read:
@@ -62,7 +62,7 @@ def test_what_is_forgotten_does_not_come_again_and_takes_no_room() -> None:
 
 
 def test_over_the_limit_what_was_read_goes_first_and_then_the_oldest() -> None:
-    results = Results(3, 1_000)
+    results = ResultBuffer(3, 1_000)
     for key in "abc":
         results.put(key, key.encode())
     results.wait("b", 0)
@@ -76,7 +76,7 @@ def test_over_the_limit_what_was_read_goes_first_and_then_the_oldest() -> None:
 
 
 def test_one_result_larger_than_the_limit_is_kept_all_the_same() -> None:
-    results = Results(10, 4)
+    results = ResultBuffer(10, 4)
     results.put("a", b"12")
     results.put("b", b"1234567")
     assert results.wait("a", 0) is None
@@ -85,7 +85,7 @@ def test_one_result_larger_than_the_limit_is_kept_all_the_same() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9), st.booleans()), max_size=60))
 def test_the_bounds_hold_whatever_comes(steps: list[tuple[str, int, bool]]) -> None:
-    results = Results(4, 20)
+    results = ResultBuffer(4, 20)
     for key, size, read in steps:
         results.put(key, b"x" * size)
         assert results.wait(key, 0) is not None if read else True
@@ -96,7 +96,7 @@ def test_the_bounds_hold_whatever_comes(steps: list[tuple[str, int, bool]]) -> N
 
 
 def test_who_asks_is_called_once_with_what_comes_and_at_once_with_what_is_there() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     called: list[bytes | None] = []
     assert results.ask("a", called.append) is None
     results.put("a", b"1")
@@ -107,7 +107,7 @@ def test_who_asks_is_called_once_with_what_comes_and_at_once_with_what_is_there(
 
 
 def test_who_has_given_up_is_not_called() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     called: list[bytes | None] = []
     results.ask("a", called.append)
     results.give_up("a", called.append)
@@ -117,7 +117,7 @@ def test_who_has_given_up_is_not_called() -> None:
 
 
 def test_closing_tells_who_waits_and_who_comes_later() -> None:
-    results = Results(10, 1_000)
+    results = ResultBuffer(10, 1_000)
     called: list[bytes | None] = []
     results.put("a", b"1")
     results.ask("b", called.append)
@@ -130,7 +130,7 @@ def test_closing_tells_who_waits_and_who_comes_later() -> None:
 
 
 def test_what_somebody_waits_for_reaches_them_whatever_the_bounds() -> None:
-    results = Results(1, 1)
+    results = ResultBuffer(1, 1)
     called: list[bytes | None] = []
     for key in "abc":
         results.ask(key, called.append)

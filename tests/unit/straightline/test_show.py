@@ -2,7 +2,7 @@
 
 import msgspec
 
-from straightline.cli.format import show
+from straightline.cli.format import format_outcome
 from straightline.contracts import Attempt, Outcome, Reason
 
 
@@ -41,7 +41,7 @@ def test_an_answer_says_where_it_came_from_and_why() -> None:
         reason=reason,
     )
     outputs = [{"name": "label", "shape": [1], "datatype": "INT64", "data": [7]}]
-    text = show(
+    text = format_outcome(
         Outcome(
             request_id="id-1",
             state="succeeded",
@@ -66,7 +66,7 @@ def test_an_answer_says_where_it_came_from_and_why() -> None:
 
 
 def test_a_rejected_request_says_what_was_wrong() -> None:
-    text = show(
+    text = format_outcome(
         Outcome(
             request_id="id-1",
             state="rejected",
@@ -82,5 +82,5 @@ def test_a_result_of_another_form_is_shown_as_it_is_and_cut() -> None:
     outcome = Outcome(
         request_id="i", state="succeeded", finished_at=1.0, result=msgspec.Raw(b"[" + b"1," * 500)
     )
-    assert "characters)" in show(outcome)
-    assert max(map(len, show(outcome).splitlines())) < 120
+    assert "characters)" in format_outcome(outcome)
+    assert max(map(len, format_outcome(outcome).splitlines())) < 120

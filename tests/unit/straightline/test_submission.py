@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from straightline.contracts import DataRef, decode_request
-from straightline.contracts.request import INLINE_LIMIT, MAX_BODY
+from straightline.contracts.request import MAX_BODY_BYTES, MAX_INLINE_BYTES
 from straightline.errors import ContractError, Rejected
 from straightline.producer.submission import Submission, compose, encode_data, submission_of
 
@@ -45,26 +45,26 @@ def test_every_request_has_an_id_of_its_own_that_sorts_by_time() -> None:
 
 def test_data_just_within_the_limit_stays_inline_and_above_it_goes_to_the_store() -> None:
     store = FakeStore()
-    room = INLINE_LIMIT - len(encode_data(padded(0)))
+    room = MAX_INLINE_BYTES - len(encode_data(padded(0)))
     draft = compose(Submission(model="m", data=padded(room)), store=store, now=NOW)
     assert draft.request.data
     assert not store.kept
     draft = compose(Submission(model="m", data=padded(room + 1)), store=store, now=NOW)
     assert not decode_request(draft.body).data
     assert store.kept == [encode_data(padded(room + 1))]
-    assert draft.request.size == INLINE_LIMIT + 1
+    assert draft.request.size == MAX_INLINE_BYTES + 1
 
 
 def test_what_is_refused_leaves_nothing_in_the_store() -> None:
     store = FakeStore()
     with pytest.raises(ContractError):
-        compose(Submission(model="", data=padded(INLINE_LIMIT)), store=store, now=NOW)
+        compose(Submission(model="", data=padded(MAX_INLINE_BYTES)), store=store, now=NOW)
     assert not store.kept
 
 
 def test_without_a_store_the_limit_is_that_of_a_message() -> None:
     with pytest.raises(Rejected, match="Client\\(url, store="):
-        compose(Submission(model="m", data=padded(MAX_BODY)), store=None, now=NOW)
+        compose(Submission(model="m", data=padded(MAX_BODY_BYTES)), store=None, now=NOW)
 
 
 @pytest.mark.parametrize("deadline", [0, -1, math.nan, math.inf, "5", [], 10**400, 1_795_605_000.0])

@@ -9,8 +9,8 @@ import pytest
 from straightline.cli import main
 from straightline.errors import ConfigurationError, ContractError, StoreUnavailable
 from straightline.ids import new_id
-from straightline.storage.store import FRESH, Store
-from straightline.storage.sweep import SHORTEST, Swept, sweep
+from straightline.storage.store import FRESH_S, Store
+from straightline.storage.sweep import MIN_AGE_S, SweepReport, sweep
 
 DAY = 86_400.0
 
@@ -44,10 +44,12 @@ def test_what_is_old_goes_and_what_is_young_stays(store: Store, folder: Path) ->
     for ref in (old_result, old_input):
         age(path_of(folder, ref.uri), 8 * DAY)
     age(path_of(folder, young.uri), 6 * DAY)
-    assert sweep(store, 7 * DAY, dry_run=True) == Swept(removed=2, removed_bytes=11, kept=1, kept_bytes=5)
-    assert sweep(store, 7 * DAY) == Swept(removed=2, removed_bytes=11, kept=1, kept_bytes=5)
+    assert sweep(store, 7 * DAY, dry_run=True) == SweepReport(
+        removed=2, removed_bytes=11, kept=1, kept_bytes=5
+    )
+    assert sweep(store, 7 * DAY) == SweepReport(removed=2, removed_bytes=11, kept=1, kept_bytes=5)
     assert names(folder) == {path_of(folder, young.uri).name}
-    assert sweep(store, 7 * DAY) == Swept(kept=1, kept_bytes=5)
+    assert sweep(store, 7 * DAY) == SweepReport(kept=1, kept_bytes=5)
 
 
 def test_the_part_of_a_writer_that_died_goes_too(store: Store, folder: Path) -> None:
@@ -55,7 +57,7 @@ def test_the_part_of_a_writer_that_died_goes_too(store: Store, folder: Path) -> 
     part = whole.with_name(f"{whole.name}.0123abcd.part")
     part.write_bytes(b"wh")
     age(part, DAY)
-    sweep(store, SHORTEST)
+    sweep(store, MIN_AGE_S)
     assert names(folder) == {whole.name}
 
 
@@ -66,16 +68,16 @@ def test_what_others_keep_in_the_store_stays(store: Store, folder: Path) -> None
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"theirs")
         age(folder / name, 100 * DAY)
-    assert sweep(store, DAY) == Swept()
+    assert sweep(store, DAY) == SweepReport()
     assert len(names(folder)) == len(set(names(folder))) == 5
 
 
 def test_what_is_put_again_is_young_again(store: Store, folder: Path) -> None:
     ref = store.put(b"result")
-    age(path_of(folder, ref.uri), FRESH + 60)
+    age(path_of(folder, ref.uri), FRESH_S + 60)
     assert store.put(b"result") == ref
     age_now = time.time() - path_of(folder, ref.uri).stat().st_mtime
-    assert age_now < FRESH, "or a sweep would take it from whom was just referred to it"
+    assert age_now < FRESH_S, "or a sweep would take it from whom was just referred to it"
 
 
 def test_the_data_of_two_requests_is_two_files_and_of_a_repeated_one_the_same(store: Store) -> None:
@@ -99,14 +101,14 @@ def test_nothing_outside_of_the_store_is_removed(store: Store, folder: Path) -> 
     assert secret.exists()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), SHORTEST - 1])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), MIN_AGE_S - 1])
 def test_what_may_still_be_in_use_cannot_be_swept(store: Store, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="2 h"):
         sweep(store, seconds)
 
 
 def test_an_empty_store_is_clean(store: Store) -> None:
-    assert sweep(store, DAY) == Swept()
+    assert sweep(store, DAY) == SweepReport()
 
 
 def test_a_store_that_cannot_be_listed_or_cleared_is_unavailable(
@@ -127,7 +129,7 @@ def test_a_store_of_another_kind_is_swept_alike() -> None:
     store = Store("memory://sweep/bodies")
     store.put(b"1", new_id())
     assert sweep(store, DAY).kept == 1
-    assert sweep(store, DAY, now=time.time() + 2 * DAY) == Swept(removed=1, removed_bytes=1)
+    assert sweep(store, DAY, now=time.time() + 2 * DAY) == SweepReport(removed=1, removed_bytes=1)
 
 
 def test_the_command_says_what_it_did(

@@ -9,7 +9,7 @@ import pytest
 
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Attempt, Question, Reason, Whereabouts
+from straightline.contracts import Attempt, Reason, StatusQuery, StatusReply
 from straightline.ids import new_id
 from tests.unit.workers.conftest import NOW
 from workers.coordination.cancellation import CancellationTracker
@@ -50,7 +50,7 @@ def responder(sender: Sender, cancellations: CancellationTracker) -> StatusRespo
 
 
 def question(request_id: str) -> bytes:
-    return msgspec.json.encode(Question(id=request_id, reply_to=REPLY_TO, correlation_id="q-1"))
+    return msgspec.json.encode(StatusQuery(id=request_id, reply_to=REPLY_TO, correlation_id="q-1"))
 
 
 def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
@@ -67,7 +67,7 @@ def test_what_is_in_work_runs_and_the_answer_says_where_and_since_when(
     (message,) = sender.sent
     assert (message.exchange, message.routing_key, message.correlation_id) == (names.REPLIES, REPLY_TO, "q-1")
     assert (message.type, message.persistent, message.mandatory) == (names.TYPE_WHEREABOUTS, False, False)
-    assert msgspec.json.decode(message.body, type=Whereabouts) == Whereabouts(
+    assert msgspec.json.decode(message.body, type=StatusReply) == StatusReply(
         id=work.request.id,
         state="running",
         model="double",

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from straightline.contracts import ModelSpec
-from straightline.models.registry_view import Known
+from straightline.models.registry_view import RegistryView
 from straightline.names import Backend
 from workers.containers.pool.warm_server import ModelKey, Slot
 
 BACKEND: Final[Backend] = "gpu-container"
 
 
-def prewarmed_models(known: Known) -> list[ModelSpec]:
+def prewarmed_models(known: RegistryView) -> list[ModelSpec]:
     """Return the versions of which servers are to stand ready: of each model the default, and its canary."""
     found: list[ModelSpec | None] = []
     for name in known.catalogue().models:

@@ -15,15 +15,15 @@ import os
 from straightline.support import failpoints
 {arm}
 for _ in range(3):
-    failpoints.here(failpoints.Step.WORKER_BEFORE_CALL)
-    failpoints.here(failpoints.Step.WORKER_AFTER_CALL)
+    failpoints.hit(failpoints.Step.WORKER_BEFORE_CALL)
+    failpoints.hit(failpoints.Step.WORKER_AFTER_CALL)
     print("past", flush=True)
 """
 
 
 def walk(at: str, *, arm: bool = True) -> tuple[int, int]:
     """Exit code of a process that takes two steps three times, and how often it got past both."""
-    code = WALK.format(arm="failpoints.arm(os.environ)" if arm else "")
+    code = WALK.format(arm="failpoints.configure(os.environ)" if arm else "")
     environ = {**os.environ, "PYTHONPATH": str(ROOT), failpoints.VARIABLE: at}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False, timeout=60
@@ -47,4 +47,4 @@ def test_without_an_entry_point_that_arms_it_the_variable_means_nothing() -> Non
 @pytest.mark.parametrize("value", ["worker.lunch", "worker.after_call:soon"])
 def test_a_step_that_is_none_is_refused_in_words(value: str) -> None:
     with pytest.raises(ConfigurationError, match=r"worker\.after_call"):
-        failpoints.arm({failpoints.VARIABLE: value})
+        failpoints.configure({failpoints.VARIABLE: value})

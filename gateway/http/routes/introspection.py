@@ -8,7 +8,6 @@ from flask import Blueprint, Response, request
 
 from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
-from gateway.http.rendering.openapi import SINCE
 from gateway.http.requests.unfinished_placement import unanswered
 from gateway.http.routes.requests import found, identity_of, outcome_in
 from outcomes.queries.outcomes import failures
@@ -26,6 +25,8 @@ from straightline.contracts.http_models import step_of
 from straightline.errors import ContractError
 from straightline.support.durations import duration
 
+SINCE: Final = "[1-9][0-9]{0,2}[smhd]"
+"""Pattern of a period: a number and its unit."""
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import hmac
+import time
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.webhooks.address import check_url, parse_hosts, resolve
 from gateway.webhooks.schedule import RETRY_DELAYS_S, retry_delay
@@ -26,6 +28,14 @@ def test_a_receiver_can_check_it_with_nothing_but_the_secret() -> None:
     wanted = base64.b64encode(hmac.new(key, b"id.7.body", hashlib.sha256).digest()).decode()
     assert signed["webhook-signature"] == f"v1,{wanted}"
     assert len(key) >= 24
+
+
+def test_a_receiver_can_check_it_with_the_library_of_the_standard() -> None:
+    secret, body = new_secret(), '{"model":"größe"}'.encode()
+    signed = headers(secret, "id", int(time.time()), body)
+    assert Webhook(secret).verify(body, signed) == {"model": "größe"}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_secret()).verify(body, signed)
 
 
 @pytest.mark.parametrize(

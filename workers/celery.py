@@ -1,4 +1,4 @@
-"""Entry point of `celery -A workers`: Celery looks for the application here."""
+"""Entry point of `celery -A workers`, where Celery looks for the application."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Which backend a pool drives, by the one queue it consumes."""
+"""The backend of a pool, chosen by the queue that it consumes."""
 
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
@@ -20,20 +20,20 @@ def backend_of_queues(queues: Collection[str]) -> Backend:
     """Return the backend whose queue a worker consumes.
 
     Raises:
-        ConfigurationError: it does not consume just one of the pools' queues.
+        ConfigurationError: the worker does not consume exactly one of the pools' queues.
     """
     if len(queues) == 1:
         (queue,) = queues
         if queue in _BY_QUEUE:
             return _BY_QUEUE[queue]
     raise ConfigurationError(
-        f"a worker drives one pool: start it with -Q and one of {', '.join(_BY_QUEUE)}; it was given "
-        f"{', '.join(sorted(queues)) or 'none'}"
+        f"cannot choose a backend: the worker consumes {', '.join(sorted(queues)) or 'no queue'}. start it "
+        f"with -Q and exactly one of {', '.join(_BY_QUEUE)}"
     )
 
 
 def make_backend(backend: Backend, environ: Mapping[str, str]) -> BackendProtocol:
-    """Make the backend that the environment describes; only its own module and libraries are imported.
+    """Return the backend that the environment configures; only its own module and libraries are imported.
 
     Raises:
         ConfigurationError: a setting of that backend is missing or wrong.

@@ -1,4 +1,4 @@
-"""The gpu-container backend: the model's own container, started when first asked for and kept warm."""
+"""The gpu-container backend: each model in its own container, started on demand and kept warm."""
 
 import logging
 import time
@@ -10,67 +10,67 @@ from straightline.contracts import ModelSpec
 from straightline.models.registry_view import RegistryView
 from straightline.names import Backend as BackendName
 from straightline.settings import load
+from workers.containers.policy.scaling import prewarmed_models
 from workers.containers.pool.driver import Driver
 from workers.containers.pool.failure_analysis import classify
 from workers.containers.pool.pool import WarmPool
 from workers.containers.pool.reaper import ContainerReaper
-from workers.containers.pool.scaling import prewarmed_models
 from workers.containers.settings import ContainerSettings
 from workers.protocol.base import BackendResponse, Health
 from workers.protocol.errors import BackendFault, ModelError
 
 _MAX_SWEEP_INTERVAL_S: Final = 2.0
-"""Seconds between two sweeps; shorter where servers may idle for less."""
+"""Time between two sweeps; less if servers are removed after a shorter idle time."""
 _log = logging.getLogger(__name__)
 
 
-class _ServerExited(Exception):  # noqa: N818 - it is a message from one method to the next
-    """The server had ended before the request reached it."""
+class _ServerExited(Exception):  # noqa: N818 - control flow between two methods
+    """The server exited before the request reached it."""
 
 
 class GpuContainerBackend:
-    """Asks a driver for a ready server of the model, and the server for the answer.
+    """Leases a warm server of the model from the pool, and calls it.
 
     Args:
-        driver: what starts servers.
-        pool: those that run.
-        caretaker: what sweeps up.
+        driver: starts servers.
+        pool: the running servers.
+        reaper: removes idle, dead and orphaned servers.
     """
 
     name: BackendName = "gpu-container"
     max_payload: int | None = None
 
-    def __init__(self, driver: Driver, pool: WarmPool, caretaker: ContainerReaper) -> None:
+    def __init__(self, driver: Driver, pool: WarmPool, reaper: ContainerReaper) -> None:
         self._driver = driver
         self._pool = pool
-        self._caretaker = caretaker
+        self._reaper = reaper
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
-        """Ask a warm server, or a fresh one; see `Backend.infer`.
+        """Call a warm server, or a fresh one; see `Backend.infer`.
 
-        A request that meets a server which ended before is not lost on it: it never left this worker, so it
-        takes the next server. This happens once; whatever the next one does is the answer.
+        If the server had exited before, the request has not left this worker and goes to the next server.
+        That happens once; the next result is final.
         """
-        self._caretaker.start()
+        self._reaper.start()
         began = time.perf_counter()
         deadline = began + timeout
         try:
-            return self._ask(model, body, began, deadline, last=False)
+            return self._call(model, body, began, deadline, last=False)
         except _ServerExited:
-            return self._ask(model, body, began, deadline, last=True)
+            return self._call(model, body, began, deadline, last=True)
 
     def health(self) -> Health:
-        """Ask the driver whether servers can be started."""
-        self._caretaker.start()
+        """Return whether the driver can start servers; see `Backend.health`."""
+        self._reaper.start()
         return self._driver.health()
 
     def models(self) -> list[str] | None:
-        """Return what the driver can start."""
+        """Return the models that the driver can start."""
         return self._driver.models()
 
-    def learn(self, known: RegistryView) -> None:
-        """Take which images were deployed, what is gone, and what is to stand ready; see `Backend.learn`."""
-        self._driver.learn(
+    def update_deployments(self, known: RegistryView) -> None:
+        """Apply deployed images, removed versions and prewarmed models; see the interface."""
+        self._driver.update_images(
             {
                 (name, version): each.image
                 for name, model in known.deployed.models.items()
@@ -78,38 +78,40 @@ class GpuContainerBackend:
                 if each.image is not None
             }
         )
-        self._pool.forget(lambda key: known.find(*key) is None)
-        self._pool.keep(prewarmed_models(known))
+        self._pool.set_removed_versions(lambda key: known.find(*key) is None)
+        self._pool.prewarm(prewarmed_models(known))
 
     def close(self) -> None:
         """Remove every server that this worker started."""
-        self._caretaker.stop()
+        self._reaper.stop()
         self._pool.close()
         self._driver.close()
 
-    def _ask(
+    def _call(
         self, model: ModelSpec, body: bytes, began: float, deadline: float, *, last: bool
     ) -> BackendResponse:
         with self._pool.lease(model, deadline - time.perf_counter()) as lease:
-            asked, patience = time.time(), max(0.001, deadline - time.perf_counter())
+            called_at, timeout = time.time(), max(0.001, deadline - time.perf_counter())
             try:
-                answer = lease.warm.client.infer(model, body, patience)
+                response = lease.warm.client.infer(model, body, timeout)
             except ModelError as error:
                 error.cold_start = lease.cold_start
                 raise
             except BackendFault as fault:
-                found = classify(lease.warm, fault, asked, full_time=patience >= model.timeout)
-                if found.useless:
+                found = classify(lease.warm, fault, called_at, full_time=timeout >= model.timeout)
+                if found.server_lost:
                     self._pool.discard(lease.warm)
-                if found.unasked and not last:
+                if found.not_reached and not last:
                     raise _ServerExited from found.fault
                 found.fault.cold_start = lease.cold_start
                 raise found.fault from fault
-        return BackendResponse(body=answer, service=time.perf_counter() - began, cold_start=lease.cold_start)
+        return BackendResponse(
+            body=response, service=time.perf_counter() - began, cold_start=lease.cold_start
+        )
 
 
 def create(environ: Mapping[str, str]) -> GpuContainerBackend:
-    """Make the backend that the environment describes.
+    """Return the backend that the environment configures.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -118,18 +120,17 @@ def create(environ: Mapping[str, str]) -> GpuContainerBackend:
     driver = _driver(settings, environ)
     pool = WarmPool(
         driver,
-        most=settings.container_max,
-        idle=settings.container_idle,
-        patience=settings.container_start,
+        max_servers=settings.container_max,
+        idle_timeout=settings.container_idle,
+        start_timeout=settings.container_start,
         busy=settings.container_busy,
     )
-    return GpuContainerBackend(
-        driver, pool, ContainerReaper(pool, driver, min(_MAX_SWEEP_INTERVAL_S, settings.container_idle / 4))
-    )
+    interval = min(_MAX_SWEEP_INTERVAL_S, settings.container_idle / 4)
+    return GpuContainerBackend(driver, pool, ContainerReaper(pool, driver, interval))
 
 
 def _driver(settings: ContainerSettings, environ: Mapping[str, str]) -> Driver:
-    # Each driver with its libraries only where it is used.
+    # Each driver is imported with its libraries only where it is used.
     if settings.container_driver == "process":
         from workers.containers.process.process_driver import NOTICE, ProcessDriver  # noqa: PLC0415
 

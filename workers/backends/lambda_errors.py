@@ -1,4 +1,4 @@
-"""What the AWS Lambda Invoke API answers, told apart. Pure.
+"""Errors of the AWS Lambda Invoke API, classified.
 
 Sources: the API reference of Invoke (errors, `FunctionError`), and "Understanding the Lambda execution
 environment lifecycle" and "Working with logs" in AWS's developer guide (the REPORT and INIT_REPORT lines).
@@ -39,12 +39,8 @@ _BY_CODE: Final[dict[str, FaultClass]] = {
     "InvalidSignatureException": "unreachable",
     "ExpiredTokenException": "unreachable",
 }
-
-
 _WRONG_INPUT: Final = "InvalidInput"
-"""What our functions call a request that does not fit the model."""
-
-
+"""The error type of the system's functions for a request that does not fit the model."""
 _DEPLOY: Final = "deploy the model there: `python -m modelkit deploy PROJECT --on serverless`"
 
 
@@ -54,13 +50,13 @@ class _Failure(msgspec.Struct):
 
 
 def cold_start_seconds(log: str) -> float | None:
-    """Return the seconds that an instance took to start, from the log's tail; None where it was warm."""
+    """Return the seconds that an instance took to start, from the log's tail; None if it was warm."""
     found = _INIT.search(log)
     return float(found[1]) / 1000 if found else None
 
 
 def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
-    """Read an answer that is marked as a function's error.
+    """Return the error that a response with `FunctionError` stands for.
 
     Args:
         payload: `{"errorType", "errorMessage", ...}`.
@@ -70,7 +66,7 @@ def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
     try:
         failure = decode(payload, _Failure)
     except ContractError:
-        failure = _Failure(errorMessage="the function failed and did not say how")
+        failure = _Failure(errorMessage="the function failed without an error message")
     sentence = failure.errorMessage or failure.errorType or "the function failed"
     init = _INIT_REPORT.search(log)
     word = _fault_class(failure, init[1] if init else None, log)
@@ -82,22 +78,22 @@ def function_error(payload: bytes, log: str) -> BackendFault | ModelError:
 
 
 def api_error(code: str, status: int, message: str) -> BackendFault | ModelError:
-    """Read an error of the API itself.
+    """Return the error that an exception of the API stands for.
 
     Args:
         code: the exception's name in the API.
-        status: of HTTP.
-        message: the API's.
+        status: HTTP status.
+        message: of the exception.
     """
     if code == "InvalidRequestContentException":
         return WrongInput(message)
     word: FaultClass = _BY_CODE.get(code, "crashed" if status >= 500 else "bad_protocol")
-    cure = f"; {_DEPLOY}" if word == "not_deployed" else ""
-    return BackendFault(f"Lambda refused: {code}: {message}{cure}", error_class=word)
+    remedy = f"; {_DEPLOY}" if word == "not_deployed" else ""
+    return BackendFault(f"cannot invoke the function: {code}: {message}{remedy}", error_class=word)
 
 
 def _fault_class(failure: _Failure, init: str | None, log: str) -> FaultClass | None:
-    """Return the fault's class; None where the model's code raised."""
+    """Return the fault's class; None if the model's code raised the error."""
     kind, message = failure.errorType, failure.errorMessage
     if init is not None:
         return "cold_start_timed_out" if init == "timeout" else "cold_start_failed"
@@ -105,7 +101,7 @@ def _fault_class(failure: _Failure, init: str | None, log: str) -> FaultClass | 
         return _BY_TYPE[kind]
     if "Task timed out after" in message:
         return "timed_out"
-    if "." in kind or not kind:  # Runtime.*, Sandbox.*, Extension.*: the platform's words, not an exception's
+    if "." in kind or not kind:  # Runtime.*, Sandbox.*, Extension.*: errors of the platform
         return "out_of_memory" if "signal: killed" in message and _at_limit(log) else "crashed"
     return None
 

@@ -1,4 +1,4 @@
-"""The local backend: our V2 server on this machine (or near it), at STRAIGHTLINE_LOCAL_URL, and others'."""
+"""The local backend: the system's own V2 server at STRAIGHTLINE_LOCAL_URL, and external V2 servers."""
 
 import time
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from workers.protocol.v2_http import V2Client
 
 
 class LocalSettings(msgspec.Struct, frozen=True):
-    """What the local backend reads from the environment.
+    """Settings of the local backend, read from the environment.
 
     Attributes:
-        local_url: base URL of the V2 server.
-        models_dir: directory of the bundles, which say whose models are external.
+        local_url: base URL of the own V2 server.
+        models_dir: directory of the bundles, which say which models are external.
     """
 
     local_url: str
@@ -29,14 +29,14 @@ class LocalSettings(msgspec.Struct, frozen=True):
 
 
 class LocalBackend:
-    """Asks V2 servers over HTTP; they are warm as long as they run, so it knows no cold start.
+    """Calls V2 servers that run permanently, so it has no cold start.
 
-    A model whose deployed `model.toml` has a `url` is asked there, every other one at our own server. A
-    request names a model and never a server.
+    A model whose deployed `model.toml` has a `url` is called there, every other model on the own server.
+    Requests name a model, never a server.
 
     Args:
-        client: of our own server.
-        catalogue: what is deployed.
+        client: of the own server.
+        catalogue: the deployed models.
     """
 
     name: BackendName = "local"
@@ -45,47 +45,49 @@ class LocalBackend:
     def __init__(self, client: V2Client, catalogue: Catalogue) -> None:
         self._client = client
         self._external = ExternalServers(external_models(catalogue))
-        self._ours = _own_models(catalogue)
-        self._models: list[str] | None = None
+        self._own_models = _own_models(catalogue)
+        self._available: list[str] | None = None
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
-        """Ask the model's server; see `Backend.infer`."""
+        """Call the model's server; see `Backend.infer`."""
         started = time.perf_counter()
-        ask = self._client.infer if model.url is None else self._external.infer
-        answer = ask(model, body, timeout)
-        return BackendResponse(body=answer, service=time.perf_counter() - started)
+        infer = self._client.infer if model.url is None else self._external.infer
+        response = infer(model, body, timeout)
+        return BackendResponse(body=response, service=time.perf_counter() - started)
 
     def health(self) -> Health:
-        """Ask whether our own server is ready; where there are external ones, one of all is enough.
+        """Return whether any server is ready; see `Backend.health`.
 
-        Which models can be asked then, `models` tells: a server that is away takes its own models with it.
+        A server that is down takes only its own models with it: `models` lists the others.
         """
-        own, found = self._client.ready(), self._external.look()
-        if not found:
-            self._models = None
+        own, external = self._client.ready(), self._external.probe()
+        if not external:
+            self._available = None
             return own
-        ready = {name for (name, _), health in found.items() if health.ok}
-        self._models = sorted(ready.union(self._ours if own.ok else ()))
-        away = [
-            f"{name} {version}: {health.reason}" for (name, version), health in found.items() if not health.ok
+        ready = {name for (name, _), health in external.items() if health.ok}
+        self._available = sorted(ready.union(self._own_models if own.ok else ()))
+        down = [
+            f"{name} {version}: {health.reason}"
+            for (name, version), health in external.items()
+            if not health.ok
         ]
-        if self._ours and not own.ok:
-            away.insert(0, f"our own server: {own.reason}")
-        return Health(ok=bool(self._models), reason="; ".join(away) or None)
+        if self._own_models and not own.ok:
+            down.insert(0, f"the own server: {own.reason}")
+        return Health(ok=bool(self._available), reason="; ".join(down) or None)
 
     def models(self) -> list[str] | None:
-        """Return the names of those whose server was ready when the health was asked.
+        """Return the models whose server was ready at the last `health`.
 
-        None without external models: what our own server does not have it refuses, and the request goes
-        elsewhere.
+        None without external models: the own server refuses a model that it does not have, and the request is
+        placed elsewhere.
         """
-        return self._models
+        return self._available
 
-    def learn(self, known: RegistryView) -> None:
-        """Take what is deployed; see `Backend.learn`."""
+    def update_deployments(self, known: RegistryView) -> None:
+        """Apply the current deployments; see `Backend.update_deployments`."""
         catalogue = known.catalogue()
-        self._ours = _own_models(catalogue)
-        self._external.learn(external_models(catalogue))
+        self._own_models = _own_models(catalogue)
+        self._external.update(external_models(catalogue))
 
     def close(self) -> None:
         """Close the connections."""
@@ -102,7 +104,7 @@ def _own_models(catalogue: Catalogue) -> list[str]:
 
 
 def create(environ: Mapping[str, str]) -> LocalBackend:
-    """Make the backend that the environment describes.
+    """Return the backend that the environment configures.
 
     Raises:
         ConfigurationError: STRAIGHTLINE_LOCAL_URL or an external model's `url` is not an HTTP URL, or the

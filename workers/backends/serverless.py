@@ -1,4 +1,4 @@
-"""The serverless backend: AWS Lambda's Invoke API, wherever AWS_ENDPOINT_URL_LAMBDA says it is."""
+"""The serverless backend: AWS Lambda's Invoke API, on AWS or at AWS_ENDPOINT_URL_LAMBDA."""
 
 import base64
 import json
@@ -34,21 +34,21 @@ from workers.protocol.base import BackendResponse, Health
 from workers.protocol.errors import BackendFault
 
 MAX_PAYLOAD_BYTES: Final = 6_291_456
-"""Bytes of the largest event of a synchronous invocation, by Lambda's quotas."""
+"""Lambda's quota for the event of a synchronous invocation."""
 CONNECT_TIMEOUT_S: Final = 2.0
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 PROBE_TIMEOUT_S: Final = 0.9
 PROBE_INTERVAL_S: Final = 5.0
 READ_TIMEOUTS_S: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 900)
-"""Seconds: botocore takes its time-out with the client, so there is a client for each of these."""
+"""botocore sets the timeout by client, so there is one client for each of these."""
 _BROKEN: Final = (ConnectionClosedError, IncompleteReadError, ResponseStreamingError)
 
 
 class LambdaBackend:
-    """Invokes the function of a model and waits. Thread-safe.
+    """Invokes a model's function and waits for the response. Thread-safe.
 
     Args:
-        session: knows region, credentials and endpoint, from the environment or the machine's role.
+        session: with region, credentials and endpoint, from the environment or the machine's role.
     """
 
     name: BackendName = "serverless"
@@ -78,11 +78,11 @@ class LambdaBackend:
             payload: bytes = response["Payload"].read()
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            known = error.response.get("Error", {})
-            raise api_error(known.get("Code", ""), status, known.get("Message", "")) from error
+            details = error.response.get("Error", {})
+            raise api_error(details.get("Code", ""), status, details.get("Message", "")) from error
         except (BotoCoreError, OSError) as error:
             self._probed = None
-            raise _fault(error) from error
+            raise _invocation_fault(error) from error
         log = base64.b64decode(response.get("LogResult", "")).decode(errors="replace")
         if response.get("FunctionError"):
             raise function_error(payload, log)
@@ -91,7 +91,7 @@ class LambdaBackend:
         )
 
     def health(self) -> Health:
-        """Say whether the endpoint takes connections; asked anew every few seconds, and after a fault."""
+        """Return whether the endpoint accepts connections; probed every few seconds, and after a fault."""
         probed = self._probed
         now = time.monotonic()
         if probed is None or now - probed[0] > PROBE_INTERVAL_S or not probed[1].ok:
@@ -99,11 +99,11 @@ class LambdaBackend:
         return probed[1]
 
     def models(self) -> list[str] | None:
-        """Return None: a function that is not there is refused, and the request goes elsewhere."""
+        """Return None: a call of a missing function is refused, and the request is placed elsewhere."""
         return None
 
-    def learn(self, known: RegistryView) -> None:
-        """Take which function each deployed version has; see `Backend.learn`."""
+    def update_deployments(self, known: RegistryView) -> None:
+        """Apply the functions of the deployed versions; see `Backend.update_deployments`."""
         self._known = known
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class LambdaBackend:
             client.close()
 
     def _function(self, model: ModelSpec) -> str:
-        """Return the function of a version; of one that was not deployed, that of its model."""
+        """Return a version's function; for a version that is not deployed, that of its model."""
         found = self._known.version(model.name, model.version) if self._known is not None else None
         return (found and found.function) or function_name(model.name)
 
@@ -128,9 +128,9 @@ class LambdaBackend:
                         connect_timeout=CONNECT_TIMEOUT_S,
                         read_timeout=seconds,
                         max_pool_connections=64,
-                        # A proxy from the environment leads out, and this machine is not out there.
+                        # A proxy from the environment cannot reach this machine.
                         proxies={} if self._endpoint.hostname in LOOPBACK else None,
-                        retries={"total_max_attempts": 1},  # the scheduler alone tries again
+                        retries={"total_max_attempts": 1},  # only the scheduler retries
                     ),
                 )
             return self._clients[seconds]
@@ -140,39 +140,39 @@ class LambdaBackend:
         try:
             socket.create_connection(address, timeout=PROBE_TIMEOUT_S).close()
         except OSError as error:
-            return Health(ok=False, reason=f"Lambda's endpoint does not take connections: {error}")
+            return Health(ok=False, reason=f"cannot connect to Lambda's endpoint: {error}")
         return Health(ok=True)
 
 
 def function_name(model: str) -> str:
-    """Return the name of a model's function."""
+    """Return the name of the function of a model."""
     return f"straightline-{model.replace('.', '-')}"
 
 
 def _context() -> dict[str, str]:
-    """Return the trace of the present call as what Lambda hands on beside the payload."""
-    custom = dict(trace.now())
+    """Return the current call's trace as Lambda's client context, which travels beside the payload."""
+    custom = dict(trace.current_headers())
     if not custom:
         return {}
     return {"ClientContext": base64.b64encode(json.dumps({"custom": custom}).encode()).decode()}
 
 
 def create(environ: Mapping[str, str]) -> LambdaBackend:  # noqa: ARG001 - boto3 reads the process's own
-    """Make the backend that the environment describes, as boto3 reads it.
+    """Return the backend that the environment configures, as boto3 reads it.
 
     Raises:
-        ConfigurationError: boto3 has no region, or an endpoint that is no URL.
+        ConfigurationError: boto3 has no region, or its endpoint is not a URL.
     """
     try:
         return LambdaBackend(boto3.session.Session())
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"the serverless pool cannot use AWS: {error}; set AWS_DEFAULT_REGION, and "
-            "AWS_ENDPOINT_URL_LAMBDA where the functions do not run on AWS"
+            f"cannot configure the serverless pool: {error}. set AWS_DEFAULT_REGION, and "
+            "AWS_ENDPOINT_URL_LAMBDA if the functions do not run on AWS"
         ) from error
 
 
-def _fault(error: Exception) -> BackendFault:
+def _invocation_fault(error: Exception) -> BackendFault:
     word: FaultClass = "unreachable"
     if isinstance(error, ReadTimeoutError):
         word = "timed_out"
@@ -182,4 +182,4 @@ def _fault(error: Exception) -> BackendFault:
         word = "crashed"
     elif isinstance(error, HTTPClientError):
         word = "bad_protocol"
-    return BackendFault(f"Lambda could not be invoked: {error}", error_class=word)
+    return BackendFault(f"cannot invoke the function: {error}", error_class=word)

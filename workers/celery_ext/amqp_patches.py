@@ -1,4 +1,4 @@
-"""Messages for Celery whose headers cannot be read: the worker lives on, and buries them."""
+"""A patch of py-amqp: a message with undecodable headers is dead-lettered, and does not stop the worker."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from straightline.amqp.connection.header_repair import strip_headers
 
 
 class TolerantMessage(Message):
-    """A message as py-amqp receives it, without its headers where these cannot be decoded."""
+    """A received message that drops its headers if they cannot be decoded."""
 
     def inbound_header(self, buf: Any, offset: int = 0) -> int:
-        """Read size and properties; called by py-amqp."""
+        """Decode size and properties; called by py-amqp."""
         try:
             return int(super().inbound_header(buf, offset))
-        except Exception:  # whatever py-amqp stumbles over
+        except Exception:  # py-amqp raises many types here
             payload = strip_headers(bytes(buf[offset:]))
             if payload is None:
                 raise
@@ -23,5 +23,5 @@ class TolerantMessage(Message):
 
 
 def install() -> None:
-    """Have all connections of this process make such messages; there is no public way."""
+    """Use `TolerantMessage` on all connections of this process; py-amqp has no public hook for it."""
     method_framing.Message = TolerantMessage

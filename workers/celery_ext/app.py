@@ -8,11 +8,11 @@ from broker_config.celery_settings import celery_settings
 from straightline.settings import load
 from workers.celery_ext.bootstep import PoolBootstep
 from workers.celery_ext.predict import Predict
-from workers.settings import AppSettings
+from workers.celery_ext.settings import AppSettings
 
 
 def create(environ: Mapping[str, str]) -> Celery:
-    """Make the application; nothing is opened before a worker starts.
+    """Return the application; it opens no connection before a worker starts.
 
     Raises:
         ConfigurationError: STRAIGHTLINE_BROKER_URL is missing.
@@ -21,5 +21,5 @@ def create(environ: Mapping[str, str]) -> Celery:
     app.conf.update(celery_settings(load(AppSettings, environ).broker_url))
     app.conf.worker_consumer = "workers.celery_ext.consumer:PoolConsumer"
     app.register_task(Predict())
-    app.steps["worker"].add(type("EnvironedPoolStep", (PoolBootstep,), {"environ": environ}))
+    app.steps["worker"].add(type("ConfiguredPoolBootstep", (PoolBootstep,), {"environ": environ}))
     return app

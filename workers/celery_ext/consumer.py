@@ -1,7 +1,8 @@
-"""Celery's consumer, made to outlive what it cannot read.
+"""Celery's consumer, hardened against malformed messages.
 
-As it stands, a message without a body to decode is acknowledged and lost, and some malformed ones stop the
-worker, come back and stop the next. Here all of them go to the dead-letter queue, and no log repeats them.
+Celery acknowledges and so loses a message whose body it cannot decode, and some malformed messages stop the
+worker, are redelivered and stop the next. Here all of them are dead-lettered, and no log repeats their
+content.
 """
 
 import gc
@@ -19,20 +20,19 @@ from celery.worker.consumer import Consumer
 logger = logging.getLogger(__name__)
 
 EVENT_FLUSH_INTERVAL_S: Final = 0.25
-"""Seconds that Flower may be behind."""
+"""How far Flower may lag behind."""
 QUEUE_RETRY_INTERVAL_S: Final = 1.0
-"""Seconds until a missing or forbidden queue is asked for again; Celery would ask ten times as often."""
+"""Delay before a missing or forbidden queue is tried again; Celery would try ten times as often."""
 RECONNECT_BACKOFF_S: Final = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
-"""Seconds between tries to connect. Celery's own go up to 30: after an outage of half a minute a pool would
-stay away for as long again."""
+"""Delays between tries to connect. Celery's grow up to 30 s: after an outage of half a minute a pool would
+stay disconnected for as long again."""
 
 
 class PoolConsumer(Consumer):
-    """Rejects what is malformed, and neither gossips nor mingles.
+    """Rejects malformed messages, and runs without gossip, mingle and delayed delivery.
 
-    Pools do not talk with each other (the scheduler hears them all), so the events of all workers need not
-    come to each, nor start-up wait for the others' greetings. Nor is Celery's delayed delivery declared: two
-    dozen exchanges and queues that nobody here uses.
+    Pools coordinate through the scheduler: no worker needs the events of the others or has to wait for their
+    replies at start-up. Celery's delayed delivery would declare two dozen exchanges and queues without a use.
     """
 
     class Blueprint(Consumer.Blueprint):
@@ -42,7 +42,7 @@ class PoolConsumer(Consumer):
             step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
         ]
 
-    _flush_planned = False
+    _flush_scheduled = False
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
@@ -50,104 +50,104 @@ class PoolConsumer(Consumer):
         (self._queue,) = self.app.amqp.queues.consume_from  # a worker drives one pool
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, and try again as often as every other component of ours."""
+        """Connect, with the backoff of the system's other components."""
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_BACKOFF_S)
         return super().ensure_connected(conn)
 
     def on_send_event_buffered(self) -> None:
-        """Plan one flush of the events that tasks leave; Celery would publish them at every turn of its loop.
+        """Schedule one flush of the buffered events; Celery would publish them in each turn of its loop.
 
-        Called by whatever thread sends an event. A third of a busy worker's time went into single events.
+        Called from any thread. Publishing single events took a third of a busy worker's time.
         """
-        if self.hub and not self._flush_planned:
-            self._flush_planned = True
-            self.hub.call_soon(self.hub.call_later, EVENT_FLUSH_INTERVAL_S, self._flush_planned_events)
+        if self.hub and not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.hub.call_soon(self.hub.call_later, EVENT_FLUSH_INTERVAL_S, self._flush_scheduled_events)
 
-    def _flush_planned_events(self) -> None:
-        self._flush_planned = False
+    def _flush_scheduled_events(self) -> None:
+        self._flush_scheduled = False
         self._flush_events()
 
-    def set_consuming(self, wanted: bool, told: Callable[[bool], None]) -> None:
-        """Consume the pool's queue, or leave it to others' pools; called from any thread, again and again.
+    def set_consuming(self, wanted: bool, on_changed: Callable[[bool], None]) -> None:
+        """Start or stop consuming the pool's queue; idempotent, may be called from any thread.
 
         Args:
-            wanted: whether it is to be consumed, from now on and after a lost connection.
-            told: called with the same when the broker knows.
+            wanted: whether to consume it, now and after a reconnect.
+            on_changed: called with `wanted` once the broker has confirmed.
         """
-        self.call_soon(self._set_consuming, wanted, told)
+        self.call_soon(self._set_consuming, wanted, on_changed)
 
-    def _set_consuming(self, wanted: bool, told: Callable[[bool], None]) -> None:
+    def _set_consuming(self, wanted: bool, on_changed: Callable[[bool], None]) -> None:
         queues, consumer = self.app.amqp.queues, self.task_consumer
         if not wanted:
             queues.deselect(self._queue)
         elif self._queue not in queues.consume_from:
             queues.select_add(queues[self._queue])
         if consumer is None or self.blueprint.state != RUN:
-            return  # the next connection begins with what is selected; a worker that stops begins nothing
+            return  # the next connection consumes the selected queues; a stopping worker consumes none
         if wanted and not consumer.consuming_from(self._queue):
             consumer.add_queue(queues[self._queue])
             consumer.consume()
         elif not wanted and consumer.consuming_from(self._queue):
             consumer.cancel_by_queue(self._queue)
-        told(wanted)
+        on_changed(wanted)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """Return Celery's handler, kept from failing on a message; called once for each connection."""
-        # What hung on the last one is rings of some hundred objects. Python looks for such when they are a
-        # quarter of all objects: memory would grow over dozens of outages until then.
+        """Return Celery's handler, guarded against malformed messages; called once for each connection."""
+        # The last connection leaves reference cycles of some hundred objects. Python collects old ones only
+        # once they are a quarter of all objects: memory would grow over dozens of outages until then.
         gc.collect()
         inner = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> None:
             try:
                 if not isinstance((message.headers or {}).get("task"), str):
-                    raise InvalidTaskError("no task is named in its headers")
+                    raise InvalidTaskError("its headers name no task")
                 inner(message)
             except (*self.connection_errors, *self.channel_errors):
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a message does to Celery, the worker lives on
+            except Exception as error:  # noqa: BLE001 - no message may stop the worker
                 self.dead_letter(message, error)
 
         return on_task_received
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Let go of what hangs on the lost broker; say what mends it where the queue is not to be had."""
+        """Drop the lost connection's resources; for a missing or forbidden queue, log the remedy."""
         dispatcher = self.event_dispatcher
         if dispatcher is not None and dispatcher.connection is not None:
-            # Celery would say goodbye on it, and wait for an answer for ever where the other end is gone.
+            # Celery would close it properly, and wait forever for an answer if the peer is gone.
             dispatcher.connection.collect()
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, (NotFound, AccessRefused)):
             logger.error(
-                "the broker gives no queue (%s): declare it with `python -m broker_config`, or give the user "
-                "the right to read it; trying again",
+                "cannot consume the queue: %s. declare it with `python -m broker_config`, or grant the user "
+                "read permission; trying again",
                 exc.reply_text,
             )
             time.sleep(QUEUE_RETRY_INTERVAL_S)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Reject it; Celery would acknowledge it."""
+        """Dead-letter the message; Celery would acknowledge it."""
         self.dead_letter(message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Reject it without repeating it in the log."""
-        self.dead_letter(message, InvalidTaskError("the form of the message is unknown"))
+        """Dead-letter the message without repeating it in the log."""
+        self.dead_letter(message, InvalidTaskError("it is not a Celery task message"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
-        """Reject it without repeating it in the log."""
-        self.dead_letter(message, InvalidTaskError("the task is unknown here"))
+        """Dead-letter the message without repeating it in the log."""
+        self.dead_letter(message, InvalidTaskError("its task is unknown"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
-        """Reject it without repeating it in the log."""
+        """Dead-letter the message without repeating it in the log."""
         self.dead_letter(message, exc)
 
     def dead_letter(self, message: Any, error: Exception) -> None:
-        """Send a message to the dead-letter queue; one of remote control, which wants no answer, is lost."""
-        done = message.acknowledged or _wants_no_answer(message)
+        """Dead-letter a message; drop one of remote control, which is consumed without acknowledgement."""
+        done = message.acknowledged or _is_no_ack(message)
         logger.error(
-            "a message of %d bytes %s: %s: %s",
+            "a message of %d bytes is %s: %s: %s",
             len(message.body or b""),
-            "is dropped" if done else "goes to the dead-letter queue",
+            "dropped" if done else "dead-lettered",
             type(error).__name__,
             str(error)[:300],
         )
@@ -155,7 +155,7 @@ class PoolConsumer(Consumer):
             message.reject_log_error(logger, self.connection_errors)
 
 
-def _wants_no_answer(message: Any) -> bool:
-    """Whether the broker takes no answer to this message, and closes the channel over one."""
+def _is_no_ack(message: Any) -> bool:
+    """Return whether the message must not be acknowledged: the broker would close the channel."""
     tags = message.channel.no_ack_consumers or ()
     return message.delivery_info.get("consumer_tag") in tags

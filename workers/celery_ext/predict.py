@@ -1,4 +1,4 @@
-"""The Celery task `straightline.predict`: thin, since Celery only carries it."""
+"""The Celery task `straightline.predict`: executes a placement and reports its results."""
 
 import logging
 from collections import Counter
@@ -9,83 +9,80 @@ from celery.exceptions import Reject
 
 from straightline.names import PREDICT_TASK
 from straightline.support import failpoints
-from workers.coordination.heartbeat import FastestLatencies
+from workers.coordination.latencies import FastestLatencies
 from workers.coordination.queue_withdrawal import QueueWithdrawal
+from workers.domain.placements import Work
+from workers.domain.result import Results
 from workers.execution.executor import PlacementExecutor
-from workers.execution.placements import Work
 from workers.reporting.reporter import Reporter, ReportNotConfirmed
 
 logger = logging.getLogger(__name__)
 
 
 class Predict(Task):
-    """Answers the requests of one placement and reports them; acknowledged only when the report is safe."""
+    """Executes the requests of one placement; acknowledged only once the report is confirmed."""
 
     name = PREDICT_TASK
     Strategy = "workers.celery_ext.strategy:strategy"
-    typing = False  # its one argument was checked when the message was read
-    answerer: PlacementExecutor | None = None
+    typing = False  # its one argument was checked when the message was decoded
+    executor: PlacementExecutor | None = None
     reporter: Reporter | None = None
-    best_cases: FastestLatencies | None = None
+    latencies: FastestLatencies | None = None
     withdrawal: QueueWithdrawal | None = None
-    ready: Callable[[], None] = staticmethod(lambda: None)
+    await_ready: Callable[[], None] = staticmethod(lambda: None)
 
     def attach(
         self,
-        answerer: PlacementExecutor,
+        executor: PlacementExecutor,
         reporter: Reporter,
-        best_cases: FastestLatencies,
+        latencies: FastestLatencies,
         withdrawal: QueueWithdrawal,
-        ready: Callable[[], None],
+        await_ready: Callable[[], None],
     ) -> None:
-        """Take what it works with, once the pool has started; `ready` returns when work may begin."""
-        self.answerer, self.reporter, self.best_cases, self.withdrawal = (
-            answerer,
-            reporter,
-            best_cases,
-            withdrawal,
-        )
-        self.ready = ready
+        """Set the parts of the started pool; `await_ready` returns when execution may begin."""
+        self.executor, self.reporter = executor, reporter
+        self.latencies, self.withdrawal = latencies, withdrawal
+        self.await_ready = await_ready
 
     def run(self, work: list[Work]) -> str:
-        """Answer and report.
+        """Execute and report.
 
         Returns:
-            What became of the requests in a few words, for Flower.
+            The number of results by kind, for Flower.
 
         Raises:
-            Reject: the placement must come again.
+            Reject: the placement must be requeued.
         """
         try:
-            return self._run(work)
+            return _summary(self._run(work))
         except ReportNotConfirmed as error:
-            logger.warning("a placement goes back to its queue: %s", error)
+            logger.warning("a placement is requeued: %s", error)
             raise Reject(str(error), requeue=True) from error
-        # Celery's thread pool loses the message, and the slot with it, when one of these gets out.
+        # Celery's thread pool loses the message and the slot if one of these gets out.
         except BaseException as error:
-            logger.exception("a placement failed in the worker itself and goes back to its queue")
+            logger.exception("a placement is requeued after an internal error in the worker")
             raise Reject(type(error).__name__, requeue=True) from error
 
-    def _run(self, work: list[Work]) -> str:
-        if (
-            self.answerer is None
-            or self.reporter is None
-            or self.best_cases is None
-            or self.withdrawal is None
-        ):
+    def _run(self, work: list[Work]) -> Results:
+        executor, reporter, withdrawal = self.executor, self.reporter, self.withdrawal
+        if executor is None or reporter is None or withdrawal is None or self.latencies is None:
             raise ReportNotConfirmed("the pool has not started yet")
-        if self.withdrawal.should_requeue():
-            raise ReportNotConfirmed("this pool cannot answer, and others can")
-        self.ready()  # what was cancelled while this pool was away must not run
+        if withdrawal.should_requeue():
+            raise ReportNotConfirmed("this pool is unhealthy, and other pools are healthy")
+        self.await_ready()  # a request that was cancelled while this pool was down must not run
         failpoints.hit(failpoints.Step.WORKER_BEFORE_CALL)
-        judged = self.answerer.answer(work)
+        results = executor.execute(work)
         failpoints.hit(failpoints.Step.WORKER_AFTER_CALL)
-        if self.withdrawal.should_requeue_results(judged):
-            raise ReportNotConfirmed("nobody was asked, and other pools can answer")
-        self.reporter.report(judged)
+        if withdrawal.should_requeue_results(results):
+            raise ReportNotConfirmed("no request reached the backend, and other pools are healthy")
+        reporter.report(results)
         failpoints.hit(failpoints.Step.WORKER_AFTER_CONFIRM)
-        for work_done, verdict in judged:
-            if verdict.kind == "succeeded" and verdict.cold_start is None:
-                self.best_cases.add(work_done.request.model, verdict.service)
-        counts = Counter(verdict.kind for _, verdict in judged)
-        return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        for done, result in results:
+            if result.kind == "succeeded" and result.cold_start is None:
+                self.latencies.add(done.request.model, result.service)
+        return results
+
+
+def _summary(results: Results) -> str:
+    counts = Counter(result.kind for _, result in results)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

@@ -1,7 +1,7 @@
-"""What a worker answers to Celery's remote control: questions alone.
+"""Restriction of Celery's remote control to read-only commands.
 
-Whoever may ask, as Flower must, could otherwise end workers, take them off their queue, resize them or have
-them write files. Signals and settings are how a worker is steered here.
+Every client that may send remote control, as Flower must, could otherwise stop workers, cancel their
+consumers, resize them or have them write files. Workers are steered by signals and settings only.
 """
 
 from typing import Any, Final
@@ -12,18 +12,18 @@ ALLOWED_COMMANDS: Final = frozenset(
     {
         *("ping", "clock", "stats", "conf", "active_queues", "registered", "query_task"),
         *("active", "reserved", "scheduled", "revoked"),
-        # What `inspect` of older releases and Flower call the same.
+        # The names that Flower and `inspect` of older releases use.
         *("dump_conf", "dump_active", "dump_reserved", "dump_schedule", "dump_revoked", "dump_tasks"),
-        "enable_events",  # Flower asks for them again and again; here they are on anyway
+        "enable_events",  # Flower sends it repeatedly; events are always enabled here
     }
 )
 
 
 def restrict_remote_control() -> None:
-    """Refuse all other commands, for the whole process."""
+    """Refuse all other commands in this process."""
     for command in Panel.data.keys() - ALLOWED_COMMANDS:
         Panel.data[command] = _refuse
 
 
 def _refuse(_state: Any, **_arguments: Any) -> dict[str, str]:
-    return {"error": "this worker answers questions and takes no orders"}
+    return {"error": "remote control is read-only on this worker"}

@@ -1,6 +1,6 @@
-"""What Celery's worker does with a message: read it as a placement, and hand it to the pool.
+"""The Celery strategy of `straightline.predict`: decode a message as a placement, and pass it to the pool.
 
-Celery's own strategy believes the message; this one passes on what `read_placement` understood, decoded once.
+Celery's own strategy trusts the message; this one passes on only what `read_placement` has checked.
 """
 
 from collections.abc import Callable, Collection
@@ -12,16 +12,16 @@ from celery.worker.request import Request, create_request_cls
 from celery.worker.state import task_reserved
 
 from straightline.errors import ContractError
-from workers.execution.placements import Placement, Work, read_placement
+from workers.domain.placements import Placement, Work, read_placement
 
 Handler = Callable[..., None]
 
 
 class PlacementRequest(Request):
-    """A placement as Celery's worker keeps it; remote control sees its redacted words and no payload."""
+    """A placement inside Celery's worker; remote control sees its description and no payload."""
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002 - Celery's signature
-        """Describe it for `inspect` and Flower."""
+        """Describe the placement for `inspect` and Flower."""
         return super().info(safe=True)
 
     @property
@@ -31,15 +31,15 @@ class PlacementRequest(Request):
 
 
 def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Handler:
-    """Return the handler of this task's messages; Celery calls it once for each connection."""
+    """Return the message handler; Celery calls this once for each connection."""
     eventer = consumer.event_dispatcher
-    tell = eventer.send if eventer and eventer.enabled and task.send_events else None
+    send_event = eventer.send if eventer and eventer.enabled and task.send_events else None
     make = create_request_cls(PlacementRequest, task, consumer.pool, consumer.hostname, eventer, app=app)
 
     def handle(
         message: Any, body: Any, ack: Any, reject: Any, callbacks: Collection[Callable[[Any], None]]
     ) -> None:
-        placement = _read(message, body)
+        placement = _decode(message, body)
         request = make(
             message,
             on_ack=ack,
@@ -54,8 +54,10 @@ def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Handler:
             decoded=True,
         )
         signals.task_received.send(sender=consumer, request=request)
-        if tell is not None:
-            tell("task-received", uuid=request.id, name=request.name, args=placement.argsrepr, kwargs="{}")
+        if send_event is not None:
+            send_event(
+                "task-received", uuid=request.id, name=request.name, args=placement.argsrepr, kwargs="{}"
+            )
         task_reserved(request)
         for callback in callbacks:
             callback(request)
@@ -64,9 +66,9 @@ def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Handler:
     return handle
 
 
-def _read(message: Any, body: Any) -> Placement:
+def _decode(message: Any, body: Any) -> Placement:
     if body is not None:
-        raise InvalidTaskError("a message of Celery's protocol 1")
+        raise InvalidTaskError("it is a message of Celery's protocol 1: only protocol 2 is supported")
     try:
         return read_placement(message.headers, message.content_type, message.content_encoding, message.body)
     except ContractError as error:

@@ -1,4 +1,4 @@
-"""What the gpu-container pool reads from the environment."""
+"""Settings of the gpu-container pool, read from the environment."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,31 +11,31 @@ Cpus = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ContainerSettings(msgspec.Struct, frozen=True):
-    """Read once, where the worker starts; each name after `STRAIGHTLINE_`.
+    """Read once when the worker starts; each variable has the prefix `STRAIGHTLINE_`.
 
     Attributes:
-        container_driver: `docker`, or `process` for machines without an engine; never chosen by itself.
-        container_image: the image of a model; `{model}` and `{version}` are filled in.
-        container_digests: digests of the images that may be run, apart by commas; empty allows every image.
-        container_max: servers that may exist at once, of all models.
-        container_busy: requests at each server of a model from which on another one is started, where its
-            `[warm]` allows several.
+        container_driver: `docker`, or `process` for machines without an engine; never chosen automatically.
+        container_image: name of a model's image; `{model}` and `{version}` are filled in.
+        container_digests: allowlist of image digests, separated by commas; empty allows every image.
+        container_max: number of servers that may exist at once, over all models.
+        container_busy: requests on each server of a model from which on another server is started, if the
+            model's `[warm]` allows several.
         container_idle: seconds without a request after which a server is removed; a model's `[warm]` may have
             its own.
-        container_gpus: ids of the GPUs that containers get, apart by commas, the least loaded first; empty
-            gives each of them all, where the engine has NVIDIA's runtime.
-        container_start: seconds that a server has to become ready.
-        container_memory: bytes that one container may have; it has no swap.
-        container_cpus: processors that one container may have.
-        container_pids: processes and threads that one container may have.
-        container_tmp: bytes of its only writable directory, which is memory.
-        container_user: uid:gid that it runs under, whatever the image says.
-        container_port: where the server listens inside.
-        container_network: a network of the engine that this worker is attached to, for a worker that runs in
-            a container itself; without it the port is published on the loopback interface.
-        container_owner: this worker's name on the containers it owns; empty takes `gpu-container@<host>`.
-        engine_timeout: seconds that one call of the engine may take.
-        run: the deployment that the containers belong to; others' are left alone.
+        container_gpus: ids of the GPUs for containers, separated by commas, the least loaded one first; empty
+            gives all GPUs to each container, if the engine has NVIDIA's runtime.
+        container_start: seconds for a server to become ready.
+        container_memory: bytes of memory of one container; it has no swap.
+        container_cpus: processors of one container.
+        container_pids: processes and threads of one container.
+        container_tmp: bytes of its only writable directory, which is in memory.
+        container_user: uid:gid of its processes, whatever the image says.
+        container_port: port on which the server listens inside.
+        container_network: an engine network to which this worker is attached, for a worker that runs in a
+            container itself; without it the port is published on the loopback interface.
+        container_owner: name of this worker on its containers; empty for `gpu-container@<host>`.
+        engine_timeout: seconds for one call of the engine.
+        run: the deployment to which the containers belong; those of others are left alone.
         models_dir: directory of the bundles, for the driver `process`.
     """
 

@@ -1,4 +1,4 @@
-"""The breakers that the scheduler has opened: what was placed here before is given back, not failed."""
+"""The scheduler's open breakers: requests placed before a breaker opened are given back without a call."""
 
 import logging
 from collections.abc import Callable
@@ -12,28 +12,29 @@ from straightline.names import Backend
 logger = logging.getLogger(__name__)
 
 STATE_TTL_S: Final = 3.0
-"""Seconds after which a state counts no more: it is told each second while it lasts."""
+"""An open breaker is announced each second; without news it counts as closed after this time."""
 
 
 class OpenBreakers:
-    """Of this pool's backend. One thread tells, any may ask.
+    """The open breakers of this pool's backend. One thread updates it; any thread may read.
 
     Args:
-        backend: this pool's.
+        backend: the pool's backend.
         clock: seconds since the epoch.
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
         self._backend = backend
         self._clock = clock
-        self._open: dict[str | None, tuple[str, float]] = {}  # by model: why, and until when to believe it
+        # By model, None for the whole backend: the reason, and when the state ceases to count.
+        self._open: dict[str | None, tuple[str, float]] = {}
 
     def update(self, body: bytes) -> None:
-        """Take a signal of the scheduler's."""
+        """Apply a breaker signal of the scheduler; one that cannot be decoded is logged and skipped."""
         try:
             state = decode(body, BreakerState)
         except ContractError as error:
-            logger.warning("a breaker's state cannot be read: %s", error)
+            logger.warning("a breaker signal cannot be decoded: %s", error)
             return
         if state.backend != self._backend:
             return
@@ -43,7 +44,7 @@ class OpenBreakers:
             self._open.pop(state.model, None)
 
     def refusal(self, model: str) -> str | None:
-        """Return why this model is not to be asked here now; None where it is."""
+        """Return why this model must not be called here now; None if it may be."""
         if self._open:
             for key in (None, model):
                 why, until = self._open.get(key, ("", 0.0))

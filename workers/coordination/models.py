@@ -1,4 +1,4 @@
-"""The models that a pool knows: those of its directory, and what is deployed."""
+"""The models that the pool can execute: its directory of bundles, and the announced deployments."""
 
 import logging
 import threading
@@ -11,46 +11,46 @@ from straightline.models.catalogue import Catalogue
 from straightline.models.registry_view import RegistryView
 
 VERSION_TIMEOUT_S: Final = 2.0
-"""Seconds that a placement waits for a version of which this pool has not heard yet: the scheduler has."""
+"""How long a placement waits for a version whose announcement has reached the scheduler but not this pool."""
 
 logger = logging.getLogger(__name__)
 
 
 class ModelRegistryView:
-    """What is known, and who wants to know of changes. Thread-safe.
+    """The current models, with a listener for changes. Thread-safe.
 
     Args:
-        directory: of the pool.
-        patience: seconds to wait for a version that is not known.
+        directory: the bundles in the pool's directory.
+        version_timeout: seconds to wait for an unknown version.
     """
 
-    def __init__(self, directory: Catalogue, *, patience: float = VERSION_TIMEOUT_S) -> None:
+    def __init__(self, directory: Catalogue, *, version_timeout: float = VERSION_TIMEOUT_S) -> None:
         self._known = RegistryView(directory)
-        self._patience = patience
+        self._version_timeout = version_timeout
         self._changed = threading.Condition()
         self._listener: Callable[[RegistryView], None] = lambda _: None
 
     def on_change(self, listener: Callable[[RegistryView], None]) -> None:
-        """Have `listener` told of what is known, now and after each change."""
+        """Call `listener` with the models, now and after each change."""
         self._listener = listener
         listener(self._known)
 
-    def learn(self, deployed: Deployed) -> None:
-        """Take an announcement."""
+    def update(self, deployed: Deployed) -> None:
+        """Apply an announcement."""
         with self._changed:
             self._known = known = self._known.updated(deployed)
             self._changed.notify_all()
         try:
             self._listener(known)
-        # One model that the backend cannot take must not end the reading of the stream.
+        # A model that the backend cannot use must not stop the stream's reader.
         except Exception:
-            logger.exception("the backend could not take what is deployed")
+            logger.exception("the backend could not apply a deployment")
 
     def find(self, name: str, version: str | None) -> ModelSpec | None:
-        """Return a model; one that is not known is waited for a moment: the scheduler heard of it."""
+        """Return a model; wait for an unknown version up to the timeout, then return None."""
         found = self._known.find(name, version)
         if found is not None:
             return found
         with self._changed:
-            self._changed.wait_for(lambda: self._known.find(name, version) is not None, self._patience)
+            self._changed.wait_for(lambda: self._known.find(name, version) is not None, self._version_timeout)
         return self._known.find(name, version)

@@ -1,4 +1,4 @@
-"""The other pools of this backend, by their heartbeats: may work be left to them?"""
+"""The health of the other pools of this backend, from their heartbeats."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from straightline.names import Backend
 
 
 class Peers:
-    """One thread tells, any may ask.
+    """The healthy pools of the same backend. One thread updates it; any thread may read.
 
     Args:
-        backend: this pool's.
-        worker: its node name.
+        backend: this pool's backend.
+        worker: this pool's node name.
         clock: seconds since the epoch.
     """
 
@@ -23,27 +23,27 @@ class Peers:
         self._worker = worker
         self._clock = clock
         self._healthy_until: dict[str, float] = {}
-        self._heard = 0.0
+        self._last_heartbeat_at = 0.0
 
     def on_heartbeat(self, body: bytes) -> None:
-        """Take a heartbeat of whatever pool; what cannot be read says nothing."""
+        """Apply a heartbeat of any pool; one that cannot be decoded is skipped."""
         try:
             beat = decode(body, Heartbeat)
         except ContractError:
             return
-        self._heard = self._clock()
+        self._last_heartbeat_at = self._clock()
         if beat.backend != self._backend or beat.worker == self._worker:
             return
         if beat.healthy and not beat.closing:
-            # By our own clock: another host's may be wrong.
-            self._healthy_until[beat.worker] = self._heard + MAX_MISSED_HEARTBEATS * beat.interval
+            # On this host's clock: that of the sender may be wrong.
+            self._healthy_until[beat.worker] = self._last_heartbeat_at + MAX_MISSED_HEARTBEATS * beat.interval
         else:
             self._healthy_until.pop(beat.worker, None)
 
     def any_healthy(self) -> bool:
-        """Whether another pool can answer, as far as is known.
+        """Return whether another pool is healthy, as far as is known.
 
-        Counted from when any heartbeat was heard, our own included: who has lost the line that brings them,
-        as after an outage of the network, goes on from what was known.
+        The age of a heartbeat counts up to the last heartbeat received from any pool, this one included:
+        after a network outage, in which none arrives, the state before it still counts.
         """
-        return any(until > self._heard for until in self._healthy_until.copy().values())
+        return any(until > self._last_heartbeat_at for until in self._healthy_until.copy().values())

@@ -1,7 +1,7 @@
-"""A pool whose backend cannot answer leaves the queue to the other hosts' pools, as long as there are any.
+"""Withdrawal of an unhealthy pool from its queue while other hosts' pools can take the work.
 
-All pools of a backend consume one queue. One that has lost its model server fails at once what the others
-would answer: being the quickest it would get most of the work, and open the breaker of them all.
+All pools of a backend consume one queue. A pool that has lost its model server fails each request at once: as
+the fastest consumer it would take most of the work, and open the breaker for all pools.
 """
 
 import logging
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from workers.coordination.peers import Peers
-from workers.execution.executor import Results
+from workers.domain.result import Results
 from workers.protocol.base import Health
 
 CONSUMER_CANCEL_TIMEOUT_S: Final = 2.0
-"""Seconds in which the broker has taken this pool off the queue."""
+"""Time for the broker to confirm that this pool no longer consumes."""
 NOT_REACHED: Final = "unreachable"
 """The fault of a request that never left this pool."""
 
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class QueueWithdrawal:
-    """Whether this pool consumes its queue. Thread-safe.
+    """Decides whether this pool consumes its queue. Thread-safe.
 
     Args:
-        health: of the backend, asked now.
+        health: checks the backend now.
         peers: the other pools.
         set_consuming: called with whether to consume the queue, with each heartbeat; must not block, and
             calls back `on_consuming_changed`.
@@ -38,43 +38,43 @@ class QueueWithdrawal:
         self._peers = peers
         self._set_consuming = set_consuming
         self._lock = threading.Lock()
-        self._away = False
-        self._off_the_queue = threading.Event()
+        self._withdrawn = False
+        self._not_consuming = threading.Event()
 
     def update(self, health: Health) -> None:
-        """Decide anew; called with each heartbeat."""
-        away = not health.ok and self._peers.any_healthy()
+        """Decide by the present health; called with each heartbeat."""
+        withdrawn = not health.ok and self._peers.any_healthy()
         with self._lock:
-            if away != self._away:
-                self._away = away
-                if away:
-                    logger.warning("this pool leaves its queue to others: %s", health.reason or "unhealthy")
+            if withdrawn != self._withdrawn:
+                self._withdrawn = withdrawn
+                if withdrawn:
+                    logger.warning("this pool stops consuming its queue: %s", health.reason or "unhealthy")
                 elif health.ok:
-                    logger.warning("this pool can answer, and consumes its queue again")
+                    logger.warning("this pool consumes its queue again: its backend is healthy")
                 else:
-                    logger.warning("no other pool can answer: this one consumes its queue again")
-        self._set_consuming(not away)
+                    logger.warning("this pool consumes its queue again: no other pool is healthy")
+        self._set_consuming(not withdrawn)
 
     def on_consuming_changed(self, consuming: bool) -> None:
-        """Take note of what the broker has been told."""
+        """Record what the broker has confirmed."""
         if consuming:
-            self._off_the_queue.clear()
+            self._not_consuming.clear()
         else:
-            self._off_the_queue.set()
+            self._not_consuming.set()
 
     def should_requeue(self) -> bool:
-        """Whether a placement that has come is to go back to the queue, unasked."""
-        return self._away and self._off_the_queue.is_set()
+        """Return whether a delivered placement is to be requeued without a call."""
+        return self._withdrawn and self._not_consuming.is_set()
 
-    def should_requeue_results(self, judged: Results) -> bool:
-        """Whether a placement of which no request reached the backend is to go back to the queue.
+    def should_requeue_results(self, results: Results) -> bool:
+        """Return whether to requeue a placement because none of its requests reached the backend.
 
-        It costs no attempt, and says nothing of a backend that other hosts have, too.
+        A requeued placement costs no attempt and trips no breaker that other hosts share.
         """
-        if any(verdict.kind != "fault" or verdict.error_class != NOT_REACHED for _, verdict in judged):
+        if any(result.kind != "fault" or result.error_class != NOT_REACHED for _, result in results):
             return False
         if not self._peers.any_healthy():
             return False
         self.update(self._health())
-        # Not before: the broker would give it to this pool again.
-        return self._away and self._off_the_queue.wait(CONSUMER_CANCEL_TIMEOUT_S)
+        # While this pool still consumes, the broker would redeliver the placement to it.
+        return self._withdrawn and self._not_consuming.wait(CONSUMER_CANCEL_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Where a request is, for who asks: this pool answers where it has it in work, and is silent where not."""
+"""Answers to the gateways' status queries about requests that run on this pool."""
 
 import logging
 
@@ -10,50 +10,50 @@ from straightline.contracts import StatusQuery, StatusReply
 from straightline.contracts.status_query import decode_status_query
 from straightline.errors import ContractError
 from workers.coordination.cancellation import CancellationTracker
-from workers.execution.placements import Work
-from workers.execution.result import PoolIdentity
-from workers.reporting.reporter import Sender
+from workers.domain.outcomes import PoolIdentity
+from workers.domain.placements import Work
+from workers.reporting.messages import Sender
 
 logger = logging.getLogger(__name__)
 
 
 class StatusResponder:
-    """Answers questions by what is in work.
+    """Answers status queries about running requests, and ignores all others.
 
     Args:
-        sender: what publishes.
-        place: the pool.
-        cancellations: knows what is in work.
+        sender: publishes the replies.
+        pool: named in the replies.
+        cancellations: knows the running requests.
     """
 
-    def __init__(self, sender: Sender, place: PoolIdentity, cancellations: CancellationTracker) -> None:
+    def __init__(self, sender: Sender, pool: PoolIdentity, cancellations: CancellationTracker) -> None:
         self._sender = sender
-        self._place = place
+        self._pool = pool
         self._cancellations = cancellations
 
     def on_query(self, body: bytes) -> None:
-        """Answer a question where it is about a request of this pool; what cannot be read is passed over."""
+        """Answer a status query; one that cannot be decoded is logged and skipped."""
         try:
-            question = decode_status_query(body)
+            query = decode_status_query(body)
         except ContractError as error:
-            logger.warning("a question where a request is cannot be read: %s", error)
+            logger.warning("a status query cannot be decoded: %s", error)
             return
-        found = self._cancellations.running(question.id)
+        found = self._cancellations.running(query.id)
         if found is not None:
             work, since = found
-            self._sender.publish(answer(question, running(work, since, self._place)))
+            self._sender.publish(status_reply(query, running_status(work, since, self._pool)))
 
 
-def running(work: Work, since: float, place: PoolIdentity) -> StatusReply:
-    """Return that a request is in work; pure."""
+def running_status(work: Work, since: float, pool: PoolIdentity) -> StatusReply:
+    """Return the status of a request that runs since `since`."""
     ticket = work.ticket
     return StatusReply(
         id=work.request.id,
         state="running",
         model=work.request.model,
         version=ticket.version,
-        backend=place.backend,
-        worker=place.worker,
+        backend=pool.backend,
+        worker=pool.worker,
         class_=work.request.class_,
         attempts=len(ticket.attempts) + 1,
         failed=ticket.attempts,
@@ -64,14 +64,14 @@ def running(work: Work, since: float, place: PoolIdentity) -> StatusReply:
     )
 
 
-def answer(question: StatusQuery, found: StatusReply) -> Outgoing:
-    """Return the answer to a question; who asked may wait no more."""
+def status_reply(query: StatusQuery, status: StatusReply) -> Outgoing:
+    """Return the reply message; it may be lost, and the sender of the query may have gone."""
     return Outgoing(
         exchange=names.REPLIES,
-        routing_key=question.reply_to,
-        body=msgspec.json.encode(found),
+        routing_key=query.reply_to,
+        body=msgspec.json.encode(status),
         type=names.TYPE_WHEREABOUTS,
-        correlation_id=question.correlation_id,
+        correlation_id=query.correlation_id,
         persistent=False,
         mandatory=False,
     )

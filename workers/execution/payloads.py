@@ -1,6 +1,6 @@
-"""Inputs and results that are too large to travel: where they lie, and how they get there."""
+"""Inputs and results that are too large to travel in messages, in an object store."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -10,12 +10,12 @@ from straightline.contracts.request import MAX_BODY_BYTES, MAX_INLINE_BYTES
 from straightline.errors import StoreUnavailable
 from workers.protocol.errors import BackendFault, ModelError
 
-MAX_RESULT = MAX_BODY_BYTES - 1024 * 1024
-"""Largest result in bytes that travels, where there is no store: an outcome holds its history besides."""
+MAX_INLINE_RESULT_BYTES: Final = MAX_BODY_BYTES - 1024 * 1024
+"""Largest result that is sent inline if there is no store; the rest of the body is for the history."""
 
 
 class BodyStore(Protocol):
-    """Where large bodies lie: `straightline.storage.store.Store`."""
+    """The object store: `straightline.storage.store.Store`."""
 
     def get(self, ref: DataRef) -> bytes:
         """Read the bytes; raises `ContractError` or `StoreUnavailable`."""
@@ -27,27 +27,27 @@ class BodyStore(Protocol):
 
 
 class PayloadStore:
-    """Brings inputs and takes results away.
+    """Loads inputs and stores results.
 
     Args:
-        store: None where there is none; then references cannot be read, and every result travels.
+        store: the object store; without one, references cannot be read and all results are sent inline.
     """
 
     def __init__(self, store: BodyStore | None) -> None:
         self._store = store
 
-    def fetch(self, request: Request) -> bytes:
+    def load(self, request: Request) -> bytes:
         """Return a request's V2 infer request as JSON.
 
         Raises:
             ContractError: its reference can never be read.
-            BackendFault: it cannot be read now.
+            BackendFault: store_unavailable; it cannot be read now.
         """
         if request.data_ref is None:
             return bytes(request.data)
         if self._store is None:
             raise BackendFault(
-                "the data lies in a store, and this pool has none: set STRAIGHTLINE_STORE for it",
+                "cannot read the data reference: this pool has no store. set STRAIGHTLINE_STORE",
                 error_class="store_unavailable",
             )
         try:
@@ -55,19 +55,22 @@ class PayloadStore:
         except StoreUnavailable as error:
             raise BackendFault(str(error), error_class="store_unavailable") from error
 
-    def place(self, result: msgspec.Raw) -> tuple[msgspec.Raw, DataRef | None]:
-        """Return the result, or where it lies when it is too large to travel.
+    def store_if_large(self, result: msgspec.Raw) -> tuple[msgspec.Raw, DataRef | None]:
+        """Return the result inline, or its reference if it is larger than the inline limit.
 
         Raises:
-            BackendFault: it cannot be stored now.
-            ModelError: it is too large to travel, and there is no store.
+            BackendFault: store_unavailable; it cannot be stored now.
+            ModelError: it is too large to send, and there is no store.
         """
         size = len(memoryview(result))
         if size <= MAX_INLINE_BYTES:
             return result, None
         if self._store is None:
-            if size > MAX_RESULT:
-                raise ModelError(f"the result is {size} bytes, too large to travel: set STRAIGHTLINE_STORE")
+            if size > MAX_INLINE_RESULT_BYTES:
+                raise ModelError(
+                    f"cannot send a result of {size} bytes: the limit without a store is "
+                    f"{MAX_INLINE_RESULT_BYTES}. set STRAIGHTLINE_STORE"
+                )
             return result, None
         try:
             return NO_RESULT, self._store.put(bytes(result))

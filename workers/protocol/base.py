@@ -1,4 +1,4 @@
-"""What every backend offers to the task that calls it."""
+"""The interface of a backend."""
 
 from typing import Protocol
 
@@ -10,12 +10,12 @@ from straightline.names import Backend as BackendName
 
 
 class BackendResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model answered.
+    """A model's response.
 
     Attributes:
         body: the V2 infer response as JSON, not yet checked.
-        service: seconds from asking to answer, cold start included.
-        cold_start: seconds of `service` that went into starting the backend; None where it was warm.
+        service: seconds from call to response, cold start included.
+        cold_start: seconds of `service` spent on starting the backend; None if it was warm.
     """
 
     body: bytes
@@ -24,7 +24,7 @@ class BackendResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a backend can answer now, and if not, why (for people)."""
+    """Whether a backend can execute requests now; `reason` says for people why not."""
 
     ok: bool
     reason: str | None = None
@@ -33,44 +33,43 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Backend(Protocol):
     """A place where models run, driven by one pool.
 
-    Safe to use from several threads at once. Making one does no I/O: what it needs is opened by the first
-    call.
+    Thread-safe. Constructing one does no I/O: it connects on the first call.
 
     Attributes:
         name: which of the system's backends it is.
-        max_payload: largest V2 infer request in bytes that it takes; None without limit.
+        max_payload: bytes of the largest V2 infer request that it accepts; None without limit.
     """
 
     name: BackendName
     max_payload: int | None
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float) -> BackendResponse:
-        """Ask `model` and wait for the answer.
+        """Call `model` and wait for its response.
 
         Args:
-            model: which model and version.
+            model: the model and its version.
             body: a V2 infer request as JSON.
             timeout: seconds for the whole call, cold start included.
 
         Raises:
-            BackendFault: the backend is at fault; the request may be placed elsewhere.
+            BackendFault: the backend failed; the request may be placed elsewhere.
             WrongInput: the request does not fit the model.
-            ModelError: the model failed on it.
+            ModelError: the model failed on the request.
         """
         ...
 
     def health(self) -> Health:
-        """Say whether it can answer: cheap, at most a second, never raises; called by each heartbeat."""
+        """Return whether it can execute requests, within a second; never raises. Heartbeats call it."""
         ...
 
     def models(self) -> list[str] | None:
-        """Names of the models deployed there; None where it takes any. Cheap, never raises."""
+        """Return the names of the models available there; None if it accepts any. Fast, never raises."""
         ...
 
-    def learn(self, known: RegistryView) -> None:
-        """Take what is deployed from now on; quick, and called from a thread of its own."""
+    def update_deployments(self, known: RegistryView) -> None:
+        """Apply the current deployments; fast, called from the registry stream's thread."""
         ...
 
     def close(self) -> None:
-        """Give back connections and what it started; calling it again does nothing."""
+        """Close connections and stop what it started; idempotent."""
         ...

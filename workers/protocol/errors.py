@@ -1,7 +1,7 @@
-"""How a call of a backend can end badly: a fault of the backend, or an error of the model.
+"""Errors of a backend call: a fault of the backend, or an error of the model.
 
-The difference decides what happens next. After a fault the request is placed elsewhere; an error of the
-model would come again everywhere, so it is final at once.
+After a fault the scheduler places the request on another backend. A model's error would be the same
+everywhere, so it is final at once.
 """
 
 from typing import Literal
@@ -11,11 +11,11 @@ from straightline.errors import StraightLineError
 
 
 class BackendFault(StraightLineError):  # noqa: N818 - a fault is not an error of the request
-    """The backend did not answer as it should; another one may.
+    """The backend failed; another one may succeed.
 
     Attributes:
         error_class: the stable word for the kind of fault.
-        cold_start: seconds that went into starting the backend before the fault; None where none was started.
+        cold_start: seconds spent on starting the backend before the fault; None if it was warm.
     """
 
     def __init__(self, message: str, *, error_class: FaultClass, cold_start: float | None = None) -> None:
@@ -25,10 +25,10 @@ class BackendFault(StraightLineError):  # noqa: N818 - a fault is not an error o
 
 
 class ModelError(StraightLineError):
-    """The model refused the input or failed on it; asking another backend would bring the same.
+    """The model failed on the input; any other backend would return the same error.
 
     Attributes:
-        error_class: the stable word for it.
+        error_class: the stable word for the kind of error.
         cold_start: as in `BackendFault`.
     """
 
@@ -39,7 +39,7 @@ class ModelError(StraightLineError):
         self.cold_start = cold_start
 
 
-class WrongInput(ModelError):  # noqa: N818 - it reads as what was found
-    """The request does not fit the model: it is rejected, and that is no failure of the model."""
+class WrongInput(ModelError):  # noqa: N818 - named for the finding
+    """The request does not fit the model: it is rejected, which is not a failure of the model."""
 
     error_class = "wrong_inputs"

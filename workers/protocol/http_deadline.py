@@ -1,7 +1,7 @@
-"""HTTP answers that end in time, however slowly the server sends them.
+"""HTTP responses with a deadline for the whole response.
 
-A socket's time-out begins anew with every byte; one that bounds the whole answer, its head included, is asked
-for anew before each read.
+A socket's timeout restarts with each byte. Here the remaining time is set before each read, head included, so
+that a server that sends slowly cannot exceed the deadline.
 """
 
 import http.client
@@ -12,21 +12,21 @@ from typing import Any
 
 
 class DeadlineResponse(http.client.HTTPResponse):
-    """An answer of which no part is waited for after a moment.
+    """A response that raises `TimeoutError` when it is read after its deadline.
 
     Args:
         sock: the connection.
-        deadline: by `time.monotonic`. Reading raises `TimeoutError` from then on.
-        more: as of `HTTPResponse`.
+        deadline: by `time.monotonic`.
+        options: those of `HTTPResponse`.
     """
 
-    def __init__(self, sock: socket.socket, *, deadline: float, **more: Any) -> None:
-        super().__init__(sock, **more)
+    def __init__(self, sock: socket.socket, *, deadline: float, **options: Any) -> None:
+        super().__init__(sock, **options)
         self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach(), deadline))
 
 
 class _DeadlineReader(io.RawIOBase):
-    """What a socket's file gives, until a moment; closing it closes that file, and not the socket."""
+    """A socket's file with a deadline; closing it closes the file and not the socket."""
 
     def __init__(self, sock: socket.socket, file: io.RawIOBase, deadline: float) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, into: Any, /) -> int | None:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer did not end in time")
+            raise TimeoutError("the response did not end before its deadline")
         self._sock.settimeout(left)
         return self._file.readinto(into)
 

@@ -1,4 +1,4 @@
-"""The W3C trace context of the call that a thread makes now, for whoever sends it on."""
+"""The W3C trace context of the current thread's backend call."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,26 +10,26 @@ from straightline.contracts import Ticket
 from straightline.tracing import PARENT, STATE, received
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
-_NOW: Final[ContextVar[Mapping[str, str]]] = ContextVar("trace", default=_NONE)
+_CURRENT: Final[ContextVar[Mapping[str, str]]] = ContextVar("trace", default=_NONE)
 
 
-def now() -> Mapping[str, str]:
-    """Return the headers that carry the trace of the present call; none where it belongs to none."""
-    return _NOW.get()
+def current_headers() -> Mapping[str, str]:
+    """Return the trace headers of the current call; empty if it belongs to no trace."""
+    return _CURRENT.get()
 
 
 @contextmanager
 def trace_scope(tickets: Iterable[Ticket]) -> Iterator[None]:
-    """Make a call for these requests; for several it joins the trace of the first that has one."""
-    token = _NOW.set(next((_headers(ticket) for ticket in tickets if ticket.trace is not None), _NONE))
+    """Run a call in the trace of its requests; a shared call joins the first request's that has one."""
+    token = _CURRENT.set(next((_headers(ticket) for ticket in tickets if ticket.trace is not None), _NONE))
     try:
         yield
     finally:
-        _NOW.reset(token)
+        _CURRENT.reset(token)
 
 
 def _headers(ticket: Ticket) -> dict[str, str]:
-    # Looked at once more: a ticket of an older scheduler may hold what was never looked at.
+    # Validated again: an older scheduler may have passed on what it had not checked.
     parent, state = received({PARENT: ticket.trace, STATE: ticket.trace_state})
-    given = {PARENT: parent, STATE: state}
-    return {name: value for name, value in given.items() if value is not None}
+    headers = {PARENT: parent, STATE: state}
+    return {name: value for name, value in headers.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2) over HTTP, with every way to fail told apart."""
+"""A client of the Open Inference Protocol (V2) over HTTP, which classifies each failure."""
 
 import time
 from typing import Final
@@ -16,7 +16,7 @@ from workers.protocol.errors import BackendFault, ModelError, WrongInput
 from workers.protocol.http_client import HttpClient
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
-"""Largest answer in bytes that is read."""
+"""Largest response body that is read."""
 HEALTH_TIMEOUT_S: Final = 0.9
 _READY: Final = "/v2/health/ready"
 _FAULTS: Final[dict[int, FaultClass]] = {
@@ -41,12 +41,12 @@ class _Description(msgspec.Struct):
 
 
 class V2Client:
-    """Asks one V2 server. Thread-safe; connects when first asked.
+    """Calls one V2 server. Thread-safe; connects on the first call.
 
     Args:
         base_url: such as `http://127.0.0.1:8080`.
-        connections: kept open at most.
-        max_response: largest answer in bytes that is read.
+        connections: number of idle connections kept.
+        max_response: bytes of the largest response that is read.
 
     Raises:
         ConfigurationError: `base_url` is not an HTTP URL.
@@ -55,79 +55,81 @@ class V2Client:
     def __init__(
         self, base_url: str, *, connections: int = 64, max_response: int = MAX_RESPONSE_BYTES
     ) -> None:
-        self._calls = HttpClient(base_url, connections=connections, max_response=max_response)
+        self._http = HttpClient(base_url, connections=connections, max_response=max_response)
 
     def infer(self, model: ModelSpec, body: bytes, timeout: float, *, versioned: bool = True) -> bytes:
-        """Ask and return the answer's body.
+        """Call the model, and return the response's body.
 
         Args:
-            model: which model and version.
+            model: the model and its version.
             body: a V2 infer request as JSON.
             timeout: seconds for the whole call.
-            versioned: whether the server knows versions; one that does not is asked for the model alone.
+            versioned: whether the server has versions; else the path names the model alone.
 
         Raises:
             BackendFault: unreachable, timed_out, throttled, crashed, out_of_memory, too_large, not_deployed
                 or bad_protocol.
-            WrongInput: the server says that the request does not fit the model.
-            ModelError: the server says that the model failed on it.
+            WrongInput: the server reports that the request does not fit the model.
+            ModelError: the server reports that the model failed on it.
         """
-        status, answer = self._call("POST", f"{_path(model, versioned=versioned)}/infer", body, timeout)
+        status, response = self._call("POST", f"{_path(model, versioned=versioned)}/infer", body, timeout)
         if status != 200:
-            raise _refusal(status, answer)
-        return answer
+            raise _error_of(status, response)
+        return response
 
     def ready(self) -> Health:
-        """Say whether the server is ready; never raises, and takes a second at most."""
+        """Return whether the server is ready, within a second; never raises."""
         try:
             return self._ready(_READY)
         except BackendFault as fault:
             return Health(ok=False, reason=str(fault))
 
     def model_ready(self, model: ModelSpec, *, versioned: bool) -> Health:
-        """Say whether the server is ready for that model, in a second at most.
+        """Return whether the server is ready for that model, within a second.
 
         Raises:
-            BackendFault: it does not say.
+            BackendFault: the server does not answer.
         """
         return self._ready(f"{_path(model, versioned=versioned)}/ready")
 
     def versions(self, model: ModelSpec, timeout: float) -> list[str]:
-        """Return the versions of the model that the server lists; none where it does not know versions.
+        """Return the versions of the model that the server lists; empty if it has no versions.
 
         Raises:
-            BackendFault: it does not answer, or does not describe the model.
-            ModelError: it refuses to.
+            BackendFault: the server does not answer, or does not describe the model.
+            ModelError: the server refuses with an error of the model.
         """
-        status, answer = self._call("GET", _path(model, versioned=False), None, timeout)
+        status, response = self._call("GET", _path(model, versioned=False), None, timeout)
         if status != 200:
-            raise _refusal(status, answer)
+            raise _error_of(status, response)
         try:
-            return decode(answer, _Description).versions or []
+            return decode(response, _Description).versions or []
         except ContractError as error:
-            raise BackendFault("its description is not one of V2", error_class="bad_protocol") from error
+            raise BackendFault(
+                "the server's description of the model is not V2", error_class="bad_protocol"
+            ) from error
 
     def close(self) -> None:
         """Close the connections."""
-        self._calls.close()
+        self._http.close()
 
     def _ready(self, path: str) -> Health:
-        status = self._look(path)
+        status = self._get(path)
         return Health(ok=True) if status == 200 else Health(ok=False, reason=f"not ready: HTTP {status}")
 
-    def _look(self, path: str) -> int:
+    def _get(self, path: str) -> int:
         deadline = time.monotonic() + HEALTH_TIMEOUT_S
         try:
             return self._call("GET", path, None, HEALTH_TIMEOUT_S)[0]
         except BackendFault as fault:
             if fault.error_class != "crashed":
                 raise
-        # A kept connection may be closed just as it is used again; a look harms nobody a second time.
+        # The server may have closed an idle connection just as it is reused; a second GET does no harm.
         return self._call("GET", path, None, deadline - time.monotonic())[0]
 
     def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json", **trace.now()} if body is not None else {}
-        return self._calls.ask(method, path, body, headers, timeout)
+        headers = {"Content-Type": "application/json", **trace.current_headers()} if body is not None else {}
+        return self._http.request(method, path, body, headers, timeout)
 
 
 def _path(model: ModelSpec, *, versioned: bool) -> str:
@@ -135,9 +137,9 @@ def _path(model: ModelSpec, *, versioned: bool) -> str:
     return f"{path}/versions/{quote(model.version, safe='')}" if versioned else path
 
 
-def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
+def _error_of(status: int, response: bytes) -> BackendFault | ModelError:
     try:
-        sentence = decode(answer, _Error).error or f"HTTP {status}"
+        sentence = decode(response, _Error).error or f"HTTP {status}"
     except ContractError:
         sentence = f"HTTP {status} without a V2 error"
     if status == _WRONG_INPUT:
@@ -145,4 +147,4 @@ def _refusal(status: int, answer: bytes) -> BackendFault | ModelError:
     if status == _MODEL_ERROR:
         return ModelError(sentence)
     word: FaultClass = _FAULTS.get(status, "crashed" if status >= 500 else "bad_protocol")
-    return BackendFault(f"the model server refused: {sentence}", error_class=word)
+    return BackendFault(f"the model server returned an error: {sentence}", error_class=word)

@@ -87,13 +87,13 @@ def test_an_image_that_was_deployed_is_run_though_no_list_of_the_pool_has_it(
         body = b'{"inputs": [{"name": "do", "shape": [1], "datatype": "BYTES", "data": ["hello"]}]}'
         with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_DIGESTS"):
             backend.infer(model, body, 60.0)
-        backend.learn(known)
+        backend.update_deployments(known)
         assert backend.models() == ["probe"]
         assert backend.infer(model, body, 60.0).cold_start is not None
         client = docker.from_env(environment=environ)
         client.images.get(environ["STRAIGHTLINE_BASE_IMAGE"]).tag(TEMPLATE.format(model="probe", version="1"))
         other = create(environ | {"STRAIGHTLINE_RUN": "others"})
-        other.learn(known)
+        other.update_deployments(known)
         assert other.models() == ["probe"]
         try:
             assert other.infer(model, body, 60.0).cold_start is not None, "started by its id, not by the name"

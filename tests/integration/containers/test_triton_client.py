@@ -19,7 +19,7 @@ PATIENCE = 60.0
 
 def client_of(backend: Any, model: Any) -> triton.InferenceServerClient:
     """Return a client of the server that the backend keeps warm for the model."""
-    url = backend._pool._of(model)[0].warm.server.url
+    url = backend._pool._slots_of(model)[0].warm.server.url
     return triton.InferenceServerClient(url.removeprefix("http://"), network_timeout=PATIENCE)
 
 

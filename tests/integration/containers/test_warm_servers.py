@@ -163,10 +163,12 @@ def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
 ) -> None:
     backend = make_backend(container_idle=0.5)
     ready = msgspec.structs.replace(PROBE, warm=WarmPool(minimum=2, maximum=2))
-    backend.learn(RegistryView(Catalogue({"probe": {"1": ready}})))
+    backend.update_deployments(RegistryView(Catalogue({"probe": {"1": ready}})))
     assert backend.health().ok  # as the first heartbeat asks, with which the sweeps begin
     until(
-        lambda: [each.warm is not None for each in backend._pool._of(PROBE)] == [True, True], "two", PATIENCE
+        lambda: [each.warm is not None for each in backend._pool._slots_of(PROBE)] == [True, True],
+        "two",
+        PATIENCE,
     )
     first = backend.infer(ready, tell("hello"), PATIENCE)
     assert first.cold_start is None
@@ -174,7 +176,7 @@ def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
     (killed, _) = inspector.servers()
     inspector.kill(killed)
     until(lambda: killed not in inspector.servers() and len(inspector.servers()) == 2, "another", PATIENCE)
-    backend.learn(RegistryView(Catalogue({})))
+    backend.update_deployments(RegistryView(Catalogue({})))
     until(lambda: inspector.servers() == [], "nothing is kept any more")
 
 

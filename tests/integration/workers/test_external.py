@@ -187,7 +187,7 @@ def test_a_real_server_of_ours_is_asked_as_an_external_one(
             ask(backend, catalogue, body=BODY.replace(b"[1, 2]", b"[2, 1]"))
     finally:
         server.stop()
-    with pytest.raises(BackendFault, match="external server of theirs 3: nobody listens") as caught:
+    with pytest.raises(BackendFault, match="external server of theirs 3: cannot connect") as caught:
         ask(backend, catalogue)
     assert caught.value.error_class == "unreachable"
 
@@ -210,7 +210,7 @@ def test_a_server_that_is_away_takes_its_own_models_with_it_and_no_others(
     assert settles(["double"], healthy=True).reason == "theirs 1: not ready: HTTP 503"
     theirs.ready = True
     v2_server.close()
-    assert settles(["theirs"], healthy=True).reason.startswith("our own server: ")
+    assert settles(["theirs"], healthy=True).reason.startswith("the own server: ")
     theirs.ready = False
     settles([], healthy=False)
 

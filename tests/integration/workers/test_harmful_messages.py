@@ -58,7 +58,7 @@ def test_remote_control_reads_json_alone(
         bench.channel.basic_publish("celery.pidbox", "", b"{}", RawProperties(table))
     bench.place(bench.ticket([1.0, 2.0]))
     bench.outcomes(1)
-    bench.wait_for("refusals", lambda: worker.log.count("is dropped") >= 2)
+    bench.wait_for("refusals", lambda: worker.log.count("is dropped:") >= 2)
     assert not mark.exists()
     assert "Connection to broker lost" not in worker.log
     assert worker.process.poll() is None

@@ -210,8 +210,12 @@ LOCAL = ["-Q", "straightline.local"]
 @pytest.mark.parametrize(
     ("options", "changes", "message"),
     [
-        ([], {}, "drives one pool: start it with -Q"),
-        (["-Q", "straightline.local,straightline.serverless"], {}, "drives one pool: start it with -Q"),
+        ([], {}, "cannot choose a backend: the worker consumes"),
+        (
+            ["-Q", "straightline.local,straightline.serverless"],
+            {},
+            "cannot choose a backend: the worker consumes",
+        ),
         ([*LOCAL, "-P", "solo"], {}, "start it with -P threads"),
         (LOCAL, {"STRAIGHTLINE_BROKER_URL": ""}, "STRAIGHTLINE_BROKER_URL is not set"),
         (LOCAL, {"STRAIGHTLINE_LOCAL_URL": ""}, "STRAIGHTLINE_LOCAL_URL is not set"),

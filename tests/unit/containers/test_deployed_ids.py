@@ -67,11 +67,11 @@ def engine() -> Any:
 
 def test_while_a_version_is_built_again_the_deployed_image_is_started(engine: Any) -> None:
     here = driver(engine, "sha256:" + "f" * 64)
-    here.learn({("Digits", "1"): OLD})
+    here.update_images({("Digits", "1"): OLD})
     here.start(MODEL)
     assert engine.made == [OLD]
     assert here.models() == ["Digits"], "no name leads to it"
-    here.learn({("Digits", "1"): NEW})
+    here.update_images({("Digits", "1"): NEW})
     here.start(MODEL)
     assert engine.made == [OLD, NEW]
 
@@ -85,7 +85,7 @@ def test_what_was_never_deployed_is_started_by_its_name(engine: Any) -> None:
 
 def test_an_engine_that_has_not_the_deployed_image_says_how_it_comes_there(engine: Any) -> None:
     here = driver(engine)
-    here.learn({("Digits", "1"): "sha256:other"})
+    here.update_images({("Digits", "1"): "sha256:other"})
     assert here.models() == [], "the name leads to another image, which is not started"
     with pytest.raises(BackendFault, match=r"docker image save sha256:other \| docker --host HOST") as fault:
         here.start(MODEL)

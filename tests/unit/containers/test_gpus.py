@@ -12,9 +12,9 @@ from straightline.contracts import ModelSpec
 from straightline.contracts.model import Resources
 from straightline.errors import ConfigurationError
 from workers.containers.docker.docker_driver import DockerDriver
-from workers.containers.docker.gpus import GPUS_LABEL, choose_gpus, parse_ids
 from workers.containers.docker.hardening import gpu_options
 from workers.containers.docker.owner import Owner
+from workers.containers.policy.gpus import GPUS_LABEL, choose_gpus, parse_ids
 from workers.containers.settings import ContainerSettings
 from workers.protocol.errors import BackendFault
 

@@ -3,7 +3,7 @@
 import pytest
 
 from straightline.errors import ConfigurationError
-from workers.containers.docker.image_allowlist import ImageAllowlist
+from workers.containers.policy.image_allowlist import ImageAllowlist
 
 ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 

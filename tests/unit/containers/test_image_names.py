@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from straightline.errors import ConfigurationError
-from workers.containers.docker.image_names import image_name, models_of
+from workers.containers.policy.image_names import image_name, models_of
 
 TEMPLATES = (
     "straightline/{model}:{version}",

@@ -72,7 +72,7 @@ class SmallDriver:
     def models(self) -> list[str] | None:
         return None
 
-    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
+    def update_images(self, images: Mapping[tuple[str, str], str]) -> None:
         pass
 
     def remove_orphans(self) -> list[str]:
@@ -88,7 +88,7 @@ def driver() -> SmallDriver:
 
 @pytest.fixture
 def pool(driver: SmallDriver) -> Iterator[WarmPool]:
-    made = WarmPool(driver, most=1, idle=60.0, patience=10.0)
+    made = WarmPool(driver, max_servers=1, idle_timeout=60.0, start_timeout=10.0)
     yield made
     made.close()
 
@@ -143,16 +143,16 @@ def test_all_who_wait_hear_of_the_one_start_that_failed(pool: WarmPool, driver: 
 
 def test_a_server_in_use_is_not_idle_however_long_that_takes(driver: SmallDriver) -> None:
     now = [0.0]
-    pool = WarmPool(driver, most=1, idle=5.0, patience=10.0, clock=lambda: now[0])
+    pool = WarmPool(driver, max_servers=1, idle_timeout=5.0, start_timeout=10.0, clock=lambda: now[0])
     with pool.lease(model("one"), 10.0):
         now[0] = 100.0
-        pool.tend()
+        pool.sweep()
         assert pool.size() == 1
     now[0] = 104.9
-    pool.tend()
+    pool.sweep()
     assert pool.size() == 1
     now[0] = 105.0
-    pool.tend()
+    pool.sweep()
     assert pool.size() == 0
     pool.close()
 
@@ -183,11 +183,11 @@ def test_a_server_of_a_version_that_is_gone_goes_though_it_was_used_just_now(
     driver: SmallDriver, pool: WarmPool
 ) -> None:
     ask(pool, "a")
-    pool.tend()
+    pool.sweep()
     assert pool.size() == 1
-    pool.forget(lambda key: key == ("a", "1"))
+    pool.set_removed_versions(lambda key: key == ("a", "1"))
     with pool.lease(model("a"), 10.0):
-        pool.tend()
+        pool.sweep()
         assert pool.size() == 1, "it is in use"
-    pool.tend()
+    pool.sweep()
     assert pool.size() == 0

@@ -38,14 +38,14 @@ def now() -> list[float]:
 
 @pytest.fixture
 def roomy(driver: SmallDriver, now: list[float]) -> Iterator[WarmPool]:
-    made = WarmPool(driver, most=4, idle=5.0, patience=10.0, busy=2, clock=lambda: now[0])
+    made = WarmPool(driver, max_servers=4, idle_timeout=5.0, start_timeout=10.0, busy=2, clock=lambda: now[0])
     yield made
     made.close()
 
 
 def test_what_is_to_stand_ready_is_started_before_anybody_asks(roomy: WarmPool, driver: SmallDriver) -> None:
-    roomy.keep([warm(minimum=2, maximum=2)])
-    roomy.tend()
+    roomy.prewarm([warm(minimum=2, maximum=2)])
+    roomy.sweep()
     settled(roomy, 2)
     assert ask(roomy, "one") is None
     assert driver.starts == 2
@@ -54,25 +54,25 @@ def test_what_is_to_stand_ready_is_started_before_anybody_asks(roomy: WarmPool, 
 def test_it_stays_however_long_nobody_asks_until_it_is_not_to_any_more(
     roomy: WarmPool, now: list[float]
 ) -> None:
-    roomy.keep([warm(minimum=1)])
-    roomy.tend()
+    roomy.prewarm([warm(minimum=1)])
+    roomy.sweep()
     settled(roomy, 1)
     now[0] = 100.0
-    roomy.tend()
+    roomy.sweep()
     assert roomy.size() == 1
-    roomy.keep([])
-    roomy.tend()
+    roomy.prewarm([])
+    roomy.sweep()
     assert roomy.size() == 0
 
 
 def test_one_that_dies_is_replaced_by_the_next_sweep(roomy: WarmPool, driver: SmallDriver) -> None:
-    roomy.keep([warm(minimum=1)])
-    roomy.tend()
+    roomy.prewarm([warm(minimum=1)])
+    roomy.sweep()
     settled(roomy, 1)
     (slot,) = roomy._slots
     assert slot.warm is not None
     roomy.discard(slot.warm)
-    roomy.tend()
+    roomy.sweep()
     settled(roomy, 1)
     assert driver.starts == 2
 
@@ -81,14 +81,14 @@ def test_a_start_that_nobody_waits_for_and_that_fails_is_not_tried_again_at_once
     roomy: WarmPool, driver: SmallDriver, now: list[float]
 ) -> None:
     driver.on_start = BackendFault("no such image", error_class="not_deployed")
-    roomy.keep([warm(minimum=1)])
+    roomy.prewarm([warm(minimum=1)])
     for _ in range(5):
-        roomy.tend()
+        roomy.sweep()
         settled(roomy, 0)
     assert driver.starts == 1
     driver.on_start = None
     now[0] = 30.0
-    roomy.tend()
+    roomy.sweep()
     settled(roomy, 1)
 
 
@@ -108,7 +108,7 @@ def test_busy_servers_get_another_one_beside_up_to_the_maximum_and_nobody_waits_
         settled(roomy, 2)
         assert sorted(slot.users for slot in roomy._slots) == [4, 4]
     now[0] = 5.0
-    roomy.tend()
+    roomy.sweep()
     assert roomy.size() == 0
 
 
@@ -120,9 +120,9 @@ def test_a_model_has_one_server_where_its_file_says_nothing(roomy: WarmPool, dri
 
 
 def test_a_full_pool_lets_go_first_of_what_nothing_keeps(driver: SmallDriver) -> None:
-    pool = WarmPool(driver, most=2, idle=60.0, patience=10.0)
-    pool.keep([warm("kept", minimum=1)])
-    pool.tend()
+    pool = WarmPool(driver, max_servers=2, idle_timeout=60.0, start_timeout=10.0)
+    pool.prewarm([warm("kept", minimum=1)])
+    pool.sweep()
     settled(pool, 1)
     ask(pool, "one")
     ask(pool, "other")

@@ -9,7 +9,7 @@ from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVer
 from straightline.contracts.model import WarmPool
 from straightline.models.catalogue import Catalogue
 from straightline.models.registry_view import RegistryView
-from workers.containers.pool.scaling import (
+from workers.containers.policy.scaling import (
     eviction_candidate,
     idle_slots,
     least_used,

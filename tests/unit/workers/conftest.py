@@ -9,7 +9,7 @@ import pytest
 
 from straightline.contracts import Attempt, ModelSpec, Request, TensorSpec, Ticket
 from straightline.ids import new_id
-from workers.execution.placements import Work
+from workers.domain.placements import Work
 from workers.protocol.base import BackendResponse, Health
 
 NOW = 1_000_000.0

@@ -1,4 +1,4 @@
-"""Each request of a placement gets one verdict, and a neighbour never worsens it."""
+"""Each request of a placement gets one result, and a neighbour never worsens it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +10,10 @@ from straightline.contracts import DataRef, ModelSpec, Reason
 from straightline.errors import ContractError, StoreUnavailable
 from workers.coordination.breakers import STATE_TTL_S, OpenBreakers
 from workers.coordination.cancellation import CancellationTracker
-from workers.execution.executor import PlacementExecutor, Results
+from workers.domain.placements import Work
+from workers.domain.result import Results
+from workers.execution.executor import PlacementExecutor
 from workers.execution.payloads import PayloadStore
-from workers.execution.placements import Work
 from workers.protocol.errors import BackendFault, ModelError, WrongInput
 
 Make = Callable[..., Work]
@@ -40,18 +41,18 @@ def ask(
     def ask(
         *work: Work, store: Any = None, found: ModelSpec | None = model, informed: bool = True
     ) -> Results:
-        judged = PlacementExecutor(
+        results = PlacementExecutor(
             backend,
             lambda *_: found,
             PayloadStore(store),
             clock,
             cancellations=cancellations,
             breakers=breakers,
-            informed=lambda: informed,
-        ).answer(work)
-        assert {item.request.id for item, _ in judged} == {item.request.id for item in work}
-        assert len(judged) == len(work)
-        return judged
+            registry_synced=lambda: informed,
+        ).execute(work)
+        assert {item.request.id for item, _ in results} == {item.request.id for item in work}
+        assert len(results) == len(work)
+        return results
 
     return ask
 
@@ -61,18 +62,18 @@ def refuse_negative(call: dict[str, Any]) -> None:
         raise ModelError("below zero")
 
 
-def values(judged: Results) -> dict[str, list[float]]:
+def values(results: Results) -> dict[str, list[float]]:
     return {
-        item.request.id: msgspec.json.decode(verdict.result)["outputs"][0]["data"] for item, verdict in judged
+        item.request.id: msgspec.json.decode(result.result)["outputs"][0]["data"] for item, result in results
     }
 
 
 def test_several_requests_are_one_call(ask: Any, backend: Any, make_work: Make) -> None:
     work = [make_work([float(n), 0.0]) for n in range(5)]
-    judged = ask(*work)
+    results = ask(*work)
     assert len(backend.calls) == 1
-    assert values(judged) == {item.request.id: [2.0 * n, 0.0] for n, item in enumerate(work)}
-    assert {verdict.share for _, verdict in judged} == {5}
+    assert values(results) == {item.request.id: [2.0 * n, 0.0] for n, item in enumerate(work)}
+    assert {result.share for _, result in results} == {5}
 
 
 def test_one_request_travels_as_it_came(ask: Any, backend: Any, make_work: Make) -> None:
@@ -84,9 +85,9 @@ def test_one_request_travels_as_it_came(ask: Any, backend: Any, make_work: Make)
 def test_what_is_wrong_with_one_request_spoils_only_that(ask: Any, backend: Any, make_work: Make) -> None:
     backend.fail = refuse_negative
     work = [make_work([1.0, 1.0]), make_work([-1.0, 0.0]), make_work([2.0, 2.0])]
-    judged = {item.request.id: verdict for item, verdict in ask(*work)}
-    assert [judged[item.request.id].kind for item in work] == ["succeeded", "failed", "succeeded"]
-    assert judged[work[1].request.id].error_class == "model_error"
+    results = {item.request.id: result for item, result in ask(*work)}
+    assert [results[item.request.id].kind for item in work] == ["succeeded", "failed", "succeeded"]
+    assert results[work[1].request.id].error_class == "model_error"
 
 
 def test_a_request_that_does_not_fit_the_model_is_rejected_and_its_neighbours_are_answered(
@@ -98,9 +99,9 @@ def test_a_request_that_does_not_fit_the_model_is_rejected_and_its_neighbours_ar
 
     backend.fail = refuse
     work = [make_work([1.0, 1.0]), make_work([7.0, 0.0])]
-    judged = {item.request.id: verdict for item, verdict in ask(*work)}
-    assert [judged[item.request.id].kind for item in work] == ["succeeded", "rejected"]
-    wrong = judged[work[1].request.id]
+    results = {item.request.id: result for item, result in ask(*work)}
+    assert [results[item.request.id].kind for item in work] == ["succeeded", "rejected"]
+    wrong = results[work[1].request.id]
     assert (wrong.error_class, wrong.error, wrong.cold_start) == ("wrong_inputs", "x has 3 elements", 0.5)
 
 
@@ -111,7 +112,7 @@ def test_an_answer_that_cannot_be_split_is_asked_for_one_by_one(
     backend.answer = lambda call: whole(
         {"inputs": [{**call["inputs"][0], "shape": [1, 2], "data": call["inputs"][0]["data"][:2]}]}
     )
-    assert {verdict.kind for _, verdict in ask(make_work([1.0, 1.0]), make_work([2.0, 2.0]))} == {"succeeded"}
+    assert {result.kind for _, result in ask(make_work([1.0, 1.0]), make_work([2.0, 2.0]))} == {"succeeded"}
     assert len(backend.calls) == 3
 
 
@@ -125,9 +126,9 @@ def test_a_model_that_is_not_batchable_is_asked_one_by_one(
 
 def test_calls_stay_within_the_payload_limit(ask: Any, backend: Any, make_work: Make) -> None:
     backend.max_payload = 200
-    judged = ask(*(make_work() for _ in range(6)))
+    results = ask(*(make_work() for _ in range(6)))
     assert 1 < len(backend.calls) < 6
-    assert {verdict.kind for _, verdict in judged} == {"succeeded"}
+    assert {result.kind for _, result in results} == {"succeeded"}
 
 
 def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Make) -> None:
@@ -135,8 +136,8 @@ def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Mak
         raise BackendFault("it died", error_class="crashed")
 
     backend.fail = crash
-    verdicts = [verdict for _, verdict in ask(make_work(), make_work())]
-    assert [(verdict.kind, verdict.error_class) for verdict in verdicts] == [("fault", "crashed")] * 2
+    results = [result for _, result in ask(make_work(), make_work())]
+    assert [(result.kind, result.error_class) for result in results] == [("fault", "crashed")] * 2
 
 
 @pytest.mark.parametrize(
@@ -155,38 +156,38 @@ def test_a_defect_of_ours_sends_requests_back_too(
         raise error
 
     backend.fail = fail
-    verdicts = [verdict for _, verdict in ask(make_work(), make_work())]
-    assert [(verdict.kind, verdict.error_class) for verdict in verdicts] == [("fault", error_class)] * 2
+    results = [result for _, result in ask(make_work(), make_work())]
+    assert [(result.kind, result.error_class) for result in results] == [("fault", error_class)] * 2
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model_name":1}', b"[" * 200_000, b"\xff", LATIN])
 def test_an_answer_that_is_not_v2_is_a_fault(ask: Any, backend: Any, make_work: Make, body: bytes) -> None:
     backend.answer = lambda _: body
-    ((_, verdict),) = ask(make_work())
-    assert (verdict.kind, verdict.error_class) == ("fault", "bad_protocol")
+    ((_, result),) = ask(make_work())
+    assert (result.kind, result.error_class) == ("fault", "bad_protocol")
 
 
 def test_another_version_than_asked_is_a_fault(ask: Any, backend: Any, make_work: Make) -> None:
     backend.answer = lambda _: b'{"model_name":"double","model_version":"2","outputs":[]}'
-    ((_, verdict),) = ask(make_work())
-    assert (verdict.kind, verdict.error_class) == ("fault", "not_deployed")
+    ((_, result),) = ask(make_work())
+    assert (result.kind, result.error_class) == ("fault", "not_deployed")
 
 
 def test_an_unknown_model_is_a_fault_of_this_pool(ask: Any, make_work: Make) -> None:
-    ((_, verdict),) = ask(make_work(), found=None)
-    assert (verdict.kind, verdict.error_class) == ("fault", "not_deployed")
+    ((_, result),) = ask(make_work(), found=None)
+    assert (result.kind, result.error_class) == ("fault", "not_deployed")
 
 
 def test_a_pool_that_has_not_read_what_is_deployed_does_not_say_that_something_is_not(
     ask: Any, make_work: Make
 ) -> None:
-    ((_, verdict),) = ask(make_work(), found=None, informed=False)
-    assert (verdict.kind, verdict.error_class) == ("fault", "not_informed")
+    ((_, result),) = ask(make_work(), found=None, informed=False)
+    assert (result.kind, result.error_class) == ("fault", "not_informed")
 
 
 def test_a_deadline_that_has_passed_is_not_asked_for(ask: Any, backend: Any, make_work: Make) -> None:
-    ((_, verdict),) = ask(make_work(remaining=0.0))
-    assert (verdict.kind, verdict.asked, backend.calls) == ("expired", False, [])
+    ((_, result),) = ask(make_work(remaining=0.0))
+    assert (result.kind, result.asked, backend.calls) == ("expired", False, [])
 
 
 def test_a_call_lasts_no_longer_than_model_and_deadlines_allow(
@@ -220,8 +221,8 @@ REF = {"uri": "file:///x", "size": 5, "sha256": "0" * 64}
 
 def test_referenced_data_is_fetched(ask: Any, backend: Any, make_work: Make) -> None:
     body = b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[3,4]}]}'
-    judged = ask(make_work(data_ref=REF), store=Store(body))
-    assert [*values(judged).values()] == [[6, 8]]
+    results = ask(make_work(data_ref=REF), store=Store(body))
+    assert [*values(results).values()] == [[6, 8]]
 
 
 @pytest.mark.parametrize(
@@ -234,8 +235,8 @@ def test_referenced_data_is_fetched(ask: Any, backend: Any, make_work: Make) -> 
 def test_a_store_that_fails_is_told_apart_from_a_wrong_reference(
     ask: Any, make_work: Make, error: Exception, kind: str, error_class: str
 ) -> None:
-    ((_, verdict),) = ask(make_work(data_ref=REF), store=Store(error))
-    assert (verdict.kind, verdict.error_class) == (kind, error_class)
+    ((_, result),) = ask(make_work(data_ref=REF), store=Store(error))
+    assert (result.kind, result.error_class) == (kind, error_class)
 
 
 def test_what_goes_back_whole_is_not_in_work_here(
@@ -249,11 +250,11 @@ def test_what_goes_back_whole_is_not_in_work_here(
 
 def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
     store = Store(b"")
-    ((_, verdict),) = ask(make_work([0.5] * 200_000), store=store)
-    assert verdict.kind == "succeeded"
-    assert not verdict.result
-    assert verdict.result_ref is not None
-    assert verdict.result_ref.size == len(store.kept[0])
+    ((_, result),) = ask(make_work([0.5] * 200_000), store=store)
+    assert result.kind == "succeeded"
+    assert not result.result
+    assert result.result_ref is not None
+    assert result.result_ref.size == len(store.kept[0])
 
 
 def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
@@ -261,11 +262,11 @@ def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
 ) -> None:
     work = [make_work([float(n), 0.0]) for n in range(3)]
     cancellations.cancel(work[1].request.id)
-    judged = {item.request.id: verdict for item, verdict in ask(*work)}
-    assert [judged[item.request.id].kind for item in work] == ["succeeded", "cancelled", "succeeded"]
-    assert not judged[work[1].request.id].asked
+    results = {item.request.id: result for item, result in ask(*work)}
+    assert [results[item.request.id].kind for item in work] == ["succeeded", "cancelled", "succeeded"]
+    assert not results[work[1].request.id].asked
     # An execution before this one may have asked the model, and died.
-    assert judged[work[1].request.id].error == "it was cancelled before it was answered"
+    assert results[work[1].request.id].error == "cancelled before it was answered"
     assert [call["inputs"][0]["shape"][0] for call in backend.calls] == [2]
 
 
@@ -281,10 +282,10 @@ def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_answer_is_dropped(
         assert ended == [item.request.id], "while the call goes on"
 
     backend.fail = cancel
-    judged = {work.request.id: verdict for work, verdict in ask(item, other)}
-    assert judged[item.request.id].kind == "cancelled"
-    assert not judged[item.request.id].result
-    assert judged[other.request.id].kind == "succeeded"
+    results = {work.request.id: result for work, result in ask(item, other)}
+    assert results[item.request.id].kind == "cancelled"
+    assert not results[item.request.id].result
+    assert results[other.request.id].kind == "succeeded"
 
 
 def test_an_answer_that_came_first_stands(
@@ -293,9 +294,9 @@ def test_an_answer_that_came_first_stands(
     ended: list[Work] = []
     cancellations.on_cancel_running(lambda work, _since: ended.append(work))
     item = make_work()
-    ((_, verdict),) = ask(item)
+    ((_, result),) = ask(item)
     cancellations.cancel(item.request.id)
-    assert (verdict.kind, ended) == ("succeeded", [])
+    assert (result.kind, ended) == ("succeeded", [])
 
 
 def test_a_request_in_work_twice_is_no_cancelled_one(
@@ -317,7 +318,7 @@ def test_those_of_a_call_who_are_late_by_then_are_not_asked(
     backend.fail = lambda _: now.__setitem__(0, now[0] + 5.0)
     work = [make_work(remaining=60.0), make_work(remaining=4.0), make_work(remaining=8.0)]
     cancellations = CancellationTracker(lambda: now[0])
-    answerer = PlacementExecutor(
+    executor = PlacementExecutor(
         backend,
         lambda *_: model,
         PayloadStore(None),
@@ -325,9 +326,9 @@ def test_those_of_a_call_who_are_late_by_then_are_not_asked(
         cancellations=cancellations,
         breakers=OpenBreakers("local", lambda: now[0]),
     )
-    judged = {item.request.id: verdict for item, verdict in answerer.answer(work)}
-    assert [judged[item.request.id].kind for item in work] == ["succeeded", "expired", "expired"]
-    assert [judged[item.request.id].asked for item in work] == [True, False, True]
+    results = {item.request.id: result for item, result in executor.execute(work)}
+    assert [results[item.request.id].kind for item in work] == ["succeeded", "expired", "expired"]
+    assert [results[item.request.id].asked for item in work] == [True, False, True]
     assert backend.timeouts == [30.0, 3.0]
 
 
@@ -339,13 +340,13 @@ def test_what_waited_for_a_failing_backend_is_given_back_unasked_but_for_the_pro
     probe.ticket.reason = Reason(
         policy="empirical", rule=3, f_t=1, F=50, r_d=10, D=100, s_f=True, s_d=False, probe=True
     )
-    judged = {item.request.id: verdict for item, verdict in ask(waited, probe)}
-    assert (judged[waited.request.id].kind, judged[waited.request.id].error_class) == (
+    results = {item.request.id: result for item, result in ask(waited, probe)}
+    assert (results[waited.request.id].kind, results[waited.request.id].error_class) == (
         "fault",
         "breaker_open",
     )
-    assert judged[waited.request.id].asked is False
-    assert judged[probe.request.id].kind == "succeeded"
+    assert results[waited.request.id].asked is False
+    assert results[probe.request.id].kind == "succeeded"
     assert len(backend.calls) == 1
 
 
@@ -362,8 +363,8 @@ def test_another_breaker_is_no_matter_here(
     ask: Any, make_work: Make, breakers: OpenBreakers, signal: bytes
 ) -> None:
     breakers.update(signal)
-    ((_, verdict),) = ask(make_work())
-    assert verdict.kind == "succeeded"
+    ((_, result),) = ask(make_work())
+    assert result.kind == "succeeded"
 
 
 def test_a_breaker_of_which_nothing_is_heard_any_more_counts_as_closed() -> None:

@@ -10,7 +10,8 @@ import msgspec
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Heartbeat
 from workers.coordination import heartbeat
-from workers.coordination.heartbeat import SAMPLE_TTL_S, FastestLatencies, HeartbeatSender
+from workers.coordination.heartbeat import HeartbeatSender
+from workers.coordination.latencies import SAMPLE_TTL_S, FastestLatencies
 
 
 class Sender:
@@ -37,7 +38,7 @@ def pulse(sender: Sender, backend: Any, best: FastestLatencies | None = None) ->
         worker="local@test",
         slots=4,
         active=lambda: 3,
-        best_cases=best or FastestLatencies(),
+        latencies=best or FastestLatencies(),
         clock=lambda: 7.0,
     )
 

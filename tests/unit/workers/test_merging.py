@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from straightline.contracts import InferRequest, InferResponse
-from workers.execution.merging import MergeError, Part, join, signature, split
+from workers.domain.merging import MergeError, Part, join, signature, split
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 

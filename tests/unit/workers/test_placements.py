@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from straightline.errors import ContractError
 from straightline.names import PREDICT_TASK
-from workers.execution.placements import MAX_REPR_CHARS, Placement, Work, read_placement
+from workers.domain.placements import MAX_REPR_CHARS, Placement, Work, read_placement
 
 HEADERS = {"task": PREDICT_TASK, "id": "5", "argsrepr": "1 of double"}
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}

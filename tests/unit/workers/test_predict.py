@@ -7,30 +7,30 @@ import pytest
 from celery.exceptions import Reject
 
 from workers.celery_ext.predict import Predict
-from workers.coordination.heartbeat import FastestLatencies
-from workers.execution.placements import Work
-from workers.execution.result import ExecutionResult
+from workers.coordination.latencies import FastestLatencies
+from workers.domain.placements import Work
+from workers.domain.result import ExecutionResult
 from workers.reporting.reporter import ReportNotConfirmed
 
 
 class Scripted:
-    """Stands for answerer and reporter; `error` is raised by `report`."""
+    """Stands for executor and reporter; `error` is raised by `report`."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
         self.reported: list[Any] = []
 
-    def answer(self, work: list[Work]) -> list[tuple[Work, ExecutionResult]]:
+    def execute(self, work: list[Work]) -> list[tuple[Work, ExecutionResult]]:
         kinds: list[Any] = ["succeeded", "succeeded", "failed"]
         return [
             (item, ExecutionResult(kind=kind, started_at=1.0, finished_at=2.0, service=0.25))
             for item, kind in zip(work, kinds, strict=True)
         ]
 
-    def report(self, judged: Any) -> None:
+    def report(self, results: Any) -> None:
         if self.error is not None:
             raise self.error
-        self.reported.append(judged)
+        self.reported.append(results)
 
 
 class Lonely:
@@ -42,24 +42,24 @@ class Lonely:
     def should_requeue(self) -> bool:
         return self.before
 
-    def should_requeue_results(self, judged: Any) -> bool:
-        return self.after and bool(judged)
+    def should_requeue_results(self, results: Any) -> bool:
+        return self.after and bool(results)
 
 
 def task(
-    scripted: Any, best_cases: FastestLatencies | None = None, withdrawal: Lonely | None = None
+    scripted: Any, latencies: FastestLatencies | None = None, withdrawal: Lonely | None = None
 ) -> Predict:
     predict = Predict()
     stand_in: Any = withdrawal or Lonely()
-    predict.attach(scripted, scripted, best_cases or FastestLatencies(), stand_in, lambda: None)
+    predict.attach(scripted, scripted, latencies or FastestLatencies(), stand_in, lambda: None)
     return predict
 
 
 def test_the_task_returns_when_the_report_is_safe(make_work: Callable[..., Work]) -> None:
-    scripted, best_cases = Scripted(), FastestLatencies()
-    assert task(scripted, best_cases).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
+    scripted, latencies = Scripted(), FastestLatencies()
+    assert task(scripted, latencies).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
     assert len(scripted.reported) == 1
-    assert best_cases.get() == {"double": 0.25}
+    assert latencies.get() == {"double": 0.25}
 
 
 @pytest.mark.parametrize(

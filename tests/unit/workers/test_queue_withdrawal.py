@@ -10,8 +10,8 @@ from straightline.contracts import Heartbeat
 from workers.coordination import queue_withdrawal as module
 from workers.coordination.peers import Peers
 from workers.coordination.queue_withdrawal import QueueWithdrawal
-from workers.execution.placements import Work
-from workers.execution.result import ExecutionResult
+from workers.domain.placements import Work
+from workers.domain.result import ExecutionResult
 from workers.protocol.base import Health
 
 WELL = Health(ok=True)
@@ -67,7 +67,7 @@ class Pool:
         return self._consuming
 
 
-def judged(work: Work, kind: Any = "fault", error_class: str | None = "unreachable") -> Any:
+def results(work: Work, kind: Any = "fault", error_class: str | None = "unreachable") -> Any:
     return [(work, ExecutionResult(kind=kind, started_at=1.0, finished_at=1.0, error_class=error_class))]
 
 
@@ -137,9 +137,9 @@ def test_what_never_reached_the_backend_goes_back_when_others_can_answer(
 ) -> None:
     pool = Pool(peers)
     pool.health = SICK
-    assert not pool.withdrawal.should_requeue_results(judged(make_work()))  # nobody else is there
+    assert not pool.withdrawal.should_requeue_results(results(make_work()))  # nobody else is there
     peers.on_heartbeat(beat())
-    assert pool.withdrawal.should_requeue_results(judged(make_work()))
+    assert pool.withdrawal.should_requeue_results(results(make_work()))
     assert not pool.consumes()
 
 
@@ -148,16 +148,20 @@ def test_what_was_asked_is_reported(peers: Peers, make_work: Callable[..., Work]
     pool.health = SICK
     peers.on_heartbeat(beat())
     work = make_work()
-    for other in (judged(work, "succeeded", None), judged(work, "fault", "crashed"), judged(work, "expired")):
+    for other in (
+        results(work, "succeeded", None),
+        results(work, "fault", "crashed"),
+        results(work, "expired"),
+    ):
         assert not pool.withdrawal.should_requeue_results(other)
-        assert not pool.withdrawal.should_requeue_results(judged(work) + other)
+        assert not pool.withdrawal.should_requeue_results(results(work) + other)
     assert pool.consumes()
 
 
 def test_a_fault_of_one_model_alone_is_reported(peers: Peers, make_work: Callable[..., Work]) -> None:
     pool = Pool(peers)
     peers.on_heartbeat(beat())
-    assert not pool.withdrawal.should_requeue_results(judged(make_work()))  # the backend as a whole is well
+    assert not pool.withdrawal.should_requeue_results(results(make_work()))  # the backend as a whole is well
     assert pool.consumes()
 
 
@@ -168,5 +172,5 @@ def test_nothing_goes_back_while_the_broker_would_give_it_to_this_pool_again(
     pool = Pool(peers, prompt=False)
     pool.health = SICK
     peers.on_heartbeat(beat())
-    assert not pool.withdrawal.should_requeue_results(judged(make_work()))
+    assert not pool.withdrawal.should_requeue_results(results(make_work()))
     assert not pool.withdrawal.should_requeue()

@@ -12,12 +12,14 @@ from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import FailedAttempts, Outcome, OutcomeBatch, Recall, ReplyAddress
 from straightline.errors import BrokerUnavailable, Rejected
-from workers.execution.placements import Work
-from workers.execution.result import PRICES, ExecutionResult, PoolIdentity
+from workers.domain.outcomes import PRICES, PoolIdentity
+from workers.domain.placements import Work
+from workers.domain.result import ExecutionResult
+from workers.reporting import messages
 from workers.reporting import reporter as reporter_module
 from workers.reporting.reporter import Reporter, ReportNotConfirmed
 
-PLACE = PoolIdentity(backend="local", worker="local@test", price=PRICES["local"])
+POOL = PoolIdentity(backend="local", worker="local@test", price=PRICES["local"])
 
 
 class Sender:
@@ -53,10 +55,10 @@ def reporter(sender: Sender, *, stopping: bool = False) -> Reporter:
     event = threading.Event()
     if stopping:
         event.set()
-    return Reporter(sender, PLACE, event, lambda: 5.0)
+    return Reporter(sender, POOL, event, lambda: 5.0)
 
 
-def verdict(kind: Any = "succeeded", **fields: Any) -> ExecutionResult:
+def result(kind: Any = "succeeded", **fields: Any) -> ExecutionResult:
     return ExecutionResult(kind=kind, started_at=1.0, finished_at=2.0, **fields)
 
 
@@ -64,7 +66,7 @@ def test_outcomes_go_together_and_replies_to_each(make_work: Callable[..., Work]
     sender = Sender()
     work = [make_work() for _ in range(3)]
     work[1].ticket.reply = ReplyAddress(to="who", correlation_id="7")
-    reporter(sender).report([(item, verdict(result=msgspec.Raw(b"{}"))) for item in work])
+    reporter(sender).report([(item, result(result=msgspec.Raw(b"{}"))) for item in work])
     (batch,) = sender.of(names.TYPE_OUTCOMES)
     assert (batch.exchange, batch.routing_key, batch.mandatory) == (names.OUTCOMES, "outcome", True)
     outcomes = msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes
@@ -81,7 +83,7 @@ def test_who_is_told_of_missing_data_hears_what_the_ledger_has(make_work: Callab
     sender = Sender()
     work = make_work()
     work.ticket.reply = ReplyAddress(to="who", correlation_id="7")
-    reporter(sender).report([(work, verdict("failed", error_class="missing_data", error="there is nothing"))])
+    reporter(sender).report([(work, result("failed", error_class="missing_data", error="there is nothing"))])
     assert sender.of(names.TYPE_OUTCOME) == []
     outcomes, recalled = sender.sent[:2]
     assert (outcomes.type, recalled.type) == (names.TYPE_OUTCOMES, names.TYPE_RECALL)
@@ -93,7 +95,7 @@ def test_who_is_told_of_missing_data_hears_what_the_ledger_has(make_work: Callab
 def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[..., Work]) -> None:
     sender = Sender()
     work = make_work()
-    reporter(sender).report([(work, verdict("fault", error_class="crashed", error="it died"))])
+    reporter(sender).report([(work, result("fault", error_class="crashed", error="it died"))])
     (message,) = sender.of(names.TYPE_ATTEMPTS)
     (failed,) = msgspec.json.decode(message.body, type=FailedAttempts).failed
     assert failed.ticket == work.ticket
@@ -106,26 +108,26 @@ def test_what_the_broker_refuses_is_sent_again(
 ) -> None:
     monkeypatch.setattr(reporter_module, "RETRY_DELAYS_S", (0.0, 0.0))
     sender = Sender(Rejected("full"), Rejected("full"))
-    reporter(sender).report([(make_work(), verdict())])
+    reporter(sender).report([(make_work(), result())])
     assert len(sender.of(names.TYPE_OUTCOMES)) == 1
 
 
 def test_a_report_without_a_confirm_is_not_done(make_work: Callable[..., Work]) -> None:
     with pytest.raises(ReportNotConfirmed):
-        reporter(Sender(BrokerUnavailable("gone"))).report([(make_work(), verdict())])
+        reporter(Sender(BrokerUnavailable("gone"))).report([(make_work(), result())])
 
 
 def test_a_pool_that_stops_does_not_wait_for_a_full_queue(make_work: Callable[..., Work]) -> None:
     with pytest.raises(ReportNotConfirmed):
-        reporter(Sender(Rejected("full")), stopping=True).report([(make_work(), verdict())])
+        reporter(Sender(Rejected("full")), stopping=True).report([(make_work(), result())])
 
 
 def test_a_report_that_is_too_large_for_one_message_is_split(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporter_module, "MAX_BATCH_BYTES", 1000)
+    monkeypatch.setattr(messages, "MAX_BATCH_BYTES", 1000)
     sender = Sender()
-    reporter(sender).report([(make_work(), verdict()) for _ in range(10)])
+    reporter(sender).report([(make_work(), result()) for _ in range(10)])
     batches = sender.of(names.TYPE_OUTCOMES)
     assert len(batches) > 1
     assert sum(len(msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes) for batch in batches) == 10
@@ -135,9 +137,7 @@ def test_every_report_has_an_id_of_its_own_so_that_a_copy_of_it_is_known(
     make_work: Callable[..., Work],
 ) -> None:
     sender = Sender()
-    reporter(sender).report(
-        [(make_work(), verdict()), (make_work(), verdict("fault", error_class="crashed"))]
-    )
+    reporter(sender).report([(make_work(), result()), (make_work(), result("fault", error_class="crashed"))])
     ids = [message.message_id for message in sender.sent if message.exchange == names.OUTCOMES]
     assert len(ids) == len(set(ids)) == 2
     assert None not in ids
@@ -150,11 +150,11 @@ def test_what_ended_early_is_reported_once_and_its_slot_comes_free_with_the_call
     work = make_work()
     work.ticket.reply = ReplyAddress(to="who", correlation_id="7")
     reports = reporter(sender)
-    reports.end_early(work, 4.0)
+    reports.report_cancelled(work, 4.0)
     assert [message.routing_key for message in sender.sent] == ["outcome", "who"]
     (outcome,) = msgspec.json.decode(sender.sent[0].body, type=OutcomeBatch).outcomes
     assert (outcome.state, outcome.error_class) == ("cancelled", "cancelled")
-    reports.report([(work, verdict("cancelled"))])
+    reports.report([(work, result("cancelled"))])
     assert [message.routing_key for message in sender.sent[2:]] == ["feedback"]
 
 
@@ -164,8 +164,8 @@ def test_an_early_end_that_the_broker_did_not_take_is_reported_with_the_rest(
     sender = Sender(BrokerUnavailable("gone"))
     work = make_work()
     reports = reporter(sender)
-    reports.end_early(work, 4.0)
-    reports.report([(work, verdict("cancelled"))])
+    reports.report_cancelled(work, 4.0)
+    reports.report([(work, result("cancelled"))])
     assert [message.routing_key for message in sender.sent] == ["outcome", "feedback"]
 
 
@@ -174,7 +174,7 @@ def test_a_reply_that_its_queue_refuses_costs_the_placement_nothing(make_work: C
     work = make_work()
     work.ticket.reply = ReplyAddress(to="full", correlation_id="7")
     sender = Sender(refuses="full")
-    reporter(sender, stopping=True).report([(work, verdict())])  # one that would try again raises
+    reporter(sender, stopping=True).report([(work, result())])  # one that would try again raises
     assert len(sender.of(names.TYPE_OUTCOMES)) == 1
     assert len(sender.of(names.TYPE_FEEDBACK)) == 1
 
@@ -188,9 +188,7 @@ def test_a_blocked_broker_is_waited_for_and_a_pool_that_stops_gives_the_placemen
     sender = Sender(silent=True)
     stopping = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(
-            Reporter(sender, PLACE, stopping, lambda: 5.0).report, [(make_work(), verdict())]
-        )
+        running = pool.submit(Reporter(sender, POOL, stopping, lambda: 5.0).report, [(make_work(), result())])
         with pytest.raises(TimeoutError):
             running.result(0.2)
         stopping.set()

@@ -14,8 +14,8 @@ from straightline.ids import new_id
 from tests.unit.workers.conftest import NOW
 from workers.coordination.cancellation import CancellationTracker
 from workers.coordination.status_responder import StatusResponder
-from workers.execution.placements import Work
-from workers.execution.result import PRICES, PoolIdentity
+from workers.domain.outcomes import PRICES, PoolIdentity
+from workers.domain.placements import Work
 
 Make = Callable[..., Work]
 REPLY_TO = "straightline.reply.asks"

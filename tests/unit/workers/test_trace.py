@@ -12,9 +12,9 @@ from straightline.contracts import ModelSpec
 from workers.backends.serverless import LambdaBackend
 from workers.coordination.breakers import OpenBreakers
 from workers.coordination.cancellation import CancellationTracker
+from workers.domain.placements import Work
 from workers.execution.executor import PlacementExecutor
 from workers.execution.payloads import PayloadStore
-from workers.execution.placements import Work
 from workers.protocol import trace
 from workers.protocol.v2_http import V2Client
 
@@ -37,19 +37,19 @@ def seen(
     ask = backend.infer
 
     def infer(*arguments: Any) -> Any:
-        found.append(dict(trace.now()))
+        found.append(dict(trace.current_headers()))
         return ask(*arguments)
 
     monkeypatch.setattr(backend, "infer", infer)
 
-    def answer(*work: Work) -> list[dict[str, str]]:
+    def execute(*work: Work) -> list[dict[str, str]]:
         found.clear()
         parts = {"cancellations": CancellationTracker(clock), "breakers": OpenBreakers("local", clock)}
-        PlacementExecutor(backend, lambda *_: model, PayloadStore(None), clock, **parts).answer(work)  # type: ignore[arg-type]
-        assert trace.now() == {}
+        PlacementExecutor(backend, lambda *_: model, PayloadStore(None), clock, **parts).execute(work)  # type: ignore[arg-type]
+        assert trace.current_headers() == {}
         return found
 
-    return answer
+    return execute
 
 
 def test_a_call_carries_the_trace_of_its_request(seen: Any, make_work: Make) -> None:
@@ -66,13 +66,13 @@ def test_a_call_for_several_joins_the_first_trace(seen: Any, make_work: Make) ->
 def test_a_model_server_gets_headers(model: ModelSpec, make_work: Make) -> None:
     sent: list[Mapping[str, str]] = []
 
-    class Calls:
-        def ask(self, *arguments: Any) -> tuple[int, bytes]:
+    class Client:
+        def request(self, *arguments: Any) -> tuple[int, bytes]:
             sent.append(arguments[3])
             return 200, b"{}"
 
     client = V2Client("http://127.0.0.1:1")
-    client._calls = Calls()  # type: ignore[assignment]
+    client._http = Client()  # type: ignore[assignment]
     with trace.trace_scope([traced(make_work([1.0, 0.0])).ticket]):
         client.infer(model, b"{}", 1.0)
     assert sent == [{"Content-Type": "application/json", **BOTH}]

@@ -1,4 +1,4 @@
-"""Model servers in containers of a Docker engine."""
+"""The driver that runs model servers in containers of a Docker engine."""
 
 import secrets
 import time
@@ -9,14 +9,14 @@ from typing import Any, Final
 from docker import DockerClient
 
 from straightline.contracts import ModelSpec
-from workers.containers.docker import gpus
 from workers.containers.docker.docker_server import DockerServer, remove_container
 from workers.containers.docker.engine import Engine
 from workers.containers.docker.hardening import gpu_options, hardening_options, network_options
 from workers.containers.docker.images import ImageResolver
 from workers.containers.docker.owner import OWNER_LABEL, Owner, is_orphan
+from workers.containers.policy import gpus
+from workers.containers.policy.scaling import ModelKey
 from workers.containers.pool.diagnosis import exit_fault
-from workers.containers.pool.warm_server import ModelKey
 from workers.containers.settings import ContainerSettings
 from workers.protocol.base import Health
 from workers.protocol.errors import BackendFault
@@ -24,9 +24,8 @@ from workers.protocol.errors import BackendFault
 MODEL_LABEL: Final = "straightline.model"
 VERSION_LABEL: Final = "straightline.version"
 _SERVER_LABEL: Final = "straightline.server"
-"""Holds a random word for each start, by which we know the containers in use."""
+"""A random token for each start, by which the containers in use are known."""
 _IMAGE_LIST_TTL_S: Final = 5.0
-"""Seconds for which a list of images is taken for current."""
 
 
 class DockerDriver:
@@ -38,14 +37,14 @@ class DockerDriver:
         owner: this worker.
 
     Raises:
-        ConfigurationError: the template of the image's name cannot be used, what is listed is no digest, or a
-            GPU is listed twice.
+        ConfigurationError: the template of the image's name is unusable, an entry of the allowlist is not a
+            digest, or a GPU is listed twice.
     """
 
     def __init__(self, engine: Engine, settings: ContainerSettings, owner: Owner) -> None:
         self._images = ImageResolver(settings.container_image, settings.container_digests)
         self._gpus = gpus.parse_ids(settings.container_gpus)
-        self._choosing = Lock()  # loads are read, and one is added, by one start at a time
+        self._choosing = Lock()  # from counting the GPUs' loads to creating the container
         self._engine = engine
         self._settings = settings
         self._owner = owner
@@ -56,24 +55,24 @@ class DockerDriver:
 
     def start(self, model: ModelSpec) -> DockerServer:
         """Start a container; see `Driver.start`."""
-        word = secrets.token_hex(6)
+        token = secrets.token_hex(6)
         with self._lock:
-            self._used.add(word)  # before the container exists: a sweep must not take it for a stray
+            self._used.add(token)  # before the container exists, so that no sweep takes it for an orphan
         server = None
         try:
-            server = self._create(model, word)
+            server = self._create(model, token)
             with self._engine.session() as client:
                 client.api.start(server.id)
                 server.url = self._url(client, server)
         except BaseException:
-            self._release(word)
+            self._release(token)
             if server is not None:
                 server.remove()
             raise
         return server
 
     def health(self) -> Health:
-        """Ask the engine for a sign of life."""
+        """Return whether the engine answers."""
         try:
             with self._engine.session(quick=True) as client:
                 client.ping()
@@ -82,7 +81,7 @@ class DockerDriver:
         return Health(ok=True)
 
     def models(self) -> list[str] | None:
-        """Return the models whose images the engine has; what was known before where it does not answer."""
+        """Return the models whose images the engine has; the last list if it does not answer."""
         if time.monotonic() - self._listed >= _IMAGE_LIST_TTL_S:
             self._listed = time.monotonic()
             try:
@@ -93,17 +92,17 @@ class DockerDriver:
             self._models = self._images.models(images)
         return self._models
 
-    def learn(self, images: Mapping[ModelKey, str]) -> None:
-        """Allow the images that were deployed, and list anew what there is; see `Driver.learn`."""
-        self._images.learn(images)
+    def update_images(self, images: Mapping[ModelKey, str]) -> None:
+        """Allow the deployed images, and refresh the list; see `Driver.update_images`."""
+        self._images.update(images)
         self._listed = float("-inf")
 
     def remove_orphans(self) -> list[str]:
-        """Remove the containers of dead workers, and ours that a failed removal left."""
+        """Remove the containers of dead workers, and own ones that a failed removal left."""
         removed = []
         with self._engine.session() as client:
             for found in client.api.containers(all=True, filters={"label": OWNER_LABEL}):
-                if self._left_behind(found["Labels"]):
+                if self._is_orphaned(found["Labels"]):
                     remove_container(client, found["Id"])
                     removed.append(f"container {found['Names'][0].lstrip('/')}")
         return removed
@@ -112,39 +111,41 @@ class DockerDriver:
         """Close the connections to the engine."""
         self._engine.close()
 
-    def _create(self, model: ModelSpec, word: str) -> DockerServer:
+    def _create(self, model: ModelSpec, token: str) -> DockerServer:
         settings = self._settings
-        name = f"straightline-{model.name}-{model.version}-{word}"
+        name = f"straightline-{model.name}-{model.version}-{token}"
         with self._engine.session() as client:
             image = self._images.find(client, model)
-            facts = client.info()
+            engine_info = client.info()
             with self._choosing:
-                chosen = self._devices(client, model, facts.get("Runtimes"))
+                chosen = self._devices(client, model, engine_info.get("Runtimes"))
                 container = client.containers.create(
                     image,
                     name=name,
                     labels={
                         MODEL_LABEL: model.name,
                         VERSION_LABEL: model.version,
-                        _SERVER_LABEL: word,
+                        _SERVER_LABEL: token,
                         **({gpus.GPUS_LABEL: ",".join(chosen)} if chosen else {}),
                         **self._owner.labels(),
                     },
                     environment={"STRAIGHTLINE_SERVE_BIND": f"0.0.0.0:{settings.container_port}"},
-                    **hardening_options(settings, float(facts["NCPU"]), model.resources),
-                    **gpu_options(facts.get("Runtimes"), chosen),
+                    **hardening_options(settings, float(engine_info["NCPU"]), model.resources),
+                    **gpu_options(engine_info.get("Runtimes"), chosen),
                     **network_options(settings),
                 )
-        return DockerServer(self._engine, str(container.id), f"container {name}", lambda: self._release(word))
+        return DockerServer(
+            self._engine, str(container.id), f"container {name}", lambda: self._release(token)
+        )
 
     def _devices(self, client: DockerClient, model: ModelSpec, runtimes: object) -> tuple[str, ...]:
-        """Choose the GPUs of a container, where they are listed and the engine can give them."""
+        """Choose a container's GPUs, if some are configured and the engine supports them."""
         if not self._gpus or not gpu_options(runtimes):
             return ()
-        # Of all workers, and those that are made and not started yet.
-        there = client.api.containers(all=True, filters={"label": gpus.GPUS_LABEL})
+        # The containers of all workers, including those that are not started yet.
+        existing = client.api.containers(all=True, filters={"label": gpus.GPUS_LABEL})
         return gpus.choose_gpus(
-            self._gpus, [each["Labels"][gpus.GPUS_LABEL] for each in there], model.resources.gpus
+            self._gpus, [each["Labels"][gpus.GPUS_LABEL] for each in existing], model.resources.gpus
         )
 
     def _url(self, client: DockerClient, server: DockerServer) -> str:
@@ -161,7 +162,7 @@ class DockerDriver:
             raise exit_fault(server.title, ended)
         raise BackendFault(f"{server.title} has no address", error_class="cold_start_failed")
 
-    def _left_behind(self, labels: Mapping[str, str]) -> bool:
+    def _is_orphaned(self, labels: Mapping[str, str]) -> bool:
         owner = Owner.of_labels(labels)
         if owner is None:
             return False
@@ -170,6 +171,6 @@ class DockerDriver:
                 return labels.get(_SERVER_LABEL) not in self._used
         return is_orphan(owner, self._owner)
 
-    def _release(self, word: str) -> None:
+    def _release(self, token: str) -> None:
         with self._lock:
-            self._used.discard(word)
+            self._used.discard(token)

@@ -1,4 +1,4 @@
-"""One model server in a container of a Docker engine."""
+"""A model server in a container of a Docker engine."""
 
 import contextlib
 import time
@@ -18,29 +18,29 @@ _ENDED: Final = frozenset({"exited", "dead"})
 
 
 class DockerServer:
-    """A container that was made; its `url` is set when it is started.
+    """A created container; its `url` is set when it is started.
 
     Args:
-        engine: where it is.
+        engine: on which it runs.
         container: its id.
-        title: what people call it.
-        released: called when it is not in use any more.
+        title: its name in logs and errors.
+        on_remove: called before it is removed.
     """
 
-    def __init__(self, engine: Engine, container: str, title: str, released: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, container: str, title: str, on_remove: Callable[[], None]) -> None:
         self.id = container
         self.title = title
         self.url = ""
         self._engine = engine
-        self._released = released
+        self._on_remove = on_remove
 
     def exit(self) -> Exit | None:
-        """Say how it ended; see `Server.exit`."""
+        """Return how it exited; see `Server.exit`."""
         with self._engine.session() as client:
             try:
                 state = client.api.inspect_container(self.id)["State"]
             except NotFound:
-                return Exit(code=137, out_of_memory=False, last_lines="(somebody removed the container)")
+                return Exit(code=137, out_of_memory=False, last_lines="(the container was removed)")
             if state["Status"] not in _ENDED:
                 return None
         return Exit(
@@ -48,16 +48,16 @@ class DockerServer:
         )
 
     def memory_ran_out(self, since: float) -> bool:
-        """Look for the engine's word that the kernel killed a process inside."""
+        """Return whether the engine has an out-of-memory event of it; see `Server.memory_ran_out`."""
         wanted = {"container": self.id, "event": "oom"}
-        # Until a time that has come: the engine then answers at once, and does not wait for more.
-        span: Any = {"since": f"{since:.6f}", "until": f"{time.time():.6f}"}  # more exact than its type knows
+        # With an end in the past the engine answers at once, and does not wait for more events.
+        span: Any = {"since": f"{since:.6f}", "until": f"{time.time():.6f}"}  # more precise than its type
         with contextlib.suppress(BackendFault), self._engine.session() as client:
             return any(True for _ in client.api.events(**span, filters=wanted, decode=True))
         return False
 
     def last_lines(self) -> str:
-        """Return the end of what it wrote."""
+        """Return the end of its log."""
         with contextlib.suppress(BackendFault), self._engine.session() as client:
             log: bytes = client.api.logs(self.id, tail=MAX_LOG_LINES)
             return log.decode(errors="replace")
@@ -65,15 +65,15 @@ class DockerServer:
 
     def remove(self) -> None:
         """Kill and remove it; see `Server.remove`."""
-        self._released()
+        self._on_remove()
         with self._engine.session() as client:
             remove_container(client, self.id)
 
 
 def remove_container(client: DockerClient, container: str) -> None:
-    """Kill and remove a container; one that is gone, or that another is removing, is no fault."""
+    """Kill and remove a container, unless it is gone or under removal."""
     try:
-        # It keeps nothing, so it needs no time to end well.
+        # It keeps no state, so it needs no graceful stop.
         client.api.remove_container(container, v=True, force=True)
     except NotFound:
         return

@@ -1,4 +1,4 @@
-"""The connection to the container engine, and its exceptions in our words."""
+"""The connection to the container engine, with its exceptions translated to `BackendFault`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +13,14 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from workers.protocol.errors import BackendFault
 
 _HEALTH_TIMEOUT_S: Final = 1
-"""Seconds that a look at the engine's health may take."""
 
 
 class Engine:
-    """Opens its connections when first asked. Thread-safe.
+    """A client of the engine that connects on the first call. Thread-safe.
 
     Args:
         environ: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as Docker's own client reads them.
-        timeout: seconds that one call may take.
+        timeout: seconds for one call.
     """
 
     def __init__(self, environ: Mapping[str, str], timeout: int) -> None:
@@ -33,17 +32,17 @@ class Engine:
 
     @contextmanager
     def session(self, *, quick: bool = False) -> Iterator[docker.DockerClient]:
-        """Give a client, and translate what it raises; a `quick` one gives up within a second.
+        """Yield a client and translate its exceptions; a `quick` client times out after a second.
 
         Raises:
-            BackendFault: `unreachable` where the engine does not answer, `not_deployed` where it has not the
-                image, `cold_start_failed` where it refuses.
+            BackendFault: `unreachable` if the engine does not answer, `not_deployed` if it does not have the
+                image, `cold_start_failed` if it refuses.
         """
         try:
             yield self._client(_HEALTH_TIMEOUT_S if quick else self._timeout)
         except ImageNotFound as error:
             raise BackendFault(
-                f"the engine has not this image: {error.explanation}", error_class="not_deployed"
+                f"the engine does not have the image: {error.explanation}", error_class="not_deployed"
             ) from error
         except APIError as error:
             raise BackendFault(
@@ -52,7 +51,7 @@ class Engine:
         except (
             DockerException,
             requests.exceptions.RequestException,
-            # While a body is read, docker's client lets these through.
+            # docker's client does not wrap these while it reads a body.
             urllib3.exceptions.HTTPError,
         ) as error:
             raise BackendFault(
@@ -74,7 +73,7 @@ class Engine:
             found = self._clients.get(timeout)
         if found is not None:
             return found
-        # Outside of the lock: this asks the engine for its version, and it may not answer.
+        # Outside the lock: this queries the engine's version, and the engine may hang.
         made = docker.from_env(environment=self._environ, timeout=timeout)
         with self._lock:
             kept = self._clients.setdefault(timeout, made)

@@ -1,4 +1,4 @@
-"""Which image a model is started from: the one that was deployed, by its id; else the one of its name."""
+"""The image of a model: the deployed one, by its id; else the one of the model's name."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,21 +7,21 @@ from docker import DockerClient
 from docker.errors import ImageNotFound
 
 from straightline.contracts import ModelSpec
-from workers.containers.docker.image_allowlist import ImageAllowlist
-from workers.containers.docker.image_names import image_name, models_of
-from workers.containers.pool.warm_server import ModelKey
+from workers.containers.policy.image_allowlist import ImageAllowlist
+from workers.containers.policy.image_names import image_name, models_of
+from workers.containers.policy.scaling import ModelKey
 from workers.protocol.errors import BackendFault
 
 
 class ImageResolver:
-    """The images of an engine that may be run.
+    """Finds the allowed image of a model.
 
     Args:
-        template: of their names.
-        digests: those that the settings list.
+        template: of the images' names.
+        digests: the configured allowlist.
 
     Raises:
-        ConfigurationError: the template cannot be used, or what is listed is no digest.
+        ConfigurationError: the template is unusable, or an entry of the allowlist is not a digest.
     """
 
     def __init__(self, template: str, digests: str) -> None:
@@ -30,17 +30,17 @@ class ImageResolver:
         self._allowed = ImageAllowlist(digests)
         self._deployed: Mapping[ModelKey, str] = {}
 
-    def learn(self, deployed: Mapping[ModelKey, str]) -> None:
-        """Take the ids of the images that were deployed, and no others."""
+    def update(self, deployed: Mapping[ModelKey, str]) -> None:
+        """Replace the ids of the deployed images."""
         self._deployed = dict(deployed)
         self._allowed = self._allowed.with_deployed(deployed.values())
 
     def find(self, client: DockerClient, model: ModelSpec) -> str:
-        """Return the id of a model's image; while it is built again, its name leads to another one.
+        """Return the id of a model's image, which a rebuild under the same name does not change.
 
         Raises:
-            BackendFault: `not_deployed`, where the engine has none, or none that may be run.
-            APIError: as the client.
+            BackendFault: `not_deployed`, if the engine does not have it, or it is not allowed.
+            APIError: from the client.
         """
         deployed = self._deployed.get((model.name, model.version))
         image = deployed or image_name(self._template, model.name, model.version)
@@ -48,7 +48,8 @@ class ImageResolver:
             found = client.images.get(image)
         except ImageNotFound as error:
             raise BackendFault(
-                _not_here(image, model) if deployed else _not_built(image), error_class="not_deployed"
+                _missing_deployed(image, model) if deployed else _missing_named(image),
+                error_class="not_deployed",
             ) from error
         if not self._allowed.allows(str(found.id), found.attrs.get("RepoDigests")):
             raise BackendFault(
@@ -59,7 +60,7 @@ class ImageResolver:
         return str(found.id)
 
     def models(self, images: Iterable[Mapping[str, Any]]) -> list[str] | None:
-        """Return the models that these images are of, None where their names do not tell.
+        """Return the models of these images; None if their names do not contain the model.
 
         Args:
             images: as the engine lists them.
@@ -76,15 +77,15 @@ class ImageResolver:
         return sorted({*named, *(key[0] for key, image in self._deployed.items() if image in ids)})
 
 
-def _not_here(image: str, model: ModelSpec) -> str:
+def _missing_deployed(image: str, model: ModelSpec) -> str:
     return (
-        f"this engine has not {image}, the image that was deployed of {model.name} {model.version}: copy it "
-        f"from the engine that has it (`docker image save {image} | docker --host HOST image load`), or, "
-        "where none has it any more, deploy the version again"
+        f"the engine does not have {image}, the deployed image of {model.name} {model.version}: copy it from "
+        f"the engine that has it (`docker image save {image} | docker --host HOST image load`), or deploy "
+        "the version again"
     )
 
 
-def _not_built(image: str) -> str:
+def _missing_named(image: str) -> str:
     return (
         f"the engine has no image {image}: build it with `python -m modelkit package --form image`, or pull "
         "it; the name comes from STRAIGHTLINE_CONTAINER_IMAGE"

@@ -1,4 +1,4 @@
-"""Whose container is it: the labels that say so, and whether its worker is dead."""
+"""Ownership of containers: the labels with their worker, and whether that worker is dead."""
 
 import os
 import socket
@@ -10,18 +10,18 @@ import msgspec
 
 _PREFIX: Final = "straightline.owner."
 OWNER_LABEL: Final = f"{_PREFIX}node"
-"""The label that every container of every worker has."""
+"""The label of all workers' containers."""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker process, told apart from every other one that ever was.
+    """The unique identity of a worker process.
 
     Attributes:
         node: the worker's name.
-        run: the deployment that it belongs to.
-        scope: where its process id means something: one boot of one kernel, and one namespace of ids.
-        pid: its process id there.
-        started: clock ticks after boot at which it started.
+        run: its deployment.
+        scope: in which its process id is unique: one boot of a kernel, and one namespace of process ids.
+        pid: its process id.
+        started: its start in clock ticks after boot.
     """
 
     node: str
@@ -32,7 +32,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def this_process(cls, node: str, run: str) -> Self:
-        """Return the identity of this process; an empty `node` takes the pool's usual name."""
+        """Return the identity of this process; an empty `node` stands for the default name."""
         return cls(
             node=node or f"gpu-container@{socket.gethostname()}",
             run=run,
@@ -43,20 +43,20 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_labels(cls, labels: Mapping[str, str]) -> Self | None:
-        """Read the labels of a container; None where they are not all there."""
+        """Return the owner in a container's labels; None if one is missing."""
         values = {name: labels.get(_PREFIX + name) for name in cls.__struct_fields__}
         return None if None in values.values() else msgspec.convert(values, cls)
 
     def labels(self) -> dict[str, str]:
-        """Return the labels for a container."""
+        """Return the labels for a container of this owner."""
         return {_PREFIX + name: value for name, value in msgspec.to_builtins(self).items()}
 
 
 def is_orphan(owner: Owner, me: Owner) -> bool:
-    """Whether the worker that owns a container is dead, as far as `me` can know.
+    """Return whether a container's owner is dead, as far as `me` can know.
 
-    Where the process id can be looked up, that decides. Elsewhere only an earlier life of `me` is known to be
-    dead: a node's name is given once in a deployment. Everybody else counts as alive.
+    In the same scope its process id decides. In another scope only an earlier process of `me` is known to be
+    dead, since a node's name is unique in a deployment; all other owners count as alive.
     """
     if owner == me:
         return False
@@ -66,7 +66,7 @@ def is_orphan(owner: Owner, me: Owner) -> bool:
 
 
 def start_ticks(pid: int) -> str | None:
-    """Read when a process started, in clock ticks after boot; None where there is none, or a dead one."""
+    """Return a process's start in clock ticks after boot; None if it does not exist or is dead."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -80,5 +80,5 @@ def _scope() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
-        # Without /proc no process can be looked up either: a scope that equals no other.
+        # Without /proc no process can be looked up either: use a scope that equals no other.
         return f"{socket.gethostname()}/{os.getpid()}"

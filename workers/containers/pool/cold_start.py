@@ -1,4 +1,4 @@
-"""One cold start: a server started and awaited, or nothing left of it."""
+"""One cold start."""
 
 from threading import Event
 
@@ -9,22 +9,22 @@ from workers.containers.pool.warm_server import WarmServer
 from workers.protocol.v2_http import V2Client
 
 
-def start_server(driver: Driver, model: ModelSpec, patience: float, stopping: Event) -> WarmServer:
-    """Start a server and wait until it is ready.
+def start_server(driver: Driver, model: ModelSpec, timeout: float, stopping: Event) -> WarmServer:
+    """Start a server and wait until it is ready; remove it if that fails.
 
     Args:
-        driver: what starts it.
-        model: which one.
-        patience: seconds that it has.
-        stopping: set when nobody needs it any more.
+        driver: starts it.
+        model: the model that it serves.
+        timeout: seconds to become ready.
+        stopping: set when the server is no longer needed.
 
     Raises:
-        BackendFault: it could not be started or did not become ready; it was removed again.
+        BackendFault: the server could not be started or did not become ready.
     """
     server = driver.start(model)
     warm = WarmServer(server, V2Client(server.url))
     try:
-        wait_until_ready(server, warm.client, patience, stopping)
+        wait_until_ready(server, warm.client, timeout, stopping)
     except BaseException:
         warm.remove()
         raise

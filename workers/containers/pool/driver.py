@@ -1,4 +1,4 @@
-"""What the pool needs of whatever runs model servers: a container engine, or child processes."""
+"""The interface of a driver, which runs model servers in containers or as child processes."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,11 +10,11 @@ from workers.protocol.base import Health
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server ended.
+    """How a server exited.
 
     Attributes:
         code: its exit code; 128 + n for signal n.
-        out_of_memory: whether the kernel killed it for the memory it took.
+        out_of_memory: whether the kernel killed it for exceeding its memory limit.
         last_lines: the end of its log.
     """
 
@@ -24,10 +24,10 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(Protocol):
-    """One model server that was started; it may not be ready yet, and it may have ended.
+    """A started model server; it may not be ready yet, and it may have exited.
 
     Attributes:
-        title: what people call it.
+        title: its name in logs and errors.
         url: base URL of its V2 protocol.
     """
 
@@ -35,17 +35,17 @@ class Server(Protocol):
     url: str
 
     def exit(self) -> Exit | None:
-        """Say how it ended; None while it runs.
+        """Return how it exited; None while it runs.
 
         Raises:
-            BackendFault: `unreachable`, where that cannot be found out.
+            BackendFault: `unreachable`, if the engine does not answer.
         """
         ...
 
     def memory_ran_out(self, since: float) -> bool:
-        """Whether a process inside was killed for memory after `since` (seconds since the epoch).
+        """Return whether a process inside was killed for memory after `since` (seconds since the epoch).
 
-        The server may live on: its parent process replaces the one that was killed. Never raises.
+        The server may still run: its parent process replaces the killed one. Never raises.
         """
         ...
 
@@ -54,43 +54,43 @@ class Server(Protocol):
         ...
 
     def remove(self) -> None:
-        """End it and leave nothing of it; one that is gone already is no fault.
+        """Stop it and remove all of it; idempotent.
 
         Raises:
-            BackendFault: `unreachable`, where the engine does not answer; the server may still be there.
+            BackendFault: `unreachable`, if the engine does not answer; the server may still exist.
         """
         ...
 
 
 class Driver(Protocol):
-    """Starts model servers. Safe to use from several threads; making one does no I/O."""
+    """Starts model servers. Thread-safe; constructing one does no I/O."""
 
     def start(self, model: ModelSpec) -> Server:
-        """Start a server of that model and return at once, without waiting until it is ready.
+        """Start a server of that model, and return without waiting until it is ready.
 
         Raises:
-            BackendFault: `unreachable`, `not_deployed`, `cold_start_failed` or, where it ended at once, as
-                in `workers.containers.pool.diagnosis`.
+            BackendFault: `unreachable`, `not_deployed`, `cold_start_failed` or, if it exited at once, as in
+                `workers.containers.pool.diagnosis`.
         """
         ...
 
     def health(self) -> Health:
-        """Say whether servers can be started: a second at most, never raises."""
+        """Return whether servers can be started, within a second; never raises."""
         ...
 
     def models(self) -> list[str] | None:
-        """Names of the models that can be started; None where that is not known. Never raises."""
+        """Return the names of the models that can be started; None if unknown. Never raises."""
         ...
 
-    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
-        """Take the ids of the images that were deployed, by name and version of their model.
+    def update_images(self, images: Mapping[tuple[str, str], str]) -> None:
+        """Replace the ids of the deployed images, by name and version of their model.
 
-        They may be run, beside those of the settings, and no other for those versions.
+        They are allowed in addition to the configured digests, and no other image is used for those versions.
         """
         ...
 
     def remove_orphans(self) -> list[str]:
-        """Remove servers whose worker is dead, and return their titles.
+        """Remove the servers of dead workers, and return their titles.
 
         Raises:
             BackendFault: `unreachable`.
@@ -98,5 +98,5 @@ class Driver(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back connections; servers are removed one by one before."""
+        """Close the connections; the servers are removed before."""
         ...

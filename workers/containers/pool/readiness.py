@@ -1,4 +1,4 @@
-"""Waiting until a started server answers, ends, or has had time enough."""
+"""The wait for a started server to become ready."""
 
 import time
 from threading import Event
@@ -11,32 +11,32 @@ from workers.protocol.v2_http import V2Client
 
 _MIN_POLL_INTERVAL_S: Final = 0.02
 _MAX_POLL_INTERVAL_S: Final = 0.25
-"""Seconds between two looks, growing: a server in Python takes at least some tenths to start."""
+_BACKOFF_FACTOR: Final = 1.5
 
 
-def wait_until_ready(server: Server, client: V2Client, patience: float, stopping: Event) -> None:
-    """Poll `/v2/health/ready`.
+def wait_until_ready(server: Server, client: V2Client, timeout: float, stopping: Event) -> None:
+    """Poll `/v2/health/ready`, with backoff.
 
     Args:
-        server: which one.
-        client: of its address.
-        patience: seconds that it has.
-        stopping: set when nobody needs it any more.
+        server: the server.
+        client: connected to it.
+        timeout: seconds to become ready.
+        stopping: set when the server is no longer needed.
 
     Raises:
-        BackendFault: `crashed` or `out_of_memory` where it ended, `cold_start_timed_out` where it lives and
-            does not answer, `unreachable` where the engine is gone or this worker stops.
+        BackendFault: `crashed` or `out_of_memory` if it exited, `cold_start_timed_out` if it runs and is not
+            ready, `unreachable` if the engine does not answer or this worker stops.
     """
-    deadline = time.monotonic() + patience
-    pause = _MIN_POLL_INTERVAL_S
+    deadline = time.monotonic() + timeout
+    interval = _MIN_POLL_INTERVAL_S
     while not client.ready().ok:
         ended = server.exit()
         if ended is not None:
             raise exit_fault(server.title, ended)
         if time.monotonic() >= deadline:
-            raise readiness_timeout(server, patience)
-        if stopping.wait(pause):
+            raise readiness_timeout(server, timeout)
+        if stopping.wait(interval):
             raise BackendFault(
-                f"{server.title} was not awaited: this worker stops", error_class="unreachable"
+                f"did not wait for {server.title}: this worker stops", error_class="unreachable"
             )
-        pause = min(pause * 1.5, _MAX_POLL_INTERVAL_S)
+        interval = min(interval * _BACKOFF_FACTOR, _MAX_POLL_INTERVAL_S)

@@ -1,45 +1,44 @@
-"""The place of one model in the pool, and what is put there."""
+"""A warm model server, its slot in the pool, and the lease for one call."""
 
 import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from straightline.contracts import ModelSpec
+from workers.containers.policy.scaling import ModelKey
 from workers.containers.pool.driver import Server
 from workers.protocol.errors import BackendFault
 from workers.protocol.v2_http import V2Client
 
-ModelKey = tuple[str, str]
-"""A model's name and version."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, frozen=True)
 class WarmServer:
-    """A server that became ready, with the connections to it."""
+    """A ready server with the connections to it."""
 
     server: Server
     client: V2Client
 
     def remove(self) -> None:
-        """End the server; never raises: what cannot be removed now is logged and left to the next sweep."""
+        """Remove the server; never raises: a failure is logged and left to the reaper's next sweep."""
         self.client.close()
         try:
             self.server.remove()
         except BackendFault as fault:
             _log.warning("%s could not be removed: %s", self.server.title, fault)
-        # Its place in the pool would be lost for ever.
+        # Otherwise its slot would never be freed.
         except Exception:  # noqa: BLE001
             _log.exception("%s could not be removed", self.server.title)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to ask a server once.
+    """The right to call a server once.
 
     Attributes:
         warm: the server.
-        cold_start: seconds that this request waited for its start; None where it was warm.
+        cold_start: seconds that this request waited for the server's start; None if it was warm.
     """
 
     warm: WarmServer
@@ -48,21 +47,21 @@ class Lease:
 
 @dataclass(eq=False)
 class Slot:
-    """The place of one server of a model: first a start that is awaited, then the server.
+    """The slot of one server: first its pending start, then the server.
 
     Attributes:
-        model: which one.
+        model: the model that it serves.
         last_used: when a request last came or went, on the pool's clock.
-        users: requests that wait for it or use it.
+        users: number of requests that wait for it or use it.
         warm: the server, once it is ready.
-        ready: the same for those who wait, or the fault that prevented it.
+        started: the same for the waiting requests, or the fault that prevented it.
     """
 
     model: ModelSpec
     last_used: float
     users: int = 0
     warm: WarmServer | None = None
-    ready: Future[WarmServer] = field(default_factory=Future)
+    started: Future[WarmServer] = field(default_factory=Future)
 
     @property
     def key(self) -> ModelKey:
@@ -70,6 +69,11 @@ class Slot:
         return (self.model.name, self.model.version)
 
     @property
+    def ready(self) -> bool:
+        """Whether the server has started."""
+        return self.warm is not None
+
+    @property
     def unused(self) -> bool:
-        """Whether it may be removed without anybody missing it now."""
+        """Whether the server may be removed now."""
         return self.warm is not None and self.users == 0

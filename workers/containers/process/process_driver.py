@@ -1,6 +1,6 @@
-"""Model servers as child processes of the worker, for machines without a container engine.
+"""The driver that runs model servers as child processes, for machines without a container engine.
 
-There is no isolation and no limit here: it is for demonstrations and tests, and must be asked for by name.
+It has neither isolation nor limits: it is for demonstrations and tests, and is only used if configured.
 """
 
 import contextlib
@@ -36,13 +36,13 @@ _INHERITED_VARIABLES: Final = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
     *("STRAIGHTLINE_RUN", "STRAIGHTLINE_SERVE_THREADS", "STRAIGHTLINE_SERVE_MAX_BODY"),
 )
-"""What of our environment a server gets: nothing with credentials."""
+"""The variables that a server inherits: none with credentials."""
 _STOP_TIMEOUT_S: Final = process_supervisor.TERM_GRACE_S + 3.0
 _log = logging.getLogger(__name__)
 
 
 class ProcessServer:
-    """A guardian with a model server below it."""
+    """A supervisor process with a model server below it."""
 
     def __init__(self, title: str, url: str, process: subprocess.Popen[bytes]) -> None:
         self.title = title
@@ -53,30 +53,30 @@ class ProcessServer:
         self._reader.start()
 
     def exit(self) -> Exit | None:
-        """Say how it ended; see `Server.exit`."""
+        """Return how it exited; see `Server.exit`."""
         code = self._process.poll()
         if code is None:
             return None
-        self._reader.join(1.0)  # what it wrote last explains it
+        self._reader.join(1.0)  # the last lines explain the exit
         return Exit(code=code if code >= 0 else 128 - code, out_of_memory=False, last_lines=self.last_lines())
 
-    def memory_ran_out(self, since: float) -> bool:  # noqa: ARG002 - there is no limit here to run into
+    def memory_ran_out(self, since: float) -> bool:  # noqa: ARG002 - there is no limit to exceed
         """Return False: a child process has no limit of its own."""
         return False
 
     def last_lines(self) -> str:
-        """Return the end of what it wrote."""
+        """Return the end of its log."""
         return "\n".join(self._lines.copy())
 
     def remove(self) -> None:
-        """End it, and wait until it has ended."""
+        """Stop it, and wait for its exit."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         try:
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            _log.warning("%s does not end and is killed", self.title)
+            _log.warning("%s does not stop and is killed", self.title)
             self._process.kill()
             self._process.wait()
         self._reader.join(1.0)
@@ -96,7 +96,7 @@ class ProcessDriver:
     Args:
         models_dir: directory of the bundles.
         environ: the worker's environment.
-        cwd: where `modelkit` can be imported from.
+        cwd: from where `model_server` can be imported.
     """
 
     def __init__(self, models_dir: Path, environ: Mapping[str, str], cwd: Path) -> None:
@@ -109,18 +109,18 @@ class ProcessDriver:
         bundle = (self._models_dir / model.name / model.version).absolute()
         if not (bundle / "model.toml").is_file():
             raise BackendFault(
-                f"there is no bundle of {model.name} {model.version} in {self._models_dir}",
+                f"{self._models_dir} has no bundle of {model.name} {model.version}: deploy it",
                 error_class="not_deployed",
             )
-        # We bind and the server inherits: a port that was only looked up may be taken by another meanwhile.
+        # Bound here and inherited by the server: a free port that was only looked up may be taken meanwhile.
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-            # Connections have it from the listener as it is when they come: before the server sets it.
+            # Connections inherit the option when they come, which may be before the server sets it.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             try:
                 process = subprocess.Popen(
                     [
-                        # Isolated and without site packages: it starts in some milliseconds.
+                        # Isolated and without site packages, to start within milliseconds.
                         *(sys.executable, "-I", "-S", process_supervisor.__file__),
                         *(str(bundle), model.name, model.version),
                         *_COMMAND,
@@ -139,28 +139,28 @@ class ProcessDriver:
                 )
             except OSError as error:
                 raise BackendFault(
-                    f"the server of {model.name} {model.version} cannot be started: {error}",
+                    f"cannot start the server of {model.name} {model.version}: {error}",
                     error_class="cold_start_failed",
                 ) from error
         return ProcessServer(f"the process of {model.name} {model.version} (pid {process.pid})", url, process)
 
     def health(self) -> Health:
-        """Say that it works, and what it is."""
+        """Return that it works, with a notice that it does not isolate."""
         return Health(ok=True, reason=NOTICE)
 
     def models(self) -> list[str] | None:
-        """Return the names of all bundles; None where they cannot be read now."""
+        """Return the names of all bundles; None if they cannot be read now."""
         try:
             return sorted(read_catalogue(self._models_dir).models)
         except ConfigurationError:
             return None
 
-    def learn(self, images: Mapping[tuple[str, str], str]) -> None:
-        """Do nothing: it runs no images, and reads its directory each time."""
+    def update_images(self, images: Mapping[tuple[str, str], str]) -> None:
+        """Do nothing: it runs no images."""
 
     def remove_orphans(self) -> list[str]:
-        """Return none: a child process ends with its worker."""
+        """Return nothing: a child process ends with its worker."""
         return []
 
     def close(self) -> None:
-        """Do nothing: it holds nothing open."""
+        """Do nothing: it has no connections."""

@@ -1,10 +1,9 @@
-"""Stands between a worker and a model server that is its child process, so that none is left behind.
+"""The supervisor of a model server that runs as a child process, which stops it when the worker dies.
 
-Run as a program by `process_driver`: `process_supervisor.py BUNDLE MODEL VERSION COMMAND...`. It
-makes a directory of models with that one bundle, starts the command with STRAIGHTLINE_MODELS_DIR set to it,
-and ends it when its standard input ends: that is, when the worker closes it or dies, by whatever signal.
-When the guardian itself is killed, the kernel ends the server (Linux). It imports the standard library
-alone.
+`process_driver` runs it as a program: `process_supervisor.py BUNDLE MODEL VERSION COMMAND...`. It creates a
+directory of models with that one bundle, starts the command with STRAIGHTLINE_MODELS_DIR set to it, and stops
+it at the end of its standard input, which comes when the worker closes it or dies. If the supervisor itself
+is killed, the kernel terminates the server (Linux). It imports only the standard library.
 """
 
 import contextlib
@@ -20,12 +19,12 @@ from threading import Thread
 from typing import Final
 
 TERM_GRACE_S: Final = 2.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def main(bundle: str, model: str, version: str, *command: str) -> int:
-    """Run the command until it ends or standard input does; return its exit code, 128 + n for signal n."""
+    """Run the command until it or standard input ends; return its exit code, 128 + n for signal n."""
     with tempfile.TemporaryDirectory(prefix="straightline-model-") as models:
         place = Path(models) / model
         place.mkdir()
@@ -37,19 +36,20 @@ def main(bundle: str, model: str, version: str, *command: str) -> int:
             env={**os.environ, "STRAIGHTLINE_MODELS_DIR": models},
             pass_fds=(listener,),
             start_new_session=True,
-            # No thread runs yet, and this one lives as long as the guardian: that is what the kernel watches.
+            # The kernel watches the thread that forks: no other runs yet, and it lives as long as the
+            # process.
             preexec_fn=_die_with_parent,  # noqa: PLW1509
         ) as server:
-            os.close(listener)  # a dead server must refuse connections, not let them wait
+            os.close(listener)  # so that a dead server refuses connections and does not let them wait
             signal.signal(signal.SIGTERM, lambda *_: _signal(server.pid, signal.SIGTERM))
             Thread(target=_end_with_input, args=(server.pid,), daemon=True).start()
             code = server.wait()
-            _signal(server.pid, signal.SIGKILL)  # workers of a server that was killed
+            _signal(server.pid, signal.SIGKILL)  # the children of a server that was killed
     return code if code >= 0 else 128 - code
 
 
 def _end_with_input(group: int) -> None:
-    # Unbuffered: a reader that holds the buffer's lock would disturb the interpreter's end.
+    # Unbuffered: a thread that holds the buffer's lock would disturb the interpreter's shutdown.
     while os.read(0, 1024):
         pass
     _signal(group, signal.SIGTERM)

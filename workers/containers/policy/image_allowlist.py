@@ -1,4 +1,4 @@
-"""Which images may be run: those whose digest is listed, whatever their names say now. Pure."""
+"""The allowlist of images, by digest: a name may point to another image later."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -13,11 +13,11 @@ class ImageAllowlist:
     """The images that may be run.
 
     Args:
-        listed: digests, apart by commas or spaces: an image's id, or that of its manifest in a registry; none
-            allow every image.
+        listed: digests, separated by commas or spaces: an image's id, or its manifest's digest in a registry;
+            none allows every image.
 
     Raises:
-        ConfigurationError: one is no digest.
+        ConfigurationError: an entry is not a digest.
     """
 
     def __init__(self, listed: str) -> None:
@@ -31,21 +31,21 @@ class ImageAllowlist:
             )
 
     def with_deployed(self, images: Collection[str]) -> "ImageAllowlist":
-        """Return what is allowed where these images, and no others, were deployed; no list stays no list."""
+        """Return the allowlist with exactly these deployed images in addition; an empty one stays empty."""
         other = ImageAllowlist(" ".join(self._digests))
         other._deployed = frozenset(images)
         return other
 
     def __bool__(self) -> bool:
-        """Whether there is a list at all."""
+        """Return whether the list has digests."""
         return bool(self._digests)
 
     def allows(self, image_id: str, names: Iterable[str] | None) -> bool:
-        """Tell whether an image may be run.
+        """Return whether an image may be run.
 
         Args:
             image_id: of the image.
-            names: `name@digest` of each registry that it came from.
+            names: its `name@digest` in each registry.
         """
         known = {image_id, *(name.rpartition("@")[2] for name in names or ())}
         return not self._digests or not known.isdisjoint(self._digests | self._deployed)

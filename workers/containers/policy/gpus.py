@@ -1,4 +1,4 @@
-"""Which GPUs a container gets: by their ids, the least loaded first. Pure."""
+"""The choice of GPUs for a container: by their ids, the least loaded first."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -7,15 +7,15 @@ from straightline.errors import ConfigurationError
 from workers.protocol.errors import BackendFault
 
 GPUS_LABEL: Final = "straightline.gpus"
-"""On a container: the ids of its devices, apart by commas. From these labels the loads are counted, so that
-the workers of an engine know of each other's."""
+"""Label of a container: the ids of its devices, separated by commas. Loads are counted from these labels, so
+that the workers of one engine see each other's."""
 
 
 def parse_ids(text: str) -> tuple[str, ...]:
-    """Read the ids of STRAIGHTLINE_CONTAINER_GPUS, apart by commas or spaces; none leaves it to the engine.
+    """Parse STRAIGHTLINE_CONTAINER_GPUS: ids separated by commas or spaces; none leaves it to the engine.
 
     Raises:
-        ConfigurationError: one stands there twice.
+        ConfigurationError: an id is listed twice.
     """
     ids = tuple(text.replace(",", " ").split())
     if len(set(ids)) != len(ids):
@@ -27,17 +27,17 @@ def choose_gpus(devices: Sequence[str], taken: Iterable[str], count: int) -> tup
     """Choose devices for a container.
 
     Args:
-        devices: ids of all that there are, in the order in which they are preferred.
-        taken: of each container that runs, the label with its devices.
-        count: how many the model asks for; one that asks for none shares the least loaded one.
+        devices: ids of all devices, in order of preference.
+        taken: the device label of each running container.
+        count: number that the model requests; a model that requests none shares the least loaded device.
 
     Raises:
-        BackendFault: `no_capacity`, there are not so many.
+        BackendFault: `no_capacity`, if the model requests more than there are.
     """
     wanted = max(1, count)
     if wanted > len(devices):
         raise BackendFault(
-            f"the model asks for {wanted} GPUs and STRAIGHTLINE_CONTAINER_GPUS lists {len(devices)}: lower "
+            f"the model requests {wanted} GPUs and STRAIGHTLINE_CONTAINER_GPUS lists {len(devices)}: lower "
             "`gpus` in its model.toml, or list more",
             error_class="no_capacity",
         )

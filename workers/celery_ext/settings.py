@@ -1,4 +1,4 @@
-"""What the pools read from the environment, once, where a worker starts."""
+"""Settings of the Celery application and the pool, read from the environment at start-up."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class AppSettings(msgspec.Struct, frozen=True):
-    """What Celery needs, as a worker and for Flower.
+    """Settings of the application, for workers and Flower.
 
     Attributes:
         broker_url: AMQP URL of the broker.
@@ -19,13 +19,13 @@ class AppSettings(msgspec.Struct, frozen=True):
 
 
 class PoolSettings(msgspec.Struct, frozen=True):
-    """What a running pool needs besides.
+    """Settings of a running pool.
 
     Attributes:
-        broker_url: AMQP URL of the broker, for what the pool reports.
+        broker_url: AMQP URL of the broker, for the pool's own connections.
         models_dir: directory of the model bundles.
-        store: URL of the store of large bodies; None where there is none.
-        slots: requests the pool takes at once; None takes its Celery concurrency.
+        store: URL of the object store for large bodies; None without one.
+        slots: number of requests that the pool executes at once; None for its Celery concurrency.
     """
 
     broker_url: str

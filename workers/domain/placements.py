@@ -1,10 +1,8 @@
-"""Reading a placement: the Celery task message (protocol 2) that the scheduler wrote. Pure.
+"""Placements, decoded from the scheduler's Celery task messages (message protocol, version 2).
 
-Celery's worker trusts what it reads: a list for an id, two numbers missing from `timelimit` or a fourth item
-in the body raise deep inside it and stop the process, and the message comes back to stop the next one. So
-everything that is used is checked here first, and nothing else of the message is passed on.
-
-Source of the form: Celery's message protocol, version 2.
+Celery's worker trusts its messages: a list for an id, a `timelimit` that is too short or a fourth item in the
+body raise deep inside Celery and stop the process; the redelivered message then stops the next worker. So
+each field that is used is checked here first, and Celery gets nothing else of the message.
 """
 
 from collections.abc import Mapping
@@ -19,7 +17,7 @@ from straightline.ids import canonical
 from straightline.names import PREDICT_TASK
 
 MAX_REPR_CHARS: Final = 1024
-"""Characters of `argsrepr` that are passed on to events and logs."""
+"""A longer `argsrepr` is cut for events and logs."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -30,7 +28,13 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """A placement as read: 1..n requests, an id, and the redacted words that stand for them."""
+    """A decoded placement.
+
+    Attributes:
+        id: of the task message.
+        argsrepr: a description of the requests for events and logs, without payloads.
+        work: the requests, at least one.
+    """
 
     id: str
     argsrepr: str
@@ -47,7 +51,7 @@ class _Headers(msgspec.Struct, frozen=True):
 
 
 class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """`[args, kwargs, embed]`: one argument, no keyword, no callback, chain or chord."""
+    """`[args, kwargs, embed]`: one positional argument, no keyword, callback, chain or chord."""
 
     args: tuple[Annotated[list[Ticket], msgspec.Meta(min_length=1)]]
     kwargs: Annotated[dict[str, Any], msgspec.Meta(max_length=0)]
@@ -57,7 +61,7 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 def read_placement(
     headers: Mapping[str, Any], content_type: str | None, content_encoding: str | None, body: Any
 ) -> Placement:
-    """Read a task message.
+    """Decode a task message.
 
     Args:
         headers: of the message.
@@ -66,10 +70,10 @@ def read_placement(
         body: bytes or text.
 
     Raises:
-        ContractError: it is not a placement; the message says what is wrong and never repeats the body.
+        ContractError: the message is not a placement. The error never repeats the body.
     """
     if content_type != "application/json" or (content_encoding or "utf-8").lower() not in ("utf-8", "utf8"):
-        raise ContractError("a placement is JSON in UTF-8, and nothing else is decoded")
+        raise ContractError("not a placement: its content type must be application/json in UTF-8")
     try:
         known = msgspec.convert(dict(headers), _Headers)
         (tickets,) = decode(body, _Body).args
@@ -77,13 +81,13 @@ def read_placement(
     except (ContractError, msgspec.ValidationError, TypeError, ValueError) as error:
         raise ContractError(f"not a placement: {error}") from error
     if known.task != PREDICT_TASK:
-        raise ContractError("the task is unknown here")
-    words = known.argsrepr or f"{len(work)} requests of {work[0].request.model}"
-    return Placement(id=known.id, argsrepr=words[:MAX_REPR_CHARS], work=work)
+        raise ContractError(f"not a placement: the task is not {PREDICT_TASK}")
+    argsrepr = known.argsrepr or f"{len(work)} requests of {work[0].request.model}"
+    return Placement(id=known.id, argsrepr=argsrepr[:MAX_REPR_CHARS], work=work)
 
 
 def _request(ticket: Ticket) -> Request:
-    """Read a ticket's request, whose id is from now on what the scheduler and cancellations call it."""
+    """Decode a ticket's request, with its id in the canonical form that cancellations use."""
     request = decode(ticket.request, Request)
     identity = canonical(request.id)
     if identity is None:

@@ -1,8 +1,8 @@
-"""Joining requests of one model into one V2 call, and splitting its answer by rows. Pure.
+"""Merging: join requests of one model into one V2 call, and split its response by rows.
 
-Tensors are joined along their first dimension by joining the text of their JSON arrays, so that no number is
-read and written again: the answers are exact, and the cost does not depend on the datatype. A flat array and
-a nested one are never joined with each other.
+Tensors are concatenated along their first dimension, as the text of their JSON arrays: no number is parsed or
+printed again, so responses are exact and the cost does not depend on the datatype. A flat array is never
+joined with a nested one.
 """
 
 import math
@@ -19,21 +19,21 @@ Signature = tuple[Any, ...]
 
 
 class MergeError(ValueError):
-    """These requests cannot be joined, or this answer cannot be split: ask for each alone."""
+    """The requests cannot be joined or the response cannot be split: call the model for each alone."""
 
 
 class Part(NamedTuple):
-    """A request as part of a merged call: its own id, and how many rows are its."""
+    """One request's part of a merged call: its own V2 id and its number of rows."""
 
     id: str | None
     rows: int
 
 
 def signature(request: InferRequest) -> Signature | None:
-    """Return what requests must share to be joined; None where this one can only go alone.
+    """Return the key that requests must share to be joined; None if this one must go alone.
 
-    Each array is counted against its shape here: of two requests, one element short and one too long, the
-    sum would fit and both would get wrong answers.
+    Checks each array's length against its shape. Without that, one request with an element too few and one
+    with an element too many would add up to a valid call, and both would get wrong results.
     """
     plain = not request.parameters and not request.outputs and request.inputs
     if not plain or any(tensor.parameters or not tensor.shape for tensor in request.inputs):
@@ -55,7 +55,7 @@ def join(requests: Sequence[InferRequest]) -> tuple[bytes, list[Part]]:
     """Join requests that share a signature.
 
     Returns:
-        The V2 infer request as JSON, and each request's part of it.
+        The V2 infer request as JSON, and the part of each request in it.
     """
     first = requests[0]
     columns = [{tensor.name: tensor for tensor in request.inputs} for request in requests]
@@ -73,22 +73,22 @@ def join(requests: Sequence[InferRequest]) -> tuple[bytes, list[Part]]:
     return msgspec.json.encode(InferRequest(inputs=inputs)), parts
 
 
-def split(answer: InferResponse, parts: Sequence[Part]) -> list[msgspec.Raw]:
-    """Split the answer of a merged call into one V2 infer response for each part, in order.
+def split(response: InferResponse, parts: Sequence[Part]) -> list[msgspec.Raw]:
+    """Split the response to a merged call into one V2 infer response for each part, in order.
 
     Raises:
-        MergeError: an output does not have one row for each row asked, or has a remark on all of them.
+        MergeError: an output does not have one row for each input row, or has parameters.
     """
     total = sum(part.rows for part in parts)
-    sliced = [_split_output(output, total, parts) for output in answer.outputs]
+    sliced = [_split_output(output, total, parts) for output in response.outputs]
     return [
         msgspec.Raw(
             msgspec.json.encode(
                 InferResponse(
-                    model_name=answer.model_name,
-                    model_version=answer.model_version,
+                    model_name=response.model_name,
+                    model_version=response.model_version,
                     id=part.id,
-                    parameters=answer.parameters,
+                    parameters=response.parameters,
                     outputs=[pieces[index] for pieces in sliced],
                 )
             )
@@ -98,7 +98,7 @@ def split(answer: InferResponse, parts: Sequence[Part]) -> list[msgspec.Raw]:
 
 
 def _is_nested(tensor: InferInput) -> bool:
-    """Count the outer array against the shape, and say whether its items are rows."""
+    """Check the outer array's length against the shape, and return whether its items are rows."""
     rows, stride = tensor.shape[0], math.prod(tensor.shape[1:])
     text = bytes(tensor.data)
     if b"[" not in text[1:] and b'"' not in text and text.lstrip()[:1] == b"[":
@@ -131,8 +131,8 @@ def _split_output(output: InferOutput, total: int, parts: Sequence[Part]) -> lis
     if not output.shape or output.shape[0] != total:
         raise MergeError(f"output {output.name} has the shape {output.shape} for {total} rows")
     if output.parameters:
-        remarks = ", ".join(sorted(output.parameters))
-        raise MergeError(f"output {output.name} has the parameters {remarks}: of whose rows, nobody knows")
+        keys = ", ".join(sorted(output.parameters))
+        raise MergeError(f"output {output.name} has the parameters {keys}, which cannot be split by rows")
     elements = _elements(output.data)
     stride = 1 if len(elements) == total else math.prod(output.shape[1:])
     if len(elements) != total * stride:

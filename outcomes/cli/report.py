@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
-from straightline.cli.failures import tables
+from straightline.cli.commands.failures import tables
 from straightline.cli.format import format_reason
 from straightline.contracts import Attempt, Outcome
 from straightline.support.terminal import printable, table

@@ -1,4 +1,4 @@
-"""The command line, `straightline`: one module a command, each with `register(commands)` and its `run`."""
+"""The command line, `straightline`."""
 
 import argparse
 import logging
@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from straightline.cli import (
+from straightline.cli import completion
+from straightline.cli.commands import (
     backends,
     batch,
     cancel,
-    completion,
     failures,
     models,
     result,
@@ -24,17 +24,17 @@ from straightline.errors import StraightLineError
 from straightline.support.terminal import printable
 
 COMMANDS = (submit, batch, status, result, cancel, why, models, backends, failures, sweep)
-"""In the order in which the help lists them."""
+"""In the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; `straightline --help` says what the codes mean."""
+    """Run a command and return its exit code; `straightline --help` lists the codes."""
     parser = make_parser()
     chosen = parser.parse_args(arguments)
     if not hasattr(chosen, "run"):
         parser.print_help(sys.stderr)
         return USAGE
-    # Errors are printed by this page; what the library logs besides is for programs.
+    # Errors are printed below; the library's log is for programs that embed it.
     logging.getLogger("straightline").addHandler(logging.NullHandler())
     try:
         code: int = chosen.run(chosen, os.environ)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the output has gone; the interpreter would complain about it once more at its end.
+        # The reader of the output is gone; without this the interpreter would complain again on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code
@@ -55,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="straightline",
-        description="Send machine-learning requests to StraightLine, and ask what became of them.",
+        description="Send machine-learning requests to StraightLine and query their status and results.",
         epilog=EXIT_CODE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,9 +1,10 @@
-"""What every command has alike: its parser, and how it prints JSON."""
+"""What the commands share: parsers with examples, argument types, JSON output."""
 
 import argparse
+import textwrap
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -11,7 +12,9 @@ from straightline.cli.exit_codes import EXIT_CODE_HELP, SUCCEEDED
 from straightline.ids import canonical
 
 T = TypeVar("T")
-GATEWAY_NOTE = " Asks the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
+GATEWAY_NOTE: Final = " Queries the gateway at STRAIGHTLINE_GATEWAY_URL with the key in STRAIGHTLINE_API_KEY."
+HELP_WIDTH: Final = 95
+"""Characters of a line of a command's description."""
 
 
 def add_command(
@@ -20,26 +23,44 @@ def add_command(
     *,
     help: str,  # noqa: A002 - argparse's word
     description: str,
+    example: str,
     json: str = "print JSON",
 ) -> argparse.ArgumentParser:
-    """Add a parser with `--json`.
+    """Add a parser with `--json`, an example and the exit codes.
 
     Args:
-        commands: where to.
-        name: of the command.
-        help: a few words in the list of commands.
-        description: sentences in the command's own help.
+        commands: the subparsers to add it to.
+        name: the command's name.
+        help: a few words for the list of commands.
+        description: sentences for the command's own help.
+        example: a command line that works as printed.
         json: what `--json` prints.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
-        description=description,
-        epilog=EXIT_CODE_HELP,
+        description=textwrap.fill(description, HELP_WIDTH, break_on_hyphens=False),
+        epilog=f"example:\n  {example}\n\n{EXIT_CODE_HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help=json)
     return parser
+
+
+def add_request_id(parser: argparse.ArgumentParser) -> None:
+    """Add the positional argument that names a request."""
+    parser.add_argument("id", type=request_id, metavar="ID", help="UUID of the request")
+
+
+def add_confirm_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the time after which the broker counts as unreachable."""
+    parser.add_argument(
+        "--confirm-timeout",
+        type=seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds until an unconfirmed publish counts as broker unavailable (default: 10)",
+    )
 
 
 def complete_path(action: argparse.Action) -> None:
@@ -48,26 +69,26 @@ def complete_path(action: argparse.Action) -> None:
 
 
 def request_id(text: str) -> str:
-    """Read the id of a request from an argument, in its canonical form."""
+    """Parse the id of a request into its canonical form."""
     found = canonical(text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a UUID, as requests' ids are")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a UUID")
     return found
 
 
 def seconds(text: str) -> float:
-    """Read how long to wait from an argument."""
+    """Parse a number of seconds that a wait can take."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= threading.TIMEOUT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds >= 0")
     return value
 
 
 def print_answer(arguments: argparse.Namespace, answer: T, text: Callable[[T], str]) -> int:
-    """Print an answer as JSON where `--json` asks for it, else as `text` lays it out; return exit code 0."""
+    """Print an answer, as JSON with `--json`, otherwise as `text` formats it; return exit code 0."""
     if arguments.json:
         print_json(answer)
     else:
@@ -76,5 +97,5 @@ def print_answer(arguments: argparse.Namespace, answer: T, text: Callable[[T], s
 
 
 def print_json(answer: object) -> None:
-    """Print an answer as JSON, indented for people as well."""
+    """Print an answer as indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())

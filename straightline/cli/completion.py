@@ -16,7 +16,7 @@ _PREAMBLE: Final = {"zsh": "(( $+functions[compdef] )) || { autoload -Uz compini
 
 
 def register(commands: Any, parser: Callable[[], argparse.ArgumentParser]) -> None:
-    """Add the command to the parser's.
+    """Add the command to the parser.
 
     Args:
         commands: the subparsers to add it to.

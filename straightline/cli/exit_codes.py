@@ -1,4 +1,4 @@
-"""Exit codes, which scripts rely on."""
+"""Exit codes, a stable interface for scripts."""
 
 from typing import Final
 
@@ -25,21 +25,21 @@ INTERRUPTED: Final = 130
 
 EXIT_CODE_HELP: Final = """\
 exit codes:
-  0  done: the request succeeded, or the broker has it or the wish to cancel it safe, or the answer is printed
-  1  the request ended otherwise: failed, expired, cancelled or rejected; or it was refused
-  2  wrong usage: an argument, a setting or the input cannot be used; nothing was sent
-  3  the broker, the gateway or the store cannot be reached or takes nothing now, no scheduler can be
-     asked, or the result that lies in a store cannot be read here; it may be tried again
-  4  no result came in the time that --timeout gives, or there is none yet; the request goes on
-  5  there is no such request, or nothing is known of it yet
-  6  lines of a batch are no requests, and stand in its report; the good ones are done
-  130  interrupted; a batch goes on from there by the same command
-  141  whoever read the output went away before its end
+    0  success: the request succeeded, the broker confirmed it, or the answer was printed
+    1  the request failed, expired, was cancelled or rejected
+    2  usage error: an argument, a setting or the input is invalid; nothing was sent
+    3  unavailable: the broker, gateway, scheduler or store cannot be reached or is overloaded, or the
+       result is in a store that cannot be read from here; try again
+    4  no result yet, or none within --timeout; the request continues
+    5  not found: no such request, or not known yet
+    6  a batch had invalid lines, which its report lists; the valid lines are done
+  130  interrupted; run the same batch command again to resume
+  141  the reader of the output closed it early
 """
 
 
 def exit_code(error: StraightLineError) -> int:
-    """Return the code for an error that ended a command."""
+    """Return the exit code of an error that ended a command."""
     if isinstance(error, BrokerUnavailable | Unroutable | GatewayUnavailable | StoreUnavailable):
         return UNAVAILABLE
     if isinstance(error, ResultTimeout):

@@ -1,4 +1,4 @@
-"""An outcome as text for people; pure."""
+"""Outcomes as text."""
 
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.parsing.decoding import decode
@@ -7,12 +7,11 @@ from straightline.contracts.ticket import Attempt, Reason
 from straightline.errors import ContractError
 from straightline.support.terminal import printable, seconds
 
-_SHOWN = 72
-"""Characters of a tensor's data."""
+_MAX_DATA_CHARS = 72
 
 
 def format_outcome(outcome: Outcome) -> str:
-    """Return a few lines: how it ended, what was tried and why there, and the answer."""
+    """Format an outcome: state, error, attempts with their reasons, and the output tensors."""
     lines = [_headline(outcome)]
     if outcome.error:
         lines.append(f"  {outcome.error_class or 'error'}: {outcome.error}")
@@ -29,13 +28,13 @@ def _headline(outcome: Outcome) -> str:
     if model:
         text += f", model {model}"
     if outcome.submitted_at is not None:
-        text += f", {seconds(outcome.finished_at - outcome.submitted_at)} after it was submitted"
+        text += f", {seconds(outcome.finished_at - outcome.submitted_at)} after submission"
     return text
 
 
 def _attempt(attempt: Attempt) -> list[str]:
     how = "answered" if attempt.succeeded else f"{attempt.error_class}: {attempt.error}"
-    cold = "" if attempt.cold_start is None else f", of it {seconds(attempt.cold_start)} cold start"
+    cold = "" if attempt.cold_start is None else f", including {seconds(attempt.cold_start)} cold start"
     times = f"waited {seconds(attempt.wait)}, took {seconds(attempt.service)}{cold}"
     lines = [f"  attempt {attempt.number} on {attempt.backend}: {how} ({times})"]
     if attempt.reason is not None:
@@ -44,7 +43,7 @@ def _attempt(attempt: Attempt) -> list[str]:
 
 
 def format_reason(reason: Reason) -> str:
-    """Return the rule that decided, what it was held against, and why other backends were no candidates."""
+    """Format the rule that decided, the values it compared, and why other backends were refused."""
     text = (
         f"placed by rule {reason.rule} of {reason.policy}: f_t {reason.f_t:.1f}/s (F {reason.F:g}/s), "
         f"r_d {reason.r_d} B (D {reason.D} B), S_F {_yes(reason.s_f)}, S_D {_yes(reason.s_d)}"
@@ -55,7 +54,7 @@ def format_reason(reason: Reason) -> str:
 
 
 def format_answer(result: bytes) -> list[str]:
-    """Return a line for each tensor of a V2 infer response."""
+    """Format a V2 infer response, one line per tensor."""
     try:
         response = decode(result, InferResponse)
     except ContractError:
@@ -69,7 +68,7 @@ def _output(output: InferOutput) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= _MAX_DATA_CHARS else f"{text[:_MAX_DATA_CHARS]}... ({len(text)} characters)"
 
 
 def _yes(value: bool) -> str:

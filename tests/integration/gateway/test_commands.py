@@ -178,7 +178,7 @@ def test_a_request_is_taken_back_through_the_gateway_where_there_is_no_broker(ga
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{waiting} is being cancelled\n"
     ended = succeeded(gateway).request_id
-    assert run(gateway, "cancel", ended).stdout == f"{ended} had its outcome already: succeeded\n"
+    assert run(gateway, "cancel", ended).stdout == f"{ended} had already ended: succeeded\n"
 
 
 def test_a_wrong_key_is_told_and_not_shown(gateway: Gateway) -> None:

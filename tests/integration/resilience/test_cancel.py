@@ -46,7 +46,7 @@ def test_what_runs_ends_at_once_and_its_late_answer_changes_nothing(
     command = [sys.executable, "-m", "straightline", "cancel", running]
     environ = {"STRAIGHTLINE_BROKER_URL": system.url, "PATH": "/usr/bin"}
     said = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
-    assert said == f"{running} is on its way: it ends cancelled where it has no answer before\n"
+    assert said == f"{running} is in progress: it will be cancelled unless a result arrives first\n"
     outcome = client.result(running, 20.0)
     assert (outcome.state, outcome.attempts[0].backend) == ("cancelled", "local")
     assert not v2_server.gate.is_set(), "it did not wait for the call"

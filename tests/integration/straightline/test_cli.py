@@ -115,10 +115,10 @@ def test_a_result_in_a_store_that_the_shell_does_not_name_is_no_wrong_usage(
         )
     for done, identity in zip((without, other, missing), identities, strict=True):
         assert (done.returncode, done.stdout) == (3, "")
-        assert f"the request's id is {identity}" in done.stderr
+        assert f"request id: {identity}" in done.stderr
         assert f"`straightline result {identity}`" in done.stderr
         assert "Client(" not in done.stderr
-    assert f"set STRAIGHTLINE_STORE to that store ({root})" in without.stderr
+    assert f"set STRAIGHTLINE_STORE to {root}" in without.stderr
     assert "does not lie under the store" in other.stderr
     assert "there is nothing at" in missing.stderr
 

@@ -138,7 +138,7 @@ def test_the_command_says_what_it_did(
     age(path_of(folder, store.put(b"12345").uri), 8 * DAY)
     command = ["sweep", "--older-than", "7d"]
     assert main([*command, "--store", folder.as_uri(), "--dry-run"]) == 0
-    assert "1 files of 5 bytes would be removed" in capsys.readouterr().out
+    assert "would remove 1 files (5 bytes)" in capsys.readouterr().out
     monkeypatch.setenv("STRAIGHTLINE_STORE", folder.as_uri())
     assert main([*command, "--json"]) == 0
     assert '"removed": 1' in capsys.readouterr().out

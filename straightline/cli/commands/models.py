@@ -1,4 +1,4 @@
-"""`straightline models`: what is deployed."""
+"""`straightline models`: the deployed models."""
 
 import argparse
 from collections.abc import Iterable, Mapping
@@ -14,30 +14,30 @@ HEADINGS = ("model", "version", "", "runs on", "inputs", "outputs")
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     parser = add_command(
         commands,
         "models",
-        help="what is deployed",
-        description="List every version of every model, with its tensors and where it may run."
-        + GATEWAY_NOTE,
-        json="print JSON: model-list.json of the contracts",
+        help="list deployed models",
+        description="List every version of every model with its backends and tensors." + GATEWAY_NOTE,
+        example="straightline models",
+        json="print JSON (schema: model-list.json)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Ask and print.
+    """Query the gateway and print the answer.
 
     Raises:
-        StraightLineError: any of what `Gateway.get` raises.
+        StraightLineError: as `GatewayClient.get`.
     """
     found = open_gateway(environ).get(ModelList, "models")
     return print_answer(arguments, found, text)
 
 
 def text(found: ModelList) -> str:
-    """Lay out models for people; pure."""
+    """Format one row per version."""
     if not found.models:
         return "No model is deployed."
     return printable(table([HEADINGS, *map(_row, found.models)], left=range(len(HEADINGS))))

@@ -1,10 +1,10 @@
-"""`straightline why`: why a request was placed where it was."""
+"""`straightline why`: the placements of a request, with reasons."""
 
 import argparse
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
-from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer, request_id
+from straightline.cli.command import GATEWAY_NOTE, add_command, add_request_id, print_answer
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.http_models import PlacementHistory, PlacementStep
 from straightline.contracts.ticket import Reason
@@ -18,46 +18,47 @@ RULES: Final = {
     4: "a GPU container is available: GPU container",
     5: "nothing nearer is available: serverless",
 }
-"""The branches of the empirical dynamic placing algorithm."""
+"""The branches of empirical dynamic placing (StraightLine, algorithm 1)."""
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     parser = add_command(
         commands,
         "why",
-        help="why a request was placed where it was",
-        description="Tell every placement of a request: the rule that decided, what it was held against, and "
-        "what came of it." + GATEWAY_NOTE,
-        json="print JSON: placement-history.json of the contracts",
+        help="explain where a request was placed",
+        description="Show every placement of a request: the rule that decided, the values it compared, and "
+        "the result." + GATEWAY_NOTE,
+        example="straightline why 0193c9a2-7c5e-7b3e-8a51-1f6f2d1c9a10",
+        json="print JSON (schema: placement-history.json)",
     )
-    parser.add_argument("id", type=request_id, metavar="ID", help="of the request")
+    add_request_id(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Ask and print.
+    """Query the gateway and print the answer.
 
     Raises:
-        StraightLineError: any of what `Gateway.get` raises.
+        StraightLineError: as `GatewayClient.get`.
     """
-    story = open_gateway(environ).get(PlacementHistory, "placements", arguments.id)
-    return print_answer(arguments, story, text)
+    history = open_gateway(environ).get(PlacementHistory, "placements", arguments.id)
+    return print_answer(arguments, history, text)
 
 
-def text(story: PlacementHistory) -> str:
-    """Lay out a story for people; pure."""
-    model = " ".join(filter(None, (story.model, story.version)))
-    lines = [f"{story.id}  {story.state}{f', model {model}' if model else ''}"]
-    lines += facts([("class", story.class_), ("deadline", moment(story.deadline))])
-    for step in story.steps:
-        lines += _step(step, ended=story.state in get_args(State))
-    if story.held_reason:
-        lines.append(f"held: {story.held_reason}")
-    if not story.steps and not story.held_reason:
-        lines.append("it was placed nowhere" if story.state == "rejected" else "no placement of it is known")
-    if story.error:
-        lines.append(f"{story.error_class or 'error'}: {story.error}")
+def text(history: PlacementHistory) -> str:
+    """Format a placement history."""
+    model = " ".join(filter(None, (history.model, history.version)))
+    lines = [f"{history.id}  {history.state}{f', model {model}' if model else ''}"]
+    lines += facts([("class", history.class_), ("deadline", moment(history.deadline))])
+    for step in history.steps:
+        lines += _step(step, ended=history.state in get_args(State))
+    if history.held_reason:
+        lines.append(f"held: {history.held_reason}")
+    if not history.steps and not history.held_reason:
+        lines.append("never placed" if history.state == "rejected" else "no placement is known")
+    if history.error:
+        lines.append(f"{history.error_class or 'error'}: {history.error}")
     return printable("\n".join(lines))
 
 
@@ -78,12 +79,12 @@ def _step(step: PlacementStep, *, ended: bool) -> list[str]:
 
 def _ending(step: PlacementStep, *, ended: bool) -> str:
     if step.succeeded is None:
-        return "placed there, no answer came" if ended else "under way"
+        return "no result arrived" if ended else "in progress"
     return "answered" if step.succeeded else f"{step.error_class}: {step.error}"
 
 
 def _cold(step: PlacementStep) -> str:
-    return "" if step.cold_start is None else f", of it {seconds(step.cold_start)} cold start"
+    return "" if step.cold_start is None else f", including {seconds(step.cold_start)} cold start"
 
 
 def _reason(reason: Reason) -> list[tuple[str, str | None]]:

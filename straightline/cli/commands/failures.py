@@ -1,4 +1,4 @@
-"""`straightline failures`: how often backends and models fail."""
+"""`straightline failures`: failure rates of backends and models."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,32 @@ NEVER_PLACED: Final = {"backend": "(never placed)", "model": "(none readable)"}
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     parser = add_command(
         commands,
         "failures",
-        help="failure rates of backends and models",
-        description="Say how often each backend and each model failed, by attempts and by outcomes."
+        help="show failure rates of backends and models",
+        description="Show how often each backend and each model failed, by attempts and by outcomes."
         + GATEWAY_NOTE,
-        json="print JSON: failure-report.json of the contracts",
+        example="straightline failures --since 24h --model digits",
+        json="print JSON (schema: failure-report.json)",
     )
     parser.add_argument(
-        "--since", type=_since, default="1h", metavar="T", help="how far back: 30s, 15m, 1h, 7d (default 1h)"
+        "--since",
+        type=_since,
+        default="1h",
+        metavar="T",
+        help="length of the window, such as 30s, 15m, 1h or 7d (default: 1h)",
     )
-    parser.add_argument("--model", help="this model alone")
+    parser.add_argument("--model", help="show this model only")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Ask and print.
+    """Query the gateway and print the answer.
 
     Raises:
-        StraightLineError: any of what `Gateway.get` raises.
+        StraightLineError: as `GatewayClient.get`.
     """
     query = {"since": arguments.since} | ({"model": arguments.model} if arguments.model else {})
     report = open_gateway(environ).get(FailureReport, "failures", **query)
@@ -44,7 +49,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def text(report: FailureReport) -> str:
-    """Lay out failure rates for people, as tables; pure."""
+    """Format failure rates as tables."""
     window = f"Failures from {moment(report.since)} to {moment(report.until)}"
     return tables(window, report.by_backend, report.by_model, report.by_version)
 

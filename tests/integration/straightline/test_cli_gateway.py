@@ -109,7 +109,7 @@ def test_a_redirect_does_not_take_the_key_elsewhere() -> None:
 
 def test_a_gateway_that_does_not_answer_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        gateway = GatewayClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None, patience=0.2)
+        gateway = GatewayClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None, timeout_s=0.2)
         with pytest.raises(GatewayUnavailable, match="timed out"):
             gateway.get(ModelList, "models")
 
@@ -169,10 +169,10 @@ class Wisher:
     ("status", "body", "words"),
     [
         (200, b'{"id": "i", "state": "cancelled"}', "is cancelled\n"),
-        (200, b'{"id": "i", "state": "succeeded"}', "had its outcome already, which stands\n"),
-        (200, b'{"id": "i", "state": "running"}', "is on its way"),
-        (503, b'{"detail": "no ledger"}', "is on its way"),
-        (401, b'{"detail": "no such key"}', "is on its way"),
+        (200, b'{"id": "i", "state": "succeeded"}', "had already ended\n"),
+        (200, b'{"id": "i", "state": "running"}', "is in progress"),
+        (503, b'{"detail": "no ledger"}', "is in progress"),
+        (401, b'{"detail": "no such key"}', "is in progress"),
     ],
 )
 def test_who_takes_back_what_has_ended_is_told_so_where_the_gateway_knows(
@@ -191,4 +191,4 @@ def test_who_takes_back_what_has_ended_is_told_so_where_the_gateway_knows(
         assert len(asked) == 1
     assert words in capsys.readouterr().out
     assert main(["cancel", identity]) == 0  # and the gateway is gone
-    assert "is on its way" in capsys.readouterr().out
+    assert "is in progress" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`straightline backends`: what there is to answer requests, host by host."""
+"""`straightline backends`: slots and health of each backend."""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -13,30 +13,31 @@ HEADINGS = ("backend", "worker", "slots", "active", "state")
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     parser = add_command(
         commands,
         "backends",
-        help="what there is to answer requests, host by host",
-        description="List the backends with their pools: slots, requests in work, and health of each host. "
-        "The slots of a backend are those of its healthy hosts." + GATEWAY_NOTE,
-        json="print JSON: backend-list.json of the contracts",
+        help="show slots and health of each backend",
+        description="Show the slots, running requests and health of each backend and each of its hosts. "
+        "A backend's slots are the sum over its healthy hosts." + GATEWAY_NOTE,
+        example="straightline backends",
+        json="print JSON (schema: backend-list.json)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Ask and print.
+    """Query the gateway and print the answer.
 
     Raises:
-        StraightLineError: any of what `Gateway.get` raises.
+        StraightLineError: as `GatewayClient.get`.
     """
     found = open_gateway(environ).get(BackendList, "backends")
     return print_answer(arguments, found, text)
 
 
 def text(found: BackendList) -> str:
-    """Lay out backends for people, a line for each and one for each of its workers; pure."""
+    """Format one row per backend and one per worker."""
     rows = [row for backend in found.backends for row in _rows(backend)]
     return printable(table([HEADINGS, *rows], left=(0, 1, 4)))
 

@@ -1,6 +1,6 @@
-"""What the commands that ask the gateway print for people."""
+"""Text output of the commands that query the gateway."""
 
-from straightline.cli import backends, failures, models, status, why
+from straightline.cli.commands import backends, failures, models, status, why
 from straightline.contracts import (
     BackendEntry,
     BackendList,
@@ -29,7 +29,7 @@ REASON = Reason(
 )
 
 
-def test_a_status_says_what_is_known() -> None:
+def test_a_status_shows_the_known_fields() -> None:
     assert status.text(RequestStatus(id="i", state="accepted")) == "i  accepted"
     text = status.text(
         RequestStatus(
@@ -59,12 +59,12 @@ def test_a_status_says_what_is_known() -> None:
     ]
 
 
-def test_a_held_request_says_why() -> None:
+def test_a_held_request_shows_the_reason() -> None:
     text = status.text(RequestStatus(id="i", state="held", held_reason="no backend is up", cancelling=True))
     assert text.splitlines() == ["i  held, being cancelled", "  held  no backend is up"]
 
 
-def test_what_runs_says_where_and_since_when() -> None:
+def test_a_running_request_shows_worker_and_start() -> None:
     running = RequestStatus(id="i", state="running", backend="local", worker="local@a", started_at=1.0)
     assert status.text(running).splitlines() == [
         "i  running",
@@ -74,7 +74,7 @@ def test_what_runs_says_where_and_since_when() -> None:
     ]
 
 
-def test_a_story_tells_every_placement_and_why() -> None:
+def test_a_placement_history_shows_every_placement_with_its_reason() -> None:
     steps = [
         PlacementStep(
             number=1, backend="serverless", succeeded=False, error_class="throttled", error="too many"
@@ -95,42 +95,42 @@ def test_a_story_tells_every_placement_and_why() -> None:
         "  S_D                no GPU container was available",
         "  not gpu-container  no slot is free",
         "  waited             2.0 ms",
-        "  took               1.50 s, of it 1.20 s cold start",
+        "  took               1.50 s, including 1.20 s cold start",
     ]
 
 
-def test_a_request_that_was_placed_nowhere_says_so() -> None:
-    story = PlacementHistory(id="i", state="rejected", error_class="unknown_model", error="there is no x")
-    assert why.text(story).splitlines() == [
+def test_a_request_that_was_never_placed_says_so() -> None:
+    rejected = PlacementHistory(id="i", state="rejected", error_class="unknown_model", error="there is no x")
+    assert why.text(rejected).splitlines() == [
         "i  rejected",
-        "it was placed nowhere",
+        "never placed",
         "unknown_model: there is no x",
     ]
     held = PlacementHistory(id="i", state="held", held_reason="no slot is free")
     assert why.text(held).splitlines() == ["i  held", "held: no slot is free"]
     running = PlacementHistory(id="i", state="running", steps=[PlacementStep(number=1, backend="local")])
-    assert "1. local: under way" in why.text(running)
+    assert "1. local: in progress" in why.text(running)
     step = PlacementStep(number=1, backend="local", reason=REASON, started_at=1.8e9)
-    told = why.text(PlacementHistory(id="i", state="running", class_="batch", deadline=1.8e9, steps=[step]))
-    assert "  class     batch\n  deadline  2" in told
-    assert "3 of empirical" in told
-    assert "  running since      2" in told
+    placed = why.text(PlacementHistory(id="i", state="running", class_="batch", deadline=1.8e9, steps=[step]))
+    assert "  class     batch\n  deadline  2" in placed
+    assert "3 of empirical" in placed
+    assert "  running since      2" in placed
 
 
-def test_a_placement_from_which_nothing_came_before_the_end_is_not_under_way() -> None:
+def test_a_placement_without_a_result_before_the_end_is_not_in_progress() -> None:
     ended = PlacementHistory(id="i", state="cancelled", steps=[PlacementStep(number=1, backend="local")])
-    assert "1. local: placed there, no answer came" in why.text(ended)
-    searched_in_vain = PlacementHistory(id="i", state="expired")
-    assert "no placement of it is known" in why.text(searched_in_vain)
+    assert "1. local: no result arrived" in why.text(ended)
+    without_placements = PlacementHistory(id="i", state="expired")
+    assert "no placement is known" in why.text(without_placements)
 
 
-def test_another_policys_rule_is_not_taken_for_the_papers() -> None:
+def test_a_rule_of_another_policy_is_not_shown_as_the_papers() -> None:
     reason = Reason(policy="predictive", rule=3, f_t=1, F=1, r_d=1, D=1, s_f=False, s_d=False)
     step = PlacementStep(number=1, backend="local", reason=reason)
     assert "3 of predictive\n" in why.text(PlacementHistory(id="i", state="placed", steps=[step]))
 
 
-def test_models_are_a_table() -> None:
+def test_models_are_shown_as_a_table() -> None:
     images = TensorSpec(name="images", datatype="FP32", shape=(-1, 64))
     found = ModelList(
         models=[
@@ -164,7 +164,7 @@ def test_backends_are_shown_host_by_host() -> None:
     ]
 
 
-def test_failures_are_two_tables() -> None:
+def test_failures_are_shown_as_two_tables() -> None:
     rate = FailureRate(
         name="local",
         attempts=4,
@@ -189,7 +189,7 @@ def test_failures_are_two_tables() -> None:
     assert failures.text(empty).endswith("nothing was attempted.")
 
 
-def test_what_comes_from_elsewhere_does_not_steer_the_terminal() -> None:
+def test_control_characters_in_answers_do_not_reach_the_terminal() -> None:
     evil = "\x1b[2J\r"
     texts = [
         status.text(RequestStatus(id=evil, state="failed", error=evil)),

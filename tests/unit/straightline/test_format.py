@@ -1,4 +1,4 @@
-"""An outcome as people read it."""
+"""Outcomes as text."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from straightline.cli.format import format_outcome
 from straightline.contracts import Attempt, Outcome, Reason
 
 
-def test_an_answer_says_where_it_came_from_and_why() -> None:
+def test_an_outcome_shows_every_attempt_with_its_reason() -> None:
     reason = Reason(
         policy="empirical",
         rule=3,
@@ -54,9 +54,9 @@ def test_an_answer_says_where_it_came_from_and_why() -> None:
         )
     )
     assert text.splitlines() == [
-        "id-1 succeeded, model digits 1, 250.0 ms after it was submitted",
+        "id-1 succeeded, model digits 1, 250.0 ms after submission",
         "  attempt 1 on serverless: throttled: rate exceeded (waited 0.0 ms, took 0.0 ms)",
-        "  attempt 2 on local: answered (waited 2.1 ms, took 1.50 s, of it 1.20 s cold start)",
+        "  attempt 2 on local: answered (waited 2.1 ms, took 1.50 s, including 1.20 s cold start)",
         (
             "    placed by rule 3 of empirical: f_t 2.0/s (F 50/s), r_d 300 B (D 262144 B), S_F yes, S_D no; "
             "not on gpu-container (no slot is free)"
@@ -65,7 +65,7 @@ def test_an_answer_says_where_it_came_from_and_why() -> None:
     ]
 
 
-def test_a_rejected_request_says_what_was_wrong() -> None:
+def test_a_rejected_request_shows_the_error() -> None:
     text = format_outcome(
         Outcome(
             request_id="id-1",
@@ -78,7 +78,7 @@ def test_a_rejected_request_says_what_was_wrong() -> None:
     assert text == "id-1 rejected\n  unknown_model: there is no model x"
 
 
-def test_a_result_of_another_form_is_shown_as_it_is_and_cut() -> None:
+def test_a_malformed_result_is_shown_raw_and_truncated() -> None:
     outcome = Outcome(
         request_id="i", state="succeeded", finished_at=1.0, result=msgspec.Raw(b"[" + b"1," * 500)
     )

@@ -1,40 +1,41 @@
-"""`straightline status`: where a request is."""
+"""`straightline status`: the state of a request."""
 
 import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer, request_id
+from straightline.cli.command import GATEWAY_NOTE, add_command, add_request_id, print_answer
 from straightline.cli.gateway import open_gateway
 from straightline.contracts.http_models import RequestStatus
 from straightline.support.terminal import facts, moment, printable, seconds
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     parser = add_command(
         commands,
         "status",
-        help="where a request is",
-        description="Say how far a request came, or how it ended." + GATEWAY_NOTE,
-        json="print JSON: request-status.json of the contracts",
+        help="show the state of a request",
+        description="Show the current state of a request, or how it ended." + GATEWAY_NOTE,
+        example="straightline status 0193c9a2-7c5e-7b3e-8a51-1f6f2d1c9a10",
+        json="print JSON (schema: request-status.json)",
     )
-    parser.add_argument("id", type=request_id, metavar="ID", help="of the request")
+    add_request_id(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Ask and print.
+    """Query the gateway and print the answer.
 
     Raises:
-        StraightLineError: any of what `Gateway.get` raises.
+        StraightLineError: as `GatewayClient.get`.
     """
     status = open_gateway(environ).get(RequestStatus, "requests", arguments.id)
     return print_answer(arguments, status, text)
 
 
 def text(status: RequestStatus) -> str:
-    """Lay out a status for people; pure."""
+    """Format a status."""
     took = None
     if status.submitted_at is not None and status.finished_at is not None:
         took = seconds(status.finished_at - status.submitted_at)

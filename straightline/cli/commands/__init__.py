@@ -1,0 +1,1 @@
+"""The commands, one module each: `register(commands)` adds the parser, `run` does the work."""

@@ -10,6 +10,7 @@ from flask import request
 from gateway.http.rendering.problems import RETRY_AFTER_S, ApiError, ledger_unavailable_detail
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.keys import Key, Scope, digest_of
+from straightline.support.bounded_dict import BoundedDict
 
 MAX_CACHED_KEYS: Final = 10_000
 """Keys that are remembered, wrong ones included; above it the oldest are looked up again."""
@@ -33,7 +34,7 @@ class KeyAuthenticator:
         self._find = find
         self._ttl_s = ttl_s
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, Key | None]] = {}
+        self._known: BoundedDict[str, tuple[float, Key | None]] = BoundedDict(MAX_CACHED_KEYS)
         self._asking: set[str] = set()
 
     def require(self, scope: Scope) -> Key:
@@ -76,8 +77,5 @@ class KeyAuthenticator:
             with self._lock:
                 self._asking.discard(digest)
         with self._lock:
-            self._known.pop(digest, None)  # so that it stands last
             self._known[digest] = (time.monotonic() + good_for, found)
-            if len(self._known) > MAX_CACHED_KEYS:
-                del self._known[next(iter(self._known))]
         return found

@@ -1,14 +1,13 @@
 """Holding messages unacknowledged through an outage: each return would count against the queue's limit."""
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.rows.decoding import Delivery
-from straightline.amqp.connection.connection import reconnect_delay
+from straightline.amqp.connection.connection import RECONNECT_BACKOFF
 from straightline.errors import BrokerUnavailable, Rejected, Unroutable
 
 logger = logging.getLogger(__name__)
@@ -51,6 +50,6 @@ def retry_until_done(
             if failures:
                 logger.warning("work goes on after %d failures", failures)
             return result
-        stopping.wait(reconnect_delay(failures, random.random()))  # noqa: S311 - jitter is no secret
+        stopping.wait(RECONNECT_BACKOFF.delay(failures))
         if stopping.is_set() or not intake.current(run[0].epoch):
             raise Abandoned

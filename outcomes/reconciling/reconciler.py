@@ -1,7 +1,6 @@
 """The reconciler: what was placed and never heard of again is ended, and its producer told."""
 
 import logging
-import random
 import threading
 import time
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from outcomes.recording import placements
 from outcomes.resolutions.lease_expiry import plan_sweep
 from outcomes.schema.partitions import create_ahead
 from straightline import names
-from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S, reconnect_delay
+from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S, RECONNECT_BACKOFF
 from straightline.errors import StraightLineError
 
 logger = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ class Reconciler:
                 self._failures += 1
                 logger.exception("reconciling met an unexpected fault")
             self._engine.dispose()
-            self._stopping.wait(reconnect_delay(max(1, self._failures), random.random()))  # noqa: S311 - jitter is no secret
+            self._stopping.wait(RECONNECT_BACKOFF.delay(max(1, self._failures)))
 
     def _serve(self, connection: Connection) -> None:
         """Work while this connection lives."""

@@ -1,12 +1,12 @@
 """What waits in the broker's delay queues, as far as this scheduler sent it there and remembers. No clock."""
 
-from collections import OrderedDict
 from typing import Final, NamedTuple
 
 import msgspec
 
 from straightline.contracts import Request, Ticket
 from straightline.contracts.request import NO_DATA
+from straightline.support.bounded_dict import BoundedDict
 
 MAX_DELAYED_REQUESTS: Final = 4_096
 """Requests that are remembered, without their data."""
@@ -23,8 +23,7 @@ class DelayIndex:
     """A bounded memory, by id: over `size` the oldest are forgotten, and are met when they come back."""
 
     def __init__(self, size: int = MAX_DELAYED_REQUESTS) -> None:
-        self._size = size
-        self._waiting: OrderedDict[str, DelayedRequest] = OrderedDict()
+        self._waiting: BoundedDict[str, DelayedRequest] = BoundedDict(size)
 
     def add(self, request: Request, ticket: Ticket) -> None:
         """Note what is sent to a delay queue."""
@@ -32,9 +31,6 @@ class DelayIndex:
         self._waiting[request.id] = DelayedRequest(
             replace(request, data=NO_DATA), replace(ticket, request=NO_DATA)
         )
-        self._waiting.move_to_end(request.id)
-        if len(self._waiting) > self._size:
-            self._waiting.popitem(last=False)
 
     def take(self, request_id: str) -> DelayedRequest | None:
         """Return and forget what waits of an id; None where nothing is known of it."""

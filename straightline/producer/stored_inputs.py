@@ -1,7 +1,6 @@
 """Inputs that a producer stored for its requests, and removes when these have ended."""
 
 import logging
-from collections import OrderedDict
 from typing import Final
 
 import msgspec
@@ -11,6 +10,7 @@ from straightline.contracts.request import DataRef
 from straightline.errors import ContractError, StoreUnavailable
 from straightline.producer.background import BackgroundWorker
 from straightline.storage.store import Store
+from straightline.support.bounded_dict import BoundedDict
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +36,13 @@ class StoredInputs:
         self._store = store
         self._errands = errands
         self._keep = keep or store is None
-        self._stored: OrderedDict[str, DataRef] = OrderedDict()
+        self._stored: BoundedDict[str, DataRef] = BoundedDict(MAX_REMEMBERED)
 
     def stored(self, request_id: str, reference: DataRef) -> None:
         """Note where a request's input lies."""
         if self._keep:
             return
         self._stored[request_id] = reference
-        if len(self._stored) > MAX_REMEMBERED:
-            self._stored.popitem(last=False)
 
     def ended(self, request_id: str, outcome: bytes) -> None:
         """Have the input of a request removed, whose outcome has come."""

@@ -1,17 +1,17 @@
-"""The ids that were cancelled lately. No I/O, no clock."""
+"""A set of limited size, for ids."""
 
-from collections import OrderedDict
 from typing import Final
+
+from straightline.support.bounded_dict import BoundedDict
 
 MAX_KEPT: Final = 100_000
 
 
 class BoundedSet:
-    """A bounded set: over `size` the oldest are forgotten. One thread adds, any may ask."""
+    """A set of ids that drops the oldest when it has more than `size`. Threads may share one."""
 
     def __init__(self, size: int = MAX_KEPT) -> None:
-        self._size = size
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._ids: BoundedDict[str, None] = BoundedDict(size)
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._ids
@@ -20,7 +20,5 @@ class BoundedSet:
         return len(self._ids)
 
     def add(self, request_id: str) -> None:
-        """Note an id."""
+        """Add an id, as the newest."""
         self._ids[request_id] = None
-        if len(self._ids) > self._size:
-            self._ids.popitem(last=False)

@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.shared.request_builder import PreparedRequest
 from straightline.contracts import RequestStatus
+from straightline.support.bounded_dict import BoundedDict
 
 MAX_REQUESTS: Final = 10_000
 """Above it the oldest are forgotten; the ledger has them when they end."""
@@ -14,9 +15,8 @@ class RecentRequests:
     """A bounded memory, oldest first. Thread-safe."""
 
     def __init__(self, max_requests: int = MAX_REQUESTS) -> None:
-        self._max_requests = max_requests
         self._lock = threading.Lock()
-        self._known: dict[str, RequestStatus] = {}
+        self._known: BoundedDict[str, RequestStatus] = BoundedDict(max_requests)
 
     def add(self, prepared: PreparedRequest) -> None:
         """Note that the broker has, or is getting, a request."""
@@ -29,8 +29,6 @@ class RecentRequests:
         )
         with self._lock:
             self._known[prepared.id] = status
-            if len(self._known) > self._max_requests:
-                del self._known[next(iter(self._known))]
 
     def drop(self, request_id: str) -> None:
         """Forget a request whose end is known, or that was never submitted."""

@@ -1,7 +1,6 @@
 """One connection with one channel, on a thread of its own or a shared one, made anew whenever it is lost."""
 
 import logging
-import random
 import ssl
 import threading
 import time
@@ -23,14 +22,15 @@ from straightline.amqp.connection.auth_failures import AuthFailures
 from straightline.amqp.connection.corked import CorkedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
 from straightline.errors import ConfigurationError
+from straightline.support.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 8
 """Seconds. The broker notices a dead client after twice that, a client a dead broker after 26 seconds (pika
 looks every `HEARTBEAT_S` + 5 seconds and wants two looks in vain)."""
-MIN_RECONNECT_DELAY_S: Final = 0.1
 MAX_RECONNECT_DELAY_S: Final = 5.0
+RECONNECT_BACKOFF: Final = Backoff(0.1, MAX_RECONNECT_DELAY_S)
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
@@ -52,16 +52,6 @@ def parameters(url: str, name: str) -> pika.URLParameters:
     if read.heartbeat is None:
         read.heartbeat = HEARTBEAT_S
     return read
-
-
-def reconnect_delay(failures: int, chance: float) -> float:
-    """Return the seconds to wait after so many failures in a row: doubling, capped, with jitter.
-
-    Args:
-        failures: 1 after the first one.
-        chance: of [0, 1); spreads clients over the upper half, so that they do not all come back at once.
-    """
-    return min(MAX_RECONNECT_DELAY_S, MIN_RECONNECT_DELAY_S * 2 ** min(failures - 1, 16)) * (0.5 + chance / 2)
 
 
 class ManagedConnection:
@@ -211,7 +201,7 @@ class ManagedConnection:
 
     def _again(self) -> None:
         self._failures += 1
-        seconds = reconnect_delay(self._failures, random.random())  # noqa: S311 - jitter is no secret
+        seconds = RECONNECT_BACKOFF.delay(self._failures)
         # Another reason than before is news: what was lost by a restart may be refused since.
         news = self._failures == 1 or self.trouble != self._told
         self._told = self.trouble

@@ -7,8 +7,6 @@ import time
 from functools import partial
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pika.adapters.utils.connection_workflow import (
     AMQPConnectionWorkflowFailed,
     AMQPConnectorSocketConnectError,
@@ -18,11 +16,9 @@ from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.connection.auth_failures import REFUSAL_TIMEOUT_S, AuthFailures
 from straightline.amqp.connection.connection import (
-    MAX_RECONNECT_DELAY_S,
     ManagedConnection,
     describe,
     parameters,
-    reconnect_delay,
 )
 from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.errors import BrokerUnavailable, ConfigurationError
@@ -40,12 +36,6 @@ def test_what_is_no_amqp_url_is_refused_without_showing_its_password(url: str) -
 def test_a_url_keeps_its_own_heartbeat() -> None:
     assert parameters("amqp://h/v?heartbeat=3", "name").heartbeat == 3
     assert parameters("amqp://h/v", "name").heartbeat == 8
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_the_delay_grows_to_its_cap_and_never_vanishes(failures: int, chance: float) -> None:
-    assert 0.05 <= reconnect_delay(failures, chance) <= MAX_RECONNECT_DELAY_S
-    assert reconnect_delay(failures, chance) <= reconnect_delay(failures + 1, chance)
 
 
 def test_the_innermost_reason_is_told() -> None:

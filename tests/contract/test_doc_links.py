@@ -10,6 +10,7 @@ from tests.npm import ROOT
 PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
     ROOT / "script" / "README.md",
     ROOT / "tests" / "faults" / "README.md",
 ]

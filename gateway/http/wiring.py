@@ -43,7 +43,7 @@ def connect(settings: Settings) -> AppContext:
         name="straightline-gateway",
         wait=LEDGER_TIMEOUT_S,
         statement_timeout=LEDGER_STATEMENT_TIMEOUT_S,
-        patience=LEDGER_TIMEOUT_S,
+        socket_timeout=LEDGER_TIMEOUT_S,
     )
     models = _model_registry(settings)
     broker = BrokerClient(settings.broker_url, max_pending=settings.gateway_pending)

@@ -15,7 +15,7 @@ from outcomes.db.database import connected
 from outcomes.queries.outcomes import duplicate_requests_of, failures, outcome_of
 from outcomes.queries.query_results import Failures
 from outcomes.service import run_reconciler, run_recorder
-from outcomes.settings import QuestionSettings, ReconcilerSettings, RecorderSettings
+from outcomes.settings import QuerySettings, ReconcilerSettings, RecorderSettings
 from straightline.errors import StraightLineError
 from straightline.settings import load
 from straightline.support import failpoints, logs
@@ -74,7 +74,7 @@ def _json(answer: Failures | msgspec.Struct) -> str:
 
 
 def _url() -> str:
-    return load(QuestionSettings, os.environ).database_url
+    return load(QuerySettings, os.environ).database_url
 
 
 def _parser() -> argparse.ArgumentParser:

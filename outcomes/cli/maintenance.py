@@ -11,12 +11,13 @@ import msgspec
 from sqlalchemy import Engine
 
 from outcomes.cli.report import dead_text
-from outcomes.db.database import connected, engine_for, translated
+from outcomes.db.database import connected, engine_for
+from outcomes.db.translation import translated
 from outcomes.reconciling.dead_letter_table import dead_letters
 from outcomes.schema.migrate import upgrade
 from outcomes.schema.partitions import create_ahead, retain
 from outcomes.schema.roles import GRANTS, PASSWORD_PREFIX, grant, make_roles
-from outcomes.settings import QuestionSettings, owner_url
+from outcomes.settings import QuerySettings, owner_url
 from straightline.settings import load
 from straightline.support.durations import duration_argument
 from straightline.support.passwords import read_passwords
@@ -50,7 +51,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 def _dead(asked: argparse.Namespace) -> int:
     since = datetime.now(UTC) - asked.since
     with connected(_url(), name="straightline-dead") as connection:
-        found = dead_letters(connection, since, most=max(1, asked.limit))
+        found = dead_letters(connection, since, limit=max(1, asked.limit))
     if asked.json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode("utf-8", "replace"))
     else:
@@ -90,4 +91,4 @@ def _engine(url: str, name: str) -> Iterator[Engine]:
 
 
 def _url() -> str:
-    return load(QuestionSettings, os.environ).database_url
+    return load(QuerySettings, os.environ).database_url

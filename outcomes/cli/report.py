@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
-from straightline.cli.commands.failures import tables
-from straightline.cli.format import format_reason
 from straightline.contracts import Attempt, Outcome
+from straightline.report_text import failure_tables, format_reason
 from straightline.support.terminal import printable, table
 
 _DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
@@ -17,7 +16,7 @@ MAX_RESULT_BYTES = 2000
 def failures_text(failures: Failures) -> str:
     """Lay out failure rates as tables: backends, models, and versions where models have several."""
     window = f"Failures from {_minute(failures.since)} to {_minute(failures.until)}"
-    return tables(window, failures.by_backend, failures.by_model, failures.by_version) + "\n"
+    return failure_tables(window, failures.by_backend, failures.by_model, failures.by_version) + "\n"
 
 
 def outcome_text(outcome: Outcome, repeats: DuplicateRequests) -> str:

@@ -1,4 +1,4 @@
-"""Finding what cannot be written among much that can."""
+"""Isolates rows that Postgres refuses by bisecting a batch, so that the others are written."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -12,16 +12,16 @@ R = TypeVar("R")
 def write_with_bisection(
     items: Sequence[T], write: Callable[[Sequence[T]], R]
 ) -> tuple[list[R], list[tuple[T, str]]]:
-    """Write all items at once; where that is refused, halve them until the guilty ones stand alone.
+    """Write all items, halving a refused batch until each refused item is alone.
 
-    With k guilty items of n it takes at most about 2 k log2(n) writes.
+    With k refused items among n it takes about 2 k log2(n) writes.
 
     Args:
         items: what to write, in order.
-        write: writes all of them or raises `LedgerRefused` and writes none. Any other error ends the search.
+        write: writes all items, or raises `LedgerRefused` and writes none. Any other error propagates.
 
     Returns:
-        What the writes returned, and each item that was refused on its own with the reason.
+        The results of the writes, and each refused item with the reason.
     """
     try:
         return [write(items)], []

@@ -1,31 +1,31 @@
-"""What can go wrong with the ledger, as part of StraightLine's one tree of errors."""
+"""Errors of the ledger and the model registry."""
 
 from straightline.errors import StraightLineError
 
 
 class LedgerUnavailable(StraightLineError):  # noqa: N818 - named like BrokerUnavailable
-    """Postgres cannot be reached or refuses work now; the same may succeed later."""
+    """Postgres is unreachable or cannot do it now; a retry may succeed."""
 
 
 class LedgerBusy(LedgerUnavailable):
-    """All connections that this process may have are in use: that tells nothing of Postgres."""
+    """The connection pool is exhausted; Postgres itself was not contacted."""
 
 
 class CommitUncertain(LedgerUnavailable):
-    """The connection was lost while a change was committed: it may stand, or not."""
+    """The connection was lost during a commit, so the change may have been recorded or not."""
 
 
 class LedgerRefused(StraightLineError):  # noqa: N818
-    """Postgres refuses this very statement or row; trying it again brings the same."""
+    """Postgres rejects this statement or row; a retry would fail again."""
 
 
 class LedgerNotMigrated(StraightLineError):  # noqa: N818
-    """The database lacks the tables, or has those of another version."""
+    """The tables are missing or of another version."""
 
 
 class RegistryRefused(StraightLineError):  # noqa: N818 - named like LedgerRefused
-    """What is asked of the registry does not fit what is deployed."""
+    """The change conflicts with what is deployed."""
 
 
 class OtherDigest(RegistryRefused):
-    """The version is deployed already, with another content."""
+    """The version is already deployed with different content."""

@@ -1,4 +1,4 @@
-"""A pool of connections to the ledger, for who asks it much."""
+"""A pool of connections for components that query the ledger often."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,27 +6,28 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from outcomes.db.database import POOL_TIMEOUT_S, engine_for, translated
+from outcomes.db.database import POOL_TIMEOUT_S, engine_for
 from outcomes.db.socket_watchdog import socket_deadline
+from outcomes.db.translation import translated
 
 SOCKET_TIMEOUT_FACTOR: Final = 4.0
-"""Times as long as a statement may take, after which a connection that says nothing is given up."""
+"""Multiple of the statement timeout after which a silent connection is cut."""
 
 
 class LedgerPool:
-    """Opens connections for the questions of this package. Thread-safe.
+    """Lends connections for queries. Thread-safe.
 
     Args:
         url: as for `outcomes.db.database.engine_for`.
-        name: what `pg_stat_activity` shows.
-        connections: most of them at once.
-        wait: seconds that who finds none free waits, before the ledger counts as unavailable.
-        statement_timeout: seconds that a question may take.
-        patience: seconds after which a connection that is still in use is given up; None takes
+        name: shown in `pg_stat_activity`.
+        connections: maximum open connections.
+        wait: seconds to wait for a free connection before `LedgerBusy`.
+        statement_timeout: seconds that a statement may take.
+        socket_timeout: seconds after which a connection still in use is cut; None takes
             `SOCKET_TIMEOUT_FACTOR` times `statement_timeout`.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is invalid.
     """
 
     def __init__(
@@ -37,24 +38,25 @@ class LedgerPool:
         connections: int = 4,
         wait: float = POOL_TIMEOUT_S,
         statement_timeout: float = 10.0,
-        patience: float | None = None,
+        socket_timeout: float | None = None,
     ) -> None:
-        self._patience = SOCKET_TIMEOUT_FACTOR * statement_timeout if patience is None else patience
+        default = SOCKET_TIMEOUT_FACTOR * statement_timeout
+        self._socket_timeout = default if socket_timeout is None else socket_timeout
         self._engine = engine_for(
             url, name=name, statement_timeout=statement_timeout, pool_size=connections, pool_wait=wait
         )
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Open a connection, and give it back.
+        """Borrow a connection.
 
         Raises:
-            LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as the question goes wrong.
+            LedgerUnavailable, LedgerNotMigrated, LedgerRefused: see `outcomes.db.database.translated`.
         """
         with (
             translated(),
             self._engine.connect() as connection,
-            socket_deadline(connection, self._patience),
+            socket_deadline(connection, self._socket_timeout),
         ):
             yield connection
 

@@ -1,7 +1,7 @@
-"""An end to waiting for a server that keeps its connection and says nothing.
+"""A watchdog that cuts a connection whose server keeps it open but never answers.
 
-Postgres' own time-outs need a server that runs, the kernel's a peer that no longer answers for it. Between
-them is a proxy, or a machine, that takes all and does nothing; psycopg2 waits for its answer without end.
+Postgres's own timeouts need a running server, and TCP timeouts an unreachable peer. A proxy or a hung
+machine that accepts data and never answers triggers neither, and psycopg2 would wait for ever.
 """
 
 import os
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 @contextmanager
 def socket_deadline(connection: Connection, seconds: float) -> Iterator[None]:
-    """Cut a connection that is still in use after so many seconds: who waits for an answer gets an error."""
+    """Shut down the connection's socket after `seconds`, so that a block that still waits gets an error."""
     driver: Any = connection.connection.driver_connection
     line = socket.socket(fileno=os.dup(driver.fileno()))
     timer = threading.Timer(seconds, _cut, (line,))
@@ -33,4 +33,4 @@ def _cut(line: socket.socket) -> None:
     try:
         line.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # it was closed meanwhile, by us or by the server
+        return  # already closed by either side

@@ -1,4 +1,4 @@
-"""Taking messages from a queue, many at a time, and acknowledging them."""
+"""A consumer that hands out messages in batches and acknowledges them."""
 
 import threading
 from collections import deque
@@ -7,24 +7,24 @@ from typing import Any, Final
 
 from pika.exceptions import ChannelClosedByBroker
 
-from outcomes.rows.decoding import Delivery
+from outcomes.messaging.delivery import Delivery
 from straightline import names
 from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.publishing.channel_errors import ACCESS_REFUSED
 from straightline.errors import ConfigurationError
 
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of bodies in one run: Postgres copies no faster with more."""
+"""Bytes of bodies in one batch; larger ones do not make Postgres's COPY faster."""
 
 
 class BatchConsumer:
-    """A consumer of a queue whose messages are taken in runs by another thread.
+    """Consumes a queue on the connection's thread; another thread takes the messages in batches.
 
     Args:
         url: of the broker.
-        prefetch: messages held unacknowledged at most.
-        queue: which one.
-        name: shown as the connection's name in the broker's tools.
+        prefetch: maximum unacknowledged messages.
+        queue: queue to consume.
+        name: connection name shown in the broker's tools.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -56,74 +56,74 @@ class BatchConsumer:
         )
 
     def start(self) -> None:
-        """Connect and consume, from now on and after every loss."""
+        """Connect and consume; reconnect after every loss."""
         self._link.start()
 
-    def admitted(self, within: float = 5.0) -> None:
-        """Wait until the first try to read the queue has come to something; `within` seconds at most.
+    def require_access(self, timeout: float = 5.0) -> None:
+        """Wait up to `timeout` seconds for the first attempt to consume.
 
         Raises:
-            ConfigurationError: the broker does not let this user read it, which waiting would not change.
+            ConfigurationError: the broker denies this user access to the queue.
         """
-        self._tried.wait(within)
+        self._tried.wait(timeout)
         if self._refused:
             raise ConfigurationError(
-                f"the broker does not let this user read {self._queue}: STRAIGHTLINE_BROKER_URL must be that "
-                "of this component's own user"
+                f"the broker denies access to {self._queue}: set STRAIGHTLINE_BROKER_URL to the URL of this "
+                "component's own user"
             )
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Close the connection; what was not acknowledged goes back to the queue."""
+        """Close the connection; unacknowledged messages return to the queue."""
         self.wake()
         self._link.stop(timeout)
 
     def wake(self) -> None:
-        """Make `take` return at once, now and from now on."""
+        """Make `take` return at once from now on."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def take(self, *, gather: float) -> list[Delivery]:
-        """Wait for a message, then `gather` seconds for more, and return what has come, in order.
+        """Wait for a message, then up to `gather` seconds for more, and return them in order.
 
-        All are of one connection. The list is empty once `wake` was called.
+        All are of one connection. The list is empty after `wake`.
         """
         with self._changed:
             while not self._stopped:
                 self._changed.wait_for(lambda: self._waiting or self._stopped)
                 if not self._full():
                     self._changed.wait_for(lambda: self._full() or self._stopped, gather)
-                # What had come is gone where the connection was lost while more was waited for.
+                # A connection lost while gathering has taken its messages with it.
                 if self._waiting and not self._stopped:
-                    return self._run()
+                    return self._next_batch()
             return []
 
-    def current(self, epoch: int) -> bool:
-        """Tell whether the connection that `epoch` names is still the one."""
+    def is_current(self, epoch: int) -> bool:
+        """Tell whether connection number `epoch` is still open."""
         with self._changed:
             return epoch == self._epoch
 
-    def settle(self, run: list[Delivery], refused: list[Delivery]) -> None:
-        """Reject some of a run to the dead-letter queue and acknowledge the others.
+    def settle(self, batch: list[Delivery], rejected: list[Delivery]) -> None:
+        """Reject some messages of a batch to the dead-letter queue and acknowledge the others.
 
-        Runs must be settled in the order in which they were taken. On a lost connection nothing is done: the
-        broker delivers the run again.
+        Batches must be settled in the order in which they were taken. On a lost connection nothing happens:
+        the broker redelivers the batch.
         """
-        epoch, bad = run[0].epoch, {delivery.tag for delivery in refused}
-        good = [delivery.tag for delivery in run if delivery.tag not in bad]
+        epoch, bad = batch[0].epoch, {delivery.tag for delivery in rejected}
+        good = [delivery.tag for delivery in batch if delivery.tag not in bad]
 
         def settle() -> None:
-            if self._channel is None or not self.current(epoch):
+            if self._channel is None or not self.is_current(epoch):
                 return
             for tag in bad:
                 self._channel.basic_reject(tag, requeue=False)
-            if good:  # the broker takes only the tag of a message that is still out
+            if good:  # a multiple ack must name a tag that is still unacknowledged
                 self._channel.basic_ack(good[-1], multiple=True)
 
         self._link.call(settle)
 
-    def give_back(self) -> None:
-        """Return all that is not settled to the queue, by way of a new connection."""
+    def requeue(self) -> None:
+        """Return all unsettled messages to the queue by closing the channel."""
 
         def close() -> None:
             if self._channel is not None and self._channel.is_open:
@@ -132,7 +132,7 @@ class BatchConsumer:
         self._link.call(close)
 
     def depth(self, queue: str, *, timeout: float = 5.0) -> int | None:
-        """Return how many messages wait in a queue that exists; None where the broker does not say."""
+        """Return the number of messages ready in an existing queue; None if the broker does not answer."""
         answer: Future[int | None] = Future()
 
         def ask() -> None:
@@ -152,15 +152,15 @@ class BatchConsumer:
     def _full(self) -> bool:
         return len(self._waiting) >= self._prefetch
 
-    def _run(self) -> list[Delivery]:
-        run: list[Delivery] = []
+    def _next_batch(self) -> list[Delivery]:
+        batch: list[Delivery] = []
         size = 0
-        while self._waiting and (not run or size + len(self._waiting[0].body) <= MAX_BATCH_BYTES):
-            run.append(self._waiting.popleft())
-            size += len(run[-1].body)
-        return run
+        while self._waiting and (not batch or size + len(self._waiting[0].body) <= MAX_BATCH_BYTES):
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].body)
+        return batch
 
-    # All below runs on the link's thread.
+    # The methods below run on the connection's thread.
 
     def _open(self, channel: Any) -> None:
         with self._changed:
@@ -168,20 +168,20 @@ class BatchConsumer:
             epoch = self._epoch
         self._channel = channel
 
-        def arrived(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             with self._changed:
                 self._waiting.append(Delivery(epoch, method.delivery_tag, properties.type, body, properties))
                 if len(self._waiting) == 1 or self._full():
                     self._changed.notify_all()
 
-        def admitted(_frame: Any) -> None:
+        def on_consuming(_frame: Any) -> None:
             self._link.mark_working()
             self._tried.set()
 
         def consume(_frame: Any) -> None:
-            channel.basic_consume(self._queue, arrived, callback=admitted)
+            channel.basic_consume(self._queue, on_message, callback=on_consuming)
 
-        # Who deletes the queue cancels us; a new connection waits until there is one again.
+        # Deleting the queue cancels the consumer; the new connection waits until the queue exists again.
         channel.add_on_cancel_callback(lambda _frame: channel.close(404, "the queue was deleted"))
         channel.basic_qos(prefetch_count=self._prefetch, callback=consume)
 

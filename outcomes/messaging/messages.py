@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from outcomes.rows.decoding import PoisonItem
+from outcomes.messaging.delivery import PoisonItem
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Completion, Feedback, Outcome, OutcomeBatch, Recall

@@ -1,4 +1,4 @@
-"""Sending messages and waiting until the broker has them."""
+"""Publishes messages and waits for the broker's confirms."""
 
 import logging
 from collections.abc import Iterable
@@ -12,23 +12,23 @@ logger = logging.getLogger(__name__)
 
 
 class Outbox(Protocol):
-    """What is needed of `straightline.amqp.publishing.publisher.Publisher`."""
+    """The part of `straightline.amqp.publishing.publisher.Publisher` that is used here."""
 
     def publish(self, message: Outgoing) -> Future[None]:
-        """Send a message; the future is done once the broker has it safe."""
+        """Publish a message; the future completes once the broker confirms it."""
         ...
 
 
 def send(outbox: Outbox, messages: Iterable[Outgoing]) -> None:
-    """Send all, and return when the broker has them; one that nobody needs may be refused.
+    """Publish all messages and wait for the confirms. A refused optional message is only logged.
 
     Raises:
         BrokerUnavailable: the broker did not confirm in time.
-        Rejected, Unroutable: it refused one that is needed.
+        Rejected, Unroutable: the broker refused a mandatory message.
     """
-    for message, sent in [(message, outbox.publish(message)) for message in messages]:
+    for message, confirmed in [(message, outbox.publish(message)) for message in messages]:
         try:
-            sent.result()
+            confirmed.result()
         except BrokerUnavailable:
             raise
         except StraightLineError as error:

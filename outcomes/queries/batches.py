@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Update, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from outcomes.db.database import translated
 from outcomes.db.sql_params import in_ids
+from outcomes.db.translation import translated
 from outcomes.queries.webhooks import add_delivery
 from outcomes.schema.tables import BATCH_JOBS, BATCH_REFUSALS, OUTCOMES
 from straightline.names import BatchState

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 import msgspec
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.schema.tables import API_KEYS
 from straightline.ids import new_id
 

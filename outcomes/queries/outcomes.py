@@ -3,7 +3,7 @@
     with connected(url) as connection:
         print(summary(connection, ids=accepted))
 
-All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, as `outcomes.db.database` says.
+All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, see `outcomes.db.translation`.
 """
 
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from typing import Any, Final, get_args
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
 
-from outcomes.db.database import translated
 from outcomes.db.sql_params import in_ids, uuid_array
+from outcomes.db.translation import translated
 from outcomes.queries.cold import cold_starts
 from outcomes.queries.query_results import BackendSummary, DuplicateRequests, Failures, Summary
 from outcomes.queries.rates import rates
-from outcomes.queries.stored_rows import outcome_from
 from outcomes.queries.version_rates import several_versions
+from outcomes.rows.row_mapping import outcome_from
 from outcomes.schema.tables import ATTEMPTS, DUPLICATE_OUTCOMES, DUPLICATE_REQUESTS, OUTCOMES
 from straightline.contracts import FailureRate, Outcome
 from straightline.errors import ContractError

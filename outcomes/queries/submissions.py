@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.schema.tables import OUTCOMES, SUBMISSIONS
 from outcomes.schema.uuid7_ranges import lowest_id
 from straightline.names import Backend

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.queries.cold import cold_starts
 from outcomes.queries.rates import badness, rates
 from outcomes.schema.tables import ATTEMPTS, OUTCOMES
@@ -33,7 +33,7 @@ def version_rates(
         model: this one alone; None for all.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as `outcomes.db.database` says.
+        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: see `outcomes.db.translation`.
     """
     scope = _scope(since, until or datetime.now(UTC), None if model is None else {model})
     with translated():
@@ -48,7 +48,7 @@ def several_versions(
     Each is named by its model and its version.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: as `outcomes.db.database` says.
+        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: see `outcomes.db.translation`.
     """
     with translated():
         ended = connection.execute(_ended(_scope(since, until, None if model is None else {model}))).all()

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.schema.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from straightline.ids import new_id
 

@@ -1,4 +1,4 @@
-"""The undertaker: every dead letter's requests get their outcome, and it is noted for people."""
+"""The dead-letter loop: gives every request in a dead letter its outcome, and records the dead letter."""
 
 import logging
 import threading
@@ -10,119 +10,117 @@ from typing import Final, TypeVar
 import msgspec
 
 from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.messaging.delivery import Delivery
 from outcomes.messaging.messages import outcome_batches, slots_freed
 from outcomes.messaging.retry import Abandoned, retry_until_done
 from outcomes.messaging.sending import Outbox, send
 from outcomes.reconciling.dead_letter_table import DeadLetterTable, Disposition, dead_letter_row
-from outcomes.resolutions.dead_letter_parser import DeadLetterActions, DeadLetterCause, analyze, cause_of
+from outcomes.resolutions.dead_letter_cause import DeadLetterCause, cause_of
+from outcomes.resolutions.dead_letter_parser import DeadLetterActions, Resolved, analyze
 from outcomes.resolutions.synthetic_outcomes import DELIVERY_LIMIT
-from outcomes.rows.decoding import Delivery
 from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Outcome, ReplyAddress
 from straightline.messages import what_stands_message
 
 logger = logging.getLogger(__name__)
 
 PREFETCH: Final = 4
-"""Dead letters held at once: each may be of 32 MiB."""
+"""Dead letters held at once; each may have 32 MiB."""
 
 T = TypeVar("T")
 
 
 class DeadLetterJob(msgspec.Struct, frozen=True):
-    """A dead letter on the table."""
+    """A dead letter, its cause, and what to do about it."""
 
     delivery: Delivery
-    death: DeadLetterCause
-    finding: DeadLetterActions
+    cause: DeadLetterCause
+    actions: DeadLetterActions
 
 
 class DeadLetterProcessor:
-    """Takes dead letters and acknowledges each once its requests' outcomes are on their way and it is noted.
+    """Acknowledges a dead letter once its requests' outcomes are published and its row is committed.
 
-    In an outage it holds what it has. A dead letter that it cannot make sense of, whatever the reason, is
-    noted as such: there is nowhere else for it to go.
+    In an outage it holds what it has. A dead letter that cannot be interpreted is recorded as such: it has
+    nowhere else to go.
 
     Args:
-        intake: of the dead-letter queue.
-        letters: where they are noted.
-        outbox: for outcomes and answers.
+        consumer: of the dead-letter queue.
+        table: records dead letters.
+        outbox: publishes outcomes and answers.
     """
 
-    def __init__(self, intake: BatchConsumer, letters: DeadLetterTable, outbox: Outbox) -> None:
-        self._intake = intake
-        self._letters = letters
+    def __init__(self, consumer: BatchConsumer, table: DeadLetterTable, outbox: Outbox) -> None:
+        self._consumer = consumer
+        self._table = table
         self._outbox = outbox
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Make `run` return after the run it is at; from any thread."""
+        """Make `run` return after the current batch. Thread-safe."""
         self._stopping.set()
-        self._intake.wake()
+        self._consumer.wake()
 
     def run(self) -> None:
-        """Work until `stop`."""
-        while run := self._intake.take(gather=0.0):
+        """Process dead letters until `stop`."""
+        while batch := self._consumer.take(gather=0.0):
             try:
-                self._bury(run)
+                self._process(batch)
             except Abandoned:
-                logger.info("%d dead letters are left to be delivered again", len(run))
+                logger.info("%d dead letters are left for redelivery", len(batch))
             except Exception:
-                logger.exception("%d dead letters met an unexpected fault and are given back", len(run))
-                self._intake.give_back()
+                logger.exception("requeueing %d dead letters after an unexpected fault", len(batch))
+                self._consumer.requeue()
                 self._stopping.wait(MAX_RECONNECT_DELAY_S)
 
-    def _bury(self, run: list[Delivery]) -> None:
+    def _process(self, batch: list[Delivery]) -> None:
         now = time.time()
-        cases = [_open(delivery, now) for delivery in run]
-        found = [outcome.request_id for case in cases for outcome, _ in case.finding.outcomes]
-        standing = self._persist(run, lambda: self._letters.standing(found))
-        self._persist(run, lambda: self._send(cases, standing, now))
-        for case in cases:
-            self._persist(run, lambda case=case: self._note(case, now))  # type: ignore[misc]
-        counts = Counter((case.death.queue, case.death.reason) for case in cases)
+        jobs = [_analyzed(delivery, now) for delivery in batch]
+        ids = [outcome.request_id for job in jobs for outcome, _ in job.actions.outcomes]
+        finished = self._retry(batch, lambda: self._table.finished_ids(ids))
+        self._retry(batch, lambda: self._send(jobs, finished, now))
+        for job in jobs:
+            self._retry(batch, lambda job=job: self._record(job, now))  # type: ignore[misc]
+        counts = Counter((job.cause.queue, job.cause.reason) for job in jobs)
         for (queue, reason), count in counts.items():
-            logger.warning("%d dead letters of %s were seen to (%s)", count, queue, reason)
-        self._intake.settle(run, [])
+            logger.warning("processed %d dead letters of %s (%s)", count, queue, reason)
+        self._consumer.settle(batch, [])
 
-    def _send(self, cases: Sequence[DeadLetterJob], standing: set[str], now: float) -> None:
-        ended = [
-            pair for case in cases for pair in case.finding.outcomes if pair[0].request_id not in standing
+    def _send(self, jobs: Sequence[DeadLetterJob], finished: set[str], now: float) -> None:
+        resolved = [
+            pair for job in jobs for pair in job.actions.outcomes if pair[0].request_id not in finished
         ]
-        again = [message for case in cases for message in case.finding.again]
-        send(self._outbox, [*again, *outcome_batches([outcome for outcome, _ in ended]), *_told(ended, now)])
+        resend = [message for job in jobs for message in job.actions.resend]
+        outcomes = outcome_batches([outcome for outcome, _ in resolved])
+        send(self._outbox, [*resend, *outcomes, *_follow_ups(resolved, now)])
 
-    def _note(self, case: DeadLetterJob, now: float) -> None:
-        requests = [outcome.request_id for outcome, _ in case.finding.outcomes]
-        resolution: Disposition = "kept"
-        if case.finding.again:
-            resolution = "sent_again"
+    def _record(self, job: DeadLetterJob, now: float) -> None:
+        requests = [outcome.request_id for outcome, _ in job.actions.outcomes]
+        disposition: Disposition = "kept"
+        if job.actions.resend:
+            disposition = "sent_again"
         elif requests:
-            resolution = "resolved"
-        self._letters.note(dead_letter_row(case.delivery, case.death, resolution, requests, now))
+            disposition = "resolved"
+        self._table.record(dead_letter_row(job.delivery, job.cause, disposition, requests, now))
 
-    def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
-        return retry_until_done(run, step, intake=self._intake, stopping=self._stopping)
+    def _retry(self, batch: list[Delivery], step: Callable[[], T]) -> T:
+        return retry_until_done(batch, step, source=self._consumer, stopping=self._stopping)
 
 
-def _open(delivery: Delivery, now: float) -> DeadLetterJob:
+def _analyzed(delivery: Delivery, now: float) -> DeadLetterJob:
     try:
-        death = cause_of(delivery.properties.headers)
-        return DeadLetterJob(delivery, death, analyze(delivery, death, now))
+        cause = cause_of(delivery.properties.headers)
+        return DeadLetterJob(delivery, cause, analyze(delivery, cause, now))
     except Exception as error:
-        # A fault of ours, met by whatever stands in a dead letter, must not bring it back to meet it again.
-        logger.exception("a dead letter of %d bytes cannot be examined", len(delivery.body))
-        return DeadLetterJob(
-            delivery,
-            DeadLetterCause(None, "unknown", f"{type(error).__name__} in its examination"),
-            DeadLetterActions(),
-        )
+        # A bug that this message triggers must not bring it back to trigger it again.
+        logger.exception("a dead letter of %d bytes cannot be analyzed", len(delivery.body))
+        cause = DeadLetterCause(None, "unknown", f"{type(error).__name__} during analysis")
+        return DeadLetterJob(delivery, cause, DeadLetterActions())
 
 
-def _told(ended: Iterable[tuple[Outcome, ReplyAddress | None]], now: float) -> Iterable[Outgoing]:
-    """Have producers told what stands, and tell the scheduler of slots that it may still count as taken."""
-    for outcome, reply in ended:
+def _follow_ups(resolved: Iterable[Resolved], now: float) -> Iterable[Outgoing]:
+    """Ask the recorder to answer producers, and free slots that the scheduler may still count as taken."""
+    for outcome, reply in resolved:
         if reply is not None:
             yield what_stands_message(outcome.request_id, outcome.digest or "", reply, now)
         if outcome.backend is not None and outcome.error_class == DELIVERY_LIMIT:

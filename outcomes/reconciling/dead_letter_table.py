@@ -1,4 +1,4 @@
-"""The table of dead letters, and what is asked of it."""
+"""The table of dead letters: one row for each distinct message, with how it was resolved."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -9,22 +9,23 @@ import msgspec
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from outcomes.db.database import engine_for, translated
+from outcomes.db.database import engine_for
 from outcomes.db.sql_params import in_ids
-from outcomes.resolutions.dead_letter_parser import MAX_DETAIL_CHARS, DeadLetterCause
+from outcomes.db.translation import translated
+from outcomes.messaging.delivery import Delivery
+from outcomes.resolutions.dead_letter_cause import MAX_DETAIL_CHARS, DeadLetterCause
 from outcomes.rows import sanitize
-from outcomes.rows.decoding import Delivery
 from outcomes.schema.tables import DEAD_LETTERS, OUTCOMES
 
 MAX_REQUEST_IDS: Final = 1_000
-"""Ids that are noted of one dead letter."""
+"""Ids recorded of one dead letter."""
 
 Disposition = Literal["resolved", "sent_again", "kept"]
-"""Its requests have their outcomes; it was sent to the recorder once more; nothing could be made of it."""
+"""Its requests have outcomes; it was sent to the recorder again; or it could not be interpreted."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that nobody could work; columns as in `outcomes.schema.tables`."""
+    """A row of `outcomes.schema.tables.DEAD_LETTERS`; see the comments there."""
 
     digest: str
     first_at: datetime
@@ -42,31 +43,31 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterTable:
-    """The dead letters as the reconciler uses them.
+    """Writes dead letters, for the reconciler.
 
     Args:
         url: `postgresql+psycopg2://user:password@host:port/database`.
-        kept: bytes of a body that are kept: none but by choice, for it holds what a producer sent.
+        body_bytes: bytes of a body to store; 0 by default, as it holds a producer's data.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is invalid.
     """
 
-    def __init__(self, url: str, *, kept: int) -> None:
+    def __init__(self, url: str, *, body_bytes: int) -> None:
         self._engine = engine_for(
             url, name="straightline-reconciler-dead", statement_timeout=30.0, lock_timeout=5.0
         )
-        self._kept = kept
+        self._body_bytes = body_bytes
 
     def close(self) -> None:
         """Close the connection."""
         self._engine.dispose()
 
-    def standing(self, request_ids: Iterable[str]) -> set[str]:
-        """Return those of the ids that have an outcome.
+    def finished_ids(self, request_ids: Iterable[str]) -> set[str]:
+        """Return the ids that have an outcome.
 
         Raises:
-            LedgerUnavailable, LedgerNotMigrated: as `outcomes.db.database` says.
+            LedgerUnavailable, LedgerNotMigrated: see `outcomes.db.translation`.
         """
         ids = set(request_ids)
         if not ids:
@@ -75,14 +76,14 @@ class DeadLetterTable:
             found = select(OUTCOMES.c.request_id).where(in_ids(OUTCOMES.c.request_id, ids))
             return set(connection.execute(found).scalars())
 
-    def note(self, letter: DeadLetter) -> None:
-        """Keep a dead letter; one that came before is counted.
+    def record(self, letter: DeadLetter) -> None:
+        """Insert a dead letter, or count it if it is there already.
 
         Raises:
-            LedgerUnavailable, LedgerNotMigrated: as `outcomes.db.database` says.
+            LedgerUnavailable, LedgerNotMigrated: see `outcomes.db.translation`.
         """
         values = msgspec.structs.asdict(letter) | {
-            "body": None if letter.body is None or not self._kept else letter.body[: self._kept]
+            "body": None if letter.body is None or not self._body_bytes else letter.body[: self._body_bytes]
         }
         known = insert(DEAD_LETTERS).values(values)
         update = known.on_conflict_do_update(
@@ -98,10 +99,10 @@ class DeadLetterTable:
 
 
 def dead_letter_row(
-    delivery: Delivery, death: DeadLetterCause, resolution: Disposition, requests: Sequence[str], now: float
+    delivery: Delivery, cause: DeadLetterCause, disposition: Disposition, requests: Sequence[str], now: float
 ) -> DeadLetter:
-    """Make the row of a dead letter; pure."""
-    content = hashlib.blake2b(f"{death.queue}\0{death.reason}\0{delivery.type}\0".encode(), digest_size=16)
+    """Build the row of a dead letter."""
+    content = hashlib.blake2b(f"{cause.queue}\0{cause.reason}\0{delivery.type}\0".encode(), digest_size=16)
     content.update(delivery.body)
     at = datetime.fromtimestamp(now, UTC)
     message_id = delivery.properties.message_id
@@ -110,29 +111,29 @@ def dead_letter_row(
         first_at=at,
         last_at=at,
         times=1,
-        queue=sanitize.text(death.queue),
-        reason=sanitize.text(death.reason) or "unknown",
-        said=sanitize.text(death.said and death.said[:MAX_DETAIL_CHARS]),
+        queue=sanitize.text(cause.queue),
+        reason=sanitize.text(cause.reason) or "unknown",
+        said=sanitize.text(cause.detail and cause.detail[:MAX_DETAIL_CHARS]),
         type=sanitize.text(delivery.type if isinstance(delivery.type, str) else None),
         message_id=sanitize.text(message_id if isinstance(message_id, str) else None),
         size=len(delivery.body),
         body=delivery.body,
-        resolution=resolution,
+        resolution=disposition,
         requests=list(requests[:MAX_REQUEST_IDS]),
     )
 
 
-def dead_letters(connection: Connection, since: datetime, *, most: int) -> list[DeadLetter]:
-    """Return the dead letters that came since a time with a time zone, the last one first.
+def dead_letters(connection: Connection, since: datetime, *, limit: int) -> list[DeadLetter]:
+    """Return dead letters that arrived since `since`, which has a time zone, latest first.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated: as `outcomes.db.database` says.
+        LedgerUnavailable, LedgerNotMigrated: see `outcomes.db.translation`.
     """
     query: Any = (
         select(DEAD_LETTERS)
         .where(DEAD_LETTERS.c.last_at >= since)
         .order_by(DEAD_LETTERS.c.last_at.desc())
-        .limit(most)
+        .limit(limit)
     )
     with translated():
         rows = connection.execute(query).mappings()

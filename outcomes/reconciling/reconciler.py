@@ -1,4 +1,4 @@
-"""The reconciler: what was placed and never heard of again is ended, and its producer told."""
+"""The reconciler loop: expires lost requests, creates partitions, purges old submissions."""
 
 import logging
 import threading
@@ -8,12 +8,12 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine, text
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.messaging.retry import OUTAGES
 from outcomes.messaging.sending import Outbox, send
 from outcomes.queries.outcomes import outcomes_of
 from outcomes.queries.submissions import purge_submissions
-from outcomes.recording import placements
+from outcomes.reconciling import lease_table
 from outcomes.resolutions.lease_expiry import plan_sweep
 from outcomes.schema.partitions import create_ahead
 from straightline import names
@@ -23,40 +23,38 @@ from straightline.errors import StraightLineError
 logger = logging.getLogger(__name__)
 
 LEASE_BATCH_SIZE: Final = 500
-"""Placements looked at in one turn."""
 RECORDER_BEHIND_MESSAGES: Final = 1_000
-"""Messages that wait for the recorder, from which on what is missing may well be among them."""
+"""Messages waiting for the recorder above which a missing outcome may be among them."""
 RECORDER_HEAD_START_S: Final = 3 * MAX_RECONNECT_DELAY_S
-"""Seconds after an outage of Postgres in which nothing is called missing: a recorder may hold the outcome,
-and tries again later than we did. Another recorder would write ours before it."""
+"""Seconds after a Postgres outage in which no request counts as missing: a recorder may hold its outcome and
+retry later than the reconciler does, and the first outcome written wins."""
 FIRST_RECHECK_S: Final = 2.0
 MAX_RECHECK_S: Final = 3600.0
 HOUSEKEEPING_INTERVAL_S: Final = 3600.0
-"""Seconds between looks at whether the days to come have their partitions, and at what ended long ago."""
 LEADER_LOCK_KEY: Final = 0x5354_4C52
-"""Of Postgres's advisory locks: who holds it reconciles."""
+"""Postgres advisory lock: its holder is the active reconciler."""
 
 
 class QueueDepths(Protocol):
-    """What is asked of `outcomes.messaging.batch_consumer.BatchConsumer`."""
+    """The part of `outcomes.messaging.batch_consumer.BatchConsumer` that the reconciler uses."""
 
     def depth(self, queue: str) -> int | None:
-        """Return how many messages wait in a queue; None where the broker does not say."""
+        """Return the number of messages ready in a queue; None if the broker does not answer."""
         ...
 
 
 class Reconciler:
-    """One of any number works: the one whose connection to Postgres holds a lock, which ends with it.
+    """Reconciles while its Postgres connection holds an advisory lock; other instances stand by.
+
+    The lock ends with the connection, so a standby takes over within `interval`.
 
     Args:
-        engine: of the ledger, for two connections: all work but the making of partitions is done over the one
-            that holds the lock.
-        depths: says whether the recorder is behind.
-        outbox: for outcomes and answers.
-        interval: seconds between looks.
-        look_again: seconds after which the ledger should have an outcome that was sent; twice as long each
-            further time.
-        recorders_first: seconds after an outage in which nothing is called missing.
+        engine: needs two connections: one holds the lock and does all work but creating partitions.
+        depths: tells whether the recorder is behind.
+        outbox: publishes outcomes and answers.
+        interval: seconds between sweeps.
+        first_recheck: seconds until the ledger should hold an outcome that was published; doubles each time.
+        recorder_head_start: seconds after an outage in which no request counts as missing.
     """
 
     def __init__(
@@ -66,22 +64,22 @@ class Reconciler:
         outbox: Outbox,
         *,
         interval: float,
-        look_again: float = FIRST_RECHECK_S,
-        recorders_first: float = RECORDER_HEAD_START_S,
+        first_recheck: float = FIRST_RECHECK_S,
+        recorder_head_start: float = RECORDER_HEAD_START_S,
     ) -> None:
         self._engine = engine
         self._depths = depths
         self._outbox = outbox
         self._interval = interval
-        self._look_again = look_again
-        self._recorders_first = recorders_first
-        self._patient_until = float("-inf")
+        self._first_recheck = first_recheck
+        self._recorder_head_start = recorder_head_start
+        self._head_start_until = float("-inf")
         self._stopping = threading.Event()
-        self._house_kept = float("-inf")
-        self._failures = 0  # since it last worked
+        self._housekeeping_at = float("-inf")
+        self._failures = 0  # since the last successful turn
 
     def stop(self) -> None:
-        """Make `run` return soon; from any thread."""
+        """Make `run` return soon. Thread-safe."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -93,20 +91,20 @@ class Reconciler:
             except OUTAGES as error:
                 self._failures += 1
                 level = logging.WARNING if self._failures == 1 else logging.DEBUG
-                logger.log(level, "no reconciling now: %s", error)
+                logger.log(level, "reconciling is paused: %s", error)
             except Exception:
                 self._failures += 1
-                logger.exception("reconciling met an unexpected fault")
+                logger.exception("reconciling failed unexpectedly")
             self._engine.dispose()
             self._stopping.wait(RECONNECT_BACKOFF.delay(max(1, self._failures)))
 
     def _serve(self, connection: Connection) -> None:
-        """Work while this connection lives."""
-        if not self._wait_for_the_lead(connection):
+        """Reconcile while this connection lives."""
+        if not self._wait_for_leadership(connection):
             return
         if self._failures:
-            self._patient_until = time.monotonic() + self._recorders_first
-        logger.info("this reconciler is the one at work")
+            self._head_start_until = time.monotonic() + self._recorder_head_start
+        logger.info("this reconciler is active")
         while not self._stopping.is_set():
             self._keep_house(connection)
             more = self._turn(connection)
@@ -114,50 +112,49 @@ class Reconciler:
             if not more:
                 self._stopping.wait(self._interval)
 
-    def _wait_for_the_lead(self, connection: Connection) -> bool:
-        while not connection.execute(
-            text("SELECT pg_try_advisory_lock(:key)"), {"key": LEADER_LOCK_KEY}
-        ).scalar_one():
+    def _wait_for_leadership(self, connection: Connection) -> bool:
+        take_lock = text("SELECT pg_try_advisory_lock(:key)")
+        while not connection.execute(take_lock, {"key": LEADER_LOCK_KEY}).scalar_one():
             if self._stopping.wait(self._interval):
                 return False
         return True
 
     def _turn(self, connection: Connection) -> bool:
-        """Look once; True where there may be more to do at once."""
+        """Sweep one batch of expired leases; True if there may be more."""
         now = time.time()
-        found = placements.expired_leases(connection, now, most=LEASE_BATCH_SIZE)
-        if any(due.missing for due in found) and self._behind():
+        expired = lease_table.expired_leases(connection, now, limit=LEASE_BATCH_SIZE)
+        if any(lease.missing for lease in expired) and self._recorder_is_behind():
             return False
-        standing = outcomes_of(connection, {name for due in found for name in due.lost or ()})
-        todo = plan_sweep(found, standing, now)
-        if todo.missing:
-            logger.warning("%d requests were placed and have no outcome past their lease", todo.missing)
-        send(self._outbox, todo.messages)
-        placements.mark_settled(connection, todo.settled)
-        placements.postpone(connection, todo.open, now, first=self._look_again, longest=MAX_RECHECK_S)
-        return len(found) == LEASE_BATCH_SIZE
+        recorded = outcomes_of(connection, {name for lease in expired for name in lease.lost or ()})
+        plan = plan_sweep(expired, recorded, now)
+        if plan.missing:
+            logger.warning("%d placed requests have no outcome and their leases expired", plan.missing)
+        send(self._outbox, plan.messages)
+        lease_table.settle(connection, plan.settled)
+        lease_table.postpone(connection, plan.open, now, first=self._first_recheck, longest=MAX_RECHECK_S)
+        return len(expired) == LEASE_BATCH_SIZE
 
-    def _behind(self) -> bool:
-        if time.monotonic() < self._patient_until:
-            logger.info("what is missing may be held by a recorder, which goes first after an outage")
+    def _recorder_is_behind(self) -> bool:
+        if time.monotonic() < self._head_start_until:
+            logger.info("missing outcomes may be held by a recorder, which goes first after an outage")
             return True
         waiting = self._depths.depth(names.OUTCOMES_QUEUE)
         if waiting is None or waiting > RECORDER_BEHIND_MESSAGES:
-            logger.info("the recorder is behind (%s messages): what is missing may be among them", waiting)
+            logger.info("the recorder is behind (%s messages): missing outcomes may be among them", waiting)
             return True
         return False
 
     def _keep_house(self, connection: Connection) -> None:
-        if time.monotonic() - self._house_kept < HOUSEKEEPING_INTERVAL_S:
+        if time.monotonic() - self._housekeeping_at < HOUSEKEEPING_INTERVAL_S:
             return
-        self._house_kept = time.monotonic()
+        self._housekeeping_at = time.monotonic()
         try:
-            made = create_ahead(self._engine, datetime.now(UTC))
+            created = create_ahead(self._engine, datetime.now(UTC))
         except StraightLineError as error:
-            logger.warning("partitions were not made, so rows go to the default ones: %s", error)
+            logger.warning("partitions were not created, so rows go to the default partition: %s", error)
         else:
-            logger.info("%d partitions were made ahead", made)
+            logger.info("created %d partitions ahead", created)
         try:
             purge_submissions(connection, datetime.now(UTC))
         except StraightLineError as error:
-            logger.warning("what gateways noted long ago was not removed: %s", error)
+            logger.warning("old submissions were not purged: %s", error)

@@ -1,4 +1,4 @@
-"""The reconciler's part of the store: what nobody needs any more is swept, again and again."""
+"""The garbage collection loop of the store of large bodies."""
 
 import logging
 import threading
@@ -9,18 +9,18 @@ from straightline.storage.store import Store
 from straightline.storage.sweep import MIN_AGE_S, sweep
 
 FIRST_SWEEP_DELAY_S: Final = 60.0
-"""Seconds until the first sweep: processes that start again and again list no store each time."""
+"""Delay of the first sweep, so that a crash loop does not list the store at each start."""
 
 logger = logging.getLogger(__name__)
 
 
 class StoreSweeper:
-    """Sweeps a store, as `straightline sweep` does. Any number may do so at once: what is gone is gone.
+    """Sweeps a store as `straightline sweep` does. Any number may run: deletion is idempotent.
 
     Args:
         store: the store.
         interval: seconds between sweeps.
-        keep: seconds that everything stays; longer than the longest deadline.
+        keep: seconds that every file stays; longer than the longest deadline.
         first: seconds until the first sweep.
 
     Raises:
@@ -32,7 +32,7 @@ class StoreSweeper:
     ) -> None:
         if not keep >= MIN_AGE_S:
             raise ConfigurationError(
-                f"STRAIGHTLINE_STORE_KEEP is below {MIN_AGE_S:.0f} seconds: what is younger may be in use"
+                f"STRAIGHTLINE_STORE_KEEP is below {MIN_AGE_S:.0f} seconds: younger files may be in use"
             )
         self._store = store
         self._interval = interval
@@ -41,7 +41,7 @@ class StoreSweeper:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Make `run` return after the sweep at hand; from any thread."""
+        """Make `run` return after the current sweep. Thread-safe."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -55,8 +55,8 @@ class StoreSweeper:
         try:
             swept = sweep(self._store, self._keep)
         except StraightLineError as error:
-            logger.warning("the store was not swept, the next sweep takes what is left: %s", error)
+            logger.warning("sweeping the store failed, the next sweep continues: %s", error)
         except Exception:
-            logger.exception("sweeping the store met an unexpected fault")
+            logger.exception("sweeping the store failed unexpectedly")
         else:
-            logger.info("%d files (%d bytes) were swept from the store", swept.removed, swept.removed_bytes)
+            logger.info("swept %d files (%d bytes) from the store", swept.removed, swept.removed_bytes)

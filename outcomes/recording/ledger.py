@@ -1,4 +1,4 @@
-"""Writing to the ledger: one transaction for many outcomes, which changes nothing when it is repeated."""
+"""Writes outcomes to the ledger in idempotent transactions."""
 
 import io
 import logging
@@ -12,12 +12,13 @@ import psycopg2.errors
 from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.dialects.postgresql import insert
 
-from outcomes.db.database import engine_for, translated
+from outcomes.db.database import engine_for
 from outcomes.db.errors import LedgerRefused
 from outcomes.db.socket_watchdog import socket_deadline
 from outcomes.db.sql_params import in_ids
+from outcomes.db.translation import translated
 from outcomes.queries.outcomes import outcomes_of
-from outcomes.recording import placements
+from outcomes.recording.placements import insert_leases
 from outcomes.rows.copy_binary import copy_file
 from outcomes.rows.dedup import classify
 from outcomes.rows.row_mapping import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
@@ -28,15 +29,15 @@ from straightline.errors import StraightLineError
 logger = logging.getLogger(__name__)
 
 MAX_RACES: Final = 5
-"""Times that other recorders may write the same ids between our look and our copy."""
+"""Tries when other recorders write the same ids between the query and the COPY."""
 SOCKET_TIMEOUT_FACTOR: Final = 4
-"""A transaction may take so many times as long as a statement may, and then its connection is cut."""
+"""Multiple of the statement timeout after which a transaction's connection is cut."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Written(msgspec.Struct, frozen=True):
-    """How many outcomes were new, there already, and repeated (see `outcomes.rows.dedup`)."""
+    """Numbers of outcomes that were new, redelivered and duplicate (see `outcomes.rows.dedup`)."""
 
     new: int = 0
     redelivered: int = 0
@@ -44,19 +45,19 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class _RaceError(Exception):
-    """Another recorder wrote one of our ids since we looked."""
+    """Another recorder wrote one of the ids since the query."""
 
 
 class Ledger:
-    """The ledger as the recorder uses it, over one connection that is made anew after any fault.
+    """The recorder's access to the ledger: one connection, replaced after any fault.
 
     Args:
         url: `postgresql+psycopg2://user:password@host:port/database`.
         statement_timeout: seconds that a statement may take.
-        lock_timeout: seconds that it may wait for a lock.
+        lock_timeout: seconds that a statement may wait for a lock.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is invalid.
     """
 
     def __init__(self, url: str, *, statement_timeout: float = 30.0, lock_timeout: float = 5.0) -> None:
@@ -66,7 +67,7 @@ class Ledger:
             statement_timeout=statement_timeout,
             lock_timeout=lock_timeout,
         )
-        self._patience = SOCKET_TIMEOUT_FACTOR * statement_timeout
+        self._socket_timeout = SOCKET_TIMEOUT_FACTOR * statement_timeout
 
     def close(self) -> None:
         """Close the connection."""
@@ -75,34 +76,34 @@ class Ledger:
     def write(
         self, entries: Iterable[Entry], recalls: Sequence[Recall] = (), leases: Sequence[Lease] = ()
     ) -> Written:
-        """Commit outcomes with their attempts, notes of repeated ids, and leases: all of it or nothing.
+        """Commit outcomes with their attempts, repeated ids, and leases, all or nothing.
 
-        Doing it again changes nothing. Of each request the first outcome stands.
+        Idempotent. The first outcome of a request wins.
 
         Raises:
             LedgerUnavailable: not now; nothing was written.
-            LedgerNotMigrated: the tables are not there.
-            LedgerRefused: a value in it can never be written; nothing was written.
+            LedgerNotMigrated: the tables are missing.
+            LedgerRefused: a value can never be written; nothing was written.
         """
-        # In one order everywhere, so that two recorders never wait for each other. The sort is stable.
+        # One order everywhere, so that two recorders never deadlock. The sort is stable.
         ordered = sorted(entries, key=lambda entry: entry.request_id)
         for _ in range(MAX_RACES):
             try:
                 with self._transaction() as connection:
                     written = _write(connection, ordered, recalls)
-                    placements.insert_leases(connection, leases)
+                    insert_leases(connection, leases)
                     return written
             except _RaceError:
-                logger.debug("another recorder wrote the same ids; looking again")
-        raise LedgerRefused("its key is taken, though the ledger has no such outcome")
+                logger.debug("another recorder wrote the same ids; querying again")
+        raise LedgerRefused("key conflict: the key is taken, though the ledger has no such outcome")
 
     def read(self, request_ids: Iterable[str]) -> dict[str, Outcome]:
-        """Return the outcomes that stand, by id.
+        """Return the recorded outcomes by id.
 
         Raises:
             LedgerUnavailable: not now.
-            LedgerNotMigrated: the tables are not there.
-            ContractError: an id is no UUID.
+            LedgerNotMigrated: the tables are missing.
+            ContractError: an id is not a UUID.
         """
         with self._transaction() as connection:
             return outcomes_of(connection, request_ids)
@@ -113,7 +114,7 @@ class Ledger:
             with (
                 translated(),
                 self._engine.connect() as connection,
-                socket_deadline(connection, self._patience),
+                socket_deadline(connection, self._socket_timeout),
                 connection.begin(),
             ):
                 yield connection
@@ -123,19 +124,19 @@ class Ledger:
 
 
 def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[Recall]) -> Written:
-    found = classify(entries, _executions(connection, entries))
+    found = classify(entries, _recorded_executions(connection, entries))
     if found.new:
         _copy(connection, OUTCOMES, OUTCOME_COLUMNS, [entry.row for entry in found.new])
         _copy(connection, ATTEMPTS, ATTEMPT_COLUMNS, [row for entry in found.new for row in entry.attempts])
     if found.duplicates:
-        _note(connection, DUPLICATE_OUTCOMES, [_duplicate_outcome_row(entry) for entry in found.duplicates])
-    repeats = [_duplicate_request_row(recall) for recall in recalls if recall.repeated]
-    if repeats:
-        _note(connection, DUPLICATE_REQUESTS, repeats)
+        _insert(connection, DUPLICATE_OUTCOMES, [_duplicate_outcome_row(entry) for entry in found.duplicates])
+    repeated = [_duplicate_request_row(recall) for recall in recalls if recall.repeated]
+    if repeated:
+        _insert(connection, DUPLICATE_REQUESTS, repeated)
     return Written(len(found.new), len(found.redelivered), len(found.duplicates))
 
 
-def _executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, Execution]:
+def _recorded_executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, Execution]:
     if not entries:
         return {}
     ids = {entry.request_id for entry in entries}
@@ -161,7 +162,7 @@ def _copy(connection: Connection, table: Table, columns: Sequence[Column[Any]], 
             raise _RaceError from error
 
 
-def _note(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
 

@@ -1,4 +1,4 @@
-"""The recorder: outcomes from the queue into the ledger, acknowledged once they are committed."""
+"""The recorder loop: writes outcomes from the queue to the ledger, then acknowledges them."""
 
 import logging
 import threading
@@ -11,13 +11,12 @@ from outcomes.db.bisect_write import write_with_bisection
 from outcomes.db.errors import LedgerRefused
 from outcomes.messaging import messages
 from outcomes.messaging.batch_consumer import BatchConsumer
+from outcomes.messaging.delivery import Delivery, PoisonItem
 from outcomes.messaging.retry import Abandoned, retry_until_done
 from outcomes.messaging.sending import Outbox, send
 from outcomes.recording.ledger import Ledger, Written
 from outcomes.rows.decoding import (
     DecodedBatch,
-    Delivery,
-    PoisonItem,
     decode_deliveries,
     poison_lease,
     poison_outcome,
@@ -31,109 +30,109 @@ from straightline.support import failpoints
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED_REASONS: Final = 5
-"""Different faults of one run that are logged."""
+"""Distinct reasons of one batch that are logged."""
 
 T = TypeVar("T")
 
 
 class Recorder:
-    """Takes runs of messages, writes each in one transaction, then answers, then acknowledges.
+    """Writes each batch of messages in one transaction, then answers, then acknowledges.
 
-    In an outage of Postgres it holds what it has and tries again, later and later. It never acknowledges
-    what is not committed, and never gives back what it may still commit: each return counts against the
-    queue's delivery limit.
+    During a Postgres outage it holds its messages and retries with backoff. It never acknowledges what is not
+    committed, and never returns what it may still commit: each return counts against the queue's delivery
+    limit.
 
     Args:
-        intake: where messages come from.
-        ledger: where they go.
-        outbox: for answers and for what can never be recorded.
-        gather: seconds to wait for more messages after the first of a run.
+        consumer: of the outcomes queue.
+        ledger: writes outcomes.
+        outbox: publishes answers and poison items.
+        gather: seconds to wait for more messages after the first of a batch.
     """
 
-    def __init__(self, intake: BatchConsumer, ledger: Ledger, outbox: Outbox, *, gather: float) -> None:
-        self._intake = intake
+    def __init__(self, consumer: BatchConsumer, ledger: Ledger, outbox: Outbox, *, gather: float) -> None:
+        self._consumer = consumer
         self._ledger = ledger
         self._outbox = outbox
         self._gather = gather
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Make `run` return after the batch it is at; from any thread."""
+        """Make `run` return after the current batch. Thread-safe."""
         self._stopping.set()
-        self._intake.wake()
+        self._consumer.wake()
 
     def run(self) -> None:
         """Record until `stop`."""
-        while run := self._intake.take(gather=self._gather):
+        while batch := self._consumer.take(gather=self._gather):
             try:
-                self._record(run)
+                self._record(batch)
             except Abandoned:
-                logger.info("a run of %d messages is left to be delivered again", len(run))
+                logger.info("%d messages are left for redelivery", len(batch))
             except Exception:
-                # A fault of ours. The queue's delivery limit ends it where a message is to blame.
-                logger.exception("a run of %d messages met an unexpected fault and is given back", len(run))
-                self._intake.give_back()
+                # A bug. If a message triggers it, the queue's delivery limit ends the loop.
+                logger.exception("requeueing %d messages after an unexpected fault", len(batch))
+                self._consumer.requeue()
                 self._stopping.wait(MAX_RECONNECT_DELAY_S)
 
-    def _record(self, run: list[Delivery]) -> None:
-        reading = decode_deliveries(run, time.time())
-        for reason, count in Counter(reason for _, reason in reading.refused).most_common(MAX_LOGGED_REASONS):
-            logger.error("%d messages are dead-lettered: %s", count, reason)
+    def _record(self, batch: list[Delivery]) -> None:
+        decoded = decode_deliveries(batch, time.time())
+        for reason, count in Counter(reason for _, reason in decoded.refused).most_common(MAX_LOGGED_REASONS):
+            logger.error("dead-lettered %d messages: %s", count, reason)
         failpoints.hit(failpoints.Step.RECORDER_BEFORE_COMMIT)
-        poison = [*reading.poison, *self._persist(run, lambda: self._write(reading))]
+        poison = [*decoded.poison, *self._retry(batch, lambda: self._write(decoded))]
         failpoints.hit(failpoints.Step.RECORDER_AFTER_COMMIT)
         if poison:
-            self._persist(run, lambda: self._bury(poison))
-        if reading.recalls:
-            self._persist(run, lambda: self._answer(reading.recalls))
-        self._intake.settle(run, [delivery for delivery, _ in reading.refused])
+            self._retry(batch, lambda: self._dead_letter(poison))
+        if decoded.recalls:
+            self._retry(batch, lambda: self._answer(decoded.recalls))
+        self._consumer.settle(batch, [delivery for delivery, _ in decoded.refused])
 
-    def _write(self, reading: DecodedBatch) -> list[PoisonItem]:
-        if not reading.entries and not reading.recalls and not reading.leases:
+    def _write(self, decoded: DecodedBatch) -> list[PoisonItem]:
+        if not decoded.entries and not decoded.recalls and not decoded.leases:
             return []
         try:
-            _count([self._ledger.write(reading.entries, reading.recalls, reading.leases)])
+            _log_duplicates([self._ledger.write(decoded.entries, decoded.recalls, decoded.leases)])
         except LedgerRefused:
-            return self._write_apart(reading)
+            return self._write_with_bisection(decoded)
         return []
 
-    def _write_apart(self, reading: DecodedBatch) -> list[PoisonItem]:
+    def _write_with_bisection(self, decoded: DecodedBatch) -> list[PoisonItem]:
         """Write one kind after the other, so that none is blamed for what is refused of another."""
         ledger = self._ledger
-        done, entries = write_with_bisection(reading.entries, ledger.write)
-        _count(done)
-        _, recalls = write_with_bisection(reading.recalls, lambda part: ledger.write((), part))
-        _, leases = write_with_bisection(reading.leases, lambda part: ledger.write((), (), part))
+        done, entries = write_with_bisection(decoded.entries, ledger.write)
+        _log_duplicates(done)
+        _, recalls = write_with_bisection(decoded.recalls, lambda part: ledger.write((), part))
+        _, leases = write_with_bisection(decoded.leases, lambda part: ledger.write((), (), part))
         return [
             *(poison_outcome(entry.source, reason) for entry, reason in entries),
             *(poison_recall(recall, reason) for recall, reason in recalls),
             *(poison_lease(lease, reason) for lease, reason in leases),
         ]
 
-    def _bury(self, poison: Sequence[PoisonItem]) -> None:
+    def _dead_letter(self, poison: Sequence[PoisonItem]) -> None:
         # One fault may be in thousands of outcomes, as after a change of the contract.
-        counts = Counter((buried.type, buried.reason) for buried in poison)
+        counts = Counter((item.type, item.reason) for item in poison)
         for (kind, reason), count in counts.most_common(MAX_LOGGED_REASONS):
-            logger.error("%d of %s are dead-lettered: %s", count, kind, reason)
+            logger.error("dead-lettered %d items of type %s: %s", count, kind, reason)
         send(self._outbox, map(messages.dead_letter, poison))
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
-        asked = [recall for recall in recalls if recall.reply is not None]
-        outcomes = self._ledger.read({recall.request_id for recall in asked}) if asked else {}
-        waiting = [self._again(recall) for recall in asked if recall.request_id not in outcomes]
-        send(self._outbox, [*messages.answers(asked, outcomes), *filter(None, waiting)])
+        awaited = [recall for recall in recalls if recall.reply is not None]
+        outcomes = self._ledger.read({recall.request_id for recall in awaited}) if awaited else {}
+        delayed = [self._delayed(recall) for recall in awaited if recall.request_id not in outcomes]
+        send(self._outbox, [*messages.answers(awaited, outcomes), *filter(None, delayed)])
 
-    def _again(self, recall: Recall) -> Outgoing | None:
+    def _delayed(self, recall: Recall) -> Outgoing | None:
         message = messages.delayed_recall(recall, time.time())
         if message is None:
             logger.warning("request %s was repeated, but the ledger has no outcome of it", recall.request_id)
         return message
 
-    def _persist(self, run: list[Delivery], step: Callable[[], T]) -> T:
-        return retry_until_done(run, step, intake=self._intake, stopping=self._stopping)
+    def _retry(self, batch: list[Delivery], step: Callable[[], T]) -> T:
+        return retry_until_done(batch, step, source=self._consumer, stopping=self._stopping)
 
 
-def _count(done: Iterable[Written]) -> None:
+def _log_duplicates(done: Iterable[Written]) -> None:
     duplicates = sum(written.duplicates for written in done)
     if duplicates:
-        logger.warning("%d outcomes came for requests that another execution had answered", duplicates)
+        logger.warning("recorded %d duplicate outcomes: their requests were executed before", duplicates)

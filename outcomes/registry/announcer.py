@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.messaging.sending import Outbox, send
 from outcomes.registry.deployments import fast_forward_revision
 from outcomes.registry.registry import read_deployed, revision_of

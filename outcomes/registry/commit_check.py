@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
-from outcomes.db.database import translated
 from outcomes.db.errors import CommitUncertain, LedgerUnavailable
+from outcomes.db.translation import translated
 from outcomes.schema.tables import MODEL_CHANGES
 
 REGISTRY_LOCK_KEY: Final = 0x5354524752454701

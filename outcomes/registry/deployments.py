@@ -1,7 +1,7 @@
 """Every change of the registry, each in one transaction under one lock.
 
-All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, see `outcomes.db.database`: nothing is
-changed then. After `Unsettled`, which is one of the first, it may be.
+All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, see `outcomes.db.translation`:
+nothing is changed then. After `Unsettled`, which is one of the first, it may be.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from outcomes.db.database import translated
 from outcomes.db.errors import LedgerUnavailable, OtherDigest, RegistryRefused
+from outcomes.db.translation import translated
 from outcomes.registry.aliases import Alias, made_canary, made_default, removed, rolled_back
 from outcomes.registry.commit_check import commit_or_verify, lock
 from outcomes.registry.registry import alias_of, deployed_versions, find_version, read_deployed, revision_of

@@ -1,6 +1,6 @@
 """What the registry holds: every version of every model that is in place, and what a model's name means.
 
-All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, as `outcomes.db.database` says.
+All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, see `outcomes.db.translation`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, RowMapping, func, select
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.registry.aliases import Alias
 from outcomes.schema.tables import MODEL_ALIASES, MODEL_CHANGES, MODEL_VERSIONS
 from straightline.contracts import ModelSpec

@@ -1,83 +1,119 @@
-"""What to do about placements whose lease has ended. Pure: time is an argument."""
+"""Decides what to do about placements whose lease has expired."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from outcomes.messaging.messages import outcome_batches, reply, slots_freed
-from outcomes.recording.placements import ExpiredLease, Key
 from outcomes.resolutions.synthetic_outcomes import LOST, Resolution, of_id, unanswered_attempt
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Outcome
-from straightline.names import Backend
+from straightline.contracts.lease import ReplyGroup
+from straightline.names import Backend, RequestClass
+
+LeaseKey = tuple[str, int]
+"""Task id and part."""
+
+
+class ExpiredLease(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """A placement whose lease has ended.
+
+    Attributes:
+        task_id, part: the key.
+        missing: ids of requests without an outcome.
+        lost: ids of requests that ended as lost; their producers may not have been answered.
+        ids: every id in the order of the lease; None if none is missing or lost.
+        backend, model, version, class_, batch_id, attempt, placed_at: as in the lease.
+        checks: earlier checks that found an outcome missing.
+        replies: the lease's `awaited`.
+    """
+
+    task_id: str
+    part: int
+    backend: Backend
+    model: str
+    attempt: int
+    placed_at: float
+    checks: int = 0
+    missing: list[str] | None = None
+    lost: list[str] | None = None
+    ids: list[str] | None = None
+    version: str | None = None
+    class_: RequestClass | None = None
+    batch_id: str | None = None
+    replies: list[ReplyGroup] | None = None
+
+    @property
+    def key(self) -> LeaseKey:
+        """The key in the table of placements."""
+        return self.task_id, self.part
 
 
 class LeaseSweep(msgspec.Struct, frozen=True):
-    """What one look at the ledger asks for.
+    """What one sweep has to do.
 
     Attributes:
-        messages: to be sent before anything is noted: outcomes for what is missing, answers for what was
-            lost.
-        settled: placements that are done with.
-        open: those that must be looked at again, once the ledger has what was sent.
-        missing: how many requests were missed.
+        messages: to publish before any row is updated: outcomes of missing requests, answers to lost ones.
+        settled: placements that need no further check.
+        open: placements to check again, once the ledger has what was published.
+        missing: number of requests without an outcome.
     """
 
     messages: list[Outgoing]
-    settled: list[Key]
-    open: list[Key]
+    settled: list[LeaseKey]
+    open: list[LeaseKey]
     missing: int
 
 
-def plan_sweep(found: Sequence[ExpiredLease], standing: Mapping[str, Outcome], now: float) -> LeaseSweep:
-    """Decide.
+def plan_sweep(expired: Sequence[ExpiredLease], recorded: Mapping[str, Outcome], now: float) -> LeaseSweep:
+    """Decide which requests are lost and which producers to answer.
 
-    A missing request gets an outcome, which takes the way of all outcomes: it is written behind those that
-    are waiting to be written, and the first one stands. Only then, at the next look, its producer is
-    answered, with what stands, and its slot is free.
+    The outcome of a missing request goes through the outcomes queue: it is written behind those that wait
+    there, and the first one wins. The next check answers the producer with the recorded outcome and frees
+    the slot.
 
     Args:
-        found: placements whose lease has ended.
-        standing: the outcomes of all that are `lost` in `found`, as the ledger has them.
-        now: seconds since the epoch.
+        expired: placements whose lease has ended.
+        recorded: the ledger's outcomes of every id in `lost` of `expired`.
+        now: Unix seconds.
     """
-    missing = {name: _lost(name, due, now) for due in found for name in due.missing or ()}
+    missing = {name: _lost_outcome(name, lease, now) for lease in expired for name in lease.missing or ()}
     answers: dict[str, list[Outgoing]] = {}
     freed: dict[Backend, list[str]] = {}
-    for due in found:
-        for name in due.lost or ():
-            if name in standing and name not in answers:  # placed twice, it is in two placements
-                answers[name] = [*_answer(due, standing[name])]
-                freed.setdefault(due.backend, []).append(name)
+    for lease in expired:
+        for name in lease.lost or ():
+            if name in recorded and name not in answers:  # a request placed twice is in two placements
+                answers[name] = [*_answers(lease, recorded[name])]
+                freed.setdefault(lease.backend, []).append(name)
     return LeaseSweep(
         messages=[
             *outcome_batches(list(missing.values())),
             *(message for made in answers.values() for message in made),
             *(slots_freed(backend, ids) for backend, ids in freed.items()),
         ],
-        settled=[due.key for due in found if not due.missing],
-        open=[due.key for due in found if due.missing],
+        settled=[lease.key for lease in expired if not lease.missing],
+        open=[lease.key for lease in expired if lease.missing],
         missing=len(missing),
     )
 
 
-def _lost(request_id: str, due: ExpiredLease, now: float) -> Outcome:
+def _lost_outcome(request_id: str, lease: ExpiredLease, now: float) -> Outcome:
     error = (
-        f"its deadline passed after it was placed on {due.backend}, and nobody has answered since: "
-        f"{now - due.placed_at:.0f} s after that placement no word of it had come; it may have run"
+        f"no result from {lease.backend}: {now - lease.placed_at:.0f} s after placement and past its "
+        "deadline, no outcome has arrived. The request may have run"
     )
-    verdict = Resolution("expired", LOST, error)
-    outcome = of_id(request_id, verdict, now)
-    outcome.model, outcome.version = due.model, due.version
-    outcome.class_, outcome.batch_id = due.class_, due.batch_id
-    outcome.backend = due.backend
-    outcome.attempts = [unanswered_attempt(verdict, due.backend, due.attempt, due.placed_at, now)]
+    resolution = Resolution("expired", LOST, error)
+    outcome = of_id(request_id, resolution, now)
+    outcome.model, outcome.version = lease.model, lease.version
+    outcome.class_, outcome.batch_id = lease.class_, lease.batch_id
+    outcome.backend = lease.backend
+    outcome.attempts = [unanswered_attempt(resolution, lease.backend, lease.attempt, lease.placed_at, now)]
     return outcome
 
 
-def _answer(due: ExpiredLease, outcome: Outcome) -> Iterable[Outgoing]:
-    position = (due.ids or []).index(outcome.request_id)
-    for awaited in due.replies or ():
+def _answers(lease: ExpiredLease, outcome: Outcome) -> Iterable[Outgoing]:
+    position = (lease.ids or []).index(outcome.request_id)
+    for awaited in lease.replies or ():
         if position in awaited.positions:
             own = awaited.correlation_ids
             correlation_id = own[awaited.positions.index(position)] if own else outcome.request_id

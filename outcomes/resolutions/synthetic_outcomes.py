@@ -1,4 +1,4 @@
-"""Outcomes for requests that nobody else will end: lost ones, and those in dead letters. Pure."""
+"""Outcomes of requests that no component will finish: lost ones, and those in dead letters."""
 
 from typing import Final
 
@@ -9,39 +9,39 @@ from straightline.contracts.faults import ErrorClass
 from straightline.names import Backend, State
 
 LOST: Final = "lost"
-"""Error class of a request that was placed and not heard of again by its deadline: it expired."""
+"""Class of a placed request whose result had not arrived by its deadline: it expired."""
 DELIVERY_LIMIT: Final = "delivery_limit"
-"""Of one whose message came back so often that the broker gave it up."""
+"""Class of a request whose message reached the broker's delivery limit."""
 MALFORMED: Final = "malformed"
-"""Of one whose message was refused by who should have worked on it."""
+"""Class of a request whose message a consumer rejected."""
 DEAD_LETTER: Final = "dead_letter"
-"""Of one whose message died in any other way."""
+"""Class of a request whose message died in any other way."""
 UNRECORDABLE: Final = "unrecordable"
-"""Of one that has an outcome which the ledger refuses."""
+"""Class of a request whose outcome the ledger refuses."""
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """How a request ends, and why: as in its outcome."""
+    """How a request ends, and why: fields of its outcome."""
 
     state: State
     error_class: ErrorClass
     error: str
 
 
-def of_id(request_id: str, verdict: Resolution, now: float) -> Outcome:
+def of_id(request_id: str, resolution: Resolution, now: float) -> Outcome:
     """Return the outcome of a request of which only the id is known."""
     return Outcome(
         request_id=request_id,
-        state=verdict.state,
+        state=resolution.state,
         finished_at=now,
-        error_class=verdict.error_class,
-        error=verdict.error,
+        error_class=resolution.error_class,
+        error=resolution.error,
     )
 
 
-def of_request(request: Request, verdict: Resolution, now: float) -> Outcome:
+def of_request(request: Request, resolution: Resolution, now: float) -> Outcome:
     """Return the outcome of a request that never had a ticket."""
-    outcome = of_id(request.id, verdict, now)
+    outcome = of_id(request.id, resolution, now)
     outcome.model, outcome.version = request.model, request.version
     outcome.class_, outcome.batch_id = request.class_, request.batch_id
     outcome.submitted_at, outcome.r_d = min(request.submitted_at, now), request.size
@@ -49,18 +49,18 @@ def of_request(request: Request, verdict: Resolution, now: float) -> Outcome:
 
 
 def of_ticket(
-    ticket: Ticket, request: Request, verdict: Resolution, now: float, *, backend: Backend | None = None
+    ticket: Ticket, request: Request, resolution: Resolution, now: float, *, backend: Backend | None = None
 ) -> Outcome:
-    """Return the outcome of a ticket, with all that was tried.
+    """Return the outcome of a ticket, with every attempt.
 
     Args:
-        ticket: as it was found.
-        request: that of the ticket.
-        verdict: how it ends.
-        now: seconds since the epoch.
-        backend: where it was placed when its message died; that placement is one more failed attempt.
+        ticket: as found.
+        request: the ticket's request.
+        resolution: how it ends.
+        now: Unix seconds.
+        backend: where it was placed when its message died; that placement becomes a failed attempt.
     """
-    outcome = of_request(request, verdict, now)
+    outcome = of_request(request, resolution, now)
     outcome.version = ticket.version or request.version
     outcome.submitted_at, outcome.received_at = ticket.submitted_at, ticket.received_at
     outcome.digest, outcome.r_d = ticket.digest, ticket.r_d
@@ -69,21 +69,21 @@ def of_ticket(
         placed_at = now if ticket.placed_at is None else ticket.placed_at
         number = len(ticket.attempts) + 1
         outcome.attempts.append(
-            unanswered_attempt(verdict, backend, number, placed_at, now, reason=ticket.reason)
+            unanswered_attempt(resolution, backend, number, placed_at, now, reason=ticket.reason)
         )
     outcome.backend = outcome.attempts[-1].backend if outcome.attempts else None
     return outcome
 
 
 def unanswered_attempt(  # noqa: PLR0917 - the facts of an attempt, in its own order
-    verdict: Resolution,
+    resolution: Resolution,
     backend: Backend,
     number: int,
     placed_at: float,
     now: float,
     reason: Reason | None = None,
 ) -> Attempt:
-    """Return the attempt that a placement was which brought no word."""
+    """Return a placement without an answer as a failed attempt."""
     return Attempt(
         number=number,
         backend=backend,
@@ -92,6 +92,6 @@ def unanswered_attempt(  # noqa: PLR0917 - the facts of an attempt, in its own o
         started_at=now,
         finished_at=now,
         reason=reason,
-        error_class=verdict.error_class,
-        error=verdict.error,
+        error_class=resolution.error_class,
+        error=resolution.error,
     )

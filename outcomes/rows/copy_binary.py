@@ -1,7 +1,7 @@
-"""Rows in the binary format of Postgres's COPY; pure.
+"""Encodes rows in the binary format of Postgres's COPY.
 
-Source: the PostgreSQL manual, COPY, "Binary Format". A file is a header, then for each row the number of its
-columns and each value as its length and its bytes in the type's own binary form, then a trailer.
+Source: PostgreSQL manual, COPY, "Binary Format". A file is a header, then for each row the number of
+columns and each value as its length and its bytes in the type's binary form, then a trailer.
 """
 
 import struct
@@ -22,11 +22,12 @@ _POSTGRES_EPOCH_US: Final = 946_684_800 * 1_000_000
 
 
 def row_packer(columns: Sequence[Column[Any]]) -> Callable[[Sequence[Any]], bytes]:
-    """Make the function that packs one row's values, in the order of `columns`.
+    """Build a function that packs one row's values, in the order of `columns`.
 
-    The values are: `str` in canonical form for uuid, `str` for text, `bytes` for bytea and (JSON in UTF-8)
-    jsonb, seconds since the Unix epoch for timestamptz, and Python's numbers for numbers. What the function
-    cannot pack raises `ValueError`, `TypeError`, `OverflowError` or `struct.error`.
+    Values: canonical `str` for uuid, `str` for text, `bytes` for bytea, JSON in UTF-8 for jsonb, Unix
+        seconds for
+    timestamptz, numbers for numbers. Other values raise `ValueError`, `TypeError`, `OverflowError` or
+    `struct.error`.
     """
     count = struct.pack("!h", len(columns))
     packers = tuple(_PACKERS[type(column.type)] for column in columns)
@@ -41,7 +42,7 @@ def row_packer(columns: Sequence[Column[Any]]) -> Callable[[Sequence[Any]], byte
 
 
 def copy_file(rows: Iterable[bytes]) -> bytes:
-    """Join packed rows into what COPY reads."""
+    """Join packed rows into a file for COPY."""
     return b"".join((_HEADER, *rows, _TRAILER))
 
 
@@ -55,12 +56,12 @@ def _sized(value: bytes) -> bytes:
 
 
 def _text(value: str) -> bytes:
-    # Postgres has no NUL in a text, and UTF-8 no lone surrogate.
+    # Postgres text cannot hold NUL, nor UTF-8 a lone surrogate.
     return _sized(value.replace("\x00", "\ufffd").encode("utf-8", "replace"))
 
 
 def _json(value: bytes) -> bytes:
-    # The byte before the text is the version of the format.
+    # The first byte is the version of the jsonb format.
     return (len(value) + 1).to_bytes(4, "big") + b"\x01" + value.replace(b"\\u0000", b"\\ufffd")
 
 

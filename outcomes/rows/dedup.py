@@ -1,4 +1,4 @@
-"""Which outcome of a request stands; pure."""
+"""Decides which outcome of a request is recorded, and which are redelivered or duplicate."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,12 +9,12 @@ from straightline.contracts.faults import NOT_EXECUTED
 
 
 class Classified(msgspec.Struct, frozen=True):
-    """Entries by what they are to the ledger.
+    """Entries by what they mean to the ledger.
 
     Attributes:
         new: the first outcome of its request.
-        redelivered: the outcome that stands, delivered once more, or what reports no execution.
-        duplicates: the outcome of another execution than the one that stands.
+        redelivered: the recorded outcome once more, or an outcome without an execution.
+        duplicates: outcomes of further executions.
     """
 
     new: list[Entry]
@@ -23,15 +23,15 @@ class Classified(msgspec.Struct, frozen=True):
 
 
 def classify(entries: Iterable[Entry], known: Mapping[str, Execution]) -> Classified:
-    """Tell the first outcome of each request from repetitions and further executions.
+    """Separate the first outcome of each request from redelivered and duplicate ones.
 
     Args:
-        entries: in the order in which they came.
-        known: the executions that stand in the ledger, by request.
+        entries: in order of arrival.
+        known: the executions that the ledger has, by request id.
     """
-    standing, found = dict(known), Classified([], [], [])
+    recorded, found = dict(known), Classified([], [], [])
     for entry in entries:
-        execution = standing.setdefault(entry.request_id, entry.execution)
+        execution = recorded.setdefault(entry.request_id, entry.execution)
         if execution is entry.execution:
             found.new.append(entry)
         elif execution == entry.execution or entry.source.error_class in NOT_EXECUTED:

@@ -1,7 +1,9 @@
-"""An outcome as the rows that keep it, packed and ready to be copied; pure."""
+"""Maps an outcome to its rows, packed for COPY, and rows back to the outcome."""
 
 import struct
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -9,7 +11,8 @@ from outcomes.db.errors import LedgerRefused
 from outcomes.rows import sanitize
 from outcomes.rows.copy_binary import row_packer
 from outcomes.schema.tables import ATTEMPTS, OUTCOMES
-from straightline.contracts import Attempt, Outcome
+from straightline.contracts import Attempt, DataRef, Outcome, Reason
+from straightline.contracts.outcome import NO_RESULT
 from straightline.ids import canonical
 
 OUTCOME_COLUMNS: Final = tuple(column for column in OUTCOMES.c if column.name != "recorded_at")
@@ -18,9 +21,19 @@ ATTEMPT_COLUMNS: Final = tuple(ATTEMPTS.c)
 _pack_outcome = row_packer(OUTCOME_COLUMNS)
 _pack_attempt = row_packer(ATTEMPT_COLUMNS)
 
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Row(Protocol):
+    """A row whose columns are read by name."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return the value of a column."""
+        ...
+
 
 class Execution(msgspec.Struct, frozen=True):
-    """What tells one execution of a request from another: the same message delivered twice has the same."""
+    """Identity of one execution of a request: equal for the same outcome delivered twice."""
 
     finished_us: int
     state: str
@@ -32,9 +45,9 @@ class Entry(msgspec.Struct, frozen=True):
 
     Attributes:
         request_id: in canonical form.
-        execution: which one it reports.
-        row: of `outcomes`, packed.
-        attempts: its rows of `attempts`, packed.
+        execution: the execution that it reports.
+        row: packed row of `outcomes`.
+        attempts: packed rows of `attempts`.
         source: the outcome itself.
     """
 
@@ -46,21 +59,21 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def entry_of(outcome: Outcome, now: float) -> Entry:
-    """Pack an outcome.
+    """Pack an outcome into rows.
 
     Args:
-        outcome: as it was delivered; what Postgres cannot hold is bent or dropped.
-        now: seconds since the epoch, for an outcome with an impossible time.
+        outcome: as delivered; values that Postgres cannot hold are sanitized.
+        now: Unix seconds, in place of an invalid end time.
 
     Raises:
-        LedgerRefused: there is no row for it, for its id is no UUID.
+        LedgerRefused: its id is not a UUID, or a value cannot be packed.
     """
     request_id = canonical(outcome.request_id)
     if request_id is None:
-        raise LedgerRefused(f"the outcome's request_id {outcome.request_id[:64]!r} is not a UUID")
+        raise LedgerRefused(f"invalid request id {outcome.request_id[:64]!r}: not a UUID")
     finished = sanitize.time(outcome.finished_at)
     finished = now if finished is None else finished
-    # Two attempts of one number cannot both stand; the later one is the truer report.
+    # The number of an attempt is part of the key; the later report of one number is the truer.
     attempts = {sanitize.integer(attempt.number, 16): attempt for attempt in outcome.attempts}
     try:
         return Entry(
@@ -74,7 +87,33 @@ def entry_of(outcome: Outcome, now: float) -> Entry:
             source=outcome,
         )
     except (ValueError, TypeError, OverflowError, struct.error) as error:
-        raise LedgerRefused(f"the outcome cannot be made a row: {error}") from error
+        raise LedgerRefused(f"the outcome cannot be packed into a row: {error}") from error
+
+
+def outcome_from(row: Row, attempts: Sequence[Row]) -> Outcome:
+    """Restore the outcome of a row of `outcomes` and its rows of `attempts`, in order of attempts."""
+    result = row["result"]
+    return Outcome(
+        request_id=row["request_id"],
+        state=row["state"],
+        finished_at=row["finished_at"].timestamp(),
+        model=row["model"],
+        version=row["version"],
+        class_=row["class"],
+        batch_id=row["batch_id"],
+        backend=row["backend"],
+        attempts=[_attempt_from(attempt) for attempt in attempts],
+        error_class=row["error_class"],
+        error=row["error"],
+        # An empty Raw other than the default would encode as nothing, which is not JSON.
+        result=msgspec.Raw(bytes(result)) if result else NO_RESULT,
+        result_ref=_struct(row["result_ref"], DataRef),
+        submitted_at=_seconds(row["submitted_at"]),
+        received_at=_seconds(row["received_at"]),
+        r_d=row["r_d"],
+        cost=row["cost"],
+        digest=row["digest"],
+    )
 
 
 def _outcome_values(outcome: Outcome, request_id: str, finished: float) -> tuple[Any, ...]:
@@ -127,3 +166,38 @@ def _attempt_values(attempt: Attempt, request_id: str, model: str | None, finish
         attempt.error_class,
         attempt.error,
     )
+
+
+def _attempt_from(row: Row) -> Attempt:
+    finished = row["finished_at"].timestamp()
+    return Attempt(
+        number=row["number"],
+        backend=row["backend"],
+        succeeded=row["succeeded"],
+        placed_at=_or(_seconds(row["placed_at"]), finished),
+        started_at=_or(_seconds(row["started_at"]), finished),
+        finished_at=finished,
+        worker=row["worker"],
+        reason=_struct(row["reason"], Reason),
+        wait=_or(row["wait"], 0.0),
+        service=_or(row["service"], 0.0),
+        cold_start=row["cold_start"],
+        error_class=row["error_class"],
+        error=row["error"],
+    )
+
+
+def _struct(value: object, structure: type[T]) -> T | None:
+    """Convert a JSON column; None if numbers that had to be dropped make it invalid."""
+    try:
+        return None if value is None else msgspec.convert(value, structure)
+    except msgspec.ValidationError:
+        return None
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else time.timestamp()
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

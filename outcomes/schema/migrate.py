@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from straightline.errors import ConfigurationError
 
 FILE: Final = Path(__file__).resolve().parents[2] / "migrations" / "alembic.ini"

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, Engine, Table, text
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.schema.tables import BATCH_JOBS, DEAD_LETTERS, PARTITIONED, WEBHOOK_DELIVERIES
 from outcomes.schema.uuid7_ranges import IdRange, day_range, lowest_id, missing_days, parse_bounds
 from straightline.errors import ConfigurationError

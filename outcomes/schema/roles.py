@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection, text
 
-from outcomes.db.database import translated
+from outcomes.db.translation import translated
 from outcomes.schema.partitions import MAKE_PARTITION
 from outcomes.schema.tables import METADATA
 

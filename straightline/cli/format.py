@@ -3,8 +3,9 @@
 from straightline.contracts.outcome import Outcome
 from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.tensors.v2 import InferOutput, InferResponse
-from straightline.contracts.ticket import Attempt, Reason
+from straightline.contracts.ticket import Attempt
 from straightline.errors import ContractError
+from straightline.report_text import format_reason
 from straightline.support.terminal import printable, seconds
 
 _MAX_DATA_CHARS = 72
@@ -42,17 +43,6 @@ def _attempt(attempt: Attempt) -> list[str]:
     return lines
 
 
-def format_reason(reason: Reason) -> str:
-    """Format the rule that decided, the values it compared, and why other backends were refused."""
-    text = (
-        f"placed by rule {reason.rule} of {reason.policy}: f_t {reason.f_t:.1f}/s (F {reason.F:g}/s), "
-        f"r_d {reason.r_d} B (D {reason.D} B), S_F {_yes(reason.s_f)}, S_D {_yes(reason.s_d)}"
-    )
-    if reason.refused:
-        text += "; not on " + ", ".join(f"{backend} ({why})" for backend, why in reason.refused.items())
-    return text
-
-
 def format_answer(result: bytes) -> list[str]:
     """Format a V2 infer response, one line per tensor."""
     try:
@@ -69,7 +59,3 @@ def _output(output: InferOutput) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _MAX_DATA_CHARS else f"{text[:_MAX_DATA_CHARS]}... ({len(text)} characters)"
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"

@@ -1,18 +1,15 @@
 """`straightline failures`: failure rates of backends and models."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from straightline.cli.command import GATEWAY_NOTE, add_command, print_answer
 from straightline.cli.gateway import open_gateway
-from straightline.contracts.http_models import FailureRate, FailureReport
+from straightline.contracts.http_models import FailureReport
+from straightline.report_text import failure_tables
 from straightline.support.durations import duration_argument
-from straightline.support.terminal import moment, percent, printable, table
-
-HEADINGS = ("attempts", "failed", "rate", "outcomes", "failed", "rate", "rejected", "cold", "errors")
-NEVER_PLACED: Final = {"backend": "(never placed)", "model": "(none readable)"}
-"""What stands for outcomes without a backend, and for those of messages that name no model."""
+from straightline.support.terminal import moment
 
 
 def register(commands: Any) -> None:
@@ -51,41 +48,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def text(report: FailureReport) -> str:
     """Format failure rates as tables."""
     window = f"Failures from {moment(report.since)} to {moment(report.until)}"
-    return tables(window, report.by_backend, report.by_model, report.by_version)
-
-
-def tables(
-    window: str,
-    by_backend: Sequence[FailureRate],
-    by_model: Sequence[FailureRate],
-    by_version: Sequence[FailureRate],
-) -> str:
-    """Lay out rates below the words that say of which window: versions where models have several; pure."""
-    if not by_backend and not by_model:
-        return f"{window}: nothing was attempted."
-    named = [("backend", by_backend), ("model", by_model)]
-    if by_version:
-        named.append(("version", by_version))
-    return "\n\n".join([window, *(_table(name, rates) for name, rates in named)])
-
-
-def _table(name: str, rates: Sequence[FailureRate]) -> str:
-    return table([(name, *HEADINGS), *(_row(rate, NEVER_PLACED.get(name, "-")) for rate in rates)])
-
-
-def _row(rate: FailureRate, no_name: str) -> tuple[str, ...]:
-    return (
-        printable(rate.name or no_name),
-        str(rate.attempts),
-        str(rate.attempts_failed),
-        percent(rate.attempt_failure_rate),
-        str(rate.outcomes),
-        str(rate.outcomes_failed),
-        percent(rate.failure_rate),
-        str(rate.rejected),
-        str(rate.cold_starts),
-        printable(", ".join(f"{name} {count}" for name, count in rate.errors.items())),
-    )
+    return failure_tables(window, report.by_backend, report.by_model, report.by_version)
 
 
 def _since(text: str) -> str:

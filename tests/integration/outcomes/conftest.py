@@ -13,13 +13,13 @@ from pika.exceptions import AMQPError
 from sqlalchemy import create_engine, text
 
 from outcomes.db.database import engine_for
+from outcomes.loops import Loop
 from outcomes.messaging.batch_consumer import BatchConsumer
 from outcomes.reconciling.dead_letter_processor import PREFETCH, DeadLetterProcessor
 from outcomes.reconciling.dead_letter_table import DeadLetterTable
 from outcomes.reconciling.reconciler import Reconciler
 from outcomes.recording.ledger import Ledger
 from outcomes.recording.recorder import Recorder
-from outcomes.service import Loop
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher
@@ -81,11 +81,11 @@ class Bench:
         return stop
 
     def reconcile(
-        self, *, kept: int = 0, interval: float = 0.1, recorders_first: float = 0.5
+        self, *, body_bytes: int = 0, interval: float = 0.1, recorder_head_start: float = 0.5
     ) -> Callable[[], None]:
         """Start a reconciler, which sees to dead letters too; returns what stops it."""
         intake = BatchConsumer(self.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="test-dead")
-        letters = DeadLetterTable(self.database_url, kept=kept)
+        letters = DeadLetterTable(self.database_url, body_bytes=body_bytes)
         engine = engine_for(self.database_url, name="test", lock_timeout=5.0, pool_size=2)
         loops: list[Loop] = [
             Reconciler(
@@ -93,8 +93,8 @@ class Bench:
                 intake,
                 self.publisher,
                 interval=interval,
-                look_again=0.3,
-                recorders_first=recorders_first,
+                first_recheck=0.3,
+                recorder_head_start=recorder_head_start,
             ),
             DeadLetterProcessor(intake, letters, self.publisher),
         ]

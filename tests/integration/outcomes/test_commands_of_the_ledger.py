@@ -112,7 +112,7 @@ def test_a_reconciler_with_the_url_of_another_user_says_so_and_ends(
     )
     assert done.returncode == 1
     *_, last = done.stderr.splitlines()
-    assert last.startswith("outcomes: the broker does not let this user read straightline.dead: ")
+    assert last.startswith("outcomes: the broker denies access to straightline.dead: ")
     assert "STRAIGHTLINE_BROKER_URL" in last
     assert "Traceback" not in done.stderr
 
@@ -130,7 +130,7 @@ def test_a_reconciler_without_a_broker_waits_for_it_until_it_is_stopped(role_url
     ) as process:
         try:
             assert process.stderr is not None
-            assert any("this reconciler is the one at work" in line for line in process.stderr)
+            assert any("this reconciler is active" in line for line in process.stderr)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         finally:

@@ -169,7 +169,7 @@ def test_after_an_outage_of_postgres_recorders_go_first(
 ) -> None:
     caplog.set_level("INFO")
     bench.record()
-    bench.reconcile(recorders_first=5.0)
+    bench.reconcile(recorder_head_start=5.0)
     bench.lease(_lease(new_id()))
     wait_for(lambda: bench.count() == 1, "its work before")
     bench.do(

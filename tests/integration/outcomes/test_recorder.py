@@ -87,7 +87,7 @@ def test_an_outage_of_postgres_is_waited_out_with_all_messages_held(
     with outage(bench):
         for _ in range(20):
             bench.send([make_outcome()])
-        wait_for(lambda: "messages are held" in caplog.text, "the recorder noticing")
+        wait_for(lambda: "messages held" in caplog.text, "the recorder noticing")
         assert bench.waiting() == 0
     bench._engine.dispose()
     wait_for(lambda: bench.count() == 21, "recording after the outage")

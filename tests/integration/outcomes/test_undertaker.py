@@ -234,7 +234,7 @@ def test_what_says_nothing_is_kept_without_its_content_and_the_same_is_kept_once
 
 def test_content_is_kept_within_bounds_where_that_is_asked_for(bench: Any, wait_for: Wait) -> None:
     _publish(bench, names.DEAD, "", b"0123456789" * 100)
-    bench.reconcile(kept=12)
+    bench.reconcile(body_bytes=12)
     _drained(bench, wait_for, 1)
     assert [bytes(row[5]) for row in _letters(bench)] == [b"012345678901"]
 
@@ -245,7 +245,7 @@ def test_an_outage_of_postgres_is_waited_out(
     bench.do("ALTER TABLE dead_letters RENAME TO away")
     _publish(bench, names.DEAD, "", b"garbage")
     bench.reconcile()
-    wait_for(lambda: "messages are held" in caplog.text, "its noticing")
+    wait_for(lambda: "messages held" in caplog.text, "its noticing")
     assert bench.waiting(names.DEAD_QUEUE) == 0, "it is held, not given back"
     bench.do("ALTER TABLE away RENAME TO dead_letters")
     _drained(bench, wait_for, 1)

@@ -7,14 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.resolutions.dead_letter_parser import (
-    RESEND_COUNT_HEADER,
-    DeadLetterActions,
-    DeadLetterCause,
-    analyze,
-    cause_of,
-)
-from outcomes.rows.decoding import Delivery, decode_deliveries
+from outcomes.messaging.delivery import Delivery
+from outcomes.resolutions.dead_letter_cause import DeadLetterCause, cause_of
+from outcomes.resolutions.dead_letter_parser import DeadLetterActions, analyze
+from outcomes.resolutions.recorder_dead_letters import RESEND_COUNT_HEADER
+from outcomes.rows.decoding import decode_deliveries
 from straightline import names
 from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
 from straightline.contracts.faults import NOT_EXECUTED
@@ -72,7 +69,7 @@ def _dead(
     return Delivery(1, 1, kind, body, made), cause_of(made.headers)
 
 
-def _examine(*arguments: Any, **more: Any) -> DeadLetterActions:
+def _analyze(*arguments: Any, **more: Any) -> DeadLetterActions:
     return analyze(*_dead(*arguments, **more), NOW)
 
 
@@ -106,8 +103,8 @@ def test_a_death_without_a_trace_is_one_all_the_same(headers: Any) -> None:
 def test_every_request_of_a_placement_that_nobody_could_finish_fails_and_is_told() -> None:
     ids = [new_id(), new_id()]
     earlier = _ticket(ids[0], attempts=[_attempt()])
-    finding = _examine(_placement(msgspec.json.encode(earlier), msgspec.json.encode(_ticket(ids[1]))))
-    (first, reply), (second, _) = finding.outcomes
+    actions = _analyze(_placement(msgspec.json.encode(earlier), msgspec.json.encode(_ticket(ids[1]))))
+    (first, reply), (second, _) = actions.outcomes
     assert [first.request_id, second.request_id] == ids
     assert (first.state, first.error_class, first.backend) == ("failed", "delivery_limit", "local")
     assert (first.version, first.batch_id, first.digest, first.received_at) == ("2", "job", "d", NOW - 4)
@@ -130,18 +127,18 @@ def test_every_request_of_a_placement_that_nobody_could_finish_fails_and_is_told
 )
 def test_a_malformed_placement_is_rejected_for_every_id_in_it(body: Any) -> None:
     request_id = new_id()
-    finding = _examine(body(msgspec.json.encode(_ticket(request_id))), reason="rejected")
-    ((outcome, reply),) = finding.outcomes
+    actions = _analyze(body(msgspec.json.encode(_ticket(request_id))), reason="rejected")
+    ((outcome, reply),) = actions.outcomes
     assert (outcome.request_id, outcome.state, outcome.error_class) == (request_id, "rejected", "malformed")
     assert (outcome.backend, reply) == ("local", REPLY)
 
 
 def test_a_request_that_no_scheduler_survived_fails_and_its_reply_address_is_that_of_the_message() -> None:
     request_id = new_id()
-    finding = _examine(
+    actions = _analyze(
         _body(request_id), names.INTERACTIVE_QUEUE, kind=names.TYPE_REQUEST, reply_to="r", correlation_id="c"
     )
-    ((outcome, reply),) = finding.outcomes
+    ((outcome, reply),) = actions.outcomes
     assert (outcome.request_id, outcome.error_class, outcome.model) == (
         request_id,
         "delivery_limit",
@@ -152,31 +149,31 @@ def test_a_request_that_no_scheduler_survived_fails_and_its_reply_address_is_tha
 
 def test_a_request_that_cannot_be_read_is_named_by_its_message() -> None:
     request_id = new_id()
-    ((outcome, _),) = _examine(b"{", names.BATCH_QUEUE, message_id=request_id).outcomes
+    ((outcome, _),) = _analyze(b"{", names.BATCH_QUEUE, message_id=request_id).outcomes
     assert outcome.request_id == request_id
-    assert _examine(b"{", names.BATCH_QUEUE).outcomes == []
+    assert _analyze(b"{", names.BATCH_QUEUE).outcomes == []
 
 
 def test_failed_attempts_that_nobody_could_take_back_end_with_the_attempt_in_them() -> None:
     request_id = new_id()
     failed = FailedAttempts(failed=[FailedAttempt(ticket=_ticket(request_id), attempt=_attempt())])
     for body in (msgspec.json.encode(failed), msgspec.json.encode(failed.failed[0])):
-        ((outcome, reply),) = _examine(body, names.ATTEMPTS_QUEUE, kind=names.TYPE_ATTEMPTS).outcomes
+        ((outcome, reply),) = _analyze(body, names.ATTEMPTS_QUEUE, kind=names.TYPE_ATTEMPTS).outcomes
         assert (outcome.request_id, reply) == (request_id, REPLY)
-    assert _examine(msgspec.json.encode(failed), names.ATTEMPTS_QUEUE).outcomes[0][0].attempts == [_attempt()]
+    assert _analyze(msgspec.json.encode(failed), names.ATTEMPTS_QUEUE).outcomes[0][0].attempts == [_attempt()]
 
 
 def test_a_ticket_that_waited_ends_and_a_wish_for_another_answer_does_not() -> None:
     request_id = new_id()
     body = msgspec.json.encode(_ticket(request_id))
-    ((outcome, _),) = _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_TICKET).outcomes
+    ((outcome, _),) = _analyze(body, names.RETURNS_QUEUE, kind=names.TYPE_TICKET).outcomes
     assert (outcome.request_id, outcome.attempts) == (request_id, [])
-    assert _examine(body, names.RETURNS_QUEUE, kind=names.TYPE_RECALL) == DeadLetterActions()
+    assert _analyze(body, names.RETURNS_QUEUE, kind=names.TYPE_RECALL) == DeadLetterActions()
 
 
 def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
     request_id = new_id()
-    ((outcome, reply),) = _examine(
+    ((outcome, reply),) = _analyze(
         b"[]", names.CELERY_QUEUE, "rejected", headers={"id": request_id}, reply_to="their-queue"
     ).outcomes
     assert (outcome.request_id, outcome.state) == (request_id, "rejected")
@@ -184,7 +181,7 @@ def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
 
 
 def test_a_wish_to_cancel_is_no_request() -> None:
-    assert _examine(json.dumps({"id": new_id()}).encode(), names.CANCELS_QUEUE) == DeadLetterActions()
+    assert _analyze(json.dumps({"id": new_id()}).encode(), names.CANCELS_QUEUE) == DeadLetterActions()
 
 
 def _batch(*ids: str) -> bytes:
@@ -194,21 +191,21 @@ def _batch(*ids: str) -> bytes:
 
 def test_outcomes_that_no_recorder_survived_are_sent_again_one_by_one() -> None:
     ids = [new_id(), new_id()]
-    finding = _examine(_batch(*ids), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
-    assert finding.outcomes == []
-    read_again = decode_deliveries([Delivery(1, 1, sent.type, sent.body) for sent in finding.again], NOW)
+    actions = _analyze(_batch(*ids), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
+    assert actions.outcomes == []
+    read_again = decode_deliveries([Delivery(1, 1, sent.type, sent.body) for sent in actions.resend], NOW)
     assert [entry.request_id for entry in read_again.entries] == ids
-    assert {(sent.exchange, sent.routing_key) for sent in finding.again} == {(names.OUTCOMES, "outcome")}
+    assert {(sent.exchange, sent.routing_key) for sent in actions.resend} == {(names.OUTCOMES, "outcome")}
 
 
 @pytest.mark.parametrize(("kind", "key"), [(names.TYPE_RECALL, "recall"), (names.TYPE_LEASES, "placement")])
 def test_so_are_recalls_and_leases_as_they_are(kind: str, key: str) -> None:
-    (sent,) = _examine(b"{}", names.OUTCOMES_QUEUE, kind=kind).again
+    (sent,) = _analyze(b"{}", names.OUTCOMES_QUEUE, kind=kind).resend
     assert (sent.routing_key, sent.type, sent.body) == (key, kind, b"{}")
 
 
 def test_what_the_recorder_itself_refused_is_not_sent_again() -> None:
-    assert _examine(b"{}", names.OUTCOMES_QUEUE, "rejected", kind=names.TYPE_RECALL) == DeadLetterActions()
+    assert _analyze(b"{}", names.OUTCOMES_QUEUE, "rejected", kind=names.TYPE_RECALL) == DeadLetterActions()
 
 
 def _burial(outcome: Outcome) -> DeadLetterActions:
@@ -234,17 +231,17 @@ def test_an_outcome_that_the_ledger_refuses_becomes_the_shortest_that_says_so_an
 
 def test_no_message_goes_round_for_ever() -> None:
     """Whatever is sent because of a dead letter dies again at once, and so on, until nothing is sent."""
-    message, turns = _examine(_batch(new_id()), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES), 0
+    message, turns = _analyze(_batch(new_id()), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES), 0
     while message != DeadLetterActions():
         turns += 1
         assert turns < 10
-        if message.again:
-            (sent,) = message.again
-            message = _examine(sent.body, names.OUTCOMES_QUEUE, kind=sent.type, headers=sent.headers)
+        if message.resend:
+            (sent,) = message.resend
+            message = _analyze(sent.body, names.OUTCOMES_QUEUE, kind=sent.type, headers=sent.headers)
         else:
             ((outcome, _),) = message.outcomes
             body = b'{"outcomes":[' + msgspec.json.encode(outcome) + b"]}"
-            message = _examine(body, names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
+            message = _analyze(body, names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
     assert turns == 5
 
 
@@ -274,12 +271,12 @@ JSON = st.recursive(
     reason=st.sampled_from(["rejected", "delivery_limit", "maxlen"]),
     again=st.none() | st.integers(0, 9) | st.text(),
 )
-def test_whatever_a_dead_letter_holds_it_can_be_examined(
+def test_whatever_a_dead_letter_holds_it_can_be_analyzed(
     body: bytes, queue: str | None, kind: str | None, reason: str, again: Any
 ) -> None:
     delivery, _ = _dead(body, "x", kind=kind, headers={RESEND_COUNT_HEADER: again})
-    finding = analyze(delivery, DeadLetterCause(queue, reason), NOW)
-    assert all(outcome.error_class in NOT_EXECUTED for outcome, _ in finding.outcomes)
+    actions = analyze(delivery, DeadLetterCause(queue, reason), NOW)
+    assert all(outcome.error_class in NOT_EXECUTED for outcome, _ in actions.outcomes)
 
 
 @pytest.mark.parametrize(

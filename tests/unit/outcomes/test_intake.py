@@ -2,7 +2,7 @@ import threading
 import time
 
 from outcomes.messaging.batch_consumer import BatchConsumer
-from outcomes.rows.decoding import Delivery
+from outcomes.messaging.delivery import Delivery
 
 
 def arrive(intake: BatchConsumer, tag: int) -> None:

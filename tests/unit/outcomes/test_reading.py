@@ -2,7 +2,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcomes.rows.decoding import Delivery, decode_deliveries
+from outcomes.messaging.delivery import Delivery
+from outcomes.rows.decoding import decode_deliveries
 from straightline.contracts import Lease, LeaseBatch, Outcome, OutcomeBatch, Recall
 from straightline.ids import new_id
 from straightline.names import TYPE_LEASES, TYPE_OUTCOMES, TYPE_RECALL

@@ -1,7 +1,7 @@
 import msgspec
 
+from outcomes.messaging.delivery import PoisonItem
 from outcomes.messaging.messages import REASON_HEADER, answers, dead_letter, delayed_recall
-from outcomes.rows.decoding import PoisonItem
 from straightline.amqp.publishing.outgoing import invalid_reason
 from straightline.contracts import Outcome, Recall, ReplyAddress
 from straightline.contracts.request import MAX_BODY_BYTES

@@ -27,7 +27,7 @@ from broker_config.apply import apply
 from broker_config.definitions import definitions
 from broker_config.users import USERS
 from outcomes.db.database import engine_for
-from outcomes.schema.roles import GRANTS, grant, make_roles
+from outcomes.schema.roles import GRANTS, create_roles, grant
 from script.stack.processes.run import Run
 from script.stack.services import services
 from script.stack.services.admin import BrokerAdmin, system_ctl
@@ -171,7 +171,7 @@ def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
         )
         engine = engine_for(url, name="test")
         with engine.begin() as connection:
-            make_roles(connection, _roles.by_user, prefix=_roles.prefix)
+            create_roles(connection, _roles.by_user, prefix=_roles.prefix)
             grant(connection, prefix=_roles.prefix)
         engine.dispose()
         yield make_url(url).database or ""

@@ -10,7 +10,8 @@ import msgspec
 
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.db.pool import LedgerPool
-from outcomes.queries.batches import Job, LineRefusal, checkpoint_job, finished_ids, refusals_of
+from outcomes.queries.batch_runs import checkpoint_job, finished_ids
+from outcomes.queries.batches import Job, LineRefusal, refusals_of
 from straightline.batch.custom_ids import CustomIds
 from straightline.batch.items import Defaults, LineFailure, parse_line
 from straightline.batch.job_store import Checkpoint, LinePosition

@@ -18,7 +18,8 @@ import msgspec
 from gateway.batches.ledger_job_store import LEASE, LedgerJobStore
 from gateway.batches.status import event_of
 from outcomes.db.pool import LedgerPool
-from outcomes.queries.batches import Job, finish_job, refused_of, release_job, states_of, take_job
+from outcomes.queries.batch_runs import finish_job, release_job, take_job
+from outcomes.queries.batches import Job, refused_of, states_of
 from straightline.batch.items import Defaults
 from straightline.batch.runner import MAX_IN_FLIGHT, Runner
 from straightline.errors import ConfigurationError, ContractError, StraightLineError

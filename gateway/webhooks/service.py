@@ -27,7 +27,7 @@ from gateway.webhooks.sender import DeliveryFailed, send
 from gateway.webhooks.signing import headers
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.db.pool import LedgerPool
-from outcomes.queries.webhooks import DueDelivery, enqueue, record_attempt, take_due
+from outcomes.queries.webhook_deliveries import DueDelivery, enqueue, record_attempt, take_due
 from straightline import names
 from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
@@ -158,7 +158,7 @@ class WebhookDispatcher:
         try:
             with self._reader.connection() as connection:
                 due = take_due(
-                    connection, most=free, lease=LEASE, share=MAX_DELIVERIES_PER_KEY, running=running
+                    connection, limit=free, lease=LEASE, max_per_key=MAX_DELIVERIES_PER_KEY, running=running
                 )
         except StraightLineError as error:
             log.warning("webhooks wait: %s", error)

@@ -12,7 +12,8 @@ from outcomes.cli import keys, maintenance
 from outcomes.cli.exit_codes import EXIT_CODES, FAILED, NOT_KNOWN, exit_code
 from outcomes.cli.report import failures_text, outcome_text
 from outcomes.db.database import connected
-from outcomes.queries.outcomes import duplicate_requests_of, failures, outcome_of
+from outcomes.queries.failures import failures
+from outcomes.queries.outcomes import duplicate_requests_of, outcome_of
 from outcomes.queries.query_results import Failures
 from outcomes.service import run_reconciler, run_recorder
 from outcomes.settings import QuerySettings, ReconcilerSettings, RecorderSettings

@@ -16,7 +16,7 @@ from outcomes.db.translation import translated
 from outcomes.reconciling.dead_letter_table import dead_letters
 from outcomes.schema.migrate import upgrade
 from outcomes.schema.partitions import create_ahead, retain
-from outcomes.schema.roles import GRANTS, PASSWORD_PREFIX, grant, make_roles
+from outcomes.schema.roles import GRANTS, PASSWORD_PREFIX, create_roles, grant
 from outcomes.settings import QuerySettings, owner_url
 from straightline.settings import load
 from straightline.support.durations import duration_argument
@@ -75,7 +75,7 @@ def _migrate(_asked: argparse.Namespace) -> int:
     with _engine(url, "straightline-migrate") as engine:
         create_ahead(engine, datetime.now(UTC))
         with translated(), engine.begin() as connection:
-            make_roles(connection, passwords)
+            create_roles(connection, passwords)
             there = grant(connection)
     print("The ledger's tables stand" + (f", and the roles of {', '.join(there)}." if there else "."))
     return 0

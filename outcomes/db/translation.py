@@ -59,20 +59,20 @@ def translate(error: BaseException | None, setting: str = URL_SETTING) -> Straig
     said = said or " ".join(str(error).split()) or type(error).__name__
     code: str | None = getattr(error, "pgcode", None)
     if isinstance(error, (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)):
-        return LedgerNotMigrated(f"the database is not migrated: {said}. Run `{MIGRATE_COMMAND}`")
+        return LedgerNotMigrated(f"the database is not migrated: {said}; run `{MIGRATE_COMMAND}`")
     if isinstance(error, psycopg2.errors.CheckViolation) and error.diag.constraint_name is None:
         # The row went to the default partition while its day's partition was attached; a retry finds that
         # one.
-        return LedgerUnavailable(f"a partition was attached meanwhile: {said}. Retry")
+        return LedgerUnavailable(f"a partition was attached meanwhile: {said}; retry")
     if code is not None and code.startswith(_VALUE_ERRORS):
         return LedgerRefused(f"the database rejects the values: {said}")
     if code is None or code.startswith(_CONNECTION_ERRORS):
         return LedgerUnavailable(
-            f"the database does not answer: {said}. Check that it is running and that {setting} is right"
+            f"the database does not answer: {said}; check that it is running and that {setting} is right"
         )
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         return LedgerUnavailable(
-            f"the database denies access: {said}. Use the URL of a role with this right; `migrate`, `retain` "
+            f"the database denies access: {said}; use the URL of a role with this right; `migrate`, `retain` "
             "and `keys` take the owner's from STRAIGHTLINE_DATABASE_OWNER_URL"
         )
     return LedgerUnavailable(f"the database cannot do it now: {said}")

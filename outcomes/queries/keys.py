@@ -1,7 +1,7 @@
-"""API keys of the HTTP gateway: made here, kept as digests, never in clear.
+"""API keys of the HTTP gateway; only their digests are stored.
 
-A key is `sl_` and 256 random bits: turning back its plain SHA-256 is as hard as guessing it. A slow hash is
-for what people choose.
+A key is `sl_` and 256 random bits, so inverting its plain SHA-256 is as hard as guessing it. Slow hashes are
+for passwords that people choose.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ PREFIX: Final = "sl_"
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, without the key itself.
+    """An API key, without its text.
 
     Attributes:
-        id: names it.
-        name: for people.
-        scopes: what it may do.
-        created_at, expires_at, revoked_at: seconds since the epoch; None where it never was.
+        id: of the key.
+        name: a label for people.
+        scopes: what it permits.
+        created_at, expires_at, revoked_at: Unix seconds; None if it does not expire, or was not revoked.
     """
 
     id: str
@@ -40,22 +40,22 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
     def ended(self, now: float) -> bool:
-        """Whether it is of no more use."""
+        """Tell whether it is revoked or expired."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
 
 def digest_of(text: str) -> str:
-    """Return what is kept of a key."""
+    """Return the digest under which a key is stored."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def create_key(
     connection: Connection, name: str, scopes: Iterable[Scope], *, expires_at: datetime | None = None
 ) -> tuple[Key, str]:
-    """Make a key, and return it with its text, which is nowhere kept.
+    """Create a key and return it with its text, which is not stored.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: it was not made.
+        LedgerUnavailable, LedgerNotMigrated, LedgerRefused: it was not created.
     """
     text = PREFIX + secrets.token_urlsafe(32)
     values = {
@@ -72,10 +72,10 @@ def create_key(
 
 
 def find_key(connection: Connection, digest: str) -> Key | None:
-    """Return the key of a digest, revoked or not; None where there is none.
+    """Return the key with a digest, revoked or not; None if there is none.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated: it could not be looked up.
+        LedgerUnavailable, LedgerNotMigrated: the lookup failed.
     """
     with translated():
         row = connection.execute(select(API_KEYS).where(API_KEYS.c.digest == digest)).mappings().first()
@@ -83,28 +83,28 @@ def find_key(connection: Connection, digest: str) -> Key | None:
 
 
 def all_keys(connection: Connection) -> Sequence[Key]:
-    """Return every key, the oldest first."""
+    """Return every key, oldest first."""
     with translated():
         rows = connection.execute(select(API_KEYS).order_by(API_KEYS.c.created_at)).mappings().all()
     return [_key(row) for row in rows]
 
 
 def revoke_key(connection: Connection, key_id: str) -> bool:
-    """End a key for good; False where there is none of this id, or it was revoked before."""
+    """Revoke a key for good; False if there is none with this id, or it was revoked before."""
     statement = (
         update(API_KEYS)
         .where(API_KEYS.c.id == key_id, API_KEYS.c.revoked_at.is_(None))
         .values(revoked_at=func.now())
     )
     with translated():
-        done = connection.execute(statement).rowcount
+        revoked = connection.execute(statement).rowcount
         connection.commit()
-    return bool(done)
+    return bool(revoked)
 
 
 def _key(row: RowMapping) -> Key:
-    def seconds(moment: datetime | None) -> float | None:
-        return None if moment is None else moment.astimezone(UTC).timestamp()
+    def seconds(time: datetime | None) -> float | None:
+        return None if time is None else time.astimezone(UTC).timestamp()
 
     return Key(
         id=row["id"],

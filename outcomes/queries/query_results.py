@@ -1,4 +1,4 @@
-"""What the ledger answers: the values that `outcomes.queries.outcomes` returns."""
+"""Results that queries of the ledger return."""
 
 from datetime import datetime
 
@@ -8,12 +8,12 @@ from straightline.contracts import FailureRate
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
-    """Failure rates over the window `since` <= finished < `until`, worst first.
+    """Failure rates of what finished within `since` <= time < `until`, worst first.
 
     Attributes:
         since, until: the window.
         by_backend, by_model: the rates.
-        by_version: of the models of which several versions were asked, named by model and version.
+        by_version: rates of the models with outcomes of several versions, named by model and version.
     """
 
     since: datetime
@@ -24,13 +24,13 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What one backend did.
+    """Attempts and latencies of one backend.
 
     Attributes:
-        placed: placements tried there, retries included.
-        failed: those that brought no answer.
-        p50_ms: median milliseconds from submission to outcome of requests it answered; None without any.
-        p95_ms: the same, 95th percentile.
+        placed: attempts, retries included.
+        failed: failed attempts.
+        p50_ms: median milliseconds from submission to outcome of successful requests; None without any.
+        p95_ms: 95th percentile of the same.
     """
 
     placed: int
@@ -40,23 +40,23 @@ class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DuplicateRequests(msgspec.Struct, frozen=True):
-    """How often an id was submitted again; of these `conflicts` times with other content."""
+    """How often an id was submitted again, and how often with different content."""
 
     count: int = 0
     conflicts: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a set of requests.
+    """Totals of a set of requests.
 
     Attributes:
-        outcomes: how many have their final outcome.
-        by_state: how many ended in each state; every state is there.
-        by_backend: for each backend, whether used or not.
-        by_rule: placements by the rule that decided, 1..5; every rule is there.
-        lost: ids that were asked about and have no outcome; None where no ids were given.
-        duplicates: further outcomes, of a second execution, that came for these requests.
-        repeats: times that one of the ids was submitted again.
+        outcomes: number of requests with an outcome.
+        by_state: number of requests by final state; every state is a key.
+        by_backend: summary of each backend, used or not.
+        by_rule: placements by deciding rule, 1..5; every rule is a key.
+        lost: number of the given ids without an outcome; None if no ids were given.
+        duplicates: outcomes of further executions.
+        repeats: submissions of an id that was already known.
     """
 
     outcomes: int

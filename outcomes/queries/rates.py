@@ -1,35 +1,66 @@
-"""Failure rates from grouped counts; pure."""
+"""Computes failure rates from grouped counts."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from straightline.contracts import FailureRate
 from straightline.contracts.faults import GIVEN_BACK
 
-FAILED: Final = ("failed", "expired")
-COUNTED: Final = ("succeeded", *FAILED)
-
-Tried = tuple[str | None, str | None, bool, int, int, float]
-"""Name, error class, whether it succeeded, how many attempts; of them with a cold start, its seconds."""
-Ended = tuple[str | None, str | None, str, bool, int]
-"""Name, error class, state, whether there was an attempt, how many outcomes."""
+FAILED_STATES: Final = ("failed", "expired")
+COUNTED_STATES: Final = ("succeeded", *FAILED_STATES)
 
 
-def rates(tried: Iterable[Tried], ended: Iterable[Ended]) -> list[FailureRate]:
-    """Join counts of attempts and of outcomes by name, worst failure rate first."""
+class AttemptCount(NamedTuple):
+    """A number of alike attempts.
+
+    Attributes:
+        name: backend, model or version.
+        error_class: None if they succeeded.
+        succeeded: whether they succeeded.
+        total: how many.
+        cold_starts: how many of them had a cold start.
+        cold_seconds: sum of the cold starts, seconds.
+    """
+
+    name: str | None
+    error_class: str | None
+    succeeded: bool
+    total: int
+    cold_starts: int
+    cold_seconds: float
+
+
+class OutcomeCount(NamedTuple):
+    """A number of alike outcomes.
+
+    Attributes:
+        name: backend, model or version.
+        error_class: None if they succeeded.
+        state: final state.
+        attempted: whether a placement was tried.
+        total: how many.
+    """
+
+    name: str | None
+    error_class: str | None
+    state: str
+    attempted: bool
+    total: int
+
+
+def rates(attempts: Iterable[AttemptCount], outcomes: Iterable[OutcomeCount]) -> list[FailureRate]:
+    """Join counts of attempts and outcomes by name, worst failure rate first."""
     tallies: dict[str | None, _Tally] = {}
-    for name, error_class, succeeded, count, cold, seconds in tried:
-        tally = tallies.setdefault(name, _Tally())
-        tally.attempt(error_class, count, succeeded=succeeded)
-        tally.cold(cold, seconds)
-    for name, error_class, state, attempted, count in ended:
-        tallies.setdefault(name, _Tally()).outcome(error_class, state, count, attempted=attempted)
+    for attempt in attempts:
+        tallies.setdefault(attempt.name, _Tally()).add_attempts(attempt)
+    for outcome in outcomes:
+        tallies.setdefault(outcome.name, _Tally()).add_outcomes(outcome)
     found = [tally.rate(name) for name, tally in tallies.items()]
-    return sorted(found, key=badness)
+    return sorted(found, key=worst_first)
 
 
-def badness(rate: FailureRate) -> tuple[float, float, str]:
-    """Return what orders rates, the worst first."""
+def worst_first(rate: FailureRate) -> tuple[float, float, str]:
+    """Return the sort key that orders rates, worst first."""
     return (-(rate.failure_rate or 0), -(rate.attempt_failure_rate or 0), rate.name or "")
 
 
@@ -40,27 +71,25 @@ class _Tally:
         self._cold_starts, self._cold_seconds = 0, 0.0
         self._errors: dict[str, int] = {}
 
-    def attempt(self, error_class: str | None, count: int, *, succeeded: bool) -> None:
-        if error_class in GIVEN_BACK:
+    def add_attempts(self, group: AttemptCount) -> None:
+        self._cold_starts += group.cold_starts
+        self._cold_seconds += group.cold_seconds
+        if group.error_class in GIVEN_BACK:
             return
-        self._attempts += count
-        if not succeeded:
-            self._attempts_failed += count
-            self._error(error_class, count)
+        self._attempts += group.total
+        if not group.succeeded:
+            self._attempts_failed += group.total
+            self._add_error(group.error_class, group.total)
 
-    def cold(self, count: int, seconds: float) -> None:
-        self._cold_starts += count
-        self._cold_seconds += seconds
-
-    def outcome(self, error_class: str | None, state: str, count: int, *, attempted: bool) -> None:
-        if state in COUNTED:
-            self._outcomes += count
-        if state in FAILED:
-            self._outcomes_failed += count
-        if state == "rejected":
-            self._rejected += count
-        if state != "succeeded" and not attempted:
-            self._error(error_class, count)
+    def add_outcomes(self, group: OutcomeCount) -> None:
+        if group.state in COUNTED_STATES:
+            self._outcomes += group.total
+        if group.state in FAILED_STATES:
+            self._outcomes_failed += group.total
+        if group.state == "rejected":
+            self._rejected += group.total
+        if group.state != "succeeded" and not group.attempted:
+            self._add_error(group.error_class, group.total)
 
     def rate(self, name: str | None) -> FailureRate:
         return FailureRate(
@@ -77,7 +106,7 @@ class _Tally:
             errors=dict(sorted(self._errors.items(), key=lambda pair: (-pair[1], pair[0]))),
         )
 
-    def _error(self, error_class: str | None, count: int) -> None:
+    def _add_error(self, error_class: str | None, count: int) -> None:
         name = error_class or "unknown"
         self._errors[name] = self._errors.get(name, 0) + count
 

@@ -1,4 +1,4 @@
-"""How often the versions of models fail: a canary beside the version that the others get."""
+"""Failure rates of model versions, as of a canary beside the default version."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,59 +9,60 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from outcomes.db.translation import translated
-from outcomes.queries.cold import cold_starts
-from outcomes.queries.rates import badness, rates
+from outcomes.queries.rates import AttemptCount, OutcomeCount, rates, worst_first
 from outcomes.schema.tables import ATTEMPTS, OUTCOMES
 from straightline.contracts import FailureRate
 
-Key = tuple[str, str]
+Version = tuple[str, str]
 """Model and version."""
-_NAME: Final = (OUTCOMES.c.model, OUTCOMES.c.version)
+_VERSION: Final = (OUTCOMES.c.model, OUTCOMES.c.version)
 
 
 def version_rates(
     connection: Connection, since: datetime, until: datetime | None = None, *, model: str | None = None
-) -> dict[Key, FailureRate]:
-    """Return the rates of every version that answered or failed, by model and version.
+) -> dict[Version, FailureRate]:
+    """Return the rates of every version with outcomes, by model and version.
 
-    Attempts of requests that have not ended yet are not among them: the outcome says which version it was.
+    Attempts of unfinished requests are not counted: only the outcome names the version.
 
     Args:
         connection: to the ledger.
-        since: from when on; with a time zone.
-        until: before when; None for now.
-        model: this one alone; None for all.
+        since: start of the window, with a time zone.
+        until: end of the window; None for now.
+        model: restrict to one model; None for all.
 
     Raises:
         LedgerUnavailable, LedgerNotMigrated, LedgerRefused: see `outcomes.db.translation`.
     """
     scope = _scope(since, until or datetime.now(UTC), None if model is None else {model})
     with translated():
-        return _joined(connection.execute(_tried(scope)).all(), connection.execute(_ended(scope)).all())
+        attempts = connection.execute(_count_attempts(scope)).all()
+        return _joined(attempts, connection.execute(_count_outcomes(scope)).all())
 
 
 def several_versions(
     connection: Connection, since: datetime, until: datetime, *, model: str | None = None
 ) -> list[FailureRate]:
-    """Return the rates of the versions of those models of which several were asked, worst first.
+    """Return the rates of versions, for models with outcomes of several, worst first.
 
-    Each is named by its model and its version.
+    Each is named by model and version.
 
     Raises:
         LedgerUnavailable, LedgerNotMigrated, LedgerRefused: see `outcomes.db.translation`.
     """
     with translated():
-        ended = connection.execute(_ended(_scope(since, until, None if model is None else {model}))).all()
-        count = Counter(name for name, _ in {(row[0], row[1]) for row in ended})
-        several = {name for name, versions in count.items() if versions > 1}
+        scope = _scope(since, until, None if model is None else {model})
+        outcomes = connection.execute(_count_outcomes(scope)).all()
+        versions = Counter(name for name, _ in {(row[0], row[1]) for row in outcomes})
+        several = {name for name, count in versions.items() if count > 1}
         if not several:
             return []
-        tried = connection.execute(_tried(_scope(since, until, several))).all()
-    found = _joined(tried, [row for row in ended if row[0] in several])
+        attempts = connection.execute(_count_attempts(_scope(since, until, several))).all()
+    found = _joined(attempts, [row for row in outcomes if row[0] in several])
     named = [
         msgspec.structs.replace(rate, name=f"{name} {version}") for (name, version), rate in found.items()
     ]
-    return sorted(named, key=badness)
+    return sorted(named, key=worst_first)
 
 
 def _scope(since: datetime, until: datetime, models: set[str] | None) -> list[ColumnElement[bool]]:
@@ -69,27 +70,28 @@ def _scope(since: datetime, until: datetime, models: set[str] | None) -> list[Co
     return scope if models is None else [*scope, OUTCOMES.c.model.in_(sorted(models))]
 
 
-def _ended(scope: list[ColumnElement[bool]]) -> Select[Any]:
-    how = (OUTCOMES.c.error_class, OUTCOMES.c.state, OUTCOMES.c.attempts > 0)
-    return select(*_NAME, *how, func.count()).where(*scope).group_by(*_NAME, *how)
+def _count_outcomes(scope: list[ColumnElement[bool]]) -> Select[Any]:
+    keys = (*_VERSION, OUTCOMES.c.error_class, OUTCOMES.c.state, OUTCOMES.c.attempts > 0)
+    return select(*keys, func.count()).where(*scope).group_by(*keys)
 
 
-def _tried(scope: list[ColumnElement[bool]]) -> Select[Any]:
-    what = (ATTEMPTS.c.error_class, ATTEMPTS.c.succeeded)
+def _count_attempts(scope: list[ColumnElement[bool]]) -> Select[Any]:
+    keys = (*_VERSION, ATTEMPTS.c.error_class, ATTEMPTS.c.succeeded)
+    cold = ATTEMPTS.c.cold_start
     return (
-        select(*_NAME, *what, func.count(), *cold_starts())
+        select(*keys, func.count(), func.count(cold), func.coalesce(func.sum(cold), 0.0))
         .select_from(OUTCOMES)
         .join(ATTEMPTS, ATTEMPTS.c.request_id == OUTCOMES.c.request_id)
         .where(*scope)
-        .group_by(*_NAME, *what)
+        .group_by(*keys)
     )
 
 
-def _joined(tried: Iterable[Any], ended: Iterable[Any]) -> dict[Key, FailureRate]:
-    tries: dict[Key, list[Any]] = {}
-    ends: dict[Key, list[Any]] = {}
-    for model, version, *rest in tried:
-        tries.setdefault((model, version), []).append((version, *rest))
-    for model, version, *rest in ended:
-        ends.setdefault((model, version), []).append((version, *rest))
-    return {key: rates(tries.get(key, ()), ends.get(key, ()))[0] for key in {*tries, *ends}}
+def _joined(attempts: Iterable[Any], outcomes: Iterable[Any]) -> dict[Version, FailureRate]:
+    tried: dict[Version, list[AttemptCount]] = {}
+    ended: dict[Version, list[OutcomeCount]] = {}
+    for model, version, *rest in attempts:
+        tried.setdefault((model, version), []).append(AttemptCount(version, *rest))
+    for model, version, *rest in outcomes:
+        ended.setdefault((model, version), []).append(OutcomeCount(version, *rest))
+    return {key: rates(tried.get(key, ()), ended.get(key, ()))[0] for key in {*tried, *ended}}

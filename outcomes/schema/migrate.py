@@ -1,4 +1,4 @@
-"""Bring a database to the ledger's newest version, and back."""
+"""Migrates a database to a version of the ledger's schema."""
 
 from pathlib import Path
 from typing import Final
@@ -10,16 +10,16 @@ from alembic.util import CommandError
 from outcomes.db.translation import translated
 from straightline.errors import ConfigurationError
 
-FILE: Final = Path(__file__).resolve().parents[2] / "migrations" / "alembic.ini"
+CONFIG_FILE: Final = Path(__file__).resolve().parents[2] / "migrations" / "alembic.ini"
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate the database at `url` up to `revision`; doing it again changes nothing.
+    """Migrate the database at `url` up to `revision`. Idempotent.
 
     Raises:
-        ConfigurationError: the URL is none, or the database has a version that this code does not know.
-        LedgerUnavailable: Postgres does not answer.
-        LedgerRefused: Postgres refuses a statement, as when a right is missing.
+        ConfigurationError: the URL is invalid, or this code does not know the database's version.
+        LedgerUnavailable: Postgres does not answer, or a lock was not available.
+        LedgerRefused: Postgres rejects a statement.
     """
     with translated():
         try:
@@ -29,12 +29,10 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str = "base") -> None:
-    """Migrate the database at `url` down to `revision`, losing what the later versions hold.
+    """Migrate the database at `url` down to `revision`; data of later versions is lost.
 
     Raises:
-        ConfigurationError: as for `upgrade`.
-        LedgerUnavailable: Postgres does not answer.
-        LedgerRefused: Postgres refuses a statement.
+        ConfigurationError, LedgerUnavailable, LedgerRefused: as for `upgrade`.
     """
     with translated():
         try:
@@ -44,6 +42,6 @@ def downgrade(url: str, revision: str = "base") -> None:
 
 
 def _config(url: str) -> Config:
-    config = Config(str(FILE))
+    config = Config(str(CONFIG_FILE))
     config.attributes["url"] = url
     return config

@@ -1,8 +1,8 @@
-"""Partitions of the ledger's tables: made ahead, one a day, and dropped when they are old.
+"""Partitions of the request tables: one a day, created ahead and dropped when old.
 
-A request's rows lie in the partition of the day that its id was made on. The default partition takes all
-others: ids that are no UUID of version 7, and days that have no partition. So nothing waits for this module:
-what it comes too late for, it moves.
+A row belongs to the partition of the day on which its id was created. The default partition takes all other
+rows: ids that are not version 7 UUIDs, and days without a partition. So writers never wait for a partition:
+creating it later moves the rows.
 """
 
 import logging
@@ -21,122 +21,131 @@ from straightline.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 DAYS_AHEAD: Final = 14
-"""Days that have a partition before they begin."""
 MIN_DAYS_AHEAD: Final = 7
-"""Days ahead from which on more are made: each one costs a look through the default partition."""
+"""Partitions left at which more are created: each one costs a scan of the default partition."""
 MIN_RETENTION: Final = timedelta(days=2)
 """A batch request may take a day, and its reconciliation some time more."""
 DELETE_BATCH_SIZE: Final = 10_000
 MAKE_PARTITION: Final = "make_partition(text, date)"
-"""A function of the database, with the rights of the tables' owner: not who calls it owns the tables."""
-_LOCK: Final = 0x5354_4C50
-"""Of Postgres's advisory locks: one process at a time changes partitions."""
-_AGES: Final = {
+"""A database function that runs with the table owner's rights, so that its caller need not own the tables."""
+PARTITION_LOCK_KEY: Final = 0x5354_4C50
+"""Postgres advisory lock: its holder changes partitions."""
+
+# Partitions of a table, with their bounds as text.
+LIST_PARTITIONS: Final = text(
+    """
+    SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
+    FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+    WHERE inhparent = to_regclass(:table)
+    ORDER BY child.relname
+    """
+)
+# Delete one portion of old rows; the name and the condition are put in place.
+DELETE_PORTION: Final = """
+    DELETE FROM "{table}" WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM "{table}" WHERE {condition} LIMIT {limit}
+    ))
+"""
+_TIME_COLUMNS: Final = {
     "outcomes": "finished_at",
     "attempts": "finished_at",
     "duplicate_requests": "seen_at",
     "duplicate_outcomes": "finished_at",
     "placements": "placed_at",
 }
-"""What tells the age of a row whose id has no time."""
+"""The age of rows in default partitions, whose ids may have no time."""
 
 
 class Retained(msgspec.Struct, frozen=True):
-    """What was deleted: partitions by name, and rows that were in no partition of a day."""
+    """What was deleted: names of partitions, and the number of rows outside daily partitions."""
 
     partitions: list[str]
     rows: int
 
 
 def create_ahead(engine: Engine, now: datetime, *, low: int = MIN_DAYS_AHEAD) -> int:
-    """Make the partitions of today and of the days to come, where fewer than `low` of them are there.
+    """Create the partitions of today and the days ahead when fewer than `low` are left.
 
     Returns:
-        How many were made.
+        The number of partitions created.
 
     Raises:
-        LedgerUnavailable: not now, as when a lock was not to be had; what is made already stays.
-        LedgerNotMigrated: the tables are not there.
+        LedgerUnavailable: not now, as when a lock was not available; partitions already created stay.
+        LedgerNotMigrated: the tables are missing.
     """
-    made, today = 0, now.astimezone(UTC).date()
+    created, today = 0, now.astimezone(UTC).date()
     for table in PARTITIONED:
         with translated(), engine.begin() as connection:
-            there = [span for _, span in _partitions(connection, table)]
-        if not missing_days(there, today, low + 1):
+            existing = [ids for _, ids in _partitions(connection, table)]
+        if not missing_days(existing, today, low + 1):
             continue
-        for day in missing_days(there, today, DAYS_AHEAD + 1):
+        for day in missing_days(existing, today, DAYS_AHEAD + 1):
             with translated(), engine.begin() as connection:
-                made += _make(connection, table, day)
-    return made
+                created += _create(connection, table, day)
+    return created
 
 
 def retain(engine: Engine, now: datetime, keep: timedelta) -> Retained:
-    """Delete what is older than `keep`: whole partitions, and the old rows of the default ones.
+    """Delete data older than `keep`: whole partitions, and old rows of default partitions and other tables.
 
     Raises:
         ConfigurationError: `keep` is too short.
-        LedgerUnavailable: not now; what is deleted already stays so, and the rest is for another call.
-        LedgerNotMigrated: the tables are not there.
+        LedgerUnavailable: not now; what is deleted stays deleted, and another call does the rest.
+        LedgerNotMigrated: the tables are missing.
     """
     if keep < MIN_RETENTION:
         raise ConfigurationError(
-            f"keep at least {MIN_RETENTION.days} days: younger requests may be under way"
+            f"retention too short: younger requests may be unfinished; keep at least {MIN_RETENTION.days} d"
         )
     before, dropped, rows = now - keep, [], 0
     for table in PARTITIONED:
-        with translated(), engine.begin() as connection:
-            old = [name for name, span in _partitions(connection, table) if span.high <= lowest_id(before)]
-        for name in old:
-            with translated(), engine.begin() as connection:
-                _alone(connection)
-                connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{name}"')
-            dropped.append(name)
-        rows += sum(_delete(engine, f"{table.name}_default", f"{_AGES[table.name]} < :before", before))
+        dropped += _drop_partitions(engine, table, lowest_id(before))
+        condition = f"{_TIME_COLUMNS[table.name]} < :before"
+        rows += sum(_delete(engine, f"{table.name}_default", condition, before))
     rows += sum(_delete(engine, DEAD_LETTERS.name, "last_at < :before", before))
     rows += sum(_delete(engine, BATCH_JOBS.name, "finished_at < :before", before))  # with their refusals
-    told = "next_at IS NULL AND id < :before"
-    rows += sum(_delete(engine, WEBHOOK_DELIVERIES.name, told, lowest_id(before)))
+    delivered = "next_at IS NULL AND id < :before"
+    rows += sum(_delete(engine, WEBHOOK_DELIVERIES.name, delivered, lowest_id(before)))
     return Retained(dropped, rows)
 
 
+def _drop_partitions(engine: Engine, table: Table, before: str) -> list[str]:
+    with translated(), engine.begin() as connection:
+        old = [name for name, ids in _partitions(connection, table) if ids.high <= before]
+    for name in old:
+        with translated(), engine.begin() as connection:
+            _lock(connection)
+            connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{name}"')
+    return old
+
+
 def _partitions(connection: Connection, table: Table) -> list[tuple[str, IdRange]]:
-    found = connection.execute(
-        text(
-            "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid) FROM pg_inherits"
-            " JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = to_regclass(:table)"
-            " ORDER BY child.relname"
-        ),
-        {"table": table.name},
-    )
-    spans = [(name, parse_bounds(bounds)) for name, bounds in found]
-    return [(name, span) for name, span in spans if span is not None]
+    found = connection.execute(LIST_PARTITIONS, {"table": table.name})
+    ranges = [(name, parse_bounds(bounds)) for name, bounds in found]
+    return [(name, ids) for name, ids in ranges if ids is not None]
 
 
-def _make(connection: Connection, table: Table, day: date) -> bool:
-    _alone(connection)
-    span = day_range(day)
-    if any(span.meets(other) for _, other in _partitions(connection, table)):
-        return False  # somebody was faster
+def _create(connection: Connection, table: Table, day: date) -> bool:
+    _lock(connection)
+    ids = day_range(day)
+    if any(ids.overlaps(other) for _, other in _partitions(connection, table)):
+        return False  # another process was faster
     statement = text("SELECT make_partition(:parent, :day)")
     moved = connection.execute(statement, {"parent": table.name, "day": day}).scalar_one()
-    name = f"{table.name}_{day:%Y%m%d}"
-    logger.info("partition %s was made, and took %d rows", name, moved)
+    logger.info("created partition %s_%s and moved %d rows into it", table.name, f"{day:%Y%m%d}", moved)
     return True
 
 
-def _delete(engine: Engine, table: str, old: str, before: datetime | str) -> Iterator[int]:
-    """Delete old rows, a portion in each transaction, so that none of them holds up others for long."""
-    portion = text(
-        f'DELETE FROM "{table}" WHERE ctid = ANY (ARRAY('  # noqa: S608 - our own names
-        f'SELECT ctid FROM "{table}" WHERE {old} LIMIT {DELETE_BATCH_SIZE}))'
-    )
+def _delete(engine: Engine, table: str, condition: str, before: datetime | str) -> Iterator[int]:
+    """Delete old rows in small transactions, so that none blocks others for long."""
+    statement = text(DELETE_PORTION.format(table=table, condition=condition, limit=DELETE_BATCH_SIZE))
     while True:
         with translated(), engine.begin() as connection:
-            count = connection.execute(portion, {"before": before}).rowcount
+            count = connection.execute(statement, {"before": before}).rowcount
         yield count
         if count < DELETE_BATCH_SIZE:
             return
 
 
-def _alone(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+def _lock(connection: Connection) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITION_LOCK_KEY})

@@ -1,7 +1,7 @@
-"""Postgres's roles, one for each kind of component, with the least rights on the ledger's tables.
+"""Postgres roles, one for each kind of component, with the least rights on the ledger's tables.
 
-The owner, who migrates, retains and makes API keys, is not among them. Rights on a partitioned table hold for
-its partitions, as long as these are reached through it, which is how all of this package does.
+The owner, which migrates, retains and creates API keys, is not one of them. Rights on a partitioned table
+cover its partitions when they are accessed through the table, as this package always does.
 """
 
 from collections.abc import Mapping
@@ -18,23 +18,23 @@ from outcomes.schema.tables import METADATA
 ROLE_PREFIX: Final = "straightline_"
 PASSWORD_PREFIX: Final = "STRAIGHTLINE_DATABASE_PASSWORD_"  # noqa: S105 - the name of a variable
 
-_ANSWERS: Final = ("outcomes", "attempts", "duplicate_requests", "duplicate_outcomes", "placements")
-_READ: Final = dict.fromkeys(_ANSWERS, "SELECT")
-_MODELS: Final = ("model_versions", "model_aliases", "model_changes")
+_REQUEST_TABLES: Final = ("outcomes", "attempts", "duplicate_requests", "duplicate_outcomes", "placements")
+_READ: Final = dict.fromkeys(_REQUEST_TABLES, "SELECT")
+_REGISTRY_TABLES: Final = ("model_versions", "model_aliases", "model_changes")
 
 GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
-        "recorder": dict.fromkeys(_ANSWERS, "SELECT, INSERT"),
+        "recorder": dict.fromkeys(_REQUEST_TABLES, "SELECT, INSERT"),
         "reconciler": {
             "outcomes": "SELECT",
             "attempts": "SELECT",
             "placements": "SELECT, UPDATE (due_at, checks)",
             "dead_letters": "SELECT, INSERT, UPDATE",
             "submissions": "SELECT, DELETE",
-            **dict.fromkeys(_MODELS, "SELECT"),
+            **dict.fromkeys(_REGISTRY_TABLES, "SELECT"),
             "model_changes": "SELECT, INSERT",
         },
-        "reader": {**_READ, "dead_letters": "SELECT", **dict.fromkeys(_MODELS, "SELECT")},
+        "reader": {**_READ, "dead_letters": "SELECT", **dict.fromkeys(_REGISTRY_TABLES, "SELECT")},
         "gateway": {
             **_READ,
             "api_keys": "SELECT",
@@ -48,12 +48,12 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "attempts": "SELECT",
             "batch_jobs": "SELECT, UPDATE",
             "batch_refusals": "SELECT, INSERT",
-            # Who is to be told of a job's end: neither a secret nor what others are told.
+            # Whether a job's webhook exists; neither its secret nor the deliveries of others.
             "webhooks": "SELECT (id)",
             "webhook_deliveries": "INSERT",
         },
         "deployer": {
-            # What `python -m modelkit list` counts: no result, no sentence of an error, nobody's request.
+            # The columns that `python -m modelkit list` counts: no results, error messages or requests.
             "outcomes": "SELECT (request_id, model, version, state, error_class, attempts, finished_at)",
             "attempts": "SELECT (request_id, succeeded, error_class, cold_start)",
             "model_versions": "SELECT, INSERT, UPDATE, DELETE",
@@ -66,46 +66,47 @@ GRANTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
     }
 )
-"""What each role may do with which table."""
+"""Rights of each role, by table."""
 FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"reconciler": (MAKE_PARTITION,)})
-"""Functions that a role may call, with the owner's rights."""
+"""Functions, with the owner's rights, that a role may call."""
 
 
-def make_roles(connection: Connection, passwords: Mapping[str, str], *, prefix: str = ROLE_PREFIX) -> None:
-    """Make the roles that have a password, or give them this one; the server never sees it in clear.
+def create_roles(connection: Connection, passwords: Mapping[str, str], *, prefix: str = ROLE_PREFIX) -> None:
+    """Create the roles that have a password, or change it. The server never sees the password in clear.
 
     Raises:
-        LedgerUnavailable: not now, or the user of the connection may not make roles.
+        LedgerUnavailable: not now, or the connection's user may not create roles.
     """
     driver: Any = connection.connection.driver_connection
     for role, password in passwords.items():
         name = prefix + role
-        word = encrypt_password(password, name, scope=driver, algorithm="scram-sha-256")
+        encrypted = encrypt_password(password, name, scope=driver, algorithm="scram-sha-256")
         with translated():
             known = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": name})
             verb = "CREATE" if known.first() is None else "ALTER"
             connection.exec_driver_sql(
-                f"{verb} ROLE {_quoted(name)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{word}'"
+                f"{verb} ROLE {_quoted(name)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"
+                f" PASSWORD '{encrypted}'"
             )
 
 
 def grant(connection: Connection, *, prefix: str = ROLE_PREFIX) -> list[str]:
-    """Give the roles that are there their rights on the tables that are there, and take all others away.
+    """Grant the existing roles their rights on the existing tables, and revoke all others.
 
     Returns:
-        The kinds of components that have a role.
+        The kinds of components that have a role, keys of `GRANTS`.
 
     Raises:
-        LedgerUnavailable: not now, or the user of the connection does not own the tables.
+        LedgerUnavailable: not now, or the connection's user does not own the tables.
     """
     with translated():
         known = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
         connection.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {MAKE_PARTITION} FROM PUBLIC")
-        there = [role for role in GRANTS if prefix + role in known]
-        for role in there:
+        existing = [role for role in GRANTS if prefix + role in known]
+        for role in existing:
             _grant(connection, _quoted(prefix + role), role)
-    return there
+    return existing
 
 
 def _grant(connection: Connection, name: str, role: str) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.db.pool import LedgerPool
-from outcomes.queries.submissions import SEARCH_WINDOW, LastPlacement, last_placement
+from outcomes.queries.last_placement import SEARCH_WINDOW, LastPlacement, last_placement
 from outcomes.schema.uuid7_ranges import created_at
 from straightline.contracts import Outcome, RequestStatus
 

@@ -243,7 +243,7 @@ def _current(context: AppContext, batch_id: str, key_id: str) -> BatchStatus:
 
 def _listed(context: AppContext, page: Page, key_id: str) -> BatchList:
     with context.ledger.connection() as connection:
-        found = jobs_of(connection, key_id, most=page.limit + 1, before=page.before)
+        found = jobs_of(connection, key_id, limit=page.limit + 1, before=page.before)
         batches = _statuses(connection, found[: page.limit])
     return BatchList(batches=batches, next=batches[-1].id if len(found) > page.limit else None)
 

@@ -10,8 +10,8 @@ from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
 from gateway.http.requests.unfinished_placement import unanswered
 from gateway.http.routes.requests import found, identity_of, outcome_in
-from outcomes.queries.outcomes import failures
-from outcomes.queries.submissions import LastPlacement
+from outcomes.queries.failures import failures
+from outcomes.queries.last_placement import LastPlacement
 from straightline.contracts import (
     FailureReport,
     ModelList,

@@ -17,14 +17,9 @@ from gateway.http.routes.webhooks import requested_webhook
 from gateway.shared.request_builder import MEMBERS, id_from_idempotency_key, trace_context
 from gateway.shared.request_status import status_of
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
+from outcomes.queries.last_placement import SEARCH_WINDOW, LastPlacement, last_placement
 from outcomes.queries.outcomes import outcome_of
-from outcomes.queries.submissions import (
-    SEARCH_WINDOW,
-    LastPlacement,
-    Submission,
-    find_submission,
-    last_placement,
-)
+from outcomes.queries.submissions import Submission, find_submission
 from outcomes.schema.uuid7_ranges import created_at
 from straightline.contracts import Outcome, RequestStatus, StatusReply
 from straightline.contracts.parsing.decoding import decode

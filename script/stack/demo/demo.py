@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from outcomes.db.database import connected
-from outcomes.queries.outcomes import summary
 from outcomes.queries.query_results import Summary
+from outcomes.queries.summary import summary
 from script.stack.demo import report
 from script.stack.demo.drive import Material, Tally, drive
 from script.stack.demo.workload import Phase, thresholds, workload

@@ -99,7 +99,7 @@ def test_notes_of_what_ended_long_ago_are_removed_piece_by_piece(gateway: Gatewa
     with connected(gateway.database_url) as connection:
         insert_submissions(connection, notes)
         autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-        assert purge_submissions(autocommit, now, piece=2) >= 5
+        assert purge_submissions(autocommit, now, batch_size=2) >= 5
         assert [find_submission(connection, each.id) is not None for each in notes] == [False] * 5 + [True]
 
 

@@ -25,7 +25,7 @@ from gateway.webhooks.service import WebhookDispatcher
 from gateway.webhooks.signing import headers as signatures
 from outcomes.db.database import connected
 from outcomes.db.pool import LedgerPool
-from outcomes.queries import batches, webhooks
+from outcomes.queries import batch_runs, batches, webhooks
 from outcomes.queries.keys import create_key
 from outcomes.recording.ledger import Ledger
 from outcomes.rows.row_mapping import entry_of
@@ -426,10 +426,10 @@ def test_a_webhook_is_told_by_who_ends_the_job_and_by_nobody_else(gateway: Gatew
         return b"{}"
 
     with connected(gateway.role_url("batches")) as runner:
-        batches.finish_job(runner, job_id, new_id(), "done", event=event)
+        batch_runs.finish_job(runner, job_id, new_id(), "done", event=event)
         assert (told, deliveries(gateway, job_id)) == ([], []), "another process has it"
         for _ in range(2):
-            batches.finish_job(runner, job_id, owner, "cancelled", event=event)
+            batch_runs.finish_job(runner, job_id, owner, "cancelled", event=event)
     assert [(job.state, job.finished_at is not None) for job in told] == [("cancelled", True)]
     assert deliveries(gateway, job_id) == [(0, False)]
     with connected(gateway.database_url) as connection:
@@ -439,7 +439,7 @@ def test_a_webhook_is_told_by_who_ends_the_job_and_by_nobody_else(gateway: Gatew
 def test_a_job_whose_webhook_was_removed_ends_all_the_same(gateway: Gateway) -> None:
     with connected(gateway.database_url) as connection:
         job_id, owner, _ = job_in_work(connection, webhook=new_id())
-        batches.finish_job(connection, job_id, owner, "done", event=lambda _: b"{}")
+        batch_runs.finish_job(connection, job_id, owner, "done", event=lambda _: b"{}")
         ended = connection.exec_driver_sql("select state from batch_jobs where id = %s", (job_id,))
         assert ended.scalar() == "done"
     assert deliveries(gateway, job_id) == []

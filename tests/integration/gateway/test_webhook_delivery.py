@@ -20,7 +20,7 @@ from gateway.webhooks import sender, service
 from gateway.webhooks.signing import headers, new_secret
 from outcomes.db.database import connected
 from outcomes.db.pool import LedgerPool
-from outcomes.queries import webhooks
+from outcomes.queries import webhook_deliveries, webhooks
 from outcomes.queries.keys import create_key
 from straightline import names
 from straightline.contracts import Outcome, Request
@@ -252,7 +252,7 @@ def test_receivers_of_one_key_that_hang_delay_nobody_else(gateway: Gateway, rece
                 hook = webhooks.register(connection, key_id=key.id, url=url, secret=new_secret())
                 hooks.append(hook.id)
                 for _ in range(count):
-                    webhooks.enqueue(connection, hook.id, new_id(), b"{}")
+                    webhook_deliveries.enqueue(connection, hook.id, new_id(), b"{}")
         reader, stop = LedgerPool(gateway.database_url, name="test", connections=4), threading.Event()
         deliveries = service.WebhookDispatcher(reader, {"127.0.0.1", "localhost"})
         thread = threading.Thread(target=deliveries.run, args=(stop,))

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from modelkit.cli import main
 from modelkit.package.function import HANDLER
 from outcomes.db.database import connected
-from outcomes.queries.outcomes import failures
+from outcomes.queries.failures import failures
 from outcomes.registry.registry import read_deployed
 from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.contracts.deployed import Deployed

@@ -9,8 +9,9 @@ from sqlalchemy import create_engine, make_url
 
 from outcomes.db.database import connected
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.queries.outcomes import duplicate_requests_of, outcome_of, summary
+from outcomes.queries.outcomes import duplicate_requests_of, outcome_of
 from outcomes.queries.query_results import DuplicateRequests
+from outcomes.queries.summary import summary
 from outcomes.recording.ledger import SOCKET_TIMEOUT_FACTOR, Ledger, Written
 from outcomes.rows.row_mapping import entry_of
 from straightline.contracts import Outcome, Recall

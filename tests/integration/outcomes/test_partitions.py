@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from outcomes.cli import main
 from outcomes.db.database import engine_for
 from outcomes.db.errors import LedgerUnavailable
+from outcomes.queries.failures import failures
 from outcomes.queries.keys import create_key
-from outcomes.queries.outcomes import failures, outcomes_of
+from outcomes.queries.outcomes import outcomes_of
 from outcomes.recording.ledger import Ledger
 from outcomes.rows.row_mapping import entry_of
 from outcomes.schema.partitions import create_ahead, retain

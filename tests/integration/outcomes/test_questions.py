@@ -7,7 +7,9 @@ import pytest
 
 from outcomes.db.database import connected
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.queries.outcomes import failures, outcome_of, summary
+from outcomes.queries.failures import failures
+from outcomes.queries.outcomes import outcome_of
+from outcomes.queries.summary import summary
 from outcomes.recording.ledger import Ledger
 from outcomes.rows.row_mapping import entry_of
 from straightline.contracts import Attempt, Outcome
@@ -159,7 +161,7 @@ def test_faults_of_the_database_say_what_mends_them(database_url: str) -> None:
     with pytest.raises(LedgerNotMigrated, match="python -m outcomes migrate"), connected(database_url) as c:
         summary(c)
     with (
-        pytest.raises(LedgerUnavailable, match="is it started"),
+        pytest.raises(LedgerUnavailable, match="check that it is running"),
         connected("postgresql+psycopg2://x@127.0.0.1:1/x"),
     ):
         pass

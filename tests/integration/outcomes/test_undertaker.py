@@ -262,5 +262,5 @@ def test_a_fault_of_our_own_brings_no_dead_letter_back(
     bench.reconcile()
     _drained(bench, wait_for, 1)
     assert bench.ask("SELECT resolution, said FROM dead_letters") == [
-        ("kept", "ZeroDivisionError in its examination")
+        ("kept", "ZeroDivisionError during analysis")
     ]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from outcomes.db.database import engine_for
 from outcomes.queries.version_rates import version_rates
 from outcomes.schema.partitions import create_ahead
-from outcomes.schema.roles import GRANTS, make_roles
+from outcomes.schema.roles import GRANTS, create_roles
 from outcomes.schema.tables import METADATA
 
 pytestmark = pytest.mark.integration
@@ -185,7 +185,7 @@ def test_passwords_do_not_travel_in_clear(
     engine = engine_for(migrated_database_url, name="test")
     said = capture_statements(engine)
     with engine.connect() as connection:
-        make_roles(connection, {"reader": "canary-canary-canary"}, prefix="test_clear_")
+        create_roles(connection, {"reader": "canary-canary-canary"}, prefix="test_clear_")
         connection.rollback()
     engine.dispose()
     assert any("SCRAM-SHA-256$" in statement for statement in said)

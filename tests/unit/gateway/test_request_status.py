@@ -21,7 +21,7 @@ from gateway.http.routes import requests
 from gateway.http.settings import Settings
 from gateway.shared.request_builder import PreparedRequest
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.queries.submissions import LastPlacement
+from outcomes.queries.last_placement import LastPlacement
 from straightline.contracts import Attempt, Outcome, Reason, StatusReply
 from straightline.ids import new_id
 

@@ -8,7 +8,8 @@ import pytest
 from gateway.webhooks import service
 from gateway.webhooks.service import MAX_RECORD_ATTEMPTS, WebhookDispatcher
 from outcomes.db.errors import LedgerUnavailable
-from outcomes.queries.webhooks import DueDelivery, Webhook
+from outcomes.queries.webhook_deliveries import DueDelivery
+from outcomes.queries.webhooks import Webhook
 
 HOOK = Webhook(id="w", key_id="k", url="https://hook.example/", secret="whsec_" + "A" * 32)
 DUE = DueDelivery(id="d", webhook=HOOK, body=b"{}", failures=0)

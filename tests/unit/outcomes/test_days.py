@@ -21,7 +21,7 @@ def test_a_new_id_lies_in_its_day_and_in_no_other() -> None:
 
 def test_days_follow_each_other_without_a_gap() -> None:
     assert day_range(DAY).high == day_range(DAY + timedelta(days=1)).low
-    assert not day_range(DAY).meets(day_range(DAY + timedelta(days=1)))
+    assert not day_range(DAY).overlaps(day_range(DAY + timedelta(days=1)))
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001

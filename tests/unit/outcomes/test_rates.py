@@ -1,14 +1,14 @@
-from outcomes.queries.rates import rates
+from outcomes.queries.rates import AttemptCount, OutcomeCount, rates
 
 
 def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:
     found = rates(
         [
-            ("a", None, True, 6, 0, 0.0),
-            ("a", "crashed", False, 2, 0, 0.0),
-            ("b", "throttled", False, 4, 0, 0.0),
+            AttemptCount("a", None, True, 6, 0, 0.0),
+            AttemptCount("a", "crashed", False, 2, 0, 0.0),
+            AttemptCount("b", "throttled", False, 4, 0, 0.0),
         ],
-        [("a", None, "succeeded", True, 6), ("b", "throttled", "failed", True, 4)],
+        [OutcomeCount("a", None, "succeeded", True, 6), OutcomeCount("b", "throttled", "failed", True, 4)],
     )
     assert [rate.name for rate in found] == ["b", "a"]
     worst, other = found
@@ -19,19 +19,27 @@ def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:
 
 def test_an_error_is_counted_once_whether_by_attempt_or_by_outcome() -> None:
     (rate,) = rates(
-        [("a", "crashed", False, 1, 0, 0.0)],
-        [("a", "crashed", "failed", True, 1), ("a", "deadline", "expired", False, 2)],
+        [AttemptCount("a", "crashed", False, 1, 0, 0.0)],
+        [OutcomeCount("a", "crashed", "failed", True, 1), OutcomeCount("a", "deadline", "expired", False, 2)],
     )
     assert rate.errors == {"deadline": 2, "crashed": 1}
 
 
 def test_what_expired_where_it_was_placed_is_a_failure_of_that_backend() -> None:
-    (rate,) = rates([("a", "lost", False, 1, 0, 0.0)], [("a", "lost", "expired", True, 1)])
+    (rate,) = rates(
+        [AttemptCount("a", "lost", False, 1, 0, 0.0)], [OutcomeCount("a", "lost", "expired", True, 1)]
+    )
     assert (rate.failure_rate, rate.attempt_failure_rate, rate.errors) == (1.0, 1.0, {"lost": 1})
 
 
 def test_rejected_and_cancelled_requests_are_no_failures() -> None:
-    (rate,) = rates([], [(None, "malformed", "rejected", False, 3), (None, None, "cancelled", False, 1)])
+    (rate,) = rates(
+        [],
+        [
+            OutcomeCount(None, "malformed", "rejected", False, 3),
+            OutcomeCount(None, None, "cancelled", False, 1),
+        ],
+    )
     assert (rate.outcomes, rate.failure_rate, rate.attempt_failure_rate) == (0, None, None)
     assert rate.rejected == 3
 
@@ -39,9 +47,9 @@ def test_rejected_and_cancelled_requests_are_no_failures() -> None:
 def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
     (rate,) = rates(
         [
-            ("a", None, True, 3, 0, 0.0),
-            ("a", "breaker_open", False, 9, 0, 0.0),
-            ("a", "not_informed", False, 2, 0, 0.0),
+            AttemptCount("a", None, True, 3, 0, 0.0),
+            AttemptCount("a", "breaker_open", False, 9, 0, 0.0),
+            AttemptCount("a", "not_informed", False, 2, 0, 0.0),
         ],
         [],
     )
@@ -51,12 +59,12 @@ def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
 def test_cold_starts_are_counted_whatever_came_of_the_attempt() -> None:
     (rate,) = rates(
         [
-            ("a", None, True, 7, 2, 3.0),
-            ("a", "cold_start_timed_out", False, 1, 1, 9.0),
-            ("a", "x", False, 1, 0, 0.0),
+            AttemptCount("a", None, True, 7, 2, 3.0),
+            AttemptCount("a", "cold_start_timed_out", False, 1, 1, 9.0),
+            AttemptCount("a", "x", False, 1, 0, 0.0),
         ],
         [],
     )
     assert (rate.cold_starts, rate.cold_start) == (3, 4.0)
-    (rate,) = rates([("a", None, True, 7, 0, 0.0)], [])
+    (rate,) = rates([AttemptCount("a", None, True, 7, 0, 0.0)], [])
     assert (rate.cold_starts, rate.cold_start) == (0, None)

@@ -1,8 +1,8 @@
-"""`python -m broker_config`: declare StraightLine's exchanges and queues on the broker, and make its users.
+"""Declare StraightLine's exchanges and queues on the broker, and create its users.
 
-Users are made where STRAIGHTLINE_BROKER_MANAGEMENT_URL says where RabbitMQ's management API is: those whose
-password the environment has, in STRAIGHTLINE_BROKER_PASSWORD_<USER>. Without that API, `definitions` prints
-the document that `rabbitmqctl import_definitions` takes.
+Users are created through RabbitMQ's management API at STRAIGHTLINE_BROKER_MANAGEMENT_URL: those with a
+password in STRAIGHTLINE_BROKER_PASSWORD_<USER>. Without that API, `definitions` prints the document for
+`rabbitmqctl import_definitions`. Example: `python -m broker_config definitions > users.json`.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from straightline.settings import load
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What this command reads from the environment.
+    """Settings of this command, read from the environment.
 
     Attributes:
-        broker_url: AMQP URL of the broker, with a user who may declare everything.
-        broker_management_url: of RabbitMQ's management API; None makes no users.
+        broker_url: AMQP URL of the broker, with a user that may declare everything.
+        broker_management_url: of RabbitMQ's management API; None creates no users.
     """
 
     broker_url: str
@@ -35,14 +35,14 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 when all of it stands, 1 with one line when it does not."""
+    """Run the command; return 0, or 1 after printing one line with the error."""
     parser = argparse.ArgumentParser(prog="python -m broker_config", description=__doc__)
     parser.add_argument(
         "command",
         nargs="?",
         choices=("apply", "definitions"),
         default="apply",
-        help="apply (default), or print the users' definitions",
+        help="apply: declare the topology and create users (default); definitions: print the users as JSON",
     )
     command = parser.parse_args(arguments).command
     try:
@@ -59,19 +59,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _apply(settings: Settings, environ: Mapping[str, str]) -> None:
     apply(settings.broker_url)
-    print("The exchanges and queues stand.")
+    print("Declared the exchanges and queues.")
     if settings.broker_management_url is not None:
         upload(settings.broker_management_url, settings.broker_url, _definitions(settings, environ))
-        print("The users stand.")
+        print("Created the users.")
 
 
 def _definitions(settings: Settings, environ: Mapping[str, str]) -> Definitions:
     found = passwords(environ)
     missing = [variable(user) for user in USERS if user not in found]
     if not found:
-        raise ConfigurationError(f"no user has a password: set {', '.join(missing)}")
+        raise ConfigurationError(f"cannot create users: none has a password. set {', '.join(missing)}")
     if missing:
-        print(f"broker_config: not made, since these are not set: {', '.join(missing)}", file=sys.stderr)
+        print(
+            f"broker_config: skipped the users without a password; not set: {', '.join(missing)}",
+            file=sys.stderr,
+        )
     vhost = unquote(urlsplit(settings.broker_url).path.removeprefix("/")) or "/"
     return definitions(found, [vhost])
 

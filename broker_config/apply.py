@@ -1,19 +1,19 @@
-"""Put the topology on a broker."""
+"""Declaration of the topology on a broker."""
 
 import amqp.exceptions
 from kombu.exceptions import OperationalError
 
 from broker_config import topology
-from broker_config.connecting import connect
+from broker_config.connection import connect
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 
 def apply(url: str, *, attempts: int = 20) -> None:
-    """Declare every exchange, queue and binding on the broker at `url`; declaring again changes nothing.
+    """Declare all exchanges, queues and bindings on the broker at `url`; idempotent.
 
     Raises:
-        BrokerUnavailable: nobody answers there.
-        ConfigurationError: something of the name exists already with other arguments, or a right is missing.
+        BrokerUnavailable: the broker does not answer.
+        ConfigurationError: an object of that name exists with other arguments, or a permission is missing.
     """
     try:
         with connect(url) as connection:
@@ -29,10 +29,10 @@ def apply(url: str, *, attempts: int = 20) -> None:
                 channel.queue_bind(queue_name, exchange=exchange_name, routing_key=key)
     except (amqp.exceptions.PreconditionFailed, amqp.exceptions.AccessRefused) as error:
         raise ConfigurationError(
-            f"the broker refused the topology: {error}; delete what has the same name, or give the user "
-            "the right"
+            f"cannot declare the topology: {error}. delete the object with that name, or grant the user the "
+            "permission"
         ) from error
     except (OperationalError, OSError, amqp.exceptions.AMQPError) as error:
         raise BrokerUnavailable(
-            f"the broker does not answer: {error}; is it started, and is the URL right?"
+            f"cannot reach the broker: {error}. start it, or correct STRAIGHTLINE_BROKER_URL"
         ) from error

@@ -1,4 +1,4 @@
-"""RabbitMQ's definitions document with our users: for `rabbitmqctl import_definitions` or the HTTP API."""
+"""RabbitMQ's definitions document with the users, for `rabbitmqctl import_definitions` or the HTTP API."""
 
 import base64
 import hashlib
@@ -15,15 +15,15 @@ Definitions = dict[str, list[dict[str, Any]]]
 
 
 def variable(user: str) -> str:
-    """Name of the environment variable with the password of a user."""
+    """Return the name of the environment variable with a user's password."""
     return name_of(PASSWORD_PREFIX, user)
 
 
 def passwords(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the password of each user for whom the environment has one.
+    """Return the passwords in the environment, by user.
 
     Raises:
-        ConfigurationError: one is too short, or serves two users; the message names the variables alone.
+        ConfigurationError: a password is too short, or used for two users; the message names only variables.
     """
     return read_passwords(environ, PASSWORD_PREFIX, USERS)
 
@@ -31,14 +31,14 @@ def passwords(environ: Mapping[str, str]) -> dict[str, str]:
 def definitions(
     passwords: Mapping[str, str], vhosts: Iterable[str], *, prefix: str = USER_PREFIX
 ) -> Definitions:
-    """Make the document: users that have a password, and their rights in each virtual host.
+    """Return the document: the users that have a password, and their permissions in each virtual host.
 
-    Importing it again changes nothing but the passwords.
+    Importing it again changes only the passwords.
 
     Args:
-        passwords: by kind of component; who has none is left out.
+        passwords: by kind of component; users without one are left out.
         vhosts: virtual hosts that exist.
-        prefix: what the users' names begin with.
+        prefix: of the users' names.
     """
     return {
         "users": [
@@ -53,7 +53,7 @@ def definitions(
 
 
 def hashed(password: str) -> dict[str, str]:
-    """Return a password as RabbitMQ keeps it, so that no document holds it in clear.
+    """Return a password as RabbitMQ stores it, so that no document contains it in clear.
 
     Source: RabbitMQ's "Passwords" guide: base64 of a salt of 4 bytes and of SHA-256 over salt and password.
     """

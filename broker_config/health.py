@@ -1,7 +1,8 @@
-"""`python -m broker_config.health QUEUE`: is the process of this container at work? For its health check.
+"""Check that the process in this container works, for its health check.
 
-It is when it holds a connection to the broker and the queue that it serves has a consumer. Of two schedulers
-one consumes and the other waits for its turn: both are well.
+It is healthy if it has a connection to the broker and its queue has a consumer. Of two schedulers one
+consumes
+and the other stands by: both are healthy. Example: `python -m broker_config.health straightline.outcomes`.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import amqp.exceptions
 import msgspec
 from kombu.exceptions import OperationalError
 
-from broker_config.connecting import connect, port_of
+from broker_config.connection import connect, port_of
 from straightline.amqp.connection.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError, StraightLineError
 from straightline.settings import load
@@ -25,7 +26,7 @@ _ESTABLISHED: Final = "01"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What this command reads from the environment.
+    """Settings of this command, read from the environment.
 
     Attributes:
         broker_url: AMQP URL of the broker.
@@ -35,10 +36,10 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def connected(tables: Iterable[str], port: int) -> bool:
-    """Whether a connection to `port` of any machine is established.
+    """Return whether a connection to `port` of any machine is established.
 
     Args:
-        tables: the text of the kernel's tables of TCP connections (proc(5), `/proc/net/tcp`).
+        tables: the kernel's tables of TCP connections as text (proc(5), `/proc/net/tcp`).
         port: the remote port.
     """
     for table in tables:
@@ -50,7 +51,7 @@ def connected(tables: Iterable[str], port: int) -> bool:
 
 
 def consumers(url: str, queue: str) -> int:
-    """Count the consumers of a queue.
+    """Return the number of consumers of a queue.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
@@ -62,32 +63,34 @@ def consumers(url: str, queue: str) -> int:
             found = connection.default_channel.queue_declare(queue, passive=True)
     except amqp.exceptions.NotFound as error:
         raise ConfigurationError(
-            f"there is no queue {queue}: `python -m broker_config` declares it"
+            f"there is no queue {queue}: declare it with `python -m broker_config`"
         ) from error
     except (OperationalError, OSError, amqp.exceptions.AMQPError) as error:
-        raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+        raise BrokerUnavailable(
+            f"cannot reach the broker: {error}. start it, or correct STRAIGHTLINE_BROKER_URL"
+        ) from error
     return int(found.consumer_count)
 
 
-def complaint(url: str, queue: str, tables: Iterable[str]) -> str | None:
-    """Return what is wrong, None where nothing is; raises as `consumers`."""
+def problem(url: str, queue: str, tables: Iterable[str]) -> str | None:
+    """Return what is wrong; None if healthy. Raises as `consumers`."""
     port = port_of(read_address(url))
-    # First, or the connection of this check would be found.
+    # First, since the connection of this check would count, too.
     if not connected(tables, port):
-        return "the process holds no connection to the broker"
+        return "the process has no connection to the broker"
     if consumers(url, queue) == 0:
-        return f"nobody consumes {queue}"
+        return f"{queue} has no consumer"
     return None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the check; 0 where all is well, 1 with one line where not."""
+    """Run the check; return 0 if healthy, or 1 after printing one line with the problem."""
     parser = argparse.ArgumentParser(prog="python -m broker_config.health", description=__doc__)
-    parser.add_argument("queue", help="the queue that the process serves")
+    parser.add_argument("queue", help="queue that the process serves")
     options = parser.parse_args(arguments)
     try:
         url = load(Settings, os.environ).broker_url
-        wrong = complaint(url, options.queue, [file.read_text() for file in _TABLES if file.exists()])
+        wrong = problem(url, options.queue, [file.read_text() for file in _TABLES if file.exists()])
     except StraightLineError as error:
         wrong = str(error)
     if wrong is not None:

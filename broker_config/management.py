@@ -1,4 +1,4 @@
-"""RabbitMQ's management API, as far as we need it: handing it definitions."""
+"""Import of definitions through RabbitMQ's management API."""
 
 import base64
 import json
@@ -12,27 +12,27 @@ from broker_config.definitions import Definitions
 from straightline.amqp.connection.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
-TIMEOUT: Final = 30.0
+REQUEST_TIMEOUT_S: Final = 30.0
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Does not follow: the request carries the administrator's password."""
+    """Refuses redirects, since the request carries the administrator's password."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def upload(management_url: str, broker_url: str, definitions: Definitions) -> None:
-    """Import definitions as the administrator whom `broker_url` names.
+    """Import definitions as the administrator in `broker_url`.
 
     Args:
         management_url: `http://host:15672` or `https://...`, without credentials.
         broker_url: AMQP URL; only its user and password are used.
-        definitions: the document.
+        definitions: the document to import.
 
     Raises:
-        ConfigurationError: a URL cannot be used, or the user is no administrator.
-        BrokerUnavailable: the API does not answer, or not as it should.
+        ConfigurationError: a URL is unusable, or the user is not an administrator.
+        BrokerUnavailable: the API does not answer, or returns an error.
     """
     if urlsplit(management_url).scheme not in ("http", "https") or "@" in management_url:
         raise ConfigurationError(
@@ -40,29 +40,32 @@ def upload(management_url: str, broker_url: str, definitions: Definitions) -> No
         )
     address = read_address(broker_url)
     user = urlsplit(address.url)
-    word = f"{unquote(user.username or '')}:{unquote(user.password or '')}".encode()
+    credentials = f"{unquote(user.username or '')}:{unquote(user.password or '')}".encode()
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked above
         f"{management_url.rstrip('/')}/api/definitions",
         data=json.dumps(definitions).encode(),
         headers={
-            "Authorization": f"Basic {base64.b64encode(word).decode('ascii')}",
+            "Authorization": f"Basic {base64.b64encode(credentials).decode('ascii')}",
             "Content-Type": "application/json",
         },
         method="POST",
     )
-    # Whom the broker's certificate is trusted for, is trusted for its management's.
+    # The CA of the broker's certificate is trusted for that of its management, too.
     trusted = ssl.create_default_context(cafile=address.tls.cacertfile if address.tls else None)
     opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=trusted))
     try:
-        opener.open(request, timeout=TIMEOUT).close()
+        opener.open(request, timeout=REQUEST_TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise ConfigurationError(
-                "the broker's management refused the user of STRAIGHTLINE_BROKER_URL: "
-                "it must be an administrator"
+                "cannot create users: the management API refused the user of STRAIGHTLINE_BROKER_URL. "
+                "give it the tag administrator"
             ) from error
-        raise BrokerUnavailable(f"the broker's management answers {error.code}: look at its log") from error
+        raise BrokerUnavailable(
+            f"cannot create users: the management API returned {error.code}. see the broker's log"
+        ) from error
     except (OSError, ValueError) as error:
         raise BrokerUnavailable(
-            f"the broker's management does not answer: {error}; is STRAIGHTLINE_BROKER_MANAGEMENT_URL right?"
+            f"cannot reach the management API: {error}. start it, or correct "
+            "STRAIGHTLINE_BROKER_MANAGEMENT_URL"
         ) from error

@@ -1,7 +1,7 @@
-"""RabbitMQ's exchanges, queues and bindings, as kombu objects; nothing here talks to a broker.
+"""RabbitMQ's exchanges, queues and bindings, as kombu objects.
 
-Every queue that holds requests is a quorum queue that refuses what it cannot hold (`reject-publish`) and
-dead-letters at least once, so that a publisher confirm means the message is safe.
+Every queue with requests is a quorum queue that rejects publishes when full (`reject-publish`) and
+dead-letters at least once, so a publisher confirm guarantees that the message is safe.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 from straightline import names
 
 DELIVERY_LIMIT: Final = 20
-"""Times a message may come back unacknowledged; explicit, since RabbitMQ 3 has no default and 4 has 20."""
+"""Redeliveries until a message is dead-lettered; explicit, since RabbitMQ 3 has no limit and 4 has 20."""
 
 REQUESTS: Final = Exchange(names.REQUESTS, type="direct", durable=True)
 PLACEMENTS: Final = Exchange(names.PLACEMENTS, type="direct", durable=True)
@@ -68,12 +68,17 @@ def _queue(
 
 
 def _stream(
-    name: str, exchange: Exchange, key: str, *, most: int, extra: Mapping[str, Any] = MappingProxyType({})
+    name: str,
+    exchange: Exchange,
+    key: str,
+    *,
+    max_bytes: int,
+    extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> Queue:
-    """A stream of so many bytes at most: what goes, goes by whole segments, and never the last one."""
+    """Return a stream that drops its oldest segments above `max_bytes`, except the last one."""
     arguments = {
         "x-queue-type": "stream",
-        "x-max-length-bytes": most,
+        "x-max-length-bytes": max_bytes,
         "x-stream-max-segment-size-bytes": 4 * 1024 * 1024,
     }
     return Queue(name, exchange, routing_key=key, durable=True, queue_arguments=arguments | dict(extra))
@@ -89,44 +94,50 @@ SCHEDULER_QUEUES: Final = tuple(
         (names.ATTEMPTS_QUEUE, OUTCOMES, "attempt"),
     )
 )
-"""What the scheduler consumes; one scheduler at a time."""
+"""The scheduler's queues, consumed by one scheduler at a time."""
 
 CANCELLED_STREAM: Final = _stream(
-    names.CANCELLED_STREAM, PLACEMENTS, names.CANCELLED_KEY, most=64 * 1024 * 1024, extra={"x-max-age": "2D"}
+    names.CANCELLED_STREAM,
+    PLACEMENTS,
+    names.CANCELLED_KEY,
+    max_bytes=64 * 1024 * 1024,
+    extra={"x-max-age": "2D"},
 )
-"""Cancelled ids, for pools and schedulers, those that are away at present included."""
+"""Cancelled ids, for pools and schedulers; one that was down reads them when it starts."""
 MARKS_BINDING: Final = (names.CANCELLED_STREAM, names.SIGNALS, names.MARK_KEY)
-"""Readers put a mark into the stream, to know when they have read all before it."""
+"""A reader publishes a mark, and has read all earlier entries once it receives the mark."""
 
-DEPLOYED_STREAM: Final = _stream(names.DEPLOYED_STREAM, REGISTRY, names.DEPLOYED_KEY, most=16 * 1024 * 1024)
-"""What is deployed, for schedulers, pools and gateways; each entry is all of it."""
+DEPLOYED_STREAM: Final = _stream(
+    names.DEPLOYED_STREAM, REGISTRY, names.DEPLOYED_KEY, max_bytes=16 * 1024 * 1024
+)
+"""The deployments, for schedulers, pools and gateways; each entry holds all of them."""
 DEPLOYED_MARKS_BINDING: Final = (names.DEPLOYED_STREAM, names.SIGNALS, names.DEPLOYED_MARK_KEY)
 
 POOL_QUEUES: Final = tuple(
     _queue(names.backend_queue(backend), PLACEMENTS, backend) for backend in names.BACKENDS
 )
-"""What the Celery pools consume."""
+"""The queues of the Celery pools."""
 
 OUTCOMES_QUEUE: Final = _queue(names.OUTCOMES_QUEUE, OUTCOMES, "outcome")
 RECALLS_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "recall")
-"""Recalls stand in the same queue as the outcomes, so that they are read after them."""
+"""Recalls share the outcomes' queue, so that they are read after the outcomes before them."""
 LEASES_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "placement")
-"""So do leases: when the recorder is behind, it is with both."""
+"""Leases share it, too: a recorder that is behind is behind with both."""
 
 DELAY_QUEUES: Final = tuple(
     _queue(names.delay_queue(ms), DELAYS, str(ms), dead=names.RETURNS, extra={"x-message-ttl": ms})
     for ms in names.DELAYS_MS
 )
-"""Where held requests and retries wait; when their time is over they go back for placement."""
+"""Held requests and retries wait here until their TTL dead-letters them back for placement."""
 
 CELERY_QUEUES: Final = (
     _queue(names.CELERY_QUEUE, REQUESTS, "celery"),
     _queue(names.CELERY_REPLIES_QUEUE, ADAPTER_REPLIES, names.CELERY_REPLY_KEY),
 )
-"""What the door for Celery producers consumes: their tasks, and the outcomes that become their results."""
+"""The queues of the Celery adapter: tasks of Celery producers, and outcomes that become their results."""
 
 WEBHOOKS_QUEUE: Final = _queue(names.WEBHOOKS_QUEUE, ADAPTER_REPLIES, names.WEBHOOK_REPLY_KEY)
-"""Outcomes that webhooks are to be told of."""
+"""Outcomes for webhooks."""
 
 DEAD_QUEUE: Final = _queue(names.DEAD_QUEUE, DEAD, "", dead=None)
 
@@ -142,4 +153,4 @@ QUEUES: Final = (
     DEAD_QUEUE,
 )
 BINDINGS: Final = (RECALLS_BINDING, LEASES_BINDING, MARKS_BINDING, DEPLOYED_MARKS_BINDING)
-"""Second bindings: (queue, exchange, routing key)."""
+"""Additional bindings: (queue, exchange, routing key)."""

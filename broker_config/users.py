@@ -1,8 +1,9 @@
-"""RabbitMQ's users, one for each kind of component, with the least rights; nothing here talks to a broker.
+"""RabbitMQ's users, one for each kind of component, with the least permissions.
 
-RabbitMQ asks for three rights on a name, of an exchange or a queue: *configure* to declare or delete it,
-*write* to publish to an exchange or bind a queue, *read* to consume a queue or bind to an exchange. A name
-that no pattern of a user fits is closed to it. Who applies the topology is not among these users.
+RabbitMQ has three permissions on the name of an exchange or queue: *configure* to declare or delete it,
+*write* to publish to an exchange or bind a queue, *read* to consume a queue or bind to an exchange. A user
+has no access to names that match none of its patterns. The administrator that declares the topology is not
+one of these users.
 """
 
 import re
@@ -14,16 +15,16 @@ from typing import Final
 from straightline import names
 
 USER_PREFIX: Final = "straightline-"
-"""What the name of each user begins with: a broker may serve others, too."""
+"""Prefix of the users' names, since the broker may serve other systems, too."""
 
 _OWN: Final = r"amq\.gen-.*"
-"""Queues that the broker names. Their users declare them exclusive, so that no other connection sees them."""
+"""Queues named by the broker. They are declared exclusive, so no other connection has access."""
 _REPLY: Final = re.escape(names.REPLY_QUEUE_PREFIX) + r".+"
 _BREAKERS: Final = re.escape(names.BREAKERS_QUEUE_PREFIX) + r".+"
 _UUID: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DEFAULT: Final = r"amq\.default"
-"""As RabbitMQ calls the default exchange, which has no name, when it looks for a right."""
-# Celery's own exchanges: events of tasks and workers; questions to workers, and their answers.
+"""RabbitMQ's name for the nameless default exchange in permission checks."""
+# Celery's own exchanges: events of tasks and workers; remote control of workers, and their replies.
 _EVENTS: Final = "celeryev"
 _CONTROL: Final = r"celery\.pidbox"
 _ANSWERS: Final = r"reply\.celery\.pidbox"
@@ -32,15 +33,15 @@ _ANSWER_QUEUE: Final = r".+\.reply\.celery\.pidbox"
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
-    """The patterns of the names that a user may configure, write and read; each must fit the whole name."""
+class Permissions:
+    """Patterns of the names that a user may configure, write and read; each must match the whole name."""
 
     configure: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
 
     def patterns(self) -> dict[str, str]:
-        """Return them as RabbitMQ takes them: one regular expression each; the empty one fits nothing."""
+        """Return one regular expression for each permission, as RabbitMQ expects; `^$` matches no name."""
         kinds = {"configure": self.configure, "write": self.write, "read": self.read}
         return {kind: f"^({'|'.join(given)})$" if given else "^$" for kind, given in kinds.items()}
 
@@ -49,10 +50,10 @@ def _named(*given: str) -> tuple[str, ...]:
     return tuple(re.escape(name) for name in given)
 
 
-def _pool(backend: str) -> Rights:
-    # Celery declares what it uses of its own, each time; a pool that deletes these harms what Flower shows.
+def _pool(backend: str) -> Permissions:
+    # Celery declares its own objects at each start; a pool could delete them, which harms only Flower.
     inbox = rf"{re.escape(backend)}@.+\.celery\.pidbox"
-    return Rights(
+    return Permissions(
         configure=(_EVENTS, _CONTROL, _ANSWERS, inbox, _BREAKERS),
         write=(
             *_named(names.OUTCOMES, names.REPLIES, names.ADAPTER_REPLIES, names.SIGNALS),
@@ -63,7 +64,7 @@ def _pool(backend: str) -> Rights:
         ),
         read=(
             *_named(names.backend_queue(backend), names.CANCELLED_STREAM, names.DEPLOYED_STREAM),
-            *_named(names.SIGNALS, names.QUESTIONS),  # how breakers stand, who asks where requests are
+            *_named(names.SIGNALS, names.QUESTIONS),  # breaker signals and heartbeats, status queries
             _CONTROL,
             inbox,
             _BREAKERS,
@@ -71,25 +72,25 @@ def _pool(backend: str) -> Rights:
     )
 
 
-_PRODUCER: Final = Rights(
+_PRODUCER: Final = Permissions(
     configure=(_REPLY,),
     write=(*_named(names.REQUESTS), _REPLY),
     read=(*_named(names.REPLIES), _REPLY),
 )
 
-USERS: Final[Mapping[str, Rights]] = MappingProxyType(
+USERS: Final[Mapping[str, Permissions]] = MappingProxyType(
     {
         "producer": _PRODUCER,
-        # A service that has Celery and nothing of ours: its queue of results has a UUID for a name.
-        "celery-producer": Rights(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
-        # It hears the pools' heartbeats, too, and tells operators of each host. It asks where requests are.
+        # A service with plain Celery: its result queue is named by a UUID.
+        "celery-producer": Permissions(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
+        # It also receives the pools' heartbeats, for the operators' view of hosts, and sends status queries.
         "gateway": replace(
             _PRODUCER,
             write=(*_PRODUCER.write, *_named(names.QUESTIONS)),
             read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM, names.SIGNALS)),
         ),
         "batches": _PRODUCER,
-        "scheduler": Rights(
+        "scheduler": Permissions(
             configure=(*_named(names.LEADER_QUEUE), _OWN),
             write=(
                 *_named(
@@ -100,7 +101,7 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
                     names.DELAYS,
                     names.DEAD,
                 ),
-                *_named(names.SIGNALS),  # its marks in the streams of what is cancelled, and deployed
+                *_named(names.SIGNALS),  # its marks in the streams of cancellations and deployments
                 _OWN,
             ),
             read=(
@@ -111,27 +112,28 @@ USERS: Final[Mapping[str, Rights]] = MappingProxyType(
             ),
         ),
         **{f"pool-{backend}": _pool(backend) for backend in names.BACKENDS},
-        "recorder": Rights(
+        "recorder": Permissions(
             write=_named(names.REPLIES, names.ADAPTER_REPLIES, names.DELAYS, names.DEAD),
             read=_named(names.OUTCOMES_QUEUE),
         ),
-        "reconciler": Rights(
+        "reconciler": Permissions(
             write=_named(names.OUTCOMES, names.REPLIES, names.ADAPTER_REPLIES, names.SIGNALS, names.REGISTRY),
             read=_named(names.DEAD_QUEUE, names.DEPLOYED_STREAM),
         ),
-        "deployer": Rights(write=_named(names.REGISTRY)),
-        # The one user of the default exchange: results for callers with Celery go to their own queues by it.
-        "celery-door": Rights(
+        "deployer": Permissions(write=_named(names.REGISTRY)),
+        # The only user of the default exchange, which routes Celery results to their callers' queues.
+        "celery-door": Permissions(
             write=(*_named(names.REQUESTS), _DEFAULT),
             read=_named(names.CELERY_QUEUE, names.CELERY_REPLIES_QUEUE),
         ),
-        "webhooks": Rights(read=_named(names.WEBHOOKS_QUEUE)),
-        # It looks, and asks workers for their state; `workers` answers questions and takes no orders.
-        "flower": Rights(
+        "webhooks": Permissions(read=_named(names.WEBHOOKS_QUEUE)),
+        # It queries the workers' state; their remote control is read-only
+        # (workers/celery_ext/remote_control.py).
+        "flower": Permissions(
             configure=(_EVENTS, _CONTROL, _ANSWERS, _EVENT_QUEUE, _ANSWER_QUEUE),
             write=(_CONTROL, _EVENT_QUEUE, _ANSWER_QUEUE),
             read=(_EVENTS, _ANSWERS, _EVENT_QUEUE, _ANSWER_QUEUE),
         ),
     }
 )
-"""The rights of each user, by the kind of component."""
+"""The permissions of each user, by kind of component."""

@@ -59,7 +59,7 @@ def test_users_get_the_passwords_of_the_environment(
         assert all(opens(broker, user, word) for user, word in words.items())
     assert not opens(broker, "scheduler", "first-password-of-scheduler")
     said = capsys.readouterr()
-    assert "The users stand" in said.out
+    assert "Created the users" in said.out
     assert variable("producer") in said.err, "who has no password is named"
 
 

@@ -22,8 +22,8 @@ def test_another_port_does_not_count() -> None:
 
 
 def test_a_process_without_a_connection_is_not_well() -> None:
-    wrong = health.complaint("amqp://u:p@127.0.0.1:5672/v", "q", [HEAD])
-    assert wrong == "the process holds no connection to the broker"
+    wrong = health.problem("amqp://u:p@127.0.0.1:5672/v", "q", [HEAD])
+    assert wrong == "the process has no connection to the broker"
 
 
 def test_a_missing_setting_is_one_line(

@@ -1,4 +1,4 @@
-"""kombu's connections to the broker, over TLS where its URL says so."""
+"""kombu connections to the broker, with TLS for an amqps URL."""
 
 import ssl
 from typing import Any, Final
@@ -9,22 +9,22 @@ from kombu import Connection
 from straightline.amqp.connection.address import Address, Tls, read_address
 from straightline.amqp.connection.connection import parameters
 
-TIMEOUT: Final = 5.0
+CONNECT_TIMEOUT_S: Final = 5.0
 
 
 def connect(url: str) -> Connection:
-    """Return a connection to the broker at `url`; nothing is opened yet.
+    """Return a connection to the broker at `url`, not opened yet.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL, or names certificates that cannot be used.
     """
-    parameters(url, "")  # as strict as for all others
+    parameters(url, "")  # the same checks as for all other connections
     address = read_address(url)
-    return Connection(address.bare, connect_timeout=TIMEOUT, ssl=use_ssl(address.tls))
+    return Connection(address.bare, connect_timeout=CONNECT_TIMEOUT_S, ssl=use_ssl(address.tls))
 
 
 def use_ssl(tls: Tls | None) -> dict[str, Any] | bool:
-    """Return what kombu, and Celery's `broker_use_ssl`, want to know of TLS; False is without."""
+    """Return the TLS options for kombu and Celery's `broker_use_ssl`; False without TLS."""
     if tls is None:
         return False
     return {

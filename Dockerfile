@@ -64,7 +64,7 @@ COPY --from=code /srv/straightline /srv/straightline
 COPY examples/digits /srv/straightline/examples/digits
 WORKDIR /srv/straightline
 ENV PYTHONPATH=/srv/straightline
-RUN ["/opt/straightline/bin/python", "-m", "examples.digits.train", "--out", "/release/models"]
+RUN ["/opt/straightline/bin/python", "-m", "examples.digits.make_model", "--out", "/release/models"]
 # The serving code alone, as `python -m modelkit package --form image` puts it into the image of any other model.
 RUN ["/opt/straightline/bin/python", "-c", \
      "from pathlib import Path; from modelkit.package.code import copy_code; copy_code(Path('/release/code'))"]

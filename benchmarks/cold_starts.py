@@ -33,7 +33,7 @@ def run(rig: Rig) -> list[Result]:
     """Measure each form `rounds` times; without a Docker engine, all but containers."""
     rig.say("providing MLServer")
     environment()
-    rig.call("examples.digits.train", "--out", str(rig.models))
+    rig.call("examples.digits.make_model", "--out", str(rig.models))
     rounds = range(rig.size("rounds"))
     packages, fresh = rig.folder("functions"), rig.folder("mlserver")
     package_function(rig.models / "digits" / "1", packages)

@@ -30,7 +30,7 @@ def run(rig: Rig) -> list[Result]:
     """Measure overhead, then throughput, in rounds."""
     rig.say("providing MLServer")
     environment()
-    rig.call("examples.digits.train", "--out", str(rig.models))
+    rig.call("examples.digits.make_model", "--out", str(rig.models))
     folder = rig.folder("mlserver")
     rounds, calls = rig.size("rounds"), rig.size("calls")
     with our_server(rig, rig.models) as ours, their_server(folder, rig.models) as theirs:

@@ -1,4 +1,4 @@
-"""Scikit-learn's bundled handwritten digits, in one fixed split."""
+"""Scikit-learn's bundled handwritten digits, with one fixed split."""
 
 from typing import Final
 
@@ -15,13 +15,13 @@ SPLIT_SEED: Final = 7
 
 
 def training() -> tuple[Images, Labels]:
-    """Return what the model may learn from: images `[1347, 64]` of 0..16, and their labels."""
+    """Return the training set: images `[1347, 64]` of 0..16, and their labels."""
     images, _, labels, _ = _split()
     return images, labels
 
 
 def held_out() -> tuple[Images, Labels]:
-    """Return what the model has never seen: images `[450, 64]` of 0..16, and their labels."""
+    """Return the held-out set: images `[450, 64]` of 0..16, and their labels."""
     _, images, _, labels = _split()
     return images, labels
 

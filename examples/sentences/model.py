@@ -1,4 +1,4 @@
-"""Answers requests: cuts texts into tokens, and asks the network for their vectors."""
+"""The served callable: tokenizes texts and runs the network."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -9,13 +9,13 @@ from tokenizers import Tokenizer
 
 _HERE: Final = Path(__file__).parent
 _PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
-_LONGEST: Final = 256
-"""Tokens of a text; what is beyond does not count."""
+_MAX_TOKENS: Final = 256
+"""Longer texts are truncated."""
 
 
 def _tokenizer() -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(_HERE / "tokenizer.json"))
-    tokenizer.enable_truncation(_LONGEST)
+    tokenizer.enable_truncation(_MAX_TOKENS)
     tokenizer.enable_padding()
     return tokenizer
 
@@ -30,7 +30,7 @@ def _session() -> onnxruntime.InferenceSession:
     )
 
 
-# Both once, where the server or the function starts; both are safe to use from several threads.
+# Loaded once, at the start of the server or function. Both are safe to use from several threads.
 _TOKENIZER: Final = _tokenizer()
 _SESSION: Final = _session()
 

@@ -82,7 +82,7 @@ class Preparation:
 
     def _model(self) -> None:
         self.models.mkdir(parents=True, exist_ok=True)
-        self._call("training the digits model", "examples.digits.train", "--out", self.models)
+        self._call("training the digits model", "examples.digits.make_model", "--out", self.models)
         bundle = self.models / "digits" / "1"
         self._call(
             "packaging the digits function",

@@ -41,7 +41,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The digits model, and some that do what a model should not."""
     models = tmp_path_factory.mktemp("models")
     subprocess.run(
-        [sys.executable, "-m", "examples.digits.train", "--out", str(models)],
+        [sys.executable, "-m", "examples.digits.make_model", "--out", str(models)],
         check=True,
         timeout=120,
         cwd=ROOT,

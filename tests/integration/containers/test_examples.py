@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import requests
 
-from examples.speech.making import WEIGHTS
+from examples.speech.train import WEIGHTS
 from examples.speech.sounds import noise, speech
 from modelkit.cli import main
 from modelkit.wheels import provide_wheels

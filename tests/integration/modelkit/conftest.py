@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.digits.train import main as train
+from examples.digits.make_model import main as train
 from tests.integration.modelkit.processes import FunctionHost, HostMaker
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from examples.digits import making, train
+from examples.digits import evaluate, make_model
 from examples.digits.data import held_out
 from modelkit.package.function import package_function
 from modelkit.package.server import package_server
@@ -195,8 +195,8 @@ def test_a_server_with_a_broken_bundle_does_not_start_and_names_it(faulty_bundle
 def test_training_writes_nothing_below_its_minimum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(making, "validate", lambda predict: {"accuracy": 0.5})
-    assert train.main(["--out", str(tmp_path)]) == 1
+    monkeypatch.setattr(evaluate, "validate", lambda predict: {"accuracy": 0.5})
+    assert make_model.main(["--out", str(tmp_path)]) == 1
     assert "nothing was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -34,11 +34,11 @@ maximum = 3
 idle = 20
 
 [train]
-entry = "making:train"
+entry = "train:train"
 gpus = 1
 
 [validate]
-entry = "making:validate"
+entry = "evaluate:validate"
 metric = "accuracy"
 minimum = 0.9
 """
@@ -83,8 +83,8 @@ def test_a_whole_file_is_read_with_its_defaults() -> None:
             "'moon'; it is one of serverless, gpu-container, local",
         ),
         (
-            '"making:train"',
-            '"making"',
+            '"train:train"',
+            '"train"',
             'line 29: train.entry: it names a module and a callable, as "module:callable"',
         ),
         ("minimum = 0.9\n", "", "line 32: validate.minimum is missing"),

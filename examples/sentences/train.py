@@ -1,4 +1,4 @@
-"""Makes the model of published weights (all-MiniLM-L6-v2, a BERT of six layers): writes its graph as ONNX."""
+"""Export of a sentence encoder to ONNX from published weights (all-MiniLM-L6-v2, a BERT with six layers)."""
 
 import json
 import math
@@ -19,11 +19,11 @@ _HEADS: Final = 12
 _WIDTH: Final = 384
 _EPSILON: Final = 1e-12
 _OPSET: Final = 20
-"""The first with the operator Gelu."""
+"""The first opset with the operator Gelu."""
 
 
 def train(output: Path, inputs: Path, report: Callable[[float, float, str], None]) -> None:
-    """Write the network and the tokenizer into `output`, of what lies in `inputs`."""
+    """Write the network and the tokenizer into `output`, from the published files in `inputs`."""
     report(0, 2, "reading the weights")
     weights = read_safetensors(inputs / _WEIGHTS / "model.safetensors")
     report(1, 2, "writing the graph")
@@ -33,7 +33,7 @@ def train(output: Path, inputs: Path, report: Callable[[float, float, str], None
 
 
 def read_safetensors(file: Path) -> dict[str, Array]:
-    """Return the tensors of a file: eight bytes of length, a JSON header, then the content."""
+    """Read the tensors of a safetensors file: eight bytes of header length, a JSON header, then the content."""
     content = memoryview(file.read_bytes())
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(bytes(content[8:start]))
@@ -48,7 +48,7 @@ def read_safetensors(file: Path) -> dict[str, Array]:
 
 
 class _Graph:
-    """Collects nodes and constants; what a method returns is the name of a tensor."""
+    """A graph under construction. Each method adds to it and returns the name of a tensor."""
 
     def __init__(self, weights: dict[str, Array]) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -82,14 +82,14 @@ def _network(weights: dict[str, Array]) -> onnx.ModelProto:
     graph = _Graph(weights)
     axis = graph.constant("axis_1", [1], np.int64)
     last = graph.constant("axis_2", [2], np.int64)
-    # What is only padding is attended to by nobody.
+    # Mask padding out of the attention.
     absent = graph.node("Sub", graph.constant("one", 1.0, np.float32), "mask")
     hidden = graph.node("Mul", absent, graph.constant("never", -1e4, np.float32))
     bias = graph.node("Unsqueeze", hidden, graph.constant("axes_12", [1, 2], np.int64))
     state = _embeddings(graph, axis)
     for layer in range(_LAYERS):
         state = _layer(graph, state, bias, f"encoder.layer.{layer}")
-    # The text's vector is the mean of its tokens', of length 1.
+    # The text's vector is the mean of its tokens' vectors, normalised to length 1.
     present = graph.node("Unsqueeze", "mask", last)
     total = graph.node("ReduceSum", graph.node("Mul", state, present), axis, keepdims=0)
     mean = graph.node("Div", total, graph.node("ReduceSum", present, axis, keepdims=0))

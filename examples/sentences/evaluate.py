@@ -1,4 +1,4 @@
-"""Measures the model: each of some sentences must lie closest to the one that means the same."""
+"""Evaluation of the sentence encoder: each sentence must be closest to its paraphrase."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -26,7 +26,7 @@ PAIRS: Final = (
 
 
 def validate(predict: Callable[[dict[str, Any]], Mapping[str, Any]]) -> dict[str, float]:
-    """Return the share of sentences that find their partner (`accuracy`), and how near the partners lie."""
+    """Return the share of sentences closest to their paraphrase (`accuracy`) and the mean similarity of pairs."""
     first, second = (
         predict({"text": np.array(texts, dtype=object)})["embedding"] for texts in zip(*PAIRS, strict=True)
     )

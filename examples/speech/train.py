@@ -1,24 +1,16 @@
-"""Makes a speech-activity model of published weights, and measures it on sounds that it makes itself.
+"""Export of a speech-activity model from published weights.
 
-The network (Silero VAD, MIT licence) takes windows of 576 samples, each of which begins with the end of the
-one before, and the state of its memory. Here the graph is extended, so that it takes a recording as it is.
+The network (Silero VAD, MIT licence) takes overlapping windows of 576 samples and its recurrent state. The
+exported graph wraps it, so that the model takes a whole recording.
 """
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import compose, parser
 
-from .sounds import noise, speech, tones
-
-Array = npt.NDArray[np.float32]
 WEIGHTS: Final = "silero_vad/data/silero_vad_16k_sequence.onnx"
-THRESHOLD: Final = 0.5
-CLIPS: Final = 24
 
 _WINDOWS: Final = """
 <ir_version: {ir}, opset_import: ["": {opset}]>
@@ -51,7 +43,7 @@ row (float[n] probabilities) => (float[1, n] speech) <int64[2] shape = {{1, -1}}
 
 
 def train(output: Path, inputs: Path) -> None:
-    """Write `model.onnx` into `output`, of the weights in `inputs`."""
+    """Write `model.onnx` into `output`, from the weights in `inputs`."""
     network = onnx.load(inputs / WEIGHTS)
     versions = {"ir": network.ir_version, "opset": network.opset_import[0].version}
     zeros = {"silence": _zeros(64), "state": _zeros(128)}
@@ -64,18 +56,6 @@ def train(output: Path, inputs: Path) -> None:
     del model.opset_import[1:]  # merging repeats it for each part
     onnx.checker.check_model(model)
     (output / "model.onnx").write_bytes(model.SerializeToString())
-
-
-def validate(predict: Callable[[dict[str, Any]], Mapping[str, Any]]) -> dict[str, float]:
-    """Return the share of clips, half of them speech, that are told right."""
-    random = np.random.default_rng(5)
-    right = 0
-    for number in range(CLIPS):
-        spoken = number % 2 == 0
-        clip = speech(3.0, random) if spoken else (noise if number % 4 == 1 else tones)(3.0, random)
-        found = predict({"audio": clip[None]})["speech"]
-        right += bool((found > THRESHOLD).any()) == spoken
-    return {"accuracy": right / CLIPS}
 
 
 def _zeros(count: int) -> str:

@@ -8,12 +8,12 @@ import msgspec
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from function_host.hosting.background import Background
+from function_host.hosting.event_queue import EventQueue
 from function_host.hosting.host import Host, Limits
 from function_host.http import api
 
-_TIME_TO_END_INSTANCES: Final = 10
-_TIME_TO_START_THREADS: Final = 30
+INSTANCE_SHUTDOWN_S: Final = 10
+THREAD_START_TIMEOUT_S: Final = 30
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Server(BaseApplication):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._host: Host | None = None
-        self._background: Background | None = None
+        self._events: EventQueue | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -60,7 +60,7 @@ class Server(BaseApplication):
             "workers": 1,
             # More than there are instances, so that what is too much is told so at once instead of waiting.
             "threads": self._settings.concurrency + 24,
-            "graceful_timeout": self._settings.grace + _TIME_TO_END_INSTANCES,
+            "graceful_timeout": self._settings.grace + INSTANCE_SHUTDOWN_S,
             "timeout": 60,
             "keepalive": 75,
             "control_socket_disable": True,
@@ -84,12 +84,12 @@ class Server(BaseApplication):
             init=self._settings.init_limit,
         )
         self._host = Host(Path(self._settings.packages), limits)
-        self._background = Background(self._host)
-        return api.build(self._host, self._background, deploy=self._settings.deploy)
+        self._events = EventQueue(self._host)
+        return api.build(self._host, self._events, deploy=self._settings.deploy)
 
     def _exit(self, _arbiter: Any, _worker: Any) -> None:
-        if self._background is not None:
-            self._background.close()
+        if self._events is not None:
+            self._events.close()
         if self._host is not None:
             self._host.close()
 
@@ -98,4 +98,4 @@ def _start_threads(worker: Any) -> None:
     """Start every thread of the worker now: else it grows whenever more is asked at once than ever before."""
     all_there = threading.Barrier(worker.cfg.threads)
     for _ in range(worker.cfg.threads):
-        worker.tpool.submit(all_there.wait, _TIME_TO_START_THREADS)
+        worker.tpool.submit(all_there.wait, THREAD_START_TIMEOUT_S)

@@ -28,8 +28,8 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from model_server.errors import InvalidInput, ModelError, OutOfMemory
 from model_server.models.bundle import Bundle, read_bundles
 from model_server.models.engine import Engine, load_engine
-from model_server.models.registry import NotYet, Registry, UnknownModel
-from model_server.models.watching import Watch
+from model_server.models.registry import ModelLoading, Registry, UnknownModel
+from model_server.models.watcher import ModelWatcher
 from model_server.settings import Settings, check_directory
 from model_server.tensors.encode import encode_response
 from straightline.contracts.tensors.binary_tensors import LENGTH_HEADER, read_body, take_binary_outputs
@@ -37,12 +37,12 @@ from straightline.errors import ConfigurationError, ContractError
 from straightline.settings import load
 
 ERROR_HEADER: Final = "X-StraightLine-Error"
-_STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
+_STATUS_CODES: Final[dict[type[Exception], tuple[int, str]]] = {
     ContractError: (400, "invalid_input"),
     InvalidInput: (400, "invalid_input"),
     ModelError: (422, "model_error"),
     UnknownModel: (404, "unknown_model"),
-    NotYet: (503, "loading"),
+    ModelLoading: (503, "loading"),
     RequestEntityTooLarge: (413, "too_large"),
     OutOfMemory: (507, "out_of_memory"),
     MemoryError: (507, "out_of_memory"),
@@ -64,23 +64,23 @@ def create() -> Flask:
         return load_engine(bundle, threads=settings.serve_model_threads)
 
     if settings.serve_watch > 0:
-        registry = _watched(models, engine_of, settings.serve_watch)
+        registry = _watched_registry(models, engine_of, settings.serve_watch)
     else:
         bundles = read_bundles(models)
         registry = Registry(engine_of(bundle) for bundle in bundles if bundle.flavour != "external")
     return build(registry, max_body=settings.serve_max_body)
 
 
-def _watched(models: Path, engine_of: Callable[[Bundle], Engine], interval: float) -> Registry:
+def _watched_registry(models: Path, engine_of: Callable[[Bundle], Engine], interval: float) -> Registry:
     """Serve what can be served of a directory; what cannot be loaded keeps nothing else from being served."""
     check_directory(models)
     registry = Registry(())
-    watch = Watch(models, registry, engine_of, {})
-    watch.look()
+    watch = ModelWatcher(models, registry, engine_of, {})
+    watch.scan()
     states = registry.index()
     if states and all(each["state"] == "UNAVAILABLE" for each in states):
         raise ConfigurationError("; ".join(each["reason"] for each in states))
-    registry.look_when_asked(watch.ask)
+    registry.refresh_when_unknown(watch.request_scan)
     watch.start(interval)
     return registry
 
@@ -122,13 +122,13 @@ def build(registry: Registry, *, max_body: int) -> Flask:
     @app.post("/v2/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> Response:
         engine = registry.find(name, version)
-        return _answer(engine, request.get_data(cache=False), request.headers.get(LENGTH_HEADER))
+        return _infer(engine, request.get_data(cache=False), request.headers.get(LENGTH_HEADER))
 
-    app.register_error_handler(Exception, _failure)
+    app.register_error_handler(Exception, _error_response)
     return app
 
 
-def _answer(engine: Engine, body: bytes, header_length: str | None) -> Response:
+def _infer(engine: Engine, body: bytes, header_length: str | None) -> Response:
     decoded = read_body(body, header_length)
     outputs = take_binary_outputs(decoded.request)
     tensors = engine.tensors(decoded.request, decoded.raw)
@@ -139,8 +139,8 @@ def _answer(engine: Engine, body: bytes, header_length: str | None) -> Response:
     return Response(content, headers=headers, mimetype="application/octet-stream")
 
 
-def _failure(error: Exception) -> Response:
-    status, word = _STATUS.get(type(error), (500, "server_fault"))
+def _error_response(error: Exception) -> Response:
+    status, word = _STATUS_CODES.get(type(error), (500, "server_fault"))
     message = str(error)
     if isinstance(error, RequestEntityTooLarge):
         message = "the body is above what this server takes (STRAIGHTLINE_SERVE_MAX_BODY): send fewer at once"

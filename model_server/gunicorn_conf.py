@@ -6,9 +6,9 @@ What may be set is in `model_server.settings`; a wrong setting ends it with a li
 import os
 from pathlib import Path
 
-from model_server.settings import checked
+from model_server.settings import load_checked
 
-_settings = checked(os.environ)
+_settings = load_checked(os.environ)
 bind = _settings.serve_bind
 worker_class = "gthread"
 workers = _settings.serve_workers

@@ -13,7 +13,7 @@ from straightline.support.bind_check import check_bind
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-HANDED_DOWN: Final = "GUNICORN_FD"
+INHERITED_SOCKETS: Final = "GUNICORN_FD"
 """Gunicorn's variable for sockets that the process before it has bound."""
 
 
@@ -49,12 +49,12 @@ class ServerSettings(msgspec.Struct, frozen=True):
     serve_grace: Annotated[int, msgspec.Meta(ge=0)] = 10
 
 
-def checked(environ: Mapping[str, str]) -> ServerSettings:
+def load_checked(environ: Mapping[str, str]) -> ServerSettings:
     """Return gunicorn's settings where a server can start with these variables; else end with a line."""
     try:
         settings, server = load(Settings, environ), load(ServerSettings, environ)
         check_directory(Path(settings.models_dir))
-        if HANDED_DOWN not in environ:
+        if INHERITED_SOCKETS not in environ:
             check_bind("STRAIGHTLINE_SERVE_BIND", server.serve_bind)
     except ConfigurationError as error:
         # Gunicorn, which reads this, would tell of an error by a traceback.

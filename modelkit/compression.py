@@ -14,7 +14,7 @@ from modelkit.jobs.job import Listener, Runtime
 from modelkit.project import (
     COMPRESSION,
     METRICS,
-    Compression,
+    CompressionRecord,
     Project,
     assemble,
     file_digest,
@@ -27,7 +27,7 @@ from straightline.contracts.model import Validation
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.storage.atomic_directory import replace_directory
 
-_QUANTISED: Final = ("MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM")
+_QUANTISED_OPERATORS: Final = ("MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM")
 """Operators whose weights are held as 8-bit integers; convolutions lose more than they gain on processors."""
 
 
@@ -37,7 +37,7 @@ class NotCompressed(StraightLineError):  # noqa: N818 - it reads as what happene
 
 def compress(
     project: Project, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
-) -> Compression:
+) -> CompressionRecord:
     """Compress the trained artifact, measure both, and take the compressed one into the bundle.
 
     Returns:
@@ -54,12 +54,12 @@ def compress(
             f"{project.title} has no ONNX file to compress: name one by artifact in model.toml"
         )
     source = trained_artifact(project)
-    before = _measured_before(project, source, runtime, listener, wheelhouse)
+    before = _baseline_metrics(project, source, runtime, listener, wheelhouse)
     (project.build / COMPRESSION).unlink(missing_ok=True)
     with replace_directory(project.compressed) as fresh:
         (fresh / name).parent.mkdir(parents=True, exist_ok=True)
         quantise(source, fresh / name)
-    found = Compression(
+    found = CompressionRecord(
         accepted=True,
         reason="",
         source=file_digest(source),
@@ -71,7 +71,7 @@ def compress(
         bundle = assemble(project, artifact=project.compressed / name)
         after = measure(project, bundle, runtime, listener, wheelhouse=wheelhouse)
         found = msgspec.structs.replace(found, metric=before.metric, before=before.value, after=after.value)
-    found = weigh(found, project.spec.validate)
+    found = evaluate(found, project.spec.validate)
     write_json(project.build / COMPRESSION, found)
     if before is not None and after is not None:
         write_json(project.build / METRICS, after if found.accepted else before)
@@ -81,7 +81,7 @@ def compress(
     return found
 
 
-def weigh(found: Compression, step: Validation | None) -> Compression:
+def evaluate(found: CompressionRecord, step: Validation | None) -> CompressionRecord:
     """Decide on a compressed artifact by its size and its figure; pure."""
     reason = ""
     if found.bytes_after >= found.bytes_before:
@@ -120,11 +120,11 @@ def quantise(source: Path, target: Path) -> None:
             onnxruntime.InferenceSession(
                 str(source), sess_options=options, providers=["CPUExecutionProvider"]
             )
-            with _quiet():
+            with _quiet_logging():
                 quantize_dynamic(
                     simpler,
                     target,
-                    op_types_to_quantize=list(_QUANTISED),
+                    op_types_to_quantize=list(_QUANTISED_OPERATORS),
                     weight_type=QuantType.QInt8,
                     # For what shape inference cannot tell, behind operators of other domains (ai.onnx.ml).
                     extra_options={"DefaultTensorType": TensorProto.FLOAT},
@@ -135,7 +135,7 @@ def quantise(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_logging() -> Iterator[None]:
     """Keep back the advice that the quantiser logs: its preparation was done."""
     root = logging.getLogger()
     before = root.level
@@ -146,7 +146,7 @@ def _quiet() -> Iterator[None]:
         root.setLevel(before)
 
 
-def _measured_before(
+def _baseline_metrics(
     project: Project, source: Path, runtime: Runtime, listener: Listener, wheelhouse: Path | None
 ) -> Metrics | None:
     """Return the uncompressed bundle's figures: the last validation's where it was of this bundle."""

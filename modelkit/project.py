@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from model_server.models.bundle import content_files, digest_of, entry_point, inner_file, read_bundle
+from model_server.models.bundle import bundle_file, content_files, digest_files, entry_point, read_bundle
 from straightline.contracts.model import ModelFile
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
@@ -50,7 +50,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.spec.name} {self.spec.version}"
 
     @property
-    def made(self) -> Path:
+    def training_output(self) -> Path:
         """What the training wrote."""
         return self.build / "made"
 
@@ -60,7 +60,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return self.build / "compressed"
 
 
-class Compression(msgspec.Struct, frozen=True, kw_only=True):
+class CompressionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a compression gave; `compression.json`.
 
     Attributes:
@@ -106,13 +106,13 @@ def read_project(directory: Path, build: Path | None = None) -> Project:
     named = [("requirements", spec.requirements), *(("wheels", step.wheels) for step in steps)]
     for member, name in named:
         if name is not None:
-            inner_file(file, member, name)
+            bundle_file(file, member, name)
     return Project(directory=file.parent, build=(build or file.parent / "build").resolve(), spec=spec)
 
 
 def project_digest(project: Project) -> str:
     """Return the sha256 over the project's own files."""
-    return digest_of(project.directory, _own_files(project))
+    return digest_files(project.directory, _own_files(project))
 
 
 def assemble(project: Project, *, artifact: Path | None = None) -> Path:
@@ -129,25 +129,25 @@ def assemble(project: Project, *, artifact: Path | None = None) -> Path:
     Raises:
         ConfigurationError: the model is not trained yet, or the training wrote not what `model.toml` names.
     """
-    if project.spec.train is not None and not project.made.is_dir():
+    if project.spec.train is not None and not project.training_output.is_dir():
         raise ConfigurationError(f"{project.title} is not trained yet: run `train` first")
     with replace_directory(project.build / "bundle") as fresh:
         shutil.copyfile(project.directory / MODEL_FILE, fresh / MODEL_FILE)
         for name in _served_files(project):
             _copy(project.directory / name, fresh / name)
-        if project.made.is_dir():
-            for name in content_files(project.made):
+        if project.training_output.is_dir():
+            for name in content_files(project.training_output):
                 if (fresh / name).exists():
                     raise ConfigurationError(
                         f"the training wrote {name}, which the project has itself: write it under another "
                         "name"
                     )
-                _copy(project.made / name, fresh / name)
-        if artifact is None and _compression_holds(project):
+                _copy(project.training_output / name, fresh / name)
+        if artifact is None and _compression_is_current(project):
             artifact = project.compressed / (project.spec.artifact or "")
         if artifact is not None and project.spec.artifact is not None:
             _copy(artifact, fresh / project.spec.artifact)
-        _hold_artifact(project, fresh)
+        _check_artifact(project, fresh)
         read_bundle(fresh)
     return project.build / "bundle"
 
@@ -157,7 +157,7 @@ def file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _hold_artifact(project: Project, bundle: Path) -> None:
+def _check_artifact(project: Project, bundle: Path) -> None:
     artifact = project.spec.artifact
     if artifact is not None and not (bundle / artifact).is_file():
         step = project.spec.train
@@ -168,13 +168,17 @@ def _hold_artifact(project: Project, bundle: Path) -> None:
 def trained_artifact(project: Project) -> Path:
     """Return the artifact as the training wrote it, or as it lies in a project without training."""
     name = project.spec.artifact or ""
-    return project.made / name if (project.made / name).is_file() else project.directory / name
+    return (
+        project.training_output / name
+        if (project.training_output / name).is_file()
+        else project.directory / name
+    )
 
 
-def _compression_holds(project: Project) -> bool:
+def _compression_is_current(project: Project) -> bool:
     """Whether the compressed artifact was accepted, and was made of what the training wrote last."""
     try:
-        record = decode((project.build / COMPRESSION).read_bytes(), Compression)
+        record = decode((project.build / COMPRESSION).read_bytes(), CompressionRecord)
         return record.accepted and record.source == file_digest(trained_artifact(project))
     except (OSError, ContractError):
         return False

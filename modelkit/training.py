@@ -1,22 +1,20 @@
 """Trains a project's model: runs its entry point, and keeps what that wrote."""
 
-import contextlib
 import time
 from pathlib import Path
 
 import msgspec
 
 from model_server.models.bundle import content_digest
-from modelkit.jobs.job import Ending, Job, Listener, Runtime, hold_finished
+from modelkit.jobs.job import Job, JobResult, Listener, Runtime, require_finished
 from modelkit.project import COMPRESSION, METRICS, Project, assemble, project_digest
 from modelkit.wheels import unpack_wheels
 from straightline.contracts.model import Step
-from straightline.contracts.parsing.decoding import decode
-from straightline.errors import ConfigurationError, ContractError
+from straightline.errors import ConfigurationError
 from straightline.storage.atomic_directory import replace_directory
 
 
-class Training(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A training that finished; `training.json`.
 
     Attributes:
@@ -39,7 +37,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
 def train(
     project: Project, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
-) -> Training:
+) -> TrainingRecord:
     """Train, and assemble the bundle; what was trained before stays where this fails.
 
     Raises:
@@ -52,7 +50,7 @@ def train(
         raise ConfigurationError(
             f"{project.title} has nothing to train: its model.toml has no [train]; go on with `validate`"
         )
-    with replace_directory(project.made) as fresh:
+    with replace_directory(project.training_output) as fresh:
         job = Job(
             kind="train",
             title=f"training {project.title}",
@@ -61,12 +59,12 @@ def train(
             output=fresh,
             inputs=job_inputs(project, step, wheelhouse),
         )
-        ending = runtime.run(job, listener)
-        hold_finished(job, ending)
-        _hold_written(project, fresh)
+        result = runtime.run(job, listener)
+        require_finished(job, result)
+        _check_artifact_written(project, fresh)
     for stale in (COMPRESSION, METRICS):
         (project.build / stale).unlink(missing_ok=True)
-    return _record(project, runtime, ending)
+    return _record(project, runtime, result)
 
 
 def job_inputs(project: Project, step: Step, wheelhouse: Path | None) -> Path | None:
@@ -80,14 +78,7 @@ def job_inputs(project: Project, step: Step, wheelhouse: Path | None) -> Path | 
     return unpack_wheels(project.directory / step.wheels, project.build / "inputs", wheelhouse)
 
 
-def read_record(file: Path) -> Training | None:
-    """Read what the last training left; None where there is none."""
-    with contextlib.suppress(OSError, ContractError):
-        return decode(file.read_bytes(), Training)
-    return None
-
-
-def _hold_written(project: Project, made: Path) -> None:
+def _check_artifact_written(project: Project, made: Path) -> None:
     artifact = project.spec.artifact
     if artifact is not None and not (made / artifact).is_file():
         step = project.spec.train
@@ -98,14 +89,14 @@ def _hold_written(project: Project, made: Path) -> None:
         )
 
 
-def _record(project: Project, runtime: Runtime, ending: Ending) -> Training:
-    record = Training(
+def _record(project: Project, runtime: Runtime, result: JobResult) -> TrainingRecord:
+    record = TrainingRecord(
         model=project.spec.name,
         version=project.spec.version,
         project=project_digest(project),
         bundle=content_digest(assemble(project)),
         runtime=runtime.name,
-        seconds=round(ending.seconds, 3),
+        seconds=round(result.seconds, 3),
         finished_at=time.time(),
     )
     write_json(project.build / "training.json", record)

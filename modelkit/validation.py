@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from model_server.models.bundle import PACKAGES, content_digest
-from modelkit.jobs.job import Job, Listener, Runtime, hold_finished
-from modelkit.package.server import add_packages
+from model_server.models.bundle import PACKAGES_DIRECTORY, content_digest
+from modelkit.jobs.job import Job, Listener, Runtime, require_finished
+from modelkit.package.server import install_requirements
 from modelkit.project import METRICS, Project, project_digest
 from modelkit.training import job_inputs, write_json
 from modelkit.wheels import wheelhouse_for
@@ -96,7 +96,7 @@ def measure(
         )
     if project.spec.requirements is not None:
         wheels = wheelhouse_for([bundle / project.spec.requirements], project.build / "wheels", wheelhouse)
-        add_packages(bundle, bundle / PACKAGES, wheels)
+        install_requirements(bundle, bundle / PACKAGES_DIRECTORY, wheels)
     with tempfile.TemporaryDirectory(prefix=".validate-", dir=project.build) as scratch:
         job = Job(
             kind="validate",
@@ -107,10 +107,10 @@ def measure(
             inputs=job_inputs(project, step, wheelhouse),
             bundle=bundle,
         )
-        ending = runtime.run(job, listener)
-    hold_finished(job, ending)
-    figures = msgspec.convert(ending.result, dict[str, float])
-    value = _deciding(project, step, figures)
+        result = runtime.run(job, listener)
+    require_finished(job, result)
+    figures = msgspec.convert(result.value, dict[str, float])
+    value = _deciding_value(project, step, figures)
     return Metrics(
         model=project.spec.name,
         version=project.spec.version,
@@ -122,7 +122,7 @@ def measure(
         project=project_digest(project),
         bundle=content_digest(bundle),
         runtime=runtime.name,
-        seconds=round(ending.seconds, 3),
+        seconds=round(result.seconds, 3),
         finished_at=time.time(),
     )
 
@@ -134,7 +134,7 @@ def read_metrics(project: Project) -> Metrics | None:
     return None
 
 
-def hold_validated(project: Project, bundle: Path) -> Metrics | None:
+def require_validated(project: Project, bundle: Path) -> Metrics | None:
     """Return the figures of this very bundle; None for a project that promises none.
 
     Raises:
@@ -160,7 +160,7 @@ def hold_validated(project: Project, bundle: Path) -> Metrics | None:
     return found
 
 
-def _deciding(project: Project, step: Validation, figures: dict[str, float]) -> float:
+def _deciding_value(project: Project, step: Validation, figures: dict[str, float]) -> float:
     value = figures.get(step.metric)
     if value is None or not math.isfinite(value):
         raise ConfigurationError(

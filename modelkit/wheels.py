@@ -11,7 +11,7 @@ from straightline.errors import ConfigurationError
 from straightline.storage.atomic_directory import replace_directory
 
 
-def provide_wheels(lists: Sequence[Path], cache: Path) -> Path:
+def download_wheels(lists: Sequence[Path], cache: Path) -> Path:
     """Fetch the wheels of these lists, once for each state of them; return their directory.
 
     Each list is taken as it is: what it does not name is not fetched.
@@ -29,7 +29,7 @@ def provide_wheels(lists: Sequence[Path], cache: Path) -> Path:
     with replace_directory(target) as fresh:
         for each in lists:
             # One by one: two lists may have the same package, each with the hashes of its own choice.
-            pip(
+            run_pip(
                 *("download", "--no-deps", "--require-hashes", "--only-binary=:all:"),
                 *("-r", str(each), "-d", str(fresh)),
                 what=f"the wheels of {each} cannot be fetched",
@@ -47,7 +47,7 @@ def wheelhouse_for(lists: Sequence[Path], cache: Path, wheelhouse: Path | None) 
     """
     if wheelhouse is not None or not lists:
         return wheelhouse
-    return provide_wheels(lists, cache)
+    return download_wheels(lists, cache)
 
 
 def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
@@ -67,7 +67,7 @@ def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
     with replace_directory(target) as fresh:
         wheels = fresh.with_name("wheels")
         source = () if wheelhouse is None else ("--no-index", "--find-links", str(wheelhouse))
-        pip(
+        run_pip(
             *("download", "--no-deps", "--require-hashes", "--only-binary=:all:", *source),
             *("-r", str(listed), "-d", str(wheels)),
             what=f"the wheels of {listed} cannot be had",
@@ -85,7 +85,7 @@ def install_wheels(lists: Sequence[Path], wheelhouse: Path, target: Path) -> Non
         ConfigurationError: a wheel is missing or is not the one that a list means.
     """
     for each in lists:
-        pip(
+        run_pip(
             *("install", "--no-deps", "--no-index", "--find-links", str(wheelhouse), "--no-compile"),
             *("--target", str(target), "--no-cache-dir", "-r", str(each)),
             what=f"the packages of {each} cannot be installed from {wheelhouse}: fill it with `pip download "
@@ -93,7 +93,7 @@ def install_wheels(lists: Sequence[Path], wheelhouse: Path, target: Path) -> Non
         )
 
 
-def pip(*arguments: str, what: str) -> None:
+def run_pip(*arguments: str, what: str) -> None:
     """Run pip of this interpreter.
 
     Raises:

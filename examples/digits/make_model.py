@@ -28,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".digits-", dir=models) as scratch:
         project = read_project(PROJECT, Path(scratch) / "build" / "digits")
-        project.made.mkdir(parents=True)
-        train.train(project.made)
+        project.training_output.mkdir(parents=True)
+        train.train(project.training_output)
         bundle = assemble(project)
         reached = evaluate.validate(load_engine(read_bundle(bundle)).predict)["accuracy"]
         minimum = project.spec.validate.minimum if project.spec.validate else 0.0

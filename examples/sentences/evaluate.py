@@ -26,7 +26,7 @@ PAIRS: Final = (
 
 
 def validate(predict: Callable[[dict[str, Any]], Mapping[str, Any]]) -> dict[str, float]:
-    """Return the share of sentences closest to their paraphrase (`accuracy`) and the mean similarity of pairs."""
+    """Return the share of sentences closest to their paraphrase (`accuracy`) and the mean similarity."""
     first, second = (
         predict({"text": np.array(texts, dtype=object)})["embedding"] for texts in zip(*PAIRS, strict=True)
     )

@@ -33,7 +33,7 @@ def train(output: Path, inputs: Path, report: Callable[[float, float, str], None
 
 
 def read_safetensors(file: Path) -> dict[str, Array]:
-    """Read the tensors of a safetensors file: eight bytes of header length, a JSON header, then the content."""
+    """Read a safetensors file: eight bytes of header length, a JSON header, then the tensors."""
     content = memoryview(file.read_bytes())
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(bytes(content[8:start]))

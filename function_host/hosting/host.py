@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from function_host.hosting import pool as pools
-from function_host.hosting.packages import Function, find_function
 from function_host.hosting.warmer import Warmer
 from function_host.hosting.watcher import Watcher
 from function_host.instances.channel import InitFailed, InstanceGone
 from function_host.instances.instance import Instance
-from function_host.instances.invocation import Answer, Event, invoke
+from function_host.instances.invocation import Event, InvocationResult, invoke
+from function_host.packages import Function, find_function
 from straightline.errors import ConfigurationError, StraightLineError
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class NotReady(StraightLineError):  # noqa: N818
     """An instance that was to stand ready does not become so."""
 
 
-_RAISE: Final = (
+_RAISE_LIMIT_HINT: Final = (
     "raise its limit, or the host's (STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY, "
     "STRAIGHTLINE_FUNCTIONS_CONCURRENCY)"
 )
@@ -65,7 +65,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Taken:
+class _Acquired:
     instance: Instance
     cold: bool
 
@@ -89,8 +89,8 @@ class Host:
         self._stopping = threading.Event()
         # The kernel ends an instance with the *thread* that started it; this one lives as long as the host.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
-        self._watcher = Watcher(self._clear, self._reap)
-        self._warmer = Warmer(packages, self.prepare)
+        self._watcher = Watcher(self._on_exit, self._reap)
+        self._warmer = Warmer(packages, self.prestart)
 
     def find(self, name: str) -> Function:
         """Return a function that is deployed.
@@ -104,7 +104,7 @@ class Host:
             raise UnknownFunction(f"Function not found: {arn(name)}")
         return function
 
-    def invoke(self, name: str, event: Event) -> Answer:
+    def invoke(self, name: str, event: Event) -> InvocationResult:
         """Run a function's handler on an event and wait for what comes of it.
 
         Raises:
@@ -121,11 +121,11 @@ class Host:
                 init_limit = self._limits.init if taken.cold else None
                 answer = invoke(taken.instance, event, arn(name), init_limit=init_limit)
             finally:
-                self._give_back(taken.instance, usable=answer is not None and answer.usable)
+                self._release(taken.instance, usable=answer is not None and answer.usable)
             if answer is not None:  # else a warm instance had ended before the event reached it
                 return answer
 
-    def prepare(self, function: Function) -> bool:
+    def prestart(self, function: Function) -> bool:
         """Start one more instance where a function has fewer than its minimum, and wait until it is ready.
 
         Returns:
@@ -137,29 +137,29 @@ class Host:
         with self._lock:
             if self._stopping.is_set():
                 return True
-            number = self._pool.ahead(_key(function), function.minimum, function.maximum)
+            number = self._pool.prestart(_key(function), function.minimum, function.maximum)
         if number is None:
-            if function.minimum > self.most(function):
+            if function.minimum > self.max_instances(function):
                 raise NotReady(
                     f"{function.name} is to have {function.minimum} instances ready, and may have "
-                    f"{self.most(function)}: {_RAISE}"
+                    f"{self.max_instances(function)}: {_RAISE_LIMIT_HINT}"
                 )
             return True
         instance = self._start(function, number)
         try:
             instance.channel.ready.result(self._limits.init)
         except (TimeoutError, InitFailed, InstanceGone) as error:
-            self._give_back(instance, usable=False)
+            self._release(instance, usable=False)
             raise NotReady(f"an instance of {function.name} did not become ready: {error}") from error
-        self._give_back(instance, usable=True)
+        self._release(instance, usable=True)
         return False
 
-    def most(self, function: Function) -> int:
+    def max_instances(self, function: Function) -> int:
         """Return how many instances a function may have."""
         of_host = min(self._limits.per_function, self._limits.total)
         return of_host if function.maximum is None else min(of_host, function.maximum)
 
-    def ready(self, function: Function) -> int:
+    def ready_count(self, function: Function) -> int:
         """Count the instances of a function, as it is deployed now, that are initialised."""
         with self._lock:
             return sum(
@@ -180,7 +180,7 @@ class Host:
         self._watcher.stop()
         self._starter.shutdown()
 
-    def _take(self, function: Function) -> _Taken:
+    def _take(self, function: Function) -> _Acquired:
         with self._lock:
             if self._stopping.is_set():
                 raise Throttled(pools.TOTAL_LIMIT)
@@ -188,10 +188,10 @@ class Host:
             if isinstance(decision, pools.Throttle):
                 raise Throttled(decision.reason)
             if isinstance(decision, pools.Reuse):
-                return _Taken(self._instances[decision.instance], cold=False)
+                return _Acquired(self._instances[decision.instance], cold=False)
             for number in decision.evicted:
                 self._instances[number].kill()
-        return _Taken(self._start(function, decision.instance), cold=True)
+        return _Acquired(self._start(function, decision.instance), cold=True)
 
     def _start(self, function: Function, number: int) -> Instance:
         try:
@@ -208,7 +208,7 @@ class Host:
         _log.info("%s: instance %d started", function.name, instance.number)
         return instance
 
-    def _give_back(self, instance: Instance, *, usable: bool) -> None:
+    def _release(self, instance: Instance, *, usable: bool) -> None:
         with self._lock:
             if usable:
                 self._pool.release(instance.number, time.monotonic())
@@ -216,7 +216,7 @@ class Host:
                 instance.kill()
                 self._pool.remove(instance.number)
 
-    def _clear(self, instance: Instance) -> None:
+    def _on_exit(self, instance: Instance) -> None:
         """Clear away an instance whose process ended; called by the watcher."""
         gone = instance.wait()
         _log.info("%s: instance %d is gone: %s", instance.function.name, instance.number, gone.status)
@@ -228,17 +228,17 @@ class Host:
 
     def _reap(self) -> None:
         with self._lock:
-            for number in self._pool.reap(time.monotonic(), self._stay):
+            for number in self._pool.reap(time.monotonic(), self._retention):
                 self._instances[number].kill()
 
-    def _stay(self, key: pools.Key) -> pools.Stay:
+    def _retention(self, key: pools.FunctionKey) -> pools.Retention:
         try:
             function = find_function(self.packages, key.function)
         except ConfigurationError:
             function = None
         if function is None or function.revision != key.revision:
-            return pools.Stay(0, self._limits.idle)
-        return pools.Stay(function.minimum, function.idle or self._limits.idle)
+            return pools.Retention(0, self._limits.idle)
+        return pools.Retention(function.minimum, function.idle or self._limits.idle)
 
 
 def _initialised(instance: Instance) -> bool:
@@ -246,8 +246,8 @@ def _initialised(instance: Instance) -> bool:
     return ready.done() and ready.exception() is None  # a start that failed is done, too
 
 
-def _key(function: Function) -> pools.Key:
-    return pools.Key(function.name, function.revision)
+def _key(function: Function) -> pools.FunctionKey:
+    return pools.FunctionKey(function.name, function.revision)
 
 
 def arn(name: str) -> str:

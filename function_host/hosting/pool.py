@@ -18,7 +18,7 @@ TOTAL_LIMIT: Final[ThrottleReason] = "ConcurrentInvocationLimitExceeded"
 
 
 @dataclasses.dataclass(frozen=True)
-class Key:
+class FunctionKey:
     """A function as it was deployed: after a new deployment the old one's instances take nothing more."""
 
     function: str
@@ -48,16 +48,16 @@ class Throttle:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stay:
+class Retention:
     """So many instances of a function stay though unused, and the others for so many seconds."""
 
-    least: int
+    minimum: int
     idle: float
 
 
 @dataclasses.dataclass
 class _Instance:
-    key: Key
+    key: FunctionKey
     idle_since: float | None = None
 
 
@@ -76,7 +76,7 @@ class Pool:
         self._instances: dict[int, _Instance] = {}
         self._next = 1
 
-    def acquire(self, key: Key, most: int | None = None) -> Reuse | Start | Throttle:
+    def acquire(self, key: FunctionKey, most: int | None = None) -> Reuse | Start | Throttle:
         """Decide who takes an invocation of `key`; that instance is busy from now on.
 
         Args:
@@ -100,7 +100,7 @@ class Pool:
             del self._instances[number]
         return Start(self._add(key), evicted)
 
-    def ahead(self, key: Key, least: int, most: int | None = None) -> int | None:
+    def prestart(self, key: FunctionKey, least: int, most: int | None = None) -> int | None:
         """Return a new instance, busy with its start, where `key` has fewer than `least`; None where not.
 
         None makes room for it: it is there for those who come, and some have come to the others.
@@ -118,7 +118,7 @@ class Pool:
         """Forget an instance that is gone; its place is free."""
         self._instances.pop(instance, None)
 
-    def reap(self, now: float, stay: Callable[[Key], Stay]) -> list[int]:
+    def reap(self, now: float, stay: Callable[[FunctionKey], Retention]) -> list[int]:
         """Forget the instances that were idle too long and are more than is to stay, and return them."""
         idle = [number for number, each in self._instances.items() if each.idle_since is not None]
         there = Counter(each.key for each in self._instances.values())
@@ -126,7 +126,7 @@ class Pool:
         old = []
         for number in sorted(idle, key=self._idle_since):
             key = self._instances[number].key
-            if self._idle_since(number) <= now - stays[key].idle and there[key] > stays[key].least:
+            if self._idle_since(number) <= now - stays[key].idle and there[key] > stays[key].minimum:
                 there[key] -= 1
                 del self._instances[number]
                 old.append(number)
@@ -136,7 +136,7 @@ class Pool:
         """Return how many instances there are, of one function or of all."""
         return sum(function in (None, each.key.function) for each in self._instances.values())
 
-    def _add(self, key: Key) -> int:
+    def _add(self, key: FunctionKey) -> int:
         number, self._next = self._next, self._next + 1
         self._instances[number] = _Instance(key)
         return number
@@ -144,7 +144,7 @@ class Pool:
     def _most(self, own: int | None) -> int:
         return self._per_function if own is None else min(own, self._per_function)
 
-    def _make_room(self, key: Key, most: int | None) -> tuple[int, ...] | ThrottleReason:
+    def _make_room(self, key: FunctionKey, most: int | None) -> tuple[int, ...] | ThrottleReason:
         """Return the idle instances to stop for a new one of `key`, or the limit that stands against it."""
         evicted: tuple[int, ...] = ()
         if self.count(key.function) >= self._most(most):

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from function_host.hosting.packages import Function, find_function
+from function_host.packages import Function, find_function
 from straightline.errors import StraightLineError
 
-_EVERY: Final = 1.0
+CHECK_INTERVAL_S: Final = 1.0
 """Seconds between two looks."""
-_AGAIN: Final = 30.0
+RETRY_INTERVAL_S: Final = 30.0
 """Seconds from a start that failed until the next one of the same deployment."""
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Warmer:
         while not self._stopping.is_set():
             for file in sorted(self._packages.glob("*/function.toml")):
                 self._warm(file.parent.name)
-            self._stopping.wait(_EVERY)
+            self._stopping.wait(CHECK_INTERVAL_S)
 
     def _warm(self, name: str) -> None:
         function = None
@@ -58,7 +58,7 @@ class Warmer:
         else:
             return
         if function is not None:
-            self._not_before[(function.name, function.revision)] = time.monotonic() + _AGAIN
+            self._not_before[(function.name, function.revision)] = time.monotonic() + RETRY_INTERVAL_S
 
     def _waits(self, function: Function) -> bool:
         return self._not_before.get((function.name, function.revision), 0.0) > time.monotonic()

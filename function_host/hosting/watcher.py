@@ -10,7 +10,7 @@ from typing import Final
 
 from function_host.instances.instance import Instance
 
-_TICK: Final = 0.5
+TICK_INTERVAL_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +50,7 @@ class Watcher:
     def _run(self) -> None:
         while not self._stopping:
             ended = []
-            for descriptor, _ in self._epoll.poll(_TICK):
+            for descriptor, _ in self._epoll.poll(TICK_INTERVAL_S):
                 with self._lock:
                     log, end = self._logs.get(descriptor), self._ends.get(descriptor)
                 if log is not None and not log.drain():

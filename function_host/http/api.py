@@ -14,21 +14,21 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from function_host.hosting.background import Background
+from function_host.hosting.event_queue import EventQueue
 from function_host.hosting.host import Host, Throttled, UnknownFunction, arn
-from function_host.hosting.packages import Function, list_functions, plain_name
+from function_host.http.concurrency_api import PUBLISHED_VERSION, add_concurrency_routes
 from function_host.http.deploy_api import (
-    MAX_DEPLOYMENT,
+    MAX_DEPLOY_BODY_BYTES,
     BadRequest,
     create_function,
     delete_function,
     update_function_code,
     update_function_settings,
 )
-from function_host.http.instances_api import PUBLISHED, add_instances
-from function_host.instances.channel import MAX_PAYLOAD
+from function_host.instances.channel import MAX_PAYLOAD_BYTES
 from function_host.instances.invocation import Event
-from function_host.instances.report import VERSION, tail
+from function_host.instances.report import VERSION, log_tail
+from function_host.packages import Function, list_functions, plain_name
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 
@@ -36,16 +36,16 @@ _FUNCTIONS: Final = "/2015-03-31/functions"
 _log = logging.getLogger(__name__)
 
 
-def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
+def build(host: Host, events: EventQueue, *, deploy: bool = False) -> Flask:
     """Return the application.
 
     Args:
         host: runs the functions.
-        background: runs what is invoked as an event.
+        events: runs what is invoked as an event.
         deploy: whether functions may be created, updated and deleted.
     """
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_PAYLOAD
+    app.config["MAX_CONTENT_LENGTH"] = MAX_PAYLOAD_BYTES
 
     @app.post(f"{_FUNCTIONS}/<path:name>/invocations")
     def invoke(name: str) -> Response:
@@ -56,7 +56,7 @@ def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
             return _invoke(host, name, event)
         host.find(name)
         if kind == "Event":
-            background.submit(name, event)
+            events.submit(name, event)
             return _empty(202, event)
         if kind == "DryRun":
             return _empty(204, event)
@@ -77,45 +77,45 @@ def build(host: Host, background: Background, *, deploy: bool = False) -> Flask:
     def configuration(name: str) -> Response:
         return _json(_configuration(host.find(_function_name(name))))
 
-    _add_deploying(app, host, allowed=deploy)
+    _add_deploy_routes(app, host, allowed=deploy)
 
     def find(name: str) -> Function:
-        _may_deploy(deploy)
+        _check_deploy_allowed(deploy)
         return host.find(_function_name(name))
 
-    add_instances(app, find, host.ready, host.most, _configuration)
-    app.register_error_handler(Exception, _failure)
+    add_concurrency_routes(app, find, host.ready_count, host.max_instances, _configuration)
+    app.register_error_handler(Exception, _error_response)
     return app
 
 
-def _add_deploying(app: Flask, host: Host, *, allowed: bool) -> None:
+def _add_deploy_routes(app: Flask, host: Host, *, allowed: bool) -> None:
     @app.post(_FUNCTIONS, strict_slashes=False)
     def create() -> Response:
-        _may_deploy(allowed)
-        request.max_content_length = MAX_DEPLOYMENT
+        _check_deploy_allowed(allowed)
+        request.max_content_length = MAX_DEPLOY_BODY_BYTES
         return _json(_configuration(create_function(host.packages, request.get_data(cache=False))), 201)
 
     @app.put(f"{_FUNCTIONS}/<name>/code")
     def update_code(name: str) -> Response:
-        _may_deploy(allowed)
-        request.max_content_length = MAX_DEPLOYMENT
+        _check_deploy_allowed(allowed)
+        request.max_content_length = MAX_DEPLOY_BODY_BYTES
         found = host.find(_function_name(name))
         return _json(_configuration(update_function_code(found, request.get_data(cache=False))))
 
     @app.put(f"{_FUNCTIONS}/<name>/configuration")
     def update_configuration(name: str) -> Response:
-        _may_deploy(allowed)
+        _check_deploy_allowed(allowed)
         found = host.find(_function_name(name))
         return _json(_configuration(update_function_settings(found, request.get_data(cache=False))))
 
     @app.delete(f"{_FUNCTIONS}/<path:name>")
     def delete(name: str) -> Response:
-        _may_deploy(allowed)
+        _check_deploy_allowed(allowed)
         delete_function(host.find(_function_name(name)))
         return Response(b"", 204)
 
 
-def _may_deploy(allowed: bool) -> None:
+def _check_deploy_allowed(allowed: bool) -> None:
     if not allowed:
         raise BadRequest(
             "AccessDeniedException",
@@ -132,13 +132,13 @@ def _invoke(host: Host, name: str, event: Event) -> Response:
     if answer.failed:
         response.headers["X-Amz-Function-Error"] = "Unhandled"
     if request.headers.get("X-Amz-Log-Type") == "Tail":
-        response.headers["X-Amz-Log-Result"] = base64.b64encode(tail(answer.log)).decode()
+        response.headers["X-Amz-Log-Result"] = base64.b64encode(log_tail(answer.log)).decode()
     return response
 
 
 def _function_name(name: str) -> str:
     plain = plain_name(name)
-    if plain is None or request.args.get("Qualifier", VERSION) not in (VERSION, PUBLISHED):
+    if plain is None or request.args.get("Qualifier", VERSION) not in (VERSION, PUBLISHED_VERSION):
         raise UnknownFunction(f"Function not found: {arn(name[:256])}; this host has only version {VERSION}")
     return plain
 
@@ -182,7 +182,7 @@ def _configuration(function: Function) -> dict[str, Any]:
     }
 
 
-def _failure(error: Exception) -> Response:
+def _error_response(error: Exception) -> Response:
     if isinstance(error, UnknownFunction):
         return _error(404, "ResourceNotFoundException", {"Type": "User", "Message": str(error)})
     if isinstance(error, Throttled):

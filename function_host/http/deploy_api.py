@@ -18,14 +18,14 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from function_host.hosting.packages import Function, code_sha256, find_function, plain_name
+from function_host.packages import Function, code_sha256, find_function, plain_name
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError, StraightLineError
 from straightline.storage.atomic_directory import replace_directory
 
-MAX_DEPLOYMENT: Final = 70 * 1024 * 1024
+MAX_DEPLOY_BODY_BYTES: Final = 70 * 1024 * 1024
 """Bytes of a request with a package: Lambda takes 50 MB of it, which are here in base64."""
-MAX_UNZIPPED: Final = 250 * 1024 * 1024
+MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024
 """Bytes of a package without compression, by Lambda's quotas."""
 
 
@@ -76,16 +76,16 @@ def create_function(packages: Path, body: bytes) -> Function:
     Raises:
         BadRequest: it is there already, or cannot be what is asked.
     """
-    asked = read(body, _Create)
+    asked = decode_body(body, _Create)
     name = plain_name(asked.function_name)
     if name is None or asked.package_type != "Zip" or asked.handler is None:
         raise _invalid("this host takes a plain FunctionName, PackageType Zip, and a Handler")
     if (packages / name).exists():
         raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
-    function = _changed(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
+    function = _with_settings(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
     with replace_directory(packages / name) as fresh:
-        _describe(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
-    return _found(packages, name)
+        _write_description(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
+    return _reload(packages, name)
 
 
 def update_function_code(function: Function, body: bytes) -> Function:
@@ -94,10 +94,10 @@ def update_function_code(function: Function, body: bytes) -> Function:
     Raises:
         BadRequest: it is no package.
     """
-    code = read(body, _Code)
+    code = decode_body(body, _Code)
     with replace_directory(function.directory) as fresh:
-        _describe(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
-    return _found(function.directory.parent, function.name)
+        _write_description(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
+    return _reload(function.directory.parent, function.name)
 
 
 def update_function_settings(function: Function, body: bytes) -> Function:
@@ -106,10 +106,10 @@ def update_function_settings(function: Function, body: bytes) -> Function:
     Raises:
         BadRequest: they are none.
     """
-    return _described_anew(_changed(function, read(body, _Configuration)))
+    return _rewrite_description(_with_settings(function, decode_body(body, _Configuration)))
 
 
-def update_function_instances(
+def update_concurrency(
     function: Function, *, minimum: int | None = None, maximum: int | None = None
 ) -> Function:
     """Give a function another number of instances that stand ready, or another limit; None changes nothing.
@@ -123,7 +123,7 @@ def update_function_instances(
         raise _invalid(f"{least} provisioned instances are more than the function's limit of {most}")
     changed = msgspec.structs.replace(function, minimum=least, maximum=most)
     # A description that is written again ends the instances that are warm.
-    return function if changed == function else _described_anew(changed)
+    return function if changed == function else _rewrite_description(changed)
 
 
 def delete_function(function: Function) -> None:
@@ -131,7 +131,7 @@ def delete_function(function: Function) -> None:
     shutil.rmtree(function.directory)
 
 
-def _changed(function: Function, asked: _Configuration) -> Function:
+def _with_settings(function: Function, asked: _Configuration) -> Function:
     return msgspec.structs.replace(
         function,
         handler=asked.handler or function.handler,
@@ -141,7 +141,7 @@ def _changed(function: Function, asked: _Configuration) -> Function:
     )
 
 
-def read(body: bytes, kind: type[T]) -> T:
+def decode_body(body: bytes, kind: type[T]) -> T:
     """Read the body of a request.
 
     Raises:
@@ -162,8 +162,8 @@ def _unpack(code: _Code, target: Path) -> str:
         raise _invalid(f"Could not unzip uploaded file: {error}") from error
     with archive:
         members = archive.infolist()
-        if sum(member.file_size for member in members) > MAX_UNZIPPED:
-            raise _invalid(f"Unzipped size must be smaller than {MAX_UNZIPPED} bytes")
+        if sum(member.file_size for member in members) > MAX_UNZIPPED_BYTES:
+            raise _invalid(f"Unzipped size must be smaller than {MAX_UNZIPPED_BYTES} bytes")
         for member in members:
             path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
@@ -175,15 +175,15 @@ def _unpack(code: _Code, target: Path) -> str:
     return code_sha256(package)
 
 
-def _described_anew(function: Function) -> Function:
+def _rewrite_description(function: Function) -> Function:
     """Give a function's package another description, and return it as it is found then."""
     with replace_directory(function.directory) as fresh:
         shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
-        _describe(function, fresh)
-    return _found(function.directory.parent, function.name)
+        _write_description(function, fresh)
+    return _reload(function.directory.parent, function.name)
 
 
-def _describe(function: Function, target: Path) -> None:
+def _write_description(function: Function, target: Path) -> None:
     """Write what the host reads; JSON's strings and numbers are TOML's too."""
     lines = [
         f"name = {_text(function.name)}",
@@ -204,7 +204,7 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _found(packages: Path, name: str) -> Function:
+def _reload(packages: Path, name: str) -> Function:
     function = find_function(packages, name)
     if function is None:
         raise AssertionError("a package that was just written is gone")

@@ -9,7 +9,7 @@ from straightline.errors import StraightLineError
 
 T = TypeVar("T")
 
-MAX_PAYLOAD: Final = 6 * 1024 * 1024
+MAX_PAYLOAD_BYTES: Final = 6 * 1024 * 1024
 """Largest event and answer of a synchronous invocation in bytes, as on AWS."""
 
 
@@ -40,7 +40,7 @@ class InstanceGone(StraightLineError):  # noqa: N818
 
 
 @dataclasses.dataclass(frozen=True)
-class RuntimeAnswer:
+class RuntimeResponse:
     """What the runtime posted.
 
     Attributes:
@@ -72,7 +72,7 @@ class Invocation:
     deadline_ms: int
     arn: str
     client_context: str | None = None
-    answer: Future[RuntimeAnswer] = dataclasses.field(default_factory=Future)
+    answer: Future[RuntimeResponse] = dataclasses.field(default_factory=Future)
 
 
 class Channel:
@@ -100,15 +100,15 @@ class Channel:
         self._handed = self._waiting.get()
         return self._handed
 
-    def broken(self) -> None:
+    def mark_broken(self) -> None:
         """Note that the runtime ended with something unread of what was sent to it."""
         self._broken = True
 
-    def reached(self, invocation: Invocation) -> bool:
+    def was_read(self, invocation: Invocation) -> bool:
         """Whether the runtime has read an invocation; certain once the instance is gone."""
         return self._handed is invocation and not self._broken
 
-    def answer(self, request_id: str, answer: RuntimeAnswer) -> bool:
+    def answer(self, request_id: str, answer: RuntimeResponse) -> bool:
         """Take what the runtime posted; False where no such invocation is under way."""
         current = self._current
         if current is None or current.request_id != request_id:

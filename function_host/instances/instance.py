@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from function_host.hosting.packages import Function
 from function_host.instances import launch
 from function_host.instances.channel import Channel, InstanceGone
 from function_host.instances.report import TAIL_BYTES
 from function_host.instances.runtime_api import Endpoint
+from function_host.packages import Function
 
-_MIB: Final = 1024 * 1024
-_NEAR_LIMIT: Final = 0.9
+MIB: Final = 1024 * 1024
+_OOM_SHARE: Final = 0.9
 """A process that dies with so much of its memory in use is taken to have died of that."""
 
 
@@ -124,9 +124,9 @@ class Instance:
             os.close(self.process_descriptor)
         self._peak = usage.ru_maxrss // 1024
         self.drain()
-        at_limit = self._peak >= _NEAR_LIMIT * self.function.memory or b"std::bad_alloc" in self._log
+        at_limit = self._peak >= _OOM_SHARE * self.function.memory or b"std::bad_alloc" in self._log
         gone = InstanceGone(
-            _in_words(self._process.returncode), out_of_memory=self._process.returncode != 0 and at_limit
+            _describe_exit(self._process.returncode), out_of_memory=self._process.returncode != 0 and at_limit
         )
         with self._log_lock:
             self._stream.close()
@@ -149,7 +149,7 @@ def _has_ended(process_descriptor: int) -> bool:
 
 
 def _command(function: Function) -> list[str]:
-    memory = str(function.memory * _MIB)
+    memory = str(function.memory * MIB)
     # -I and -S: the launcher needs no site packages, and so starts in a few milliseconds.
     return [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), memory, function.handler]
 
@@ -179,7 +179,7 @@ def _environment(function: Function, runtime_api: str, number: int) -> dict[str,
     } | function.environment
 
 
-def _in_words(returncode: int) -> str:
+def _describe_exit(returncode: int) -> str:
     if returncode >= 0:
         return f"exit status {returncode}"
     names = {signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "aborted"}

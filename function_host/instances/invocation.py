@@ -6,7 +6,7 @@ import time
 import msgspec
 
 from function_host.instances import report
-from function_host.instances.channel import MAX_PAYLOAD, InitFailed, InstanceGone, Invocation
+from function_host.instances.channel import MAX_PAYLOAD_BYTES, InitFailed, InstanceGone, Invocation
 from function_host.instances.instance import Instance
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
@@ -28,7 +28,7 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class InvocationResult:
     """What came of an invocation.
 
     Attributes:
@@ -53,7 +53,9 @@ class _End:
     status: str | None = None
 
 
-def invoke(instance: Instance, event: Event, arn: str, *, init_limit: float | None) -> Answer | None:
+def invoke(
+    instance: Instance, event: Event, arn: str, *, init_limit: float | None
+) -> InvocationResult | None:
     """Give an instance an event and wait for the answer, at most the function's timeout.
 
     Args:
@@ -73,7 +75,7 @@ def invoke(instance: Instance, event: Event, arn: str, *, init_limit: float | No
     return _run(instance, event, arn, init=time.monotonic() - instance.started_at)
 
 
-def _initialise(instance: Instance, event: Event, limit: float) -> Answer | None:
+def _initialise(instance: Instance, event: Event, limit: float) -> InvocationResult | None:
     """Wait until a new instance is ready; return the answer where it does not become so."""
     kind = None
     try:
@@ -91,10 +93,10 @@ def _initialise(instance: Instance, event: Event, limit: float) -> Answer | None
         return None
     init = time.monotonic() - instance.started_at
     line = report.init_report_line(init, end.status or "error", kind)
-    return _answer(instance, event, end, before=line, duration=0.0)
+    return _result(instance, event, end, before=line, duration=0.0)
 
 
-def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> Answer | None:
+def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> InvocationResult | None:
     timeout = instance.function.timeout
     deadline_ms = int((time.time() + timeout) * 1000)
     invocation = Invocation(event.request_id, event.payload, deadline_ms, arn, event.client_context)
@@ -107,20 +109,22 @@ def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> A
         message = f"Task timed out after {timeout:.2f} seconds"
         end = _End(_error(event, "Sandbox.Timedout", message), status="timeout")
     except InstanceGone as error:
-        if init is None and not instance.channel.reached(invocation):
+        if init is None and not instance.channel.was_read(invocation):
             return None
         end = _End(_exited(event, error), status="error")
     else:
         end = _End(answer.payload, failed=answer.failed)
         if answer.too_large:
-            message = f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD} bytes)."
+            message = (
+                f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_BYTES} bytes)."
+            )
             end = _End(_error(event, "Function.ResponseSizeTooLarge", message))
-    return _answer(instance, event, end, before=before, duration=time.monotonic() - started, init=init)
+    return _result(instance, event, end, before=before, duration=time.monotonic() - started, init=init)
 
 
-def _answer(
+def _result(
     instance: Instance, event: Event, end: _End, *, before: str, duration: float, init: float | None = None
-) -> Answer:
+) -> InvocationResult:
     lines = report.end_lines(
         event.request_id,
         duration=duration,
@@ -130,7 +134,7 @@ def _answer(
         status=end.status,
     )
     log = before.encode() + _whole_lines(instance.take_log()) + lines.encode()
-    return Answer(end.payload, end.failed, log, usable=end.status is None)
+    return InvocationResult(end.payload, end.failed, log, usable=end.status is None)
 
 
 def _whole_lines(log: bytes) -> bytes:

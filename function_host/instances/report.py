@@ -52,6 +52,6 @@ def init_report_line(init: float, status: str, error_type: str | None = None) ->
     return f"{line}\tError Type: {error_type}\n" if error_type else f"{line}\n"
 
 
-def tail(log: bytes) -> bytes:
+def log_tail(log: bytes) -> bytes:
     """Return the end of a log that travels with an answer."""
     return log[-TAIL_BYTES:]

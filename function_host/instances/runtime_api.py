@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
-from function_host.instances.channel import MAX_PAYLOAD, Channel, RuntimeAnswer
+from function_host.instances.channel import MAX_PAYLOAD_BYTES, Channel, RuntimeResponse
 
 _ROOT: Final = ["2018-06-01", "runtime"]
-_CHUNK: Final = 1 << 20
+READ_CHUNK_BYTES: Final = 1 << 20
 _LOOPBACK: Final = "127.0.0.1"
-_CLOSE_TIMEOUT: Final = 2.0
+CLOSE_TIMEOUT_S: Final = 2.0
 _ACCEPTED: Final = b'{"status":"OK"}\n'
 
 
@@ -43,7 +43,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except ConnectionError:
             broken = True
         if broken:
-            self.server.channel.broken()
+            self.server.channel.mark_broken()
 
     def do_GET(self) -> None:
         """Hand out the next invocation, when there is one."""
@@ -73,7 +73,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         channel = self.server.channel
         match self.path.strip("/").split("/"):
             case [*root, "invocation", request_id, "response" | "error" as kind] if root == _ROOT:
-                taken = channel.answer(request_id, RuntimeAnswer(payload, kind == "error", too_large))
+                taken = channel.answer(request_id, RuntimeResponse(payload, kind == "error", too_large))
             case [*root, "init", "error"] if root == _ROOT:
                 channel.init_failed(payload)
                 taken = True
@@ -89,9 +89,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _read(self, length: int) -> tuple[bytes, bool]:
         """Return the body and whether it is too large; it is then read, but not kept."""
-        if length <= MAX_PAYLOAD:
+        if length <= MAX_PAYLOAD_BYTES:
             return self.rfile.read(length), False
-        while length > 0 and (chunk := self.rfile.read(min(length, _CHUNK))):
+        while length > 0 and (chunk := self.rfile.read(min(length, READ_CHUNK_BYTES))):
             length -= len(chunk)
         return b"", True
 
@@ -147,7 +147,7 @@ class Endpoint:
     def close(self) -> None:
         """Stop listening and break the connection; the channel must be stopped, or `next` goes on waiting."""
         threading.Thread(target=self._server.shutdown, daemon=True).start()
-        deadline = time.monotonic() + _CLOSE_TIMEOUT
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
         while self._thread.is_alive() and time.monotonic() < deadline:
             if self._server.connection is not None:
                 # Something that the process has left behind may still hold the other end.

@@ -12,7 +12,7 @@ from straightline.contracts.model import Flavour, ModelFile
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.models.catalogue import read_catalogue, read_model
 
-PACKAGES: Final = ".packages"
+PACKAGES_DIRECTORY: Final = ".packages"
 """Where a form that has no installer of its own keeps the model's requirements, beside the bundle's files."""
 
 
@@ -53,11 +53,11 @@ def read_bundle(directory: Path) -> Bundle:
     file = directory / "model.toml"
     spec = read_model(file)
     if spec.requirements is not None:
-        inner_file(file, "requirements", spec.requirements)
+        bundle_file(file, "requirements", spec.requirements)
     return Bundle(
         directory=directory,
         spec=spec,
-        artifact=None if spec.artifact is None else inner_file(file, "artifact", spec.artifact),
+        artifact=None if spec.artifact is None else bundle_file(file, "artifact", spec.artifact),
         entry=None if spec.entry is None else entry_point(file, spec.entry),
     )
 
@@ -81,7 +81,7 @@ def read_bundles(models: Path) -> list[Bundle]:
 
 def content_digest(directory: Path) -> str:
     """Return the sha256 over the names and contents of a directory's files, in the order of their names."""
-    return digest_of(directory, content_files(directory))
+    return digest_files(directory, content_files(directory))
 
 
 def content_files(directory: Path) -> Iterator[Path]:
@@ -92,11 +92,11 @@ def content_files(directory: Path) -> Iterator[Path]:
     """
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):
         name = file.relative_to(directory)
-        if "__pycache__" not in name.parts and name.parts[0] != PACKAGES:
+        if "__pycache__" not in name.parts and name.parts[0] != PACKAGES_DIRECTORY:
             yield name
 
 
-def digest_of(directory: Path, names: Iterator[Path]) -> str:
+def digest_files(directory: Path, names: Iterator[Path]) -> str:
     """Return the sha256 over these names and the contents of their files."""
     total = hashlib.sha256()
     for name in names:
@@ -105,7 +105,7 @@ def digest_of(directory: Path, names: Iterator[Path]) -> str:
     return total.hexdigest()
 
 
-def hold_digest(directory: Path, digest: str) -> None:
+def check_digest(directory: Path, digest: str) -> None:
     """Do nothing for a bundle of this digest, with or without `sha256:` before it.
 
     Raises:
@@ -125,7 +125,7 @@ def hold_digest(directory: Path, digest: str) -> None:
         )
 
 
-def inner_file(file: Path, member: str, name: str) -> Path:
+def bundle_file(file: Path, member: str, name: str) -> Path:
     """Return the file that a member of `model.toml` names, which lies in the directory of that.
 
     Raises:

@@ -8,16 +8,16 @@ from model_server.models.engine import Engine
 from straightline.errors import StraightLineError
 from straightline.models.catalogue import version_key
 
-Key = tuple[str, str]
+ModelKey = tuple[str, str]
 """Name and version."""
-_NONE: Final[Mapping[Key, str]] = MappingProxyType({})
+_NO_ERRORS: Final[Mapping[ModelKey, str]] = MappingProxyType({})
 
 
 class UnknownModel(StraightLineError):  # noqa: N818 - it reads as what the caller asked for
     """No model of this name, or version, is served here."""
 
 
-class NotYet(StraightLineError):  # noqa: N818 - it reads as what the caller is told
+class ModelLoading(StraightLineError):  # noqa: N818 - it reads as what the caller is told
     """The model is there, and is being loaded: it may be asked for again."""
 
 
@@ -29,11 +29,11 @@ class Registry:
     """
 
     def __init__(self, engines: Iterable[Engine]) -> None:
-        self._look: Callable[[], None] = lambda: None
-        self.replace(engines, _NONE)
+        self._refresh: Callable[[], None] = lambda: None
+        self.replace(engines, _NO_ERRORS)
 
     def replace(
-        self, engines: Iterable[Engine], broken: Mapping[Key, str], loading: Collection[Key] = ()
+        self, engines: Iterable[Engine], broken: Mapping[ModelKey, str], loading: Collection[ModelKey] = ()
     ) -> None:
         """Serve these from now on.
 
@@ -49,9 +49,9 @@ class Registry:
         self._broken = broken
         self._loading = frozenset(loading)
 
-    def look_when_asked(self, look: Callable[[], None]) -> None:
+    def refresh_when_unknown(self, refresh: Callable[[], None]) -> None:
         """Have `look` called before a model is refused, since it may have been deployed meanwhile."""
-        self._look = look
+        self._refresh = refresh
 
     def index(self) -> list[dict[str, str]]:
         """Return every version that is there, whether it is ready, and why not."""
@@ -81,16 +81,18 @@ class Registry:
 
         Raises:
             UnknownModel: there is none, or it could not be loaded.
-            NotYet: it is being loaded.
+            ModelLoading: it is being loaded.
         """
         found = self._find(name, version)
         if found is None:
-            self._look()
+            self._refresh()
             found = self._find(name, version)
         if found is not None:
             return found
         if any(key[0] == name and version in (None, key[1]) for key in self._loading):
-            raise NotYet(f"model {name} {version or ''}".rstrip() + " is being loaded: ask again in a moment")
+            raise ModelLoading(
+                f"model {name} {version or ''}".rstrip() + " is being loaded: ask again in a moment"
+            )
         why = self._broken.get((name, version or ""))
         if why is not None:
             raise UnknownModel(f"model {name} {version} is not served: {why}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from model_server.models.bundle import PACKAGES, Bundle, content_digest
+from model_server.models.bundle import PACKAGES_DIRECTORY, Bundle, content_digest
 from straightline.errors import ConfigurationError
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -18,7 +18,7 @@ Predict = Callable[[Tensors], Tensors]
 
 _PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """What runs an ONNX model, the fastest first; only its build for CUDA has the first."""
-_TYPES: Final = {
+_V2_DATATYPES: Final = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
     "tensor(uint16)": "UINT16",
@@ -70,8 +70,8 @@ def _load_onnx(bundle: Bundle, threads: int) -> Predict:
     providers = [name for name in _PROVIDERS if name in there]
     session = onnxruntime.InferenceSession(str(bundle.artifact), sess_options=options, providers=providers)
     names = [spec.name for spec in bundle.spec.outputs]
-    _hold_names(bundle, session)
-    _hold_inputs(bundle, session)
+    _check_names(bundle, session)
+    _check_inputs(bundle, session)
 
     def predict(inputs: Tensors) -> Tensors:
         return dict(zip(names, session.run(names, inputs), strict=True))
@@ -79,7 +79,7 @@ def _load_onnx(bundle: Bundle, threads: int) -> Predict:
     return predict
 
 
-def _hold_names(bundle: Bundle, session: Any) -> None:
+def _check_names(bundle: Bundle, session: Any) -> None:
     """Find a wrong name in model.toml when the model is loaded, not when it is first asked."""
     inputs = {tensor.name for tensor in session.get_inputs()}
     outputs = {tensor.name for tensor in session.get_outputs()}
@@ -91,14 +91,14 @@ def _hold_names(bundle: Bundle, session: Any) -> None:
         raise ConfigurationError(f"{bundle.artifact} gives {sorted(outputs)}: model.toml lists other outputs")
 
 
-def _hold_inputs(bundle: Bundle, session: Any) -> None:
+def _check_inputs(bundle: Bundle, session: Any) -> None:
     """Refuse inputs that the model could take from no request: requests are held against model.toml alone."""
     taken = {tensor.name: tensor for tensor in session.get_inputs()}
     for spec in bundle.spec.inputs:
         tensor = taken[spec.name]
         # A dimension of a name, or of none, takes any size, as -1 does in model.toml.
         shape = [size if isinstance(size, int) and size >= 0 else -1 for size in tensor.shape]
-        datatype = _TYPES.get(tensor.type, tensor.type)
+        datatype = _V2_DATATYPES.get(tensor.type, tensor.type)
         fits = len(shape) == len(spec.shape) and all(
             size == want or -1 in (size, want) for size, want in zip(shape, spec.shape, strict=True)
         )
@@ -117,7 +117,7 @@ def _load_python(bundle: Bundle) -> Predict:
     if bundle.entry is None:
         raise ConfigurationError(f"{bundle.directory} names no entry")
     module_name, callable_name = bundle.entry
-    packages = str(bundle.directory.resolve() / PACKAGES)
+    packages = str(bundle.directory.resolve() / PACKAGES_DIRECTORY)
     if packages not in sys.path:
         # At the end: what the server itself runs on comes first.
         sys.path.append(packages)

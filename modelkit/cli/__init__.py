@@ -1,4 +1,4 @@
-"""The command line, `python -m modelkit`: one module a command, each with `add_to` and `run`."""
+"""The command line, `python -m modelkit`: one module a command, each with `register` and `run`."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ import msgspec
 from modelkit.cli import compress, deploy, new, package, remove, rollback, train, validate
 from modelkit.cli import list as listing
 from modelkit.cli.exit_codes import EXIT_CODES, INTERRUPTED, USAGE, exit_code
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from straightline.errors import StraightLineError
 
 COMMANDS: Final = (new, train, validate, compress, package, deploy, rollback, listing, remove)
@@ -27,13 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for command in COMMANDS:
-        command.add_to(commands)
+        command.register(commands)
     chosen = parser.parse_args(arguments)
     if not hasattr(chosen, "run"):
         parser.print_help(sys.stderr)
         return USAGE
     try:
-        answer: Answer = chosen.run(chosen, os.environ)
+        answer: CommandResult = chosen.run(chosen, os.environ)
     except StraightLineError as error:
         code = exit_code(error)
         print(f"modelkit: {error}", file=sys.stderr)

@@ -6,14 +6,14 @@ from typing import Any
 
 from modelkit.cli.console import Console
 from modelkit.cli.options import add_command, add_project, add_runtime, chosen_project, chosen_runtime
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.compression import compress
-from modelkit.project import Compression
+from modelkit.project import CompressionRecord
 from modelkit.settings import KitSettings
 from straightline.settings import load
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
     add_runtime(parser)
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Compress.
 
     Raises:
@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     runtime = chosen_runtime(arguments, environ, settings, training=False)
     with Console(project.build / "compress.log") as console:
         found = compress(project, runtime, console, wheelhouse=settings.wheelhouse)
-    return Answer(text=f"{project.title} is compressed: {_in_words(found)}", record=found)
+    return CommandResult(text=f"{project.title} is compressed: {_describe(found)}", record=found)
 
 
-def _in_words(found: Compression) -> str:
+def _describe(found: CompressionRecord) -> str:
     share = found.bytes_after / found.bytes_before
     text = f"{found.bytes_before:,} bytes before, {found.bytes_after:,} after ({share:.0%})"
     if found.before is None or found.after is None:

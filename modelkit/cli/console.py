@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-_BAR: Final = 24
-_STEPS: Final = 10
+_BAR_WIDTH: Final = 24
+_LINES_WITHOUT_TERMINAL: Final = 10
 
 
 class Console:
@@ -47,11 +47,11 @@ class Console:
         words = f"{share:4.0%} {text}".rstrip()
         self._log.write(f"{words}\n")
         if self._terminal:
-            bar = "█" * round(share * _BAR)
-            self._stream.write(f"\r\033[K{bar:·<{_BAR}} {words}")
+            bar = "█" * round(share * _BAR_WIDTH)
+            self._stream.write(f"\r\033[K{bar:·<{_BAR_WIDTH}} {words}")
             self._stream.flush()
-        elif int(share * _STEPS) != self._shown:
-            self._shown = int(share * _STEPS)
+        elif int(share * _LINES_WITHOUT_TERMINAL) != self._shown:
+            self._shown = int(share * _LINES_WITHOUT_TERMINAL)
             self._stream.write(f"{words}\n")
             self._stream.flush()
 

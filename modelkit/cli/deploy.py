@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_server.models.bundle import hold_digest
+from model_server.models.bundle import check_digest
 from modelkit.cli.options import add_command, add_project, chosen_project
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.project import assemble
-from modelkit.validation import hold_validated
+from modelkit.validation import require_validated
 from straightline.contracts.deployed import Deployed
 from straightline.names import BACKENDS
 from straightline.settings import load
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -54,17 +54,17 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Deploy.
 
     Raises:
         StraightLineError: any of what `modelkit.deployment.deploy.deploy` and `announce` raise.
     """
     # The ledger's libraries are loaded where they are used alone.
-    from modelkit.deployment.announce import announce, who  # noqa: PLC0415
-    from modelkit.deployment.builder import Builder, kit_settings, places  # noqa: PLC0415
-    from modelkit.deployment.deploy import Wish, deploy, hold_backends  # noqa: PLC0415
-    from modelkit.deployment.provisioned_concurrency import settle  # noqa: PLC0415
+    from modelkit.deployment.announce import announce, current_operator  # noqa: PLC0415
+    from modelkit.deployment.builder import Builder, build_targets, kit_settings  # noqa: PLC0415
+    from modelkit.deployment.deploy import DeployOptions, check_backends, deploy  # noqa: PLC0415
+    from modelkit.deployment.provisioned_concurrency import provision_model  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
 
     settings = load(DeploySettings, environ)
@@ -75,26 +75,31 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     else:
         project = chosen_project(arguments)
         bundle, wheels = assemble(project), project.build / "packages" / "wheels"
-        hold_validated(project, bundle)
+        require_validated(project, bundle)
     if arguments.digest is not None:
-        hold_digest(bundle, arguments.digest)
+        check_digest(bundle, arguments.digest)
     kit = kit_settings(environ, arguments.wheelhouse)
     with Builder(kit, settings, environ, wheels=wheels) as builder:
         candidate = builder.candidate(bundle)
-        backends = hold_backends(candidate.bundle, tuple(arguments.on or ()))
+        backends = check_backends(candidate.bundle, tuple(arguments.on or ()))
         deployed = deploy(
             candidate,
-            Wish(backends=backends, share=arguments.canary, default=not arguments.no_default, who=who()),
-            places=places(backends, builder, settings, environ),
+            DeployOptions(
+                backends=backends,
+                share=arguments.canary,
+                default=not arguments.no_default,
+                who=current_operator(),
+            ),
+            targets=build_targets(backends, builder, settings, environ),
             database=registry,
             models=settings.models_dir,
-            trial=builder.trial,
+            load_check=builder.load_check,
         )
     announce(broker, deployed)
     spec = candidate.bundle.spec
-    text = _in_words(deployed, spec.name, spec.version)
-    settle(deployed.models[spec.name], text)
-    return Answer(
+    text = _describe(deployed, spec.name, spec.version)
+    provision_model(deployed.models[spec.name], text)
+    return CommandResult(
         text=text,
         record={
             "model": spec.name,
@@ -119,7 +124,7 @@ def _record(deployed: Deployed, name: str, version: str) -> dict[str, Any]:
     }
 
 
-def _in_words(deployed: Deployed, name: str, version: str) -> str:
+def _describe(deployed: Deployed, name: str, version: str) -> str:
     model = deployed.models[name]
     there = model.versions[version]
     if model.canary == version:

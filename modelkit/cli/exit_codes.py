@@ -5,7 +5,7 @@ from typing import Final
 from model_server.models.bundle import DigestMismatch
 from modelkit.compression import NotCompressed
 from modelkit.deployment.errors import NotPlaced, NotReady
-from modelkit.jobs.job import How, JobFailed, JobRefused
+from modelkit.jobs.job import JobFailed, JobRefused, JobStatus
 from modelkit.validation import BelowMinimum, NotValidated
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable, OtherDigest, RegistryRefused
 from straightline.errors import BrokerUnavailable, ConfigurationError, StraightLineError
@@ -21,9 +21,15 @@ NOT_PLACED: Final = 12
 REFUSED: Final = 13
 INTERRUPTED: Final = 130
 
-_JOBS: Final[dict[How, int]] = {"failed": 4, "exited": 4, "killed": 5, "out_of_memory": 6, "timed_out": 7}
+_JOB_CODES: Final[dict[JobStatus, int]] = {
+    "failed": 4,
+    "exited": 4,
+    "killed": 5,
+    "out_of_memory": 6,
+    "timed_out": 7,
+}
 
-_KINDS: Final[dict[type[StraightLineError], int]] = {
+_ERROR_CODES: Final[dict[type[StraightLineError], int]] = {
     JobRefused: UNAVAILABLE,
     BelowMinimum: BELOW_MINIMUM,
     NotCompressed: NOT_COMPRESSED,
@@ -64,5 +70,5 @@ exit codes:
 def exit_code(error: StraightLineError) -> int:
     """Return the code for an error that ended a command."""
     if isinstance(error, JobFailed):
-        return _JOBS.get(error.ending.how, FAILED)
-    return next((code for kind, code in _KINDS.items() if isinstance(error, kind)), FAILED)
+        return _JOB_CODES.get(error.result.status, FAILED)
+    return next((code for kind, code in _ERROR_CODES.items() if isinstance(error, kind)), FAILED)

@@ -8,14 +8,14 @@ from typing import Any, Final
 import msgspec
 
 from modelkit.cli.options import add_command
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from straightline.contracts import FailureRate
 from straightline.names import Backend
 from straightline.support.durations import duration_argument
 from straightline.support.terminal import moment, percent, printable, table
 
 HEADINGS: Final = ("model", "version", "", "on", "outcomes", "failed", "rate", "deployed", "by", "digest")
-_DIGITS: Final = 12
+_DIGEST_DIGITS: Final = 12
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     rate: FailureRate
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -64,7 +64,7 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Ask the registry and the ledger.
 
     Raises:
@@ -96,12 +96,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         )
         for each in found
     ]
-    return Answer(
-        text=_in_words(rows, arguments.model), record={"since": since.timestamp(), "versions": rows}
+    return CommandResult(
+        text=_describe(rows, arguments.model), record={"since": since.timestamp(), "versions": rows}
     )
 
 
-def _in_words(rows: Sequence[Row], model: str | None) -> str:
+def _describe(rows: Sequence[Row], model: str | None) -> str:
     if not rows and model is not None:
         return f"No version of {printable(model)} is deployed: `python -m modelkit list` shows what is."
     if not rows:
@@ -117,7 +117,7 @@ def _in_words(rows: Sequence[Row], model: str | None) -> str:
             percent(row.rate.failure_rate),
             moment(row.deployed_at) or "",
             row.deployed_by,
-            row.digest.removeprefix("sha256:")[:_DIGITS],
+            row.digest.removeprefix("sha256:")[:_DIGEST_DIGITS],
         )
         for row in rows
     ]

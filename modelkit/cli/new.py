@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelkit.cli.options import add_command
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.project import read_project
 from straightline.errors import ConfigurationError
 from straightline.storage.atomic_directory import replace_directory
@@ -16,7 +16,7 @@ TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -32,7 +32,7 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(arguments: argparse.Namespace, _: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, _: Mapping[str, str]) -> CommandResult:
     """Write the project.
 
     Raises:
@@ -62,4 +62,4 @@ def run(arguments: argparse.Namespace, _: Mapping[str, str]) -> Answer:
         f"python -m modelkit {step} {target}" for step in steps
     )
     record = {"name": arguments.name, "flavour": arguments.flavour, "directory": str(target.resolve())}
-    return Answer(text=text, record=record)
+    return CommandResult(text=text, record=record)

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from modelkit.cli.exit_codes import EXIT_CODES
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.jobs.child import ChildRuntime
 from modelkit.jobs.job import Runtime
 from modelkit.project import Project, read_project
 from modelkit.settings import KitSettings
 
-Run = Callable[[argparse.Namespace, Mapping[str, str]], Answer]
+RunCommand = Callable[[argparse.Namespace, Mapping[str, str]], CommandResult]
 
 
 def add_command(
-    commands: Any, name: str, run: Run, *, summary: str, more: str = ""
+    commands: Any, name: str, run: RunCommand, *, summary: str, more: str = ""
 ) -> argparse.ArgumentParser:
     """Add a command with what all have: `--help` with the exit codes, and `--json`."""
     parser: argparse.ArgumentParser = commands.add_parser(

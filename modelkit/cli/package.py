@@ -7,18 +7,18 @@ from typing import Any
 
 import msgspec
 
-from model_server.models.bundle import hold_digest
+from model_server.models.bundle import check_digest
 from modelkit.cli.options import add_command, add_project, chosen_project
-from modelkit.cli.result import Answer
-from modelkit.package.forms import FORMS, Packages, Workshop, build_forms
+from modelkit.cli.result import CommandResult
+from modelkit.package.forms import FORMS, BuildContext, Packages, build_forms
 from modelkit.project import assemble
 from modelkit.settings import KitSettings
 from modelkit.training import write_json
-from modelkit.validation import hold_validated
+from modelkit.validation import require_validated
 from straightline.settings import load
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -50,7 +50,7 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Package.
 
     Raises:
@@ -67,16 +67,16 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     else:
         project = chosen_project(arguments)
         bundle, out = assemble(project), arguments.out or project.build / "packages"
-        hold_validated(project, bundle)
+        require_validated(project, bundle)
     if arguments.digest is not None:
-        hold_digest(bundle, arguments.digest)
-    workshop = Workshop(out=out, settings=settings, environ=environ, tag=arguments.tag)
+        check_digest(bundle, arguments.digest)
+    workshop = BuildContext(out=out, settings=settings, environ=environ, tag=arguments.tag)
     packages = build_forms(bundle, tuple(arguments.form or ("server", "function")), workshop)
     if arguments.bundle is None:
         write_json(project.build / "packages.json", packages)
-    return Answer(text=_in_words(packages), record=packages)
+    return CommandResult(text=_describe(packages), record=packages)
 
 
-def _in_words(packages: Packages) -> str:
+def _describe(packages: Packages) -> str:
     lines = [f"{packages.model} {packages.version}, {packages.digest}"]
     return "\n".join(lines + [f"  {form:<14} {place}" for form, place in packages.forms.items()])

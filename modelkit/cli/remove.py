@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelkit.cli.options import add_command
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.deployment.errors import NotPlaced
-from modelkit.deployment.target import Place
+from modelkit.deployment.target import DeploymentTarget
 from outcomes.db.errors import CommitUncertain
 from straightline.contracts import DeployedVersion
 from straightline.errors import BrokerUnavailable
@@ -20,7 +20,7 @@ from straightline.settings import load
 _log: Final = logging.getLogger(__name__)
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Remove.
 
     Raises:
@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         BrokerUnavailable: it is out of the registry, and not everybody knows; the message says what is left.
         StraightLineError: the ledger or the broker cannot be reached.
     """
-    from modelkit.deployment.announce import announce, who  # noqa: PLC0415
-    from modelkit.deployment.builder import Builder, kit_settings, places  # noqa: PLC0415
+    from modelkit.deployment.announce import announce, current_operator  # noqa: PLC0415
+    from modelkit.deployment.builder import Builder, build_targets, kit_settings  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
     from outcomes.db.database import connected  # noqa: PLC0415
     from outcomes.registry.deployments import deployment_lock, take_out  # noqa: PLC0415
@@ -74,10 +74,10 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         connection.rollback()
         backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in found))
         # Made before the registry forgets the version: with a wrong setting nobody could name what is left.
-        targets = places(backends, builder, settings, environ)
-        left = _named(found, settings.models_dir)
+        targets = build_targets(backends, builder, settings, environ)
+        left = _describe_leftovers(found, settings.models_dir)
         try:
-            deployed, gone = take_out(connection, arguments.model, arguments.version, who=who())
+            deployed, gone = take_out(connection, arguments.model, arguments.version, who=current_operator())
             announce(broker, deployed)
             time.sleep(max(0.0, arguments.grace))
         except (BrokerUnavailable, CommitUncertain) as error:
@@ -89,15 +89,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
                 "it was interrupted: where it is out of the registry, remove by hand what is left: %s", left
             )
             raise
-        _take(targets, gone)
+        _remove_from_targets(targets, gone)
     names = [version.spec.version for version in gone]
-    return Answer(
+    return CommandResult(
         text=f"{arguments.model} {', '.join(names)} is removed",
         record={"model": arguments.model, "removed": names, "revision": deployed.revision},
     )
 
 
-def _named(versions: Sequence[DeployedVersion], models: Path) -> str:
+def _describe_leftovers(versions: Sequence[DeployedVersion], models: Path) -> str:
     """Say what these versions have in their places."""
     named = []
     for version in versions:
@@ -111,7 +111,9 @@ def _named(versions: Sequence[DeployedVersion], models: Path) -> str:
     return ", ".join(named) or "nothing"
 
 
-def _take(places: Mapping[Backend, Place], gone: Sequence[DeployedVersion]) -> None:
+def _remove_from_targets(
+    targets: Mapping[Backend, DeploymentTarget], gone: Sequence[DeployedVersion]
+) -> None:
     """Take versions away from where they are; where one place does not let go, the others do.
 
     Raises:
@@ -121,7 +123,7 @@ def _take(places: Mapping[Backend, Place], gone: Sequence[DeployedVersion]) -> N
     for version in gone:
         for backend in version.spec.backends:
             try:
-                places[backend].take(version)
+                targets[backend].remove(version)
             except NotPlaced as error:
                 left.append(f"{backend}: {error}")
     if left:

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a command prints, and its exit code.
 
     Attributes:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelkit.cli.options import add_command
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -21,7 +21,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("model", help="its name")
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Roll back.
 
     Raises:
@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         NotPlaced: it is moved, but which functions have instances ready could not be set.
         StraightLineError: the ledger or the broker cannot be reached.
     """
-    from modelkit.deployment.announce import announce, who  # noqa: PLC0415
-    from modelkit.deployment.provisioned_concurrency import settle  # noqa: PLC0415
+    from modelkit.deployment.announce import announce, current_operator  # noqa: PLC0415
+    from modelkit.deployment.provisioned_concurrency import provision_model  # noqa: PLC0415
     from modelkit.deployment.settings import broker_url, database  # noqa: PLC0415
     from outcomes.db.database import connected  # noqa: PLC0415
     from outcomes.registry.deployments import roll_back  # noqa: PLC0415
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     with connected(url, name="straightline-rollback", setting=setting) as connection:
         before = read_deployed(connection).models.get(arguments.model)
         connection.rollback()
-        deployed = roll_back(connection, arguments.model, who=who())
+        deployed = roll_back(connection, arguments.model, who=current_operator())
     announce(broker, deployed)
     model = deployed.models[arguments.model]
     ended = before.canary if before is not None else None
@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         else f"the default of {arguments.model} is {model.default} again; it was {was}, "
         "and a second rollback would make it so again"
     )
-    settle(model, text)
-    return Answer(
+    provision_model(model, text)
+    return CommandResult(
         text=text,
         record={
             "model": arguments.model,

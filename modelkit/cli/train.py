@@ -6,13 +6,13 @@ from typing import Any
 
 from modelkit.cli.console import Console
 from modelkit.cli.options import add_command, add_project, add_runtime, chosen_project, chosen_runtime
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.settings import KitSettings
 from modelkit.training import train
 from straightline.settings import load
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
     add_runtime(parser)
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Train.
 
     Raises:
@@ -40,4 +40,4 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
         f"{project.title} is trained in {record.seconds:.1f} s ({record.runtime}); its bundle is "
         f"{project.build / 'bundle'}, sha256:{record.bundle}"
     )
-    return Answer(text=text, record=record)
+    return CommandResult(text=text, record=record)

@@ -6,14 +6,14 @@ from typing import Any
 
 from modelkit.cli.console import Console
 from modelkit.cli.options import add_command, add_project, add_runtime, chosen_project, chosen_runtime
-from modelkit.cli.result import Answer
+from modelkit.cli.result import CommandResult
 from modelkit.project import Project, assemble
 from modelkit.settings import KitSettings
 from modelkit.validation import Metrics, validate
 from straightline.settings import load
 
 
-def add_to(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command to the parser's."""
     parser = add_command(
         commands,
@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
     add_runtime(parser)
 
 
-def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
     """Validate.
 
     Raises:
@@ -35,24 +35,28 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Answer:
     settings = load(KitSettings, environ)
     project = chosen_project(arguments)
     if project.spec.url is not None and project.spec.validate is None:
-        return _looked_at(project)
+        return _check_external(project)
     runtime = chosen_runtime(arguments, environ, settings, training=False)
     bundle = assemble(project)
     with Console(project.build / "validate.log") as console:
         found = validate(project, bundle, runtime, console, wheelhouse=settings.wheelhouse)
-    return Answer(text=f"{project.title} is valid: {in_words(found)}; sha256:{found.bundle}", record=found)
+    return CommandResult(
+        text=f"{project.title} is valid: {_describe(found)}; sha256:{found.bundle}", record=found
+    )
 
 
-def _looked_at(project: Project) -> Answer:
+def _check_external(project: Project) -> CommandResult:
     """Hold an external server that promises no figure against its `model.toml`."""
     from modelkit.job_runtime.remote import check_server  # noqa: PLC0415 - numpy for this alone
 
     check_server(project.spec)
     text = f"{project.title} is served at {project.spec.url} as its model.toml says"
-    return Answer(text=text, record={"model": project.spec.name, "url": project.spec.url, "ready": True})
+    return CommandResult(
+        text=text, record={"model": project.spec.name, "url": project.spec.url, "ready": True}
+    )
 
 
-def in_words(found: Metrics) -> str:
+def _describe(found: Metrics) -> str:
     """Return the figures for people."""
     others = [f"{name} {value:.6g}" for name, value in found.metrics.items() if name != found.metric]
     return ", ".join([f"{found.metric} {found.value:.6g} (minimum {found.minimum:g})", *others])

@@ -9,7 +9,7 @@ from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts.deployed import Deployed
 from straightline.errors import BrokerUnavailable, StraightLineError
 
-_PATIENCE: Final = 15.0
+CONFIRM_TIMEOUT_S: Final = 15.0
 
 
 def announce(broker_url: str, deployed: Deployed) -> None:
@@ -19,7 +19,7 @@ def announce(broker_url: str, deployed: Deployed) -> None:
         BrokerUnavailable: the broker does not take it now; the change stands, and the reconciler tells it.
         ConfigurationError: the URL is none.
     """
-    publisher = Publisher(broker_url, name="straightline-deploy", confirm_timeout=_PATIENCE)
+    publisher = Publisher(broker_url, name="straightline-deploy", confirm_timeout=CONFIRM_TIMEOUT_S)
     try:
         publisher.publish(announcement(deployed)).result()
     except StraightLineError as error:
@@ -31,7 +31,7 @@ def announce(broker_url: str, deployed: Deployed) -> None:
         publisher.close(timeout=2.0)
 
 
-def who() -> str:
+def current_operator() -> str:
     """Return the name that changes are recorded under: the user of this process and its host."""
     try:
         user = getpass.getuser()

@@ -9,12 +9,12 @@ from typing import Self
 import msgspec
 
 from model_server.models.bundle import content_digest, read_bundle
-from modelkit.deployment.directory import Directory
-from modelkit.deployment.load_check import try_bundle
+from modelkit.deployment.directory import DirectoryTarget
+from modelkit.deployment.load_check import check_bundle_loads
 from modelkit.deployment.settings import DeploySettings, LocalServerSettings
-from modelkit.deployment.target import Candidate, Place
+from modelkit.deployment.target import Candidate, DeploymentTarget
 from modelkit.job_runtime.remote import connect
-from modelkit.package.forms import Form, Workshop, build_forms
+from modelkit.package.forms import BuildContext, Form, build_forms
 from modelkit.settings import KitSettings
 from straightline.names import Backend
 from straightline.settings import load
@@ -67,7 +67,7 @@ class Builder:
             work=self._work,
         )
 
-    def trial(self, candidate: Candidate) -> None:
+    def load_check(self, candidate: Candidate) -> None:
         """Try a bundle; of an external one, ask its server.
 
         Raises:
@@ -75,7 +75,9 @@ class Builder:
             ConfigurationError: its server does not serve it as its model.toml says.
         """
         if candidate.bundle.spec.url is None:
-            try_bundle(candidate.staged, candidate.title, self._settings.deploy_patience, self._environ)
+            check_bundle_loads(
+                candidate.staged, candidate.title, self._settings.deploy_patience, self._environ
+            )
         else:
             connect(candidate.bundle.spec)
 
@@ -88,38 +90,42 @@ class Builder:
         return self._built(candidate.bundle.directory, "image")
 
     def _built(self, bundle: Path, form: Form) -> tuple[str, str]:
-        workshop = Workshop(
+        workshop = BuildContext(
             out=self._work, settings=self._kit, environ=self._environ, tag=self._settings.container_image
         )
         packages = build_forms(bundle, (form,), workshop)
         return packages.forms[form], packages.images.get(form, "")
 
 
-def places(
+def build_targets(
     backends: tuple[Backend, ...], builder: Builder, settings: DeploySettings, environ: Mapping[str, str]
-) -> dict[Backend, Place]:
+) -> dict[Backend, DeploymentTarget]:
     """Return the places of these backends.
 
     Raises:
         ConfigurationError: a setting of one is missing or wrong.
     """
-    return {backend: _place(backend, builder, settings, environ) for backend in backends}
+    return {backend: _target(backend, builder, settings, environ) for backend in backends}
 
 
-def _place(backend: Backend, builder: Builder, settings: DeploySettings, environ: Mapping[str, str]) -> Place:
+def _target(
+    backend: Backend, builder: Builder, settings: DeploySettings, environ: Mapping[str, str]
+) -> DeploymentTarget:
     if backend == "local":
         server = load(LocalServerSettings, environ).local_url
-        return Directory(settings.models_dir, server, settings.deploy_patience)
+        return DirectoryTarget(settings.models_dir, server, settings.deploy_patience)
     if backend == "gpu-container" and settings.container_driver == "process":
-        return Directory(settings.models_dir, None, settings.deploy_patience)  # its servers start from there
+        return DirectoryTarget(
+            settings.models_dir, None, settings.deploy_patience
+        )  # its servers start from there
     # Each with its libraries only where it is used.
     if backend == "gpu-container":
-        from modelkit.deployment.images import Images  # noqa: PLC0415
+        from modelkit.deployment.images import ImageTarget  # noqa: PLC0415
 
-        return Images(builder.image, environ, settings.deploy_patience, tag=settings.container_image)
-    from modelkit.deployment.functions import Functions  # noqa: PLC0415
+        return ImageTarget(builder.image, environ, settings.deploy_patience, tag=settings.container_image)
+    from modelkit.deployment.functions import FunctionTarget  # noqa: PLC0415
 
-    return Functions(builder.function, role=settings.deploy_role, patience=settings.deploy_patience)
+    return FunctionTarget(builder.function, role=settings.deploy_role, ready_timeout=settings.deploy_patience)
 
 
 def kit_settings(environ: Mapping[str, str], wheelhouse: Path | None) -> KitSettings:

@@ -9,7 +9,7 @@ import msgspec
 
 from model_server.models.bundle import Bundle, content_digest, read_bundle
 from modelkit.deployment.settings import Database
-from modelkit.deployment.target import Candidate, Place, Placed
+from modelkit.deployment.target import Candidate, DeployedForm, DeploymentTarget
 from outcomes.db.database import connected
 from outcomes.db.errors import CommitUncertain, OtherDigest
 from outcomes.registry.aliases import Alias
@@ -22,10 +22,10 @@ from straightline.models.catalogue import version_key
 from straightline.names import BACKENDS, Backend
 
 _log = logging.getLogger(__name__)
-Try = Callable[[Candidate], None]
+LoadCheck = Callable[[Candidate], None]
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class DeployOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is to become of a bundle.
 
     Attributes:
@@ -43,22 +43,22 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def deploy(
     candidate: Candidate,
-    wish: Wish,
+    options: DeployOptions,
     *,
-    places: Mapping[Backend, Place],
+    targets: Mapping[Backend, DeploymentTarget],
     database: Database,
     models: Path,
-    trial: Try,
+    load_check: LoadCheck,
 ) -> Deployed:
     """Deploy a bundle.
 
     Args:
         candidate: the bundle.
-        wish: what is to become of it.
-        places: for each backend.
+        options: what is to become of it.
+        targets: for each backend.
         database: that of the registry.
         models: the directory of models: what lies there of a model's first deployment is adopted.
-        trial: tries the bundle before it is put anywhere.
+        load_check: tries the bundle before it is put anywhere.
 
     Returns:
         All that is deployed then; it is to be announced.
@@ -71,35 +71,36 @@ def deploy(
         StraightLineError: what building it, or the ledger, raises.
     """
     spec = candidate.bundle.spec
-    backends = hold_backends(candidate.bundle, wish.backends)
+    backends = check_backends(candidate.bundle, options.backends)
     with (
         connected(database.url, name="straightline-deploy", setting=database.setting) as connection,
         deployment_lock(connection, spec.name),
     ):
         known = find_version(connection, spec.name, spec.version)
         check_digest(known, candidate.digest)
-        check_alias(connection, spec.name, spec.version, wish.share)
+        check_alias(connection, spec.name, spec.version, options.share)
         candidate = msgspec.structs.replace(
-            candidate, standing=_stands(alias_of(connection, spec.name), spec.version, wish)
+            candidate,
+            receives_traffic=_receives_traffic(alias_of(connection, spec.name), spec.version, options),
         )
         connection.rollback()  # what follows takes its time
-        lying = models / spec.name / spec.version
-        there = _already(lying, candidate) if known is None else known.spec.backends
-        trial(candidate)
-        with _taken_back(places, there) as put:
+        directory = models / spec.name / spec.version
+        there = _existing_backends(directory, candidate) if known is None else known.spec.backends
+        load_check(candidate)
+        with _rollback_on_error(targets, there) as put:
             placed = [put(backend, candidate) for backend in backends]
             all_backends = {*backends, *(known.spec.backends if known else ())}
             return record(
                 connection,
-                _version(candidate, placed, all_backends, known),
-                who=wish.who,
-                share=wish.share,
-                default=wish.default,
-                adopted=_lying(models / spec.name, besides=spec.version),
+                _deployed_version(candidate, placed, all_backends, known),
+                who=options.who,
+                share=options.share,
+                default=options.default,
+                adopted=_unregistered_versions(models / spec.name, besides=spec.version),
             )
 
 
-def hold_backends(bundle: Bundle, wanted: tuple[Backend, ...]) -> tuple[Backend, ...]:
+def check_backends(bundle: Bundle, wanted: tuple[Backend, ...]) -> tuple[Backend, ...]:
     """Return where a bundle is put: where it is wanted, or everywhere that it is made for.
 
     Raises:
@@ -114,22 +115,22 @@ def hold_backends(bundle: Bundle, wanted: tuple[Backend, ...]) -> tuple[Backend,
     return wanted or bundle.spec.backends
 
 
-def _stands(alias: Alias, version: str, wish: Wish) -> bool:
+def _receives_traffic(alias: Alias, version: str, options: DeployOptions) -> bool:
     """Whether requests that pin no version will go to this one."""
-    return wish.default or wish.share is not None or version in (alias.version or version, alias.canary)
+    return options.default or options.share is not None or version in (alias.version or version, alias.canary)
 
 
 @contextmanager
-def _taken_back(
-    places: Mapping[Backend, Place], there: Iterable[Backend]
-) -> Iterator[Callable[[Backend, Candidate], Placed]]:
+def _rollback_on_error(
+    targets: Mapping[Backend, DeploymentTarget], there: Iterable[Backend]
+) -> Iterator[Callable[[Backend, Candidate], DeployedForm]]:
     """Give what puts a candidate into a place; where the block fails, what is new goes again."""
-    done: list[tuple[Place, DeployedVersion]] = []
+    done: list[tuple[DeploymentTarget, DeployedVersion]] = []
 
-    def put(backend: Backend, candidate: Candidate) -> Placed:
-        placed = places[backend].put(candidate)
+    def put(backend: Backend, candidate: Candidate) -> DeployedForm:
+        placed = targets[backend].deploy(candidate)
         if backend not in there:
-            done.append((places[backend], _version(candidate, [placed], {backend}, None)))
+            done.append((targets[backend], _deployed_version(candidate, [placed], {backend}, None)))
         return placed
 
     try:
@@ -139,32 +140,35 @@ def _taken_back(
     except BaseException:
         for place, version in reversed(done):
             try:
-                place.take(version)
+                place.remove(version)
             except StraightLineError as error:
                 _log.warning("what was put in place could not be taken back: %s", error)
         raise
 
 
-def _version(
-    candidate: Candidate, placed: Iterable[Placed], backends: set[Backend], known: DeployedVersion | None
+def _deployed_version(
+    candidate: Candidate,
+    placed: Iterable[DeployedForm],
+    backends: set[Backend],
+    known: DeployedVersion | None,
 ) -> DeployedVersion:
     image = function = None
     for each in placed:
         image, function = each.image or image, each.function or function
     return DeployedVersion(
-        spec=_spec(candidate.bundle, tuple(each for each in BACKENDS if each in backends)),
+        spec=_model_spec(candidate.bundle, tuple(each for each in BACKENDS if each in backends)),
         digest=candidate.digest,
         image=image or (known.image if known else None),
         function=function or (known.function if known else None),
     )
 
 
-def _spec(bundle: Bundle, backends: tuple[Backend, ...]) -> ModelSpec:
+def _model_spec(bundle: Bundle, backends: tuple[Backend, ...]) -> ModelSpec:
     members = {name: getattr(bundle.spec, name) for name in ModelSpec.__struct_fields__}
     return ModelSpec(**{**members, "backends": backends})
 
 
-def _lying(model: Path, *, besides: str) -> list[DeployedVersion]:
+def _unregistered_versions(model: Path, *, besides: str) -> list[DeployedVersion]:
     """Return the versions of a model that lie in its directory, the newest last."""
     found = []
     for file in sorted(model.glob("*/model.toml"), key=lambda file: version_key(file.parent.name)):
@@ -176,17 +180,17 @@ def _lying(model: Path, *, besides: str) -> list[DeployedVersion]:
             _log.warning("a version that lies there is not adopted: %s", error)
             continue
         digest = f"sha256:{content_digest(file.parent)}"
-        found.append(DeployedVersion(spec=_spec(bundle, bundle.spec.backends), digest=digest))
+        found.append(DeployedVersion(spec=_model_spec(bundle, bundle.spec.backends), digest=digest))
     return found
 
 
-def _already(lying: Path, candidate: Candidate) -> tuple[Backend, ...]:
+def _existing_backends(directory: Path, candidate: Candidate) -> tuple[Backend, ...]:
     """Return what the directory serves that holds this very bundle, though nobody deployed it."""
-    if not lying.is_dir():
+    if not directory.is_dir():
         return ()
-    if f"sha256:{content_digest(lying)}" != candidate.digest:
+    if f"sha256:{content_digest(directory)}" != candidate.digest:
         raise OtherDigest(
-            f"{lying} has another {candidate.title}, which was not deployed by this command: give this one "
-            "another `version` in its model.toml, or remove that directory"
+            f"{candidate.title} cannot be deployed: {directory} has another bundle of that version, which is "
+            "not in the registry. Change `version` in model.toml, or remove that directory"
         )
     return ("local", "gpu-container")

@@ -13,38 +13,38 @@ from urllib3.exceptions import HTTPError
 
 from model_server.models.bundle import content_digest
 from modelkit.deployment.errors import NotPlaced, NotReady
-from modelkit.deployment.target import Candidate, Placed
+from modelkit.deployment.target import Candidate, DeployedForm
 from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.storage.atomic_directory import replace_directory
 
-_UNKNOWN: Final = 10.0
+UNKNOWN_MODEL_TIMEOUT_S: Final = 10.0
 """Seconds after which a server that does not know a version is taken to watch another directory."""
-_AGAIN: Final = 0.1
+POLL_INTERVAL_S: Final = 0.1
 
 
 class _Error(msgspec.Struct):
     error: str = ""
 
 
-class Directory:
+class DirectoryTarget:
     """Puts bundles into the directory of models.
 
     Args:
         models: the directory.
         server: base URL of the model server that watches it, which is asked whether it serves the version;
             None asks nobody.
-        patience: seconds until it must.
+        ready_timeout: seconds until it must.
     """
 
-    def __init__(self, models: Path, server: str | None, patience: float) -> None:
+    def __init__(self, models: Path, server: str | None, ready_timeout: float) -> None:
         self._models = models
         self._server = server
-        self._patience = patience
+        self._ready_timeout = ready_timeout
 
-    def put(self, candidate: Candidate) -> Placed:
-        """Put it there; see `Place.put`."""
+    def deploy(self, candidate: Candidate) -> DeployedForm:
+        """Put it there; see `DeploymentTarget.deploy`."""
         spec = candidate.bundle.spec
         target = self._models / spec.name / spec.version
         fresh = not target.is_dir()
@@ -52,12 +52,12 @@ class Directory:
             self._copy(candidate, target)
         if self._server is not None and spec.url is None:
             try:
-                _wait_ready(self._server, spec.name, spec.version, self._patience)
+                _wait_ready(self._server, spec.name, spec.version, self._ready_timeout)
             except NotReady:
                 if fresh:
                     shutil.rmtree(target, ignore_errors=True)
                 raise
-        return Placed()
+        return DeployedForm()
 
     def _copy(self, candidate: Candidate, target: Path) -> None:
         try:
@@ -70,8 +70,8 @@ class Directory:
                 "STRAIGHTLINE_MODELS_DIR name a directory that you may write"
             ) from error
 
-    def take(self, version: DeployedVersion) -> None:
-        """Take it away; see `Place.take`."""
+    def remove(self, version: DeployedVersion) -> None:
+        """Take it away; see `DeploymentTarget.remove`."""
         model = self._models / version.spec.name
         try:
             shutil.rmtree(model / version.spec.version)
@@ -83,12 +83,12 @@ class Directory:
             model.rmdir()
 
 
-def _wait_ready(server: str, name: str, version: str, patience: float) -> None:
+def _wait_ready(server: str, name: str, version: str, ready_timeout: float) -> None:
     path = f"/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/ready"
     began = time.monotonic()
     with urllib3.PoolManager(retries=False) as http:
         while True:
-            left = began + patience - time.monotonic()
+            left = began + ready_timeout - time.monotonic()
             try:
                 response = http.request("GET", server.rstrip("/") + path, timeout=max(0.1, left))
             except HTTPError as error:
@@ -99,25 +99,25 @@ def _wait_ready(server: str, name: str, version: str, patience: float) -> None:
                 ) from error
             if response.status == 200:
                 return
-            why = _said(response.data) or f"HTTP {response.status}"
+            why = _error_message(response.data) or f"HTTP {response.status}"
             if "is not served:" in why:
                 raise NotReady(f"the model server cannot load it: {why}")
             waited = time.monotonic() - began
             loading = response.status == HTTPStatus.SERVICE_UNAVAILABLE
-            if loading and waited > patience:
+            if loading and waited > ready_timeout:
                 raise NotReady(
-                    f"the model server did not load {name} {version} within {patience:g} s: make its loading "
-                    "shorter, or raise STRAIGHTLINE_DEPLOY_PATIENCE"
+                    f"the model server did not load {name} {version} within {ready_timeout:g} s. Make "
+                    "loading faster, or raise STRAIGHTLINE_DEPLOY_PATIENCE"
                 )
-            if not loading and waited > min(patience, _UNKNOWN):
+            if not loading and waited > min(ready_timeout, UNKNOWN_MODEL_TIMEOUT_S):
                 raise NotReady(
                     f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {name} {version}: {why}; let "
                     "it watch the directory that STRAIGHTLINE_MODELS_DIR names (STRAIGHTLINE_SERVE_WATCH)"
                 )
-            time.sleep(_AGAIN)
+            time.sleep(POLL_INTERVAL_S)
 
 
-def _said(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     try:
         return decode(body, _Error).error
     except ContractError:

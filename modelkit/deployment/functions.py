@@ -11,13 +11,17 @@ from typing import Any, Final
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from function_host.hosting.packages import code_sha256
+from function_host.packages import code_sha256
 from modelkit.deployment.errors import NotPlaced, NotReady
-from modelkit.deployment.lambda_client import code_of, is_aws, lambda_client, message_of
-from modelkit.deployment.provisioned_concurrency import RIGHTS, keep_warm, plain
-from modelkit.deployment.target import Candidate, Placed
+from modelkit.deployment.lambda_client import error_code, error_message, is_aws, lambda_client
+from modelkit.deployment.provisioned_concurrency import (
+    REQUIRED_PERMISSIONS,
+    set_concurrency,
+    unqualified_name,
+)
+from modelkit.deployment.target import Candidate, DeployedForm
 from modelkit.package.archive import write_archive
-from modelkit.package.function import MEMORY_MB
+from modelkit.package.function import DEFAULT_MEMORY_MIB
 from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.model import WarmPool
 from straightline.contracts.parsing.decoding import decode
@@ -25,13 +29,13 @@ from straightline.errors import ConfigurationError, ContractError
 
 RUNTIME: Final = "python3.11"
 HANDLER: Final = "function.handler"
-LARGEST: Final = 50 * 1024 * 1024
+MAX_PACKAGE_BYTES: Final = 50 * 1024 * 1024
 """Bytes of a package that Lambda takes with the call itself, by its quotas."""
-_LONGEST: Final = 900
-_SMALLEST_MB: Final = 128
-_GONE: Final = "ResourceNotFoundException"
-_THERE: Final = "ResourceConflictException"
-_REHEARSAL: Final = "t"
+MAX_TIMEOUT_S: Final = 900
+MIN_MEMORY_MIB: Final = 128
+_NOT_FOUND: Final = "ResourceNotFoundException"
+_CONFLICT: Final = "ResourceConflictException"
+_TRIAL_SUFFIX: Final = "t"
 """Ends the name of a function that is tried in place of a running one; names may have one more character."""
 _log = logging.getLogger(__name__)
 
@@ -44,59 +48,60 @@ class _Failure(msgspec.Struct):
     errorMessage: str = ""  # noqa: N815
 
 
-class Functions:
+class FunctionTarget:
     """Creates, updates and deletes functions, one for each version of a model.
 
     Args:
         build: makes packages.
         role: that AWS runs them with; the function host needs none.
-        patience: seconds until one must answer.
+        ready_timeout: seconds until one must answer.
 
     Raises:
         ConfigurationError: boto3 has no region, or a wrong endpoint.
     """
 
-    def __init__(self, build: Build, *, role: str | None, patience: float) -> None:
+    def __init__(self, build: Build, *, role: str | None, ready_timeout: float) -> None:
         self._build = build
         self._role = role
-        self._patience = patience
-        self._client = lambda_client(patience)
+        self._ready_timeout = ready_timeout
+        self._client = lambda_client(ready_timeout)
         self._aws = is_aws(self._client)
 
-    def put(self, candidate: Candidate) -> Placed:
-        """Create the version's function, or update it; see `Place.put`."""
+    def deploy(self, candidate: Candidate) -> DeployedForm:
+        """Create the version's function, or update it; see `DeploymentTarget.deploy`."""
         if self._aws and self._role is None:
             raise ConfigurationError("AWS runs a function under a role: set STRAIGHTLINE_DEPLOY_ROLE")
         spec = candidate.bundle.spec
-        name = function_of(spec.name, spec.version, candidate.digest)
-        package = _zipped(self._build(candidate, self._aws))
-        if len(package) > LARGEST:
+        name = deployed_function_name(spec.name, spec.version, candidate.digest)
+        package = _zip_bytes(self._build(candidate, self._aws))
+        if len(package) > MAX_PACKAGE_BYTES:
             raise NotPlaced(
-                f"the package of {candidate.title} has {len(package):,} bytes, and Lambda takes {LARGEST:,} "
-                "with the call: make the model or its requirements smaller, or take the form function-image"
+                f"the package of {candidate.title} is too large: {len(package):,} bytes, and Lambda's limit "
+                f"for an upload is {MAX_PACKAGE_BYTES:,}. Make the model or its requirements smaller, or use "
+                "the form function-image"
             )
         fresh = self._created(name, package, candidate)
         changed = not fresh and not self._is(name, package, candidate)
         if changed:
-            self._rehearse(name + _REHEARSAL, package, candidate)
+            self._rehearse(name + _TRIAL_SUFFIX, package, candidate)
         try:
             self._finish(name, package if changed else None, candidate)
             self._try(name, candidate.title)
-            return Placed(function=self._keep_warm(name, candidate, fresh=fresh))
+            return DeployedForm(function=self._keep_warm(name, candidate, fresh=fresh))
         except (NotReady, NotPlaced):
             if fresh:
                 self._delete(name)
             raise
 
-    def take(self, version: DeployedVersion) -> None:
-        """Delete a version's function; see `Place.take`."""
+    def remove(self, version: DeployedVersion) -> None:
+        """Delete a version's function; see `DeploymentTarget.remove`."""
         if version.function is not None:
-            self._delete(plain(version.function))
+            self._delete(unqualified_name(version.function))
 
     def _created(self, name: str, package: bytes, candidate: Candidate) -> bool:
         """Create it; return whether it is new."""
         extra = {"Role": self._role or "arn:aws:iam::000000000000:role/none", "Runtime": RUNTIME}
-        with _translated(name):
+        with _client_errors_as_not_placed(name):
             try:
                 self._client.create_function(
                     FunctionName=name,
@@ -106,7 +111,7 @@ class Functions:
                     **extra,
                 )
             except ClientError as error:
-                if code_of(error) != _THERE:
+                if error_code(error) != _CONFLICT:
                     raise
                 return False
         return True
@@ -114,7 +119,7 @@ class Functions:
     def _is(self, name: str, package: bytes, candidate: Candidate) -> bool:
         """Whether a function has this package and these settings already."""
         wanted = {**_settings(candidate), "CodeSha256": code_sha256(package)}
-        with _translated(name):
+        with _client_errors_as_not_placed(name):
             found = self._client.get_function(FunctionName=name)["Configuration"]
         return all(
             found.get(key) == wanted[key] for key in ("CodeSha256", "Handler", "Timeout", "MemorySize")
@@ -135,7 +140,7 @@ class Functions:
 
     def _finish(self, name: str, package: bytes | None, candidate: Candidate) -> None:
         """Update it, where there is a package for that, and wait until it is active."""
-        with _translated(name):
+        with _client_errors_as_not_placed(name):
             if package is not None:
                 updated = self._client.get_waiter("function_updated_v2")
                 self._client.update_function_code(FunctionName=name, ZipFile=package)
@@ -149,13 +154,13 @@ class Functions:
         if warm == WarmPool() and fresh:
             return name
         try:
-            return keep_warm(self._client, name, warm, ready=candidate.standing)
+            return set_concurrency(self._client, name, warm, ready=candidate.receives_traffic)
         except (ClientError, BotoCoreError, OSError) as error:
-            why = message_of(error)
+            why = error_message(error)
             raise NotPlaced(
                 f"the function {name} cannot have {warm.minimum} instances ready"
                 f"{f' and {warm.maximum} at most' if warm.maximum else ''}: {why}; change [warm] in its "
-                f"model.toml; on AWS the user needs {RIGHTS}, and the account the concurrency"
+                f"model.toml; on AWS the user needs {REQUIRED_PERMISSIONS}, and the account the concurrency"
             ) from error
 
     def _try(self, name: str, title: str) -> None:
@@ -180,31 +185,31 @@ class Functions:
         try:
             self._client.delete_function(FunctionName=name)
         except ClientError as error:
-            if code_of(error) != _GONE:
-                raise NotPlaced(f"the function {name} cannot be deleted: {message_of(error)}") from error
+            if error_code(error) != _NOT_FOUND:
+                raise NotPlaced(f"the function {name} cannot be deleted: {error_message(error)}") from error
         except (BotoCoreError, OSError) as error:
             raise NotPlaced(f"the function {name} cannot be deleted: {error}") from error
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
+def _client_errors_as_not_placed(name: str) -> Iterator[None]:
     """Raise the client's errors as `NotPlaced`."""
     try:
         yield
     except ClientError as error:
         raise NotPlaced(
-            f"the function {name} was refused ({code_of(error)}): {message_of(error)}; the function host "
-            "must be started with STRAIGHTLINE_FUNCTIONS_DEPLOY=true, and on AWS the user needs "
-            "lambda:CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration, GetFunction, "
-            "DeleteFunction, InvokeFunction and iam:PassRole"
+            f"the function {name} was refused: {error_message(error)} ({error_code(error)}). Start the "
+            "function host with STRAIGHTLINE_FUNCTIONS_DEPLOY=true. On AWS, grant lambda:CreateFunction, "
+            "UpdateFunctionCode, UpdateFunctionConfiguration, GetFunction, DeleteFunction, InvokeFunction "
+            "and iam:PassRole"
         ) from error
     except (BotoCoreError, WaiterError, OSError) as error:
         raise NotPlaced(
-            f"the function {name} could not be created: {error}; is AWS_ENDPOINT_URL_LAMBDA right?"
+            f"the function {name} could not be created: {error}. Check AWS_ENDPOINT_URL_LAMBDA"
         ) from error
 
 
-def function_of(model: str, version: str, digest: str) -> str:
+def deployed_function_name(model: str, version: str, digest: str) -> str:
     """Return the name of a version's function, 64 characters at most; the digest tells apart what is cut."""
     words = [text.replace(".", "-") for text in (model, version)]
     return f"straightline-{words[0][:24]}-{words[1][:12]}-{digest.removeprefix('sha256:')[:12]}"
@@ -214,13 +219,13 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
     spec = candidate.bundle.spec
     return {
         "Handler": HANDLER,
-        "Timeout": min(_LONGEST, math.ceil(spec.timeout)),
-        "MemorySize": max(_SMALLEST_MB, spec.resources.memory or MEMORY_MB),
+        "Timeout": min(MAX_TIMEOUT_S, math.ceil(spec.timeout)),
+        "MemorySize": max(MIN_MEMORY_MIB, spec.resources.memory or DEFAULT_MEMORY_MIB),
         "Description": f"{candidate.title} {candidate.digest}"[:256],
     }
 
 
-def _zipped(package: Path) -> bytes:
+def _zip_bytes(package: Path) -> bytes:
     if package.is_file():
         return package.read_bytes()
     memory = io.BytesIO()

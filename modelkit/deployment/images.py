@@ -11,7 +11,7 @@ from docker.errors import APIError, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from modelkit.deployment.errors import NotPlaced, NotReady
-from modelkit.deployment.target import Candidate, Placed
+from modelkit.deployment.target import Candidate, DeployedForm
 from modelkit.docker_engine import connected_engine
 from modelkit.package.dockerfile import ENVIRONMENT, PORT
 from modelkit.package.forms import image_name
@@ -20,41 +20,41 @@ from straightline.contracts.deployed import DeployedVersion
 Build = Callable[[Candidate], tuple[str, str]]
 """Builds the image of a bundle, and returns its name and its id."""
 
-_TIMEOUT: Final = 120
-_CURE: Final = (
+ENGINE_TIMEOUT_S: Final = 120
+_ENGINE_HINT: Final = (
     "start it, or set DOCKER_HOST to one that runs ({error}); without an engine, deploy with --on local "
     "--on serverless"
 )
-_LINES: Final = 15
-_AGAIN: Final = 0.3
-_LOOK: Final = (
+LOG_TAIL_LINES: Final = 15
+POLL_INTERVAL_S: Final = 0.3
+_READINESS_PROBE: Final = (
     "import sys, urllib.request as r; "
     f"sys.exit(r.urlopen('http://127.0.0.1:{PORT}/v2/health/ready', timeout=2).status != 200)"
 )
 
 
-class Images:
+class ImageTarget:
     """Builds images on an engine and tries them.
 
     Args:
         build: builds and tags one.
         environ: where DOCKER_HOST stands.
-        patience: seconds until one must be ready.
+        ready_timeout: seconds until one must be ready.
         tag: the name of a model's image, with `{model}` and `{version}`.
     """
 
-    def __init__(self, build: Build, environ: Mapping[str, str], patience: float, *, tag: str) -> None:
+    def __init__(self, build: Build, environ: Mapping[str, str], ready_timeout: float, *, tag: str) -> None:
         self._build = build
         self._environ = environ
-        self._patience = patience
+        self._ready_timeout = ready_timeout
         self._tag = tag
 
-    def put(self, candidate: Candidate) -> Placed:
-        """Build, tag and try it; see `Place.put`."""
+    def deploy(self, candidate: Candidate) -> DeployedForm:
+        """Build, tag and try it; see `DeploymentTarget.deploy`."""
         before = self._named(image_name(self._tag, candidate.bundle.spec))
         name, ident = self._build(candidate)
         try:
-            try_image(ident, candidate.title, self._patience, self._environ)
+            check_image_starts(ident, candidate.title, self._ready_timeout, self._environ)
         except BaseException:
             # The version may run already: what has gone before keeps its name.
             if before is None:
@@ -62,10 +62,10 @@ class Images:
             elif before != ident:
                 self._give_back(name, before, ident)
             raise
-        return Placed(image=ident)
+        return DeployedForm(image=ident)
 
-    def take(self, version: DeployedVersion) -> None:
-        """Remove its image from the engine; see `Place.take`."""
+    def remove(self, version: DeployedVersion) -> None:
+        """Remove its image from the engine; see `DeploymentTarget.remove`."""
         if version.image is not None:
             self._remove(version.image, image_name(self._tag, version.spec))
 
@@ -83,7 +83,7 @@ class Images:
         with _engine(self._environ) as client:
             client.api.tag(image, repository, tag)
             if not client.images.get(other).tags:
-                _remove_nameless(client, other)
+                _remove_untagged(client, other)
 
     def _remove(self, image: str, name: str) -> None:
         """Take its name from an image, and the image with the last one.
@@ -99,10 +99,10 @@ class Images:
             if f"{repository}:{tag or 'latest'}" in tags:  # the engine lists them whole
                 client.images.remove(name, force=True)
             elif not tags:
-                _remove_nameless(client, image)
+                _remove_untagged(client, image)
 
 
-def try_image(image: str, title: str, patience: float, environ: Mapping[str, str]) -> None:
+def check_image_starts(image: str, title: str, ready_timeout: float, environ: Mapping[str, str]) -> None:
     """Start a container of an image without a network, and return when its server is ready; it is removed.
 
     Raises:
@@ -122,12 +122,12 @@ def try_image(image: str, title: str, patience: float, environ: Mapping[str, str
         )
         try:
             container.start()
-            _wait_ready(container, title, patience)
+            _wait_ready(container, title, ready_timeout)
         finally:
             container.remove(force=True, v=True)
 
 
-def _remove_nameless(client: docker.DockerClient, image: str) -> None:
+def _remove_untagged(client: docker.DockerClient, image: str) -> None:
     try:
         client.images.remove(image)
     except APIError as error:
@@ -135,31 +135,31 @@ def _remove_nameless(client: docker.DockerClient, image: str) -> None:
             raise
 
 
-def _wait_ready(container: Any, title: str, patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _wait_ready(container: Any, title: str, ready_timeout: float) -> None:
+    deadline = time.monotonic() + ready_timeout
     while True:
         container.reload()
         if container.status in ("exited", "dead"):
             code = container.attrs["State"]["ExitCode"]
             raise NotReady(
-                f"the image of {title} ends when it is started (exit code {code}){_log(container)}"
+                f"the image of {title} ends when it is started (exit code {code}){_log_tail(container)}"
             )
         if container.status == "running":
-            code, _ = container.exec_run([f"{ENVIRONMENT}/bin/python", "-c", _LOOK])
+            code, _ = container.exec_run([f"{ENVIRONMENT}/bin/python", "-c", _READINESS_PROBE])
             if code == 0:
                 return
         if time.monotonic() > deadline:
             raise NotReady(
-                f"the image of {title} did not become ready within {patience:g} s: correct the model, or "
-                f"raise STRAIGHTLINE_DEPLOY_PATIENCE{_log(container)}"
+                f"the image of {title} did not become ready within {ready_timeout:g} s. Fix the model, or "
+                f"raise STRAIGHTLINE_DEPLOY_PATIENCE{_log_tail(container)}"
             )
-        time.sleep(_AGAIN)
+        time.sleep(POLL_INTERVAL_S)
 
 
-def _log(container: Any) -> str:
-    text = container.logs(tail=_LINES).decode(errors="replace").strip()
+def _log_tail(container: Any) -> str:
+    text = container.logs(tail=LOG_TAIL_LINES).decode(errors="replace").strip()
     return f". Its log ends:\n{text}" if text else ""
 
 
 def _engine(environ: Mapping[str, str]) -> AbstractContextManager[docker.DockerClient]:
-    return connected_engine(environ, _TIMEOUT, fault=NotPlaced, cure=_CURE)
+    return connected_engine(environ, ENGINE_TIMEOUT_S, error_type=NotPlaced, hint=_ENGINE_HINT)

@@ -11,15 +11,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from straightline.errors import ConfigurationError
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_CALL: Final = 60
+CALL_TIMEOUT_S: Final = 60
 """Seconds that a call may take which invokes nothing: it may carry a package."""
 
 
-def lambda_client(patience: float = _CALL) -> Any:
+def lambda_client(ready_timeout: float = CALL_TIMEOUT_S) -> Any:
     """Return boto3's client.
 
     Args:
-        patience: seconds that an invocation may take.
+        ready_timeout: seconds that an invocation may take.
 
     Raises:
         ConfigurationError: boto3 has no region, or a wrong endpoint.
@@ -31,7 +31,7 @@ def lambda_client(patience: float = _CALL) -> Any:
             "lambda",
             config=Config(
                 connect_timeout=5,
-                read_timeout=max(_CALL, math.ceil(patience)),
+                read_timeout=max(CALL_TIMEOUT_S, math.ceil(ready_timeout)),
                 proxies={} if host in _LOOPBACK else None,
                 retries={"total_max_attempts": 3},
             ),
@@ -49,12 +49,12 @@ def is_aws(client: Any) -> bool:
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def code_of(error: ClientError) -> str:
+def error_code(error: ClientError) -> str:
     """Return the exception's name in the API."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def message_of(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """Return what the API says of an error, or the error's own sentence."""
     known = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
     return str(known.get("Message", error))

@@ -9,18 +9,18 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from modelkit.deployment.errors import NotPlaced
-from modelkit.deployment.lambda_client import lambda_client, message_of
+from modelkit.deployment.lambda_client import error_message, lambda_client
 from straightline.contracts.deployed import DeployedModel
 from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
 
-RIGHTS = (
+REQUIRED_PERMISSIONS = (
     "lambda:PublishVersion, PutProvisionedConcurrencyConfig, ListProvisionedConcurrencyConfigs, "
     "DeleteProvisionedConcurrencyConfig, PutFunctionConcurrency and DeleteFunctionConcurrency"
 )
 
 
-def keep_warm(client: Any, function: str, warm: WarmPool, *, ready: bool = True) -> str:
+def set_concurrency(client: Any, function: str, warm: WarmPool, *, ready: bool = True) -> str:
     """Set a function's provisioned and reserved concurrency; calling it again changes nothing.
 
     Provisioning goes on after this returns: until it is done, invocations start instances as ever.
@@ -49,7 +49,7 @@ def keep_warm(client: Any, function: str, warm: WarmPool, *, ready: bool = True)
     return f"{function}:{version}"
 
 
-def settle(model: DeployedModel, done: str) -> None:
+def provision_model(model: DeployedModel, done: str) -> None:
     """Have the minima of a model's default and canary provisioned, and those of its other versions not.
 
     Args:
@@ -59,31 +59,31 @@ def settle(model: DeployedModel, done: str) -> None:
     Raises:
         NotPlaced: it could not be set.
     """
-    wanted = minima(model)
+    wanted = wanted_minimums(model)
     if not wanted:
         return
     try:
         client = lambda_client()
         for function, minimum in wanted.items():
-            settle_function(client, function, minimum)
+            provision_function(client, function, minimum)
     except (ClientError, BotoCoreError, OSError, ConfigurationError) as error:
         raise NotPlaced(
-            f"{done}; but which of its functions have instances ready could not be set: {message_of(error)}; "
-            f"the next deployment of this model sets it; on AWS the user needs {RIGHTS}"
+            f"{done}; but its provisioned concurrency could not be set: {error_message(error)}. The next "
+            f"deployment of this model sets it. On AWS, grant {REQUIRED_PERMISSIONS}"
         ) from error
 
 
-def minima(model: DeployedModel) -> Mapping[str, int]:
+def wanted_minimums(model: DeployedModel) -> Mapping[str, int]:
     """Return the functions that are invoked by a version, each with the minimum that it is to have now."""
     standing = (model.default, model.canary)
     return {
         each.function: each.spec.warm.minimum if version in standing else 0
         for version, each in model.versions.items()
-        if each.function is not None and each.function != plain(each.function)
+        if each.function is not None and each.function != unqualified_name(each.function)
     }
 
 
-def settle_function(client: Any, function: str, minimum: int) -> None:
+def provision_function(client: Any, function: str, minimum: int) -> None:
     """Provision a function's minimum for the version that is invoked, and nothing for any other.
 
     Args:
@@ -107,7 +107,7 @@ def settle_function(client: Any, function: str, minimum: int) -> None:
         _provision(client, name, wanted, minimum)
 
 
-def plain(function: str) -> str:
+def unqualified_name(function: str) -> str:
     """Return a function's name without its version: who deletes one deletes all of it."""
     return function.partition(":")[0]
 

@@ -38,7 +38,7 @@ class LocalServerSettings(msgspec.Struct, frozen=True):
     local_url: str
 
 
-class DeskSettings(msgspec.Struct, frozen=True):
+class RegistryAccessSettings(msgspec.Struct, frozen=True):
     """For every change of the registry.
 
     Attributes:
@@ -50,7 +50,7 @@ class DeskSettings(msgspec.Struct, frozen=True):
     deploy_database_url: str | None = None
 
 
-class _Others(msgspec.Struct, frozen=True):
+class _FallbackUrls(msgspec.Struct, frozen=True):
     broker_url: str | None = None
     database_url: str | None = None
 
@@ -61,8 +61,8 @@ def broker_url(environ: Mapping[str, str]) -> str:
     Raises:
         ConfigurationError: it is not set.
     """
-    found = load(DeskSettings, environ).deploy_broker_url or load(_Others, environ).broker_url
-    return _held(found, "BROKER", "amqp://straightline-deployer:password@host:port/vhost")
+    found = load(RegistryAccessSettings, environ).deploy_broker_url or load(_FallbackUrls, environ).broker_url
+    return _require_url(found, "BROKER", "amqp://straightline-deployer:password@host:port/vhost")
 
 
 class Database(NamedTuple):
@@ -78,13 +78,13 @@ def database(environ: Mapping[str, str]) -> Database:
     Raises:
         ConfigurationError: its URL is not set.
     """
-    own = load(DeskSettings, environ).deploy_database_url
-    found = own or load(_Others, environ).database_url
-    url = _held(found, "DATABASE", "postgresql://straightline_deployer:password@host:port/database")
+    own = load(RegistryAccessSettings, environ).deploy_database_url
+    found = own or load(_FallbackUrls, environ).database_url
+    url = _require_url(found, "DATABASE", "postgresql://straightline_deployer:password@host:port/database")
     return Database(url, "STRAIGHTLINE_DEPLOY_DATABASE_URL" if own else "STRAIGHTLINE_DATABASE_URL")
 
 
-def _held(url: str | None, what: str, example: str) -> str:
+def _require_url(url: str | None, what: str, example: str) -> str:
     if url is None:
         raise ConfigurationError(
             f"STRAIGHTLINE_DEPLOY_{what}_URL is not set, nor STRAIGHTLINE_{what}_URL in its place: set it to "

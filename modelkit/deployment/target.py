@@ -17,14 +17,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         digest: of it, `sha256:` and hexadecimal.
         staged: a copy with the packages that it needs, as a model server takes it.
         work: a directory for what is built on the way.
-        standing: whether it becomes, or stays, the default or the canary, so that its `warm` holds.
+        receives_traffic: whether it becomes, or stays, the default or the canary, so that its `warm` holds.
     """
 
     bundle: Bundle
     digest: str
     staged: Path
     work: Path
-    standing: bool = True
+    receives_traffic: bool = True
 
     @property
     def title(self) -> str:
@@ -32,17 +32,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.bundle.spec.name} {self.bundle.spec.version}"
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
+class DeployedForm(msgspec.Struct, frozen=True, kw_only=True):
     """What is recorded of a place; None where it has nothing of the kind."""
 
     image: str | None = None
     function: str | None = None
 
 
-class Place(Protocol):
+class DeploymentTarget(Protocol):
     """Where a bundle can run."""
 
-    def put(self, candidate: Candidate) -> Placed:
+    def deploy(self, candidate: Candidate) -> DeployedForm:
         """Put it there, try it, and return what others must know of it; again changes nothing.
 
         Raises:
@@ -52,7 +52,7 @@ class Place(Protocol):
         """
         ...
 
-    def take(self, version: DeployedVersion) -> None:
+    def remove(self, version: DeployedVersion) -> None:
         """Take a version away; one that is not there is no fault.
 
         Raises:

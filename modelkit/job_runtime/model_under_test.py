@@ -30,7 +30,7 @@ def load_predict(bundle: Path) -> Predict:
     engine = Engine(found.spec, predict)
 
     def asked(inputs: Tensors) -> Tensors:
-        _hold_shapes(found.spec, inputs)
+        _check_input_shapes(found.spec, inputs)
         tensors = engine.answer(inputs)
         for spec in found.spec.outputs:
             encode_tensor(spec.name, spec.datatype, tensors[spec.name][:1])
@@ -39,7 +39,7 @@ def load_predict(bundle: Path) -> Predict:
     return asked
 
 
-def _hold_shapes(spec: ModelSpec, inputs: Tensors) -> None:
+def _check_input_shapes(spec: ModelSpec, inputs: Tensors) -> None:
     """Refuse what the served model would refuse, or a wrong model.toml is met by its first request."""
     for wanted in spec.inputs:
         if wanted.name not in inputs:

@@ -15,9 +15,9 @@ from straightline.contracts import InferResponse, ModelSpec
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
 
-_LOOK: Final = 10.0
+CHECK_TIMEOUT_S: Final = 10.0
 """Seconds that a look at the server may take."""
-_LARGEST: Final = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of an answer; more is not read."""
 
 
@@ -56,7 +56,7 @@ def connect(spec: ModelSpec) -> Predict:
                 for tensor in spec.inputs
             ]
         }
-        answer = _ask(f"{_model(spec)}/infer", msgspec.json.encode(body), spec.timeout)
+        answer = _request(f"{_model_url(spec)}/infer", msgspec.json.encode(body), spec.timeout)
         response = decode(answer, InferResponse)
         return {output.name: decode_tensor(output) for output in response.outputs}
 
@@ -70,8 +70,8 @@ def check_server(spec: ModelSpec) -> None:
         ConfigurationError: it does not answer, is not ready for the model, or describes other tensors.
     """
     try:
-        _ask(f"{_model(spec)}/ready", None, _LOOK)
-        found = decode(_ask(_model(spec), None, _LOOK), _Metadata)
+        _request(f"{_model_url(spec)}/ready", None, CHECK_TIMEOUT_S)
+        found = decode(_request(_model_url(spec), None, CHECK_TIMEOUT_S), _Metadata)
     except (ModelError, ContractError) as error:
         raise ConfigurationError(
             f"the server at {spec.url} does not serve {spec.name} in V2: {error}; start it, or correct url "
@@ -99,21 +99,21 @@ def check_server(spec: ModelSpec) -> None:
             )
 
 
-def _model(spec: ModelSpec) -> str:
+def _model_url(spec: ModelSpec) -> str:
     return f"{(spec.url or '').rstrip('/')}/v2/models/{spec.name}"
 
 
-def _ask(url: str, body: bytes | None, timeout: float) -> bytes:
+def _request(url: str, body: bytes | None, timeout: float) -> bytes:
     headers = {"Content-Type": "application/json"} if body is not None else {}
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - model.toml allows http(s) alone
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as response:
-            content: Any = response.read(_LARGEST + 1)
+            content: Any = response.read(MAX_RESPONSE_BYTES + 1)
     except urllib.error.HTTPError as error:
         text = error.read(500).decode(errors="replace")
         raise ModelError(f"{url} answered {error.code}: {text}") from error
     except OSError as error:
         raise ModelError(f"{url} cannot be reached ({error})") from error
-    if len(content) > _LARGEST:
-        raise ModelError(f"{url} answered with more than {_LARGEST} bytes")
+    if len(content) > MAX_RESPONSE_BYTES:
+        raise ModelError(f"{url} answered with more than {MAX_RESPONSE_BYTES} bytes")
     return bytes(content)

@@ -31,20 +31,20 @@ from typing import Any, Final
 SEPARATOR: Final = "\x1e"
 _PACKAGE: Final = "straightline_project"
 _PR_SET_PDEATHSIG: Final = 1
-_GROUP_EVENTS: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+_CGROUP_EVENT_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def main(arguments: list[str]) -> int:
     """Run the job that the argument describes and return its exit code."""
     call: dict[str, Any] = json.loads(arguments[0])
-    killed_before = _killed_for_memory()
+    killed_before = _oom_kill_count()
     child = os.fork()
     if child == 0:
-        _work_and_exit(call)
-    return _watch(child, call, killed_before)
+        _run_child(call)
+    return _supervise(child, call, killed_before)
 
 
-def _work_and_exit(call: dict[str, Any]) -> None:
+def _run_child(call: dict[str, Any]) -> None:
     os.setpgid(0, 0)
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -53,7 +53,7 @@ def _work_and_exit(call: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (call["memory"], call["memory"]))
     code = 1
     try:
-        emit({"result": _KINDS[call["kind"]](call)})
+        emit({"result": _STEPS[call["kind"]](call)})
         code = 0
     except MemoryError:
         traceback.print_exc()
@@ -62,11 +62,11 @@ def _work_and_exit(call: dict[str, Any]) -> None:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         emit({"failed": f"it called sys.exit({error.code!r})"})
     except BaseException as error:  # noqa: BLE001 - whatever ends an entry point is told
-        if not _says_all(error):
+        if not _is_self_explanatory(error):
             traceback.print_exc()
         # The serving code tells want of memory in a model by an error of its own.
         no_memory = type(error).__name__ == "OutOfMemory"
-        told = str(error) if _says_all(error) else f"{type(error).__name__}: {error}"
+        told = str(error) if _is_self_explanatory(error) else f"{type(error).__name__}: {error}"
         emit({"failed": told, "out_of_memory": no_memory})
     finally:
         sys.stdout.flush()
@@ -74,48 +74,48 @@ def _work_and_exit(call: dict[str, Any]) -> None:
         os._exit(code & 0xFF)
 
 
-class WrongEntry(TypeError):  # noqa: N818 - it reads as what was found
+class EntryPointMismatch(TypeError):  # noqa: N818 - it reads as what was found
     """What model.toml names and what the project has do not fit: the sentence says all."""
 
 
-def _says_all(error: BaseException) -> bool:
+def _is_self_explanatory(error: BaseException) -> bool:
     """Whether a traceback would only show our own code; the serving code has an error of its own for that."""
-    ours = isinstance(error, WrongEntry) or type(error).__name__ == "ConfigurationError"
+    ours = isinstance(error, EntryPointMismatch) or type(error).__name__ == "ConfigurationError"
     return ours and error.__cause__ is None
 
 
-def _watch(child: int, call: dict[str, Any], killed_before: int) -> int:
+def _supervise(child: int, call: dict[str, Any], killed_before: int) -> int:
     """Wait for the child within its time, end what it started, and tell how it ended."""
     with contextlib.suppress(OSError):
         os.setpgid(child, child)
-    signal.signal(signal.SIGTERM, lambda *_: _end(child))
+    signal.signal(signal.SIGTERM, lambda *_: _kill_group(child))
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal's Ctrl-C is for who started us, who then ends us
     _die_with_parent()
     deadline = time.monotonic() + call["timeout"]
     descriptor = os.pidfd_open(child)
-    timed_out = not _ended_by(descriptor, deadline)
-    _end(child)
+    timed_out = not _ends_before(descriptor, deadline)
+    _kill_group(child)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     ended = {
         "code": max(code, 0),
         "signal": signal.Signals(-code).name if code < 0 else None,
         "timed_out": timed_out,
-        "out_of_memory": _killed_for_memory() > killed_before,
+        "out_of_memory": _oom_kill_count() > killed_before,
     }
     emit({"ended": ended})
     return code if code >= 0 else 128 - code
 
 
-def _ended_by(descriptor: int, deadline: float) -> bool:
+def _ends_before(descriptor: int, deadline: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
-def _end(child: int) -> None:
+def _kill_group(child: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
 
@@ -154,7 +154,9 @@ def _call(call: dict[str, Any], **given: Any) -> Any:
     offered = {**given, "inputs": inputs, "report": _report}
     named = list(inspect.signature(entry).parameters)
     if unknown := [name for name in named if name not in offered]:
-        raise WrongEntry(f"{call['entry']} takes {unknown}; it is given those it names of {sorted(offered)}")
+        raise EntryPointMismatch(
+            f"{call['entry']} takes {unknown}; it is given those it names of {sorted(offered)}"
+        )
     return entry(**{name: offered[name] for name in named})
 
 
@@ -167,7 +169,7 @@ def _entry_point(project: Path, entry: str) -> Callable[..., Any]:
     sys.modules[_PACKAGE] = importlib.util.module_from_spec(spec)
     found = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name, None)
     if not callable(found):
-        raise WrongEntry(
+        raise EntryPointMismatch(
             f"{module}.py has no callable {name!r}, which model.toml names as entry: correct one of them"
         )
     return found
@@ -178,9 +180,9 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _killed_for_memory() -> int:
+def _oom_kill_count() -> int:
     """Return how many processes of this container the kernel has killed for want of memory."""
-    for place in _GROUP_EVENTS:
+    for place in _CGROUP_EVENT_FILES:
         with contextlib.suppress(OSError):
             for line in Path(place).read_text(encoding="ascii").splitlines():
                 word, _, count = line.partition(" ")
@@ -189,7 +191,7 @@ def _killed_for_memory() -> int:
     return 0
 
 
-_KINDS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {"train": _train, "validate": _validate}
+_STEPS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {"train": _train, "validate": _validate}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

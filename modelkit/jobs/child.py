@@ -15,12 +15,12 @@ from typing import Final
 
 import modelkit
 from modelkit.job_runtime import runner
-from modelkit.jobs.job import Ending, Job, JobRefused, Listener
-from modelkit.jobs.stream import Stream
+from modelkit.jobs.job import Job, JobRefused, JobResult, Listener
+from modelkit.jobs.stream import OutputParser
 
-_PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_PASSED_VARIABLES: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _PASSED_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "OMP_")
-_GRACE: Final = 10.0
+EXIT_TIMEOUT_S: Final = 10.0
 
 
 class ChildRuntime:
@@ -36,16 +36,16 @@ class ChildRuntime:
         self._environment = {
             name: value
             for name, value in environ.items()
-            if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+            if name in _PASSED_VARIABLES or name.startswith(_PASSED_PREFIXES)
         } | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def run(self, job: Job, listener: Listener) -> Ending:
+    def run(self, job: Job, listener: Listener) -> JobResult:
         """Run a job; see `Runtime.run`."""
-        stream = Stream(listener)
+        stream = OutputParser(listener)
         began = time.monotonic()
         try:
             process = subprocess.Popen(
-                [sys.executable, "-u", runner.__file__, json.dumps(_call(job))],
+                [sys.executable, "-u", runner.__file__, json.dumps(_runner_argument(job))],
                 cwd=job.output,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -58,7 +58,7 @@ class ChildRuntime:
         try:
             while chunk := os.read(process.stdout.fileno(), 65536):
                 stream.feed(chunk)
-            code = process.wait(_GRACE)
+            code = process.wait(EXIT_TIMEOUT_S)
         finally:
             # The runner ends what the job has started when it is told to end; its children end with it.
             process.terminate()
@@ -66,10 +66,10 @@ class ChildRuntime:
             process.stdout.close()
         stream.close()
         seconds = time.monotonic() - began
-        return stream.ending(code=code, out_of_memory=False, timed_out=False, seconds=seconds)
+        return stream.result(code=code, out_of_memory=False, timed_out=False, seconds=seconds)
 
 
-def _call(job: Job) -> dict[str, object]:
+def _runner_argument(job: Job) -> dict[str, object]:
     return {
         "kind": job.kind,
         "entry": job.step.entry,

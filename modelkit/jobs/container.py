@@ -16,14 +16,14 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount
 
 from modelkit.docker_engine import connected_engine
-from modelkit.jobs.job import Ending, Job, JobRefused, Listener
-from modelkit.jobs.stream import Stream
+from modelkit.jobs.job import Job, JobRefused, JobResult, Listener
+from modelkit.jobs.stream import OutputParser
 from modelkit.package.code import copy_code
 
 LABEL: Final = "straightline.job"
-_CALL_TIMEOUT: Final = 60
-_CURE: Final = "start it, set DOCKER_HOST to one that runs, or take --runtime local ({error})"
-_GRACE: Final = 10.0
+ENGINE_TIMEOUT_S: Final = 60
+_ENGINE_HINT: Final = "start it, set DOCKER_HOST to one that runs, or take --runtime local ({error})"
+KILL_GRACE_S: Final = 10.0
 """Seconds beyond its own time limit after which a job that did not see to it itself is ended from outside."""
 _TMP: Final = "/tmp"  # noqa: S108 - inside of the container
 
@@ -46,10 +46,12 @@ class ContainerRuntime:
         self._setting = setting
         self._tmp = tmp
 
-    def run(self, job: Job, listener: Listener) -> Ending:
+    def run(self, job: Job, listener: Listener) -> JobResult:
         """Run a job; see `Runtime.run`."""
         with (
-            connected_engine(self._environ, _CALL_TIMEOUT, fault=JobRefused, cure=_CURE) as client,
+            connected_engine(
+                self._environ, ENGINE_TIMEOUT_S, error_type=JobRefused, hint=_ENGINE_HINT
+            ) as client,
             tempfile.TemporaryDirectory(prefix="straightline-job-") as code,
         ):
             copy_code(Path(code) / "code", also=("job_runtime",))
@@ -70,14 +72,14 @@ class ContainerRuntime:
         try:
             created = client.containers.create(
                 self._image,
-                ["python3", "-u", "/code/modelkit/job_runtime/runner.py", json.dumps(_call(job))],
+                ["python3", "-u", "/code/modelkit/job_runtime/runner.py", json.dumps(_runner_argument(job))],
                 entrypoint=[],
                 labels={LABEL: f"{os.getpid()}"},
                 environment={"HOME": _TMP, "PYTHONDONTWRITEBYTECODE": "1"},
                 working_dir="/output",
                 mounts=_mounts(job, code),
                 network_mode="bridge" if job.step.network else "none",
-                **_confinement(job, float(facts["NCPU"]), self._tmp),
+                **_sandbox_options(job, float(facts["NCPU"]), self._tmp),
             )
         except ImageNotFound as error:
             raise JobRefused(
@@ -86,8 +88,8 @@ class ContainerRuntime:
             ) from error
         return str(created.id)
 
-    def _follow(self, client: docker.DockerClient, container: str, job: Job, listener: Listener) -> Ending:
-        stream = Stream(listener)
+    def _follow(self, client: docker.DockerClient, container: str, job: Job, listener: Listener) -> JobResult:
+        stream = OutputParser(listener)
         began = time.monotonic()
         try:
             client.api.start(container)
@@ -97,7 +99,7 @@ class ContainerRuntime:
                 "must have python3, and the engine must see this machine's directories"
             ) from error
         late = threading.Event()
-        clock = threading.Timer(job.step.timeout + _GRACE, self._kill, (client, container, late))
+        clock = threading.Timer(job.step.timeout + KILL_GRACE_S, self._kill, (client, container, late))
         clock.daemon = True
         clock.start()
         try:
@@ -108,7 +110,7 @@ class ContainerRuntime:
         finally:
             clock.cancel()
         state = client.api.inspect_container(container)["State"]
-        return stream.ending(
+        return stream.result(
             code=state["ExitCode"],
             out_of_memory=bool(state["OOMKilled"]),
             timed_out=late.is_set(),
@@ -121,7 +123,7 @@ class ContainerRuntime:
             client.api.kill(container)
 
 
-def _confinement(job: Job, processors: float, tmp: int) -> dict[str, Any]:
+def _sandbox_options(job: Job, processors: float, tmp: int) -> dict[str, Any]:
     options: dict[str, Any] = {
         "user": f"{os.getuid()}:{os.getgid()}",  # so that what it writes is the caller's
         "cap_drop": ["ALL"],
@@ -149,7 +151,7 @@ def _mounts(job: Job, code: Path) -> list[Mount]:
     return [*mounts, Mount("/output", str(job.output), type="bind")]
 
 
-def _call(job: Job) -> dict[str, object]:
+def _runner_argument(job: Job) -> dict[str, object]:
     return {
         "kind": job.kind,
         "entry": job.step.entry,

@@ -8,7 +8,7 @@ import msgspec
 from straightline.contracts.model import Step
 from straightline.errors import StraightLineError
 
-How = Literal["finished", "failed", "exited", "killed", "out_of_memory", "timed_out"]
+JobStatus = Literal["finished", "failed", "exited", "killed", "out_of_memory", "timed_out"]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,24 +38,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.step.memory is None else self.step.memory * 1024 * 1024
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended.
 
     Attributes:
-        how: `finished`, or the entry point `failed` (raised), `exited`, was `killed` by a signal, went
+        status: `finished`, or the entry point `failed` (raised), `exited`, was `killed` by a signal, went
             `out_of_memory`, or `timed_out`.
         code: exit code, with `exited`.
         signal: its name, with `killed`.
         message: what the entry point raised, where it did.
-        result: what it returned, as JSON gives it.
+        value: what it returned, as JSON gives it.
         seconds: how long it took.
     """
 
-    how: How
+    status: JobStatus
     code: int = 0
     signal: str | None = None
     message: str = ""
-    result: object = None
+    value: object = None
     seconds: float = 0.0
 
 
@@ -76,7 +76,7 @@ class Runtime(Protocol):
     def name(self) -> str:
         """What people call it."""
 
-    def run(self, job: Job, listener: Listener) -> Ending:
+    def run(self, job: Job, listener: Listener) -> JobResult:
         """Run a job and return how it ended.
 
         Raises:
@@ -92,33 +92,33 @@ class JobFailed(StraightLineError):  # noqa: N818
     """A job was started and did not finish; the message says how it ended and what to change.
 
     Attributes:
-        ending: how it ended.
+        result: how it ended.
     """
 
-    def __init__(self, message: str, ending: Ending) -> None:
+    def __init__(self, message: str, result: JobResult) -> None:
         super().__init__(message)
-        self.ending = ending
+        self.result = result
 
 
-def hold_finished(job: Job, ending: Ending) -> None:
+def require_finished(job: Job, result: JobResult) -> None:
     """Do nothing for a job that finished.
 
     Raises:
         JobFailed: it ended otherwise.
     """
-    if ending.how != "finished":
-        raise JobFailed(f"{job.title}: {_in_words(job, ending)}", ending)
+    if result.status != "finished":
+        raise JobFailed(f"{job.title}: {_describe(job, result)}", result)
 
 
-def _in_words(job: Job, ending: Ending) -> str:
+def _describe(job: Job, result: JobResult) -> str:
     section, step = f"[{job.kind}]", job.step
-    match ending.how:
+    match result.status:
         case "failed":
-            return f"{step.entry} raised {ending.message}; its log above has the traceback"
+            return f"{step.entry} raised {result.message}; its log above has the traceback"
         case "exited":
-            return f"{step.entry} ended with exit code {ending.code} before it returned ({ending.message})"
+            return f"{step.entry} ended with exit code {result.code} before it returned ({result.message})"
         case "killed":
-            return f"the process of {step.entry} crashed ({ending.signal}); the end of its log may say where"
+            return f"the process of {step.entry} crashed ({result.signal}); the end of its log may say where"
         case "out_of_memory":
             limit = f"its limit is {step.memory} MiB" if step.memory else "the machine has no more"
             return f"{step.entry} ran out of memory, {limit}: raise memory in {section}, or use less"

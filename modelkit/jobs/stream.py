@@ -7,15 +7,15 @@ from typing import Any, Final
 import msgspec
 
 from modelkit.job_runtime.runner import SEPARATOR
-from modelkit.jobs.job import Ending, Listener
+from modelkit.jobs.job import JobResult, Listener
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 
-_LONGEST: Final = 64 * 1024
+MAX_LINE_CHARS: Final = 64 * 1024
 """Characters of a line; a longer one is cut into several."""
 
 
-class Stream:
+class OutputParser:
     """Takes a job's output, tells the listener of it, and knows in the end how the job ended."""
 
     def __init__(self, listener: Listener) -> None:
@@ -30,7 +30,7 @@ class Stream:
         # A carriage return is how progress bars write over their line.
         text = self._rest + self._decoder.decode(chunk).replace("\r\n", "\n").replace("\r", "\n")
         *lines, self._rest = text.split("\n")
-        if len(self._rest) > _LONGEST:
+        if len(self._rest) > MAX_LINE_CHARS:
             lines, self._rest = [*lines, self._rest], ""
         for line in lines:
             self._line(line)
@@ -41,7 +41,7 @@ class Stream:
             self._line(self._rest)
             self._rest = ""
 
-    def ending(self, *, code: int, out_of_memory: bool, timed_out: bool, seconds: float) -> Ending:
+    def result(self, *, code: int, out_of_memory: bool, timed_out: bool, seconds: float) -> JobResult:
         """Return how the job ended.
 
         Args:
@@ -54,24 +54,24 @@ class Stream:
         message = self._seen.get("failed", "")
         name = ended.get("signal") or (_signal_name(code) if not ended else None)
         code = ended.get("code", code)
-        ending = Ending(how="finished", code=code, message=message, seconds=seconds)
+        result = JobResult(status="finished", code=code, message=message, seconds=seconds)
         replace = msgspec.structs.replace
         if timed_out or ended.get("timed_out"):
-            return replace(ending, how="timed_out")
+            return replace(result, status="timed_out")
         if (
             out_of_memory
             or ended.get("out_of_memory")
             or self._seen.get("out_of_memory")
             or (name and self._bad_alloc)
         ):
-            return replace(ending, how="out_of_memory")
+            return replace(result, status="out_of_memory")
         if name:
-            return replace(ending, how="killed", signal=name)
+            return replace(result, status="killed", signal=name)
         if "result" in self._seen and not message:
-            return replace(ending, result=self._seen["result"])
+            return replace(result, value=self._seen["result"])
         if message and not message.startswith("it called sys.exit"):
-            return replace(ending, how="failed")
-        return replace(ending, how="exited", message=message or "the runner did not tell why")
+            return replace(result, status="failed")
+        return replace(result, status="exited", message=message or "the runner did not tell why")
 
     def _line(self, line: str) -> None:
         text, mark, event = line.partition(SEPARATOR)

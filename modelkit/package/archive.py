@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import IO, Final
 
 from model_server.models.bundle import read_bundle
-from modelkit.package.function import fill, function_name, hold_servable
+from modelkit.package.function import check_servable, function_name, write_package
 from modelkit.package.requirement_files import REQUIREMENTS
 from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
 
-UNZIPPED_LIMIT: Final = 250 * 1024 * 1024
+MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024
 """Bytes that Lambda takes, unzipped."""
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def package_archive(
@@ -42,7 +42,7 @@ def package_archive(
             function is larger than Lambda takes.
     """
     source = read_bundle(bundle)
-    hold_servable(source)
+    check_servable(source)
     target = out / f"{function_name(source.spec.name)}-{source.spec.version}.zip"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,10 @@ def package_archive(
             content, draft = Path(scratch) / "content", Path(scratch) / "draft.zip"
             content.mkdir()
             install_wheels(requirements, wheelhouse, content)
-            _lighten(content)
-            fill(content, source, memory=memory, wheelhouse=wheelhouse)
+            _remove_unused_files(content)
+            write_package(content, source, memory=memory, wheelhouse=wheelhouse)
             _compile(content)
-            _hold_size(content, target.name)
+            _check_size(content, target.name)
             write_archive(content, draft)
             draft.replace(target)
     except OSError as error:
@@ -65,13 +65,13 @@ def write_archive(content: Path, target: Path | IO[bytes]) -> None:
     """Write a directory as a zip that depends on names and contents alone."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for file in sorted(path for path in content.rglob("*") if path.is_file()):
-            member = zipfile.ZipInfo(file.relative_to(content).as_posix(), _EPOCH)
+            member = zipfile.ZipInfo(file.relative_to(content).as_posix(), _ZIP_EPOCH)
             member.compress_type = zipfile.ZIP_DEFLATED
             member.external_attr = (0o100755 if file.stat().st_mode & 0o100 else 0o100644) << 16
             archive.writestr(member, file.read_bytes())
 
 
-def _lighten(content: Path) -> None:
+def _remove_unused_files(content: Path) -> None:
     """Leave out what no function runs: commands, which name this machine's Python, and libraries' tests."""
     for folder in [content / "bin", *content.rglob("tests")]:
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,10 +89,10 @@ def _compile(content: Path) -> None:
     )
 
 
-def _hold_size(content: Path, name: str) -> None:
+def _check_size(content: Path, name: str) -> None:
     size = sum(path.stat().st_size for path in content.rglob("*") if path.is_file())
-    if size > UNZIPPED_LIMIT:
+    if size > MAX_UNZIPPED_BYTES:
         raise ConfigurationError(
-            f"{name} would have {size:,} bytes unzipped, and Lambda takes {UNZIPPED_LIMIT:,}: compress the "
-            "model, or take the form function-image"
+            f"{name} is too large: {size:,} bytes unzipped, and Lambda's limit is {MAX_UNZIPPED_BYTES:,}. "
+            "Compress the model, or use the form function-image"
         )

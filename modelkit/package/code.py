@@ -8,7 +8,15 @@ import model_server
 import modelkit
 import straightline
 
-STRAIGHTLINE: Final = ("contracts", "errors.py", "ids.py", "models", "names.py", "settings.py", "support")
+STRAIGHTLINE_MEMBERS: Final = (
+    "contracts",
+    "errors.py",
+    "ids.py",
+    "models",
+    "names.py",
+    "settings.py",
+    "support",
+)
 """The parts of `straightline` that a model server imports."""
 
 
@@ -22,13 +30,13 @@ def copy_code(target: Path, *, also: tuple[str, ...] = ()) -> None:
         target: a directory.
         also: members of `modelkit` to copy as well.
     """
-    _copy(_home(model_server.__file__), target / "model_server")
-    _copy(_home(straightline.__file__), target / "straightline", STRAIGHTLINE)
+    _copy(_package_directory(model_server.__file__), target / "model_server")
+    _copy(_package_directory(straightline.__file__), target / "straightline", STRAIGHTLINE_MEMBERS)
     if also:
-        _copy(_home(modelkit.__file__), target / "modelkit", also)
+        _copy(_package_directory(modelkit.__file__), target / "modelkit", also)
 
 
-def _home(file: str | None) -> Path:
+def _package_directory(file: str | None) -> Path:
     if file is None:
         raise RuntimeError("the package has no __init__.py: this checkout is damaged")
     return Path(file).parent

@@ -10,8 +10,8 @@ from modelkit.package.code import copy_code
 from modelkit.package.server import copy_bundle
 from straightline.errors import ConfigurationError
 
-_EXECUTABLE: Final = 0o100
-_PACKAGE: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
+_EXECUTABLE_BIT: Final = 0o100
+_PACKAGE_NAME: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
 """What a line of a list begins with."""
 
 
@@ -59,14 +59,14 @@ def write_context(
         copy_bundle(bundle, work / "bundle")
         if handler is not None:
             (work / "code" / "function.py").write_text(handler, encoding="utf-8")
-        tar.add(work / "Dockerfile", "Dockerfile", filter=_plain)
-        tar.add(requirements, "requirements.txt", filter=_plain)
+        tar.add(work / "Dockerfile", "Dockerfile", filter=_normalise)
+        tar.add(requirements, "requirements.txt", filter=_normalise)
         for wheel in wheels:
-            tar.add(wheel, f"wheelhouse/{wheel.name}", filter=_plain)
+            tar.add(wheel, f"wheelhouse/{wheel.name}", filter=_normalise)
         for wheel in own:
-            tar.add(wheel, f"own-wheelhouse/{wheel.name}", filter=_plain)
-        tar.add(work / "code", "code", filter=_plain)
-        tar.add(work / "bundle", "bundle", filter=_plain)
+            tar.add(wheel, f"own-wheelhouse/{wheel.name}", filter=_normalise)
+        tar.add(work / "code", "code", filter=_normalise)
+        tar.add(work / "bundle", "bundle", filter=_normalise)
 
 
 def named_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:
@@ -74,19 +74,19 @@ def named_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:
 
     Only these: what else lies in the wheelhouse would change the image's layers, which models share.
     """
-    listed = _PACKAGE.findall(requirements.read_text(encoding="utf-8"))
+    listed = _PACKAGE_NAME.findall(requirements.read_text(encoding="utf-8"))
     names = {re.sub(r"[-_.]+", "_", name).lower() for name in listed}
     return [
         wheel for wheel in sorted(wheelhouse.glob("*.whl")) if wheel.name.split("-", 1)[0].lower() in names
     ]
 
 
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _normalise(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Leave out caches, and what differs between machines: owners, times, and modes that shut others out."""
     if "__pycache__" in Path(member.name).parts:
         return None
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = 0
-    member.mode = 0o755 if member.isdir() or member.mode & _EXECUTABLE else 0o644
+    member.mode = 0o755 if member.isdir() or member.mode & _EXECUTABLE_BIT else 0o644
     return member

@@ -34,7 +34,7 @@ class Packages(msgspec.Struct, frozen=True, kw_only=True):
     images: dict[str, str]
 
 
-class Workshop(msgspec.Struct, frozen=True, kw_only=True):
+class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     """What packages are built with.
 
     Attributes:
@@ -50,7 +50,7 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     tag: str = "straightline/{model}:{version}"
 
 
-def build_forms(bundle: Path, forms: tuple[Form, ...], workshop: Workshop) -> Packages:
+def build_forms(bundle: Path, forms: tuple[Form, ...], workshop: BuildContext) -> Packages:
     """Build each of these forms of one bundle.
 
     Raises:
@@ -69,13 +69,13 @@ def build_forms(bundle: Path, forms: tuple[Form, ...], workshop: Workshop) -> Pa
     return Packages(model=spec.name, version=spec.version, digest=digest, forms=built, images=images)
 
 
-def _server(bundle: Path, form: Form, workshop: Workshop) -> Path:
+def _server(bundle: Path, form: Form, workshop: BuildContext) -> Path:
     from modelkit.package.server import package_server  # noqa: PLC0415 - each form loads what it needs
 
     return package_server(bundle, workshop.out / "models", wheelhouse=_wheelhouse(bundle, form, workshop))
 
 
-def _function(bundle: Path, form: Form, workshop: Workshop) -> Path:
+def _function(bundle: Path, form: Form, workshop: BuildContext) -> Path:
     from modelkit.package.function import package_function  # noqa: PLC0415
 
     return package_function(
@@ -83,10 +83,10 @@ def _function(bundle: Path, form: Form, workshop: Workshop) -> Path:
     )
 
 
-def _archive(bundle: Path, form: Form, workshop: Workshop) -> Path:
+def _archive(bundle: Path, form: Form, workshop: BuildContext) -> Path:
     from modelkit.package.archive import package_archive  # noqa: PLC0415
 
-    wheels = _needed(_wheelhouse(bundle, form, workshop))
+    wheels = _require_wheelhouse(_wheelhouse(bundle, form, workshop))
     return package_archive(bundle, workshop.out / "archives", wheelhouse=wheels)
 
 
@@ -95,7 +95,7 @@ def image_name(template: str, spec: ModelSpec) -> str:
     return template.format(model=spec.name.lower(), version=spec.version)
 
 
-def _image(bundle: Path, form: Form, workshop: Workshop) -> tuple[str, str]:
+def _image(bundle: Path, form: Form, workshop: BuildContext) -> tuple[str, str]:
     from modelkit.package.image import package_image  # noqa: PLC0415
 
     spec, settings = read_bundle(bundle).spec, workshop.settings
@@ -105,7 +105,7 @@ def _image(bundle: Path, form: Form, workshop: Workshop) -> tuple[str, str]:
     ident = package_image(
         bundle,
         base=settings.nvidia_base_image if nvidia else settings.base_image,
-        wheelhouse=_needed(_wheelhouse(bundle, form, workshop)),
+        wheelhouse=_require_wheelhouse(_wheelhouse(bundle, form, workshop)),
         tag=tag,
         requirements=NVIDIA_REQUIREMENTS if nvidia else REQUIREMENTS,
         form="function" if function else "server",
@@ -114,14 +114,14 @@ def _image(bundle: Path, form: Form, workshop: Workshop) -> tuple[str, str]:
     return tag, ident
 
 
-_FILES: Final[Mapping[str, Callable[[Path, Form, Workshop], Path]]] = {
+_FILES: Final[Mapping[str, Callable[[Path, Form, BuildContext], Path]]] = {
     "server": _server,
     "function": _function,
     "function-zip": _archive,
 }
 
 
-def _wheelhouse(bundle: Path, form: Form, workshop: Workshop) -> Path | None:
+def _wheelhouse(bundle: Path, form: Form, workshop: BuildContext) -> Path | None:
     """Return where the form's wheels are; None where it needs none."""
     own = read_bundle(bundle).spec.requirements
     lists = [bundle / own] if own is not None else []
@@ -130,7 +130,7 @@ def _wheelhouse(bundle: Path, form: Form, workshop: Workshop) -> Path | None:
     return wheelhouse_for(lists, workshop.out / "wheels", workshop.settings.wheelhouse)
 
 
-def _needed(wheelhouse: Path | None) -> Path:
+def _require_wheelhouse(wheelhouse: Path | None) -> Path:
     if wheelhouse is None:
         raise AssertionError("a form that is built of wheels has a list of them")
     return wheelhouse

@@ -11,17 +11,17 @@ import py_compile
 from pathlib import Path
 from typing import Final
 
-from model_server.models.bundle import PACKAGES, Bundle, content_digest, read_bundle
+from model_server.models.bundle import PACKAGES_DIRECTORY, Bundle, content_digest, read_bundle
 from modelkit.package.code import copy_code
-from modelkit.package.server import add_packages, copy_bundle
+from modelkit.package.server import copy_bundle, install_requirements
 from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
 from straightline.storage.atomic_directory import replace_directory
 
-MEMORY_MB: Final = 1024
+DEFAULT_MEMORY_MIB: Final = 1024
 """Enough for ONNX Runtime with a small model and the largest payload that Lambda takes."""
 
-_SMALLEST_MB: Final = 128
+MIN_MEMORY_MIB: Final = 128
 """Less is not given by Lambda."""
 
 HANDLER: Final = '''"""The function's handler; its bundle is loaded when this module is."""
@@ -49,7 +49,7 @@ def package_function(
     Args:
         bundle: the bundle's directory.
         out: the directory of packages.
-        memory: limit of an instance in MiB; None takes the model's own, or `MEMORY_MB`.
+        memory: limit of an instance in MiB; None takes the model's own, or `DEFAULT_MEMORY_MIB`.
         wheelhouse: where the wheels of the model's own requirements lie, if it has any.
 
     Returns:
@@ -59,32 +59,33 @@ def package_function(
         ConfigurationError: the bundle or the wheelhouse cannot be used, or `out` cannot be written.
     """
     source = read_bundle(bundle)
-    hold_servable(source)
+    check_servable(source)
     name = function_name(source.spec.name)
     try:
         with replace_directory(out / name) as fresh:
-            fill(fresh, source, memory=memory, wheelhouse=wheelhouse)
+            write_package(fresh, source, memory=memory, wheelhouse=wheelhouse)
     except OSError as error:
         raise ConfigurationError(f"the package cannot be written to {out}: {error}") from error
     return out / name
 
 
-def fill(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path | None) -> None:
+def write_package(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path | None) -> None:
     """Write the package of a bundle into `target`, which is empty.
 
     Raises:
         ConfigurationError: the wheelhouse cannot be used.
     """
+    memory = memory or bundle.spec.resources.memory or DEFAULT_MEMORY_MIB
     copy_code(target)
     copy_bundle(bundle.directory, target / "bundle")
-    add_packages(bundle.directory, target / "bundle" / PACKAGES, wheelhouse)
+    install_requirements(bundle.directory, target / "bundle" / PACKAGES_DIRECTORY, wheelhouse)
     (target / "function.py").write_text(HANDLER, encoding="utf-8")
     (target / "function.toml").write_text(
         f'name = "{function_name(bundle.spec.name)}"\n'
         'handler = "function.handler"\n'
         f"timeout = {math.ceil(bundle.spec.timeout)}  # seconds\n"
-        f"memory = {max(_SMALLEST_MB, memory or bundle.spec.resources.memory or MEMORY_MB)}  # MiB\n"
-        + _warm(bundle.spec.warm)
+        f"memory = {max(MIN_MEMORY_MIB, memory)}  # MiB\n"
+        + _warm_lines(bundle.spec.warm)
         + f'model = "{bundle.spec.name}"\n'
         f'version = "{bundle.spec.version}"\n'
         f'digest = "{content_digest(bundle.directory)}"  # sha256 over the bundle\n',
@@ -101,12 +102,12 @@ def fill(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path |
     )
 
 
-def _warm(warm: WarmPool) -> str:
+def _warm_lines(warm: WarmPool) -> str:
     wanted = {"minimum": warm.minimum or None, "maximum": warm.maximum, "idle": warm.idle}
     return "".join(f"{name} = {value}\n" for name, value in wanted.items() if value is not None)
 
 
-def hold_servable(bundle: Bundle) -> None:
+def check_servable(bundle: Bundle) -> None:
     """Do nothing for a bundle that we can serve.
 
     Raises:

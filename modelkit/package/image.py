@@ -13,13 +13,13 @@ from model_server.models.bundle import content_digest, read_bundle
 from modelkit.docker_engine import connected_engine
 from modelkit.package.context import write_context
 from modelkit.package.dockerfile import ImageForm, dockerfile
-from modelkit.package.function import HANDLER, hold_servable
+from modelkit.package.function import HANDLER, check_servable
 from modelkit.package.requirement_files import REQUIREMENTS
 from straightline.errors import StraightLineError
 
-_CURE: Final = "start it, or set DOCKER_HOST to one that runs ({error})"
-_LINES: Final = 25
-_TIMEOUT: Final = 600
+_ENGINE_HINT: Final = "start it, or set DOCKER_HOST to one that runs ({error})"
+LOG_TAIL_LINES: Final = 25
+ENGINE_TIMEOUT_S: Final = 600
 """Seconds without a word from the engine: installing the packages is one silent step."""
 
 
@@ -56,7 +56,7 @@ def package_image(
         ImageBuildFailed: the engine does not answer, has not the base image, or a step failed.
     """
     found = read_bundle(bundle)
-    hold_servable(found)
+    check_servable(found)
     spec = found.spec
     text = dockerfile(spec, content_digest(bundle), base, form=form, requirements=spec.requirements)
     handler = HANDLER if form == "function" else None
@@ -71,8 +71,10 @@ def package_image(
             handler=handler,
         )
         context.seek(0)
-        with connected_engine(environ, _TIMEOUT, fault=ImageBuildFailed, cure=_CURE) as client:
-            _need(client, base)
+        with connected_engine(
+            environ, ENGINE_TIMEOUT_S, error_type=ImageBuildFailed, hint=_ENGINE_HINT
+        ) as client:
+            _require_base_image(client, base)
             return _image_id(
                 client.api.build(
                     fileobj=context,
@@ -86,7 +88,7 @@ def package_image(
             )
 
 
-def _need(client: docker.DockerClient, base: str) -> None:
+def _require_base_image(client: docker.DockerClient, base: str) -> None:
     try:
         client.images.get(base)
     except ImageNotFound as error:
@@ -96,7 +98,7 @@ def _need(client: docker.DockerClient, base: str) -> None:
 
 
 def _image_id(messages: Iterable[Mapping[str, Any]]) -> str:
-    log: deque[str] = deque(maxlen=_LINES)
+    log: deque[str] = deque(maxlen=LOG_TAIL_LINES)
     found = None
     for message in messages:
         log.append(str(message.get("stream") or "").rstrip())

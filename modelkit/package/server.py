@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from model_server.models.bundle import PACKAGES, content_files, read_bundle
+from model_server.models.bundle import PACKAGES_DIRECTORY, content_files, read_bundle
 from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
 from straightline.storage.atomic_directory import replace_directory
@@ -33,7 +33,7 @@ def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None
         # Beside the names of models, since readers of theirs take each directory within for a version.
         with replace_directory(target, scratch=models) as fresh:
             copy_bundle(bundle, fresh)
-            add_packages(bundle, fresh / PACKAGES, wheelhouse)
+            install_requirements(bundle, fresh / PACKAGES_DIRECTORY, wheelhouse)
     except OSError as error:
         raise ConfigurationError(f"the bundle cannot be written to {models}: {error}") from error
     return target
@@ -46,7 +46,7 @@ def copy_bundle(bundle: Path, target: Path) -> None:
         shutil.copyfile(bundle / name, target / name)
 
 
-def add_packages(bundle: Path, target: Path, wheelhouse: Path | None) -> None:
+def install_requirements(bundle: Path, target: Path, wheelhouse: Path | None) -> None:
     """Install what the model needs beside the server's own packages into a directory, if anything.
 
     Raises:

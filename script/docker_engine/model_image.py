@@ -54,6 +54,6 @@ def provide_wheels(cache: Path, *more: Path) -> Path:
         StackError: they cannot be fetched.
     """
     try:
-        return modelkit.wheels.provide_wheels([REQUIREMENTS, *more], cache)
+        return modelkit.wheels.download_wheels([REQUIREMENTS, *more], cache)
     except ConfigurationError as error:
         raise StackError(str(error)) from error

@@ -10,7 +10,7 @@ import pytest
 
 from modelkit.cli import main
 from modelkit.deployment.errors import NotReady
-from modelkit.deployment.images import try_image
+from modelkit.deployment.images import check_image_starts
 from outcomes.db.database import connected
 from outcomes.registry.registry import read_deployed
 from script.docker_engine.docker_engine import ROOT, base
@@ -143,4 +143,4 @@ def test_an_image_that_ends_is_told_with_the_end_of_its_log(
     images: str, docker_engine: Mapping[str, str]
 ) -> None:
     with pytest.raises(NotReady, match=r"ends when it is started \(exit code"):
-        try_image(images.format(model="broken", version="1"), "broken 1", 60.0, docker_engine)
+        check_image_starts(images.format(model="broken", version="1"), "broken 1", 60.0, docker_engine)

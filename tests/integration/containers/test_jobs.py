@@ -17,7 +17,7 @@ from modelkit.jobs.container import LABEL, ContainerRuntime
 from modelkit.jobs.job import JobFailed, JobRefused, Runtime
 from modelkit.project import assemble
 from modelkit.training import train
-from modelkit.validation import BelowMinimum, hold_validated, validate
+from modelkit.validation import BelowMinimum, require_validated, validate
 from tests.integration.containers.conftest import FIRST_TIME, ROOT
 from tests.integration.containers.projects import Heard, project_that
 
@@ -54,7 +54,7 @@ def test_a_project_is_trained_and_validated_and_its_log_comes_live(runtime: Runt
     assert record.bundle == content_digest(bundle)
     found = validate(project, bundle, runtime, Heard())
     assert found.metrics["r2"] > 0.99
-    assert hold_validated(project, bundle) == found
+    assert require_validated(project, bundle) == found
     assert not list(project.build.glob(".*")), "nothing is left of the work"
 
 
@@ -77,14 +77,14 @@ def test_each_way_to_end_is_told_apart_and_the_model_trained_before_stays(
     runtime: Runtime, tmp_path: Path, body: str, limits: str, expected: tuple[str, str]
 ) -> None:
     project = project_that(body, tmp_path / "project", limits=limits)
-    project.made.mkdir(parents=True)
-    (project.made / "weights.npy").write_bytes(b"of before")
+    project.training_output.mkdir(parents=True)
+    (project.training_output / "weights.npy").write_bytes(b"of before")
     with pytest.raises(JobFailed) as caught:
         train(project, runtime, Heard())
     how, told = expected
-    assert caught.value.ending.how == how
+    assert caught.value.result.status == how
     assert told in str(caught.value)
-    assert (project.made / "weights.npy").read_bytes() == b"of before"
+    assert (project.training_output / "weights.npy").read_bytes() == b"of before"
 
 
 def test_a_job_sees_no_secret_of_ours(runtime: Runtime, tmp_path: Path) -> None:
@@ -96,14 +96,16 @@ def test_a_job_sees_no_secret_of_ours(runtime: Runtime, tmp_path: Path) -> None:
 def test_a_figure_below_the_minimum_is_kept_and_refused(runtime: Runtime, tmp_path: Path) -> None:
     project = project_that(FINE, tmp_path / "project")
     train(project, runtime, Heard())
-    (project.made / "weights.npy").write_bytes(
-        (project.made / "weights.npy").read_bytes().replace(b"\x00\x00\x80\x3f", b"\x00\x00\x00\xc2")
+    (project.training_output / "weights.npy").write_bytes(
+        (project.training_output / "weights.npy")
+        .read_bytes()
+        .replace(b"\x00\x00\x80\x3f", b"\x00\x00\x00\xc2")
     )
     with pytest.raises(BelowMinimum, match=r"its r2 is -[\d.]+, below the minimum 0.9"):
         validate(project, assemble(project), runtime, Heard())
     assert '"accepted": false' in (project.build / "metrics.json").read_text()
     with pytest.raises(BelowMinimum):
-        hold_validated(project, assemble(project))
+        require_validated(project, assemble(project))
 
 
 @pytest.mark.parametrize("where", ["local", DOCKER])
@@ -132,7 +134,7 @@ def test_a_command_that_is_told_to_end_takes_its_job_with_it(
         client = docker.from_env(environment=environ)
         assert client.containers.list(all=True, filters={"label": LABEL}) == []
         client.close()
-    assert not project.made.exists()
+    assert not project.training_output.exists()
 
 
 @pytest.mark.docker

@@ -22,7 +22,7 @@ from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.contracts.deployed import Deployed
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, ModelServer, free_port, until
 from tests.integration.outcomes.lost_commits import lost_at_commit
-from tests.unit.modelkit.tomls import TENSORS
+from tests.unit.model_server.tomls import TENSORS
 
 pytestmark = pytest.mark.integration
 
@@ -437,7 +437,7 @@ def test_a_removal_that_cannot_be_announced_names_what_is_left(
 ) -> None:
     function = bench.deploy("1")[1]["function"]
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
-    monkeypatch.setattr("modelkit.deployment.announce._PATIENCE", 1.0)
+    monkeypatch.setattr("modelkit.deployment.announce.CONFIRM_TIMEOUT_S", 1.0)
     code, record = bench.run("remove", "m", "--all", "--grace", "0")
     assert code == 3
     left = f"remove by hand what is left: the directory {bench.models / 'm' / '1'}, the function {function}"
@@ -459,7 +459,7 @@ def test_a_broker_that_is_away_leaves_the_change_recorded_and_says_so(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
-    monkeypatch.setattr("modelkit.deployment.announce._PATIENCE", 1.0)
+    monkeypatch.setattr("modelkit.deployment.announce.CONFIRM_TIMEOUT_S", 1.0)
     code, record = bench.deploy("1", "--on", "local")
     assert (code, "could not be announced" in record["error"]) == (3, True)
     assert bench.deployed().models["m"].default == "1"

@@ -14,7 +14,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from modelkit.deployment.provisioned_concurrency import keep_warm
+from modelkit.deployment.provisioned_concurrency import set_concurrency
 from straightline.contracts.model import WarmPool
 from tests.integration.modelkit.processes import FunctionHost, HostMaker, lives, until
 
@@ -165,7 +165,7 @@ def test_provisioned_instances_stand_ready_before_anybody_invokes_and_never_grow
     host = make_host(packages, deploy="true", idle="0.5")
     client = host.client
     client.create_function(FunctionName="f", Code={"ZipFile": zipped({"function.py": SLOW})}, **SETTINGS)
-    assert keep_warm(client, "f", WarmPool(minimum=2, maximum=3)) == "f:1"
+    assert set_concurrency(client, "f", WarmPool(minimum=2, maximum=3)) == "f:1"
     wanted = {"FunctionName": "f", "Qualifier": "1"}
 
     def state() -> tuple[str, int]:
@@ -194,8 +194,8 @@ def test_more_instances_than_the_host_may_have_are_refused(make_host: HostMaker,
     client = make_host(packages, deploy="true", function_concurrency="2").client
     client.create_function(FunctionName="f", Code={"ZipFile": package("1")}, **SETTINGS)
     with pytest.raises(client.exceptions.InvalidParameterValueException, match="FUNCTION_CONCURRENCY"):
-        keep_warm(client, "f", WarmPool(minimum=3))
-    assert keep_warm(client, "f", WarmPool(minimum=2)) == "f:1"
+        set_concurrency(client, "f", WarmPool(minimum=3))
+    assert set_concurrency(client, "f", WarmPool(minimum=2)) == "f:1"
 
 
 def test_a_function_that_does_not_start_does_not_keep_the_host_busy(
@@ -208,7 +208,7 @@ def test_a_function_that_does_not_start_does_not_keep_the_host_busy(
     host.client.create_function(FunctionName="broken", Code={"ZipFile": broken}, **SETTINGS)
     host.client.create_function(FunctionName="f", Code={"ZipFile": package("1")}, **SETTINGS)
     for name in ("broken", "f"):
-        keep_warm(host.client, name, WarmPool(minimum=1))
+        set_concurrency(host.client, name, WarmPool(minimum=1))
     wanted = {"FunctionName": "f", "Qualifier": "1"}
     until(
         lambda: host.client.get_provisioned_concurrency_config(**wanted)["Status"] == "READY", "the other one"

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from function_host.hosting.packages import Function
 from function_host.instances.channel import (
-    MAX_PAYLOAD,
+    MAX_PAYLOAD_BYTES,
     Channel,
     InitFailed,
     InstanceGone,
     Invocation,
-    RuntimeAnswer,
+    RuntimeResponse,
 )
 from function_host.instances.instance import Instance
 from function_host.instances.runtime_api import Endpoint
+from function_host.packages import Function
 from tests.integration.modelkit.processes import command, descendants
 
 pytestmark = pytest.mark.integration
@@ -75,7 +75,7 @@ def test_an_event_goes_out_with_its_headers_and_its_answer_comes_back_on_one_con
     assert taken.body == b'{"n": 1}'  # type: ignore[attr-defined]
     kept = connection.sock
     assert ask(connection, "POST", "/invocation/id-1/response", b"2").status == 202
-    assert invocation.answer.result(10) == RuntimeAnswer(b"2", failed=False)
+    assert invocation.answer.result(10) == RuntimeResponse(b"2", failed=False)
     assert connection.sock is kept
 
 
@@ -105,8 +105,8 @@ def test_what_is_too_large_is_read_but_not_kept(
 ) -> None:
     invocation = offer(channel)
     ask(connection, "GET", "/invocation/next")
-    assert ask(connection, "POST", "/invocation/id-1/response", b"x" * (MAX_PAYLOAD + 1)).status == 202
-    assert invocation.answer.result(10) == RuntimeAnswer(b"", failed=False, too_large=True)
+    assert ask(connection, "POST", "/invocation/id-1/response", b"x" * (MAX_PAYLOAD_BYTES + 1)).status == 202
+    assert invocation.answer.result(10) == RuntimeResponse(b"", failed=False, too_large=True)
     assert ask(connection, "POST", "/nonsense", b"").status == 404
 
 
@@ -157,7 +157,7 @@ def test_a_runtime_that_ends_with_its_event_unread_is_told_from_one_that_dies_of
             heard += runtime.recv(1)
     channel.stop()
     endpoint.close()
-    assert channel.reached(invocation) is whole
+    assert channel.was_read(invocation) is whole
 
 
 def test_an_event_that_came_when_the_runtime_had_ended_has_not_reached_it(
@@ -170,7 +170,7 @@ def test_an_event_that_came_when_the_runtime_had_ended_has_not_reached_it(
     invocation = offer(channel)
     channel.stop()
     endpoint.close()
-    assert not channel.reached(invocation)
+    assert not channel.was_read(invocation)
 
 
 def test_an_instance_that_cannot_be_watched_is_not_left_behind(

@@ -34,8 +34,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     return client
 
 
-def place(built: str) -> images.Images:
-    return images.Images(lambda _: (NAME, built), {}, 1.0, tag="straightline/{model}:{version}")
+def place(built: str) -> images.ImageTarget:
+    return images.ImageTarget(lambda _: (NAME, built), {}, 1.0, tag="straightline/{model}:{version}")
 
 
 @pytest.mark.parametrize("built", ["sha256:old", "sha256:new"])
@@ -44,9 +44,9 @@ def test_an_image_that_runs_keeps_its_name_where_it_is_deployed_again_and_is_not
 ) -> None:
     named = {NAME: SimpleNamespace(id="sha256:old"), "sha256:new": SimpleNamespace(tags=[])}
     engine.images.get.side_effect = named.__getitem__
-    monkeypatch.setattr(images, "try_image", MagicMock(side_effect=NotReady("slow")))
+    monkeypatch.setattr(images, "check_image_starts", MagicMock(side_effect=NotReady("slow")))
     with pytest.raises(NotReady):
-        place(built).put(CANDIDATE)
+        place(built).deploy(CANDIDATE)
     removed = [call.args[0] for call in engine.images.remove.call_args_list]
     assert removed == ([] if built == "sha256:old" else ["sha256:new"])
     assert engine.api.tag.called == (built != "sha256:old")
@@ -57,7 +57,7 @@ def test_an_image_is_removed_by_the_name_that_it_was_given(engine: MagicMock, na
     whole = name if name.endswith(":1") else f"{name}:latest"
     engine.images.get.return_value = SimpleNamespace(tags=[whole, "others/m:1"])
     version: Any = SimpleNamespace(image="sha256:new", spec=CANDIDATE.bundle.spec)
-    images.Images(lambda _: (name, "sha256:new"), {}, 1.0, tag=name).take(version)
+    images.ImageTarget(lambda _: (name, "sha256:new"), {}, 1.0, tag=name).remove(version)
     assert [call.args[0] for call in engine.images.remove.call_args_list] == [name]
 
 
@@ -66,7 +66,7 @@ def test_an_image_that_cannot_be_started_leaves_neither_container_nor_name(engin
     engine.images.get.side_effect = [ImageNotFound("none yet"), there]
     engine.containers.create.return_value.start.side_effect = APIError("no such program")
     with pytest.raises(NotPlaced, match="no such program"):
-        place("sha256:new").put(CANDIDATE)
+        place("sha256:new").deploy(CANDIDATE)
     assert engine.containers.create.return_value.remove.called
     assert [call.args[0] for call in engine.images.remove.call_args_list] == [NAME]
 
@@ -81,7 +81,7 @@ def test_a_function_that_does_not_become_active_is_deleted(
     monkeypatch.setattr("boto3.session.Session.client", lambda *_, **__: client)
     client.meta.endpoint_url = "http://127.0.0.1:1"
     with pytest.raises(NotPlaced):
-        functions.Functions(lambda *_: package, role=None, patience=1.0).put(CANDIDATE)
+        functions.FunctionTarget(lambda *_: package, role=None, ready_timeout=1.0).deploy(CANDIDATE)
     assert client.create_function.called
     assert client.delete_function.called
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from model_server.app import ERROR_HEADER, build, create
-from model_server.models import watching
+from model_server.models import watcher
 from model_server.models.bundle import read_bundles
 from model_server.models.engine import Engine, load_engine
 from model_server.models.registry import Registry
-from model_server.models.watching import Watch
+from model_server.models.watcher import ModelWatcher
 from straightline.errors import ConfigurationError
-from tests.unit.modelkit.tomls import PYTHON
+from tests.unit.model_server.tomls import PYTHON
 
 ASK = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 Put = Callable[[str, str], None]
@@ -38,20 +38,20 @@ def put(tmp_path: Path) -> Put:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "SHORTEST", 0.0)
+    monkeypatch.setattr(watcher, "MIN_SCAN_INTERVAL_S", 0.0)
 
 
 def times(factor: int) -> str:
     return f"def run(inputs):\n    return {{'y': inputs['x'] * {factor}}}\n"
 
 
-def start(models: Path) -> tuple[Registry, Watch]:
+def start(models: Path) -> tuple[Registry, ModelWatcher]:
     loaded: dict[tuple[str, str], Engine] = {}
     for bundle in read_bundles(models):
         loaded[bundle.spec.name, bundle.spec.version] = load_engine(bundle)
     registry = Registry(loaded.values())
-    watch = Watch(models, registry, load_engine, loaded)
-    registry.look_when_asked(watch.ask)
+    watch = ModelWatcher(models, registry, load_engine, loaded)
+    registry.refresh_when_unknown(watch.request_scan)
     return registry, watch
 
 
@@ -70,7 +70,7 @@ def test_a_new_version_is_served_when_it_is_first_asked_for(tmp_path: Path, put:
 def test_a_model_that_loads_slowly_holds_up_no_other_and_nobody_for_long(
     tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "MOMENT", 0.2)
+    monkeypatch.setattr(watcher, "SCAN_WAIT_TIMEOUT_S", 0.2)
     put("1", times(2))
     registry, watch = start(tmp_path)
     client = build(registry, max_body=1 << 20).test_client()
@@ -91,7 +91,7 @@ def test_a_model_that_loads_slowly_holds_up_no_other_and_nobody_for_long(
     deadline = time.monotonic() + 30
     while client.get(ready).status_code != 200:
         assert time.monotonic() < deadline
-    watch.look()
+    watch.scan()
     assert registry.versions("m") == ["1", "2", "3"]
 
 
@@ -100,7 +100,7 @@ def test_a_broken_bundle_is_told_and_the_running_versions_are_left_alone(tmp_pat
     registry, watch = start(tmp_path)
     before = registry.find("m", "1")
     put("2", "import nothing_of_this_name\n")
-    watch.look()
+    watch.scan()
     assert registry.find("m") is before
     client = build(registry, max_body=1 << 20).test_client()
     answer = client.get("/v2/models/m/versions/2/ready")
@@ -112,7 +112,7 @@ def test_a_broken_bundle_is_told_and_the_running_versions_are_left_alone(tmp_pat
         ("2", "UNAVAILABLE"),
     ]
     put("2", times(5))
-    watch.look()
+    watch.scan()
     assert registry.find("m", "2") is not before
 
 
@@ -121,7 +121,7 @@ def test_what_is_removed_is_dropped(tmp_path: Path, put: Put) -> None:
     put("2", times(3))
     registry, watch = start(tmp_path)
     shutil.rmtree(tmp_path / "m" / "2")
-    watch.look()
+    watch.scan()
     assert registry.versions("m") == ["1"]
 
 
@@ -131,7 +131,7 @@ def test_what_is_as_before_is_not_loaded_again(tmp_path: Path, put: Put) -> None
     before = registry.find("m", "1")
     put("10", times(4))
     put("9", times(4))
-    watch.look()
+    watch.scan()
     assert registry.find("m", "1") is before
     assert registry.versions("m") == ["1", "9", "10"]
 

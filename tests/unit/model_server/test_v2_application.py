@@ -12,7 +12,7 @@ from model_server.models.bundle import read_bundles
 from model_server.models.engine import load_engine
 from model_server.models.registry import Registry
 from straightline.errors import ConfigurationError
-from tests.unit.modelkit.tomls import PYTHON
+from tests.unit.model_server.tomls import PYTHON
 
 Write = Callable[..., None]
 ASK = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "data": [1.0, 2.0]}]}

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from flask import Flask, Response, request
 
-from function_host.hosting.packages import Function
-from function_host.http.deploy_api import BadRequest, read, update_function_instances
+from function_host.http.deploy_api import BadRequest, decode_body, update_concurrency
+from function_host.packages import Function
 
-PUBLISHED: Final = "1"
+PUBLISHED_VERSION: Final = "1"
 _PROVISIONED: Final = "/2019-09-30/functions/<path:name>/provisioned-concurrency"
 _RESERVED: Final = "/2017-10-31/functions/<path:name>/concurrency"
 _VERSIONS: Final = "/2015-03-31/functions/<path:name>/versions"
@@ -31,7 +31,7 @@ class _Reserved(msgspec.Struct, rename="pascal"):
     reserved_concurrent_executions: Annotated[int, msgspec.Meta(ge=1)]
 
 
-def add_instances(
+def add_concurrency_routes(
     app: Flask,
     find: Callable[[str], Function],
     ready: Callable[[Function], int],
@@ -50,12 +50,12 @@ def add_instances(
 
     @app.post(_VERSIONS)
     def publish(name: str) -> tuple[dict[str, Any], int]:
-        return {**describe(find(name)), "Version": PUBLISHED}, 201
+        return {**describe(find(name)), "Version": PUBLISHED_VERSION}, 201
 
     @app.put(_PROVISIONED)
     def provision(name: str) -> tuple[dict[str, Any], int]:
-        function = find(_published(name))
-        wanted = read(request.get_data(cache=False), _Provisioned).provisioned_concurrent_executions
+        function = find(_require_published(name))
+        wanted = decode_body(request.get_data(cache=False), _Provisioned).provisioned_concurrent_executions
         if wanted > most(function):
             raise BadRequest(
                 "InvalidParameterValueException",
@@ -63,16 +63,16 @@ def add_instances(
                 "here; this host's limits are STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY and "
                 "STRAIGHTLINE_FUNCTIONS_CONCURRENCY",
             )
-        return _state(update_function_instances(function, minimum=wanted), 0), 202
+        return _state(update_concurrency(function, minimum=wanted), 0), 202
 
     @app.get(_PROVISIONED)
     def provisioned(name: str) -> dict[str, Any]:
         if request.args.get("List") == "ALL":
             function = find(name)
-            of_it = {"FunctionArn": f"{describe(function)['FunctionArn']}:{PUBLISHED}"}
+            of_it = {"FunctionArn": f"{describe(function)['FunctionArn']}:{PUBLISHED_VERSION}"}
             states = [{**of_it, **_state(function, ready(function))}] if function.minimum else []
             return {"ProvisionedConcurrencyConfigs": states}
-        function = find(_published(name))
+        function = find(_require_published(name))
         if not function.minimum:
             raise BadRequest(
                 "ProvisionedConcurrencyConfigNotFoundException",
@@ -83,26 +83,27 @@ def add_instances(
 
     @app.delete(_PROVISIONED)
     def unprovision(name: str) -> Response:
-        update_function_instances(find(_published(name)), minimum=0)
+        update_concurrency(find(_require_published(name)), minimum=0)
         return Response(b"", 204)
 
     @app.put(_RESERVED)
     def reserve(name: str) -> dict[str, Any]:
-        wanted = read(request.get_data(cache=False), _Reserved).reserved_concurrent_executions
-        update_function_instances(find(name), maximum=wanted)
+        wanted = decode_body(request.get_data(cache=False), _Reserved).reserved_concurrent_executions
+        update_concurrency(find(name), maximum=wanted)
         return {"ReservedConcurrentExecutions": wanted}
 
     @app.delete(_RESERVED)
     def unreserve(name: str) -> Response:
-        update_function_instances(find(name), maximum=0)
+        update_concurrency(find(name), maximum=0)
         return Response(b"", 204)
 
 
-def _published(name: str) -> str:
-    if request.args.get("Qualifier") != PUBLISHED:
+def _require_published(name: str) -> str:
+    if request.args.get("Qualifier") != PUBLISHED_VERSION:
         raise BadRequest(
             "InvalidParameterValueException",
-            f"only a published version has provisioned concurrency: Qualifier must be {PUBLISHED} here",
+            "only a published version can have provisioned concurrency: set Qualifier to "
+            f"{PUBLISHED_VERSION}",
         )
     return name
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelkit.jobs.stream import Stream
+from modelkit.jobs.stream import OutputParser
 
 
 class Heard:
@@ -32,7 +32,7 @@ def test_chunks_may_cut_lines_events_and_characters_anywhere() -> None:
     output = "größer\rpart".encode() + event(progress=[1, 4, "ä"]) + b"a\r\n\nrest"
     for size in (1, 2, 3, 7, len(output)):
         heard = Heard()
-        stream = Stream(heard)
+        stream = OutputParser(heard)
         for start in range(0, len(output), size):
             stream.feed(output[start : start + size])
         stream.close()
@@ -42,7 +42,7 @@ def test_chunks_may_cut_lines_events_and_characters_anywhere() -> None:
 
 def test_what_only_looks_like_an_event_is_a_line_and_a_line_without_end_is_cut() -> None:
     heard = Heard()
-    stream = Stream(heard)
+    stream = OutputParser(heard)
     stream.feed(b"\x1enot json\n" + b"x" * 70_000)
     assert heard.lines == ["not json", "x" * 70_000]
 
@@ -65,13 +65,13 @@ def test_what_only_looks_like_an_event_is_a_line_and_a_line_without_end_is_cut()
     ],
 )
 def test_each_ending_is_told_apart(output: bytes, code: int, how: str) -> None:
-    stream = Stream(Heard())
+    stream = OutputParser(Heard())
     stream.feed(output)
     stream.close()
-    assert stream.ending(code=code, out_of_memory=False, timed_out=False, seconds=1).how == how
+    assert stream.result(code=code, out_of_memory=False, timed_out=False, seconds=1).status == how
 
 
 def test_who_ran_it_knows_of_time_and_memory_too() -> None:
-    stream = Stream(Heard())
-    assert stream.ending(code=137, out_of_memory=True, timed_out=False, seconds=1).how == "out_of_memory"
-    assert stream.ending(code=137, out_of_memory=False, timed_out=True, seconds=1).how == "timed_out"
+    stream = OutputParser(Heard())
+    assert stream.result(code=137, out_of_memory=True, timed_out=False, seconds=1).status == "out_of_memory"
+    assert stream.result(code=137, out_of_memory=False, timed_out=True, seconds=1).status == "timed_out"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server.settings import checked
+from model_server.settings import load_checked
 from straightline.support import bind_check
 
 SERVE = ("-m", "gunicorn", "-c", "python:model_server.gunicorn_conf", "model_server.app:create()")
@@ -30,7 +30,7 @@ def test_a_wrong_one_is_told_in_a_line(
 ) -> None:
     environ = {"STRAIGHTLINE_SERVE_BIND": "127.0.0.1:0", "STRAIGHTLINE_MODELS_DIR": str(tmp_path)}
     with pytest.raises(SystemExit) as ended:
-        checked({**environ, f"STRAIGHTLINE_{name}": value})
+        load_checked({**environ, f"STRAIGHTLINE_{name}": value})
     said = capsys.readouterr().err
     assert ended.value.code == 1
     assert said.startswith("model server: ")
@@ -63,6 +63,6 @@ def test_sockets_that_were_handed_down_are_not_looked_at(
             "STRAIGHTLINE_MODELS_DIR": str(tmp_path),
             "STRAIGHTLINE_SERVE_BIND": f"127.0.0.1:{bound.getsockname()[1]}",
         }
-        assert checked({**environ, "GUNICORN_FD": "5"}).serve_threads == 4
+        assert load_checked({**environ, "GUNICORN_FD": "5"}).serve_threads == 4
         with pytest.raises(SystemExit):
-            checked(environ)
+            load_checked(environ)

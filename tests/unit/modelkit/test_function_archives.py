@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server.models.bundle import DigestMismatch, content_digest, hold_digest
+from model_server.models.bundle import DigestMismatch, check_digest, content_digest
 from modelkit.package import archive
 from modelkit.package.function import package_function
 from modelkit.package.server import package_server
@@ -59,8 +59,8 @@ def test_a_package_is_the_same_wherever_it_was_built(bundle: Path, tmp_path: Pat
 def test_what_is_larger_than_lambda_takes_is_refused_with_the_way_out(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "UNZIPPED_LIMIT", 1000)
-    with pytest.raises(ConfigurationError, match="compress the model, or take the form function-image"):
+    monkeypatch.setattr(archive, "MAX_UNZIPPED_BYTES", 1000)
+    with pytest.raises(ConfigurationError, match="Compress the model, or use the form function-image"):
         archive.package_archive(bundle, tmp_path / "out", wheelhouse=tmp_path, requirements=[])
     assert not list((tmp_path / "out").iterdir())
 
@@ -71,10 +71,10 @@ def test_the_server_form_has_the_digest_of_its_bundle_and_a_changed_one_is_found
     placed = package_server(bundle, tmp_path / "models")
     assert placed == tmp_path / "models" / "echo" / "1"
     digest = f"sha256:{content_digest(bundle)}"
-    hold_digest(placed, digest)
+    check_digest(placed, digest)
     (placed / "model.py").write_text("evil = True\n")
     with pytest.raises(DigestMismatch, match="it was changed after it was made"):
-        hold_digest(placed, digest)
+        check_digest(placed, digest)
 
 
 def test_an_external_model_is_registered_and_nothing_else(bundle: Path, tmp_path: Path) -> None:

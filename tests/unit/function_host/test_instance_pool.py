@@ -5,12 +5,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from function_host.hosting.pool import FUNCTION_LIMIT, TOTAL_LIMIT, Key, Pool, Reuse, Start, Stay, Throttle
+from function_host.hosting.pool import (
+    FUNCTION_LIMIT,
+    TOTAL_LIMIT,
+    FunctionKey,
+    Pool,
+    Retention,
+    Reuse,
+    Start,
+    Throttle,
+)
 
-A, A2, B, C = Key("a", "1"), Key("a", "2"), Key("b", "1"), Key("c", "1")
+A, A2, B, C = FunctionKey("a", "1"), FunctionKey("a", "2"), FunctionKey("b", "1"), FunctionKey("c", "1")
 
 
-def start(pool: Pool, key: Key) -> int:
+def start(pool: Pool, key: FunctionKey) -> int:
     decision = pool.acquire(key)
     assert isinstance(decision, Start)
     return decision.instance
@@ -58,8 +67,8 @@ def test_only_what_was_idle_long_enough_is_reaped() -> None:
     idle, fresh, _busy = start(pool, A), start(pool, A), start(pool, A)
     pool.release(idle, 1.0)
     pool.release(fresh, 5.0)
-    assert pool.reap(14.0, lambda _: Stay(0, 10.0)) == [idle]
-    assert pool.reap(14.0, lambda _: Stay(0, 10.0)) == []
+    assert pool.reap(14.0, lambda _: Retention(0, 10.0)) == [idle]
+    assert pool.reap(14.0, lambda _: Retention(0, 10.0)) == []
     assert pool.count() == 2
 
 
@@ -68,17 +77,17 @@ def test_a_minimum_stays_and_the_longest_unused_of_the_others_go() -> None:
     numbers = [start(pool, A) for _ in range(3)]
     for at, number in enumerate(numbers):
         pool.release(number, float(at))
-    assert pool.reap(100.0, lambda _: Stay(2, 10.0)) == [numbers[0]]
-    assert pool.reap(100.0, lambda _: Stay(2, 10.0)) == []
-    assert pool.reap(100.0, lambda key: Stay(0 if key == A else 2, 10.0)) == numbers[1:]
+    assert pool.reap(100.0, lambda _: Retention(2, 10.0)) == [numbers[0]]
+    assert pool.reap(100.0, lambda _: Retention(2, 10.0)) == []
+    assert pool.reap(100.0, lambda key: Retention(0 if key == A else 2, 10.0)) == numbers[1:]
 
 
 def test_what_is_missing_to_a_minimum_is_started_ahead_and_taken_warm() -> None:
     pool = Pool(per_function=2, total=3)
-    first, second = pool.ahead(A, 2), pool.ahead(A, 2)
+    first, second = pool.prestart(A, 2), pool.prestart(A, 2)
     assert first is not None
     assert second is not None
-    assert pool.ahead(A, 3) is None  # the host's limit
+    assert pool.prestart(A, 3) is None  # the host's limit
     pool.release(second, 1.0)
     assert pool.acquire(A) == Reuse(second)
 
@@ -86,21 +95,21 @@ def test_what_is_missing_to_a_minimum_is_started_ahead_and_taken_warm() -> None:
 def test_instances_of_an_older_deployment_are_not_the_minimum_of_the_new_one() -> None:
     pool = Pool(per_function=2, total=2)
     start(pool, A)
-    assert pool.ahead(A2, 1) is not None
-    assert pool.ahead(A2, 2) is None
+    assert pool.prestart(A2, 1) is not None
+    assert pool.prestart(A2, 2) is None
 
 
 def test_nobody_makes_room_for_what_is_only_to_stand_ready() -> None:
     pool = Pool(per_function=1, total=1)
     pool.release(start(pool, A), 1.0)
-    assert pool.ahead(B, 1) is None
+    assert pool.prestart(B, 1) is None
 
 
 def test_a_function_may_have_fewer_than_the_host_allows() -> None:
     pool = Pool(per_function=2, total=3)
     assert isinstance(pool.acquire(A, 1), Start)
     assert pool.acquire(A, 1) == Throttle(FUNCTION_LIMIT)
-    assert pool.ahead(A, 2, 1) is None
+    assert pool.prestart(A, 2, 1) is None
 
 
 def test_what_is_gone_leaves_its_place() -> None:
@@ -115,12 +124,12 @@ class PoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.pool = Pool(per_function=2, total=3)
-        self.busy: dict[int, Key] = {}
-        self.idle: dict[int, Key] = {}
+        self.busy: dict[int, FunctionKey] = {}
+        self.idle: dict[int, FunctionKey] = {}
         self.now = 0.0
 
     @rule(key=st.sampled_from([A, A2, B, C]))
-    def invoke(self, key: Key) -> None:
+    def invoke(self, key: FunctionKey) -> None:
         decision = self.pool.acquire(key)
         if isinstance(decision, Reuse):
             assert self.idle.pop(decision.instance) == key
@@ -154,13 +163,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(age=st.floats(0, 3))
     def reap(self, age: float) -> None:
-        for number in self.pool.reap(self.now, lambda _: Stay(0, age)):
+        for number in self.pool.reap(self.now, lambda _: Retention(0, age)):
             del self.idle[number]
 
     @rule(key=st.sampled_from([A, B]), least=st.integers(0, 3))
-    def start_ahead(self, key: Key, least: int) -> None:
+    def start_ahead(self, key: FunctionKey, least: int) -> None:
         everyone = [*self.busy.values(), *self.idle.values()]
-        number = self.pool.ahead(key, least)
+        number = self.pool.prestart(key, least)
         if number is not None:
             assert everyone.count(key) < least
             self.busy[number] = key

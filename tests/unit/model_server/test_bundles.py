@@ -6,7 +6,7 @@ import pytest
 
 from model_server.models.bundle import content_digest, read_bundle, read_bundles
 from straightline.errors import ConfigurationError
-from tests.unit.modelkit.tomls import TENSORS
+from tests.unit.model_server.tomls import TENSORS
 
 
 def bundle(directory: Path, serving: str, *, name: str = "echo", version: str = "1") -> Path:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from function_host.hosting.packages import find_function, list_functions, plain_name
 from function_host.instances.report import end_lines, init_report_line
+from function_host.packages import find_function, list_functions, plain_name
 from modelkit.package.function import function_name
 from straightline.errors import ConfigurationError
 

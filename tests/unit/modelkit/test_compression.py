@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelkit.compression import weigh
-from modelkit.project import Compression
+from modelkit.compression import evaluate
+from modelkit.project import CompressionRecord
 from straightline.contracts.model import Validation
 
 STEP = Validation(entry="a:b", metric="accuracy", minimum=0.9, tolerance=0.02)
@@ -23,8 +23,8 @@ STEP = Validation(entry="a:b", metric="accuracy", minimum=0.9, tolerance=0.02)
 def test_size_tolerance_and_minimum_decide(
     size: int, before: float | None, after: float | None, told: str
 ) -> None:
-    found = weigh(
-        Compression(
+    found = evaluate(
+        CompressionRecord(
             accepted=False,
             reason="",
             source="",

@@ -8,7 +8,12 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from modelkit.deployment.provisioned_concurrency import keep_warm, minima, plain, settle_function
+from modelkit.deployment.provisioned_concurrency import (
+    provision_function,
+    set_concurrency,
+    unqualified_name,
+    wanted_minimums,
+)
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import DeployedModel, DeployedVersion
 from straightline.contracts.model import WarmPool
@@ -40,20 +45,20 @@ def test_a_minimum_is_provisioned_on_a_published_version_which_is_invoked(
         {"RequestedProvisionedConcurrentExecutions": 2, "Status": "IN_PROGRESS"},
         {"FunctionName": "f", "Qualifier": "7", "ProvisionedConcurrentExecutions": 2},
     )
-    assert keep_warm(client, "f", WarmPool(minimum=2, maximum=5)) == "f:7"
+    assert set_concurrency(client, "f", WarmPool(minimum=2, maximum=5)) == "f:7"
 
 
 def test_without_a_minimum_the_function_itself_is_invoked_and_without_a_maximum_nothing_is_reserved(
     client: Any, lambda_: Stubber
 ) -> None:
     lambda_.add_response("delete_function_concurrency", {}, {"FunctionName": "f"})
-    assert keep_warm(client, "f", WarmPool()) == "f"
+    assert set_concurrency(client, "f", WarmPool()) == "f"
 
 
 def test_what_lambda_refuses_is_not_hidden(client: Any, lambda_: Stubber) -> None:
     lambda_.add_client_error("put_function_concurrency", "InvalidParameterValueException", "below the floor")
     with pytest.raises(ClientError):
-        keep_warm(client, "f", WarmPool(maximum=1))
+        set_concurrency(client, "f", WarmPool(maximum=1))
 
 
 def test_what_is_not_to_stand_ready_yet_is_published_and_not_provisioned(
@@ -61,7 +66,7 @@ def test_what_is_not_to_stand_ready_yet_is_published_and_not_provisioned(
 ) -> None:
     lambda_.add_response("delete_function_concurrency", {}, {"FunctionName": "f"})
     lambda_.add_response("publish_version", {"FunctionName": "f", "Version": "7"}, {"FunctionName": "f"})
-    assert keep_warm(client, "f", WarmPool(minimum=2), ready=False) == "f:7"
+    assert set_concurrency(client, "f", WarmPool(minimum=2), ready=False) == "f:7"
 
 
 ARN = "arn:aws:lambda:eu-west-1:1:function:f"
@@ -82,7 +87,7 @@ def listed(lambda_: Stubber, **requested: int) -> None:
 def test_only_the_version_that_is_invoked_stays_provisioned(client: Any, lambda_: Stubber) -> None:
     listed(lambda_, v6=2, v7=2)
     lambda_.add_response("delete_provisioned_concurrency_config", {}, {"FunctionName": "f", "Qualifier": "6"})
-    settle_function(client, "f:7", 2)
+    provision_function(client, "f:7", 2)
 
 
 def test_what_becomes_the_default_again_is_provisioned_again(client: Any, lambda_: Stubber) -> None:
@@ -92,13 +97,13 @@ def test_what_becomes_the_default_again_is_provisioned_again(client: Any, lambda
         {},
         {"FunctionName": "f", "Qualifier": "7", "ProvisionedConcurrentExecutions": 2},
     )
-    settle_function(client, "f:7", 2)
+    provision_function(client, "f:7", 2)
 
 
 def test_what_is_the_default_no_more_has_nothing_provisioned(client: Any, lambda_: Stubber) -> None:
     listed(lambda_, v7=2)
     lambda_.add_response("delete_provisioned_concurrency_config", {}, {"FunctionName": "f", "Qualifier": "7"})
-    settle_function(client, "f:7", 0)
+    provision_function(client, "f:7", 0)
 
 
 def test_default_and_canary_have_their_minimum_and_no_other_version() -> None:
@@ -114,8 +119,12 @@ def test_default_and_canary_have_their_minimum_and_no_other_version() -> None:
         "5": version("5", None),
     }
     model = DeployedModel(versions=versions, default="2", canary="3", share=5.0)
-    assert minima(model) == {"a:1": 0, "b:7": 2, "c:1": 2}
+    assert wanted_minimums(model) == {"a:1": 0, "b:7": 2, "c:1": 2}
 
 
 def test_a_function_is_deleted_with_its_versions() -> None:
-    assert plain("straightline-m-1-abc:7") == plain("straightline-m-1-abc") == "straightline-m-1-abc"
+    assert (
+        unqualified_name("straightline-m-1-abc:7")
+        == unqualified_name("straightline-m-1-abc")
+        == "straightline-m-1-abc"
+    )

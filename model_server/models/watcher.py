@@ -9,19 +9,19 @@ from typing import Final
 
 from model_server.models.bundle import Bundle, read_bundle
 from model_server.models.engine import Engine
-from model_server.models.registry import Key, Registry
+from model_server.models.registry import ModelKey, Registry
 from straightline.errors import ConfigurationError
 
-Stamp = tuple[int, int, int]
+FileStamp = tuple[int, int, int]
 """Of a `model.toml`: inode, time and size. A bundle is replaced whole, so another one has another inode."""
-SHORTEST: Final = 0.2
+MIN_SCAN_INTERVAL_S: Final = 0.2
 """Seconds between two looks for those who ask for what is not there."""
-MOMENT: Final = 2.0
+SCAN_WAIT_TIMEOUT_S: Final = 2.0
 """Seconds after which nobody waits any more for a look that was asked for: some model takes long to load."""
 _log = logging.getLogger(__name__)
 
 
-class Watch:
+class ModelWatcher:
     """Keeps a registry as its directory is. Thread-safe.
 
     Args:
@@ -36,49 +36,49 @@ class Watch:
         models: Path,
         registry: Registry,
         load: Callable[[Bundle], Engine],
-        loaded: Mapping[Key, Engine],
+        loaded: Mapping[ModelKey, Engine],
     ) -> None:
         self._models = models
         self._registry = registry
         self._load = load
         self._lock = threading.Lock()
         self._engines = dict(loaded)
-        self._broken: dict[Key, str] = {}
-        self._stamps = {key: stamp for key, stamp in self._there().items() if key in self._engines}
-        self._looked_at = float("-inf")
-        self._asking = threading.Lock()
-        self._asked = threading.Event()
-        self._asked.set()
-        self._asked_at = float("-inf")
+        self._broken: dict[ModelKey, str] = {}
+        self._stamps = {key: stamp for key, stamp in self._read_directory().items() if key in self._engines}
+        self._scanned_at = float("-inf")
+        self._request_lock = threading.Lock()
+        self._request_done = threading.Event()
+        self._request_done.set()
+        self._requested_at = float("-inf")
 
     def start(self, interval: float) -> None:
         """Look every `interval` seconds from a thread of its own."""
         threading.Thread(target=self._run, args=(interval,), name="models", daemon=True).start()
 
-    def look(self) -> None:
+    def scan(self) -> None:
         """Load what is new or other than before, and drop what is gone; one that cannot be loaded is told."""
         with self._lock:
-            if time.monotonic() - self._looked_at < SHORTEST:
+            if time.monotonic() - self._scanned_at < MIN_SCAN_INTERVAL_S:
                 return
-            there = self._there()
+            there = self._read_directory()
             if there != self._stamps:
-                self._take(there)
-            self._looked_at = time.monotonic()
+                self._apply(there)
+            self._scanned_at = time.monotonic()
 
-    def ask(self) -> None:
+    def request_scan(self) -> None:
         """Have it looked, and wait for that, but not for long: who asks holds one of few threads."""
-        with self._asking:
-            if self._asked.is_set() and time.monotonic() - self._looked_at >= SHORTEST:
-                self._asked.clear()
-                self._asked_at = time.monotonic()
-                threading.Thread(target=self._look_asked, name="models asked for", daemon=True).start()
-        self._asked.wait(max(0.0, self._asked_at + MOMENT - time.monotonic()))
+        with self._request_lock:
+            if self._request_done.is_set() and time.monotonic() - self._scanned_at >= MIN_SCAN_INTERVAL_S:
+                self._request_done.clear()
+                self._requested_at = time.monotonic()
+                threading.Thread(target=self._scan_requested, name="models asked for", daemon=True).start()
+        self._request_done.wait(max(0.0, self._requested_at + SCAN_WAIT_TIMEOUT_S - time.monotonic()))
 
-    def _look_asked(self) -> None:
-        self._try_look()  # where it fails, who waits learns that it is not there
-        self._asked.set()
+    def _scan_requested(self) -> None:
+        self._scan_safely()  # where it fails, who waits learns that it is not there
+        self._request_done.set()
 
-    def _take(self, there: dict[Key, Stamp]) -> None:
+    def _apply(self, there: dict[ModelKey, FileStamp]) -> None:
         for key in [key for key in (*self._engines, *self._broken) if key not in there]:
             _log.warning("model %s %s is served no more", *key)
             self._engines.pop(key, None)
@@ -87,12 +87,12 @@ class Watch:
         try:
             while fresh:
                 self._registry.replace(self._engines.values(), dict(self._broken), fresh)
-                self._try(fresh.pop(0))
+                self._load_version(fresh.pop(0))
             self._stamps = there
         finally:
             self._registry.replace(self._engines.values(), dict(self._broken))
 
-    def _try(self, key: Key) -> None:
+    def _load_version(self, key: ModelKey) -> None:
         name, version = key
         try:
             bundle = read_bundle(self._models / name / version)
@@ -112,8 +112,8 @@ class Watch:
             self._broken.pop(key, None)
             _log.warning("model %s %s is served", name, version)
 
-    def _there(self) -> dict[Key, Stamp]:
-        found: dict[Key, Stamp] = {}
+    def _read_directory(self) -> dict[ModelKey, FileStamp]:
+        found: dict[ModelKey, FileStamp] = {}
         for file in self._models.glob("*/*/model.toml"):
             try:
                 status = file.stat()
@@ -125,11 +125,11 @@ class Watch:
     def _run(self, interval: float) -> None:
         while True:
             time.sleep(interval)
-            self._try_look()
+            self._scan_safely()
 
-    def _try_look(self) -> None:
+    def _scan_safely(self) -> None:
         try:
-            self.look()
+            self.scan()
         # A look that failed must not be the last one.
         except Exception:  # noqa: BLE001
             _log.exception("looking for models failed")

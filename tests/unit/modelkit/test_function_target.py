@@ -8,7 +8,7 @@ import pytest
 from model_server.models.bundle import read_bundle
 from modelkit.deployment import functions
 from modelkit.deployment.errors import NotPlaced
-from modelkit.deployment.functions import Functions, function_of
+from modelkit.deployment.functions import FunctionTarget, deployed_function_name
 from modelkit.deployment.target import Candidate
 from straightline.errors import ConfigurationError
 
@@ -27,13 +27,13 @@ outputs = [{name = "y", datatype = "FP32", shape = [-1]}]
     ("model", "version"), [("m", "1"), ("a.b_c-d", "1.0.3"), ("x" * 128, "9" * 128), ("9", "v")]
 )
 def test_lambda_takes_every_name(model: str, version: str) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", function_of(model, version, DIGEST))
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", deployed_function_name(model, version, DIGEST))
 
 
 def test_what_is_cut_alike_is_told_apart_by_its_digest() -> None:
     other = DIGEST.replace("0", "1")
-    assert function_of("x" * 100, "1", DIGEST) != function_of("x" * 100, "1", other)
-    assert function_of("m", "1", DIGEST) == "straightline-m-1-0123456789ab"
+    assert deployed_function_name("x" * 100, "1", DIGEST) != deployed_function_name("x" * 100, "1", other)
+    assert deployed_function_name("m", "1", DIGEST) == "straightline-m-1-0123456789ab"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_aws_is_not_asked_without_a_role(candidate: Candidate) -> None:
         raise AssertionError("nothing is built in vain")
 
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_DEPLOY_ROLE"):
-        Functions(build, role=None, patience=1.0).put(candidate)
+        FunctionTarget(build, role=None, ready_timeout=1.0).deploy(candidate)
 
 
 def test_a_package_that_lambda_would_refuse_is_told_with_both_sizes(
@@ -67,9 +67,9 @@ def test_a_package_that_lambda_would_refuse_is_told_with_both_sizes(
         (tmp_path / "package.zip").write_bytes(b"0" * 2_000)
         return tmp_path / "package.zip"
 
-    monkeypatch.setattr(functions, "LARGEST", 1_000)
-    with pytest.raises(NotPlaced, match=r"2,000 bytes, and Lambda takes 1,000"):
-        Functions(build, role="arn:aws:iam::1:role/r", patience=1.0).put(candidate)
+    monkeypatch.setattr(functions, "MAX_PACKAGE_BYTES", 1_000)
+    with pytest.raises(NotPlaced, match=r"2,000 bytes, and Lambda's limit for an upload is 1,000"):
+        FunctionTarget(build, role="arn:aws:iam::1:role/r", ready_timeout=1.0).deploy(candidate)
     assert asked == [True], "AWS has none of the libraries"
 
 
@@ -78,4 +78,4 @@ def test_without_a_region_the_cure_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match="set AWS_DEFAULT_REGION"):
-        Functions(lambda _candidate, _whole: tmp_path, role=None, patience=1.0)
+        FunctionTarget(lambda _candidate, _whole: tmp_path, role=None, ready_timeout=1.0)

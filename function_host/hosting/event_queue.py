@@ -9,11 +9,11 @@ from function_host.hosting.host import Host, Throttled
 from function_host.hosting.pool import TOTAL_LIMIT
 from function_host.instances.invocation import Event
 
-_RETRY_AFTER: Final = 0.2
+RETRY_INTERVAL_S: Final = 0.2
 _log = logging.getLogger(__name__)
 
 
-class Background:
+class EventQueue:
     """A bounded queue of events and the threads that work it off; what waits in it dies with the host."""
 
     def __init__(self, host: Host, *, threads: int = 2, waiting: int = 128) -> None:
@@ -42,7 +42,7 @@ class Background:
             try:
                 answer = self._host.invoke(name, event)
             except Throttled:
-                if self._closing.wait(_RETRY_AFTER):
+                if self._closing.wait(RETRY_INTERVAL_S):
                     return
             except Exception:  # noqa: BLE001 - nobody waits for the future: what is not told here is lost
                 _log.exception("%s: the event %s was not run", name, event.request_id)

@@ -21,7 +21,7 @@ OUTCOMES: Final = Exchange(names.OUTCOMES, type="direct", durable=True)
 REPLIES: Final = Exchange(names.REPLIES, type="direct", durable=True)
 ADAPTER_REPLIES: Final = Exchange(names.ADAPTER_REPLIES, type="direct", durable=True)
 SIGNALS: Final = Exchange(names.SIGNALS, type="direct", durable=True)
-QUESTIONS: Final = Exchange(names.QUESTIONS, type="direct", durable=True)
+STATUS: Final = Exchange(names.STATUS, type="direct", durable=True)
 DELAYS: Final = Exchange(names.DELAYS, type="direct", durable=True)
 RETURNS: Final = Exchange(names.RETURNS, type="fanout", durable=True)
 REGISTRY: Final = Exchange(names.REGISTRY, type="direct", durable=True)
@@ -34,7 +34,7 @@ EXCHANGES: Final = (
     REPLIES,
     ADAPTER_REPLIES,
     SIGNALS,
-    QUESTIONS,
+    STATUS,
     DELAYS,
     RETURNS,
     REGISTRY,
@@ -113,6 +113,11 @@ DEPLOYED_STREAM: Final = _stream(
 """The deployments, for schedulers, pools and gateways; each entry holds all of them."""
 DEPLOYED_MARKS_BINDING: Final = (names.DEPLOYED_STREAM, names.SIGNALS, names.DEPLOYED_MARK_KEY)
 
+STATUS_STREAM: Final = _stream(
+    names.STATUS_STREAM, STATUS, names.STATUS_KEY, max_bytes=32 * 1024 * 1024, extra={"x-max-age": "2D"}
+)
+"""How far unfinished requests came, for gateways; those that start later read what is kept."""
+
 POOL_QUEUES: Final = tuple(
     _queue(names.backend_queue(backend), PLACEMENTS, backend) for backend in names.BACKENDS
 )
@@ -145,6 +150,7 @@ QUEUES: Final = (
     *SCHEDULER_QUEUES,
     CANCELLED_STREAM,
     DEPLOYED_STREAM,
+    STATUS_STREAM,
     *POOL_QUEUES,
     OUTCOMES_QUEUE,
     *CELERY_QUEUES,

@@ -56,7 +56,7 @@ def _pool(backend: str) -> Permissions:
     return Permissions(
         configure=(_EVENTS, _CONTROL, _ANSWERS, inbox, _BREAKERS),
         write=(
-            *_named(names.OUTCOMES, names.REPLIES, names.ADAPTER_REPLIES, names.SIGNALS),
+            *_named(names.OUTCOMES, names.REPLIES, names.ADAPTER_REPLIES, names.SIGNALS, names.STATUS),
             _EVENTS,
             _ANSWERS,
             inbox,
@@ -64,7 +64,7 @@ def _pool(backend: str) -> Permissions:
         ),
         read=(
             *_named(names.backend_queue(backend), names.CANCELLED_STREAM, names.DEPLOYED_STREAM),
-            *_named(names.SIGNALS, names.QUESTIONS),  # breaker signals and heartbeats, status queries
+            *_named(names.SIGNALS),  # breaker signals and heartbeats
             _CONTROL,
             inbox,
             _BREAKERS,
@@ -83,11 +83,10 @@ USERS: Final[Mapping[str, Permissions]] = MappingProxyType(
         "producer": _PRODUCER,
         # A service with plain Celery: its result queue is named by a UUID.
         "celery-producer": Permissions(configure=(_UUID,), write=_named(names.REQUESTS), read=(_UUID,)),
-        # It also receives the pools' heartbeats, for the operators' view of hosts, and sends status queries.
+        # It also follows heartbeats and status events, to report hosts to operators and states to callers.
         "gateway": replace(
             _PRODUCER,
-            write=(*_PRODUCER.write, *_named(names.QUESTIONS)),
-            read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM, names.SIGNALS)),
+            read=(*_PRODUCER.read, *_named(names.DEPLOYED_STREAM, names.STATUS_STREAM, names.SIGNALS)),
         ),
         "batches": _PRODUCER,
         "scheduler": Permissions(
@@ -100,6 +99,7 @@ USERS: Final[Mapping[str, Permissions]] = MappingProxyType(
                     names.ADAPTER_REPLIES,
                     names.DELAYS,
                     names.DEAD,
+                    names.STATUS,
                 ),
                 *_named(names.SIGNALS),  # its marks in the streams of cancellations and deployments
                 _OWN,
@@ -107,7 +107,6 @@ USERS: Final[Mapping[str, Permissions]] = MappingProxyType(
             read=(
                 *_named(*names.REQUEST_QUEUES, names.CANCELS_QUEUE, names.RETURNS_QUEUE),
                 *_named(names.ATTEMPTS_QUEUE, names.CANCELLED_STREAM, names.DEPLOYED_STREAM, names.SIGNALS),
-                *_named(names.QUESTIONS),
                 _OWN,
             ),
         ),

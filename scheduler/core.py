@@ -33,7 +33,8 @@ from scheduler.feedback.feedback import FeedbackProcessor
 from scheduler.feedback.membership_log import describe
 from scheduler.output import messages, outcome_factory
 from scheduler.output.outcome_emitter import OutcomeEmitter
-from scheduler.output.status_query import StatusResolver
+from scheduler.output.status_feed import StatusFeed
+from scheduler.output.status_resolver import StatusResolver
 from scheduler.placement.frequency import Frequencies
 from scheduler.settings import Settings
 from straightline import names
@@ -53,7 +54,6 @@ from straightline.contracts import (
 from straightline.contracts.cancel import CancelResult
 from straightline.contracts.deployed import Deployed
 from straightline.contracts.parsing.decoding import decode
-from straightline.contracts.status_query import decode_status_query
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.models.catalogue import Catalogue
@@ -105,7 +105,9 @@ class SchedulerCore:
         self.dispatcher = Dispatcher(
             settings, self.backends, self.breakers, self.effects, self._emitter, origin=origin
         )
-        self._status = StatusResolver(self.dispatcher, self.backends, self._idempotency)
+        resolver = StatusResolver(self.dispatcher, self.backends, self._idempotency)
+        self._status = StatusFeed(lambda now: resolver.snapshot(self._known, now), resolver.held)
+        self.dispatcher.on_change = self._status.changed
 
     def request(self, delivery: Delivery, body: bytes, envelope: Envelope, now: float) -> None:
         """Take a producer's message: place it, hold it, or give it its outcome."""
@@ -258,21 +260,11 @@ class SchedulerCore:
         why = (state.why or "it keeps failing") if state.open else ""
         self.breakers.sync(state.backend, state.model, why, now)
 
-    def status_query(self, body: bytes, now: float) -> None:
-        """Answer who asks where a request is; a standby, who has none of them, says nothing."""
-        if not self._feedback.is_leader:
-            return
-        try:
-            question = decode_status_query(body)
-        except ContractError as error:
-            log.warning("a question where a request is cannot be read: %s", error)
-            return
-        found = self._status.find(question.id, self._known, now)
-        self.effects.send(messages.whereabouts(found, question))
-
     def set_leader(self, *, leading: bool) -> None:
         """Take note whether this scheduler is the one that works, or a standby."""
         self._feedback.is_leader = leading
+        if not leading:
+            self._status.clear()
 
     def tick(self, now: float) -> None:
         """Let time pass: workers fall silent, deadlines pass, long holds move to the broker."""
@@ -281,6 +273,9 @@ class SchedulerCore:
         self._feedback.tick(now)
         self.dispatcher.tick(now)
         self.dispatcher.release(now)
+        if self._feedback.is_leader:
+            for events in self._status.tick(now):
+                self.effects.send(messages.status(events))
 
     def handle_internal_error(
         self, delivery: Delivery, body: bytes, error: Exception, now: float, envelope: Envelope | None = None
@@ -437,7 +432,7 @@ class SchedulerCore:
             ticket.excluded = decision.excluded
             ticket.backend = ticket.reason = ticket.placed_at = ticket.held_since = None
             if not (decision.at_once and self.dispatcher.place_now(case, now)):
-                self.dispatcher.delay(request, ticket, delivery, decision.delay)
+                self.dispatcher.delay(request, ticket, delivery, decision.delay, now)
 
     def _replay_if_repeated(
         self, delivery: Delivery, request_id: str, content: str, reply: ReplyAddress | None, now: float

@@ -9,6 +9,7 @@ from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts.cancel import Cancel
 from straightline.contracts.outcome import Recall
+from straightline.contracts.status_events import StatusEvents
 from straightline.contracts.ticket import ReplyAddress
 from straightline.ids import new_id
 
@@ -82,4 +83,16 @@ def what_stands_message(request_id: str, digest: str, reply: ReplyAddress, now: 
     """
     return recall_message(
         Recall(request_id=request_id, digest=digest, conflict=False, seen_at=now, reply=reply, repeated=False)
+    )
+
+
+def status_events_message(events: StatusEvents) -> Outgoing:
+    """Return the entry of the status stream that carries `events`; it may be lost."""
+    return Outgoing(
+        exchange=names.STATUS,
+        routing_key=names.STATUS_KEY,
+        body=msgspec.json.encode(events),
+        type=names.TYPE_STATUS,
+        persistent=False,
+        mandatory=False,
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from gateway.http.auth import KeyAuthenticator
 from gateway.http.requests.broker_client import BrokerClient
 from gateway.http.requests.models import ModelRegistry
-from gateway.http.requests.recent_requests import RecentRequests
 from gateway.http.requests.request_service import RequestService
+from gateway.http.requests.status_map import StatusMap
 from gateway.http.requests.worker_directory import WorkerDirectory
 from gateway.http.settings import Settings
 from outcomes.db.pool import LedgerPool
@@ -25,7 +25,7 @@ class AppContext:
         auth: API keys.
         models: deployed models.
         workers: live workers by host.
-        recent: unfinished requests that this process took.
+        status: the latest status event of each unfinished request.
         store: of large bodies; None if the gateway has none.
         requests: submits requests and waits for outcomes.
     """
@@ -37,6 +37,6 @@ class AppContext:
     auth: KeyAuthenticator
     models: ModelRegistry
     workers: WorkerDirectory
-    recent: RecentRequests
+    status: StatusMap
     store: Store | None
     requests: RequestService

@@ -10,8 +10,8 @@ from gateway.http.context import AppContext
 from gateway.http.requests.broker_client import BrokerClient
 from gateway.http.requests.idempotency import IdempotencyGuard
 from gateway.http.requests.models import ModelRegistry
-from gateway.http.requests.recent_requests import RecentRequests
 from gateway.http.requests.request_service import RequestService
+from gateway.http.requests.status_map import StatusMap
 from gateway.http.requests.submission_log import SubmissionLog
 from gateway.http.requests.worker_directory import WorkerDirectory
 from gateway.http.settings import Settings
@@ -21,6 +21,7 @@ from outcomes.queries.submissions import Submission, content_digest, insert_subm
 from straightline import names
 from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.amqp.consuming.reply_queue import ReplyQueue
+from straightline.amqp.consuming.status_events import StatusEventReader
 from straightline.storage.store import Store
 
 REGISTRY_WAIT_S: Final = 1.0
@@ -48,7 +49,6 @@ def connect(settings: Settings) -> AppContext:
     models = _model_registry(settings)
     broker = BrokerClient(settings.broker_url, max_pending=settings.gateway_pending)
     store = Store(settings.store) if settings.store else None
-    recent = RecentRequests()
     return AppContext(
         settings=settings,
         broker=broker,
@@ -57,12 +57,11 @@ def connect(settings: Settings) -> AppContext:
         auth=_authenticator(ledger, settings),
         models=models,
         workers=_worker_directory(settings),
-        recent=recent,
+        status=_status_map(settings),
         store=store,
         requests=RequestService(
             broker=broker,
             ledger=ledger,
-            recent=recent,
             submissions=_submission_log(settings),
             store=store,
             idempotency=_idempotency_guard(settings),
@@ -128,6 +127,17 @@ def _model_registry(settings: Settings) -> ModelRegistry:
     if not deployments.wait_for_first(REGISTRY_WAIT_S):
         log.info("no deployment was announced yet: using the models in %s", settings.models_dir)
     return models
+
+
+def _status_map(settings: Settings) -> StatusMap:
+    """Follow the status events of all requests."""
+    status = StatusMap()
+    reader = StatusEventReader(
+        settings.broker_url, name="straightline-gateway-status", on_events=status.update
+    )
+    status.reader_trouble = lambda: reader.trouble
+    reader.start()
+    return status
 
 
 def _worker_directory(settings: Settings) -> WorkerDirectory:

@@ -11,7 +11,6 @@ from scheduler.broker.ack_tracker import AckTracker
 from straightline import names
 from straightline.amqp.connection.connection import ManagedConnection, describe
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.consuming.status_queries import bind_status_queries, signal_key
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +104,13 @@ class LeaderConsumer:
             channel.queue_bind(queue, names.SIGNALS, "feedback")
             channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
             channel.basic_consume(queue, self._signal, auto_ack=True)
-            bind_status_queries(self.link, channel.connection, queue)
             self.link.mark_working()
             self._try_lock(channel.connection)
 
         channel.queue_declare("", exclusive=True, callback=declared)
 
     def _signal(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-        self._handlers.signal(signal_key(method), body)
+        self._handlers.signal(method.routing_key, body)
 
     def _try_lock(self, connection: Any) -> None:
         """Ask for the leader's queue; the broker closes the channel when another one has it."""

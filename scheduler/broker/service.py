@@ -132,17 +132,9 @@ class Service:
             self._core.heartbeat(body, time.time())
         elif key == names.BREAKER_KEY:
             self._core.breaker(body, time.time())
-        elif key == names.QUESTION_KEY:
-            self._question(body)
         else:
             self._core.feedback(body, time.time())
         self._turn_soon()
-
-    def _question(self, body: bytes) -> None:
-        try:
-            self._core.status_query(body, time.time())
-        except Exception:  # nobody's curiosity shall cost a connection
-            log.exception("a question where a request is met an unexpected fault and is not answered")
 
     def _message(self, queue: str, method: Any, properties: Any, body: bytes) -> None:
         if self._stopping:

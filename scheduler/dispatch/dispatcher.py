@@ -1,7 +1,7 @@
 """Placing and holding: from a case on the desk to a placement message, a hold, or an ending. No clock."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Final
@@ -80,6 +80,8 @@ class Dispatcher:
         self._budget = RetryBudget(settings.allowance)
         self._limits = settings.limits
         self._patience = settings.longest_wait or inf
+        self.on_change: Callable[[str, float], None] = lambda _id, _now: None
+        """Called with the id of each request that is placed, held or delayed, and when."""
         self._unsent_leases: list[tuple[Group, str]] = []
         self._delayed = DelayIndex()
         self._away: Counter[str] = Counter()  # held in the broker, of each model, as far as is known here
@@ -124,6 +126,7 @@ class Dispatcher:
         case.hold_key = case.hold_key or self._hold_key(case)
         case.since = now
         case.ticket.held_since = case.ticket.held_since or now
+        self.on_change(case.request.id, now)
         for pushed_out in holds.add(case):
             self._to_broker(pushed_out, now)
 
@@ -141,11 +144,14 @@ class Dispatcher:
         delay = next((delay for most, delay in HOLD_DELAYS_MS if away < most), MAX_HOLD_DELAY_MS)
         delay = retries.fit_delay(delay, seconds=ticket.deadline - now) or names.DELAYS_MS[0]
         self._away[request.model] += 1
-        self.delay(request, ticket, delivery, delay)
+        self.delay(request, ticket, delivery, delay, now)
 
-    def delay(self, request: Request, ticket: Ticket, delivery: Delivery, milliseconds: int) -> None:
+    def delay(
+        self, request: Request, ticket: Ticket, delivery: Delivery, milliseconds: int, now: float
+    ) -> None:
         """Send a request to a delay queue."""
         self._delayed.add(request, ticket)
+        self.on_change(request.id, now)
         self._effects.send(messages.delayed(ticket, [delivery], milliseconds))
 
     def on_return(self, request: Request, ticket: Ticket) -> None:
@@ -231,6 +237,11 @@ class Dispatcher:
         found = (holds.find(request_id) for holds in self._holds.values())
         return next((case for case in found if case is not None), None)
 
+    def all_held(self) -> Iterator[PendingRequest]:
+        """Return the requests that are held in memory, interactive ones first, each class oldest first."""
+        for holds in self._holds.values():
+            yield from holds
+
     def delayed(self, request_id: str) -> DelayedRequest | None:
         """Return what waits in a delay queue, without its data; None where it is not known to."""
         return self._delayed.find(request_id)
@@ -297,6 +308,7 @@ class Dispatcher:
             )
         else:
             self._backends.placed(backend, model, case.request.id, now, ticket.deadline, trail=trail)
+        self.on_change(case.request.id, now)
         self._coalescer.add(
             model, backend, ticket, case.request, case.delivery, lane=lane, batchable=batchable
         )

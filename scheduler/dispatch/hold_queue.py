@@ -2,7 +2,7 @@
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -52,6 +52,9 @@ class HoldQueue:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __iter__(self) -> Iterator[PendingRequest]:
+        return iter(self._held)
 
     def count(self, model: str) -> int:
         """How many requests of a model are held."""

@@ -19,12 +19,11 @@ from straightline.contracts import (
     OutcomeBatch,
     Recall,
     ReplyAddress,
-    StatusQuery,
-    StatusReply,
     Ticket,
 )
 from straightline.contracts.cancel import CancelResult
 from straightline.contracts.request import MAX_BODY_BYTES
+from straightline.contracts.status_events import StatusEvents
 from straightline.ids import new_id
 
 _encode = msgspec.json.Encoder().encode
@@ -132,17 +131,10 @@ def cancel_answer(request_id: str, verdict: CancelResult, address: ReplyAddress,
     )
 
 
-def whereabouts(found: StatusReply, question: StatusQuery) -> Publish:
-    """Return the answer to who asks where a request is, who may wait no more."""
+def status(events: StatusEvents) -> Publish:
+    """Return the entry of the status stream that carries `events`; it may be lost."""
     return Publish(
-        names.REPLIES,
-        question.reply_to,
-        _encode(found),
-        names.TYPE_WHEREABOUTS,
-        [],
-        new_id(),
-        correlation_id=question.correlation_id,
-        mandatory=False,
+        names.STATUS, names.STATUS_KEY, _encode(events), names.TYPE_STATUS, [], new_id(), mandatory=False
     )
 
 

@@ -25,7 +25,7 @@ from straightline.contracts.model import ModelFile, ModelSpec, TensorSpec
 from straightline.contracts.outcome import Attempt, Outcome, OutcomeBatch, Recall
 from straightline.contracts.request import DataRef, Request, decode_request
 from straightline.contracts.signals import BreakerState, Completion, Feedback, Heartbeat
-from straightline.contracts.status_query import StatusQuery, StatusReply
+from straightline.contracts.status_events import StatusEvent, StatusEvents
 from straightline.contracts.tensors.v2 import InferInput, InferOutput, InferRequest, InferResponse
 from straightline.contracts.ticket import FailedAttempt, FailedAttempts, Reason, ReplyAddress, Ticket
 
@@ -69,8 +69,8 @@ __all__ = [
     "ReplyAddress",
     "Request",
     "RequestStatus",
-    "StatusQuery",
-    "StatusReply",
+    "StatusEvent",
+    "StatusEvents",
     "TensorSpec",
     "Ticket",
     "WorkerEntry",

@@ -105,7 +105,7 @@ def gateway() -> FlaskClient:
         auth=auth,
         models=models,
         workers=unused,
-        recent=unused,
+        status=unused,
         store=None,
         requests=unused,
     )

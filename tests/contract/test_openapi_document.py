@@ -34,7 +34,7 @@ def app() -> Flask:
             auth=unused,
             models=unused,
             workers=unused,
-            recent=unused,
+            status=unused,
             store=None,
             requests=unused,
         )

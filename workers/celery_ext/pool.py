@@ -3,7 +3,6 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from celery.worker import state
@@ -19,7 +18,6 @@ from straightline.names import (
     BREAKERS_QUEUE_PREFIX,
     HEARTBEAT_KEY,
     PREDICT_TASK,
-    QUESTION_KEY,
     SIGNALS,
 )
 from straightline.storage.store import Store
@@ -31,7 +29,7 @@ from workers.coordination.latencies import FastestLatencies
 from workers.coordination.models import ModelRegistryView
 from workers.coordination.peers import Peers
 from workers.coordination.queue_withdrawal import QueueWithdrawal
-from workers.coordination.status_responder import StatusResponder
+from workers.coordination.status_reporter import StatusReporter
 from workers.domain.outcomes import PRICES, PoolIdentity
 from workers.execution.executor import PlacementExecutor
 from workers.execution.payloads import PayloadStore
@@ -99,6 +97,8 @@ class Pool:
         )
         self._heartbeat = self._make_heartbeat()
         self._heartbeat.start()
+        self._status = StatusReporter(self._publisher, self._identity, self._tracker, time.time)
+        self._status.start()
 
     def announce_stop(self) -> None:
         """End the reporter's waits, and send the last heartbeat."""
@@ -108,6 +108,7 @@ class Pool:
 
     def close(self) -> None:
         """Close the connections and the backend."""
+        self._status.stop()
         self._publisher.close(CLOSE_TIMEOUT_S)
         self._cancellations.close(CLOSE_TIMEOUT_S)
         self._deployments.close(CLOSE_TIMEOUT_S)
@@ -136,11 +137,6 @@ class Pool:
         )
 
     def _make_signals_inbox(self) -> ReplyQueue:
-        responder = StatusResponder(self._publisher, self._identity, self._tracker)
-        others: Mapping[str, Callable[[bytes], None]] = {
-            HEARTBEAT_KEY: self._peers.on_heartbeat,
-            QUESTION_KEY: responder.on_query,
-        }
         return ReplyQueue(
             self._url,
             name=f"{self._node} signals",
@@ -148,7 +144,7 @@ class Pool:
             exchange=SIGNALS,
             key=BREAKER_KEY,
             on_message=lambda _, body: self._breakers.update(body),
-            also=others,
+            also={HEARTBEAT_KEY: self._peers.on_heartbeat},
         )
 
     def _make_heartbeat(self) -> HeartbeatSender:

@@ -44,10 +44,10 @@ class CancellationTracker:
             self._running.pop(work.request.id, None)
             return work.request.id not in self._ended_early
 
-    def running(self, request_id: str) -> tuple[Work, float] | None:
-        """Return a running request and the time of its start; None if it does not run or was cancelled."""
+    def all_running(self) -> list[tuple[Work, float]]:
+        """Return the running requests that were not cancelled, each with the time of its start."""
         with self._lock:
-            return None if request_id in self._ended_early else self._running.get(request_id)
+            return [found for id_, found in self._running.items() if id_ not in self._ended_early]
 
     def cancel(self, request_id: str) -> None:
         """Cancel a request, running or yet to come."""

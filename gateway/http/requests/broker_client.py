@@ -2,38 +2,25 @@
 
 import secrets
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from gateway.http.requests.status_client import (
-    AWAY,
-    REFUSED,
-    UNHEARD,
-    PendingQueries,
-    PendingQuery,
-    status_query_message,
-)
 from straightline import names
 from straightline.amqp import Publisher
 from straightline.amqp.connection.loop_thread import AMQPThread
 from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
-from straightline.errors import BrokerUnavailable, ContractError, Rejected, StraightLineError, Unroutable
+from straightline.errors import BrokerUnavailable, ContractError
 from straightline.ids import new_id
 from straightline.messages import request_message, wish_message
 
 CONFIRM_TIMEOUT_S: Final = 10.0
 """Seconds that a caller is kept waiting for a broker that does not answer."""
-QUERY_TTL_S: Final = 1.0
-"""Seconds after which a question that the broker does not take is thrown away."""
-QUERY_RETRY_INTERVAL_S: Final = 30.0
-"""Seconds for which none are asked where the broker refuses them: each one costs a connection."""
 
 
 class TooManyPending(BrokerUnavailable):
@@ -76,12 +63,6 @@ class BrokerClient:
         self._publisher = Publisher(
             url, name="straightline-gateway", confirm_timeout=CONFIRM_TIMEOUT_S, thread=thread
         )
-        # Apart from requests: a broker that knows no questions, or refuses them, closes what brings them.
-        self._query_publisher = Publisher(
-            url, name="straightline-gateway-questions", confirm_timeout=QUERY_TTL_S, thread=thread
-        )
-        self._queries = PendingQueries()
-        self._silent_until = 0.0
         self._inbox = ReplyQueue(
             url,
             name="straightline-gateway-results",
@@ -160,16 +141,6 @@ class BrokerClient:
         """
         self._publisher.publish(wish_message(request_id, new_id())).result()
 
-    @contextmanager
-    def status_query(self, request_id: str) -> Iterator[PendingQuery]:
-        """Ask where a request is, and hear answers while this is open; raises nothing, answered or not."""
-        query = self._queries.open()
-        try:
-            self._send_query(request_id, query)
-            yield query
-        finally:
-            self._queries.close(query)
-
     def discard(self, pending: PendingOutcome) -> None:
         """Wait no longer."""
         self._take(pending.token)
@@ -177,7 +148,6 @@ class BrokerClient:
     def close(self) -> None:
         """Close the connections."""
         self._publisher.close()
-        self._query_publisher.close(QUERY_TTL_S)
         self._inbox.close()
 
     def _publish(
@@ -195,31 +165,6 @@ class BrokerClient:
         )
         return self._publisher.publish(message)
 
-    def _send_query(self, request_id: str, query: PendingQuery) -> None:
-        if time.monotonic() < self._silent_until:
-            query.give_up(REFUSED)
-        sent = False
-        # A broker that is short of memory takes no questions, but all that were written once it has some.
-        if self._inbox.ready and self._query_publisher.trouble is None and not query.over:
-            with suppress(StraightLineError):
-                sent = self._query_publisher.send_if_room(
-                    status_query_message(request_id, query.token, self._reply_to),
-                    partial(self._query_sent, query),
-                )
-        if not sent:
-            query.give_up(AWAY)
-
-    def _query_sent(self, query: PendingQuery, error: Exception | None) -> None:
-        if error is None:
-            return
-        if not isinstance(error, (Rejected, Unroutable)):
-            query.give_up(AWAY)
-        elif self._query_publisher.trouble is None:
-            query.give_up(UNHEARD)
-        else:
-            query.give_up(REFUSED)
-            self._silent_until = time.monotonic() + QUERY_RETRY_INTERVAL_S
-
     def _take(self, token: str) -> Future[Outcome] | None:
         with self._lock:
             return self._waiting.pop(token, None)
@@ -234,7 +179,6 @@ class BrokerClient:
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
         waiting = self._take(correlation_id or "")
         if waiting is None:
-            self._queries.hear(correlation_id or "", body)
             return
         with suppress(InvalidStateError):
             try:

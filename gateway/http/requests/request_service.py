@@ -10,7 +10,6 @@ from typing import Any, Final
 from gateway.http.rendering.problems import RETRY_AFTER_S, ApiError
 from gateway.http.requests.broker_client import BrokerClient, PendingOutcome, TooManyPending
 from gateway.http.requests.idempotency import IdempotencyGuard
-from gateway.http.requests.recent_requests import RecentRequests
 from gateway.http.requests.submission_log import SubmissionLog
 from gateway.shared.request_builder import PreparedRequest, prepare_request
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
@@ -18,7 +17,7 @@ from outcomes.db.pool import LedgerPool
 from outcomes.queries.outcomes import outcome_of
 from outcomes.queries.submissions import Submission
 from straightline.contracts import Outcome
-from straightline.errors import BrokerUnavailable, ContractError, Rejected, Unroutable
+from straightline.errors import ContractError
 from straightline.producer.submission import DEFAULT_LIFETIME_S
 from straightline.storage.store import Store
 
@@ -43,7 +42,6 @@ class RequestService:
     Args:
         broker: publishes requests and receives outcomes.
         ledger: recorded outcomes.
-        recent: unfinished requests of this process.
         submissions: makes accepted requests visible to other processes.
         store: of large bodies; None keeps data inline.
         idempotency: rejects an id that was used for other content.
@@ -56,7 +54,6 @@ class RequestService:
         *,
         broker: BrokerClient,
         ledger: LedgerPool,
-        recent: RecentRequests,
         submissions: SubmissionLog,
         store: Store | None,
         idempotency: IdempotencyGuard,
@@ -65,7 +62,6 @@ class RequestService:
     ) -> None:
         self._broker = broker
         self._ledger = ledger
-        self._recent = recent
         self._submissions = submissions
         self._store = store
         self._idempotency = idempotency
@@ -100,7 +96,7 @@ class RequestService:
         """
         self._idempotency.check(prepared)
         self._broker.submit(prepared.id, prepared.body, key=prepared.key, headers=headers, webhook=webhook)
-        self._accepted(prepared)
+        self._record(prepared)
 
     def submit_and_wait(
         self, prepared: PreparedRequest, headers: dict[str, str], *, wait: float | None
@@ -136,16 +132,12 @@ class RequestService:
             )
             if outcome is None and wait is not None and wait < left:
                 pending.sent.result()  # 202 promises that the broker has the request
-                self._accepted(prepared)
+                self._record(prepared)
                 return None
-        except (BrokerUnavailable, Rejected, Unroutable):
-            self._recent.drop(prepared.id)
-            raise
         finally:
             self._broker.discard(pending)
         if outcome is None:
             raise ApiError(504, "deadline", "no outcome came before the deadline", request_id=prepared.id)
-        self._recent.drop(prepared.id)
         return self.load_result(outcome)
 
     def load_result(self, outcome: Outcome) -> Outcome:
@@ -177,15 +169,9 @@ class RequestService:
             )
         except TooManyPending as error:
             raise ApiError(503, "saturated", str(error), retry_after=RETRY_AFTER_S) from error
-        self._recent.add(prepared)
         if prepared.digest is not None:
             pending.sent.add_done_callback(partial(self._record_sent, prepared))
         return pending
-
-    def _accepted(self, prepared: PreparedRequest) -> None:
-        """Make a request known that was answered with 202, so that every process can report its status."""
-        self._recent.add(prepared)
-        self._record(prepared)
 
     def _record(self, prepared: PreparedRequest, *, wait: bool = True) -> None:
         self._submissions.add(

@@ -19,7 +19,7 @@ from straightline.contracts import (
     PlacementHistory,
     PlacementStep,
     RequestStatus,
-    StatusReply,
+    StatusEvent,
 )
 from straightline.contracts.http_models import step_of
 from straightline.errors import ContractError
@@ -102,25 +102,25 @@ def history_of(outcome: Outcome, last: LastPlacement | None = None) -> Placement
     )
 
 
-def _unfinished(status: RequestStatus, heard: StatusReply | None) -> PlacementHistory:
+def _unfinished(status: RequestStatus, event: StatusEvent | None) -> PlacementHistory:
     return PlacementHistory(
         id=status.id,
         state=status.state,
         model=status.model,
         version=status.version,
         class_=status.class_,
-        steps=[*_tried(heard), *_under_way(status, heard)],
+        steps=[*_tried(event), *_under_way(status, event)],
         held_reason=status.held_reason,
         submitted_at=status.submitted_at,
         deadline=status.deadline,
     )
 
 
-def _tried(heard: StatusReply | None) -> list[PlacementStep]:
-    return [] if heard is None else [step_of(attempt) for attempt in heard.failed]
+def _tried(event: StatusEvent | None) -> list[PlacementStep]:
+    return [] if event is None else [step_of(attempt) for attempt in event.failed]
 
 
-def _under_way(status: RequestStatus, heard: StatusReply | None) -> list[PlacementStep]:
+def _under_way(status: RequestStatus, event: StatusEvent | None) -> list[PlacementStep]:
     """Return the placement that has brought nothing yet, where there is one."""
     if status.backend is None or status.state not in {"placed", "running"}:
         return []
@@ -128,7 +128,7 @@ def _under_way(status: RequestStatus, heard: StatusReply | None) -> list[Placeme
         PlacementStep(
             number=max(1, status.attempts),
             backend=status.backend,
-            reason=None if heard is None else heard.reason,
+            reason=None if event is None else event.reason,
             worker=status.worker,
             placed_at=status.placed_at,
             started_at=status.started_at,

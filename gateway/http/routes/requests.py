@@ -1,8 +1,7 @@
 """Requests as resources: `/v1/requests`."""
 
 import time
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -11,20 +10,21 @@ from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
 from gateway.http.rendering.prefer import parse_prefer
 from gateway.http.rendering.problems import RETRY_AFTER_S, ApiError, error_for_outcome
-from gateway.http.requests.status_merge import told
 from gateway.http.requests.unfinished_placement import unanswered, with_placement
 from gateway.http.routes.webhooks import requested_webhook
-from gateway.shared.request_builder import MEMBERS, id_from_idempotency_key, trace_context
+from gateway.shared.request_builder import MEMBERS, PreparedRequest, id_from_idempotency_key, trace_context
 from gateway.shared.request_status import status_of
-from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
-from outcomes.queries.last_placement import SEARCH_WINDOW, LastPlacement, last_placement
 from outcomes.queries.outcomes import outcome_of
 from outcomes.queries.submissions import Submission, find_submission
-from outcomes.schema.uuid7_ranges import created_at
-from straightline.contracts import Outcome, RequestStatus, StatusReply
+from straightline.contracts import Outcome, RequestStatus, StatusEvent
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
+
+_SHARED: Final = tuple(
+    name for name in StatusEvent.__struct_fields__ if name in RequestStatus.__struct_fields__ and name != "id"
+)
+"""Members that a status has in common with an event."""
 
 
 def blueprint(context: AppContext) -> Blueprint:
@@ -83,15 +83,21 @@ def _submit(context: AppContext) -> Response:
     wait = parse_prefer(request.headers.get("Prefer")).wait
     if webhook is not None or wait is None or wait == 0:
         context.requests.submit(prepared, trace, webhook=webhook)
-        return accepted(context, prepared.id)
+        return accepted(prepared)
     outcome = context.requests.submit_and_wait(prepared, trace, wait=wait)
-    return accepted(context, prepared.id) if outcome is None else json_answer(status_of(outcome))
+    return accepted(prepared) if outcome is None else json_answer(status_of(outcome))
 
 
-def accepted(context: AppContext, request_id: str) -> Response:
+def accepted(prepared: PreparedRequest) -> Response:
     """Answer that a request was taken, and where to ask for it."""
-    status = context.recent.status(request_id) or RequestStatus(id=request_id, state="accepted")
-    return json_answer(status, 202, Location=f"/v1/requests/{request_id}")
+    status = RequestStatus(
+        id=prepared.id,
+        state="accepted",
+        model=prepared.model,
+        submitted_at=prepared.submitted_at,
+        deadline=prepared.deadline,
+    )
+    return json_answer(status, 202, Location=f"/v1/requests/{prepared.id}")
 
 
 def current(context: AppContext, request_id: str) -> RequestStatus:
@@ -99,42 +105,31 @@ def current(context: AppContext, request_id: str) -> RequestStatus:
     return found(context, request_id)[0]
 
 
-def found(context: AppContext, request_id: str) -> tuple[RequestStatus, StatusReply | None]:
-    """Return how far a request came, or how it ended, and what was answered where it is, if anything was.
+def found(context: AppContext, request_id: str) -> tuple[RequestStatus, StatusEvent | None]:
+    """Return how far a request came, or how it ended, and its latest status event while it is unfinished.
 
-    What the ledger does not know, the scheduler and the pools may: they are asked meanwhile.
+    Before the end, the status stream is the source; after it, the ledger.
 
     Raises:
-        Refusal: nothing is known of it; which is another one where no scheduler could be asked.
-        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
+        ApiError: the request is unknown; with status 503 if that may be because status events are missing.
+        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be queried.
     """
     identity = identity_of(request_id)
+    event = context.status.find(identity)  # first: a request that ends meanwhile is in the ledger
     outcome = outcome_in(context, identity)
     if outcome is not None:
-        context.recent.drop(identity)
+        context.status.drop(identity)
         return with_placement(status_of(outcome), unanswered(context.placement_ledger, outcome)), None
-    trouble: LedgerUnavailable | LedgerNotMigrated | None = None
-    with context.broker.status_query(identity) as inquiry:
-        try:
-            status = unfinished(context, identity)
-        except (LedgerUnavailable, LedgerNotMigrated) as error:
-            status, trouble = None, error
-        heard = inquiry.answer()
-        why = None if heard is not None else f"no scheduler could be asked now ({inquiry.why_silent})"
-    status = told(status, heard)
+    status = unfinished(context, identity)
+    stale = context.status.stale_reason()
     if status is not None:
-        note = None if why is None else f"{why}: this is what was known before"
-        return msgspec.structs.replace(status, note=note), heard
-    if trouble is not None:
-        raise trouble
-    outcome = outcome_in(context, identity)  # it may have ended while others were asked
-    if outcome is not None:
-        return with_placement(status_of(outcome), unanswered(context.placement_ledger, outcome)), None
-    if why is not None:
+        note = None if stale is None else f"{stale}: this is what was known before"
+        return msgspec.structs.replace(status, note=note), event
+    if stale is not None:
         raise ApiError(
             503,
             "nobody_to_ask",
-            f"nothing is known of request {identity} in the ledger, and {why}: ask again",
+            f"request {identity} is not in the ledger, and {stale}: try again later",
             request_id=identity,
             retry_after=RETRY_AFTER_S,
         )
@@ -147,57 +142,20 @@ def found(context: AppContext, request_id: str) -> tuple[RequestStatus, StatusRe
 
 
 def unfinished(context: AppContext, request_id: str) -> RequestStatus | None:
-    """Return how far a request came that has no outcome, whichever process took it; None where none knows.
+    """Return how far a request without an outcome came; None if nothing is known of it.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked, and this process did not take it.
+        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be queried.
     """
-    try:
-        return _told(context, request_id)
-    except (LedgerUnavailable, LedgerNotMigrated):
-        known = context.recent.status(request_id)
-        if known is None:
-            raise
-        return known
-
-
-def _told(context: AppContext, request_id: str) -> RequestStatus | None:
     with context.ledger.connection() as connection:
-        taken = find_submission(connection, request_id)
-    # What stands in the ledger is the first submission; what a ledger that was away missed is known here.
-    status = context.recent.status(request_id) if taken is None else _accepted(taken)
-    last = _placement(context, request_id, status)
-    if last is None:
-        return status
-    return msgspec.structs.replace(
-        status or RequestStatus(id=request_id, state="placed"),
-        state="placed",
-        model=last.model,
-        version=last.version,
-        class_=last.class_,
-        batch_id=last.batch_id,
-        backend=last.backend,
-        attempts=last.attempt,
-        placed_at=last.placed_at,
-    )
-
-
-def _placement(context: AppContext, request_id: str, status: RequestStatus | None) -> LastPlacement | None:
-    """Return where a request was placed last; None where it was not, or where that cannot be told soon.
-
-    Raises:
-        LedgerUnavailable, LedgerNotMigrated: it cannot be told soon, and nothing else is known of it.
-    """
-    since = created_at(request_id) if status is None else _moment(status.submitted_at)
-    if since is None:
-        return None
-    try:
-        with context.placement_ledger.connection() as connection:
-            return last_placement(connection, request_id, max(since, datetime.now(UTC) - SEARCH_WINDOW))
-    except (LedgerUnavailable, LedgerNotMigrated):
-        if status is None:
-            raise
-        return None
+        submission = find_submission(connection, request_id)
+    event = context.status.find(request_id)
+    if event is None:
+        return None if submission is None else _submitted(submission)
+    known = {name: value for name in _SHARED if (value := getattr(event, name))}
+    if submission is None:
+        return RequestStatus(id=request_id, **known)
+    return msgspec.structs.replace(_submitted(submission), **known)
 
 
 def outcome_in(context: AppContext, request_id: str) -> Outcome | None:
@@ -206,18 +164,14 @@ def outcome_in(context: AppContext, request_id: str) -> Outcome | None:
         return outcome_of(connection, request_id)
 
 
-def _accepted(taken: Submission) -> RequestStatus:
+def _submitted(submission: Submission) -> RequestStatus:
     return RequestStatus(
-        id=taken.id,
+        id=submission.id,
         state="accepted",
-        model=taken.model,
-        submitted_at=taken.submitted_at,
-        deadline=taken.deadline,
+        model=submission.model,
+        submitted_at=submission.submitted_at,
+        deadline=submission.deadline,
     )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _members(body: bytes) -> dict[str, Any]:

@@ -87,11 +87,11 @@ def blueprint(context: AppContext) -> Blueprint:
         trace = trace_context(dict(request.headers))
         if webhook is not None:
             context.requests.submit(prepared, trace, webhook=webhook)
-            return accepted(context, prepared.id)
+            return accepted(prepared)
         wait = parse_prefer(request.headers.get("Prefer")).wait
         outcome = context.requests.submit_and_wait(prepared, trace, wait=wait)
         if outcome is None:
-            return accepted(context, prepared.id)
+            return accepted(prepared)
         return _infer_response(outcome, binary_outputs)
 
     return made

@@ -8,9 +8,7 @@ from typing import Any
 
 from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.amqp.consuming.status_queries import bind_status_queries, signal_key
 from straightline.errors import BrokerUnavailable
-from straightline.names import QUESTION_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -125,10 +123,7 @@ class ReplyQueue:
     def _setup(self, channel: Any) -> None:
         def declared(_frame: Any) -> None:
             for key in self._also:
-                if key == QUESTION_KEY:
-                    bind_status_queries(self._link, channel.connection, self._queue)
-                else:
-                    channel.queue_bind(self._queue, self._exchange, routing_key=key)
+                channel.queue_bind(self._queue, self._exchange, routing_key=key)
             channel.queue_bind(self._queue, self._exchange, routing_key=self._key, callback=bound)
 
         def bound(_frame: Any) -> None:
@@ -162,7 +157,7 @@ class ReplyQueue:
         self.losses += 1
 
     def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        other = self._also.get(signal_key(method))
+        other = self._also.get(method.routing_key)
         if other is not None:
             other(body)
         else:

@@ -79,6 +79,11 @@ class StreamReader:
         """Begin to read."""
         self._link.start()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no entries can arrive now, for people; None if they can."""
+        return self._link.trouble
+
     def wait(self) -> None:
         """Wait until all that was appended before now is read, or `CATCH_UP_TIMEOUT_S` is over."""
         if not self.ready() and not self._caught_up.wait(CATCH_UP_TIMEOUT_S):

@@ -12,9 +12,10 @@ from outcomes.db.database import connected
 from outcomes.queries.submissions import Submission, find_submission, insert_submissions, purge_submissions
 from outcomes.recording import placements
 from straightline import names
-from straightline.contracts import Lease, Outcome
+from straightline.contracts import Lease, Outcome, StatusEvent
 from straightline.ids import new_id
 from tests.integration.gateway.conftest import Gateway, body
+from tests.integration.gateway.idle_leader import IdleLeader
 from tests.integration.gateway.test_requests import record
 
 pytestmark = pytest.mark.integration
@@ -55,24 +56,38 @@ def test_a_deadline_that_is_no_date_is_noted_like_any_other(gateway: Gateway, st
     assert start_gateway().ask("GET", taken.headers["Location"]).json()["state"] == "accepted"
 
 
-def test_where_a_request_was_placed_last_is_told(gateway: Gateway, start_gateway: Start) -> None:
-    other = start_gateway()
+def until(gateway: Gateway, request_id: str, state: str) -> dict[str, Any]:
+    """Ask until the request is in that state."""
+    end = time.monotonic() + 30
+    while (told := gateway.ask("GET", f"/v1/requests/{request_id}").json()).get("state") != state:
+        assert time.monotonic() < end, told
+        time.sleep(0.02)
+    return dict(told)
+
+
+def test_every_process_follows_the_status_events(
+    gateway: Gateway, start_gateway: Start, system_url: str
+) -> None:
     taken = gateway.ask("POST", "/v1/requests", json=REQUEST).json()
-    place(gateway, taken["id"], "local", 1)
-    place(gateway, taken["id"], "serverless", 2)
-    for asked in (gateway, other):
-        status = asked.ask("GET", f"/v1/requests/{taken['id']}").json()
-        assert (status["state"], status["backend"], status["attempts"]) == ("placed", "serverless", 2)
-        assert (status["version"], status["submitted_at"]) == ("1", pytest.approx(taken["submitted_at"]))
-    assert other.ask("DELETE", f"/v1/requests/{taken['id']}").json()["state"] == "placed"
+    by_broker = new_id()
+    with IdleLeader(system_url) as leader:
+        leader.publish(
+            StatusEvent(id=taken["id"], state="placed", at=1.0, backend="local", version="1", attempts=2),
+            StatusEvent(id=by_broker, state="held", at=1.0, held_reason="local: no pool reports"),
+        )
+        for asked in (gateway, start_gateway()):  # the second one reads what was there before it
+            status = until(asked, taken["id"], "placed")
+            assert (status["backend"], status["attempts"], status["version"]) == ("local", 2, "1")
+            assert status["submitted_at"] == pytest.approx(taken["submitted_at"])
+            assert until(asked, by_broker, "held")["held_reason"] == "local: no pool reports"
+        assert gateway.ask("DELETE", f"/v1/requests/{taken['id']}").json()["state"] == "placed"
+        unknown = gateway.ask("GET", f"/v1/requests/{new_id()}")
+        assert (unknown.status_code, unknown.json()["error_class"]) == (404, "unknown_request")
 
 
-def test_what_came_by_the_broker_is_known_once_it_was_placed(gateway: Gateway) -> None:
-    request_id = new_id()
-    unplaced = gateway.ask("GET", f"/v1/requests/{request_id}")
+def test_without_a_leader_an_unknown_request_is_not_said_to_be_unknown(gateway: Gateway) -> None:
+    unplaced = gateway.ask("GET", f"/v1/requests/{new_id()}")
     assert (unplaced.status_code, unplaced.json()["error_class"]) == (503, "nobody_to_ask")
-    place(gateway, request_id, "local", 1)
-    assert gateway.ask("GET", f"/v1/requests/{request_id}").json()["state"] == "placed"
 
 
 def test_where_a_request_was_placed_is_told_though_it_ended_without_an_answer(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 from gateway.http.rendering.openapi import document
 from straightline.contracts import Outcome, Request
 from tests.integration.gateway.conftest import Gateway
-from tests.integration.gateway.stranger import Stranger
+from tests.integration.gateway.idle_leader import IdleLeader
 from tests.integration.straightline.replier import Replier
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,7 @@ def anything(place: tuple[object, str]) -> Iterator[None]:
             result=msgspec.Raw(msgspec.json.encode(RESULT)),
         )
 
-    with Replier(place[1], answer), Stranger(place[1]):
+    with Replier(place[1], answer), IdleLeader(place[1]):
         yield
 
 

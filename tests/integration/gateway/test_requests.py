@@ -113,7 +113,7 @@ def test_backends_are_shown_host_by_host(gateway: Gateway, system_url: str) -> N
 @pytest.mark.parametrize(
     ("asked", "status", "words"),
     [
-        (("GET", f"/v1/requests/{new_id()}", None), 503, "no scheduler could be asked now (none listens)"),
+        (("GET", f"/v1/requests/{new_id()}", None), 503, "no scheduler leads now"),
         (("GET", "/v1/requests/7", None), 404, "UUID"),
         (("GET", "/v1/failures?since=soon", None), 400, "soon"),
         (("GET", "/v1/nothing", None), 404, "GET /openapi.json"),

@@ -42,7 +42,7 @@ def test_who_asks_is_told_of_the_database_and_the_operator_what_to_look_at(
     gateway = start_gateway()
     another = gateway.make_key("read")
     asked = run(gateway, "status", new_id())  # no scheduler runs here
-    assert "in the ledger, and no scheduler could be asked" in asked.stderr
+    assert "in the ledger, and no scheduler leads now" in asked.stderr
     pids = frozen(gateway)
     assert pids
     try:

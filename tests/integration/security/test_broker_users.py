@@ -8,14 +8,13 @@ from typing import Any
 
 import pika
 import pytest
-from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError, UnroutableError
+from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
 from broker_config import topology
 from broker_config.users import USERS
 from outcomes.messaging import messages
 from script.stack.services.admin import BrokerAdmin
 from straightline import names
-from straightline.amqp.consuming.status_queries import signal_key
 from straightline.contracts import Outcome
 from straightline.ids import new_id
 
@@ -33,7 +32,7 @@ MAY_PUBLISH = {
     names.REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.ADAPTER_REPLIES: {"scheduler", "recorder", "reconciler"} | POOLS,
     names.SIGNALS: {"scheduler", "reconciler"} | POOLS,
-    names.QUESTIONS: {"gateway"},
+    names.STATUS: {"scheduler"} | POOLS,
     names.DELAYS: {"scheduler", "recorder"},
     names.RETURNS: set(),
     names.REGISTRY: {"deployer", "reconciler"},
@@ -50,6 +49,7 @@ MAY_CONSUME = {
     **{queue.name: {"celery-door"} for queue in topology.CELERY_QUEUES},
     names.CANCELLED_STREAM: {"scheduler"} | POOLS,
     names.DEPLOYED_STREAM: {"scheduler", "gateway", "reconciler"} | POOLS,
+    names.STATUS_STREAM: {"gateway"},
     names.OUTCOMES_QUEUE: {"recorder"},
     names.DEAD_QUEUE: {"reconciler"},
 }
@@ -58,15 +58,12 @@ MAY_CONSUME = {
 MAY_BIND_OWN = {
     names.REPLIES: {"producer", "gateway", "batches"},
     names.SIGNALS: {"scheduler", "gateway"} | POOLS,
-    names.QUESTIONS: {"scheduler"} | POOLS,
 }
 """Who may have messages of which exchange sent to a queue of its own."""
 
 SAME_NAME = {
     (names.OUTCOMES_QUEUE, names.SIGNALS): {"scheduler"} | POOLS,
     (names.DEAD_QUEUE, names.SIGNALS): {"scheduler"},
-    (names.OUTCOMES_QUEUE, names.QUESTIONS): {"scheduler"} | POOLS,
-    (names.DEAD_QUEUE, names.QUESTIONS): {"scheduler"},
     (names.OUTCOMES_QUEUE, names.DEAD): {"reconciler"},
     (names.DEAD_QUEUE, names.OUTCOMES): {"recorder"},
 }
@@ -229,33 +226,6 @@ def test_results_on_their_way_through_a_door_are_nobody_elses(
             writer.basic_publish(told.exchange, told.routing_key, told.body, mandatory=True)
             assert writer.basic_get(queue, auto_ack=True)[2] == told.body
         assert channel.basic_get(mine)[0] is None
-
-
-def test_who_asks_where_a_request_is_can_send_no_other_signal(
-    user_urls: dict[str, str], broker_url: str
-) -> None:
-    with (
-        pika.BlockingConnection(pika.URLParameters(user_urls["gateway"])) as gateway,
-        pika.BlockingConnection(pika.URLParameters(broker_url)) as system,
-    ):
-        keys = [names.HEARTBEAT_KEY, names.BREAKER_KEY, "feedback", names.MARK_KEY, names.DEPLOYED_MARK_KEY]
-        hears = system.channel()
-        signals = hears.queue_declare("", exclusive=True).method.queue
-        for key in (*keys, names.QUESTION_KEY):
-            hears.queue_bind(signals, names.SIGNALS, routing_key=key)
-        asks = gateway.channel()
-        asks.confirm_delivery()
-        many = pika.BasicProperties(headers={"CC": [*keys, names.QUESTION_KEY]})
-        for key in (*keys, names.QUESTION_KEY):
-            with pytest.raises(UnroutableError):
-                asks.basic_publish(names.QUESTIONS, key, b"", many, mandatory=True)
-        assert hears.basic_get(signals)[0] is None
-        questions = hears.queue_declare("", exclusive=True).method.queue
-        hears.queue_bind(questions, names.QUESTIONS, routing_key=names.QUESTION_KEY)
-        asks.basic_publish(names.QUESTIONS, names.HEARTBEAT_KEY, b"where?", many, mandatory=True)
-        method, _, body = hears.basic_get(questions, auto_ack=True)
-        assert (signal_key(method), body) == (names.QUESTION_KEY, b"where?")
-        assert hears.basic_get(signals)[0] is None
 
 
 def test_only_flower_asks_workers(hands: dict[str, Hand], broker_url: str) -> None:

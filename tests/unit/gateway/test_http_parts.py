@@ -22,7 +22,6 @@ from gateway.http.auth import KeyAuthenticator
 from gateway.http.rendering import binary, problems
 from gateway.http.rendering.prefer import parse_prefer
 from gateway.http.rendering.problems import ApiError
-from gateway.http.requests.recent_requests import RecentRequests
 from gateway.http.requests.request_service import RequestService, submission_expiry
 from gateway.shared.request_builder import (
     PreparedRequest,
@@ -301,7 +300,6 @@ def test_a_result_that_was_swept_is_gone_and_its_cure_is_told(tmp_path: Path) ->
     service = RequestService(
         broker=unused,
         ledger=unused,
-        recent=RecentRequests(),
         submissions=unused,
         store=store,
         idempotency=unused,
@@ -315,18 +313,6 @@ def test_a_result_that_was_swept_is_gone_and_its_cure_is_told(tmp_path: Path) ->
     with pytest.raises(ApiError, match="retention") as gone:
         service.load_result(outcome)
     assert gone.value.problem.status == 410
-
-
-def test_the_memory_of_requests_is_bounded() -> None:
-    recent = RecentRequests(max_requests=2)
-    ids = []
-    for _ in range(3):
-        composed = prepare_request(
-            {"model": "m", "data": msgspec.Raw(DATA)}, now=NOW, inline_limit=99, put=None, deadline=None
-        )
-        recent.add(composed)
-        ids.append(composed.id)
-    assert [recent.status(each) is not None for each in ids] == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from gateway.http.rendering.problems import ApiError
 from gateway.http.requests import request_service
 from gateway.http.requests.broker_client import PendingOutcome
 from gateway.http.requests.idempotency import IdempotencyGuard
-from gateway.http.requests.recent_requests import RecentRequests
 from gateway.http.requests.request_service import RequestService
 from gateway.http.requests.submission_log import SubmissionLog
 from gateway.shared.request_builder import PreparedRequest
@@ -49,13 +48,12 @@ class Reader:
         yield
 
 
-def _service(exchange: Exchange, recent: RecentRequests | None = None) -> RequestService:
+def _service(exchange: Exchange) -> RequestService:
     broker: Any = exchange
     ledger: Any = Reader()
     return RequestService(
         broker=broker,
         ledger=ledger,
-        recent=recent or RecentRequests(),
         submissions=SubmissionLog(lambda _: None),
         store=None,
         idempotency=IdempotencyGuard(lambda _: None),
@@ -114,24 +112,11 @@ def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest
     assert asked == []
 
 
-def test_what_was_waited_for_in_vain_was_submitted_when_it_was_composed() -> None:
-    """Not when the caller was told that it was taken: it may run since long before."""
-    exchange = Exchange(loses=False)
-    exchange.sent.set_result(None)
-    recent, composed = RecentRequests(), _composed(30.0)
-    assert _service(exchange, recent).submit_and_wait(composed, {}, wait=0.2) is None
-    status = recent.status(composed.id)
-    assert status is not None
-    assert status.submitted_at == composed.submitted_at
-
-
 @pytest.mark.parametrize("error", [BrokerUnavailable("not confirmed"), Rejected("full")])
 def test_nobody_is_told_that_a_request_was_taken_which_the_broker_has_not(error: StraightLineError) -> None:
     exchange, composed = Exchange(loses=False), _composed(30.0)
     late = threading.Timer(0.2, exchange.sent.set_exception, (error,))
     late.start()
-    recent = RecentRequests()
     with pytest.raises(type(error)):
-        _service(exchange, recent).submit_and_wait(composed, {}, wait=0.01)
+        _service(exchange).submit_and_wait(composed, {}, wait=0.01)
     assert exchange.waiting == 0
-    assert recent.status(composed.id) is None

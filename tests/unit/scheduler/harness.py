@@ -20,6 +20,7 @@ from straightline.contracts import (
     ModelSpec,
     Outcome,
     OutcomeBatch,
+    StatusEvents,
     TensorSpec,
     Ticket,
 )
@@ -44,6 +45,7 @@ class SchedulerHarness:
         self.core = SchedulerCore(settings, Catalogue({"digits": {"1": DIGITS}}), origin="test")
         self.now = NOW
         self.acked: list[Delivery] = []
+        self.status: list[StatusEvents] = []
         self.published: list[Publish] = []
         self.failed = b""
         self._tags = itertools.count(1)
@@ -166,7 +168,12 @@ class SchedulerHarness:
         """Flush, as the service does; returns what was published in this turn."""
         self.core.dispatcher.flush()
         self.core.dispatcher.flush_leases()
-        published = self.core.effects.take_publishes()
+        published = []
+        for publish in self.core.effects.take_publishes():
+            if publish.exchange == names.STATUS:
+                self.status.append(msgspec.json.decode(publish.body, type=StatusEvents))
+            else:
+                published.append(publish)
         self.published.extend(published)
         if confirm:
             for publish in published:

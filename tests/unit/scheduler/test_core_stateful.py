@@ -28,7 +28,6 @@ from straightline.contracts import (
     Outcome,
     OutcomeBatch,
     Recall,
-    StatusQuery,
     Ticket,
 )
 from straightline.contracts.signals import Completion
@@ -118,17 +117,6 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         self.wishes.add(request_id)
         body = json.dumps({"id": request_id}).encode()
         self.ready[names.CANCELS_QUEUE].append(Message(names.CANCELS_QUEUE, body, new_id()))
-
-    @precondition(lambda self: self.accepted)
-    @rule(data=st.data())
-    def wonder(self, data: st.DataObject) -> None:
-        """Somebody asks where a request is: he is answered at once, and nothing else comes of it."""
-        self.turn()
-        request_id = data.draw(st.sampled_from(list(self.accepted)))
-        question = StatusQuery(id=request_id, reply_to="straightline.reply.test", correlation_id="q")
-        self.core.status_query(msgspec.json.encode(question), self.now)
-        (answer,) = self.core.effects.take_publishes()
-        assert (answer.type, answer.causes) == (names.TYPE_WHEREABOUTS, [])
 
     @rule(queue=st.sampled_from(SCHEDULER_QUEUES), body=st.sampled_from([b"{", b"[]", b"[" * 9_999]))
     def garbage(self, queue: str, body: bytes) -> None:

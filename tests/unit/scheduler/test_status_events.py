@@ -1,26 +1,17 @@
-"""Who asks where a request is hears what the scheduler that leads has in memory, and nobody is harmed."""
+"""Status events say where unfinished requests are, and why they are held."""
 
-import json
-import logging
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from scheduler.broker.service import Service
-from scheduler.core import SchedulerCore
 from scheduler.dispatch.dispatcher import BATCH_RESTS, BATCH_SHARE_USED, PROBE_YIELDED, RETRY_BUDGET_SPENT
-from scheduler.output.status_query import WAITS_FOR_TURN
-from scheduler.settings import Settings
+from scheduler.output.status_feed import LEADER_INTERVAL_S, MAX_EVENTS, REFRESH_INTERVAL_S, REPORT_DELAY_S
+from scheduler.output.status_resolver import WAITS_FOR_TURN, StatusResolver
 from straightline import names
-from straightline.contracts import Feedback, StatusQuery, StatusReply
-from straightline.contracts.signals import Completion
+from straightline.contracts import Completion, Feedback, StatusEvent
 from straightline.ids import new_id
-from straightline.models.catalogue import Catalogue
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, placements, tickets
-
-REPLY_TO = "straightline.reply.asks"
 
 
 @pytest.fixture
@@ -30,17 +21,17 @@ def harness() -> SchedulerHarness:
     return harness
 
 
-def question(request_id: str, **changes: Any) -> bytes:
-    members = {"id": request_id, "reply_to": REPLY_TO, "correlation_id": "q-1"}
-    return json.dumps(members | changes).encode()
+def find(harness: SchedulerHarness, request_id: str) -> StatusEvent | None:
+    core = harness.core
+    resolver = StatusResolver(core.dispatcher, core.backends, core._idempotency)
+    return resolver.snapshot(core._known, harness.now)(request_id)
 
 
-def ask(harness: SchedulerHarness, request_id: str) -> StatusReply:
-    harness.core.status_query(question(request_id), harness.now)
-    (answer,) = harness.core.effects.take_publishes()
-    assert (answer.exchange, answer.key, answer.correlation_id) == (names.REPLIES, REPLY_TO, "q-1")
-    assert (answer.type, answer.mandatory, answer.causes) == (names.TYPE_WHEREABOUTS, False, [])
-    return msgspec.json.decode(answer.body, type=StatusReply)
+def ask(harness: SchedulerHarness, request_id: str) -> StatusEvent:
+    found = find(harness, request_id)
+    assert found is not None
+    assert (found.id, found.at) == (request_id, harness.now)
+    return found
 
 
 def test_what_no_backend_can_take_is_held_and_why() -> None:
@@ -48,9 +39,11 @@ def test_what_no_backend_can_take_is_held_and_why() -> None:
     harness.request(id=request_id, deadline=NOW + 30)
     harness.turn()
     harness.now += 1
-    assert ask(harness, request_id) == StatusReply(
+    assert ask(harness, request_id) == StatusEvent(
         id=request_id,
         state="held",
+        at=NOW + 1,
+        submitted_at=NOW,
         model="digits",
         version="1",
         class_="interactive",
@@ -107,7 +100,7 @@ def test_what_is_placed_says_where_until_it_comes_back(harness: SchedulerHarness
     assert (answer.reason.rule, answer.deadline) == (3, NOW + 60)
     (ticket,) = tickets(placement)
     harness.done(ticket)
-    assert ask(harness, request_id).state is None, "it has ended: the ledger tells how"
+    assert find(harness, request_id) is None, "it has ended: the ledger tells how"
 
 
 def test_what_waits_for_another_attempt_names_the_one_that_failed(harness: SchedulerHarness) -> None:
@@ -131,7 +124,7 @@ def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(harness: Sche
     harness.turn()
     harness.core.on_connection_lost()
     assert ask(harness, request_id).state == "accepted"
-    assert ask(harness, new_id()).state is None
+    assert find(harness, new_id()) is None
 
 
 def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
@@ -142,76 +135,81 @@ def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
     done = Completion(id=request_id, state="succeeded", service=0.02)
     feedback = Feedback(backend="local", worker="local@test", done=[done])
     harness.core.feedback(msgspec.json.encode(feedback), harness.now)
-    assert ask(harness, request_id).state is None
+    assert find(harness, request_id) is None
 
 
-def test_an_id_is_known_in_any_way_of_writing_it(harness: SchedulerHarness) -> None:
+def reported(harness: SchedulerHarness, seconds: float) -> list[StatusEvent]:
+    """Let time pass, and return the events that come of it."""
+    harness.turn()
+    harness.status.clear()
+    harness.now += seconds
+    harness.core.tick(harness.now)
+    harness.turn()
+    return [event for message in harness.status for event in message.events]
+
+
+def test_a_request_that_stays_placed_is_reported_once(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.request(id=request_id)
-    assert ask(harness, request_id.upper().replace("-", "")).id == request_id
+    assert reported(harness, 0.1) == []
+    (event,) = reported(harness, REPORT_DELAY_S)
+    assert (event.id, event.state, event.backend) == (request_id, "placed", "local")
+    assert reported(harness, REPORT_DELAY_S) == []
 
 
-def test_a_question_changes_nothing() -> None:
+def test_a_request_that_ends_soon_costs_no_event(harness: SchedulerHarness) -> None:
+    harness.request()
+    (placement,) = placements(harness.turn())
+    harness.done(*tickets(placement))
+    assert reported(harness, REPORT_DELAY_S) == []
+
+
+def test_a_held_request_is_reported_again_when_its_reason_changes() -> None:
     harness, request_id = SchedulerHarness(), new_id()
-    held = harness.request(id=request_id)
-    for _ in range(3):
-        ask(harness, request_id)
-    assert harness.turn() == []
+    harness.request(id=request_id, allow=["local"])
+    (event,) = reported(harness, REPORT_DELAY_S)
+    assert (event.state, "local: no pool reports" in (event.held_reason or "")) == ("held", True)
+    assert reported(harness, REFRESH_INTERVAL_S) == []
+    harness.beat("local", 4, healthy=False, reason="its server is away")
+    (event,) = reported(harness, REFRESH_INTERVAL_S)
+    assert (event.id, "its server is away" in (event.held_reason or "")) == (request_id, True)
+
+
+def test_events_change_nothing_for_the_requests() -> None:
+    harness = SchedulerHarness()
+    held = harness.request()
+    reported(harness, REPORT_DELAY_S)
     assert harness.acked == []
     harness.beat_all()
-    (placement,) = placements(harness.turn())
-    assert json.loads(bytes(tickets(placement)[0].request))["id"] == request_id
+    assert len(placements(harness.turn())) == 1
     assert harness.acked == [held]
+
+
+def test_a_leader_without_events_says_each_second_that_it_leads(harness: SchedulerHarness) -> None:
+    for seconds, messages in ((LEADER_INTERVAL_S, 1), (LEADER_INTERVAL_S / 2, 0), (LEADER_INTERVAL_S, 1)):
+        assert reported(harness, seconds) == []
+        assert [message.leader for message in harness.status] == [True] * messages
 
 
 def test_a_standby_says_nothing() -> None:
     harness = SchedulerHarness()
+    harness.request()
     harness.core.set_leader(leading=False)
-    harness.core.status_query(question(new_id()), harness.now)
-    assert harness.turn() == []
-    harness.core.set_leader(leading=True)
-    assert ask(harness, new_id()).state is None
+    assert reported(harness, LEADER_INTERVAL_S) == []
+    assert harness.status == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b"\xff",
-        b"[" * 9_999,
-        question("moon"),
-        question(new_id(), reply_to="straightline.webhooks"),
-        question(new_id(), reply_to="straightline.reply.a\n"),
-        question(new_id(), reply_to="straightline.reply." + "a" * 300),
-        question(new_id(), correlation_id=7),
-        question(new_id(), correlation_id=None),
-        question(new_id(), more="x" * 1_024),
-    ],
-)
-def test_what_is_no_question_is_passed_over_with_a_line(
-    body: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_many_events_go_in_messages_of_bounded_size() -> None:
     harness = SchedulerHarness()
-    held = harness.request()
-    harness.core.status_query(body, harness.now)
-    assert harness.turn() == []
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert held not in harness.acked
+    for _ in range(MAX_EVENTS + 1):
+        harness.request()
+    assert len(reported(harness, REPORT_DELAY_S)) == MAX_EVENTS + 1
+    assert [len(message.events) for message in harness.status] == [MAX_EVENTS, 1]
 
 
-def test_a_fault_while_answering_costs_the_answer_alone(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = Settings(broker_url="amqp://127.0.0.1:1/", models_dir=Path())
-    service = Service(settings, SchedulerCore(settings, Catalogue({}), origin="test"))
-    monkeypatch.setattr(service._core, "status_query", lambda *_: 1 / 0)
-    monkeypatch.setattr(service, "_turn_soon", lambda: None)
-    service._signal(
-        names.QUESTION_KEY, msgspec.json.encode(StatusQuery(id="", reply_to="", correlation_id=""))
-    )
-    assert "is not answered" in caplog.text
-    service.stop(0.1)
+def test_a_clock_that_is_set_back_delays_no_event(harness: SchedulerHarness) -> None:
+    harness.request()
+    assert len(reported(harness, -3_600.0)) == 1
 
 
 def test_batch_work_that_waits_for_a_slot_says_so() -> None:

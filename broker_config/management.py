@@ -5,21 +5,15 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from broker_config.definitions import Definitions
 from straightline.amqp.connection.address import read_address
 from straightline.errors import BrokerUnavailable, ConfigurationError
+from straightline.support.no_redirect import open_url
 
 REQUEST_TIMEOUT_S: Final = 30.0
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects, since the request carries the administrator's password."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 def upload(management_url: str, broker_url: str, definitions: Definitions) -> None:
@@ -52,9 +46,9 @@ def upload(management_url: str, broker_url: str, definitions: Definitions) -> No
     )
     # The CA of the broker's certificate is trusted for that of its management, too.
     trusted = ssl.create_default_context(cafile=address.tls.cacertfile if address.tls else None)
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=trusted))
     try:
-        opener.open(request, timeout=REQUEST_TIMEOUT_S).close()
+        # No redirect: the request carries the administrator's password.
+        open_url(request, REQUEST_TIMEOUT_S, context=trusted).close()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise ConfigurationError(

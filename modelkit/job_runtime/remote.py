@@ -2,7 +2,7 @@
 
 import urllib.error
 import urllib.request
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -14,18 +14,12 @@ from model_server.tensors.encode import encode_tensor
 from straightline.contracts import InferResponse, ModelSpec
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
+from straightline.support.no_redirect import open_url
 
 CHECK_TIMEOUT_S: Final = 10.0
 """Seconds that a look at the server may take."""
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of an answer; more is not read."""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Asks the server that model.toml names and no other, wherever it points."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 class _Tensor(msgspec.Struct):
@@ -107,8 +101,8 @@ def _request(url: str, body: bytes | None, timeout: float) -> bytes:
     headers = {"Content-Type": "application/json"} if body is not None else {}
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - model.toml allows http(s) alone
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as response:
-            content: Any = response.read(MAX_RESPONSE_BYTES + 1)
+        with open_url(request, timeout) as response:
+            content = response.read(MAX_RESPONSE_BYTES + 1)
     except urllib.error.HTTPError as error:
         text = error.read(500).decode(errors="replace")
         raise ModelError(f"{url} answered {error.code}: {text}") from error
@@ -116,4 +110,4 @@ def _request(url: str, body: bytes | None, timeout: float) -> bytes:
         raise ModelError(f"{url} cannot be reached ({error})") from error
     if len(content) > MAX_RESPONSE_BYTES:
         raise ModelError(f"{url} answered with more than {MAX_RESPONSE_BYTES} bytes")
-    return bytes(content)
+    return content

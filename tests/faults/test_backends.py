@@ -66,7 +66,7 @@ def test_06_backend_never_answers__its_attempts_time_out_and_are_placed_elsewher
         pytest.param("die", "crashed"),
     ],
 )
-def test_07_model_ends_in_a_way_that_ends_programs__each_has_its_outcome_and_the_slots_are_free(
+def test_07_model_exits_its_process__each_request_has_its_outcome_and_slots_are_freed(
     row: Row, command: str, word: str | None
 ) -> None:
     # A server that is killed is away for a second, and there are three: they bear one death a second.
@@ -107,7 +107,7 @@ MANNERS: dict[str, tuple[Answer, str | None]] = {
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.fast] if name == "wrong-json" else []) for name in MANNERS]
 )
-def test_23_backend_slow_or_wrong__it_receives_only_probes_and_the_others_go_on(
+def test_23_backend_slow_or_wrong__receives_only_probes_and_others_go_on(
     row: Row, fake: FakeServer, name: str
 ) -> None:
     manner, word = MANNERS[name]
@@ -148,7 +148,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("which", ["each-in-turn", "always-the-same"])
-def test_20_poison_in_a_backends_answer__one_outcome_and_no_endless_retry(
+def test_20_poison_in_a_backends_response__one_outcome_and_no_endless_retry(
     row: Row, fake: FakeServer, which: str
 ) -> None:
     answer = b'{"model_name":"mind","outputs":[{"name":"said","datatype":"BYTES","shape":[1],"data":[%b]}]}'
@@ -177,7 +177,7 @@ def test_20_poison_in_a_backends_answer__one_outcome_and_no_endless_retry(
         pytest.param(fake_server.function_error, "crashed", id="function-error"),
     ],
 )
-def test_25_function_fails__the_ways_are_told_apart(
+def test_25_function_fails__each_failure_has_its_class(
     row: Row, fake: FakeServer, manner: Answer, word: str
 ) -> None:
     row.scene.crew.restart("pool-serverless", AWS_ENDPOINT_URL_LAMBDA=fake.url)

@@ -17,7 +17,7 @@ IN_FLIGHT = Allowance(surplus=20)
 
 
 @pytest.mark.fast
-def test_08_broker_application_stopped_and_started__all_go_on_within_ten_seconds(row: Row) -> None:
+def test_08_broker_application_restarted__all_components_recover_within_ten_seconds(row: Row) -> None:
     node = row.scene.node
     with row.load(Mix(confirm=90, deadline=120)) as load:
         load.wait_confirmed(60)
@@ -32,7 +32,7 @@ def test_08_broker_application_stopped_and_started__all_go_on_within_ten_seconds
 
 
 @pytest.mark.parametrize("away", [pytest.param(1, marks=pytest.mark.fast), pytest.param(35)])
-def test_09_broker_killed_and_started__confirmed_requests_survive(row: Row, away: int) -> None:
+def test_09_broker_killed_and_restarted__confirmed_requests_survive(row: Row, away: int) -> None:
     """It is away for a while: after the longer one clients have come to wait long between two tries."""
     with row.load(Mix(confirm=90, deadline=120)) as load:
         load.wait_confirmed(60)
@@ -45,7 +45,7 @@ def test_09_broker_killed_and_started__confirmed_requests_survive(row: Row, away
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_10_all_connections_closed_again_and_again__the_delivery_limit_is_not_burnt(row: Row) -> None:
+def test_10_all_connections_closed_repeatedly__the_delivery_limit_is_not_reached(row: Row) -> None:
     """Each time what is unacknowledged is delivered again; after 20 times the queues would put it aside."""
     node = row.scene.node
     with row.load() as load:
@@ -68,7 +68,7 @@ def test_10_all_connections_closed_again_and_again__the_delivery_limit_is_not_bu
         pytest.param("set_disk_free_limit", "1000000GB", "200MB", id="disk"),
     ],
 )
-def test_13_broker_raises_an_alarm__producers_time_out_in_words_and_nothing_freezes(
+def test_13_broker_raises_an_alarm__producers_time_out_with_a_message_and_nothing_freezes(
     row: Row, setting: str, bad: str, good: str
 ) -> None:
     node = row.scene.node
@@ -107,7 +107,7 @@ def test_11_consumer_timeout__the_worker_reconnects_and_does_not_exit(row: Row) 
     assert judged.states()["failed"] == 0
 
 
-def test_12_binding_of_a_pool_removed__placements_come_back_and_wait_until_it_is_mended(row: Row) -> None:
+def test_12_binding_of_a_pool_removed__placements_return_and_wait_until_it_is_restored(row: Row) -> None:
     node, queue = row.scene.node, names.backend_queue("local")
     with row.load() as load:
         load.wait_confirmed(60)
@@ -122,7 +122,7 @@ def test_12_binding_of_a_pool_removed__placements_come_back_and_wait_until_it_is
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_12_queue_of_a_pool_deleted__its_worker_says_so_and_goes_on_when_it_is_declared_anew(
+def test_12_queue_of_a_pool_deleted__its_worker_reports_it_and_resumes_once_it_is_declared_again(
     row: Row,
 ) -> None:
     """Nothing lay in the queue: what an operator deletes with it no broker brings back.
@@ -147,7 +147,9 @@ def test_12_queue_of_a_pool_deleted__its_worker_says_so_and_goes_on_when_it_is_d
 
 
 @pytest.mark.fast
-def test_14_requests_overflow__the_producer_is_told_and_what_was_taken_is_answered(row: Row) -> None:
+def test_14_requests_overflow__the_producer_gets_an_error_and_accepted_requests_are_answered(
+    row: Row,
+) -> None:
     """The limit is raised at the end, not cleared: RabbitMQ 3.10 would not notice (see `Node.unlimit`)."""
     scene = row.scene
     for name in SCHEDULERS:
@@ -186,7 +188,7 @@ def test_14_queue_of_a_pool_overflows__the_scheduler_holds_and_backs_off(row: Ro
 
 @pytest.mark.parametrize("user", ["scheduler", "pool-local", "recorder"])
 @pytest.mark.parametrize("loss", ["password", "permissions"])
-def test_27_rights_are_taken_from_a_running_component__it_says_so_tries_again_and_loses_nothing(
+def test_27_permissions_revoked_from_a_running_component__it_reports_it_retries_and_loses_nothing(
     row: Row, user: str, loss: str
 ) -> None:
     node = row.scene.node

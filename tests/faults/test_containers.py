@@ -98,9 +98,7 @@ def nothing_is_left(row: Row, engine: OwnEngine) -> None:
         row.wait_for(lambda: not engine.containers(ended=True), "an ended container is left", 60)
 
 
-def test_24_docker_engine_stopped_and_started__requests_are_placed_elsewhere(
-    row: Row, engine: OwnEngine
-) -> None:
+def test_24_docker_engine_restarted__requests_are_placed_elsewhere(row: Row, engine: OwnEngine) -> None:
     use(row, engine)
     with row.load(ELSEWHERE) as load:
         row.wait_for(lambda: bool(engine.containers()), "no container was started", 60)
@@ -114,9 +112,7 @@ def test_24_docker_engine_stopped_and_started__requests_are_placed_elsewhere(
     nothing_is_left(row, engine)
 
 
-def test_24_container_killed_again_and_again__requests_are_answered_all_the_same(
-    row: Row, engine: OwnEngine
-) -> None:
+def test_24_container_killed_repeatedly__requests_are_still_answered(row: Row, engine: OwnEngine) -> None:
     use(row, engine)
     with row.load(ELSEWHERE) as load:
         for _ in range(3):

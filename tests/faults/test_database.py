@@ -45,7 +45,7 @@ def test_16_database_stopped_and_back__no_request_and_no_latency_is_lost(row: Ro
 
 
 @pytest.mark.parametrize("step", [Step.RECORDER_BEFORE_COMMIT, Step.RECORDER_AFTER_COMMIT])
-def test_16_recorder_dies_around_its_commit__each_outcome_stands_once(row: Row, step: Step) -> None:
+def test_16_recorder_dies_around_its_commit__each_outcome_is_recorded_once(row: Row, step: Step) -> None:
     row.scene.crew.restart("recorder", once={VARIABLE: f"{step}:10"})
     with row.load() as load:
         row.fault_over(row.wait_restarted("recorder"))
@@ -54,7 +54,7 @@ def test_16_recorder_dies_around_its_commit__each_outcome_stands_once(row: Row, 
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_17_database_read_only__outcomes_are_held_and_recorded_when_it_is_not(row: Row) -> None:
+def test_17_database_read_only__outcomes_wait_and_are_recorded_after(row: Row) -> None:
     records = row.scene.records
     with row.load() as load:
         load.wait_confirmed(60)
@@ -69,7 +69,7 @@ def test_17_database_read_only__outcomes_are_held_and_recorded_when_it_is_not(ro
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_17_database_has_no_connection_free__outcomes_are_held_and_recorded_when_it_has(row: Row) -> None:
+def test_17_database_without_free_connections__outcomes_wait_and_are_recorded_after(row: Row) -> None:
     with row.load() as load:
         load.wait_confirmed(60)
         with row.scene.records.full():
@@ -81,7 +81,7 @@ def test_17_database_has_no_connection_free__outcomes_are_held_and_recorded_when
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_17_database_table_locked_longer_than_anyone_waits__outcomes_are_held(row: Row) -> None:
+def test_17_database_table_locked_beyond_the_timeouts__outcomes_wait(row: Row) -> None:
     records = row.scene.records
     with row.load() as load:
         load.wait_confirmed(60)
@@ -95,7 +95,7 @@ def test_17_database_table_locked_longer_than_anyone_waits__outcomes_are_held(ro
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_17_statements_time_out__outcomes_are_held(row: Row) -> None:
+def test_17_statements_time_out__outcomes_wait(row: Row) -> None:
     """A lock that is waited for longer than a statement may take."""
     records = row.scene.records
     row.scene.crew.restart(

@@ -62,7 +62,9 @@ def deep_python(frames: int) -> Iterator[None]:
 
 
 @pytest.mark.fast
-def test_18_malformed_messages_into_every_queue__are_put_aside_and_every_process_lives(row: Row) -> None:
+def test_18_malformed_messages_into_every_queue__are_dead_lettered_and_every_process_survives(
+    row: Row,
+) -> None:
     count = 0
     with row.load(Mix(rate=15)) as load:
         load.wait_confirmed(30)
@@ -93,7 +95,7 @@ def test_18_malformed_request_with_an_id__is_rejected_by_that_id(row: Row) -> No
 
 
 @pytest.mark.parametrize("kind", ["compressed", "deep-headers"])
-def test_19_bombs_for_a_pool__memory_stays_flat_and_they_are_put_aside(row: Row, kind: str) -> None:
+def test_19_bombs_for_a_pool__are_dead_lettered_and_memory_stays_flat(row: Row, kind: str) -> None:
     crew = row.scene.crew
     before = {pool: resident(crew.process(pool).pid) for pool in POOLS}
     headers: dict[str, object] = {"task": names.PREDICT_TASK, "id": "x", "compression": "application/x-gzip"}
@@ -160,7 +162,7 @@ def test_20_poison_in_a_request__one_outcome_and_no_endless_retry(row: Row, wher
 
 
 @pytest.mark.fast
-def test_21_oversize__is_refused_in_words_and_the_channel_is_of_use(row: Row) -> None:
+def test_21_oversize__is_refused_with_a_message_and_the_channel_stays_usable(row: Row) -> None:
     """Over our cap nothing is sent; over the broker's the broker closes the channel, which is opened anew."""
     node = row.scene.node
     usual = node.setting("max_message_size")

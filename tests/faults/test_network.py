@@ -80,7 +80,7 @@ def wires(stage: Stage) -> Iterator[Callable[[Scene], Mapping[str, Proxy]]]:
 
 @pytest.mark.parametrize("spell", SPELLS)
 @pytest.mark.parametrize("pair", PAIRS)
-def test_15_network_between_two_parties__nobody_hangs_beyond_its_time_outs(
+def test_15_network_between_two_components__neither_hangs_beyond_its_timeouts(
     wires: Callable[[Scene], Mapping[str, Proxy]], row: Row, pair: str, spell: str
 ) -> None:
     """Half an open connection shows by heartbeats and time-outs alone: the proxy takes what it swallows.

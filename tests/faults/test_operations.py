@@ -17,7 +17,7 @@ DRAINED = 15.0
 """Seconds after a rolling restart until all that came meanwhile is answered."""
 
 
-def test_28_second_worker_of_the_same_name__is_refused_in_words_and_the_first_goes_on(row: Row) -> None:
+def test_28_second_worker_of_one_name__is_refused_with_a_message_and_the_first_goes_on(row: Row) -> None:
     crew = row.scene.crew
     with row.load() as load:
         load.wait_confirmed(30)
@@ -30,7 +30,7 @@ def test_28_second_worker_of_the_same_name__is_refused_in_words_and_the_first_go
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_29_flower_killed_and_events_by_the_hundred_thousand__work_goes_on_as_before(row: Row) -> None:
+def test_29_flower_killed_with_100000_events_queued__requests_are_unaffected(row: Row) -> None:
     scene = row.scene
     scene.crew.start("flower")
     health = f"http://127.0.0.1:{scene.plan.flower_port}/healthcheck"

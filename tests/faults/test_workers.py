@@ -24,7 +24,7 @@ SLOW = Mix(commands=("echo", "echo", "sleep:0.3"), rate=20)
     "pool",
     [pytest.param(name, marks=[pytest.mark.fast] if name == "pool-gpu-container" else []) for name in POOLS],
 )
-def test_02_worker_killed_while_it_runs__what_it_had_is_redelivered_and_nothing_is_left_over(
+def test_02_worker_killed_while_it_runs__its_placements_are_redelivered_and_nothing_is_left_over(
     row: Row, pool: str
 ) -> None:
     backend = cast(Backend, pool.removeprefix("pool-"))
@@ -64,7 +64,7 @@ def test_04_worker_dies_between_two_steps__each_request_has_one_outcome(row: Row
 
 
 @pytest.mark.parametrize("death", [Death.ASKED, Death.ASKED_TWICE, Death.ASKED_TO_QUIT])
-def test_05_worker_asked_to_end_under_load__loses_nothing(row: Row, death: Death) -> None:
+def test_05_worker_stopped_under_load__loses_nothing(row: Row, death: Death) -> None:
     pool = "pool-local"
     with row.load(SLOW) as load:
         load.wait_confirmed(60)
@@ -79,7 +79,9 @@ def test_05_worker_asked_to_end_under_load__loses_nothing(row: Row, death: Death
     assert judged.states().keys() == {"succeeded"}
 
 
-def test_03_request_that_kills_every_worker__comes_back_up_to_the_limit_and_is_put_aside(row: Row) -> None:
+def test_03_request_that_kills_every_worker__is_redelivered_up_to_the_limit_and_dead_lettered(
+    row: Row,
+) -> None:
     """A worker dies of it each time before the call, as one does of a placement that takes all memory."""
     scene, pool = row.scene, "pool-gpu-container"
     scene.node.limit(backend_queue("gpu-container"), 1000, delivery_limit=2)
@@ -97,7 +99,7 @@ def test_03_request_that_kills_every_worker__comes_back_up_to_the_limit_and_is_p
     assert judged.states().keys() <= {"succeeded", "failed"}
 
 
-def test_03_worker_may_take_no_more_memory__what_it_cannot_do_is_done_elsewhere(row: Row) -> None:
+def test_03_worker_at_its_memory_limit__its_requests_are_placed_elsewhere(row: Row) -> None:
     scene, pool = row.scene, "pool-local"
     with row.load(Mix(large=0.2, rate=20)) as load:
         load.wait_confirmed(40)

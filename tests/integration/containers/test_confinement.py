@@ -26,7 +26,7 @@ def client(environ: dict[str, str]) -> Iterator[docker.DockerClient]:
     made.close()
 
 
-def test_the_engine_confines_the_container_as_it_was_told(
+def test_the_engine_applies_the_confinement(
     make_backend: MakeBackend, environ: dict[str, str], client: docker.DockerClient
 ) -> None:
     backend = make_backend(container_cpus=0.5, container_pids=64)
@@ -66,13 +66,13 @@ def test_the_model_finds_itself_confined(make_backend: MakeBackend) -> None:
     assert found["setuid"] == "Operation not permitted"
 
 
-def test_the_container_knows_no_secret_of_the_worker(make_backend: MakeBackend) -> None:
+def test_the_container_has_no_secret_of_the_worker(make_backend: MakeBackend) -> None:
     backend = make_backend(broker_url="amqp://someone:secret@127.0.0.1/")
     environment = said(backend.infer(PROBE, tell("environment"), 60).body)
     assert "secret" not in str(environment)
 
 
-def test_a_model_that_takes_too_much_memory_is_told_apart_and_the_next_request_is_answered(
+def test_a_model_over_its_memory_limit_is_out_of_memory_and_the_next_request_succeeds(
     make_backend: MakeBackend,
 ) -> None:
     backend = make_backend()
@@ -83,7 +83,7 @@ def test_a_model_that_takes_too_much_memory_is_told_apart_and_the_next_request_i
     assert backend.infer(PROBE, tell("hello"), 60).body
 
 
-def test_a_second_build_of_the_same_bundle_is_the_same_image(
+def test_rebuilding_a_bundle_gives_the_same_image(
     docker_engine: Mapping[str, str], models_dir: Path, images: str, client: docker.DockerClient
 ) -> None:
     tag = images.format(model="probe", version="1")
@@ -91,7 +91,7 @@ def test_a_second_build_of_the_same_bundle_is_the_same_image(
     assert build_image(models_dir / "probe" / "1", tag, docker_engine) == before
 
 
-def test_an_image_that_is_not_listed_is_not_run(
+def test_an_image_outside_the_allowlist_is_not_run(
     make_backend: MakeBackend, client: docker.DockerClient
 ) -> None:
     """Neither as it is, nor when the name of a listed one leads to it later."""

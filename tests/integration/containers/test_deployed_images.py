@@ -72,7 +72,7 @@ def bundle(work: Path, code: str | None = None) -> str:
     return str(work / "probe" / "1")
 
 
-def test_an_image_that_was_deployed_is_run_though_no_list_of_the_pool_has_it(
+def test_a_deployed_image_runs_without_an_entry_in_the_allowlist(
     environ: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, record = run(capsys, "deploy", "--bundle", bundle(tmp_path / "b"), "--on", "gpu-container")
@@ -139,7 +139,7 @@ def test_an_image_that_does_not_become_ready_is_not_deployed_and_leaves_nothing(
     client.close()
 
 
-def test_an_image_that_ends_is_told_with_the_end_of_its_log(
+def test_an_exited_image_is_reported_with_the_end_of_its_log(
     images: str, docker_engine: Mapping[str, str]
 ) -> None:
     with pytest.raises(NotReady, match=r"ends when it is started \(exit code"):

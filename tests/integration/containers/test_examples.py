@@ -124,7 +124,7 @@ def test_both_answer_as_functions(packages: Path) -> None:
         host.stop()
 
 
-def test_the_extended_graph_hears_exactly_what_the_published_network_does(packages: Path) -> None:
+def test_the_extended_graph_returns_exactly_what_the_published_network_does(packages: Path) -> None:
     """Against the windows as the network's authors cut them."""
     build = packages / "speech"
     samples = speech(2.03, np.random.default_rng(3))

@@ -43,7 +43,7 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
     return ContainerRuntime(image, {**environ, **engine}, "--image", 64 * 1024**2)
 
 
-def test_a_project_is_trained_and_validated_and_its_log_comes_live(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_project_is_trained_and_validated_with_a_live_log(runtime: Runtime, tmp_path: Path) -> None:
     body = "print('epoch one'); report(1, 2, 'half'); print('no newline', end=''); report(2, 2, 'whole')"
     project = project_that(body, tmp_path / "project")
     heard = Heard()
@@ -73,7 +73,7 @@ def test_a_project_is_trained_and_validated_and_its_log_comes_live(runtime: Runt
         ("time.sleep(3600)", "timeout = 1.0", ("timed_out", "after 1 s: raise timeout in [train]")),
     ],
 )
-def test_each_way_to_end_is_told_apart_and_the_model_trained_before_stays(
+def test_each_way_to_fail_is_reported_and_the_earlier_model_stays(
     runtime: Runtime, tmp_path: Path, body: str, limits: str, expected: tuple[str, str]
 ) -> None:
     project = project_that(body, tmp_path / "project", limits=limits)
@@ -87,7 +87,7 @@ def test_each_way_to_end_is_told_apart_and_the_model_trained_before_stays(
     assert (project.training_output / "weights.npy").read_bytes() == b"of before"
 
 
-def test_a_job_sees_no_secret_of_ours(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_job_has_no_secret_of_its_caller(runtime: Runtime, tmp_path: Path) -> None:
     heard = Heard()
     train(project_that("print(sorted(os.environ.values()))", tmp_path / "project"), runtime, heard)
     assert "secret" not in str(heard.lines)
@@ -109,7 +109,7 @@ def test_a_figure_below_the_minimum_is_kept_and_refused(runtime: Runtime, tmp_pa
 
 
 @pytest.mark.parametrize("where", ["local", DOCKER])
-def test_a_command_that_is_told_to_end_takes_its_job_with_it(
+def test_a_terminated_command_ends_its_job(
     request: pytest.FixtureRequest, where: str, tmp_path: Path
 ) -> None:
     environ = dict(os.environ)
@@ -139,7 +139,7 @@ def test_a_command_that_is_told_to_end_takes_its_job_with_it(
 
 @pytest.mark.docker
 @FIRST_TIME
-def test_a_container_has_no_network_and_writes_its_output_and_tmp_alone(
+def test_a_container_has_no_network_and_writes_only_its_output_and_tmp(
     docker_engine: Mapping[str, str], image: str, tmp_path: Path
 ) -> None:
     body = (
@@ -161,7 +161,7 @@ def test_a_container_has_no_network_and_writes_its_output_and_tmp_alone(
 
 @pytest.mark.docker
 @FIRST_TIME
-def test_what_the_engine_has_not_is_told_with_the_cure(
+def test_a_missing_capability_of_the_engine_is_reported_with_the_remedy(
     docker_engine: Mapping[str, str], image: str, tmp_path: Path
 ) -> None:
     project = project_that(FINE, tmp_path / "project", limits="gpus = 1")

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.docker, FIRST_TIME]
 EMULATOR = "/aws-lambda/aws-lambda-rie"
 
 
-def test_the_function_image_answers_confined_under_aws_emulator(
+def test_the_function_image_works_confined_under_aws_emulator(
     docker_engine: Mapping[str, str], models_dir: Path
 ) -> None:
     tag = "straightline-test/digits:1-function"

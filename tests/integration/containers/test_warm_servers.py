@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> No
         time.sleep(0.05)
 
 
-def test_the_first_answer_is_cold_the_next_is_warm_and_both_are_right(make_backend: MakeBackend) -> None:
+def test_the_first_call_is_cold_the_next_is_warm_and_both_are_right(make_backend: MakeBackend) -> None:
     images, labels = held_out()
     body = json.dumps(
         {
@@ -67,7 +67,7 @@ def test_the_first_answer_is_cold_the_next_is_warm_and_both_are_right(make_backe
         assert np.mean(np.array(outputs["label"]) == labels) > 0.95
 
 
-def test_requests_that_come_together_share_one_start(make_backend: MakeBackend, inspector: Inspector) -> None:
+def test_concurrent_requests_share_one_start(make_backend: MakeBackend, inspector: Inspector) -> None:
     backend = make_backend()
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda _: backend.infer(PROBE, tell("hello"), PATIENCE), range(6)))
@@ -76,7 +76,7 @@ def test_requests_that_come_together_share_one_start(make_backend: MakeBackend, 
     assert any(answer.cold_start is not None for answer in answers)
 
 
-def test_a_killed_server_is_replaced_and_the_request_that_finds_it_dead_is_answered(
+def test_a_killed_server_is_replaced_and_the_request_that_finds_it_dead_succeeds(
     make_backend: MakeBackend, inspector: Inspector
 ) -> None:
     backend = make_backend()
@@ -89,7 +89,7 @@ def test_a_killed_server_is_replaced_and_the_request_that_finds_it_dead_is_answe
     assert after != before
 
 
-def test_a_crash_while_answering_is_a_fault_and_the_next_request_is_answered(
+def test_a_crash_during_a_call_is_a_fault_and_the_next_request_succeeds(
     make_backend: MakeBackend,
 ) -> None:
     backend = make_backend()
@@ -100,14 +100,14 @@ def test_a_crash_while_answering_is_a_fault_and_the_next_request_is_answered(
     assert backend.infer(PROBE, tell("hello"), PATIENCE).body
 
 
-def test_an_error_of_the_model_is_told_apart_from_a_fault(make_backend: MakeBackend) -> None:
+def test_a_models_error_is_not_a_fault(make_backend: MakeBackend) -> None:
     backend = make_backend()
     with pytest.raises(ModelError, match="told to fail") as caught:
         backend.infer(PROBE, tell("fail"), PATIENCE)
     assert caught.value.cold_start is not None
 
 
-def test_a_model_that_hangs_costs_no_more_than_the_time_given(make_backend: MakeBackend) -> None:
+def test_a_hanging_model_ends_at_its_timeout(make_backend: MakeBackend) -> None:
     backend = make_backend()
     backend.infer(PROBE, tell("hello"), PATIENCE)
     began = time.monotonic()
@@ -117,7 +117,7 @@ def test_a_model_that_hangs_costs_no_more_than_the_time_given(make_backend: Make
     assert time.monotonic() - began < 10
 
 
-def test_a_server_that_dies_while_it_starts_says_how_and_leaves_nothing(
+def test_a_server_that_exits_during_its_start_is_explained_and_removed(
     make_backend: MakeBackend, inspector: Inspector
 ) -> None:
     with pytest.raises(BackendFault, match="this bundle is broken") as caught:
@@ -128,7 +128,7 @@ def test_a_server_that_dies_while_it_starts_says_how_and_leaves_nothing(
     assert inspector.servers() == []
 
 
-def test_a_server_that_is_not_ready_in_time_is_given_up_and_leaves_nothing(
+def test_a_server_that_is_not_ready_in_time_is_removed(
     make_backend: MakeBackend, inspector: Inspector
 ) -> None:
     with pytest.raises(BackendFault, match="STRAIGHTLINE_CONTAINER_START") as caught:
@@ -137,7 +137,7 @@ def test_a_server_that_is_not_ready_in_time_is_given_up_and_leaves_nothing(
     assert inspector.servers() == []
 
 
-def test_a_request_short_of_time_leaves_the_start_to_those_after_it(make_backend: MakeBackend) -> None:
+def test_a_request_that_times_out_leaves_the_start_to_later_ones(make_backend: MakeBackend) -> None:
     backend = make_backend()
     with pytest.raises(BackendFault) as caught:
         backend.infer(PROBE, tell("hello"), 0.05)
@@ -145,7 +145,7 @@ def test_a_request_short_of_time_leaves_the_start_to_those_after_it(make_backend
     assert backend.infer(PROBE, tell("hello"), PATIENCE).body
 
 
-def test_a_model_that_is_not_there_is_named(make_backend: MakeBackend) -> None:
+def test_a_missing_model_is_named(make_backend: MakeBackend) -> None:
     with pytest.raises(BackendFault, match="absent") as caught:
         make_backend().infer(named("absent"), tell("hello"), PATIENCE)
     assert caught.value.error_class == "not_deployed"
@@ -158,7 +158,7 @@ def test_an_idle_server_is_removed(make_backend: MakeBackend, inspector: Inspect
     assert backend.infer(PROBE, tell("hello"), PATIENCE).cold_start is not None
 
 
-def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
+def test_a_prewarmed_model_is_warm_before_the_first_request_and_stays(
     make_backend: MakeBackend, inspector: Inspector
 ) -> None:
     backend = make_backend(container_idle=0.5)
@@ -180,7 +180,9 @@ def test_a_model_that_is_to_stand_ready_is_warm_before_anybody_asks_and_stays(
     until(lambda: inspector.servers() == [], "nothing is kept any more")
 
 
-def test_a_full_pool_lets_the_longest_unused_go(make_backend: MakeBackend, inspector: Inspector) -> None:
+def test_a_full_pool_evicts_the_longest_unused_server(
+    make_backend: MakeBackend, inspector: Inspector
+) -> None:
     backend = make_backend(container_max=1)
     backend.infer(PROBE, tell("hello"), PATIENCE)
     (before,) = inspector.servers()
@@ -216,7 +218,7 @@ def test_closing_leaves_nothing_even_while_a_server_starts(
     assert inspector.servers() == []
 
 
-def test_health_says_that_it_can_answer_and_which_driver_does(make_backend: MakeBackend, driver: str) -> None:
+def test_health_is_ok_and_names_the_process_driver(make_backend: MakeBackend, driver: str) -> None:
     backend = make_backend()
     health = backend.health()
     assert health.ok

@@ -69,7 +69,7 @@ def servers_of(driver: str, environ: dict[str, str], tmp_path: Path) -> Iterator
     client.close()
 
 
-def test_a_worker_that_is_asked_to_end_leaves_nothing(
+def test_a_stopped_worker_leaves_no_containers(
     start_worker: StartWorker, servers_of: Callable[[int], int]
 ) -> None:
     worker = start_worker()
@@ -79,7 +79,7 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing(
     assert servers_of(worker.pid) == 0
 
 
-def test_a_killed_worker_leaves_nothing_once_another_one_runs(
+def test_a_killed_workers_containers_are_removed_by_the_next(
     start_worker: StartWorker,
     servers_of: Callable[[int], int],
     make_backend: MakeBackend,
@@ -106,7 +106,7 @@ def test_workers_leave_each_others_servers_alone(
 
 
 @pytest.mark.parametrize("driver", ["process"])
-def test_a_server_whose_guardian_is_killed_ends_too(make_backend: MakeBackend) -> None:
+def test_a_server_whose_supervisor_is_killed_exits_too(make_backend: MakeBackend) -> None:
     backend = make_backend()
     backend.infer(PROBE, tell("hello"), 60)
     (server,) = ProcessInspector().servers()

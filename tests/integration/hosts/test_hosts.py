@@ -224,7 +224,7 @@ def test_both_hosts_work(site: Site) -> None:
 
 
 @pytest.mark.parametrize("way", ["processes killed", "network down"])
-def test_a_host_that_goes_lowers_the_slots_and_nothing_is_lost(site: Site, way: str) -> None:
+def test_a_lost_host_lowers_the_slots_and_no_request_is_lost(site: Site, way: str) -> None:
     gone, left = site.hosts
     before = len(site.said())
     with Load(site.url) as load:
@@ -252,7 +252,7 @@ def test_a_host_that_goes_lowers_the_slots_and_nothing_is_lost(site: Site, way: 
     assert "breaker" not in told
 
 
-def test_a_host_that_loses_its_model_server_alone_lowers_the_slots_too(site: Site) -> None:
+def test_a_host_that_loses_only_its_model_server_lowers_the_slots_too(site: Site) -> None:
     ill = site.hosts[0]
     before = len(site.said())
     with Load(site.url) as load:

@@ -74,14 +74,14 @@ def test_a_known_vulnerability_fails(audit: Any, service: tuple[str, dict[str, A
     assert "PYSEC-0-1; mended in 99.1" in done.stdout
 
 
-def test_none_is_well(audit: Any, service: tuple[str, dict[str, Any]]) -> None:
+def test_no_vulnerability_passes(audit: Any, service: tuple[str, dict[str, Any]]) -> None:
     done = audit(service[0])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 known vulnerabilities" in done.stdout
     assert int(done.stdout.split()[0]) > 100
 
 
-def test_a_service_out_of_reach_is_said_and_does_not_fail(audit: Any) -> None:
+def test_an_unreachable_service_is_reported_and_does_not_fail(audit: Any) -> None:
     done = audit("http://127.0.0.1:9/v1/query")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT AUDITED" in done.stdout
@@ -96,6 +96,6 @@ def test_packages_that_a_service_does_not_know_are_named() -> None:
     assert verdict(Report([Package("a", "1", [Vulnerability("X")])]))[0] == 1
 
 
-def test_a_fault_of_the_audit_itself_is_no_pass() -> None:
+def test_an_error_of_the_audit_is_not_a_pass() -> None:
     with pytest.raises(ValueError, match="not a valid requirement"):
         read(1, "", "ERROR: x is not a valid requirement")

@@ -130,12 +130,12 @@ def _who(hands: dict[str, Hand], operation: Callable[[Any], Any]) -> set[str]:
     return {user for user, hand in hands.items() if hand.may(operation)}
 
 
-def test_the_tables_of_this_test_are_whole() -> None:
+def test_the_tables_of_this_test_are_complete() -> None:
     assert set(MAY_PUBLISH) == EXCHANGES | {DEFAULT}
     assert set(MAY_CONSUME) == QUEUES
 
 
-def test_each_exchange_is_written_by_those_alone_who_must(hands: dict[str, Hand]) -> None:
+def test_only_its_producers_write_to_an_exchange(hands: dict[str, Hand]) -> None:
     found = {
         exchange: _who(hands, methodcaller("basic_publish", exchange, "no key", b""))
         for exchange in MAY_PUBLISH
@@ -143,7 +143,7 @@ def test_each_exchange_is_written_by_those_alone_who_must(hands: dict[str, Hand]
     assert found == MAY_PUBLISH
 
 
-def test_each_queue_is_read_by_those_alone_who_must(hands: dict[str, Hand]) -> None:
+def test_only_its_consumers_read_a_queue(hands: dict[str, Hand]) -> None:
     def consume(channel: Any, queue: str) -> None:
         channel.basic_qos(prefetch_count=1)  # a stream wants it
         channel.basic_consume(queue, lambda *_: None)
@@ -152,7 +152,7 @@ def test_each_queue_is_read_by_those_alone_who_must(hands: dict[str, Hand]) -> N
     assert found == MAY_CONSUME
 
 
-def test_nobody_changes_what_the_topology_declares(hands: dict[str, Hand]) -> None:
+def test_no_user_changes_the_topology(hands: dict[str, Hand]) -> None:
     for queue in QUEUES:
         assert _who(hands, methodcaller("queue_delete", queue)) == set(), queue
         assert _who(hands, methodcaller("queue_declare", queue, durable=True)) == set(), queue
@@ -160,7 +160,7 @@ def test_nobody_changes_what_the_topology_declares(hands: dict[str, Hand]) -> No
         assert _who(hands, methodcaller("exchange_delete", exchange)) == set(), exchange
 
 
-def test_nobody_reads_along(hands: dict[str, Hand]) -> None:
+def test_no_user_binds_a_queue_to_read_along(hands: dict[str, Hand]) -> None:
     """Neither by a queue of one's own, nor by another binding of a queue that stands."""
 
     def listen(channel: Any, name: str, exchange: str) -> None:
@@ -178,7 +178,7 @@ def test_nobody_reads_along(hands: dict[str, Hand]) -> None:
             assert found == SAME_NAME.get((queue, exchange), set()), (queue, exchange)
 
 
-def test_a_queue_of_ones_own_is_no_way_around(hands: dict[str, Hand]) -> None:
+def test_an_own_queue_does_not_bypass_permissions(hands: dict[str, Hand]) -> None:
     """Dead-lettering and alternate exchanges would publish with the broker's rights."""
     dead_letters = {"x-dead-letter-exchange": names.PLACEMENTS, "x-message-ttl": 0}
     for user, name in OWN_QUEUE.items():
@@ -190,7 +190,7 @@ def test_a_queue_of_ones_own_is_no_way_around(hands: dict[str, Hand]) -> None:
         assert hands[user].may(exchange) is False, user
 
 
-def test_a_reply_queue_is_its_connections_own(user_urls: dict[str, str]) -> None:
+def test_a_reply_queue_is_exclusive_to_its_connection(user_urls: dict[str, str]) -> None:
     name = names.REPLY_QUEUE_PREFIX + new_id()
     owner = pika.BlockingConnection(pika.URLParameters(user_urls["producer"]))
     owner.channel().queue_declare(name, exclusive=True)
@@ -203,9 +203,7 @@ def test_a_reply_queue_is_its_connections_own(user_urls: dict[str, str]) -> None
     other.close()
 
 
-def test_results_on_their_way_through_a_door_are_nobody_elses(
-    user_urls: dict[str, str], broker_url: str
-) -> None:
+def test_results_for_an_adapter_are_readable_only_by_it(user_urls: dict[str, str], broker_url: str) -> None:
     """Its keys are known to everybody, and who reads an exchange may bind with any key."""
     outcome = Outcome(request_id=new_id(), state="succeeded", finished_at=0.0)
     mine = names.REPLY_QUEUE_PREFIX + new_id()
@@ -228,13 +226,13 @@ def test_results_on_their_way_through_a_door_are_nobody_elses(
         assert channel.basic_get(mine)[0] is None
 
 
-def test_only_flower_asks_workers(hands: dict[str, Hand], broker_url: str) -> None:
+def test_only_flower_sends_remote_control(hands: dict[str, Hand], broker_url: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().exchange_declare("celery.pidbox", "fanout")
     assert _who(hands, lambda channel: channel.basic_publish("celery.pidbox", "", b"")) == {"flower"}
 
 
-def test_there_is_no_guest(broker_admin: BrokerAdmin) -> None:
+def test_there_is_no_guest_user(broker_admin: BrokerAdmin) -> None:
     listed = [
         line.split("\t")[0] for line in broker_admin.ctl("list_users", "--no-table-headers").splitlines()
     ]
@@ -245,6 +243,6 @@ def test_there_is_no_guest(broker_admin: BrokerAdmin) -> None:
         pika.BlockingConnection(parameters)
 
 
-def test_every_user_has_rights_and_a_password_of_its_own(user_urls: dict[str, str]) -> None:
+def test_every_user_has_its_own_permissions_and_password(user_urls: dict[str, str]) -> None:
     assert set(user_urls) == set(USERS)
     assert len({url.split(":")[2] for url in user_urls.values()}) == len(USERS)

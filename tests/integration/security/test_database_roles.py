@@ -92,12 +92,12 @@ def _column(table: str) -> str:
     return METADATA.tables[table].columns.keys()[0]
 
 
-def test_the_table_of_this_test_is_whole() -> None:
+def test_the_table_of_this_test_is_complete() -> None:
     assert set(MAY) == set(GRANTS)
 
 
 @pytest.mark.parametrize("role", MAY)
-def test_a_role_has_its_rights_and_no_other(role: str, role_urls: dict[str, str]) -> None:
+def test_a_role_has_its_permissions_and_no_other(role: str, role_urls: dict[str, str]) -> None:
     with _engine(role_urls[role]) as engine, engine.connect() as connection:
         found = {
             kind: {
@@ -114,7 +114,7 @@ def test_a_role_has_its_rights_and_no_other(role: str, role_urls: dict[str, str]
 
 
 @pytest.mark.parametrize("role", MAY)
-def test_a_role_makes_nothing_of_its_own(role: str, role_urls: dict[str, str]) -> None:
+def test_a_role_creates_no_objects(role: str, role_urls: dict[str, str]) -> None:
     with _engine(role_urls[role]) as engine, engine.connect() as connection:
         for statement in (
             "CREATE TABLE own (x int)",
@@ -145,7 +145,7 @@ def test_the_reconciler_makes_partitions_and_cannot_drop_them(role_urls: dict[st
             assert not may(connection, "SELECT make_partition('outcomes', date '2050-01-01')"), role
 
 
-def test_who_deploys_counts_outcomes_and_reads_none(role_urls: dict[str, str]) -> None:
+def test_the_deployer_counts_outcomes_and_reads_none(role_urls: dict[str, str]) -> None:
     read = {
         "outcomes": {"request_id", "model", "version", "state", "error_class", "attempts", "finished_at"},
         "attempts": {"request_id", "succeeded", "error_class", "cold_start"},
@@ -158,14 +158,14 @@ def test_who_deploys_counts_outcomes_and_reads_none(role_urls: dict[str, str]) -
         version_rates(connection, datetime.now(UTC) - timedelta(hours=1))
 
 
-def test_who_runs_batch_jobs_reads_no_secret(role_urls: dict[str, str]) -> None:
+def test_the_batch_role_reads_no_secret(role_urls: dict[str, str]) -> None:
     with _engine(role_urls["batches"]) as engine, engine.connect() as connection:
         there = METADATA.tables["webhooks"].columns.keys()
         found = [column for column in there if may(connection, ONE.format(column=column, table="webhooks"))]
         assert found == ["id"]
 
 
-def test_a_temporary_table_does_not_lead_the_function_astray(role_urls: dict[str, str]) -> None:
+def test_a_temporary_table_does_not_shadow_the_functions_tables(role_urls: dict[str, str]) -> None:
     with _engine(role_urls["reconciler"]) as engine, engine.connect() as connection:
         connection.execute(text("CREATE TEMPORARY TABLE outcomes_default (x int)"))
         connection.execute(text("SELECT make_partition('outcomes', date '2060-01-01')"))
@@ -173,13 +173,13 @@ def test_a_temporary_table_does_not_lead_the_function_astray(role_urls: dict[str
         assert connection.execute(found).scalar_one() == 1
 
 
-def test_no_other_password_opens(role_urls: dict[str, str]) -> None:
+def test_a_wrong_password_is_refused(role_urls: dict[str, str]) -> None:
     wrong = role_urls["reader"].replace("@", "x@")
     with _engine(wrong) as engine, pytest.raises(OperationalError, match="password authentication failed"):
         engine.connect()
 
 
-def test_passwords_do_not_travel_in_clear(
+def test_passwords_are_not_sent_in_clear(
     migrated_database_url: str, monkeypatch: pytest.MonkeyPatch, capture_statements: Callable[..., list[Any]]
 ) -> None:
     engine = engine_for(migrated_database_url, name="test")

@@ -22,7 +22,7 @@ def channel(broker_url: str) -> Iterator[Any]:
         yield channel
 
 
-def test_our_components_read_the_message_without_them(
+def test_components_read_a_message_without_its_undecodable_headers(
     channel: Any, broker_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     got: queue.Queue[tuple[str | None, bytes]] = queue.Queue()

@@ -86,7 +86,7 @@ def test_two_users_may_not_share_a_password(
 
 
 @pytest.mark.usefixtures("environ")
-def test_the_document_holds_no_password_in_clear(
+def test_the_document_contains_no_password_in_clear(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for user in USERS:
@@ -99,12 +99,12 @@ def test_the_document_holds_no_password_in_clear(
     assert {entry["vhost"] for entry in json.loads(text)["permissions"]} == {VHOST}
 
 
-def test_a_user_who_is_no_administrator_is_told_so(broker: Broker) -> None:
+def test_a_user_that_is_not_an_administrator_is_reported(broker: Broker) -> None:
     with pytest.raises(ConfigurationError, match="administrator"):
         upload(f"http://127.0.0.1:{broker.management_port}", broker.access.of("producer"), {"users": []})
 
 
-def test_an_api_that_is_not_there_is_told(broker: Broker, tmp_path: Path) -> None:
+def test_a_missing_api_is_reported(broker: Broker, tmp_path: Path) -> None:
     with pytest.raises(BrokerUnavailable, match="management"):
         upload("http://127.0.0.1:9", broker.url, {"users": []})
     for url in ("ftp://host", "http://user:word@host", tmp_path.as_uri()):
@@ -112,7 +112,7 @@ def test_an_api_that_is_not_there_is_told(broker: Broker, tmp_path: Path) -> Non
             upload(url, broker.url, {"users": []})
 
 
-def test_the_password_is_not_carried_where_a_redirect_points(broker: Broker) -> None:
+def test_a_redirect_does_not_get_the_password(broker: Broker) -> None:
     asked: list[str] = []
 
     class Elsewhere(BaseHTTPRequestHandler):

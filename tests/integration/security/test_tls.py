@@ -80,13 +80,15 @@ def test_what_is_published_over_tls_arrives_over_tls(place: Place) -> None:
         inbox.close()
 
 
-def test_a_certificate_of_ones_own_is_shown(place: Place) -> None:
+def test_a_client_certificate_is_sent(place: Place) -> None:
     files = {"cacertfile": place.right, "certfile": place.certificate, "keyfile": place.key}
     assert publish(place.broker(**files)) is None
 
 
 @pytest.mark.parametrize("case", ["another authority", "another host", "the system's authorities"])
-def test_what_is_not_the_broker_is_refused(place: Place, case: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_with_another_certificate_is_not_the_broker(
+    place: Place, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
     url = {
         "another authority": place.broker(cacertfile=place.wrong),
         "another host": place.broker("127.0.0.1", cacertfile=place.right),
@@ -105,14 +107,14 @@ def test_what_is_not_the_broker_is_refused(place: Place, case: str, caplog: pyte
     assert password not in f"{error}{caplog.text}"
 
 
-def test_celery_speaks_tls(place: Place) -> None:
+def test_celery_uses_tls(place: Place) -> None:
     app = create({"STRAIGHTLINE_BROKER_URL": place.broker(cacertfile=place.right)})
     with app.connection() as connection:
         connection.connect()
         assert connection.default_channel.queue_declare(names.OUTCOMES_QUEUE, passive=True)
 
 
-def test_speaking_plainly_to_a_port_for_tls_is_told(place: Place) -> None:
+def test_plain_amqp_to_a_tls_port_is_reported(place: Place) -> None:
     error = publish(place.broker(scheme="amqp").rstrip("?"))
     assert isinstance(error, BrokerUnavailable)
 
@@ -126,7 +128,7 @@ def test_files_that_cannot_be_used_are_named_at_once(place: Place, tmp_path: Pat
                 start(place.broker(cacertfile=file))
 
 
-def test_the_database_is_asked_over_tls(place: Place) -> None:
+def test_the_database_is_connected_over_tls(place: Place) -> None:
     with connected(place.database(sslmode="verify-full", sslrootcert=str(place.right))) as connection:
         statement = text("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
         assert connection.execute(statement).scalar_one() is True
@@ -135,7 +137,7 @@ def test_the_database_is_asked_over_tls(place: Place) -> None:
 @pytest.mark.parametrize(
     ("case", "words"), [("authority", "certificate verify failed"), ("host", "127.0.0.1")]
 )
-def test_what_is_not_the_database_is_refused(place: Place, case: str, words: str) -> None:
+def test_a_server_with_another_certificate_is_not_the_database(place: Place, case: str, words: str) -> None:
     host = "127.0.0.1" if case == "host" else "localhost"
     trusted = place.wrong if case == "authority" else place.right
     url = place.database(host, sslmode="verify-full", sslrootcert=str(trusted))
@@ -144,10 +146,10 @@ def test_what_is_not_the_database_is_refused(place: Place, case: str, words: str
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "prefer"])
-def test_tls_that_takes_whoever_answers_is_refused(place: Place, mode: str) -> None:
+def test_tls_without_verification_is_refused(place: Place, mode: str) -> None:
     with pytest.raises(ConfigurationError, match="verify-full"), connected(place.database(sslmode=mode)):
         pass
 
 
-def test_the_certificate_is_for_the_name_alone(place: Place) -> None:
+def test_the_certificate_is_valid_only_for_its_name(place: Place) -> None:
     assert socket.gethostbyname("localhost") == "127.0.0.1", "the tests above mean one server by both"

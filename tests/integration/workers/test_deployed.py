@@ -83,7 +83,7 @@ def answered(bench: Any, version: str) -> list[float]:
     return list(msgspec.json.decode(outcome.result)["outputs"][0]["data"])
 
 
-def test_a_version_that_is_deployed_while_the_pool_works_is_answered(
+def test_a_version_deployed_while_the_pool_runs_is_executed(
     bench: Any, start_worker: Any, announce: Any, second: str
 ) -> None:
     start_worker()
@@ -92,7 +92,7 @@ def test_a_version_that_is_deployed_while_the_pool_works_is_answered(
     assert answered(bench, "v2") == [3.0, 3.0]
 
 
-def test_a_pool_that_comes_later_knows_what_was_deployed_before(
+def test_a_pool_that_starts_later_knows_earlier_deployments(
     bench: Any, start_worker: Any, announce: Any, second: str
 ) -> None:
     announce(v2=second)
@@ -113,7 +113,7 @@ def test_a_placement_that_overtakes_its_announcement_waits_for_it(
     assert outcome.state == "succeeded"
 
 
-def test_a_version_that_nobody_deployed_goes_back(
+def test_a_version_that_is_not_deployed_is_given_back(
     bench: Any, start_worker: Any, announce: Any, second: str
 ) -> None:
     announce(v2=second)
@@ -123,7 +123,7 @@ def test_a_version_that_nobody_deployed_goes_back(
     assert failed.attempt.error_class == "not_deployed"
 
 
-def test_what_a_pool_does_not_know_that_has_read_nothing_yet_goes_back_as_such(
+def test_an_unknown_model_before_the_first_announcement_is_given_back_as_not_informed(
     bench: Any, start_worker: Any
 ) -> None:
     start_worker()

@@ -122,7 +122,7 @@ def values(answer: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("lists", [(), ("1",), ("0", "1")])
-def test_a_version_is_named_where_the_server_lists_versions(
+def test_a_version_is_sent_if_the_server_lists_versions(
     start_theirs: Any, deploy: Deploy, make_local: Any, v2_server: Any, lists: tuple[str, ...]
 ) -> None:
     theirs = start_theirs(*lists)
@@ -133,7 +133,7 @@ def test_a_version_is_named_where_the_server_lists_versions(
     assert v2_server.calls == []
 
 
-def test_a_server_with_other_versions_is_not_asked_and_one_that_changes_is_looked_at_anew(
+def test_a_server_without_the_version_is_not_called_and_is_described_again_after_a_change(
     start_theirs: Any, deploy: Deploy, make_local: Any
 ) -> None:
     theirs = start_theirs("2")
@@ -163,7 +163,7 @@ def test_a_request_names_no_server(
     assert (theirs.asked, v2_server.calls) == ([], [1])
 
 
-def test_a_real_server_of_ours_is_asked_as_an_external_one(
+def test_the_own_model_server_works_as_an_external_one(
     tmp_path: Path, deploy: Deploy, make_local: Any
 ) -> None:
     bundle = tmp_path / "served" / "theirs" / "3"
@@ -192,7 +192,7 @@ def test_a_real_server_of_ours_is_asked_as_an_external_one(
     assert caught.value.error_class == "unreachable"
 
 
-def test_a_server_that_is_away_takes_its_own_models_with_it_and_no_others(
+def test_a_server_that_is_down_takes_only_its_own_models_with_it(
     start_theirs: Any, deploy: Deploy, make_local: Any, v2_server: Any
 ) -> None:
     theirs = start_theirs()
@@ -215,13 +215,13 @@ def test_a_server_that_is_away_takes_its_own_models_with_it_and_no_others(
     settles([], healthy=False)
 
 
-def test_without_external_models_our_own_server_alone_decides(models_dir: Path, make_local: Any) -> None:
+def test_without_external_models_only_the_own_server_decides(models_dir: Path, make_local: Any) -> None:
     backend = make_local(read_catalogue(models_dir))
     assert backend.health().ok
     assert backend.models() is None
 
 
-def test_the_pool_answers_for_an_external_model_and_says_when_it_cannot(
+def test_the_pool_executes_an_external_model_and_reports_when_it_cannot(
     bench: Any, start_worker: Any, start_theirs: Any, deploy: Deploy, v2_server: Any
 ) -> None:
     theirs = start_theirs()
@@ -259,7 +259,7 @@ def test_the_pool_answers_for_an_external_model_and_says_when_it_cannot(
     reason="MLServer takes a minute and 320 MB to install: STRAIGHTLINE_TEST_MLSERVER=1 runs this",
 )
 @pytest.mark.timeout(600)
-def test_a_real_mlserver_is_asked_as_an_external_one(tmp_path: Path, deploy: Deploy, make_local: Any) -> None:
+def test_mlserver_works_as_an_external_server(tmp_path: Path, deploy: Deploy, make_local: Any) -> None:
     code = (
         "from mlserver import MLModel\n"
         "from mlserver.codecs import NumpyCodec\n"

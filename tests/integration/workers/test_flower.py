@@ -87,7 +87,7 @@ def test_flower_shows_pools_and_redacted_tasks(flower: Flower, bench: Any, start
     assert str(SECRET) not in repr(tasks)
 
 
-def test_a_running_placement_is_shown_without_its_content(
+def test_flower_shows_a_running_placement_without_its_content(
     flower_environ: dict[str, str], bench: Any, start_worker: Any, v2_server: Any
 ) -> None:
     start_worker()
@@ -105,9 +105,7 @@ def test_flower_asks_for_a_password(flower: Flower) -> None:
     assert requests.get(f"{flower.url}/api/workers", timeout=10).status_code == 401
 
 
-def test_a_worker_answers_questions_and_takes_no_orders(
-    flower_environ: dict[str, str], bench: Any, start_worker: Any
-) -> None:
+def test_remote_control_is_read_only(flower_environ: dict[str, str], bench: Any, start_worker: Any) -> None:
     start_worker()
     control = create(flower_environ).control
     for order in (
@@ -127,7 +125,7 @@ def test_a_worker_answers_questions_and_takes_no_orders(
     bench.outcomes(1)
 
 
-def test_a_worker_waits_for_the_queue_that_it_may_not_make(
+def test_a_worker_waits_for_a_queue_that_it_may_not_declare(
     bench: Any, worker_environ: dict[str, str], broker_url: str
 ) -> None:
     bench.channel.queue_delete("straightline.local")

@@ -15,7 +15,7 @@ from tests.integration.security.raw_headers import HARMFUL, RawProperties
 pytestmark = pytest.mark.integration
 
 
-def test_headers_that_cannot_be_read_cost_their_message_alone(
+def test_undecodable_headers_dead_letter_only_their_message(
     bench: Any, start_worker: Callable[..., Any]
 ) -> None:
     worker = start_worker()
@@ -31,7 +31,7 @@ def test_headers_that_cannot_be_read_cost_their_message_alone(
     assert "Connection to broker lost" not in worker.log
 
 
-def test_a_compressed_bomb_is_never_unpacked(bench: Any, start_worker: Callable[..., Any]) -> None:
+def test_a_compressed_message_is_never_decompressed(bench: Any, start_worker: Callable[..., Any]) -> None:
     bomb = gzip.compress(bytes(512 * 1024 * 1024), compresslevel=1)
     worker = start_worker()
     before = _memory(worker.process.pid)
@@ -41,7 +41,7 @@ def test_a_compressed_bomb_is_never_unpacked(bench: Any, start_worker: Callable[
     assert _memory(worker.process.pid) - before < 64 * 1024 * 1024
 
 
-def test_remote_control_reads_json_alone(
+def test_remote_control_accepts_only_json(
     bench: Any, start_worker: Callable[..., Any], tmp_path: Path
 ) -> None:
     worker = start_worker()

@@ -39,7 +39,7 @@ def test_one_request_brings_one_outcome_one_reply_and_one_feedback(bench: Any, s
     assert [(done.id, done.state) for done in feedback.done] == [(outcome.request_id, "succeeded")]
 
 
-def test_coalesced_requests_are_one_call_and_each_has_its_own_answer(
+def test_coalesced_requests_are_one_call_and_each_has_its_own_outcome(
     bench: Any, start_worker: Any, v2_server: Any
 ) -> None:
     start_worker()
@@ -52,7 +52,7 @@ def test_coalesced_requests_are_one_call_and_each_has_its_own_answer(
         assert values(outcome) == [2.0 * n, 0.0] * (n % 3 + 1)
 
 
-def test_a_bad_request_spoils_only_itself(bench: Any, start_worker: Any) -> None:
+def test_a_bad_request_does_not_spoil_the_others(bench: Any, start_worker: Any) -> None:
     start_worker()
     bench.place(bench.ticket([1.0, 1.0]), bench.ticket([-1.0, 0.0]), bench.ticket([2.0, 2.0]))
     outcomes = bench.outcomes(3)
@@ -61,7 +61,7 @@ def test_a_bad_request_spoils_only_itself(bench: Any, start_worker: Any) -> None
     assert (failed.error_class, failed.error) == ("model_error", "x is below zero")
 
 
-def test_a_request_whose_data_is_too_short_is_rejected_and_its_neighbour_answered(
+def test_a_request_with_too_little_data_is_rejected_and_the_other_succeeds(
     bench: Any, start_worker: Any
 ) -> None:
     start_worker()
@@ -72,7 +72,7 @@ def test_a_request_whose_data_is_too_short_is_rejected_and_its_neighbour_answere
     assert (wrong.error_class, wrong.error, len(wrong.attempts)) == ("wrong_inputs", "x is too short", 1)
 
 
-def test_a_dead_server_sends_requests_back_for_placement(
+def test_a_dead_server_gives_requests_back_for_placement(
     bench: Any, start_worker: Any, v2_server: Any
 ) -> None:
     start_worker()
@@ -85,9 +85,7 @@ def test_a_dead_server_sends_requests_back_for_placement(
     bench.wait_for("an unhealthy heartbeat", lambda: not bench.heartbeat().healthy)
 
 
-def test_a_request_whose_deadline_has_passed_is_not_asked(
-    bench: Any, start_worker: Any, v2_server: Any
-) -> None:
+def test_a_request_past_its_deadline_is_not_executed(bench: Any, start_worker: Any, v2_server: Any) -> None:
     start_worker()
     bench.place(bench.ticket([1.0, 2.0], deadline=-1.0))
     (outcome,) = bench.outcomes(1)
@@ -123,7 +121,7 @@ MALFORMED: dict[str, tuple[bytes, dict[str, Any] | None, dict[str, Any]]] = {
 }
 
 
-def test_what_cannot_be_read_is_dead_lettered_and_the_worker_lives_on(bench: Any, start_worker: Any) -> None:
+def test_malformed_messages_are_dead_lettered_and_the_worker_goes_on(bench: Any, start_worker: Any) -> None:
     worker = start_worker()
     for body, headers, properties in MALFORMED.values():
         bench.publish(body, headers, **properties)
@@ -135,7 +133,7 @@ def test_what_cannot_be_read_is_dead_lettered_and_the_worker_lives_on(bench: Any
     assert "Traceback" not in worker.log
 
 
-def test_a_worker_that_is_asked_to_stop_finishes_what_runs_and_gives_back_the_rest(
+def test_a_stopping_worker_finishes_running_tasks_and_requeues_the_rest(
     bench: Any, start_worker: Callable[..., Any], v2_server: Any
 ) -> None:
     worker = start_worker(slots=1)
@@ -157,7 +155,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_runs_and_gives_back_the_re
     assert len(v2_server.calls) == 3
 
 
-def test_a_worker_that_is_killed_has_its_placement_answered_by_the_next(
+def test_a_killed_workers_placement_is_executed_by_the_next(
     bench: Any, start_worker: Callable[..., Any], v2_server: Any
 ) -> None:
     worker = start_worker()
@@ -172,7 +170,7 @@ def test_a_worker_that_is_killed_has_its_placement_answered_by_the_next(
     assert bench.depth(names.OUTCOMES_QUEUE) == 0
 
 
-def test_a_worker_outlives_its_connections(
+def test_a_worker_survives_the_loss_of_its_connections(
     bench: Any, start_worker: Callable[..., Any], v2_server: Any, broker_admin: Any, broker_url: str
 ) -> None:
     worker = start_worker()
@@ -222,7 +220,7 @@ LOCAL = ["-Q", "straightline.local"]
         (LOCAL, {"STRAIGHTLINE_MODELS_DIR": "/nonexistent"}, "no directory of models at /nonexistent"),
     ],
 )
-def test_a_worker_that_cannot_start_says_what_mends_it(
+def test_a_worker_that_cannot_start_reports_the_remedy(
     worker_environ: dict[str, str], options: list[str], changes: dict[str, str], message: str
 ) -> None:
     run = subprocess.run(
@@ -238,7 +236,9 @@ def test_a_worker_that_cannot_start_says_what_mends_it(
     assert "Traceback" not in run.stderr
 
 
-def test_a_second_worker_of_the_same_name_is_refused_in_words(start_worker: Any, worker_environ: Any) -> None:
+def test_a_second_worker_of_one_name_is_refused_with_a_message(
+    start_worker: Any, worker_environ: Any
+) -> None:
     first = start_worker()
     second = WorkerProcess(worker_environ)
     assert second.process.wait(40) == 1

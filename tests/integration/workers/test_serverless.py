@@ -80,7 +80,7 @@ def fault(backend: LambdaBackend, timeout: float = 20.0) -> BackendFault:
     return caught.value
 
 
-def test_the_first_answer_tells_its_cold_start_and_the_next_has_none(
+def test_the_first_response_has_a_cold_start_and_the_next_has_none(
     host: FunctionHost, backend: LambdaBackend
 ) -> None:
     host.deploy(FUNCTION, ECHO)
@@ -117,9 +117,7 @@ def test_a_failing_function_is_a_fault(
     assert fault(backend).error_class == error_class
 
 
-def test_a_call_ends_when_nobody_waits_longer(
-    host: FunctionHost, backend: LambdaBackend, tmp_path: Path
-) -> None:
+def test_a_call_ends_at_its_timeout(host: FunctionHost, backend: LambdaBackend, tmp_path: Path) -> None:
     host.deploy(FUNCTION, BLOCK, timeout=60)
     with pytest.raises(BackendFault) as caught:
         backend.infer(MODEL, json.dumps({"id": str(tmp_path / "go")}).encode(), 0.5)
@@ -127,7 +125,7 @@ def test_a_call_ends_when_nobody_waits_longer(
     (tmp_path / "go").touch()
 
 
-def test_more_at_once_than_the_limit_is_throttled(
+def test_calls_above_the_concurrency_limit_are_throttled(
     host: FunctionHost, backend: LambdaBackend, tmp_path: Path
 ) -> None:
     mark = tmp_path / "go"
@@ -142,7 +140,7 @@ def test_more_at_once_than_the_limit_is_throttled(
     assert error.error_class == "throttled"
 
 
-def test_a_function_that_is_not_there_is_not_deployed(
+def test_a_missing_function_is_not_deployed(
     host: FunctionHost, make_backend: Callable[[str], LambdaBackend]
 ) -> None:
     backend = make_backend(host.url)
@@ -163,7 +161,7 @@ def test_an_endpoint_without_a_listener_is_unreachable_and_unhealthy(
     assert health.reason
 
 
-def test_an_environment_without_a_region_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_without_a_region_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")

@@ -34,7 +34,7 @@ def test_a_host_that_loses_its_model_server_leaves_the_work_to_the_others(
         bench.wait_for("both at work", lambda: _both_answer(bench, back, v2_server))
 
 
-def test_where_no_host_can_answer_the_scheduler_hears_of_it(
+def test_without_a_healthy_host_faults_reach_the_scheduler(
     bench: Bench, v2_server: V2Server, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     other = V2Server()

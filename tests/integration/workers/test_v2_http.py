@@ -130,14 +130,14 @@ def test_the_body_of_a_good_answer_is_returned(serve: Serve, model: ModelSpec) -
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "bad_protocol"),
     ],
 )
-def test_a_fault_of_the_server_has_its_word(
+def test_each_http_status_has_its_fault_class(
     serve: Serve, model: ModelSpec, answer: bytes, error_class: str
 ) -> None:
     assert fault(serve([answer]), model) == error_class
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, WrongInput), (422, ModelError)])
-def test_an_error_of_the_model_is_told_with_its_sentence(
+def test_a_models_error_keeps_its_message(
     serve: Serve, model: ModelSpec, status: int, kind: type[ModelError]
 ) -> None:
     with pytest.raises(ModelError, match="x is below zero") as error:
@@ -153,7 +153,7 @@ def test_a_server_that_closes_without_an_answer_has_crashed(serve: Serve, model:
     assert fault(serve([b""], [b""]), model) == "crashed"
 
 
-def test_an_answer_that_comes_before_the_request_was_read_is_heard(model: ModelSpec) -> None:
+def test_a_response_before_the_end_of_the_request_is_read(model: ModelSpec) -> None:
     """As of a server that refuses a body for its length, and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -183,7 +183,7 @@ def test_a_url_without_a_port_means_that_of_its_scheme(url: str, model: ModelSpe
     assert caught.value.error_class == "unreachable"
 
 
-def test_a_server_without_tls_is_told_as_such(model: ModelSpec) -> None:
+def test_a_server_without_tls_is_reported_as_such(model: ModelSpec) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def speak() -> None:
@@ -200,7 +200,7 @@ def test_a_server_without_tls_is_told_as_such(model: ModelSpec) -> None:
     assert caught.value.error_class == "unreachable"
 
 
-def test_a_kept_connection_that_was_closed_is_opened_anew(
+def test_a_closed_idle_connection_is_reopened(
     serve: Serve, model: ModelSpec, closed: threading.Event
 ) -> None:
     client = serve([ANSWER], [ANSWER])
@@ -209,27 +209,27 @@ def test_a_kept_connection_that_was_closed_is_opened_anew(
     assert client.infer(model, b"{}", 5.0) == b"{}"
 
 
-def test_a_server_that_dies_of_a_request_is_not_sent_it_again(serve: Serve, model: ModelSpec) -> None:
+def test_a_request_that_crashes_the_server_is_not_repeated(serve: Serve, model: ModelSpec) -> None:
     """On a kept connection too: a server with several processes would lose one more of them to it."""
     client = serve([ANSWER, b""], [ANSWER])
     assert client.infer(model, b"{}", 5.0) == b"{}"
     assert fault(client, model) == "crashed"
 
 
-def test_a_look_at_the_health_survives_a_connection_that_closes_meanwhile(serve: Serve) -> None:
+def test_a_health_check_survives_a_closed_idle_connection(serve: Serve) -> None:
     client = serve([ANSWER, b""], [ANSWER])
     assert client.ready().ok
     assert client.ready().ok
 
 
 @pytest.mark.parametrize("drips", [Drip, DripAll])
-def test_an_answer_that_drips_times_out(serve: Serve, model: ModelSpec, drips: type[Drip]) -> None:
+def test_a_slowly_sent_response_times_out(serve: Serve, model: ModelSpec, drips: type[Drip]) -> None:
     began = time.monotonic()
     assert fault(serve([drips(http(200, b"x" * 100))]), model, 0.3) == "timed_out"
     assert time.monotonic() - began < 2.0
 
 
-def test_nobody_listening_is_unreachable(model: ModelSpec) -> None:
+def test_a_port_without_a_listener_is_unreachable(model: ModelSpec) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = V2Client(f"http://127.0.0.1:{port}")
@@ -238,6 +238,6 @@ def test_nobody_listening_is_unreachable(model: ModelSpec) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://x", "http://", "http://[::1"])
-def test_a_url_that_is_none_is_refused_at_once(url: str) -> None:
+def test_an_invalid_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(ConfigurationError):
         V2Client(url)

@@ -65,7 +65,7 @@ def engine() -> Any:
     return TwoBuilds()
 
 
-def test_while_a_version_is_built_again_the_deployed_image_is_started(engine: Any) -> None:
+def test_the_deployed_image_is_started_while_its_version_is_rebuilt(engine: Any) -> None:
     here = driver(engine, "sha256:" + "f" * 64)
     here.update_images({("Digits", "1"): OLD})
     here.start(MODEL)
@@ -76,14 +76,14 @@ def test_while_a_version_is_built_again_the_deployed_image_is_started(engine: An
     assert engine.made == [OLD, NEW]
 
 
-def test_what_was_never_deployed_is_started_by_its_name(engine: Any) -> None:
+def test_a_version_that_was_never_deployed_is_started_by_its_name(engine: Any) -> None:
     here = driver(engine)
     assert here.models() == ["digits"]
     here.start(MODEL)
     assert engine.made == [NEW]
 
 
-def test_an_engine_that_has_not_the_deployed_image_says_how_it_comes_there(engine: Any) -> None:
+def test_a_missing_deployed_image_is_reported_with_how_to_copy_it(engine: Any) -> None:
     here = driver(engine)
     here.update_images({("Digits", "1"): "sha256:other"})
     assert here.models() == [], "the name leads to another image, which is not started"

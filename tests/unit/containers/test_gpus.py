@@ -28,19 +28,19 @@ def test_the_least_loaded_device_comes_first_and_of_equals_the_first_listed() ->
     assert choose_gpus(("GPU-b", "GPU-a"), [], 1) == ("GPU-b",)
 
 
-def test_several_devices_are_several_ones() -> None:
+def test_several_devices_are_distinct() -> None:
     assert choose_gpus(("0", "1", "2"), ["1", "1", "2"], 2) == ("0", "2")
 
 
-def test_a_model_that_asks_for_none_shares_the_least_loaded_one() -> None:
+def test_a_model_without_a_gpu_request_shares_the_least_loaded_device() -> None:
     assert choose_gpus(("0", "1"), ["0"], 0) == ("1",)
 
 
-def test_devices_of_others_do_not_count() -> None:
+def test_devices_that_are_not_listed_do_not_count() -> None:
     assert choose_gpus(("1",), ["0", "", "nonsense"], 1) == ("1",)
 
 
-def test_more_than_there_are_is_refused_with_both_cures() -> None:
+def test_a_request_for_too_many_devices_is_refused_with_both_remedies() -> None:
     with pytest.raises(BackendFault, match=r"`gpus` in its model\.toml, or list more") as caught:
         choose_gpus(("0",), [], 2)
     assert caught.value.error_class == "no_capacity"
@@ -53,14 +53,14 @@ def test_containers_started_one_after_another_spread_evenly() -> None:
     assert sorted(taken) == ["0", "0", "1", "1", "2", "2"]
 
 
-def test_the_list_is_read_as_people_write_it() -> None:
+def test_the_list_accepts_commas_and_spaces() -> None:
     assert parse_ids("") == ()
     assert parse_ids("0, 1,GPU-7f  MIG-1") == ("0", "1", "GPU-7f", "MIG-1")
     with pytest.raises(ConfigurationError, match="twice"):
         parse_ids("0,0")
 
 
-def test_the_engine_is_asked_for_just_these_devices() -> None:
+def test_the_engine_gets_exactly_the_chosen_devices() -> None:
     (request,) = gpu_options(NVIDIA, ("GPU-a", "GPU-b"))["device_requests"]
     assert request["DeviceIDs"] == ["GPU-a", "GPU-b"]
     assert request["Capabilities"] == [["gpu"]]
@@ -73,7 +73,7 @@ def test_without_a_list_the_engine_gives_all_of_them() -> None:
     assert (request["Count"], request["DeviceIDs"]) == (-1, [])
 
 
-def test_an_engine_without_nvidias_runtime_is_asked_for_none() -> None:
+def test_an_engine_without_nvidias_runtime_gets_no_device_request() -> None:
     assert gpu_options({"runc": {}}, ("0",)) == {}
 
 
@@ -111,7 +111,7 @@ def asked(options: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_the_containers_of_an_engine_get_their_devices_by_what_the_others_have() -> None:
+def test_devices_are_chosen_by_the_labels_of_the_engines_containers() -> None:
     engine: Any = NvidiaEngine()
     settings = ContainerSettings(models_dir=Path(), container_gpus="GPU-a,GPU-b,GPU-c")
     here, there = (DockerDriver(engine, settings, Owner.this_process(name, "")) for name in ("here", "there"))

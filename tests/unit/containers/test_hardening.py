@@ -14,23 +14,23 @@ from workers.containers.settings import ContainerSettings
 SETTINGS = ContainerSettings(models_dir=Path("models"))
 
 
-def test_gpus_are_asked_for_where_the_engine_has_nvidias_runtime() -> None:
+def test_gpus_are_requested_if_the_engine_has_nvidias_runtime() -> None:
     (request,) = gpu_options({"runc": {}, "nvidia": {"path": "nvidia-container-runtime"}})["device_requests"]
     assert request["Count"] == -1
     assert request["Capabilities"] == [["gpu"]]
 
 
 @pytest.mark.parametrize("runtimes", [{"runc": {}}, {}, None])
-def test_no_gpu_is_asked_for_elsewhere(runtimes: object) -> None:
+def test_no_gpu_is_requested_without_nvidias_runtime(runtimes: object) -> None:
     assert gpu_options(runtimes) == {}
 
 
-def test_a_container_never_asks_for_more_processors_than_there_are() -> None:
+def test_a_container_never_requests_more_processors_than_the_engine_has() -> None:
     assert hardening_options(SETTINGS, 1.0)["nano_cpus"] == 1_000_000_000
     assert hardening_options(SETTINGS, 64.0)["nano_cpus"] == 2_000_000_000
 
 
-def test_a_model_may_have_less_than_the_limits_and_not_more() -> None:
+def test_a_models_resources_lower_the_limits_and_never_raise_them() -> None:
     little = hardening_options(SETTINGS, 64.0, Resources(cpus=0.5, memory=128))
     assert (little["nano_cpus"], little["mem_limit"]) == (500_000_000, 128 * 1024**2)
     assert little["memswap_limit"] == little["mem_limit"]
@@ -38,7 +38,7 @@ def test_a_model_may_have_less_than_the_limits_and_not_more() -> None:
     assert (much["nano_cpus"], much["mem_limit"]) == (2_000_000_000, SETTINGS.container_memory)
 
 
-def test_the_port_is_published_on_the_loopback_interface_and_the_engine_chooses_it() -> None:
+def test_the_port_is_chosen_by_the_engine_and_published_on_loopback() -> None:
     assert network_options(SETTINGS) == {"ports": {"8080/tcp": ("127.0.0.1", None)}}
 
 

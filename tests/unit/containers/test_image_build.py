@@ -39,7 +39,7 @@ def context(parts: tuple[Path, Path, Path]) -> bytes:
     return target.getvalue()
 
 
-def test_the_context_holds_what_is_served_and_nothing_beside_it(parts: tuple[Path, Path, Path]) -> None:
+def test_the_context_holds_only_what_is_served(parts: tuple[Path, Path, Path]) -> None:
     with tarfile.open(fileobj=io.BytesIO(context(parts))) as tar:
         names = set(tar.getnames())
     assert {"Dockerfile", "requirements.txt", "bundle/model.toml", "code/model_server/app.py"} <= names
@@ -50,7 +50,7 @@ def test_the_context_holds_what_is_served_and_nothing_beside_it(parts: tuple[Pat
     assert not any("__pycache__" in name or name.startswith("code/modelkit/package") for name in names)
 
 
-def test_a_models_own_packages_lie_apart_so_that_models_share_the_layer_of_the_others(
+def test_a_models_own_packages_are_a_separate_layer(
     parts: tuple[Path, Path, Path],
 ) -> None:
     target = io.BytesIO()
@@ -83,14 +83,16 @@ def test_the_same_content_makes_the_same_context(parts: tuple[Path, Path, Path])
     assert context(parts) == context(parts)
 
 
-def test_an_empty_wheelhouse_says_how_to_fill_it(parts: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_an_empty_wheelhouse_is_reported_with_the_remedy(
+    parts: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ConfigurationError, match="pip download"):
         context((parts[0], empty, parts[2]))
 
 
-def test_the_image_runs_as_nobody_of_the_hosts_and_names_its_bundle() -> None:
+def test_the_image_runs_as_a_user_unknown_to_the_host_and_names_its_bundle() -> None:
     lines = dockerfile(SPEC, "ab" * 32, "debian:stable").splitlines()
     assert "USER 65532:65532" in lines
     assert f'straightline.bundle.digest="sha256:{"ab" * 32}"' in lines[-1]

@@ -17,7 +17,7 @@ WORD = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True)
 
 
 @given(st.sampled_from(TEMPLATES), WORD, WORD)
-def test_a_name_that_the_template_makes_is_found_again(template: str, model: str, version: str) -> None:
+def test_a_name_made_from_the_template_is_parsed_back(template: str, model: str, version: str) -> None:
     assert models_of(template, [image_name(template, model, version), "unrelated/thing:1"]) == [model]
 
 
@@ -26,15 +26,15 @@ def test_a_model_is_named_once_however_many_versions_it_has() -> None:
     assert models_of(TEMPLATES[0], tags) == ["base", "digits"]
 
 
-def test_one_image_for_all_models_tells_nothing_of_them() -> None:
+def test_a_template_without_the_model_lists_no_models() -> None:
     assert models_of("registry/all-models:1", ["registry/all-models:1"]) is None
 
 
-def test_docker_wants_lower_case() -> None:
+def test_image_names_are_lower_case() -> None:
     assert image_name(TEMPLATES[0], "Digits", "1") == "straightline/digits:1"
 
 
 @pytest.mark.parametrize("template", ["{name}:1", "{}", "{model", "{0}"])
-def test_an_unusable_template_is_a_fault_of_the_settings(template: str) -> None:
+def test_an_unusable_template_is_a_configuration_error(template: str) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_CONTAINER_IMAGE"):
         image_name(template, "digits", "1")

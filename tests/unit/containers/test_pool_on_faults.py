@@ -105,7 +105,7 @@ def ask(pool: WarmPool, name: str, timeout: float = 10.0) -> float | None:
 @pytest.mark.parametrize(
     "trouble", [BackendFault("the engine is gone", error_class="unreachable"), KeyError("Status")]
 )
-def test_a_server_that_cannot_be_removed_does_not_keep_its_place(
+def test_a_server_that_cannot_be_removed_frees_its_slot(
     pool: WarmPool, driver: SmallDriver, trouble: Exception
 ) -> None:
     driver.on_remove = trouble
@@ -115,7 +115,7 @@ def test_a_server_that_cannot_be_removed_does_not_keep_its_place(
     assert pool.size() == 1
 
 
-def test_a_driver_that_breaks_is_an_internal_fault_and_the_next_request_starts_anew(
+def test_an_error_in_the_driver_is_an_internal_fault_and_the_next_request_starts_again(
     pool: WarmPool, driver: SmallDriver
 ) -> None:
     driver.on_start = KeyError("NetworkSettings")
@@ -126,7 +126,9 @@ def test_a_driver_that_breaks_is_an_internal_fault_and_the_next_request_starts_a
     assert ask(pool, "one") is not None
 
 
-def test_all_who_wait_hear_of_the_one_start_that_failed(pool: WarmPool, driver: SmallDriver) -> None:
+def test_all_waiting_requests_get_the_fault_of_their_shared_start(
+    pool: WarmPool, driver: SmallDriver
+) -> None:
     driver.go.clear()
     driver.on_start = BackendFault("no such image", error_class="not_deployed")
     with ThreadPoolExecutor(4) as threads:
@@ -141,7 +143,7 @@ def test_all_who_wait_hear_of_the_one_start_that_failed(pool: WarmPool, driver: 
     assert pool.size() == 0
 
 
-def test_a_server_in_use_is_not_idle_however_long_that_takes(driver: SmallDriver) -> None:
+def test_a_server_in_use_is_never_idle(driver: SmallDriver) -> None:
     now = [0.0]
     pool = WarmPool(driver, max_servers=1, idle_timeout=5.0, start_timeout=10.0, clock=lambda: now[0])
     with pool.lease(model("one"), 10.0):
@@ -165,7 +167,7 @@ def test_a_closed_pool_starts_nothing(pool: WarmPool, driver: SmallDriver) -> No
     assert driver.starts == 0
 
 
-def test_a_start_that_gets_no_thread_costs_its_request_and_not_the_models_place(
+def test_a_start_without_a_thread_fails_its_request_and_frees_the_slot(
     pool: WarmPool, driver: SmallDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(_: threading.Thread) -> None:
@@ -179,7 +181,7 @@ def test_a_start_that_gets_no_thread_costs_its_request_and_not_the_models_place(
     assert ask(pool, "a") is not None
 
 
-def test_a_server_of_a_version_that_is_gone_goes_though_it_was_used_just_now(
+def test_a_server_of_a_removed_version_is_removed_before_its_idle_timeout(
     driver: SmallDriver, pool: WarmPool
 ) -> None:
     ask(pool, "a")

@@ -43,7 +43,7 @@ def roomy(driver: SmallDriver, now: list[float]) -> Iterator[WarmPool]:
     made.close()
 
 
-def test_what_is_to_stand_ready_is_started_before_anybody_asks(roomy: WarmPool, driver: SmallDriver) -> None:
+def test_prewarmed_servers_are_started_before_the_first_request(roomy: WarmPool, driver: SmallDriver) -> None:
     roomy.prewarm([warm(minimum=2, maximum=2)])
     roomy.sweep()
     settled(roomy, 2)
@@ -51,9 +51,7 @@ def test_what_is_to_stand_ready_is_started_before_anybody_asks(roomy: WarmPool, 
     assert driver.starts == 2
 
 
-def test_it_stays_however_long_nobody_asks_until_it_is_not_to_any_more(
-    roomy: WarmPool, now: list[float]
-) -> None:
+def test_a_prewarmed_server_is_never_idle_until_it_is_released(roomy: WarmPool, now: list[float]) -> None:
     roomy.prewarm([warm(minimum=1)])
     roomy.sweep()
     settled(roomy, 1)
@@ -65,7 +63,7 @@ def test_it_stays_however_long_nobody_asks_until_it_is_not_to_any_more(
     assert roomy.size() == 0
 
 
-def test_one_that_dies_is_replaced_by_the_next_sweep(roomy: WarmPool, driver: SmallDriver) -> None:
+def test_a_dead_prewarmed_server_is_replaced_by_the_next_sweep(roomy: WarmPool, driver: SmallDriver) -> None:
     roomy.prewarm([warm(minimum=1)])
     roomy.sweep()
     settled(roomy, 1)
@@ -77,7 +75,7 @@ def test_one_that_dies_is_replaced_by_the_next_sweep(roomy: WarmPool, driver: Sm
     assert driver.starts == 2
 
 
-def test_a_start_that_nobody_waits_for_and_that_fails_is_not_tried_again_at_once(
+def test_a_failed_background_start_is_retried_only_after_a_delay(
     roomy: WarmPool, driver: SmallDriver, now: list[float]
 ) -> None:
     driver.on_start = BackendFault("no such image", error_class="not_deployed")
@@ -92,7 +90,7 @@ def test_a_start_that_nobody_waits_for_and_that_fails_is_not_tried_again_at_once
     settled(roomy, 1)
 
 
-def test_busy_servers_get_another_one_beside_up_to_the_maximum_and_nobody_waits_for_it(
+def test_busy_servers_are_scaled_out_to_the_maximum_without_a_request_waiting(
     roomy: WarmPool, driver: SmallDriver, now: list[float]
 ) -> None:
     model = warm(maximum=2)
@@ -112,14 +110,14 @@ def test_busy_servers_get_another_one_beside_up_to_the_maximum_and_nobody_waits_
     assert roomy.size() == 0
 
 
-def test_a_model_has_one_server_where_its_file_says_nothing(roomy: WarmPool, driver: SmallDriver) -> None:
+def test_a_model_has_one_server_by_default(roomy: WarmPool, driver: SmallDriver) -> None:
     with ExitStack() as held:
         for _ in range(9):
             held.enter_context(roomy.lease(warm(), 10.0))
     assert driver.starts == 1
 
 
-def test_a_full_pool_lets_go_first_of_what_nothing_keeps(driver: SmallDriver) -> None:
+def test_a_full_pool_evicts_servers_above_the_minimum_first(driver: SmallDriver) -> None:
     pool = WarmPool(driver, max_servers=2, idle_timeout=60.0, start_timeout=10.0)
     pool.prewarm([warm("kept", minimum=1)])
     pool.sweep()

@@ -34,7 +34,7 @@ def by_key(*models: ModelSpec) -> dict[tuple[str, str], ModelSpec]:
     return {(each.name, each.version): each for each in models}
 
 
-def test_a_request_goes_to_the_ready_server_with_the_fewest() -> None:
+def test_a_request_goes_to_the_ready_server_with_the_fewest_users() -> None:
     one = model()
     starting, busy, free = slot(one, warm=None), slot(one, users=3), slot(one, users=1)
     assert least_used([starting, busy, free]) is free
@@ -62,7 +62,7 @@ def test_one_start_at_a_time() -> None:
     assert not should_scale_out([slot(one, users=4), slot(one, users=4, warm=None)], one, 4)
 
 
-def test_what_is_missing_to_the_minima_is_started_first_servers_first() -> None:
+def test_missing_servers_are_started_with_each_models_first_before_any_second() -> None:
     one, two = model("one", minimum=2), model("two", minimum=1)
     assert models_to_start([], [one, two], 8) == [one, two, one]
     assert models_to_start([slot(one)], [one, two], 8) == [two, one]
@@ -71,7 +71,7 @@ def test_what_is_missing_to_the_minima_is_started_first_servers_first() -> None:
     assert models_to_start([slot(one), slot(one), slot(two)], [one, two], 8) == []
 
 
-def test_the_idle_go_down_to_the_minimum_the_longest_unused_first() -> None:
+def test_idle_servers_are_removed_down_to_the_minimum_longest_unused_first() -> None:
     one = model(minimum=1)
     old, new, used = slot(one, last_used=1.0), slot(one, last_used=2.0), slot(one, users=1)
     assert idle_slots([new, old], by_key(one), 10.0, 100.0) == [old]
@@ -85,7 +85,7 @@ def test_a_model_may_have_an_idle_time_of_its_own() -> None:
     assert idle_slots([slot(model(idle=50.0))], {}, 100.0, 51.0) != []
 
 
-def test_room_is_made_by_what_no_minimum_keeps_and_else_by_the_longest_unused() -> None:
+def test_eviction_prefers_servers_above_the_minimum_then_the_longest_unused() -> None:
     kept_one, other = model("kept", minimum=1), model("other")
     protected, free = slot(kept_one, last_used=1.0), slot(other, last_used=2.0)
     assert eviction_candidate([protected, free], by_key(kept_one)) is free
@@ -93,7 +93,7 @@ def test_room_is_made_by_what_no_minimum_keeps_and_else_by_the_longest_unused() 
     assert eviction_candidate([slot(other, users=1), slot(other, warm=None)], {}) is None
 
 
-def test_of_each_model_the_default_and_the_canary_are_kept() -> None:
+def test_the_default_and_the_canary_of_each_model_are_prewarmed() -> None:
     versions = {
         version: DeployedVersion(spec=model("two", version, minimum=1), digest="d") for version in "123"
     }
@@ -110,7 +110,7 @@ def test_of_each_model_the_default_and_the_canary_are_kept() -> None:
     }
 
 
-def test_nothing_is_kept_here_of_what_runs_elsewhere() -> None:
+def test_models_of_other_backends_are_not_prewarmed() -> None:
     elsewhere = ModelSpec(
         name="one", version="1", inputs=(), outputs=(), backends=("local",), warm=WarmPool(minimum=1)
     )

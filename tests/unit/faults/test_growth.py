@@ -18,13 +18,13 @@ def life(
     return Life(name, [(since + age, int(size(age / MINUTE) * MIB)) for age in ages])
 
 
-def test_what_is_steady_after_its_warm_up_is_flat() -> None:
+def test_memory_that_is_steady_after_warm_up_is_flat() -> None:
     (found,) = judge([life(lambda age: 100 if age >= 2 else 20 + 40 * age)])
     assert (found.finding, found.growth, found.minutes) == (Finding.FLAT, 0.0, 12.0)
 
 
 @pytest.mark.parametrize("since", [0.0, 900.0])
-def test_a_leak_is_seen_by_what_it_would_be_in_half_an_hour(since: float) -> None:
+def test_a_leak_is_judged_by_its_growth_in_half_an_hour(since: float) -> None:
     (found,) = judge([life(lambda age: 100 + 0.2 * age, since=since)])
     assert found.finding is Finding.GREW
     assert found.growth == pytest.approx(0.06, abs=0.001)
@@ -38,7 +38,7 @@ def test_less_than_five_per_cent_in_half_an_hour_is_flat() -> None:
     assert found.growth == pytest.approx(0.045, abs=0.001)
 
 
-def test_a_step_and_a_peak_are_no_leak_but_a_large_step_is_growth() -> None:
+def test_a_small_step_and_a_peak_are_flat_and_a_large_step_is_growth() -> None:
     steps = [life(lambda age: 101 if age > 8 else 100), life(lambda age: 150 if 7 < age < 8 else 100)]
     assert [judge([each])[0].finding for each in steps] == [Finding.FLAT] * 2
     (found,) = judge([life(lambda age: 106 if age > 10 else 100)])
@@ -46,23 +46,23 @@ def test_a_step_and_a_peak_are_no_leak_but_a_large_step_is_growth() -> None:
     assert found.growth == pytest.approx(0.06)
 
 
-def test_memory_that_comes_and_goes_is_flat() -> None:
+def test_oscillating_memory_is_flat() -> None:
     (found,) = judge([life(lambda age: 100 + 10 * (int(age * 2) % 2))])
     assert found.finding is Finding.FLAT
 
 
-def test_a_process_that_is_started_anew_begins_anew() -> None:
+def test_a_restarted_process_is_judged_anew() -> None:
     lives = [life(lambda _: 100), life(lambda _: 120, since=900)]
     (found,) = judge(lives)
     assert (found.finding, found.lives) == (Finding.FLAT, 2)
 
 
-def test_of_several_processes_the_one_that_grew_most_is_told() -> None:
+def test_of_several_processes_the_one_with_most_growth_is_reported() -> None:
     (found,) = judge([life(lambda _: 100), life(lambda age: 100 + age), life(lambda _: 50, minutes=3)])
     assert (found.finding, found.lives) == (Finding.GREW, 3)
 
 
-def test_what_hardly_lived_is_not_judged_and_that_is_a_fault_where_it_should_have_been() -> None:
+def test_a_short_lived_process_is_not_judged_which_is_a_failure_if_it_should_have_lasted() -> None:
     found = judge([life(lambda age: 100 + 10 * age, minutes=11.9), Life("new", [(5.0, MIB)]), Life("gone")])
     assert [(each.name, each.finding) for each in found] == [
         ("gone", Finding.BRIEF),
@@ -76,7 +76,7 @@ def test_what_hardly_lived_is_not_judged_and_that_is_a_fault_where_it_should_hav
     ]
 
 
-def test_a_soak_in_which_nothing_was_judged_does_not_call_memory_flat() -> None:
+def test_a_soak_without_a_judged_process_does_not_report_flat_memory() -> None:
     brief, long = life(lambda _: 100, minutes=11), life(lambda _: 100, name="recorder")
     assert summary(judge([brief])) == "Memory was not judged: no process lived for 12 minutes."
     assert summary(judge([brief, long])) == "Memory is flat, as far as it was watched."

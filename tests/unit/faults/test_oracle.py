@@ -17,11 +17,11 @@ SOUND = Facts(
 )
 
 
-def test_what_is_sound_passes() -> None:
+def test_facts_without_violations_pass() -> None:
     assert violations(SOUND, Allowance()) == []
 
 
-def test_an_id_that_was_not_confirmed_may_or_may_not_have_an_outcome() -> None:
+def test_an_unconfirmed_id_may_have_an_outcome_or_not() -> None:
     assert violations(replace(SOUND, endings={**SOUND.endings, "c": DONE}), Allowance()) == []
 
 
@@ -63,16 +63,16 @@ def test_an_id_that_was_not_confirmed_may_or_may_not_have_an_outcome() -> None:
         (replace(SOUND, depths={"straightline.dead": 3}), "3 messages are left in straightline.dead"),
     ],
 )
-def test_each_fault_is_said_and_nothing_else(facts: Facts, sentence: str) -> None:
+def test_each_violation_is_reported_alone(facts: Facts, sentence: str) -> None:
     assert violations(facts, Allowance()) == [sentence]
 
 
-def test_one_id_that_is_executed_again_and_again_is_a_fault_whatever_is_allowed_in_all() -> None:
+def test_an_id_executed_too_often_is_a_violation_within_any_total_allowance() -> None:
     facts = replace(SOUND, executions={"a": 9, "b": 1})
     assert violations(facts, Allowance(surplus=100)) == ["1 ids were executed more than 4 times: a"]
 
 
-def test_what_a_fault_may_cost_is_no_violation() -> None:
+def test_the_allowed_cost_of_a_fault_is_no_violation() -> None:
     facts = replace(
         SOUND,
         executions={"a": 2, "b": 1},
@@ -88,11 +88,11 @@ def answered(submitted: float, finished: float, backend: str = "local") -> Endin
     return Ending(1, "succeeded", backend=backend, submitted_at=submitted, finished_at=finished)
 
 
-def test_a_fault_is_felt_until_all_that_came_before_its_end_is_answered() -> None:
+def test_recovery_lasts_until_all_requests_from_before_the_faults_end_are_answered() -> None:
     assert recovery({"a": answered(8.0, 12.5), "b": answered(9.0, 9.1)}, 10.0) == 2.5
     assert recovery({"a": answered(8.0, 9.0)}, 10.0) == 0.0
 
 
-def test_a_fault_is_felt_until_each_backend_answers_the_first_of_what_came_after() -> None:
+def test_recovery_lasts_until_each_backend_answers_its_first_later_request() -> None:
     endings = {"a": answered(10.5, 14.0), "b": answered(11.0, 30.0), "c": answered(12.0, 13.0, "serverless")}
     assert recovery(endings, 10.0) == 4.0

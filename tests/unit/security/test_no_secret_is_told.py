@@ -121,7 +121,7 @@ def written(
 @pytest.mark.parametrize(
     "url", [f"amqp://user:{CANARY}/x@host/vhost", f"postgresql://user:{CANARY}@host:port/db"]
 )
-def test_no_command_tells_a_password(
+def test_no_command_prints_a_password(
     run: Callable[[], int],
     url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -138,7 +138,7 @@ def test_no_command_tells_a_password(
     assert errors.count("\n") == 1, "one line, and no traceback"
 
 
-def test_what_is_read_of_a_url_stays_whole() -> None:
+def test_a_url_without_a_password_is_printed_whole() -> None:
     read = read_address("amqps://u:p%2Fw@h:1/v?heartbeat=3&cacertfile=/a%20b.pem")
     assert read.url == "amqps://u:p%2Fw@h:1/v?heartbeat=3"
     assert read.tls is not None

@@ -17,7 +17,7 @@ class Ring:
         self.itself = self
 
 
-def test_the_rings_of_the_last_connection_go_when_the_next_one_is_there(
+def test_reference_cycles_of_the_last_connection_are_collected_with_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Consumer, "create_task_handler", lambda *_: print)

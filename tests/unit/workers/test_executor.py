@@ -76,13 +76,15 @@ def test_several_requests_are_one_call(ask: Any, backend: Any, make_work: Make) 
     assert {result.share for _, result in results} == {5}
 
 
-def test_one_request_travels_as_it_came(ask: Any, backend: Any, make_work: Make) -> None:
+def test_a_single_request_is_sent_unchanged(ask: Any, backend: Any, make_work: Make) -> None:
     body = {"id": "mine", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}], "z": 1}
     ask(make_work(body=body))
     assert backend.calls == [body]
 
 
-def test_what_is_wrong_with_one_request_spoils_only_that(ask: Any, backend: Any, make_work: Make) -> None:
+def test_a_wrong_request_does_not_spoil_the_others_in_its_call(
+    ask: Any, backend: Any, make_work: Make
+) -> None:
     backend.fail = refuse_negative
     work = [make_work([1.0, 1.0]), make_work([-1.0, 0.0]), make_work([2.0, 2.0])]
     results = {item.request.id: result for item, result in ask(*work)}
@@ -90,7 +92,7 @@ def test_what_is_wrong_with_one_request_spoils_only_that(ask: Any, backend: Any,
     assert results[work[1].request.id].error_class == "model_error"
 
 
-def test_a_request_that_does_not_fit_the_model_is_rejected_and_its_neighbours_are_answered(
+def test_a_request_that_does_not_fit_the_model_is_rejected_and_the_others_in_its_call_succeed(
     ask: Any, backend: Any, make_work: Make
 ) -> None:
     def refuse(call: dict[str, Any]) -> None:
@@ -105,7 +107,7 @@ def test_a_request_that_does_not_fit_the_model_is_rejected_and_its_neighbours_ar
     assert (wrong.error_class, wrong.error, wrong.cold_start) == ("wrong_inputs", "x has 3 elements", 0.5)
 
 
-def test_an_answer_that_cannot_be_split_is_asked_for_one_by_one(
+def test_requests_are_called_alone_if_their_response_cannot_be_split(
     ask: Any, backend: Any, make_work: Make
 ) -> None:
     whole = backend.answer
@@ -116,7 +118,7 @@ def test_an_answer_that_cannot_be_split_is_asked_for_one_by_one(
     assert len(backend.calls) == 3
 
 
-def test_a_model_that_is_not_batchable_is_asked_one_by_one(
+def test_requests_of_a_model_that_is_not_batchable_are_called_alone(
     ask: Any, backend: Any, make_work: Make, model: ModelSpec
 ) -> None:
     fixed = msgspec.structs.replace(model, outputs=(msgspec.structs.replace(model.outputs[0], shape=(1, 2)),))
@@ -131,7 +133,7 @@ def test_calls_stay_within_the_payload_limit(ask: Any, backend: Any, make_work: 
     assert {result.kind for _, result in results} == {"succeeded"}
 
 
-def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Make) -> None:
+def test_a_fault_gives_all_requests_of_the_call_back(ask: Any, backend: Any, make_work: Make) -> None:
     def crash(_: Any) -> None:
         raise BackendFault("it died", error_class="crashed")
 
@@ -149,7 +151,7 @@ def test_a_fault_sends_all_of_a_call_back(ask: Any, backend: Any, make_work: Mak
         (MemoryError(), "out_of_memory"),
     ],
 )
-def test_a_defect_of_ours_sends_requests_back_too(
+def test_an_internal_error_gives_requests_back_too(
     ask: Any, backend: Any, make_work: Make, error: BaseException, error_class: str
 ) -> None:
     def fail(_: Any) -> None:
@@ -161,13 +163,13 @@ def test_a_defect_of_ours_sends_requests_back_too(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model_name":1}', b"[" * 200_000, b"\xff", LATIN])
-def test_an_answer_that_is_not_v2_is_a_fault(ask: Any, backend: Any, make_work: Make, body: bytes) -> None:
+def test_a_response_that_is_not_v2_is_a_fault(ask: Any, backend: Any, make_work: Make, body: bytes) -> None:
     backend.answer = lambda _: body
     ((_, result),) = ask(make_work())
     assert (result.kind, result.error_class) == ("fault", "bad_protocol")
 
 
-def test_another_version_than_asked_is_a_fault(ask: Any, backend: Any, make_work: Make) -> None:
+def test_a_response_of_another_version_is_a_fault(ask: Any, backend: Any, make_work: Make) -> None:
     backend.answer = lambda _: b'{"model_name":"double","model_version":"2","outputs":[]}'
     ((_, result),) = ask(make_work())
     assert (result.kind, result.error_class) == ("fault", "not_deployed")
@@ -178,21 +180,19 @@ def test_an_unknown_model_is_a_fault_of_this_pool(ask: Any, make_work: Make) -> 
     assert (result.kind, result.error_class) == ("fault", "not_deployed")
 
 
-def test_a_pool_that_has_not_read_what_is_deployed_does_not_say_that_something_is_not(
+def test_a_pool_that_has_not_read_all_deployments_does_not_report_a_model_as_missing(
     ask: Any, make_work: Make
 ) -> None:
     ((_, result),) = ask(make_work(), found=None, informed=False)
     assert (result.kind, result.error_class) == ("fault", "not_informed")
 
 
-def test_a_deadline_that_has_passed_is_not_asked_for(ask: Any, backend: Any, make_work: Make) -> None:
+def test_a_request_past_its_deadline_is_not_called(ask: Any, backend: Any, make_work: Make) -> None:
     ((_, result),) = ask(make_work(remaining=0.0))
     assert (result.kind, result.asked, backend.calls) == ("expired", False, [])
 
 
-def test_a_call_lasts_no_longer_than_model_and_deadlines_allow(
-    ask: Any, backend: Any, make_work: Make
-) -> None:
+def test_a_calls_timeout_is_limited_by_model_and_deadlines(ask: Any, backend: Any, make_work: Make) -> None:
     ask(make_work(remaining=1000.0))
     ask(make_work(remaining=10.0), make_work(remaining=5.0))
     assert backend.timeouts[0] == 30.0
@@ -232,14 +232,14 @@ def test_referenced_data_is_fetched(ask: Any, backend: Any, make_work: Make) -> 
         (StoreUnavailable("no"), "fault", "store_unavailable"),
     ],
 )
-def test_a_store_that_fails_is_told_apart_from_a_wrong_reference(
+def test_a_failing_store_differs_from_a_wrong_reference(
     ask: Any, make_work: Make, error: Exception, kind: str, error_class: str
 ) -> None:
     ((_, result),) = ask(make_work(data_ref=REF), store=Store(error))
     assert (result.kind, result.error_class) == (kind, error_class)
 
 
-def test_what_goes_back_whole_is_not_in_work_here(
+def test_a_requeued_placement_no_longer_runs_here(
     ask: Any, make_work: Make, cancellations: CancellationTracker
 ) -> None:
     work = [make_work(), make_work(data_ref=REF)]
@@ -257,7 +257,7 @@ def test_a_large_result_goes_to_the_store(ask: Any, make_work: Make) -> None:
     assert result.result_ref.size == len(store.kept[0])
 
 
-def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
+def test_a_cancelled_request_is_not_called_and_the_others_are(
     ask: Any, backend: Any, make_work: Make, cancellations: CancellationTracker
 ) -> None:
     work = [make_work([float(n), 0.0]) for n in range(3)]
@@ -270,7 +270,7 @@ def test_what_was_cancelled_is_not_asked_and_costs_its_neighbours_nothing(
     assert [call["inputs"][0]["shape"][0] for call in backend.calls] == [2]
 
 
-def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_answer_is_dropped(
+def test_cancelling_a_running_request_ends_it_at_once_and_drops_its_response(
     ask: Any, backend: Any, make_work: Make, cancellations: CancellationTracker
 ) -> None:
     ended: list[str] = []
@@ -288,7 +288,7 @@ def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_answer_is_dropped(
     assert results[other.request.id].kind == "succeeded"
 
 
-def test_an_answer_that_came_first_stands(
+def test_a_result_before_the_cancellation_counts(
     ask: Any, make_work: Make, cancellations: CancellationTracker
 ) -> None:
     ended: list[Work] = []
@@ -299,7 +299,7 @@ def test_an_answer_that_came_first_stands(
     assert (result.kind, ended) == ("succeeded", [])
 
 
-def test_a_request_in_work_twice_is_no_cancelled_one(
+def test_a_request_that_runs_twice_is_not_taken_for_cancelled(
     make_work: Make, cancellations: CancellationTracker
 ) -> None:
     item = make_work()
@@ -309,7 +309,7 @@ def test_a_request_in_work_twice_is_no_cancelled_one(
     assert cancellations.finished(item)
 
 
-def test_those_of_a_call_who_are_late_by_then_are_not_asked(
+def test_requests_that_expired_during_earlier_calls_are_left_out(
     backend: Any, model: ModelSpec, make_work: Make
 ) -> None:
     """Calls of one placement follow each other, and the first may take all the time of the next."""
@@ -332,7 +332,7 @@ def test_those_of_a_call_who_are_late_by_then_are_not_asked(
     assert backend.timeouts == [30.0, 3.0]
 
 
-def test_what_waited_for_a_failing_backend_is_given_back_unasked_but_for_the_probe(
+def test_an_open_breaker_gives_waiting_requests_back_except_the_probe(
     ask: Any, backend: Any, make_work: Make, breakers: OpenBreakers
 ) -> None:
     breakers.update(b'{"backend":"local","open":true,"at":1.0,"why":"5 of 5 calls failed"}')
@@ -359,7 +359,7 @@ def test_what_waited_for_a_failing_backend_is_given_back_unasked_but_for_the_pro
         b'{"backend":"local","model":"double","open":false,"at":1.0}',
     ],
 )
-def test_another_breaker_is_no_matter_here(
+def test_another_backends_breaker_is_ignored(
     ask: Any, make_work: Make, breakers: OpenBreakers, signal: bytes
 ) -> None:
     breakers.update(signal)
@@ -367,7 +367,7 @@ def test_another_breaker_is_no_matter_here(
     assert result.kind == "succeeded"
 
 
-def test_a_breaker_of_which_nothing_is_heard_any_more_counts_as_closed() -> None:
+def test_a_breaker_without_news_counts_as_closed() -> None:
     now = [0.0]
     breakers = OpenBreakers("local", lambda: now[0])
     breakers.update(b'{"backend":"local","model":"double","open":true,"at":1.0,"why":"x"}')

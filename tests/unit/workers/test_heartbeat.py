@@ -43,7 +43,7 @@ def pulse(sender: Sender, backend: Any, best: FastestLatencies | None = None) ->
     )
 
 
-def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
+def test_a_heartbeat_reports_the_pools_state(backend: Any) -> None:
     best = FastestLatencies()
     for seconds in (0.5, 0.2, 0.9):
         best.add("digits", seconds)
@@ -60,7 +60,7 @@ def test_a_heartbeat_tells_what_the_pool_can_do(backend: Any) -> None:
     )
 
 
-def test_a_best_case_is_of_one_model_and_counts_for_a_while() -> None:
+def test_the_fastest_latency_is_kept_by_model_and_expires() -> None:
     now = [0.0]
     best = FastestLatencies(lambda: now[0])
     best.add("slow", 9.0)
@@ -71,7 +71,9 @@ def test_a_best_case_is_of_one_model_and_counts_for_a_while() -> None:
     assert best.get() == {"quick": 0.2}
 
 
-def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch: Any) -> None:
+def test_heartbeats_are_sent_until_the_stop_and_the_last_one_says_closing(
+    backend: Any, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 0.001)
     sender = Sender()
     running = pulse(sender, backend)
@@ -82,7 +84,7 @@ def test_it_beats_until_it_is_stopped_and_says_goodbye(backend: Any, monkeypatch
     assert (sender.beats[-1].closing, sender.beats[-1].healthy) == (True, False)
 
 
-def test_it_beats_at_once_where_what_the_pool_can_do_has_changed(backend: Any, monkeypatch: Any) -> None:
+def test_a_change_sends_a_heartbeat_at_once(backend: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 60.0)
     sender = Sender()
     running = pulse(sender, backend)
@@ -95,7 +97,7 @@ def test_it_beats_at_once_where_what_the_pool_can_do_has_changed(backend: Any, m
     assert sender.beats[-1].closing
 
 
-def test_heartbeats_do_not_pile_up_while_the_broker_is_away(backend: Any, monkeypatch: Any) -> None:
+def test_heartbeats_do_not_queue_up_during_an_outage(backend: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 0.001)
     sender = Sender(answers=False)
     running = pulse(sender, backend)
@@ -105,9 +107,7 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(backend: Any, monkey
     assert [beat.closing for beat in sender.beats] == [False, True]
 
 
-def test_a_backend_that_fails_to_tell_its_health_does_not_end_the_beat(
-    backend: Any, monkeypatch: Any
-) -> None:
+def test_a_failing_health_check_does_not_stop_heartbeats(backend: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL_S", 0.001)
     healthy = backend.health
     failures = iter([ValueError("a defect")])

@@ -58,7 +58,7 @@ def test_what_the_model_raised_is_final(kind: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b"[" * 200_000, b"\xff", b'{"errorType": 5}'])
-def test_a_failure_that_cannot_be_read_is_a_crash(payload: bytes) -> None:
+def test_an_undecodable_failure_is_a_crash(payload: bytes) -> None:
     error = function_error(payload, "")
     assert isinstance(error, BackendFault)
     assert error.error_class == "crashed"
@@ -75,18 +75,18 @@ def test_a_failure_that_cannot_be_read_is_a_crash(payload: bytes) -> None:
         ("SomethingNew", 400, "bad_protocol"),
     ],
 )
-def test_a_refusal_of_the_api_is_a_fault(code: str, status: int, error_class: str) -> None:
+def test_an_api_error_is_a_fault(code: str, status: int, error_class: str) -> None:
     error = api_error(code, status, "no")
     assert isinstance(error, BackendFault)
     assert error.error_class == error_class
 
 
-def test_a_function_that_is_not_there_is_told_with_how_to_deploy_it() -> None:
+def test_a_missing_function_is_reported_with_the_deploy_command() -> None:
     there = api_error("ResourceNotFoundException", 404, "Function not found: arn:digits")
     assert "Function not found: arn:digits; deploy the model there: `python -m modelkit deploy" in str(there)
     assert "`python -m modelkit deploy PROJECT --on serverless`" in str(there)
     assert "deploy" not in str(api_error("ServiceException", 500, "no"))
 
 
-def test_an_event_that_is_not_json_is_the_requests_fault() -> None:
+def test_an_event_that_is_not_json_is_a_wrong_input() -> None:
     assert isinstance(api_error("InvalidRequestContentException", 400, "no"), WrongInput)

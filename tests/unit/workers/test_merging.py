@@ -30,7 +30,7 @@ def requests(draw: st.DrawFn) -> list[tuple[int, list[list[float]]]]:
 
 
 @given(requests(), st.booleans())
-def test_every_request_gets_the_answer_to_its_own_rows(
+def test_every_request_gets_the_results_of_its_own_rows(
     drawn: list[tuple[int, list[list[float]]]], nested: bool
 ) -> None:
     given_requests = [
@@ -52,7 +52,7 @@ def test_every_request_gets_the_answer_to_its_own_rows(
         assert json.loads(bytes(result))["id"] == request.id
 
 
-def test_the_text_of_numbers_is_kept() -> None:
+def test_numbers_keep_their_text() -> None:
     first = msgspec.json.decode(
         b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP64","data":[ 1.10, 1E3 ]}]}', type=InferRequest
     )
@@ -76,11 +76,11 @@ def test_the_text_of_numbers_is_kept() -> None:
         asked(),
     ],
 )
-def test_a_request_that_does_not_add_up_goes_alone(request_: InferRequest) -> None:
+def test_a_request_whose_data_does_not_fit_its_shape_goes_alone(request_: InferRequest) -> None:
     assert signature(request_) is None
 
 
-def test_only_like_is_joined_with_like() -> None:
+def test_only_requests_of_one_signature_are_joined() -> None:
     kinds = [
         asked(tensor([1, 2], [1, 2])),
         asked(tensor([1, 2], [[1, 2]])),
@@ -97,13 +97,13 @@ def test_only_like_is_joined_with_like() -> None:
 @pytest.mark.parametrize(
     "output", [tensor([3, 1], [1, 2, 3]), tensor([2, 2], [1, 2, 3]), tensor([], [1]), tensor([2, 1], 5)]
 )
-def test_an_answer_with_other_rows_than_asked_is_not_split(output: dict[str, Any]) -> None:
+def test_a_response_with_a_different_number_of_rows_is_not_split(output: dict[str, Any]) -> None:
     answer = msgspec.json.decode(json.dumps({"model_name": "m", "outputs": [output]}), type=InferResponse)
     with pytest.raises(MergeError):
         split(answer, [Part(None, 1), Part(None, 1)])
 
 
-def test_an_output_with_a_remark_is_not_split_since_nobody_knows_whose_rows_it_is_about() -> None:
+def test_an_output_with_parameters_is_not_split() -> None:
     output = {"name": "y", "shape": [2, 1], "datatype": "FP32", "data": [None, 1]}
     answer = msgspec.json.decode(
         json.dumps({"model_name": "echo", "outputs": [{**output, "parameters": {"non_finite": 1}}]}),

@@ -26,7 +26,7 @@ def read(body: Any, headers: Any = None) -> Placement:
     return read_placement(HEADERS if headers is None else headers, "application/json", "utf-8", content)
 
 
-def test_a_placement_is_read_with_its_requests(make_work: Callable[..., Work]) -> None:
+def test_a_placement_is_decoded_with_its_requests(make_work: Callable[..., Work]) -> None:
     work = [make_work(), make_work()]
     placement = read([[[item.ticket for item in work]], {}, EMBED])
     assert placement.work == work
@@ -40,35 +40,35 @@ def test_an_id_has_one_form_however_its_producer_writes_it(make_work: Callable[.
     assert [item.request.id for item in placement.work] == ["0190f3b6-7c1d-7a2e-8b3f-00112233aabb"]
 
 
-def test_a_request_without_an_id_is_none(make_work: Callable[..., Work]) -> None:
+def test_a_request_without_an_id_is_refused(make_work: Callable[..., Work]) -> None:
     with pytest.raises(ContractError):
         read([[[make_work(id="mine").ticket]], {}, EMBED])
 
 
-def test_words_for_the_arguments_are_made_up_where_there_are_none(make_work: Callable[..., Work]) -> None:
+def test_a_missing_argsrepr_is_made_from_the_requests(make_work: Callable[..., Work]) -> None:
     placement = read([[[make_work().ticket]], {}, EMBED], {"task": PREDICT_TASK, "id": "5"})
     assert placement.argsrepr == "1 requests of double"
 
 
-def test_long_words_are_cut(make_work: Callable[..., Work]) -> None:
+def test_a_long_argsrepr_is_cut(make_work: Callable[..., Work]) -> None:
     placement = read([[[make_work().ticket]], {}, EMBED], HEADERS | {"argsrepr": "x" * 10_000})
     assert len(placement.argsrepr) == MAX_REPR_CHARS
 
 
 @given(JSON)
-def test_no_other_json_is_a_placement(body: Any) -> None:
+def test_other_json_is_not_a_placement(body: Any) -> None:
     with pytest.raises(ContractError):
         read(body)
 
 
 @given(st.binary(max_size=200))
-def test_no_other_bytes_are_a_placement(body: bytes) -> None:
+def test_other_bytes_are_not_a_placement(body: bytes) -> None:
     with pytest.raises(ContractError):
         read(body)
 
 
 @given(st.dictionaries(st.sampled_from(["id", "task", "timelimit", "eta", "expires"]), JSON, max_size=5))
-def test_strange_headers_are_refused_or_harmless(headers: dict[str, Any]) -> None:
+def test_malformed_headers_are_refused_or_harmless(headers: dict[str, Any]) -> None:
     with pytest.raises(ContractError):
         read(b"[[[]], {}, null]", headers)
 
@@ -77,7 +77,7 @@ def test_strange_headers_are_refused_or_harmless(headers: dict[str, Any]) -> Non
     ("content_type", "encoding"),
     [(None, "utf-8"), ("application/x-python-serialize", "binary"), ("application/json", "latin-1")],
 )
-def test_only_json_in_utf8_is_read(
+def test_only_json_in_utf8_is_decoded(
     make_work: Callable[..., Work], content_type: str | None, encoding: str
 ) -> None:
     with pytest.raises(ContractError):
@@ -86,7 +86,7 @@ def test_only_json_in_utf8_is_read(
         )
 
 
-def test_the_refusal_does_not_repeat_the_body() -> None:
+def test_the_error_does_not_repeat_the_body() -> None:
     with pytest.raises(ContractError) as caught:
         read(b'[[[{"request": "secret words"}]], {}, {}]')
     assert "secret" not in str(caught.value)

@@ -55,7 +55,7 @@ def task(
     return predict
 
 
-def test_the_task_returns_when_the_report_is_safe(make_work: Callable[..., Work]) -> None:
+def test_the_task_returns_once_the_report_is_confirmed(make_work: Callable[..., Work]) -> None:
     scripted, latencies = Scripted(), FastestLatencies()
     assert task(scripted, latencies).run([make_work() for _ in range(3)]) == "1 failed, 2 succeeded"
     assert len(scripted.reported) == 1
@@ -66,16 +66,14 @@ def test_the_task_returns_when_the_report_is_safe(make_work: Callable[..., Work]
     "error",
     [ReportNotConfirmed("no confirm"), SystemExit(1), MemoryError(), RecursionError(), ZeroDivisionError()],
 )
-def test_whatever_goes_wrong_brings_the_placement_back(
-    make_work: Callable[..., Work], error: BaseException
-) -> None:
+def test_any_error_requeues_the_placement(make_work: Callable[..., Work], error: BaseException) -> None:
     with pytest.raises(Reject) as caught:
         task(Scripted(error)).run([make_work() for _ in range(3)])
     assert caught.value.requeue is True
 
 
 @pytest.mark.parametrize("withdrawal", [Lonely(before=True), Lonely(after=True)])
-def test_what_other_pools_can_answer_comes_back_and_nothing_is_reported(
+def test_a_placement_that_other_pools_can_execute_is_requeued_and_not_reported(
     make_work: Callable[..., Work], withdrawal: Lonely
 ) -> None:
     scripted = Scripted()
@@ -85,6 +83,6 @@ def test_what_other_pools_can_answer_comes_back_and_nothing_is_reported(
     assert scripted.reported == []
 
 
-def test_a_placement_before_the_pool_has_started_comes_back(make_work: Callable[..., Work]) -> None:
+def test_a_placement_before_the_start_of_the_pool_is_requeued(make_work: Callable[..., Work]) -> None:
     with pytest.raises(Reject):
         Predict().run([make_work()])

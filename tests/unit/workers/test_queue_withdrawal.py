@@ -86,7 +86,7 @@ def test_only_a_healthy_pool_of_the_same_backend_is_a_peer(peers: Peers) -> None
     assert peers.any_healthy()
 
 
-def test_a_peer_that_falls_silent_or_says_that_it_is_ill_is_none(peers: Peers, clock: Clock) -> None:
+def test_a_silent_or_unhealthy_pool_is_not_a_peer(peers: Peers, clock: Clock) -> None:
     peers.on_heartbeat(beat())
     clock.now += 3.1
     peers.on_heartbeat(beat("local@a"))
@@ -96,7 +96,7 @@ def test_a_peer_that_falls_silent_or_says_that_it_is_ill_is_none(peers: Peers, c
     assert not peers.any_healthy()
 
 
-def test_who_hears_nothing_at_all_goes_on_from_what_was_known(peers: Peers, clock: Clock) -> None:
+def test_without_any_heartbeat_the_last_known_peers_count(peers: Peers, clock: Clock) -> None:
     clock.now += 60
     assert not peers.any_healthy()
     peers.on_heartbeat(beat())
@@ -104,7 +104,7 @@ def test_who_hears_nothing_at_all_goes_on_from_what_was_known(peers: Peers, cloc
     assert peers.any_healthy()
 
 
-def test_an_ill_pool_leaves_its_queue_while_another_can_answer(peers: Peers, clock: Clock) -> None:
+def test_an_unhealthy_pool_leaves_its_queue_while_a_peer_is_healthy(peers: Peers, clock: Clock) -> None:
     pool = Pool(peers)
     peers.on_heartbeat(beat())
     pool.withdrawal.update(SICK)
@@ -117,13 +117,13 @@ def test_an_ill_pool_leaves_its_queue_while_another_can_answer(peers: Peers, clo
     assert not pool.withdrawal.should_requeue()
 
 
-def test_an_ill_pool_that_is_alone_goes_on(peers: Peers) -> None:
+def test_an_unhealthy_pool_without_peers_keeps_its_queue(peers: Peers) -> None:
     pool = Pool(peers)
     pool.withdrawal.update(SICK)
     assert pool.consumes()
 
 
-def test_a_pool_comes_back_when_it_is_well(peers: Peers) -> None:
+def test_a_pool_that_is_healthy_again_returns_to_its_queue(peers: Peers) -> None:
     pool = Pool(peers)
     peers.on_heartbeat(beat())
     pool.withdrawal.update(SICK)
@@ -132,7 +132,7 @@ def test_a_pool_comes_back_when_it_is_well(peers: Peers) -> None:
     assert not pool.withdrawal.should_requeue()
 
 
-def test_what_never_reached_the_backend_goes_back_when_others_can_answer(
+def test_requests_that_never_reached_the_backend_are_requeued_if_a_peer_is_healthy(
     peers: Peers, make_work: Callable[..., Work]
 ) -> None:
     pool = Pool(peers)
@@ -143,7 +143,7 @@ def test_what_never_reached_the_backend_goes_back_when_others_can_answer(
     assert not pool.consumes()
 
 
-def test_what_was_asked_is_reported(peers: Peers, make_work: Callable[..., Work]) -> None:
+def test_requests_that_reached_the_backend_are_reported(peers: Peers, make_work: Callable[..., Work]) -> None:
     pool = Pool(peers)
     pool.health = SICK
     peers.on_heartbeat(beat())
@@ -165,7 +165,7 @@ def test_a_fault_of_one_model_alone_is_reported(peers: Peers, make_work: Callabl
     assert pool.consumes()
 
 
-def test_nothing_goes_back_while_the_broker_would_give_it_to_this_pool_again(
+def test_nothing_is_requeued_while_the_broker_would_redeliver_it_here(
     peers: Peers, make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CONSUMER_CANCEL_TIMEOUT_S", 0.01)

@@ -62,7 +62,7 @@ def result(kind: Any = "succeeded", **fields: Any) -> ExecutionResult:
     return ExecutionResult(kind=kind, started_at=1.0, finished_at=2.0, **fields)
 
 
-def test_outcomes_go_together_and_replies_to_each(make_work: Callable[..., Work]) -> None:
+def test_outcomes_are_batched_and_replies_are_sent_one_by_one(make_work: Callable[..., Work]) -> None:
     sender = Sender()
     work = [make_work() for _ in range(3)]
     work[1].ticket.reply = ReplyAddress(to="who", correlation_id="7")
@@ -78,7 +78,7 @@ def test_outcomes_go_together_and_replies_to_each(make_work: Callable[..., Work]
     assert len(sender.of(names.TYPE_FEEDBACK)) == 1
 
 
-def test_who_is_told_of_missing_data_hears_what_the_ledger_has(make_work: Callable[..., Work]) -> None:
+def test_missing_data_is_answered_with_the_recorded_outcome(make_work: Callable[..., Work]) -> None:
     """A second execution finds nothing, since the producer removed its data when the first was answered."""
     sender = Sender()
     work = make_work()
@@ -92,7 +92,7 @@ def test_who_is_told_of_missing_data_hears_what_the_ledger_has(make_work: Callab
     assert (recall.request_id, recall.reply, recall.repeated) == (work.request.id, work.ticket.reply, False)
 
 
-def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[..., Work]) -> None:
+def test_faults_go_back_with_their_unchanged_ticket(make_work: Callable[..., Work]) -> None:
     sender = Sender()
     work = make_work()
     reporter(sender).report([(work, result("fault", error_class="crashed", error="it died"))])
@@ -103,7 +103,7 @@ def test_faults_go_back_with_the_ticket_as_it_was_placed(make_work: Callable[...
     assert sender.of(names.TYPE_OUTCOMES) == []
 
 
-def test_what_the_broker_refuses_is_sent_again(
+def test_refused_messages_are_sent_again(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporter_module, "RETRY_DELAYS_S", (0.0, 0.0))
@@ -112,7 +112,7 @@ def test_what_the_broker_refuses_is_sent_again(
     assert len(sender.of(names.TYPE_OUTCOMES)) == 1
 
 
-def test_a_report_without_a_confirm_is_not_done(make_work: Callable[..., Work]) -> None:
+def test_a_report_without_a_confirm_fails(make_work: Callable[..., Work]) -> None:
     with pytest.raises(ReportNotConfirmed):
         reporter(Sender(BrokerUnavailable("gone"))).report([(make_work(), result())])
 
@@ -133,7 +133,7 @@ def test_a_report_that_is_too_large_for_one_message_is_split(
     assert sum(len(msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes) for batch in batches) == 10
 
 
-def test_every_report_has_an_id_of_its_own_so_that_a_copy_of_it_is_known(
+def test_every_report_has_its_own_message_id_by_which_copies_are_detected(
     make_work: Callable[..., Work],
 ) -> None:
     sender = Sender()
@@ -143,7 +143,7 @@ def test_every_report_has_an_id_of_its_own_so_that_a_copy_of_it_is_known(
     assert None not in ids
 
 
-def test_what_ended_early_is_reported_once_and_its_slot_comes_free_with_the_call(
+def test_an_early_end_is_reported_once_and_its_slot_is_freed_with_the_call(
     make_work: Callable[..., Work],
 ) -> None:
     sender = Sender()
@@ -158,7 +158,7 @@ def test_what_ended_early_is_reported_once_and_its_slot_comes_free_with_the_call
     assert [message.routing_key for message in sender.sent[2:]] == ["feedback"]
 
 
-def test_an_early_end_that_the_broker_did_not_take_is_reported_with_the_rest(
+def test_an_unconfirmed_early_end_is_reported_with_the_rest(
     make_work: Callable[..., Work],
 ) -> None:
     sender = Sender(BrokerUnavailable("gone"))
@@ -169,7 +169,7 @@ def test_an_early_end_that_the_broker_did_not_take_is_reported_with_the_rest(
     assert [message.routing_key for message in sender.sent] == ["outcome", "feedback"]
 
 
-def test_a_reply_that_its_queue_refuses_costs_the_placement_nothing(make_work: Callable[..., Work]) -> None:
+def test_a_refused_reply_does_not_fail_the_report(make_work: Callable[..., Work]) -> None:
     """The producer's queue is full or wrongly made: asking the model again would not mend that."""
     work = make_work()
     work.ticket.reply = ReplyAddress(to="full", correlation_id="7")
@@ -179,7 +179,7 @@ def test_a_reply_that_its_queue_refuses_costs_the_placement_nothing(make_work: C
     assert len(sender.of(names.TYPE_FEEDBACK)) == 1
 
 
-def test_a_blocked_broker_is_waited_for_and_a_pool_that_stops_gives_the_placement_back(
+def test_a_report_waits_for_a_blocked_broker_until_the_pool_stops(
     make_work: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it was sent it has: working the placement again would only double it."""

@@ -32,7 +32,7 @@ def test_the_attempt_has_its_timings(make_work: Callable[..., Work]) -> None:
     assert (attempt.number, attempt.backend, attempt.worker) == (1, "local", "local@test")
 
 
-def test_a_clock_that_is_behind_makes_no_negative_wait(make_work: Callable[..., Work]) -> None:
+def test_a_slow_clock_does_not_make_the_wait_negative(make_work: Callable[..., Work]) -> None:
     work = make_work()
     result = ExecutionResult(kind="succeeded", started_at=(work.ticket.placed_at or 0.0) - 5, finished_at=0.0)
     assert attempt_of(work, result, POOL).wait == 0.0
@@ -48,7 +48,7 @@ def test_earlier_attempts_are_kept_before_the_last(make_work: Callable[..., Work
     assert outcome.backend == "local"
 
 
-def test_a_request_that_was_not_asked_has_no_attempt_here(make_work: Callable[..., Work]) -> None:
+def test_a_request_without_a_call_has_no_attempt(make_work: Callable[..., Work]) -> None:
     result = ExecutionResult(kind="expired", started_at=5.0, finished_at=5.0, asked=False)
     outcome = outcome_of(make_work(attempts=[EARLIER]), result, POOL)
     assert (outcome.attempts, outcome.backend, outcome.cost) == ([EARLIER], "serverless", None)

@@ -1,1 +1,1 @@
-"""The front door over HTTP: the Open Inference Protocol (V2), and requests as resources."""
+"""The HTTP gateway: the Open Inference Protocol (V2) at `/v2`, requests as resources at `/v1`."""

@@ -1,4 +1,4 @@
-"""Who calls: API keys, looked up in the ledger and believed for a while, so that its outage stops nobody."""
+"""API keys, cached so that callers with a known key keep working while the ledger is down."""
 
 import threading
 import time
@@ -13,21 +13,21 @@ from outcomes.queries.keys import Key, Scope, digest_of
 from straightline.support.bounded_dict import BoundedDict
 
 MAX_CACHED_KEYS: Final = 10_000
-"""Keys that are remembered, wrong ones included; above it the oldest are looked up again."""
+"""Cached keys, unknown ones included; above it the oldest are dropped."""
 
 STALE_KEY_TTL_S: Final = 5.0
-"""Seconds for which a ledger that did not answer is not asked again about a key that it knew."""
+"""Time for which a cached key is used without another look-up after the ledger did not answer."""
 
 FindKey = Callable[[str], Key | None]
-"""From a key's digest to the key."""
+"""Looks up a key by its digest."""
 
 
 class KeyAuthenticator:
-    """Tells whose key it is. Thread-safe.
+    """Authenticates HTTP requests by API key. Thread-safe.
 
     Args:
-        find: asks the ledger.
-        ttl_s: how long an answer is believed.
+        find: looks up a key in the ledger.
+        ttl_s: seconds for which a key is cached.
     """
 
     def __init__(self, find: FindKey, *, ttl_s: float) -> None:
@@ -38,10 +38,11 @@ class KeyAuthenticator:
         self._asking: set[str] = set()
 
     def require(self, scope: Scope) -> Key:
-        """Return the key of the present HTTP request.
+        """Return the key of the current HTTP request.
 
         Raises:
-            Refusal: it has none that is good, or not one with this scope.
+            ApiError: the key is missing, unknown, revoked, expired or without `scope`, or an unknown key
+                cannot be looked up now.
         """
         kind, _, text = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not text.strip():
@@ -50,7 +51,7 @@ class KeyAuthenticator:
         if key is None or key.ended(time.time()):
             raise ApiError(401, "wrong_key", "the API key is unknown, revoked or expired")
         if scope not in key.scopes:
-            text = f"the API key {key.name!r} has not the scope {scope!r}: use one that has"
+            text = f"the API key {key.name!r} does not have the scope {scope!r}: use one that does"
             raise ApiError(403, "forbidden", text)
         return key
 
@@ -58,7 +59,7 @@ class KeyAuthenticator:
         now = time.monotonic()
         with self._lock:
             until, key = self._known.get(digest, (0.0, None))
-            # A ledger that says nothing may hold up one who asks for a key that it knew, not all of them.
+            # While the ledger hangs, one request refreshes a cached key and the others use it as it is.
             if until > now or (key is not None and digest in self._asking):
                 return key
             self._asking.add(digest)
@@ -69,9 +70,12 @@ class KeyAuthenticator:
             if key is None:
                 why = ledger_unavailable_detail(error) if isinstance(error, LedgerUnavailable) else str(error)
                 raise ApiError(
-                    503, "keys_unavailable", f"keys cannot be looked up now: {why}", retry_after=RETRY_AFTER_S
+                    503,
+                    "keys_unavailable",
+                    f"the API key cannot be looked up: {why}",
+                    retry_after=RETRY_AFTER_S,
                 ) from error
-            found = key  # what was known last is better than turning everybody away
+            found = key  # a stale key is better than rejecting every caller
             good_for = min(good_for, STALE_KEY_TTL_S)
         finally:
             with self._lock:

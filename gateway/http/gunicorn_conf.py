@@ -1,6 +1,6 @@
-"""Gunicorn's settings for the gateway: one process, and a thread for each request that is waited for.
+"""Gunicorn configuration: one process by default, and a thread for each waiting request.
 
-What may be set is in `gateway.http.settings`; `gateway.http.preflight` looks at it before.
+Its settings are in `gateway.http.settings`.
 """
 
 import logging
@@ -24,14 +24,14 @@ worker_connections = 2000
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
-# Heartbeats stay off the disk, which may be read-only.
+# Worker heartbeats stay off the disk, which may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - shared memory, no secrets
-control_socket_disable = True  # it would be written to the home directory
+control_socket_disable = True  # gunicorn would create it in the home directory
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Have what the gateway says carry its time and its place, as the other processes' logs do."""
+    """Log in the format of the other processes."""
     logs.set_up(logging.WARNING)

@@ -1,8 +1,8 @@
-"""Gunicorn's threaded worker, whose threads wait a little for the next request of the connection they served.
+"""A gunicorn worker whose threads wait briefly for the next request of their connection.
 
-As it stands, a kept connection goes back to the main thread after each request, and its next one is handed to
-a thread again: two wake-ups, a future and four system calls more for each, and threads that want the
-interpreter's lock of each other. That is more than all else that the gateway does for a request.
+Gunicorn's own threaded worker returns a kept-alive connection to its main thread after each request and hands
+the next request to a thread again. That costs two wake-ups, a future, four system calls and contention for
+the GIL: more than everything else that the gateway does for a request.
 """
 
 import select
@@ -12,29 +12,29 @@ from typing import Any, Final
 from gunicorn.workers.gthread import ThreadWorker
 
 KEEPALIVE_WAIT_S: Final = 0.25
-"""Seconds. A worker that is to stop waits so much longer at most."""
+"""It delays the stop of a worker by at most as much."""
 
 
 class KeepAliveWorker(ThreadWorker):
-    """At most half of its threads wait for connections; the others serve whoever else comes."""
+    """Threaded worker with keep-alive; half of its threads stay free for new connections."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seats = threading.Semaphore(self.cfg.threads // 2)
 
     def handle(self, conn: Any) -> Any:
-        """Serve the requests of a connection as long as the next one comes soon."""
+        """Serve the requests of a connection while the next one arrives soon."""
         while True:
             kept = super().handle(conn)
             if kept is not True or not self.alive or not self._soon(conn):
                 return kept
 
     def _soon(self, conn: Any) -> bool:
-        """Whether the next request has come, or the other end has hung up, in a short time."""
+        """Return whether the connection has data, or was closed, within `KEEPALIVE_WAIT_S`."""
         if conn.parser.unreader.buf.getvalue():
             return True
         if self.cfg.is_ssl or not self._seats.acquire(blocking=False):
-            return False  # what TLS has read already, no poll would see
+            return False  # poll does not see data that TLS has buffered
         try:
             poll = select.poll()
             poll.register(conn.sock, select.POLLIN)

@@ -1,4 +1,4 @@
-"""The gateway's settings, looked at before gunicorn starts: it would tell of a wrong one by tracebacks."""
+"""Checks of the settings before gunicorn starts, which would report a wrong one with tracebacks."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ from straightline.support.bind_check import check_bind
 
 
 def check(environ: Mapping[str, str]) -> None:
-    """Do nothing where the gateway can start with these variables; nothing is connected to.
+    """Check the settings without connecting to anything.
 
     Raises:
-        ConfigurationError: one is missing or wrong; the message names it and says what it takes.
+        ConfigurationError: a setting is missing or wrong; the message names it and its valid values.
     """
     settings, server = load(Settings, environ), load(ServerSettings, environ)
     try:

@@ -1,4 +1,4 @@
-"""What the HTTP gateway reads from the environment (`STRAIGHTLINE_` + the name in capitals)."""
+"""Settings of the HTTP gateway, read from the environment as `STRAIGHTLINE_` and the upper-case name."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,12 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """For gunicorn, which serves it.
+    """Settings of gunicorn.
 
     Attributes:
-        gateway_bind: where it listens.
-        gateway_workers: processes.
-        gateway_threads: requests that each may wait for at once.
+        gateway_bind: `host:port` to listen on.
+        gateway_workers: number of processes.
+        gateway_threads: concurrent requests a process.
         gateway_grace: seconds that running requests get on SIGTERM.
     """
 
@@ -29,21 +29,20 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """For `python -m gateway http`.
+    """Settings of `python -m gateway http`.
 
     Attributes:
         broker_url: `amqp://user:password@host:port/vhost`.
-        database_url: `postgresql+psycopg2://...`, of the ledger: keys, outcomes, failure rates.
-        models_dir: the bundles, for the models' metadata.
-        store: URL of the store of large bodies; None lets data travel inline.
-        gateway_timeout: seconds that a request which names no deadline may take to be answered.
-        gateway_pending: requests that may be waited for at once; above it new ones are asked to come later.
-        gateway_max_body: largest body of a request in bytes.
-        gateway_max_batch: largest upload of a batch job in bytes; it goes into the store.
-        inline_limit: above so many bytes `data` goes into the store.
-        webhook_hosts: hosts, separated by commas, that webhooks may reach though they lie in our own network,
-            and by plain HTTP.
-        key_seconds: how long a key that was looked up is believed without looking again.
+        database_url: `postgresql+psycopg2://...` of the ledger.
+        models_dir: directory of model bundles.
+        store: URL of the store of large bodies; None keeps data inline.
+        gateway_timeout: seconds until a synchronous request without a deadline is answered with 504.
+        gateway_pending: requests that a process may wait for at once; others get 503.
+        gateway_max_body: largest request body in bytes.
+        gateway_max_batch: largest upload of a batch job in bytes.
+        inline_limit: size in bytes above which `data` goes to the store.
+        webhook_hosts: comma-separated allowlist of private hosts for webhooks, also over plain HTTP.
+        key_seconds: seconds for which an API key is cached.
     """
 
     broker_url: str
@@ -60,5 +59,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trusted(self) -> frozenset[str]:
-        """The webhooks' hosts, each by itself."""
+        """The hosts in `webhook_hosts`."""
         return parse_hosts(self.webhook_hosts)

@@ -1,4 +1,4 @@
-"""From what came over HTTP to a request as any producer publishes it. Pure: time is an argument."""
+"""Requests built from the members, keys and headers that callers send."""
 
 import re
 import uuid
@@ -17,16 +17,16 @@ from straightline.names import RequestClass
 from straightline.producer.content_digest import digest
 
 MEMBERS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref", "id")
-"""Members of a request that a caller may give."""
+"""Members of a request that a caller may send."""
 IDEMPOTENCY_NAMESPACE: Final = uuid.UUID("6d0f6b5e-8a52-5f0d-9d0c-5b6a6f1f4c1b")
-"""Of the ids that are made of idempotency keys."""
+"""Namespace of the ids derived from idempotency keys."""
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
 WEBHOOK_HEADER: Final = "X-StraightLine-Webhook"
-"""Names the webhook that is to be told of a request's end."""
+"""Carries the id of the webhook to call when the request has ended."""
 
 Put = Callable[[bytes], DataRef]
-"""Stores data."""
+"""Writes data to the store and returns its reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class PreparedRequest:
     """A request ready to be published.
 
     Attributes:
-        id: its id.
-        model: its model.
+        id: id of the request.
+        model: name of its model.
         body: the message.
-        key: routing key, which is the class.
-        submitted_at: when it was composed; seconds since the epoch.
-        deadline: seconds since the epoch; None takes the class's.
-        digest: of what it asks, where the caller named it: the same name may have come with other content.
+        key: routing key: the class of the request.
+        submitted_at: seconds since the epoch.
+        deadline: seconds since the epoch; None takes the default of the class.
+        digest: digest of the content; None if the gateway chose the id, which then has no other content.
     """
 
     id: str
@@ -61,19 +61,19 @@ def prepare_request(
     deadline: float | None,
     decoded: bool = False,
 ) -> PreparedRequest:
-    """Return the request that `members` describe.
+    """Build the request that `members` describe.
 
     Args:
-        members: of `MEMBERS`; `data` as `msgspec.Raw`.
+        members: values by the names in `MEMBERS`; `data` is `msgspec.Raw`.
         now: seconds since the epoch.
-        inline_limit: above so many bytes `data` goes into the store.
-        put: the store; None lets data travel inline.
-        deadline: seconds since the epoch, where `members` name none.
-        decoded: whether the caller has read `data` as a V2 request already; it is not decoded again then.
+        inline_limit: size in bytes above which `data` goes to the store.
+        put: writes to the store; None keeps data inline.
+        deadline: seconds since the epoch, for members without one.
+        decoded: whether `data` was already validated as a V2 request.
 
     Raises:
-        ContractError: it is none; the message says what to change.
-        StoreUnavailable: the store did not take the data.
+        ContractError: the members are not a valid request.
+        StoreUnavailable: the data could not be stored.
     """
     given = {name: value for name, value in members.items() if value is not None}
     given = {"id": new_id(), "deadline": deadline, **given, "submitted_at": now}
@@ -81,14 +81,14 @@ def prepare_request(
         del given["deadline"]
     data = given.get("data")
     if put is not None and data is not None and len(memoryview(data)) > inline_limit:
-        # Checked before the store is written: what is refused leaves nothing behind.
+        # Validate before writing to the store, so that a rejected request leaves nothing behind.
         decode_request(msgspec.json.encode({**given, "data": {}}))
         if not decoded:
             decode_infer_request(data)
         del given["data"]
         given["data_ref"] = put(bytes(data))
     body = msgspec.json.encode(given)
-    request = decode_request(body)  # the scheduler's own checks, whose words the caller gets at once
+    request = decode_request(body)  # the scheduler's own checks, reported to the caller at once
     if request.data_ref is None and not decoded:
         request.infer_request()
     content = digest(request) if members.get("id") is not None else None
@@ -96,14 +96,14 @@ def prepare_request(
 
 
 def id_from_idempotency_key(owner: str, idempotency_key: str | None) -> str | None:
-    """Return the id that an idempotency key stands for; another caller's same key stands for another one.
+    """Derive the request id of an idempotency key; equal keys of two callers give different ids.
 
     Args:
-        owner: whose key it is: a name of the caller.
-        idempotency_key: what he sent; None where he sent none.
+        owner: id of the caller.
+        idempotency_key: value of the header; None without one.
 
     Raises:
-        ContractError: it is not 1 to 255 visible ASCII characters.
+        ContractError: the key is not 1 to 255 visible ASCII characters.
     """
     checked = check_idempotency_key(idempotency_key)
     if checked is None:
@@ -112,17 +112,17 @@ def id_from_idempotency_key(owner: str, idempotency_key: str | None) -> str | No
 
 
 def check_idempotency_key(idempotency_key: str | None) -> str | None:
-    """Return an idempotency key as it came; None where none did.
+    """Return the idempotency key unchanged.
 
     Raises:
-        ContractError: it is not 1 to 255 visible ASCII characters.
+        ContractError: the key is not 1 to 255 visible ASCII characters.
     """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise ContractError("Idempotency-Key takes 1 to 255 visible ASCII characters")
+        raise ContractError("Idempotency-Key must be 1 to 255 visible ASCII characters")
     return idempotency_key
 
 
 def trace_context(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the W3C trace context among HTTP headers."""
+    """Return the W3C trace context headers."""
     found = {name.lower(): value for name, value in headers.items()}
     return {name: found[name] for name in TRACE_HEADERS if found.get(name)}

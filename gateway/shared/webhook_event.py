@@ -1,4 +1,4 @@
-"""What a webhook is sent. Pure."""
+"""The body of a webhook call."""
 
 from datetime import UTC, datetime
 
@@ -6,12 +6,12 @@ import msgspec
 
 
 def event(kind: str, ended: float, data: msgspec.Struct) -> bytes:
-    """Return the body that tells of an end.
+    """Encode the event of a request or batch job that has ended.
 
     Args:
-        kind: what ended, and how: `request.succeeded`, `batch.done`.
-        ended: when, seconds since the epoch.
-        data: what `GET` tells of it.
+        kind: what ended and how, such as `request.succeeded` or `batch.done`.
+        ended: seconds since the epoch.
+        data: its status, as `GET` returns it.
     """
     timestamp = datetime.fromtimestamp(ended, UTC).isoformat()
     return msgspec.json.encode({"type": kind, "timestamp": timestamp, "data": data})

@@ -1,1 +1,1 @@
-"""Telling a service over HTTP that its request has ended, signed as Standard Webhooks has it."""
+"""Webhook calls for requests and batch jobs that have ended, signed as Standard Webhooks specifies."""

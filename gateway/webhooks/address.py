@@ -1,4 +1,4 @@
-"""Where a webhook may point: never into our own network, unless its host is named in the settings."""
+"""SSRF guard: webhooks reach public addresses and allowlisted hosts only."""
 
 import ipaddress
 import re
@@ -12,24 +12,24 @@ from straightline.errors import ConfigurationError, ContractError
 
 MAX_URL_CHARS: Final = 2048
 _HOST: Final = re.compile(r"[a-z0-9_](\.?[a-z0-9_-])*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
-"""A name, or an address of either kind."""
+"""A host name, or an IPv4 or IPv6 address."""
 _LOCALHOST: Final = re.compile(r"(.+\.)?localhost\.?")
-"""Names that stand for the machine itself wherever they are looked up (RFC 6761)."""
+"""Names of the local machine (RFC 6761)."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[..., Sequence[tuple[Any, ...]]]
-"""`socket.getaddrinfo`, or what stands for it in a test."""
+"""The signature of `socket.getaddrinfo`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect to, settled once, so that a name that changes its address leads nowhere else.
+    """The resolved receiver of a call. Its address is fixed, so that DNS rebinding has no effect.
 
     Attributes:
-        scheme: `https`, or `http` for a host that the settings name.
+        scheme: `https`, or `http` for an allowlisted host.
         host, port: as in the URL.
-        address: the host's IP address.
-        path: with its query.
+        address: IP address of the host.
+        path: path and query.
     """
 
     scheme: str
@@ -40,30 +40,30 @@ class Target:
 
 
 def parse_hosts(text: str) -> frozenset[str]:
-    """Return the hosts of `STRAIGHTLINE_WEBHOOK_HOSTS`, which names them with commas between.
+    """Parse `STRAIGHTLINE_WEBHOOK_HOSTS`, a comma-separated list.
 
     Raises:
-        ConfigurationError: what stands there is no host.
+        ConfigurationError: an entry is not a host.
     """
     hosts = frozenset(host.strip().lower() for host in text.split(",") if host.strip())
     for host in sorted(hosts):
         if not _HOST.fullmatch(host) or (":" in host and _literal_address(host) is None):
             raise ConfigurationError(
-                f"STRAIGHTLINE_WEBHOOK_HOSTS cannot be used: {host!r} is no host; write names or addresses, "
-                "without scheme, port, brackets or path, with commas between, such as hooks.internal,10.0.0.7"
+                f"STRAIGHTLINE_WEBHOOK_HOSTS is invalid: {host!r} is not a host. List names or addresses without "
+                "scheme, port, brackets or path, separated by commas, such as hooks.internal,10.0.0.7"
             )
     return hosts
 
 
 def check_url(url: str, trusted: Collection[str]) -> None:
-    """Refuse a URL that could never be called; where a name leads is settled when it is called.
+    """Check a URL before it is registered. Host names are resolved and checked at each call only.
 
     Args:
-        url: of the receiver.
-        trusted: hosts that may be in our own network, and may speak plain HTTP.
+        url: URL of the receiver.
+        trusted: allowlisted hosts, which may be private and use plain HTTP.
 
     Raises:
-        ContractError: the message says what a URL must be.
+        ContractError: the URL is malformed or its host is a private address.
     """
     _, host, _, _ = _split(url, trusted)
     address = _literal_address(host)
@@ -74,11 +74,11 @@ def check_url(url: str, trusted: Collection[str]) -> None:
 
 
 def resolve(url: str, trusted: Collection[str], look_up: Resolve = socket.getaddrinfo) -> Target:
-    """Return where to connect to.
+    """Resolve the host of a URL and check every address.
 
     Raises:
-        ContractError: the URL leads where it must not.
-        OSError: its host cannot be looked up now.
+        ContractError: the URL is malformed or resolves to a private address.
+        OSError: the host cannot be resolved.
     """
     scheme, host, port, path = _split(url, trusted)
     found = look_up(host, port, type=socket.SOCK_STREAM)
@@ -89,7 +89,7 @@ def resolve(url: str, trusted: Collection[str], look_up: Resolve = socket.getadd
 
 
 def _literal_address(host: str) -> Address | None:
-    """Return the address that a host is, in any writing of it that is looked up nowhere; None of a name."""
+    """Return the address that a host spells in any notation; None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -103,8 +103,8 @@ def _literal_address(host: str) -> Address | None:
 def _check_public(host: str, address: Address, trusted: Collection[str]) -> None:
     if host not in trusted and not address.is_global:
         raise ContractError(
-            f"the webhook's host {host} leads into a private network ({address}): whoever runs the gateway "
-            "names it in STRAIGHTLINE_WEBHOOK_HOSTS where that is meant"
+            f"the webhook's host {host} is in a private network ({address}): use a public host, or let the "
+            "operator add it to STRAIGHTLINE_WEBHOOK_HOSTS"
         )
 
 
@@ -113,7 +113,7 @@ def _split(url: str, trusted: Collection[str]) -> tuple[str, str, int, str]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ContractError(f"the webhook's URL cannot be read: {error}") from error
+        raise ContractError(f"the webhook's URL is malformed: {error}") from error
     host = (parts.hostname or "").lower()
     schemes = ("https", "http") if host in trusted else ("https",)
     if (
@@ -126,8 +126,8 @@ def _split(url: str, trusted: Collection[str]) -> tuple[str, str, int, str]:
         or " " in url
     ):
         raise ContractError(
-            "a webhook's URL is https://host/path, in ASCII and without user or password; "
-            "http:// is for hosts in STRAIGHTLINE_WEBHOOK_HOSTS alone"
+            "a webhook's URL must be https://host/path, in ASCII and without user or password; "
+            "http:// is for hosts in STRAIGHTLINE_WEBHOOK_HOSTS only"
         )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], path

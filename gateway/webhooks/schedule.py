@@ -1,18 +1,18 @@
-"""When a webhook that was not taken is sent again. Pure."""
+"""The retry schedule of webhooks."""
 
 from typing import Final
 
 RETRY_DELAYS_S: Final = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0)
-"""Seconds after each failure; more than a day in all, as Standard Webhooks advises."""
+"""Delay after each failure; more than a day in total, as Standard Webhooks recommends."""
 
 
-def retry_delay(failures: int, chance: float) -> float | None:
-    """Return the seconds until the next try; None where it is given up.
+def retry_delay(failures: int, jitter: float) -> float | None:
+    """Return the seconds until the next attempt; None gives up.
 
     Args:
-        failures: so far, 1 after the first.
-        chance: of [0, 1); spreads what failed together over a tenth more.
+        failures: failed attempts so far.
+        jitter: number in [0, 1) that adds up to a tenth of the delay.
     """
     if failures > len(RETRY_DELAYS_S):
         return None
-    return RETRY_DELAYS_S[failures - 1] * (1 + chance / 10)
+    return RETRY_DELAYS_S[failures - 1] * (1 + jitter / 10)

@@ -1,4 +1,4 @@
-"""One webhook over HTTP: no redirects, bounded in time and size, to the address that was checked."""
+"""One webhook call: to the checked address, without redirects, bounded in time and size."""
 
 import socket
 import threading
@@ -14,16 +14,16 @@ from straightline.errors import ContractError
 
 SOCKET_TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=10.0)
 TOTAL_TIMEOUT_S: Final = 20.0
-"""Seconds for all of it: a receiver that says one byte at a time is patient for longer than we are."""
+"""Limit of a whole call: the socket time-outs start again with every byte."""
 GONE: Final = 410
-"""The receiver wants no more."""
+"""Status with which a receiver unsubscribes."""
 
 
-class DeliveryFailed(Exception):  # noqa: N818 - it is an answer, not an error
-    """The receiver did not say 2xx; the message says why.
+class DeliveryFailed(Exception):  # noqa: N818 - named for the event
+    """The receiver did not answer 2xx; the message says why.
 
     Attributes:
-        final: whether it will never do.
+        final: whether a retry is useless.
     """
 
     def __init__(self, why: str, *, final: bool = False) -> None:
@@ -45,7 +45,7 @@ def _pool(target: Target) -> urllib3.HTTPConnectionPool:
 
 @contextmanager
 def _total_timeout(pool: urllib3.HTTPConnectionPool, seconds: float) -> Iterator[None]:
-    """End the pool's connections after a time; their own time-outs start anew with every byte."""
+    """Shut down the connections of a pool after `seconds`."""
     made: list[Any] = []
     connect: Any = pool.ConnectionCls
 
@@ -55,10 +55,10 @@ def _total_timeout(pool: urllib3.HTTPConnectionPool, seconds: float) -> Iterator
 
     def cut() -> None:
         for connection in made:
-            with suppress(OSError, AttributeError):  # it has none, or is closed
-                connection.sock.shutdown(socket.SHUT_RDWR)  # wakes who waits for it, as closing does not
+            with suppress(OSError, AttributeError):  # not connected, or closed
+                connection.sock.shutdown(socket.SHUT_RDWR)  # close() would not wake the reader
 
-    pool.ConnectionCls = kept  # type: ignore[assignment]  # it is called, no more
+    pool.ConnectionCls = kept  # type: ignore[assignment]  # urllib3 only calls it
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
     timer.start()
@@ -79,7 +79,7 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
     except ContractError as error:
         raise DeliveryFailed(str(error), final=True) from error
     except OSError as error:
-        raise DeliveryFailed(f"the host cannot be looked up: {error}") from error
+        raise DeliveryFailed(f"the host cannot be resolved: {error}") from error
     sent = {
         **headers,
         "Host": target.host if target.port in (80, 443) else f"{target.host}:{target.port}",
@@ -98,8 +98,8 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
                 preload_content=False,
             )
             status = answer.status
-            answer.close()  # what it says beside the status is nobody's
+            answer.close()  # the body is not needed
     except HTTPError as error:
-        raise DeliveryFailed(f"{type(error).__name__}: it could not be reached in time") from error
+        raise DeliveryFailed(f"the receiver could not be reached in time ({type(error).__name__})") from error
     if not 200 <= status < 300:
-        raise DeliveryFailed(f"it answered {status}", final=status == GONE)
+        raise DeliveryFailed(f"the receiver answered {status}", final=status == GONE)

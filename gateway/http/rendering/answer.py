@@ -1,4 +1,4 @@
-"""An answer in JSON, as the endpoints give it."""
+"""JSON responses of the endpoints."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from flask import Response
 
 
 def json_answer(content: Any, status: int = 200, **headers: str) -> Response:
-    """Return `content` (whatever msgspec can write) as a response.
+    """Return a JSON response.
 
     Args:
-        content: the body.
-        status: of HTTP.
-        headers: beside the type of the content.
+        content: anything that msgspec can encode.
+        status: HTTP status.
+        headers: further headers.
     """
     return Response(msgspec.json.encode(content), status, headers, mimetype="application/json")

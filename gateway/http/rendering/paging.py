@@ -1,4 +1,4 @@
-"""Which part of a list is asked for. Pure."""
+"""The paging parameters of lists."""
 
 import re
 from typing import Final, NamedTuple
@@ -9,33 +9,29 @@ from straightline.errors import ContractError
 from straightline.ids import canonical
 
 DEFAULT_LIMIT: Final = 20
-"""Entries where the caller does not say how many."""
 MAX_LIMIT: Final = 100
-"""Entries at most, however many are asked for."""
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
 
 
 class Page(NamedTuple):
-    """At most `limit` entries, those older than `before`; the newest where that is None."""
+    """At most `limit` entries that are older than `before`; None means the newest."""
 
     limit: int
     before: str | None
 
 
 def page_of(arguments: MultiDict[str, str]) -> Page:
-    """Return what the query of a URL asks for.
+    """Parse the query of a URL.
 
     Raises:
-        ContractError: it names something else, or twice, or no number, or no id.
+        ContractError: a parameter is unknown, repeated or invalid.
     """
     unknown = sorted(arguments.keys() - set(Page._fields))
     if unknown:
-        raise ContractError(
-            f"there is no parameter {', '.join(unknown)[:200]}; there are {' and '.join(Page._fields)}"
-        )
+        raise ContractError(f"unknown parameter {', '.join(unknown)[:200]}: use {' and '.join(Page._fields)}")
     for name in arguments:
         if len(arguments.getlist(name)) > 1:
-            raise ContractError(f"{name} stands there more than once")
+            raise ContractError(f"the parameter {name} is repeated: send it once")
     return Page(_limit(arguments.get("limit", str(DEFAULT_LIMIT))), _before(arguments.get("before")))
 
 

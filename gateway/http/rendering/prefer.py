@@ -1,22 +1,22 @@
-"""What a caller prefers (RFC 7240): `respond-async`, and `wait=N` seconds before that. Pure."""
+"""The `Prefer` header (RFC 7240): `respond-async` and `wait=N` seconds."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """How long to wait for the outcome: `wait` seconds, then answer 202; None waits until the deadline."""
+    """Seconds to wait for the outcome before answering 202; None waits until the deadline."""
 
     wait: float | None
 
 
 def parse_prefer(header: str | None) -> Preference:
-    """Read a `Prefer` header; what is not understood is passed over, as the RFC has it."""
-    told: dict[str, str] = {}
+    """Parse a `Prefer` header; unknown preferences are ignored, as the RFC requires."""
+    given: dict[str, str] = {}
     for part in (header or "").split(","):
         name, _, value = part.strip().partition("=")
-        told.setdefault(name.strip().lower(), value.strip().strip('"'))
-    wait = float(told["wait"]) if told.get("wait", "").isdecimal() else None
-    if "respond-async" not in told:
+        given.setdefault(name.strip().lower(), value.strip().strip('"'))
+    wait = float(given["wait"]) if given.get("wait", "").isdecimal() else None
+    if "respond-async" not in given:
         return Preference(None)
     return Preference(wait or 0.0)

@@ -1,4 +1,4 @@
-"""What went wrong, over HTTP: problem details (RFC 9457); below `/v2`, the protocol's own shape."""
+"""HTTP error responses: problem details (RFC 9457), and below `/v2` the form of the protocol."""
 
 import logging
 import math
@@ -24,9 +24,9 @@ from straightline.errors import (
 log = logging.getLogger(__name__)
 
 ERROR_HEADER: Final = "X-StraightLine-Error"
-"""Carries the stable word for what went wrong, as the model servers' answers do."""
+"""Carries the error class, as in responses of the model servers."""
 RETRY_AFTER_S: Final = 1.0
-"""Seconds after which it may be tried again, where nothing better is known."""
+"""Value of `Retry-After` if nothing better is known."""
 
 _STATUS_BY_EXCEPTION: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     ContractError: (400, "invalid"),
@@ -38,18 +38,18 @@ _STATUS_BY_EXCEPTION: Final[dict[type[StraightLineError], tuple[int, str]]] = {
     ConfigurationError: (500, "misconfigured"),
 }
 _ROUTING_ERRORS: Final = {
-    404: ("not_found", "there is nothing at this address: GET /openapi.json tells what there is"),
-    405: ("wrong_method", "this address has other methods: the header Allow names them"),
+    404: ("not_found", "no such endpoint: GET /openapi.json lists all of them"),
+    405: ("wrong_method", "this endpoint does not have the method: the header Allow lists those it has"),
 }
-"""What is told of a request that leads to no endpoint, by status."""
+"""Error class and detail by status, for requests that match no route."""
 _STATUS_BY_STATE: Final = {"rejected": 400, "expired": 504, "cancelled": 409, "failed": 502}
 
 
 class ApiError(StraightLineError):
-    """A request over HTTP that is not done.
+    """An error response.
 
     Attributes:
-        problem: why.
+        problem: its content.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ApiError(StraightLineError):
 
 
 def error_for_outcome(outcome: Outcome) -> ApiError:
-    """Return what to answer for a request that ended without a result."""
+    """Return the error response for a request that ended without a result."""
     word = outcome.error_class or outcome.state
     status = traits_of(word).http_status or _STATUS_BY_STATE[outcome.state]
     retry_after = getattr(outcome, "retry_after", None)
@@ -85,13 +85,13 @@ def error_for_outcome(outcome: Outcome) -> ApiError:
 
 
 def ledger_unavailable_detail(error: LedgerUnavailable) -> str:
-    """Return what a caller is told of a ledger that is away; what mends it is the operator's, and logged."""
-    log.warning("the ledger cannot be asked: %s", error)
-    return "the gateway's database cannot be asked now: try again"
+    """Log why the ledger is unavailable, for the operator, and return the detail for callers."""
+    log.warning("ledger unavailable: %s", error)
+    return "the gateway's database is unavailable: try again"
 
 
 def register(app: Flask) -> None:
-    """Have every error of an application answered."""
+    """Handle every exception of an application."""
     app.register_error_handler(Exception, _error_response)
 
 
@@ -116,7 +116,7 @@ def _problem_of(error: Exception) -> Problem:
     if isinstance(error, ApiError):
         return error.problem
     if isinstance(error, RequestEntityTooLarge):
-        return ApiError(413, "too_large", "the body is above STRAIGHTLINE_GATEWAY_MAX_BODY").problem
+        return ApiError(413, "too_large", "the body is larger than STRAIGHTLINE_GATEWAY_MAX_BODY").problem
     if isinstance(error, HTTPException):
         status = error.code or 500
         word, text = _ROUTING_ERRORS.get(status, ("bad_request", error.description or error.name))
@@ -132,5 +132,5 @@ def _problem_of(error: Exception) -> Problem:
             return ApiError(
                 told, named, str(error), retry_after=RETRY_AFTER_S if told == 503 else None
             ).problem
-    log.error("a request met an unexpected fault", exc_info=error)
-    return ApiError(500, "gateway_fault", "the gateway failed; its log says more").problem
+    log.error("unexpected error in a request", exc_info=error)
+    return ApiError(500, "gateway_fault", "the gateway failed: see its log").problem

@@ -1,4 +1,4 @@
-"""What was asked first under a name that a caller gave: other content under it is refused unsent."""
+"""Rejection of an id or idempotency key that was used for other content."""
 
 import logging
 import threading
@@ -12,52 +12,51 @@ from outcomes.db.errors import LedgerBusy
 from straightline.errors import StraightLineError
 
 LEDGER_RETRY_INTERVAL_S: Final = 5.0
-"""Seconds for which a ledger that did not answer is not asked; nobody's request waits for it meanwhile."""
+"""Time without look-ups after the ledger did not answer, so that requests do not wait for it."""
 log = logging.getLogger(__name__)
 
 FindDigest = Callable[[str], str | None]
-"""From an id to the digest of what was asked first under it, as far as the ledger knows."""
+"""Looks up the digest of the first request with an id; None if the ledger has none."""
 
 
 class IdempotencyGuard:
-    """Knows, by the ledger, what names stand for. Thread-safe.
+    """Compares requests with the first one of their id. Thread-safe.
 
     Args:
-        content: raises StraightLine's errors where the ledger is away; takes no long time to.
+        find_digest: looks up the first request; it must return or raise `StraightLineError` quickly, since
+            requests wait for it.
     """
 
-    def __init__(self, content: FindDigest) -> None:
-        self._content = content
+    def __init__(self, find_digest: FindDigest) -> None:
+        self._find_digest = find_digest
         self._lock = threading.Lock()
         self._silent_until = 0.0
 
     def check(self, prepared: PreparedRequest) -> None:
-        """Do nothing where a request may be sent: it has no name, is the first, or asks what that did.
+        """Check that the id of a request was not used for other content.
 
-        A ledger that is away, or that too many ask in this moment, refuses nothing: then the system tells who
-        waits for the answer, and nobody else.
+        Requests pass while the ledger is unavailable or overloaded; the scheduler then detects the conflict.
 
         Raises:
-            Refusal: something else was asked under its name.
+            ApiError: 409, the id was used for other content.
         """
         if prepared.digest is None or time.monotonic() < self._silent_until:
             return
         try:
-            first = self._content(prepared.id)
+            first = self._find_digest(prepared.id)
         except LedgerBusy:
-            return  # others ask just now; whether it is away they find out
+            return  # overloaded for a moment, not unavailable
         except StraightLineError as error:
             with self._lock:
                 warned = time.monotonic() < self._silent_until
                 self._silent_until = time.monotonic() + LEDGER_RETRY_INTERVAL_S
             if not warned:
-                log.warning("known names are not held against their content for now: %s", error)
+                log.warning("idempotency keys are not checked: %s", error)
             return
         if first is not None and first != prepared.digest:
             raise ApiError(
                 409,
                 "conflict",
-                f"the id {prepared.id} was used before for other content, which stands. Send this request "
-                "with an id of its own, or an idempotency key of its own.",
+                f"the id {prepared.id} was already used for other content: use another id or idempotency key",
                 request_id=prepared.id,
             )

@@ -1,4 +1,4 @@
-"""What is deployed, as the gateway tells it: announced, or in its directory, read every few seconds."""
+"""The deployed models: those announced, and those in the gateway's directory."""
 
 import threading
 import time
@@ -13,14 +13,13 @@ from straightline.models.catalogue import Catalogue, read_catalogue, version_key
 from straightline.models.registry_view import RegistryView
 
 REFRESH_INTERVAL_S: Final = 5.0
-"""Seconds after which the directory is read again."""
 
 
 class ModelRegistry:
-    """The catalogue, fresh enough. Thread-safe.
+    """The deployed models, with the directory read again every few seconds. Thread-safe.
 
     Args:
-        directory: of bundles.
+        directory: directory of bundles.
 
     Raises:
         ConfigurationError: it cannot be read.
@@ -34,18 +33,18 @@ class ModelRegistry:
         self._read_at = time.monotonic()
 
     def update(self, deployed: Deployed) -> None:
-        """Take an announcement of what is deployed."""
+        """Apply an announcement of the deployed models."""
         with self._lock:
             self._take(self._known.updated(deployed))
 
     def known(self) -> RegistryView:
-        """Return what is known; what cannot be read now leaves what was known."""
+        """Return the current view; it stays unchanged while the directory cannot be read."""
         with self._lock:
             self._refresh()
             return self._known
 
     def catalogue(self) -> Catalogue:
-        """Return every version of every model that is known, the default of each last."""
+        """Return every version of every model, the default of each last."""
         with self._lock:
             self._refresh()
             return self._catalogue
@@ -53,12 +52,12 @@ class ModelRegistry:
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at > REFRESH_INTERVAL_S:
             self._read_at = time.monotonic()
-            with suppress(ConfigurationError):  # a deployment under way; the next look finds it whole
+            with suppress(ConfigurationError):  # a deployment in progress; the next read finds it complete
                 self._take(RegistryView(read_catalogue(self._directory), self._known.deployed))
 
     def _take(self, known: RegistryView) -> None:
         self._known = known
-        self._catalogue = known.catalogue()  # made here once, since every request asks
+        self._catalogue = known.catalogue()  # computed once, since every request uses it
 
     def entries(self) -> list[ModelEntry]:
         """Return every version of every model, by name and rising version."""

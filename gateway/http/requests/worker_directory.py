@@ -1,4 +1,4 @@
-"""What each backend has, host by host: from the heartbeats of the pools, as the scheduler hears them."""
+"""Live workers of each backend, from their heartbeats."""
 
 import threading
 import time
@@ -18,10 +18,10 @@ class _LastHeartbeat(NamedTuple):
 
 
 class WorkerDirectory:
-    """One thread tells, any may ask.
+    """The last heartbeat of every worker. Thread-safe.
 
     Args:
-        clock: seconds, monotonic.
+        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class WorkerDirectory:
         self._heard: dict[tuple[Backend, str], _LastHeartbeat] = {}
 
     def update(self, body: bytes) -> None:
-        """Take a heartbeat; what cannot be read says nothing."""
+        """Apply a heartbeat; an unreadable one is ignored."""
         try:
             beat = decode(body, Heartbeat)
         except ContractError:
@@ -42,7 +42,7 @@ class WorkerDirectory:
                 self._heard[(beat.backend, beat.worker)] = _LastHeartbeat(beat, self._clock())
 
     def report(self) -> BackendList:
-        """Return every backend with its workers by name; one without any has never reported to us."""
+        """Return every backend with its workers, sorted by name."""
         now = self._clock()
         with self._lock:
             for key, heard in list(self._heard.items()):

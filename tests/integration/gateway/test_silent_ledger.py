@@ -53,7 +53,7 @@ def test_who_asks_is_told_of_the_database_and_the_operator_what_to_look_at(
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
     assert done.returncode == 3
-    assert "the gateway's database cannot be asked now: try again" in done.stderr
+    assert "the gateway's database is unavailable: try again" in done.stderr
     assert "STRAIGHTLINE_DATABASE_URL" not in done.stderr
     assert took < cli.REQUEST_TIMEOUT_S - LEDGER_TIMEOUT_S
     assert "is STRAIGHTLINE_DATABASE_URL right?" in place[0].log.read_text()

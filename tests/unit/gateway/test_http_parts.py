@@ -290,7 +290,7 @@ def test_what_the_operator_is_to_mend_is_logged_and_not_told_to_callers(
     with caplog.at_level(logging.WARNING):
         answer = app.test_client().get("/v1/fails")
     assert answer.json is not None
-    assert answer.json["detail"] == "the gateway's database cannot be asked now: try again"
+    assert answer.json["detail"] == "the gateway's database is unavailable: try again"
     assert "is STRAIGHTLINE_DATABASE_URL right?" in caplog.text
 
 

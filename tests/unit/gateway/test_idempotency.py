@@ -41,7 +41,7 @@ def test_other_content_under_a_name_is_refused_and_the_same_is_not() -> None:
     IdempotencyGuard(lambda _: None).check(composed)
     known = IdempotencyGuard({composed.id: composed.digest}.get)
     known.check(composed)
-    with pytest.raises(ApiError, match="before for other content") as refused:
+    with pytest.raises(ApiError, match="already used for other content") as refused:
         known.check(dataclasses.replace(composed, digest="another"))
     assert (refused.value.problem.status, refused.value.problem.error_class) == (409, "conflict")
 

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0; 1 with one line on stderr when it could not be done; 2 when it was asked wrongly.
+        0 after SIGTERM; 1 with one line on stderr if it cannot start; 2 for a wrong command line.
     """
     asked = _parser().parse_args(arguments)
     logs.set_up()
@@ -47,7 +47,7 @@ def _batches(_asked: argparse.Namespace) -> int:
 def _http(_asked: argparse.Namespace) -> int:
     preflight.check(os.environ)
     settings = "python:gateway.http.gunicorn_conf"
-    # Gunicorn takes over this process: its signals and its exit status are ours.
+    # Replace this process, so that gunicorn receives its signals and sets its exit status.
     os.execv(  # noqa: S606 - no shell is needed
         sys.executable,
         [sys.executable, "-m", "gunicorn", "-c", settings, "gateway.http.app:create()"],
@@ -56,17 +56,19 @@ def _http(_asked: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m gateway", description="The front doors of StraightLine beside AMQP itself."
+        prog="python -m gateway",
+        description="Run one of the gateway's processes, until SIGTERM. Settings come from the environment.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    http = commands.add_parser("http", help="serve V2 and /v1 over HTTP under gunicorn, until SIGTERM")
+    http = commands.add_parser("http", help="serve the HTTP interface (/v2, /v1) with gunicorn")
     http.set_defaults(run=_http)
-    hooks = commands.add_parser("webhooks", help="tell services that their requests ended, until SIGTERM")
+    hooks = commands.add_parser("webhooks", help="deliver webhooks for ended requests and batch jobs")
     hooks.set_defaults(run=_webhooks)
-    jobs = commands.add_parser("batches", help="run batch jobs that came over HTTP, until SIGTERM")
+    jobs = commands.add_parser("batches", help="run the batch jobs submitted over HTTP")
     jobs.set_defaults(run=_batches)
     celery = commands.add_parser(
-        "celery", help="take straightline.infer tasks of Celery producers and answer them, until SIGTERM"
+        "celery",
+        help="run tasks of Celery producers as requests and send them the results",
     )
     celery.set_defaults(run=_celery)
     return parser

@@ -1,1 +1,1 @@
-"""Batch jobs that were handed in over HTTP: their runner, and what is told of their lines."""
+"""Batch jobs submitted over HTTP: their runner, progress and results."""

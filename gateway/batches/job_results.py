@@ -1,4 +1,4 @@
-"""What became of a job's lines, as JSON Lines: the input is read again, a few hundred lines at a time."""
+"""Results and failures of a job as JSON Lines, in the order of its input."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -22,13 +22,13 @@ from straightline.contracts import Outcome
 from straightline.ids import id_of_line
 
 LINE_BATCH_SIZE: Final = 200
-"""Lines about which the ledger is asked at once."""
+"""Lines of one ledger query."""
 MAX_LINE_BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of lines that are kept for that."""
+"""A batch of long lines is closed above this size."""
 
 
 def result_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
-    """Yield the lines of the output, in the input's order: the requests that have succeeded by now."""
+    """Yield an output line for every request that has succeeded so far."""
     defaults = msgspec.convert(job.defaults, Defaults)
     for some in _line_batches(job, source):
         outcomes, refused = _known(job, some, reader)
@@ -39,7 +39,7 @@ def result_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes
 
 
 def failure_lines(job: Job, source: Source, reader: LedgerPool) -> Iterator[bytes]:
-    """Yield the lines of the report, in the input's order: those that are known to have no answer by now."""
+    """Yield a report line for every line that is known to have no result."""
     defaults = msgspec.convert(job.defaults, Defaults)
     for some in _line_batches(job, source):
         outcomes, refused = _known(job, some, reader)
@@ -61,7 +61,7 @@ def _why(job: Job, line: Line, outcome: Outcome | None, refusal: LineRefusal | N
 
 
 def _line_batches(job: Job, source: Source) -> Iterator[list[Line]]:
-    """Yield the lines that were read by now, or all of a job that has ended, some at a time."""
+    """Yield the lines that the job has read so far, or all of an ended job, in batches."""
     some: list[Line] = []
     size = 0
     for line in _read(job, lines(source)):

@@ -1,4 +1,4 @@
-"""A job that is kept in the ledger; see `straightline.batch.job_store.JobStore`."""
+"""Checkpoints of a batch job in the ledger (a `straightline.batch.job_store.JobStore`)."""
 
 import logging
 import time
@@ -23,30 +23,30 @@ from straightline.ids import id_of_line
 log = logging.getLogger(__name__)
 
 LEASE: Final = timedelta(seconds=60)
-"""How long a job is left to a runner of which nothing is heard."""
+"""Time after which another process takes a job whose runner is silent."""
 MAX_LEDGER_OUTAGE_S: Final = 40.0
-"""Seconds without the ledger after which a runner stops: another may take the job soon."""
+"""A runner stops after it: its lease is about to expire."""
 LOOKUP_BATCH_SIZE: Final = 500
-"""Lines about which the ledger is asked at once."""
+"""Lines of one ledger query."""
 LEASE_RENEWAL_LINES: Final = 10_000
-"""Lines that are read again before the lease is lengthened."""
+"""Lines read again between two renewals of the lease."""
 
 
 class LedgerJobStore:
-    """The book of one job. What became of its requests is the recorder's to note.
+    """The progress of one job. The recorder stores the outcomes of its requests.
 
     Args:
-        reader: of the ledger.
-        job: as it was taken.
-        owner: who took it.
-        source: its lines.
+        ledger: holds the job.
+        job: the job as it was leased.
+        owner: id of the runner that leased it.
+        source: the lines of the job.
 
     Raises:
-        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be asked.
+        LedgerUnavailable, LedgerNotMigrated: the ledger cannot be used.
     """
 
-    def __init__(self, reader: LedgerPool, job: Job, owner: str, source: Source) -> None:
-        self._reader = reader
+    def __init__(self, ledger: LedgerPool, job: Job, owner: str, source: Source) -> None:
+        self._ledger = ledger
         self._job = job
         self._owner = owner
         self._refusals: list[LineRefusal] = []
@@ -58,37 +58,37 @@ class LedgerJobStore:
         self._defaults = msgspec.convert(job.defaults, Defaults)
         self.lost = False
         self.lines = 0
-        """Lines that are done, the job's earlier runs included."""
+        """Lines done, including those of earlier runs."""
         self.ended = 0
-        """Of them, those that the ledger knows of, or will."""
+        """Those of them that are or will be in the ledger."""
         self._read_again(source)
 
     def close(self) -> None:
-        """Let go of what is kept here."""
+        """Remove the temporary files."""
         self._ids.close()
 
     @property
     def safe(self) -> bool:
-        """Whether all that was to be kept here is in the ledger."""
+        """Whether all failed lines are in the ledger."""
         return not self.lost and not self._refusals
 
-    def keep(self) -> bool:
-        """Have the job for another while; False where another process has it by now."""
-        with self._reader.connection() as connection:
+    def renew_lease(self) -> bool:
+        """Renew the lease; return False if another process has the job."""
+        with self._ledger.connection() as connection:
             cancelling = checkpoint_job(connection, self._job.id, self._owner, lease=LEASE)
         self._cancelling = bool(cancelling)
         return cancelling is not None
 
     def mark(self) -> Checkpoint:
-        """Return from where on lines are to be read."""
+        """Return the checkpoint to resume from."""
         return Checkpoint(self._job.line, self._job.at)
 
     def sent(self, number: int) -> bool:
-        """Whether the line may have been sent by who had the job before."""
+        """Return whether an earlier run may have submitted the line."""
         return number <= self._job.read_up_to
 
     def done(self, number: int) -> bool:
-        """Whether the ledger knows how a line behind the mark ended."""
+        """Return whether the ledger has the end of a line after the checkpoint."""
         if not self.sent(number):
             return False
         if number > self._known_up_to:
@@ -98,28 +98,28 @@ class LedgerJobStore:
         return known
 
     def earlier(self, custom_id: str, number: int) -> int | None:
-        """Note a `custom_id`; return the number of the line that has had it before, or None."""
+        """Register a `custom_id`; return the number of an earlier line with it, or None."""
         return self._ids.earlier(custom_id, number)
 
     def crowded(self) -> bool:
-        """Nothing is kept here that could become too much."""
+        """Return False: nothing is buffered here."""
         return False
 
     def answered(self, _place: LinePosition, _custom_id: str | None, _outcome: Outcome) -> None:
-        """Count it; the recorder notes it."""
+        """Count the line; the recorder stores its outcome."""
         self._count(True, True)
 
     def failed(self, line: Line, why: LineFailure) -> None:
-        """Keep why a line is no request; the recorder notes the rest."""
+        """Keep the reason of an invalid line; the recorder stores other failures."""
         refused = why.state == "refused"
         self._count(True, refused or why.id is not None)
         if refused:
             self._refusals.append(LineRefusal(line.number, why.error_class, _storable(why.message)))
 
     def commit(self, mark: Checkpoint, read_up_to: int) -> None:
-        """Note how far the job came. While the ledger is away the job goes on, for a while."""
+        """Store the checkpoint; tolerate an outage of the ledger for `MAX_LEDGER_OUTAGE_S`."""
         try:
-            with self._reader.connection() as connection:
+            with self._ledger.connection() as connection:
                 cancelling = checkpoint_job(
                     connection,
                     self._job.id,
@@ -132,7 +132,7 @@ class LedgerJobStore:
                 )
         except LedgerUnavailable as error:
             if time.monotonic() - self._kept_at > MAX_LEDGER_OUTAGE_S:
-                log.warning("batch job %s is left, since the ledger is away: %s", self._job.id, error)
+                log.warning("batch job %s is released: %s", self._job.id, error)
                 self.lost = True
             return
         self._kept_at = time.monotonic()
@@ -141,7 +141,7 @@ class LedgerJobStore:
         self._cancelling = bool(cancelling)
 
     def cancelling(self) -> bool:
-        """Whether its owner wishes the job to end."""
+        """Return whether the job is to be cancelled."""
         return self._cancelling
 
     def _count(self, done: int, ended: int) -> None:
@@ -151,14 +151,14 @@ class LedgerJobStore:
     def _look_up(self, number: int) -> None:
         last = number + LOOKUP_BATCH_SIZE - 1
         ids = {id_of_line(self._job.id, each): each for each in range(number, last + 1)}
-        with self._reader.connection() as connection:
+        with self._ledger.connection() as connection:
             ended = finished_ids(connection, list(ids))
             refused = refusals_of(connection, self._job.id, number, last)
         self._known = {ids[each] for each in ended} | refused.keys()
         self._known_up_to = last
 
     def _read_again(self, source: Source) -> None:
-        """Learn the `custom_id`s of the lines before the mark: they are in no table."""
+        """Register the `custom_id`s of the lines before the checkpoint: no table has them."""
         for line in lines(source):
             if line.number >= self._job.line:
                 return
@@ -172,5 +172,5 @@ class LedgerJobStore:
 
 
 def _storable(text: str) -> str:
-    """Return a message as Postgres takes it: it may quote what the line says."""
+    """Return a message without the characters that Postgres rejects: it may quote the line."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:2000]

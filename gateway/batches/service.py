@@ -1,7 +1,7 @@
-"""The runners' process: jobs from the ledger, several at once; any number of such processes may run.
+"""The batch process: it runs several jobs of the ledger at once, beside any number of other processes.
 
-A job is leased: when its process dies, another takes it up from where it was last noted, and what was on its
-way has the same ids there.
+Jobs are leased. When a process dies, another one resumes its jobs from their last checkpoint; requests that
+are submitted again keep their ids, so they run once.
 """
 
 import logging
@@ -31,23 +31,22 @@ from straightline.storage.store import Store
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S: Final = 0.5
-"""Seconds between looks for a job, and for what the recorder still has to write."""
 RETRY_INTERVAL: Final = timedelta(seconds=5)
-"""Until a job that met a fault is taken again."""
+"""Time until a failed job is retried."""
 RECORDING_TIMEOUT_S: Final = 60.0
-"""Seconds that the last outcomes of a job may take to be recorded, before it counts as done without them."""
+"""Longest wait for the recorder to store the last outcomes of a job before the job counts as done."""
 CONFIRM_TIMEOUT_S: Final = 10.0
-"""Seconds until a request that the broker did not confirm is sent again."""
+"""Time until an unconfirmed request is published again."""
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """For `python -m gateway batches`.
+    """Settings of `python -m gateway batches`.
 
     Attributes:
         broker_url: `amqp://user:password@host:port/vhost`.
-        database_url: of the ledger.
-        store: URL of the store, where the jobs' lines lie.
-        batches_at_once: jobs that one process runs at the same time.
+        database_url: `postgresql+psycopg2://...` of the ledger.
+        store: URL of the store, which holds the lines of the jobs.
+        batches_at_once: jobs that a process runs concurrently.
     """
 
     broker_url: str
@@ -60,15 +59,15 @@ def serve(settings: BatchSettings) -> None:
     """Run jobs until SIGTERM or SIGINT; must run in the main thread.
 
     Raises:
-        ConfigurationError: there is no store, or a setting is wrong.
+        ConfigurationError: the store is not set, or a setting is invalid.
     """
     if settings.store is None:
-        raise ConfigurationError("STRAIGHTLINE_STORE is not set: the lines of batch jobs lie there")
+        raise ConfigurationError("STRAIGHTLINE_STORE is not set: it must hold the lines of batch jobs")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     at_once = settings.batches_at_once
-    reader = LedgerPool(settings.database_url, name="straightline-batches", connections=at_once + 1)
+    ledger = LedgerPool(settings.database_url, name="straightline-batches", connections=at_once + 1)
     store = Store(settings.store)
     producer = Producer(
         settings.broker_url,
@@ -81,24 +80,24 @@ def serve(settings: BatchSettings) -> None:
     )
     log.info("running batch jobs")
     with producer, ThreadPoolExecutor(at_once, thread_name_prefix="batch") as pool:
-        runners = [pool.submit(JobRunner(reader, producer, store).run, stop) for _ in range(at_once)]
+        runners = [pool.submit(JobRunner(ledger, producer, store).run, stop) for _ in range(at_once)]
         for runner in runners:
             runner.result()
-    reader.close()
+    ledger.close()
     log.info("stopped")
 
 
 class JobRunner:
-    """Takes one job after another and runs it.
+    """Leases and runs one job at a time.
 
     Args:
-        reader: of the ledger.
-        producer: sends their lines.
-        store: where these lie.
+        ledger: holds the jobs.
+        producer: submits their lines.
+        store: holds their lines.
     """
 
-    def __init__(self, reader: LedgerPool, producer: Producer, store: Store) -> None:
-        self._reader = reader
+    def __init__(self, ledger: LedgerPool, producer: Producer, store: Store) -> None:
+        self._ledger = ledger
         self._producer = producer
         self._store = store
         self._owner = new_id()
@@ -107,74 +106,74 @@ class JobRunner:
         """Run jobs until `stop`."""
         while not stop.is_set():
             try:
-                with self._reader.connection() as connection:
+                with self._ledger.connection() as connection:
                     job = take_job(connection, self._owner, lease=LEASE)
                 if job is None:
                     stop.wait(POLL_INTERVAL_S)
                 else:
                     self._run(job, stop)
             except StraightLineError as error:
-                log.warning("batch jobs wait: %s", error)
+                log.warning("batch jobs wait for the ledger: %s", error)
                 stop.wait(POLL_INTERVAL_S)
             except Exception:
-                # The lease runs out, and it is tried again; other jobs must not wait for a defect of ours.
-                log.exception("a batch job met an unexpected fault")
+                # The job is retried after its lease; a defect here must not stop other jobs.
+                log.exception("unexpected error in a batch job")
                 stop.wait(RETRY_INTERVAL.total_seconds())
 
     def _run(self, job: Job, stop: threading.Event) -> None:
-        log.info("batch job %s is taken up at line %d", job.id, job.line)
+        log.info("batch job %s runs from line %d", job.id, job.line)
         try:
-            book = self._send(job, stop)
+            job_store = self._send(job, stop)
         except (ConfigurationError, ContractError) as error:
-            log.warning("batch job %s cannot be run: %s", job.id, error)
-            with self._reader.connection() as connection:
-                told = partial(event_of, *_counted(connection, job.id))
-                finish_job(connection, job.id, self._owner, "failed", event=told, error=str(error))
+            log.warning("batch job %s failed: %s", job.id, error)
+            with self._ledger.connection() as connection:
+                job_event = partial(event_of, *_counted(connection, job.id))
+                finish_job(connection, job.id, self._owner, "failed", event=job_event, error=str(error))
             return
         except StraightLineError as error:
             log.warning("batch job %s waits: %s", job.id, error)
-            with self._reader.connection() as connection:
+            with self._ledger.connection() as connection:
                 release_job(connection, job.id, self._owner, pause=RETRY_INTERVAL)
             return
-        if book is not None and self._recorded(job, book, stop):
+        if job_store is not None and self._recorded(job, job_store, stop):
             log.info("batch job %s has ended", job.id)
             return
-        with self._reader.connection() as connection:
+        with self._ledger.connection() as connection:
             release_job(connection, job.id, self._owner)
 
     def _send(self, job: Job, stop: threading.Event) -> LedgerJobStore | None:
-        """Send all lines; return None where that was broken off."""
+        """Submit all lines; return None if that was interrupted."""
         with self._store.open(job.uri) as source:
-            book = LedgerJobStore(self._reader, job, self._owner, source)
+            job_store = LedgerJobStore(self._ledger, job, self._owner, source)
             try:
                 runner = Runner(
                     job.id,
                     source,
                     self._producer,
-                    book,
+                    job_store,
                     msgspec.convert(job.defaults, Defaults),
-                    stop=lambda: stop.is_set() or book.lost,
+                    stop=lambda: stop.is_set() or job_store.lost,
                 )
-                return book if runner.run() and book.safe else None
+                return job_store if runner.run() and job_store.safe else None
             finally:
-                book.close()
+                job_store.close()
 
-    def _recorded(self, job: Job, book: LedgerJobStore, stop: threading.Event) -> bool:
-        """Note the end once the recorder has written the last outcomes."""
+    def _recorded(self, job: Job, job_store: LedgerJobStore, stop: threading.Event) -> bool:
+        """End the job once the recorder has stored its last outcomes."""
         until = time.monotonic() + RECORDING_TIMEOUT_S
-        while not stop.is_set() and book.keep():
-            with self._reader.connection() as connection:
+        while not stop.is_set() and job_store.renew_lease():
+            with self._ledger.connection() as connection:
                 states, refused = _counted(connection, job.id)
                 ended = sum(states.values()) + refused
-                if ended >= book.ended or time.monotonic() > until:
-                    state: BatchState = "cancelled" if book.cancelling() else "done"
-                    told = partial(event_of, states, refused)
-                    finish_job(connection, job.id, self._owner, state, event=told, lines=book.lines)
+                if ended >= job_store.ended or time.monotonic() > until:
+                    state: BatchState = "cancelled" if job_store.cancelling() else "done"
+                    job_event = partial(event_of, states, refused)
+                    finish_job(connection, job.id, self._owner, state, event=job_event, lines=job_store.lines)
                     return True
             stop.wait(POLL_INTERVAL_S)
         return False
 
 
 def _counted(connection: Any, job_id: str) -> tuple[dict[str, int], int]:
-    """Count how a job's requests ended, and its lines that were none."""
+    """Count the ended requests of a job by state, and its invalid lines."""
     return states_of(connection, [job_id])[job_id], refused_of(connection, [job_id])[job_id]

@@ -1,4 +1,4 @@
-"""Where a batch job is, for its owner. Pure."""
+"""The progress of a batch job and the event of its end."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,12 +11,12 @@ from straightline.names import State
 
 
 def status_of(job: Job, states: Mapping[str, int], refused: int) -> BatchStatus:
-    """Return where a job is.
+    """Return the progress of a job.
 
     Args:
-        job: as the ledger has it.
-        states: how many of its requests ended how.
-        refused: how many of its lines were no requests.
+        job: the job in the ledger.
+        states: number of ended requests by state.
+        refused: number of lines that were not valid requests.
     """
     succeeded = states.get("succeeded", 0)
     return BatchStatus(
@@ -38,7 +38,7 @@ def status_of(job: Job, states: Mapping[str, int], refused: int) -> BatchStatus:
 
 
 def event_of(states: Mapping[str, int], refused: int, job: Job) -> bytes:
-    """Return what a webhook is told of a job that has ended; the arguments are those of `status_of`."""
+    """Return the webhook event of a job that has ended; the arguments are those of `status_of`."""
     status = status_of(job, states, refused)
     return event(f"batch.{job.state}", status.finished_at or 0.0, status)
 

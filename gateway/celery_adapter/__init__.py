@@ -1,1 +1,1 @@
-"""The front door for services that use Celery: their tasks become requests, outcomes become their results."""
+"""Adapter for Celery producers: tasks become requests, and outcomes become task results."""

@@ -1,7 +1,7 @@
-"""From an outcome to a result as Celery's `rpc://` backend reads it. Pure.
+"""Results for Celery's `rpc://` backend, made from outcomes.
 
 Source of the format: Celery's result messages (`task_id`, `status`, `result`, `traceback`, `children`) and
-exceptions in them (`exc_type`, `exc_message`, `exc_module`), of which the caller's Celery makes a class.
+exceptions (`exc_type`, `exc_message`, `exc_module`), from which the caller's Celery creates a class.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ from straightline.ids import canonical
 from straightline.names import State
 
 DEFAULT_EXCHANGE: Final = ""
-"""Celery's reply queues hang on it alone: the key is the queue's name."""
+"""The only exchange that reaches Celery's reply queues; the key is the name of the queue."""
 
 EXCEPTIONS: Final[dict[State, tuple[str, str | None]]] = {
     "failed": ("RequestFailed", None),
@@ -22,13 +22,13 @@ EXCEPTIONS: Final[dict[State, tuple[str, str | None]]] = {
     "expired": ("RequestExpired", None),
     "cancelled": ("TaskRevokedError", "celery.exceptions"),
 }
-"""For each state, the exception's type and module that the caller sees; without a module Celery makes one."""
+"""Type and module of the exception for each state; without a module Celery creates one."""
 
 
 def is_result_queue(name: str) -> bool:
-    """Whether a queue can be one of results: Celery names them by a UUID, and no other queue has such a name.
+    """Return whether a queue can be a Celery result queue: only those have a UUID as their name.
 
-    The default exchange reaches every queue of the virtual host, so a caller's word is not enough.
+    The default exchange reaches every queue of the virtual host, so the name that a caller sends is checked.
     """
     return canonical(name) == name
 
@@ -37,8 +37,8 @@ def result_of(outcome: Outcome, reply_to: str) -> Outgoing:
     """Return the result message of a request that has ended.
 
     Args:
-        outcome: its end.
-        reply_to: the caller's result queue.
+        outcome: outcome of the request.
+        reply_to: result queue of the caller.
     """
     if outcome.state == "succeeded":
         value: Any = outcome.result if outcome.result_ref is None else {"result_ref": outcome.result_ref}
@@ -50,7 +50,7 @@ def result_of(outcome: Outcome, reply_to: str) -> Outgoing:
 
 
 def refusal(task_id: str, reply_to: str, why: str) -> Outgoing:
-    """Return the result message of a task that never became a request."""
+    """Return the result message of a rejected task."""
     kind, module = EXCEPTIONS["rejected"]
     return _message(task_id, reply_to, "FAILURE", _error(kind, module, why, "unsupported"))
 
@@ -68,5 +68,5 @@ def _message(task_id: str, reply_to: str, status: str, value: Any) -> Outgoing:
         body=msgspec.json.encode(body),
         correlation_id=task_id,
         persistent=False,  # the queue lives as long as the caller
-        mandatory=False,  # the caller may be gone; the outcome stands in the ledger
+        mandatory=False,  # the caller may be gone; the outcome is in the ledger
     )

@@ -1,4 +1,4 @@
-"""The door as a process: two relays over one publisher, until a signal."""
+"""The Celery adapter process: one relay for tasks and one for results, over one publisher."""
 
 import logging
 import signal
@@ -24,25 +24,25 @@ from straightline.errors import ContractError, Rejected
 log = logging.getLogger(__name__)
 
 PREFETCH: Final = 64
-"""Messages, of up to 16 MiB each, that are in memory at once."""
+"""Unacknowledged messages of each relay, of up to 16 MiB each."""
 CONFIRM_TIMEOUT_S: Final = 86_400.0
-"""Seconds: a blocked broker has what was written, and publishing it again would double it."""
+"""A day: a blocked broker has the message, and publishing it again would duplicate it."""
 UNBOUNDED: Final = 1 << 30
-"""Publishing must never block the threads that read; what may be on its way is bounded by the prefetch."""
+"""Publishing must never block the consuming threads; the prefetch limits what is in flight."""
 
 
 class AdapterSettings(msgspec.Struct, frozen=True):
-    """What the door reads from the environment.
+    """Settings of `python -m gateway celery`.
 
     Attributes:
-        broker_url: `amqp://user:password@host:port/vhost`, of a user that may write the default exchange.
+        broker_url: `amqp://user:password@host:port/vhost` of a user that may write to the default exchange.
     """
 
     broker_url: str
 
 
 def serve(settings: AdapterSettings) -> None:
-    """Translate tasks and results until SIGTERM or SIGINT; must run in the main thread."""
+    """Translate tasks and outcomes until SIGTERM or SIGINT; must run in the main thread."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -65,20 +65,20 @@ def serve(settings: AdapterSettings) -> None:
             Relay(settings.broker_url, names.CELERY_QUEUE, request_for, publisher.publish, prefetch=PREFETCH),
             Relay(settings.broker_url, names.CELERY_REPLIES_QUEUE, result_for, deliver, prefetch=PREFETCH),
         ]
-        log.info("taking Celery's tasks")
+        log.info("consuming Celery tasks")
         serve_all(relays, lambda: _wait(stop))
     log.info("stopped")
 
 
 def request_for(properties: Any, body: bytes) -> Outgoing:
-    """Return the request of a task message, or the result that refuses it.
+    """Return the request for a task message, or a result that rejects the task.
 
     Raises:
-        Unreadable: it is refused, and nobody waits for a result; or its result would go to another's queue.
+        UnreadableMessage: the task is rejected and ignores results, or its reply_to is not a result queue.
     """
     task = task_of(properties)
     if task.reply_to is not None and not is_result_queue(task.reply_to):
-        raise UnreadableMessage("the queue that it names for its result is none of Celery's")
+        raise UnreadableMessage("its reply_to is not a Celery result queue")
     try:
         made = request_of(task, body, time.time())
         problem = amqp_problem(made)
@@ -92,25 +92,25 @@ def request_for(properties: Any, body: bytes) -> Outgoing:
 
 
 def result_for(properties: Any, body: bytes) -> Outgoing:
-    """Return the Celery result of a pushed outcome; its correlation id is the caller's queue.
+    """Return the Celery result for a pushed outcome, whose correlation id is the result queue.
 
     Raises:
-        Unreadable: it is no outcome.
+        UnreadableMessage: the body is not an outcome, or the correlation id is not a result queue.
     """
     try:
         outcome = decode(body, Outcome)
     except ContractError as error:
         raise UnreadableMessage(f"not an outcome: {error}") from error
     if not isinstance(properties.correlation_id, str) or not is_result_queue(properties.correlation_id):
-        raise UnreadableMessage("it names no result queue of Celery's")
+        raise UnreadableMessage("its correlation id is not a Celery result queue")
     return result_of(outcome, properties.correlation_id)
 
 
 def _settle_delivery(delivered: Future[None], sent: Future[None]) -> None:
-    """Count a result that its caller's queue refuses as delivered: its outcome stands in the ledger."""
+    """Treat a result that the caller's queue rejects as delivered: its outcome is in the ledger."""
     error = sent.exception()
     if isinstance(error, Rejected):
-        log.warning("a result was not delivered: %s", error)
+        log.warning("result not delivered: %s", error)
     if error is None or isinstance(error, Rejected):
         delivered.set_result(None)
     else:
@@ -118,5 +118,5 @@ def _settle_delivery(delivered: Future[None], sent: Future[None]) -> None:
 
 
 def _wait(stop: threading.Event) -> None:
-    while not stop.wait(0.2):  # a plain wait would keep a signal's handler from running
+    while not stop.wait(0.2):  # an unbounded wait would block signal handlers
         pass

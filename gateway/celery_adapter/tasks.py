@@ -1,7 +1,6 @@
-"""From a Celery task message to a request, or to the reason why not. Pure: time is an argument.
+"""Requests made from Celery task messages.
 
-Source of the format: Celery's message protocol, version 2. The message is read as data: nothing in it is ever
-unpickled or decompressed.
+Source of the format: Celery's message protocol, version 2. Messages are never unpickled or decompressed.
 """
 
 import math
@@ -20,7 +19,7 @@ from straightline.ids import canonical
 from straightline.messages import request_message
 
 ARGUMENTS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref")
-"""Keyword arguments of the task: members of a request, but for those that Celery brings itself."""
+"""Keyword arguments of the task: the members of a request without those that Celery sends itself."""
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
 UNSUPPORTED_CANVAS: Final = {
     "chain": "a chain",
@@ -28,20 +27,20 @@ UNSUPPORTED_CANVAS: Final = {
     "callbacks": "link",
     "errbacks": "link_error",
 }
-"""What a message may ask to be done after the task, and how callers name it."""
+"""Canvas features by their key in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task message, as far as its AMQP properties tell.
+    """The AMQP properties of a task message.
 
     Attributes:
-        name: of the task; None where no header says it (protocol 1, or no Celery message).
-        id: as the caller chose it.
-        reply_to: the caller's result queue; None where nobody waits.
-        headers: all of them.
-        content_type: of the body.
-        encoding: of the body's text.
+        name: name of the task; None without that header (protocol 1, or not a Celery message).
+        id: id that the caller chose.
+        reply_to: result queue of the caller; None if results are ignored.
+        headers: all headers.
+        content_type: media type of the body.
+        encoding: text encoding of the body.
     """
 
     name: str | None
@@ -52,8 +51,8 @@ class Task:
     encoding: str | None
 
 
-class UnsupportedTask(Exception):  # noqa: N818 - it is an answer, not an error
-    """The task cannot be done; the message tells its caller why, and what to do instead."""
+class UnsupportedTask(Exception):  # noqa: N818 - named for the task
+    """A task that is rejected; the message tells the caller why and what to do instead."""
 
 
 class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -63,7 +62,7 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 def task_of(properties: Any) -> Task:
-    """Take from pika's properties what matters; nothing is believed yet."""
+    """Read pika's properties without validating them."""
     headers = properties.headers or {}
     return Task(
         name=_text(headers.get("task")),
@@ -78,22 +77,20 @@ def task_of(properties: Any) -> Task:
 def request_of(task: Task, body: bytes, now: float) -> Outgoing:
     """Return the request to publish for a task.
 
-    What only the scheduler can judge (the model, its tensors, the members' types) is left to it.
+    The scheduler validates the model, its tensors and the types of the members.
 
     Raises:
-        Unfit: the task asks for what cannot be honoured, or cannot be read.
+        UnsupportedTask: the task is malformed or uses an unsupported feature.
     """
     request_id = _check(task)
     try:
         read = decode(body, _Body)
     except ContractError as error:
-        raise UnsupportedTask(
-            f"the task's body cannot be read as Celery's protocol 2 in JSON: {error}"
-        ) from error
+        raise UnsupportedTask(f"the body is not Celery protocol 2 in JSON: {error}") from error
     _check_canvas(read.embed)
     if read.args:
         raise UnsupportedTask(
-            "straightline.infer takes keyword arguments alone: kwargs={'model': ..., 'data': ...}"
+            "straightline.infer takes only keyword arguments: kwargs={'model': ..., 'data': ...}"
         )
     unknown = sorted(read.kwargs.keys() - set(ARGUMENTS))
     if unknown:
@@ -117,23 +114,21 @@ def request_of(task: Task, body: bytes, now: float) -> Outgoing:
 
 
 def _check(task: Task) -> str:
-    """Return the request's id where the properties let the body be read."""
+    """Check the properties and return the id of the request."""
     if task.name != names.INFER_TASK:
-        raise UnsupportedTask(
-            f"there is no task {task.name!r} here: send {names.INFER_TASK!r}, in Celery's protocol 2"
-        )
+        raise UnsupportedTask(f"no task {task.name!r}: send {names.INFER_TASK!r} in Celery protocol 2")
     request_id = canonical(task.id or "")
     if request_id is None or request_id != task.id:
-        raise UnsupportedTask("the task's id must be a UUID, as Celery makes them: it is the request's id")
+        raise UnsupportedTask("the task id must be a UUID, as Celery creates them: it is the request id")
     if task.content_type != "application/json" or (task.encoding or "utf-8").lower() != "utf-8":
         raise UnsupportedTask("the task must be JSON in UTF-8: set task_serializer to 'json'")
     if task.headers.get("compression"):
-        raise UnsupportedTask("compressed tasks are not read: set task_compression to None")
+        raise UnsupportedTask("compressed tasks are not supported: set task_compression to None")
     if task.headers.get("eta") is not None:
-        raise UnsupportedTask("eta and countdown cannot be honoured: send the task when it is due")
+        raise UnsupportedTask("eta and countdown are not supported: send the task when it is due")
     if any(limit is not None for limit in _items(task.headers.get("timelimit"))):
         raise UnsupportedTask(
-            "time limits cannot be honoured: give the request a deadline, or the task `expires`"
+            "time limits are not supported: set the argument `deadline`, or `expires` of the task"
         )
     return request_id
 
@@ -142,8 +137,8 @@ def _check_canvas(embed: Mapping[str, Any]) -> None:
     asked = [words for key, words in UNSUPPORTED_CANVAS.items() if embed.get(key)]
     if asked:
         raise UnsupportedTask(
-            f"{' and '.join(asked)} cannot be honoured, and nothing was done: wait for this task's result, "
-            "then send the next one; a group works"
+            f"{' and '.join(asked)} is not supported, and nothing was done: wait for the result, "
+            "then send the next one; groups are supported"
         )
 
 
@@ -155,7 +150,7 @@ def _expiry(value: object) -> float | None:
     except ValueError:
         moment = None
     if moment is None:
-        raise UnsupportedTask("the task's `expires` is not a time in ISO 8601")
+        raise UnsupportedTask("`expires` of the task is not an ISO 8601 time")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

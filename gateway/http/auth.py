@@ -69,12 +69,8 @@ class KeyAuthenticator:
         except (LedgerUnavailable, LedgerNotMigrated) as error:
             if key is None:
                 why = ledger_unavailable_detail(error) if isinstance(error, LedgerUnavailable) else str(error)
-                raise ApiError(
-                    503,
-                    "keys_unavailable",
-                    f"the API key cannot be looked up: {why}",
-                    retry_after=RETRY_AFTER_S,
-                ) from error
+                text = f"the API key cannot be looked up: {why}"
+                raise ApiError(503, "keys_unavailable", text, retry_after=RETRY_AFTER_S) from error
             found = key  # a stale key is better than rejecting every caller
             good_for = min(good_for, STALE_KEY_TTL_S)
         finally:

@@ -1,4 +1,4 @@
-"""From one queue to somewhere else: a message is acknowledged when what was made of it is safe there."""
+"""A consumer that acknowledges a message once its translation is stored or published elsewhere."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -12,26 +12,25 @@ from straightline.errors import StraightLineError
 log = logging.getLogger(__name__)
 
 RETRY_INTERVAL_S: Final = 1.0
-"""Seconds until what was not taken is tried again; meanwhile the prefetch waits."""
 
 T = TypeVar("T")
 
 
-class UnreadableMessage(StraightLineError):  # noqa: N818 - it says what the message is
-    """Nobody can be answered: the message goes to the dead letters."""
+class UnreadableMessage(StraightLineError):  # noqa: N818 - named for the message
+    """A message that is dead-lettered, since its sender cannot be answered."""
 
 
 class Relay(Generic[T]):
-    """Consumes a queue and passes on what `translate` makes of each message.
+    """Consumes a queue, translates each message and passes it on.
 
-    Delivery is at least once: what was not acknowledged when a connection was lost comes again.
+    Delivery is at least once: unacknowledged messages are redelivered when a connection was lost.
 
     Args:
-        url: of the broker.
-        queue: to consume.
-        translate: from pika's properties and the body to what is passed on; raises `UnreadableMessage`.
-        pass_on: returns a future that is done when it is safe; what it raises is tried again.
-        prefetch: messages that may be unacknowledged.
+        url: AMQP URL of the broker.
+        queue: queue to consume.
+        translate: turns pika's properties and the body into an item; raises `UnreadableMessage`.
+        pass_on: returns a future that is done when the item is safe; a failed one is retried.
+        prefetch: maximum of unacknowledged messages.
     """
 
     def __init__(
@@ -53,14 +52,14 @@ class Relay(Generic[T]):
         )
 
     def start(self) -> None:
-        """Connect and consume, from now on and after every loss."""
+        """Connect and consume; reconnect when the connection is lost."""
         self._link.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Close the connection; what is not acknowledged goes back to the queue."""
+        """Close the connection; unacknowledged messages return to the queue."""
         self._link.stop(timeout)
 
-    # All below runs on the link's thread, but for `_answered`.
+    # Everything below runs on the connection's thread, except `_answered`.
 
     def _open(self, channel: Any) -> None:
         self._channel = channel
@@ -80,25 +79,25 @@ class Relay(Generic[T]):
         try:
             item = self._translate(properties, body)
         except UnreadableMessage as error:
-            log.warning("a message of %s goes to the dead letters: %s", self._queue, error)
+            log.warning("dead-lettering a message of %s: %s", self._queue, error)
             channel.basic_reject(method.delivery_tag, requeue=False)
         except Exception:
-            log.exception("a message of %s met an unexpected fault and goes to the dead letters", self._queue)
+            log.exception("dead-lettering a message of %s: unexpected error", self._queue)
             channel.basic_reject(method.delivery_tag, requeue=False)
         else:
             self._send(channel, method.delivery_tag, item)
 
     def _send(self, channel: Any, tag: int, item: T) -> None:
-        if channel is self._channel:  # else the broker delivers it again
+        if channel is self._channel:  # else the broker redelivers it
             self._pass_on(item).add_done_callback(partial(self._answered, channel, tag, item))
 
     def _answered(self, channel: Any, tag: int, item: T, future: "Future[None]") -> None:
-        """Runs on a thread of whoever took it."""
+        """Acknowledge or retry; runs on the thread that completed the future."""
         error = future.exception()
         if error is None:
             self._link.call(partial(self._acknowledge, channel, tag))
             return
-        log.error("a message of %s was not passed on: %s; trying again", self._queue, error)
+        log.error("a message of %s was not passed on: %s; retrying", self._queue, error)
         again = partial(self._send, channel, tag, item)
         self._link.call(lambda: self._link.call_later(RETRY_INTERVAL_S, again))
 
@@ -108,7 +107,7 @@ class Relay(Generic[T]):
 
 
 def serve_all(relays: Sequence[Relay[Any]], wait: Callable[[], None]) -> None:
-    """Run relays until `wait` returns."""
+    """Run the relays until `wait` returns."""
     for relay in relays:
         relay.start()
     try:

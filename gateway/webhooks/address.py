@@ -49,8 +49,8 @@ def parse_hosts(text: str) -> frozenset[str]:
     for host in sorted(hosts):
         if not _HOST.fullmatch(host) or (":" in host and _literal_address(host) is None):
             raise ConfigurationError(
-                f"STRAIGHTLINE_WEBHOOK_HOSTS is invalid: {host!r} is not a host. List names or addresses without "
-                "scheme, port, brackets or path, separated by commas, such as hooks.internal,10.0.0.7"
+                f"STRAIGHTLINE_WEBHOOK_HOSTS is invalid: {host!r} is not a host. List names or addresses "
+                "without scheme, port, brackets or path, separated by commas, such as hooks.internal,10.0.0.7"
             )
     return hosts
 

@@ -72,7 +72,7 @@ def send(url: str, body: bytes, headers: dict[str, str], trusted: Collection[str
     """Post a webhook.
 
     Raises:
-        NotTaken: it was not taken.
+        DeliveryFailed: the receiver did not accept it.
     """
     try:
         target = resolve(url, trusted)

@@ -178,6 +178,6 @@ def test_what_the_door_answers_is_a_celery_result() -> None:
     answered = MESSAGES["outcome"]["examples"][0]["payload"]
     outcomes.append(msgspec.json.decode(json.dumps(answered), type=Outcome))
     messages = [result_of(outcome, new_id()) for outcome in outcomes]
-    messages.append(refusal(new_id(), new_id(), "a chain cannot be honoured"))
+    messages.append(refusal(new_id(), new_id(), "a chain is not supported"))
     for message in messages:
         body_validator("CeleryResult").validate(json.loads(message.body))

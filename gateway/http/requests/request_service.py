@@ -137,7 +137,7 @@ class RequestService:
         finally:
             self._broker.discard(pending)
         if outcome is None:
-            raise ApiError(504, "deadline", "no outcome came before the deadline", request_id=prepared.id)
+            raise ApiError(504, "deadline", "no outcome arrived before the deadline", request_id=prepared.id)
         return self.load_result(outcome)
 
     def load_result(self, outcome: Outcome) -> Outcome:
@@ -151,14 +151,16 @@ class RequestService:
             return outcome
         if self._store is None:
             raise ApiError(
-                500, "no_store", f"the result lies at {outcome.result_ref.uri}: set STRAIGHTLINE_STORE here"
+                500,
+                "no_store",
+                f"the result is at {outcome.result_ref.uri}: set STRAIGHTLINE_STORE of the gateway",
             )
         try:
             outcome.result = type(outcome.result)(self._store.get(outcome.result_ref))
         except ContractError as error:
             if error.error_class != "missing_data":
                 raise
-            text = "the result is in the store no more, past its retention: ask again under another id"
+            text = "the result is past its retention: submit the request again with another id"
             raise ApiError(410, "result_gone", text, request_id=outcome.request_id) from error
         return outcome
 

@@ -1,4 +1,4 @@
-"""Batch jobs as resources: `/v1/batches`."""
+"""The endpoints of batch jobs: `/v1/batches`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -31,17 +31,16 @@ JSON_LINES: Final = "application/jsonl"
 JSON_LINES_TYPES: Final = frozenset(
     {JSON_LINES, "application/x-ndjson", "application/x-jsonlines", "application/jsonlines"}
 )
-"""Types of bodies that are a file of lines."""
+"""Media types of an upload."""
 PARAMETERS: Final = ("model", "version", "deadline", "allow")
-"""What holds for lines that do not say it themselves."""
+"""Defaults for lines that do not set these members."""
 TOO_LARGE: Final = (
-    "the file is above STRAIGHTLINE_GATEWAY_MAX_BATCH: hand it in in parts, or put it into the store and say "
-    'where, {"uri": ...}'
+    "the file is larger than STRAIGHTLINE_GATEWAY_MAX_BATCH: split it, or put it into the store and send "
+    '{"uri": ...}'
 )
-NO_LINES: Final = "there are no lines: the body is JSON Lines, one request each"
-KEY_CONFLICT: Final = "which has other lines or parameters, or another webhook: use another one"
+NO_LINES: Final = "there are no lines: send JSON Lines, one request each"
+KEY_CONFLICT: Final = "which has other lines, parameters or webhook: use another key"
 UPLOAD_CHUNK_BYTES: Final = 256 * 1024
-"""Bytes of an upload that are in memory at once."""
 
 ReadLines = Callable[[Job, Source, LedgerPool], Iterator[bytes]]
 
@@ -51,7 +50,7 @@ class _Reference(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def blueprint(context: AppContext) -> Blueprint:
-    """Return the endpoints below `/v1/batches`; each caller sees the jobs of his own key."""
+    """Return the endpoints below `/v1/batches`; a key has access to its own jobs only."""
     made = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
     @made.post("")
@@ -93,7 +92,7 @@ class _Submission(NamedTuple):
     size: int
     defaults: Defaults
     stored: DataRef | None
-    """What was uploaded; None of a file that lay in the store."""
+    """The upload; None for a file that was already in the store."""
 
 
 def _create(context: AppContext) -> Response:
@@ -101,26 +100,26 @@ def _create(context: AppContext) -> Response:
     store, job_id = _store(context), new_id()
     again = check_idempotency_key(request.headers.get("Idempotency-Key"))
     webhook_id = requested_webhook(context, key.id)
-    handed_in = _receive(context, store, job_id)
-    if handed_in.size == 0:
+    submission = _receive(context, store, job_id)
+    if submission.size == 0:
         raise ContractError(NO_LINES)
     with context.ledger.connection() as connection:
         job = create_job(
             connection,
             job_id,
             key_id=key.id,
-            uri=handed_in.uri,
-            size=handed_in.size,
-            defaults=msgspec.to_builtins(handed_in.defaults),
+            uri=submission.uri,
+            size=submission.size,
+            defaults=msgspec.to_builtins(submission.defaults),
             idempotency_key=again,
             webhook_id=webhook_id,
         )
     if job.id == job_id:
         return _accepted(status_of(job, {}, 0))
-    if handed_in.stored is not None:
-        store.remove(handed_in.stored)
-    if not _same(job, handed_in) or job.webhook_id != webhook_id:
-        raise ApiError(409, "conflict", f"this Idempotency-Key is that of job {job.id}, {KEY_CONFLICT}")
+    if submission.stored is not None:
+        store.remove(submission.stored)
+    if not _same(job, submission) or job.webhook_id != webhook_id:
+        raise ApiError(409, "conflict", f"this Idempotency-Key belongs to job {job.id}, {KEY_CONFLICT}")
     return _accepted(_current(context, job.id, key.id))
 
 
@@ -141,13 +140,13 @@ def _receive(context: AppContext, store: Store, job_id: str) -> _Submission:
     return _Submission(wanted.uri, _size(store, wanted.uri), defaults, None)
 
 
-def _same(job: Job, handed_in: _Submission) -> bool:
-    """Whether a job is what is handed in now; an upload's name ends with the begin of its digest."""
-    uri, stored = handed_in.uri, handed_in.stored
+def _same(job: Job, submission: _Submission) -> bool:
+    """Return whether a job equals this submission; the name of an upload ends with its digest."""
+    uri, stored = submission.uri, submission.stored
     if stored is not None and job.uri.endswith(f"{job.id}-{stored.sha256[:16]}"):
         uri = job.uri
     known = msgspec.convert(job.defaults, Defaults)
-    return (uri, handed_in.size, handed_in.defaults) == (job.uri, job.size, known)
+    return (uri, submission.size, submission.defaults) == (job.uri, job.size, known)
 
 
 def _accepted(status: BatchStatus) -> Response:
@@ -167,15 +166,13 @@ def _lines_response(context: AppContext, batch_id: str, tell: ReadLines) -> Resp
 
 
 def _upload_chunks() -> Iterator[bytes]:
-    """Yield the body; one that breaks off, or is empty, raises, and nothing of it stays."""
+    """Yield the body in chunks; raise if it is incomplete or empty, so that nothing is stored."""
     size = 0
     while piece := request.stream.read(UPLOAD_CHUNK_BYTES):
         size += len(piece)
         yield piece
     if request.content_length not in (None, size):
-        raise ContractError(
-            f"the upload broke off after {size} of {request.content_length} bytes: send it again"
-        )
+        raise ContractError(f"the upload ended after {size} of {request.content_length} bytes: send it again")
     if size == 0:
         raise ContractError(NO_LINES)
 
@@ -183,9 +180,7 @@ def _upload_chunks() -> Iterator[bytes]:
 def _defaults_from_query() -> Defaults:
     unknown = sorted(request.args.keys() - set(PARAMETERS))
     if unknown:
-        raise ContractError(
-            f"there is no parameter {', '.join(unknown)[:200]}; there are {', '.join(PARAMETERS)}"
-        )
+        raise ContractError(f"unknown parameter {', '.join(unknown)[:200]}: use {', '.join(PARAMETERS)}")
     given: dict[str, Any] = {name: request.args[name] for name in PARAMETERS if name in request.args}
     if "allow" in given:
         given["allow"] = given["allow"].split(",")
@@ -197,7 +192,7 @@ def _reference(body: bytes) -> _Reference:
         found = decode(body, _Reference)
     except ContractError as error:
         raise ContractError(
-            f'the body is JSON Lines, of type {JSON_LINES}, or {{"uri": ...}} of such a file in the store: '
+            f'the body is neither JSON Lines ({JSON_LINES}) nor {{"uri": ...}} of such a file in the store: '
             f"{explain(error, _Reference)}"
         ) from error
     _checked(found)
@@ -209,7 +204,7 @@ def _defaults(given: dict[str, Any], *, strict: bool) -> Defaults:
         found = msgspec.convert(given, Defaults, strict=strict)
     except msgspec.ValidationError as error:
         raise ContractError(
-            f"a parameter cannot be used: {explain(error, Defaults)}", error_class="wrong_type"
+            f"invalid parameter: {explain(error, Defaults)}", error_class="wrong_type"
         ) from error
     return _checked(found)
 
@@ -217,10 +212,11 @@ def _defaults(given: dict[str, Any], *, strict: bool) -> Defaults:
 def _checked(found: Defaults) -> Defaults:
     if found.deadline is not None and not 0 < found.deadline < MAX_DEADLINE_S:
         raise ContractError(
-            "deadline is a number of seconds from now, above 0 and below ten years", error_class="wrong_type"
+            "deadline must be a number of seconds from now, above 0 and below ten years",
+            error_class="wrong_type",
         )
     if found.allow is not None and not found.allow:
-        raise ContractError("allow names one backend at least", error_class="wrong_type")
+        raise ContractError("allow must name at least one backend", error_class="wrong_type")
     return found
 
 
@@ -264,5 +260,5 @@ def _size(store: Store, uri: str) -> int:
 
 def _store(context: AppContext) -> Store:
     if context.store is None:
-        raise ApiError(500, "no_store", "batch jobs need a store: set STRAIGHTLINE_STORE here")
+        raise ApiError(500, "no_store", "batch jobs need a store: set STRAIGHTLINE_STORE of the gateway")
     return context.store

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2): the whole hybrid system as if it were one model server."""
+"""The endpoints of the Open Inference Protocol (V2): the whole system as one model server."""
 
 import time
 from typing import Final
@@ -21,9 +21,9 @@ from straightline.contracts.tensors.v2 import InferRequest
 from straightline.errors import ContractError
 
 SECONDS_PER_US: Final = 1e-6
-"""Of the parameter `timeout`, as Triton's clients send it."""
+"""Triton's clients send the parameter `timeout` in microseconds."""
 MAX_TIMEOUT_US: Final = 86_400_000_000
-"""Microseconds that it counts for at most."""
+"""One day; longer time-outs count as this."""
 
 
 def blueprint(context: AppContext) -> Blueprint:
@@ -107,7 +107,7 @@ def _model_spec(context: AppContext, name: str, version: str | None) -> ModelSpe
             text = f"model {name} has no version {(version or '')[:64]}; it has {there}"
             raise ApiError(404, "unknown_version", text)
         known = ", ".join(sorted(catalogue.models)) or "none"
-        raise ApiError(404, "unknown_model", f"there is no model {name[:64]}; deployed are: {known}")
+        raise ApiError(404, "unknown_model", f"no model {name[:64]}: deployed are {known}")
     return spec
 
 
@@ -121,28 +121,28 @@ def _read(body: bytes) -> tuple[msgspec.Raw, InferRequest, frozenset[str] | bool
     return data, infer_request, outputs
 
 
-def _timeout_s(asked: InferRequest, default: float) -> float:
-    """Return the seconds that a caller waits; 0 and none mean the default, as with Triton."""
-    timeout = asked.parameters.get("timeout", 0)
+def _timeout_s(infer_request: InferRequest, default: float) -> float:
+    """Return the time-out of a request in seconds; 0 means the default, as with Triton."""
+    timeout = infer_request.parameters.get("timeout", 0)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
         raise ContractError(
-            "parameters.timeout is a number of microseconds, such as 5000000 for five seconds",
+            "parameters.timeout must be a number of microseconds, such as 5000000 for five seconds",
             error_class="wrong_type",
         )
     return min(timeout, MAX_TIMEOUT_US) * SECONDS_PER_US if timeout else default
 
 
-def _infer_response(outcome: Outcome, wishes: frozenset[str] | bool) -> Response:
+def _infer_response(outcome: Outcome, binary_outputs: frozenset[str] | bool) -> Response:
     if outcome.state != "succeeded":
         raise error_for_outcome(outcome)
     headers = {
         "X-StraightLine-Request-Id": outcome.request_id,
         "X-StraightLine-Backend": outcome.backend or "",
     }
-    if not wishes:
+    if not binary_outputs:
         return Response(bytes(outcome.result), 200, headers, mimetype="application/json")
     response = decode(outcome.result, InferResponse)
-    body, length = binary.write_response(response, wishes)
+    body, length = binary.write_response(response, binary_outputs)
     if length is None:
         return Response(body, 200, headers, mimetype="application/json")
     return Response(body, 200, headers | {LENGTH_HEADER: str(length)}, mimetype="application/octet-stream")

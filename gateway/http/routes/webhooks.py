@@ -1,4 +1,4 @@
-"""Webhooks as resources: `/v1/webhooks`."""
+"""The endpoints of webhooks: `/v1/webhooks`."""
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -20,7 +20,7 @@ class _NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def blueprint(context: AppContext) -> Blueprint:
-    """Return the endpoints below `/v1/webhooks`; each caller sees and uses those of his own key."""
+    """Return the endpoints below `/v1/webhooks`; a key has access to its own webhooks only."""
     made = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 
     @made.post("")
@@ -29,7 +29,7 @@ def blueprint(context: AppContext) -> Blueprint:
         try:
             wanted = decode(request.get_data(cache=False), _NewWebhook)
         except ContractError as error:
-            raise ContractError(f'the body is {{"url": "https://..."}}: {error}') from error
+            raise ContractError(f'the body is not {{"url": "https://..."}}: {error}') from error
         check_url(wanted.url, context.settings.trusted)
         with context.ledger.connection() as connection:
             webhook = register(connection, key_id=key.id, url=wanted.url, secret=new_secret())
@@ -59,10 +59,10 @@ def blueprint(context: AppContext) -> Blueprint:
 
 
 def requested_webhook(context: AppContext, key_id: str) -> str | None:
-    """Return the id of the webhook that is to be told of the present HTTP request; None where none is.
+    """Return the id of the webhook that the current HTTP request names; None if it names none.
 
     Raises:
-        Refusal: it is none of this key.
+        ApiError: the key does not have this webhook.
     """
     webhook_id = request.headers.get(WEBHOOK_HEADER)
     if webhook_id is None:
@@ -72,6 +72,8 @@ def requested_webhook(context: AppContext, key_id: str) -> str | None:
     identity = canonical(webhook_id)
     if identity not in owned:
         raise ApiError(
-            404, "unknown_webhook", f"this key has no webhook {webhook_id[:64]}: POST /v1/webhooks"
+            404,
+            "unknown_webhook",
+            f"this key has no webhook {webhook_id[:64]}: create one with POST /v1/webhooks",
         )
     return identity

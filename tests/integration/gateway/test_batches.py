@@ -21,7 +21,7 @@ import requests
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from gateway.webhooks.service import WebhookDispatcher
+from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.signing import headers as signatures
 from outcomes.db.database import connected
 from outcomes.db.pool import LedgerPool

@@ -16,7 +16,7 @@ import msgspec
 import pika
 import pytest
 
-from gateway.webhooks import sender, service
+from gateway.webhooks import dispatcher, sender
 from gateway.webhooks.signing import headers, new_secret
 from outcomes.db.database import connected
 from outcomes.db.pool import LedgerPool
@@ -254,7 +254,7 @@ def test_receivers_of_one_key_that_hang_delay_nobody_else(gateway: Gateway, rece
                 for _ in range(count):
                     webhook_deliveries.enqueue(connection, hook.id, new_id(), b"{}")
         reader, stop = LedgerPool(gateway.database_url, name="test", connections=4), threading.Event()
-        deliveries = service.WebhookDispatcher(reader, {"127.0.0.1", "localhost"})
+        deliveries = dispatcher.WebhookDispatcher(reader, {"127.0.0.1", "localhost"})
         thread = threading.Thread(target=deliveries.run, args=(stop,))
         thread.start()
         end = time.monotonic() + 8  # one that hangs is given up after ten

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.webhooks import service
-from gateway.webhooks.service import MAX_RECORD_ATTEMPTS, WebhookDispatcher
+from gateway.webhooks import dispatcher
+from gateway.webhooks.dispatcher import MAX_RECORD_ATTEMPTS, WebhookDispatcher
 from outcomes.db.errors import LedgerUnavailable
 from outcomes.queries.webhook_deliveries import DueDelivery
 from outcomes.queries.webhooks import Webhook
@@ -22,9 +22,9 @@ class Ledger:
         self.asked, self.noted = 0, 0
         self._busy = busy
         self.sent: list[bytes] = []
-        monkeypatch.setattr(service, "POLL_INTERVAL_S", 0.0)
-        monkeypatch.setattr(service, "send", lambda _url, body, *_: self.sent.append(body))
-        monkeypatch.setattr(service, "record_attempt", self._settle)
+        monkeypatch.setattr(dispatcher, "POLL_INTERVAL_S", 0.0)
+        monkeypatch.setattr(dispatcher, "send", lambda _url, body, *_: self.sent.append(body))
+        monkeypatch.setattr(dispatcher, "record_attempt", self._settle)
 
     def connection(self) -> Any:
         self.asked += 1
@@ -44,7 +44,7 @@ def test_it_is_sent_once_and_noted_once_a_connection_is_free(
     monkeypatch: pytest.MonkeyPatch, busy: int
 ) -> None:
     ledger: Any = Ledger(monkeypatch, busy)
-    WebhookDispatcher(ledger, frozenset())._tell(DUE)
+    WebhookDispatcher(ledger, frozenset())._deliver(DUE)
     assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 1, busy + 1)
 
 
@@ -53,5 +53,5 @@ def test_a_ledger_that_stays_away_is_asked_a_few_times_and_holds_no_sender_for_g
 ) -> None:
     ledger: Any = Ledger(monkeypatch, 1000)
     with pytest.raises(LedgerUnavailable):
-        WebhookDispatcher(ledger, frozenset())._tell(DUE)
+        WebhookDispatcher(ledger, frozenset())._deliver(DUE)
     assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 0, MAX_RECORD_ATTEMPTS)

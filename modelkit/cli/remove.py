@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
     from modelkit.deployment.builder import Builder, build_targets, kit_settings  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
     from outcomes.db.database import connected  # noqa: PLC0415
-    from outcomes.registry.deployments import deployment_lock, take_out  # noqa: PLC0415
+    from outcomes.registry.checks import deployment_lock  # noqa: PLC0415
+    from outcomes.registry.deployments import take_out  # noqa: PLC0415
     from outcomes.registry.registry import deployed_versions  # noqa: PLC0415
 
     settings, broker = load(DeploySettings, environ), broker_url(environ)

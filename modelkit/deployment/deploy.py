@@ -13,7 +13,8 @@ from modelkit.deployment.target import Candidate, DeployedForm, DeploymentTarget
 from outcomes.db.database import connected
 from outcomes.db.errors import CommitUncertain, OtherDigest
 from outcomes.registry.aliases import Alias
-from outcomes.registry.deployments import check_alias, check_digest, deployment_lock, record
+from outcomes.registry.checks import check_alias, check_digest, deployment_lock
+from outcomes.registry.deployments import record
 from outcomes.registry.registry import alias_of, find_version
 from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion

@@ -1,4 +1,4 @@
-"""Exit codes of the commands that answer and return; for the same they are those of `straightline`."""
+"""Exit codes of the commands; where they mean the same, they equal those of `straightline`."""
 
 from typing import Final
 
@@ -8,20 +8,20 @@ from straightline.errors import BrokerUnavailable, ConfigurationError, ContractE
 FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 3
-NOT_KNOWN: Final = 5
+NOT_FOUND: Final = 5
 
 EXIT_CODES: Final = """\
 exit codes:
-  0  done
-  1  it could not be done otherwise; `record` and `reconcile`: could not start, or a part ended by itself
-  2  wrong usage: an argument or a setting cannot be used
-  3  the database cannot be reached, is not migrated, or does not let this role do it now
-  5  there is no such key, or no outcome of this request yet
+  0  success
+  1  any other failure; `record` and `reconcile`: could not start, or a loop ended by itself
+  2  wrong usage: invalid argument or setting
+  3  the database is unreachable, not migrated, or denies this role access
+  5  no such key, or no outcome of this request yet
 """
 
 
 def exit_code(error: StraightLineError) -> int:
-    """Return the code for an error that ended a command."""
+    """Return the exit code for an error that ended a command."""
     if isinstance(error, LedgerUnavailable | LedgerNotMigrated | BrokerUnavailable):
         return UNAVAILABLE
     return USAGE if isinstance(error, ConfigurationError | ContractError) else FAILED

@@ -1,7 +1,8 @@
-"""Answers of the ledger as text for a terminal; pure."""
+"""Query results as text for a terminal."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
@@ -9,32 +10,41 @@ from straightline.contracts import Attempt, Outcome
 from straightline.report_text import failure_tables, format_reason
 from straightline.support.terminal import printable, table
 
-_DEAD_HEADINGS = ("last", "times", "bytes", "now", "died in", "why", "requests", "said, or first request")
-MAX_RESULT_BYTES = 2000
+DEAD_LETTER_HEADINGS: Final = (
+    "last",
+    "times",
+    "bytes",
+    "resolution",
+    "died in",
+    "why",
+    "requests",
+    "explanation, or first request",
+)
+MAX_RESULT_BYTES: Final = 2000
 
 
 def failures_text(failures: Failures) -> str:
-    """Lay out failure rates as tables: backends, models, and versions where models have several."""
-    window = f"Failures from {_minute(failures.since)} to {_minute(failures.until)}"
+    """Format failure rates as tables: backends, models, and versions of models that have several."""
+    window = f"Failures from {_second(failures.since)} to {_second(failures.until)}"
     return failure_tables(window, failures.by_backend, failures.by_model, failures.by_version) + "\n"
 
 
-def outcome_text(outcome: Outcome, repeats: DuplicateRequests) -> str:
-    """Lay out one outcome with what was tried, and how often its id came again."""
+def outcome_text(outcome: Outcome, duplicates: DuplicateRequests) -> str:
+    """Format one outcome with its attempts, and how often its id was submitted again."""
     lines = [f"{outcome.request_id}  {outcome.state}"]
     facts = (
         ("model", " ".join(filter(None, (outcome.model, outcome.version)))),
         ("class", outcome.class_),
         ("batch", outcome.batch_id),
         ("backend", outcome.backend),
-        ("submitted", _moment(outcome.submitted_at)),
-        ("finished", _moment(outcome.finished_at)),
-        ("took", _took(outcome)),
+        ("submitted", _millisecond(outcome.submitted_at)),
+        ("finished", _millisecond(outcome.finished_at)),
+        ("took", _duration(outcome)),
         ("data", None if outcome.r_d is None else f"{outcome.r_d} bytes"),
         ("error", ": ".join(filter(None, (outcome.error_class, outcome.error))) or None),
-        ("repeated", _repeated(repeats)),
+        ("repeated", _repeated(duplicates)),
         ("result at", outcome.result_ref.uri if outcome.result_ref else None),
-        ("result", _shortened(bytes(outcome.result))),
+        ("result", _truncated(bytes(outcome.result))),
     )
     lines += [f"  {name:<10} {value}" for name, value in facts if value]
     for attempt in outcome.attempts:
@@ -43,33 +53,33 @@ def outcome_text(outcome: Outcome, repeats: DuplicateRequests) -> str:
 
 
 def dead_text(letters: Sequence[DeadLetter]) -> str:
-    """Lay out dead letters as a table, and what was said of each."""
+    """Format dead letters as a table."""
     if not letters:
         return "There are no dead letters.\n"
     rows = [
         (
-            _minute(letter.last_at),
+            _second(letter.last_at),
             str(letter.times),
             str(letter.size),
             letter.resolution,
             letter.queue or "?",
             letter.reason,
             str(len(letter.requests)),
-            _said(letter),
+            _explanation(letter),
         )
         for letter in letters
     ]
-    return printable(table([_DEAD_HEADINGS, *rows])) + "\n"
+    return printable(table([DEAD_LETTER_HEADINGS, *rows])) + "\n"
 
 
-def _said(letter: DeadLetter) -> str:
+def _explanation(letter: DeadLetter) -> str:
     if letter.said:
         return letter.said
     first = " ".join(letter.requests[:1])
     if letter.reason != "rejected":
         return first
-    # Who gives a message back unread can say nothing with it.
-    return f"why is in the log of who reads {letter.queue or 'that queue'} {first}".rstrip()
+    # A rejected message cannot carry an explanation.
+    return f"see the log of the consumer of {letter.queue or 'that queue'} {first}".rstrip()
 
 
 def _attempt_lines(attempt: Attempt) -> Iterable[str]:
@@ -81,29 +91,29 @@ def _attempt_lines(attempt: Attempt) -> Iterable[str]:
         yield f"    {format_reason(attempt.reason)}"
 
 
-def _repeated(repeats: DuplicateRequests) -> str | None:
-    if not repeats.count:
+def _repeated(duplicates: DuplicateRequests) -> str | None:
+    if not duplicates.count:
         return None
-    text = f"{repeats.count} time{'s' if repeats.count != 1 else ''}"
-    return f"{text}, {repeats.conflicts} with other content" if repeats.conflicts else text
+    text = f"{duplicates.count} time{'s' if duplicates.count != 1 else ''}"
+    return f"{text}, {duplicates.conflicts} with other content" if duplicates.conflicts else text
 
 
-def _took(outcome: Outcome) -> str | None:
+def _duration(outcome: Outcome) -> str | None:
     if outcome.submitted_at is None:
         return None
     return f"{(outcome.finished_at - outcome.submitted_at) * 1000:.1f} ms"
 
 
-def _shortened(result: bytes) -> str:
+def _truncated(result: bytes) -> str:
     text = result[:MAX_RESULT_BYTES].decode("utf-8", "replace")
     return text if len(result) <= MAX_RESULT_BYTES else f"{text}... ({len(result)} bytes in all)"
 
 
-def _moment(time: float | None) -> str | None:
+def _millisecond(time: float | None) -> str | None:
     if time is None:
         return None
     return datetime.fromtimestamp(time, UTC).isoformat(sep=" ", timespec="milliseconds")
 
 
-def _minute(time: datetime) -> str:
+def _second(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

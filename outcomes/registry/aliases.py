@@ -1,4 +1,4 @@
-"""What a model's name means, and how that moves. Pure."""
+"""The versions that a model name resolves to, and how deployments change them."""
 
 from collections.abc import Collection
 
@@ -8,13 +8,13 @@ from outcomes.db.errors import RegistryRefused
 
 
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one model.
+    """Versions that requests of one model get without a pin.
 
     Attributes:
-        version: the default; None where the model has no version.
+        version: the default; None if the model has no version.
         previous: the default before it.
-        canary: the version that a share of the requests gets which pin none.
-        share: percent of them.
+        canary: version that gets a share of the requests.
+        share: percent of the requests that the canary gets.
     """
 
     version: str | None = None
@@ -24,7 +24,7 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def made_default(alias: Alias, version: str) -> Alias:
-    """Return the alias after a version has become the default; where it was the canary, it is none more."""
+    """Return the alias with a new default version; the canary ends if it becomes the default."""
     promoted = alias.canary == version
     return Alias(
         version=version,
@@ -35,49 +35,46 @@ def made_default(alias: Alias, version: str) -> Alias:
 
 
 def made_canary(alias: Alias, model: str, version: str, share: float) -> Alias:
-    """Return the alias after a version has been given a share.
+    """Return the alias with a canary that gets `share` percent.
 
     Raises:
-        RegistryRefused: there is no other version that the rest could go to.
+        RegistryRefused: no other version could take the rest.
     """
     if alias.version is None:
         raise RegistryRefused(
-            f"{model} has no version yet that the other requests could go to: deploy {version} without "
-            "--canary"
+            f"{model} has no version for the other requests: deploy {version} without --canary"
         )
     if alias.version == version:
         raise RegistryRefused(
-            f"{version} is the default of {model} already, so that it gets all requests: deploy another "
-            "version as a canary, or roll back first"
+            f"{version} is already the default of {model} and gets all requests: deploy another version as a "
+            "canary, or roll back first"
         )
     return msgspec.structs.replace(alias, canary=version, share=share)
 
 
 def rolled_back(alias: Alias, model: str, versions: Collection[str]) -> Alias:
-    """Return the alias after a step back: of a canary its end, else the default before this one.
+    """Return the alias one step back: without its canary, or else with the previous default.
 
     Raises:
-        RegistryRefused: there is nothing to go back to.
+        RegistryRefused: there is no earlier state.
     """
     if alias.canary is not None:
         return msgspec.structs.replace(alias, canary=None, share=0.0)
     if alias.version is None:
-        raise RegistryRefused(
-            f"there is no model {model} in the registry: `python -m modelkit list` shows those that there are"
-        )
+        raise RegistryRefused(f"no model {model} in the registry: `python -m modelkit list` shows all models")
     if alias.previous is None or alias.previous not in versions:
         raise RegistryRefused(
-            f"{model} {alias.version} has no version before it that is still in place: deploy the one that "
-            "is wanted"
+            f"{model} {alias.version} cannot be rolled back: no version before it is still deployed. Deploy "
+            "the version that you want"
         )
     return msgspec.structs.replace(alias, version=alias.previous, previous=alias.version)
 
 
 def removed(alias: Alias, model: str, version: str) -> Alias:
-    """Return the alias after a version has been taken away.
+    """Return the alias without a version.
 
     Raises:
-        RegistryRefused: requests go to it.
+        RegistryRefused: the version gets requests.
     """
     if version == alias.version:
         raise RegistryRefused(

@@ -1,4 +1,4 @@
-"""The reconciler's part of the registry: what stands there and was not announced is announced."""
+"""The announcer loop: publishes what is deployed when the stream lacks the registry's revision."""
 
 import logging
 import threading
@@ -17,86 +17,84 @@ from straightline.contracts.deployed import Deployed
 from straightline.errors import StraightLineError
 
 REANNOUNCE_INTERVAL_S: Final = 600.0
-"""Seconds after which it is announced again, whatever stands in the stream."""
+"""Time after which the registry is announced again, whatever the stream holds."""
 
 logger = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Announces what is deployed, at its start and when registry and stream have different revisions.
+    """Announces the registry at its start, and whenever registry and stream have different revisions.
 
-    A deployer announces each change by itself. This one mends what that misses: the deployer died between
-    commit and publish; the broker was made anew and its stream is empty; the ledger was restored from an
-    older copy, and everybody would hold what is deployed from now on for older than what they know.
+    A deployer announces each change itself. This loop repairs what that misses: the deployer died between
+    commit and publish; the broker was recreated and its stream is empty; the ledger was restored from an
+    older backup, so that components would ignore later deployments as outdated.
 
     Args:
         engine: to the ledger.
-        outbox: what publishes.
-        heard: returns the highest revision in the stream, -1 where it is empty; None where nobody knows.
-        interval: seconds between looks.
+        outbox: publishes announcements.
+        stream_revision: returns the highest revision in the stream, -1 if it is empty, None if unknown.
+        interval: seconds between checks.
     """
 
     def __init__(
-        self, engine: Engine, outbox: Outbox, heard: Callable[[], int | None], *, interval: float
+        self, engine: Engine, outbox: Outbox, stream_revision: Callable[[], int | None], *, interval: float
     ) -> None:
         self._engine = engine
         self._outbox = outbox
-        self._heard = heard
+        self._stream_revision = stream_revision
         self._interval = interval
         self._announced: int | None = None
-        self._told_at = float("-inf")
+        self._announced_at = float("-inf")
         self._stopping = threading.Event()
         self._failed = False
 
     def stop(self) -> None:
-        """Make `run` return soon; from any thread."""
+        """Make `run` return soon. Thread-safe."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Look and announce until `stop`."""
+        """Check and announce until `stop`."""
         while not self._stopping.is_set():
             try:
-                self.look()
+                self.announce_if_needed()
                 self._failed = False
             except StraightLineError as error:
                 level = logging.DEBUG if self._failed else logging.WARNING
                 self._failed = True
-                logger.log(level, "what is deployed is not announced now: %s", error)
+                logger.log(level, "announcing the registry failed: %s", error)
             except Exception:
-                logger.exception("announcing what is deployed met an unexpected fault")
+                logger.exception("announcing the registry failed unexpectedly")
             self._stopping.wait(self._interval)
 
-    def look(self) -> None:
-        """Announce what is deployed, where this was not done, or not for a while.
+    def announce_if_needed(self) -> None:
+        """Announce the registry if the stream lacks its revision, or `REANNOUNCE_INTERVAL_S` has passed.
 
         Raises:
-            StraightLineError: ledger or broker are not there now.
+            StraightLineError: ledger or broker are unavailable.
         """
-        heard = self._heard()  # before the ledger is asked: what was announced by then is committed
+        in_stream = self._stream_revision()  # read before the ledger: what was announced by then is committed
         with translated(), self._engine.connect() as connection:
-            # All of it as of one moment: a deployer may commit meanwhile.
+            # One snapshot: a deployer may commit meanwhile.
             snapshot = connection.execution_options(isolation_level="REPEATABLE READ")
             revision = revision_of(snapshot)
-            known = revision == self._announced and heard in {revision, None}
-            if known and time.monotonic() - self._told_at < REANNOUNCE_INTERVAL_S:
+            known = revision == self._announced and in_stream in {revision, None}
+            if known and time.monotonic() - self._announced_at < REANNOUNCE_INTERVAL_S:
                 return
             deployed = read_deployed(snapshot)
-        if heard is not None and heard > revision:
-            deployed = self._overtake(heard, revision)
+        if in_stream is not None and in_stream > revision:
+            deployed = self._fast_forward(in_stream, revision)
         send(self._outbox, [announcement(deployed)])
-        self._announced, self._told_at = deployed.revision, time.monotonic()
-        logger.info(
-            "announced what is deployed: %d models, revision %d", len(deployed.models), deployed.revision
-        )
+        self._announced, self._announced_at = deployed.revision, time.monotonic()
+        logger.info("announced the registry: %d models, revision %d", len(deployed.models), deployed.revision)
 
-    def _overtake(self, heard: int, revision: int) -> Deployed:
+    def _fast_forward(self, in_stream: int, revision: int) -> Deployed:
         with translated(), self._engine.connect() as connection:
-            deployed = fast_forward_revision(connection, heard)
+            deployed = fast_forward_revision(connection, in_stream)
         logger.warning(
-            "the registry stands at revision %d, and %d was announced: the ledger seems restored from an "
-            "older copy. Its revisions go on at %d, so that what it holds is what is deployed",
+            "the registry has revision %d, but %d was announced: the ledger seems restored from an older "
+            "backup. Its revisions continue at %d, so that components follow it again",
             revision,
-            heard,
+            in_stream,
             deployed.revision,
         )
         return deployed

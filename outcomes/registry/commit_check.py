@@ -1,4 +1,4 @@
-"""Committing a change of the registry: where the connection is lost, it is found out whether it stands."""
+"""Commits a registry change, and verifies it if the connection is lost during the commit."""
 
 import time
 from typing import Final
@@ -11,49 +11,48 @@ from outcomes.db.translation import translated
 from outcomes.schema.tables import MODEL_CHANGES
 
 REGISTRY_LOCK_KEY: Final = 0x5354524752454701
-"""Of Postgres's advisory locks: who changes the registry."""
+"""Postgres advisory lock: its holder changes the registry."""
 VERIFY_TIMEOUT_S: Final = 15.0
-"""Seconds in which a database that was started anew should answer again."""
+"""Time for a restarted database to answer again."""
 VERIFY_RETRY_INTERVAL_S: Final = 0.5
 
 
 def lock(connection: Connection) -> None:
-    """Let nobody else change the registry until the transaction ends."""
+    """Exclude other changes of the registry until the transaction ends."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": REGISTRY_LOCK_KEY})
 
 
 def commit_or_verify(connection: Connection, revision: int) -> None:
-    """Commit the change of this revision; where the connection is lost, look whether it stands.
+    """Commit the change with this revision; if the connection is lost, check whether it was committed.
 
     Raises:
-        DBAPIError: it does not stand.
-        Unsettled: nobody can be asked.
+        DBAPIError: it was not committed.
+        CommitUncertain: the database does not answer the check.
     """
     try:
         connection.commit()
     except DBAPIError:
-        if not _stands(connection, revision):
+        if not _committed(connection, revision):
             raise
 
 
-def _stands(connection: Connection, revision: int) -> bool:
+def _committed(connection: Connection, revision: int) -> bool:
     deadline = time.monotonic() + VERIFY_TIMEOUT_S
     while True:
         try:
             with translated():
-                connection.rollback()  # it is lost: what comes next takes a fresh one
-                lock(connection)  # who is still committing holds it
+                connection.rollback()  # the next statement opens a new connection
+                lock(connection)  # waits for a commit that is still in progress
                 found = select(MODEL_CHANGES.c.revision).where(MODEL_CHANGES.c.revision == revision)
-                stands = connection.execute(found).first() is not None
+                committed = connection.execute(found).first() is not None
                 connection.rollback()
         except LedgerUnavailable as error:
             if time.monotonic() > deadline:
                 raise CommitUncertain(
-                    "the connection to the database was lost while the change was recorded, and whether it "
-                    f"stands cannot be asked now, so nothing is taken back ({error}): when the database "
-                    "answers again, see `python -m modelkit list`, and run the command again where it does "
-                    "not stand"
+                    "the database connection was lost during the commit, and whether the change was recorded "
+                    f"is unknown, so nothing is taken back: {error}. When the database answers, check "
+                    "`python -m modelkit list`, and run the command again if the change is missing"
                 ) from error
             time.sleep(VERIFY_RETRY_INTERVAL_S)
         else:
-            return stands
+            return committed

@@ -1,4 +1,4 @@
-"""What the registry holds: every version of every model that is in place, and what a model's name means.
+"""Reads the registry: deployed versions of all models, and their aliases.
 
 All raise `LedgerUnavailable`, `LedgerNotMigrated` or `LedgerRefused`, see `outcomes.db.translation`.
 """
@@ -17,15 +17,15 @@ from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVer
 
 
 class DeployedVersionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A version as the registry has it.
+    """A deployed version with its role.
 
     Attributes:
-        model, version: what it is.
-        deployed: what is announced of it.
-        deployed_by: who put it there.
-        deployed_at: seconds since the epoch.
-        role: `default`, `canary`, `previous`, or empty where only a pin leads there.
-        share: percent of the requests without a pin that it gets.
+        model, version: its name.
+        deployed: what is announced about it.
+        deployed_by: the person or program that deployed it.
+        deployed_at: Unix seconds.
+        role: `default`, `canary`, `previous`, or empty if only pinned requests get it.
+        share: percent of the unpinned requests that it gets.
     """
 
     model: str
@@ -38,7 +38,7 @@ class DeployedVersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_deployed(connection: Connection) -> Deployed:
-    """Return all that is deployed, as it is announced."""
+    """Return everything that is deployed, as it is announced."""
     with translated():
         revision = connection.execute(select(func.max(MODEL_CHANGES.c.revision))).scalar_one()
         rows = connection.execute(select(MODEL_VERSIONS).order_by(MODEL_VERSIONS.c.deployed_at)).mappings()
@@ -65,18 +65,18 @@ def revision_of(connection: Connection) -> int:
 
 
 def deployed_versions(connection: Connection, model: str | None = None) -> Sequence[DeployedVersionInfo]:
-    """Return every version that is in place, of one model or of all, by name and time."""
+    """Return the deployed versions of one model or of all, by name and time."""
     statement = select(MODEL_VERSIONS).order_by(MODEL_VERSIONS.c.model, MODEL_VERSIONS.c.deployed_at)
     if model is not None:
         statement = statement.where(MODEL_VERSIONS.c.model == model)
     with translated():
         rows = connection.execute(statement).mappings().all()
         aliases = {row["model"]: _alias(row) for row in connection.execute(select(MODEL_ALIASES)).mappings()}
-    return [_standing(row, aliases.get(row["model"], Alias())) for row in rows]
+    return [_info(row, aliases.get(row["model"], Alias())) for row in rows]
 
 
 def find_version(connection: Connection, model: str, version: str) -> DeployedVersion | None:
-    """Return a version that is in place; None where there is none."""
+    """Return a deployed version; None if there is none."""
     statement = select(MODEL_VERSIONS).where(
         MODEL_VERSIONS.c.model == model, MODEL_VERSIONS.c.version == version
     )
@@ -86,7 +86,7 @@ def find_version(connection: Connection, model: str, version: str) -> DeployedVe
 
 
 def alias_of(connection: Connection, model: str) -> Alias:
-    """Return what a model's name means; nothing where it was never deployed."""
+    """Return a model's alias; an empty one if it was never deployed."""
     found = select(MODEL_ALIASES).where(MODEL_ALIASES.c.model == model)
     row = connection.execute(found).mappings().first()
     return Alias() if row is None else _alias(row)
@@ -105,7 +105,7 @@ def _version(row: RowMapping) -> DeployedVersion:
     )
 
 
-def _standing(row: RowMapping, alias: Alias) -> DeployedVersionInfo:
+def _info(row: RowMapping, alias: Alias) -> DeployedVersionInfo:
     version = row["version"]
     roles = {alias.previous: "previous", alias.canary: "canary", alias.version: "default"}
     role = roles.get(version, "")

@@ -1,4 +1,4 @@
-"""Which revision stands in the stream of what is deployed: others go by it, and not by the ledger."""
+"""Follows the stream of announcements to know its highest revision."""
 
 import logging
 from typing import Final
@@ -20,7 +20,7 @@ class _Entry(msgspec.Struct):
 
 
 class RegistryStreamMonitor:
-    """Follows the stream for its numbers alone.
+    """Tracks the highest revision announced. Other components follow the stream, not the ledger.
 
     Args:
         url: of the broker.
@@ -38,13 +38,13 @@ class RegistryStreamMonitor:
             exchange=names.REGISTRY,
             key=names.DEPLOYED_KEY,
             mark=names.DEPLOYED_MARK_KEY,
-            offset=self._anew,
+            offset=self._restart,
             on_entry=self._read,
-            without="and nobody notices where the registry is older than what was announced",
+            without="and a registry older than the last announcement goes unnoticed",
         )
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._reader.start()
 
     def close(self) -> None:
@@ -52,15 +52,15 @@ class RegistryStreamMonitor:
         self._reader.close()
 
     def revision(self) -> int | None:
-        """Return the highest that stands there, -1 where none does; None where it is not read to its end."""
+        """Return the highest revision, -1 if the stream is empty, None if it is not read to its end."""
         return None if self._reader.synced_for() is None else self._revision
 
-    def _anew(self) -> str:
-        self._revision = EMPTY_STREAM  # the broker may be another one
+    def _restart(self) -> str:
+        self._revision = EMPTY_STREAM  # it may be another broker
         return "first"
 
     def _read(self, body: bytes) -> None:
         try:
             self._revision = max(self._revision, decode(body, _Entry).revision)
         except ContractError as error:
-            logger.warning("an entry of %s cannot be read: %s", names.DEPLOYED_STREAM, error)
+            logger.warning("skipped an entry of %s: %s", names.DEPLOYED_STREAM, error)

@@ -230,7 +230,7 @@ def test_retention_is_one_command(
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_DATABASE_URL", migrated_database_url)
     assert main(["retain", "--keep", "30d"]) == 0
-    assert capsys.readouterr().out == "Dropped 0 partitions and 0 rows beside them.\n"
+    assert capsys.readouterr().out == "Dropped 0 partitions and 0 rows outside daily partitions.\n"
     assert main(["retain", "--keep", "1d"]) == 2
     assert "at least 2 days" in capsys.readouterr().err
 

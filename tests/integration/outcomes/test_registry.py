@@ -15,7 +15,8 @@ from outcomes.db.database import connected
 from outcomes.db.errors import CommitUncertain, LedgerUnavailable, OtherDigest, RegistryRefused
 from outcomes.registry import commit_check
 from outcomes.registry.announcer import Announcer
-from outcomes.registry.deployments import deployment_lock, record, roll_back, take_out
+from outcomes.registry.checks import deployment_lock
+from outcomes.registry.deployments import record, roll_back, take_out
 from outcomes.registry.registry import deployed_versions, find_version, read_deployed
 from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from straightline import names

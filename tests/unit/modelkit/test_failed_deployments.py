@@ -14,6 +14,7 @@ from botocore.exceptions import WaiterError
 from docker.errors import APIError, ImageNotFound
 
 import outcomes.db.database
+import outcomes.registry.checks
 import outcomes.registry.deployments
 import outcomes.registry.registry
 from modelkit.cli import remove
@@ -96,7 +97,7 @@ def test_nothing_is_taken_out_of_the_registry_where_a_place_cannot_be_asked(
     version = SimpleNamespace(spec=SimpleNamespace(version="1", backends=("local",)))
     take_out = MagicMock()
     monkeypatch.setattr(outcomes.db.database, "connected", nothing)
-    monkeypatch.setattr(outcomes.registry.deployments, "deployment_lock", nothing)
+    monkeypatch.setattr(outcomes.registry.checks, "deployment_lock", nothing)
     monkeypatch.setattr(outcomes.registry.deployments, "take_out", take_out)
     monkeypatch.setattr(
         outcomes.registry.registry,

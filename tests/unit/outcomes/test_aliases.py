@@ -45,7 +45,7 @@ def test_nothing_to_go_back_to() -> None:
         rolled_back(Alias(), "m", [])
     with pytest.raises(RegistryRefused, match="no version before it"):
         rolled_back(made_default(Alias(), "1"), "m", ["1"])
-    with pytest.raises(RegistryRefused, match="still in place"):
+    with pytest.raises(RegistryRefused, match="still deployed"):
         rolled_back(TWO, "m", ["2"])
 
 

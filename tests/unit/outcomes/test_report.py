@@ -58,7 +58,7 @@ def test_of_what_was_given_back_unread_it_is_told_where_the_reason_stands() -> N
         resolution="resolved",
         requests=["the-id"],
     )
-    assert "why is in the log of who reads local the-id" in dead_text([letter])
+    assert "see the log of the consumer of local the-id" in dead_text([letter])
     refused = msgspec.structs.replace(letter, reason="refused", said="it is no lease")
     assert "it is no lease" in dead_text([refused])
 

@@ -11,7 +11,7 @@ from kombu import Exchange, Queue
 from broker_config.connection import use_ssl
 from broker_config.topology import POOL_QUEUES
 from straightline.amqp.connection.address import read_address
-from straightline.amqp.connection.connection import parameters
+from straightline.amqp.connection.parameters import parameters
 
 
 def celery_settings(broker_url: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from kombu import Connection
 
 from straightline.amqp.connection.address import Address, Tls, read_address
-from straightline.amqp.connection.connection import parameters
+from straightline.amqp.connection.parameters import parameters
 
 CONNECT_TIMEOUT_S: Final = 5.0
 

@@ -9,7 +9,8 @@ from pika.exceptions import ChannelClosedByBroker
 
 from scheduler.broker.ack_tracker import AckTracker
 from straightline import names
-from straightline.amqp.connection.connection import ManagedConnection, describe
+from straightline.amqp.connection.connection import ManagedConnection
+from straightline.amqp.connection.failures import describe
 from straightline.amqp.connection.loop_thread import AMQPThread
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""AMQP by pika, on threads of its own: confirmed publishing and pushed results that outlive a connection."""
+"""AMQP over pika: connections that reconnect, confirmed publishing, consumers."""
 
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher

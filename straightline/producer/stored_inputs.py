@@ -1,4 +1,4 @@
-"""Inputs that a producer stored for its requests, and removes when these have ended."""
+"""Inputs that a producer has stored for its requests, removed when these end."""
 
 import logging
 from typing import Final
@@ -15,7 +15,7 @@ from straightline.support.bounded_dict import BoundedDict
 logger = logging.getLogger(__name__)
 
 MAX_REMEMBERED: Final = 100_000
-"""Requests; what a producer with more of them forgets is left to `straightline sweep`."""
+"""Requests; `straightline sweep` removes the inputs of older ones."""
 
 
 class _Ending(msgspec.Struct):
@@ -24,33 +24,32 @@ class _Ending(msgspec.Struct):
 
 
 class StoredInputs:
-    """Which inputs lie in the store; those of a request that has ended are removed. Thread-safe.
+    """The inputs of unfinished requests, by request id. Thread-safe.
 
     Args:
-        store: where they lie.
-        errands: removes them.
-        keep: leave them to the sweep.
+        store: contains the inputs.
+        worker: removes them.
+        keep: whether inputs are left to the sweep.
     """
 
-    def __init__(self, store: Store | None, errands: BackgroundWorker, *, keep: bool) -> None:
+    def __init__(self, store: Store | None, worker: BackgroundWorker, *, keep: bool) -> None:
         self._store = store
-        self._errands = errands
+        self._worker = worker
         self._keep = keep or store is None
         self._stored: BoundedDict[str, DataRef] = BoundedDict(MAX_REMEMBERED)
 
     def stored(self, request_id: str, reference: DataRef) -> None:
-        """Note where a request's input lies."""
-        if self._keep:
-            return
-        self._stored[request_id] = reference
+        """Record the input of a request."""
+        if not self._keep:
+            self._stored[request_id] = reference
 
     def ended(self, request_id: str, outcome: bytes) -> None:
-        """Have the input of a request removed, whose outcome has come."""
-        if request_id not in self._stored or _is_another(outcome):
+        """Remove the input of a request whose outcome has arrived."""
+        if request_id not in self._stored or _is_conflict(outcome):
             return
-        reference = self._stored.pop(request_id, None)
+        reference = self._stored.pop(request_id)
         if reference is not None:
-            self._errands.run(lambda: self._remove(reference))
+            self._worker.run(lambda: self._remove(reference))
 
     def _remove(self, reference: DataRef) -> None:
         if self._store is None:
@@ -58,11 +57,11 @@ class StoredInputs:
         try:
             self._store.remove(reference)
         except (StoreUnavailable, ContractError) as error:
-            logger.warning("an input stays in the store until it is swept: %s", error)
+            logger.warning("a stored input could not be removed and is left to the sweep: %s", error)
 
 
-def _is_another(outcome: bytes) -> bool:
-    """Tell the refusal of a second request under the same id: the first one may still need its input."""
+def _is_conflict(outcome: bytes) -> bool:
+    """Return whether an outcome rejects a second request with this id: the first may still need its input."""
     try:
         ending = decode(outcome, _Ending)
     except ContractError:

@@ -12,7 +12,7 @@ import pika
 import pika.exceptions
 
 from straightline import names
-from straightline.amqp.connection.connection import parameters
+from straightline.amqp.connection.parameters import parameters
 from straightline.contracts import Heartbeat
 
 

@@ -14,7 +14,7 @@ from script.stack.processes.run import Run
 from script.stack.services import postgres, rabbitmq
 from script.stack.services.certificates import Certificate
 from script.stack.services.ports import accepts
-from straightline.amqp.connection.connection import parameters
+from straightline.amqp.connection.parameters import parameters
 
 _PATIENCE: Final = 90.0
 """Seconds; RabbitMQ takes about six on an idle machine."""

@@ -1,72 +1,41 @@
-"""One connection with one channel, on a thread of its own or a shared one, made anew whenever it is lost."""
+"""A connection with one channel that reconnects by itself."""
 
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import pika
-from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorPhaseErrorBase
-from pika.exceptions import (
-    AMQPConnectionError,
-    ConnectionClosed,
-    ProbableAccessDeniedError,
-    ProbableAuthenticationError,
-)
+from pika.exceptions import ConnectionClosed
 
-from straightline.amqp.connection import tls
-from straightline.amqp.connection.address import FORM, read_address
-from straightline.amqp.connection.auth_failures import AuthFailures
 from straightline.amqp.connection.corked import CorkedConnection
+from straightline.amqp.connection.failures import AuthFailures, describe
 from straightline.amqp.connection.loop_thread import AMQPThread
-from straightline.errors import ConfigurationError
+from straightline.amqp.connection.parameters import parameters
 from straightline.support.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S: Final = 8
-"""Seconds. The broker notices a dead client after twice that, a client a dead broker after 26 seconds (pika
-looks every `HEARTBEAT_S` + 5 seconds and wants two looks in vain)."""
 MAX_RECONNECT_DELAY_S: Final = 5.0
 RECONNECT_BACKOFF: Final = Backoff(0.1, MAX_RECONNECT_DELAY_S)
 
 
-def parameters(url: str, name: str) -> pika.URLParameters:
-    """Read an AMQP URL.
-
-    Raises:
-        ConfigurationError: it is not one (the message does not repeat it, since it may hold a password), or
-            the files that it names cannot be used.
-    """
-    address = read_address(url)
-    try:
-        read = pika.URLParameters(address.url)
-    except (ValueError, TypeError, IndexError):
-        # The error behind it may name a part of a password.
-        raise ConfigurationError(f"the broker's URL cannot be read: it must look like {FORM}") from None
-    if address.tls is not None:
-        read.ssl_options = tls.ssl_options(address.tls)
-    read.client_properties = {"connection_name": name}
-    if read.heartbeat is None:
-        read.heartbeat = HEARTBEAT_S
-    return read
-
-
 class ManagedConnection:
-    """Keeps a channel open for its owner, whose callbacks all run on the link's thread.
+    """Keeps one channel open for its owner and calls the owner on the connection's thread.
 
     Args:
         url: of the broker.
         name: shown as the connection's name in the broker's tools.
         on_channel: called with each new open channel.
-        on_lost: called with the exception when a channel that `on_channel` was given is gone.
-        thread: where it lives; None for a thread of its own. Who shares one hands nothing from thread to
-            thread, which costs a tenth of a millisecond each time on a machine at rest.
-        on_failed: called at each failure to connect, as long as there was no working channel, with whether
-            waiting is no help, since the broker has refused the user or the password for so long
-            (`straightline.amqp.connection.auth_failures.REFUSAL_TIMEOUT_S`); it is tried again all the same.
+        on_lost: called with the exception when a channel passed to `on_channel` is lost.
+        thread: the thread that runs it; None starts one. Connections that work together should share one: a
+            hand-over between threads costs 0.1 ms on an idle machine.
+        on_failed: called at each failure to connect until the first channel works, with whether retrying has
+            become pointless (see `straightline.amqp.connection.failures.AuthFailures`). The connection keeps
+            retrying in either case.
+
+    Attributes:
+        trouble: why there is no working channel, for people; None while there is one.
     """
 
     def __init__(
@@ -84,50 +53,62 @@ class ManagedConnection:
         self._on_lost = on_lost
         self._connection: Any = None
         self._failures = 0
-        self._on_failed = on_failed  # None once it has worked
+        self._on_failed = on_failed  # None once a channel has worked
         self._auth_failures = AuthFailures()
-        self._told: str | None = None
+        self._logged: str | None = None
         self._stopping = False
         self._thread = thread or AMQPThread(name)
         self._loop = self._thread.loop
         self._ended = threading.Event()
-        self.trouble: str | None = "no connection was made yet"
-        """Why there is no working channel, for people; None while there is one."""
+        self.trouble: str | None = "not connected yet"
 
     def start(self) -> None:
-        """Start the thread, which connects at once."""
+        """Connect, on the thread, which is started if needed."""
         self._thread.enter(self, self._connect)
 
     def call(self, callback: Callable[[], None]) -> None:
-        """Run `callback` on the link's thread soon; may be called from any thread."""
+        """Run `callback` on the connection's thread soon; callable from any thread."""
         self._loop.add_callback_threadsafe(callback)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Run `callback` on the link's thread after a time; only from that thread."""
+        """Run `callback` on the connection's thread after a delay; callable from that thread only."""
         self._loop.call_later(seconds, callback)
 
     def on_loop_thread(self) -> bool:
-        """Tell whether the caller is one of the link's callbacks."""
+        """Return whether the caller runs on the connection's thread."""
         return self._thread.current()
 
     def mark_working(self) -> None:
-        """Note that the channel is of use: the next loss is mended without delay."""
-        if self._told is not None:
-            # As loud as the loss was: who reads of one reads of its end.
+        """Record that the channel is usable: the next loss is followed by an immediate reconnect."""
+        if self._logged is not None:
+            # At the level of the loss, so that a log that shows one shows the other.
             logger.warning("the AMQP connection works again")
-            self._told = None
+            self._logged = None
         self._failures = 0
         self._on_failed = None
         self.trouble = None
 
     def stop(self, timeout: float) -> None:
-        """Close the connection and end the thread, where none else lives there, within `timeout` seconds."""
+        """Close the connection, and end the thread if nothing else uses it, within `timeout` seconds."""
         if not self._thread.started:
             return
         self.call(self._stop)
         if not self.on_loop_thread():
             self._ended.wait(timeout)
             self._thread.join(timeout)
+
+    def abandon(self, error: BaseException) -> None:
+        """Drop the connection, whose state is unknown after a fault, and make a new one."""
+        connection, self._connection = self._connection, None
+        self.trouble = describe(error)
+        self._on_lost(error)
+        self._report_failure(error)
+        if connection is not None:
+            connection.give_up()
+        if self._stopping:
+            self.call(self._end)
+        else:
+            self._reconnect_later()
 
     def _connect(self) -> None:
         if self._stopping:
@@ -143,7 +124,7 @@ class ManagedConnection:
         self._connection.add_on_connection_unblocked_callback(lambda *_: self.mark_working())
 
     def _opened(self, connection: Any) -> None:
-        if connection is not self._connection:  # given up while it was being made
+        if connection is not self._connection:  # abandoned while it was being opened
             connection.close()
             return
         connection.channel(on_open_callback=self._channel_open)
@@ -155,10 +136,8 @@ class ManagedConnection:
         self._on_channel(channel)
 
     def _blocked(self, _connection: Any, frame: Any) -> None:
-        self.trouble = (
-            f"the broker takes no messages now ({frame.method.reason}): look at its memory and disk"
-        )
-        self._told = self.trouble
+        self.trouble = f"the broker blocks publishers ({frame.method.reason}): check its memory and disk"
+        self._logged = self.trouble
         logger.warning("%s", self.trouble)
 
     def _channel_closed(self, channel: Any, reason: BaseException) -> None:
@@ -178,33 +157,19 @@ class ManagedConnection:
             return
         if not (isinstance(reason, ConnectionClosed) and reason.reply_code == 200):
             self.trouble = describe(reason)
-        self._failed(reason, time.monotonic())
-        self._again()
+        self._report_failure(reason)
+        self._reconnect_later()
 
-    def _failed(self, reason: BaseException, now: float) -> None:
+    def _report_failure(self, reason: BaseException) -> None:
         if self._on_failed is not None:
-            refused = isinstance(_innermost(reason), ProbableAuthenticationError)
-            self._on_failed(self._auth_failures.record(now, refused=refused))
+            self._on_failed(self._auth_failures.record(reason, time.monotonic()))
 
-    def abandon(self, error: BaseException) -> None:
-        """Give up the connection, which a fault has left in an unknown state, and make a new one."""
-        connection, self._connection = self._connection, None
-        self.trouble = describe(error)
-        self._on_lost(error)
-        self._failed(error, time.monotonic())
-        if connection is not None:
-            connection.give_up()
-        if self._stopping:
-            self.call(self._end)
-        else:
-            self._again()
-
-    def _again(self) -> None:
+    def _reconnect_later(self) -> None:
+        # A new reason is news: a broker lost by a restart may refuse the user since.
         self._failures += 1
+        news = self._failures == 1 or self.trouble != self._logged
         seconds = RECONNECT_BACKOFF.delay(self._failures)
-        # Another reason than before is news: what was lost by a restart may be refused since.
-        news = self._failures == 1 or self.trouble != self._told
-        self._told = self.trouble
+        self._logged = self.trouble
         level = logging.WARNING if news else logging.DEBUG
         logger.log(level, "no AMQP connection: %s; trying again in %.1f s", self.trouble, seconds)
         self._loop.call_later(seconds, self._connect)
@@ -222,32 +187,3 @@ class ManagedConnection:
     def _end(self) -> None:
         self._thread.leave(self)
         self._ended.set()
-
-
-def describe(reason: BaseException) -> str:
-    """Say in one line, without credentials, why a connection is not there."""
-    reason = _innermost(reason)
-    if isinstance(reason, ProbableAuthenticationError):
-        return "the broker refused the user or the password: check the URL"
-    if isinstance(reason, ProbableAccessDeniedError):
-        return "the broker refused access to the virtual host: check the URL and the user's permissions"
-    if isinstance(reason, ssl.SSLError):
-        return tls.describe_error(reason)
-    return f"{type(reason).__name__}: {reason}" if str(reason) else repr(reason)
-
-
-def _innermost(reason: BaseException) -> BaseException:
-    while (cause := _cause(reason)) is not None:
-        reason = cause
-    return reason
-
-
-def _cause(reason: BaseException) -> BaseException | None:
-    """Return what pika has wrapped, None where `reason` is the innermost."""
-    if isinstance(reason, AMQPConnectionWorkflowFailed):
-        return reason.exceptions[-1]
-    if isinstance(reason, AMQPConnectorPhaseErrorBase):
-        return reason.exception
-    if isinstance(reason, AMQPConnectionError) and reason.args and isinstance(reason.args[0], Exception):
-        return reason.args[0]
-    return None

@@ -1,4 +1,4 @@
-"""A pika connection that can join many small writes into one."""
+"""A pika connection that can join many small writes into one (as TCP_CORK does)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ MAX_WRITE_BYTES: Final = 256 * 1024
 
 
 class CorkedConnection(TolerantConnection):
-    """Writes once per burst what is published inside `corked()`.
+    """Sends everything published inside `corked()` with one write.
 
-    pika hands the socket every frame by itself: three system calls a message, each of which gives up the
-    interpreter lock, which a busy thread then keeps for its whole switch interval. `_adapter_emit_data` is
-    what pika's connection leaves to its adapters; were it renamed, writes would be small again, not wrong.
+    pika writes every frame separately: three system calls a message, each of which releases the interpreter
+    lock, which a busy thread then keeps for its whole switch interval. Overrides `_adapter_emit_data`, a
+    private hook of pika; should pika rename it, writes become small again but stay correct.
     """
 
     _cork: list[bytes] | None = None
@@ -22,7 +22,7 @@ class CorkedConnection(TolerantConnection):
 
     @contextmanager
     def corked(self) -> Iterator[None]:
-        """Hold back what is written until the block ends."""
+        """Buffer writes until the block ends, or `MAX_WRITE_BYTES` are buffered."""
         self._cork = []
         try:
             yield

@@ -1,33 +1,33 @@
-"""A message's properties without its table of headers, for headers that no client library can read; no I/O.
+"""Removal of the headers table from a message's properties.
 
-RabbitMQ takes tables that Python's libraries stumble over: nested some hundred levels deep, numbers that are
-none, times beyond the calendar. The error costs the connection, the message comes again and costs the next
-one, and what else was under way counts one more delivery each time. No header of ours is worth that.
+RabbitMQ accepts tables that Python's libraries cannot decode: nested hundreds of levels deep, invalid
+decimals, times beyond the calendar. The error costs the connection; the message is redelivered and costs the
+next one, and everything in flight counts one more delivery each time. No header of ours is worth that.
 
 Source: AMQP 0-9-1, 4.2.6: a content header is a class (2 bytes), a weight (2), the body's size (8), flags
-(2), and the properties that the flags name, in their order: content type, content encoding, headers, ...
+(2), and the properties that the flags name, in order: content type, content encoding, headers, ...
 """
 
 import struct
 from typing import Final
 
 _FLAGS: Final = 12
-"""Where the flags stand."""
+"""Offset of the flags."""
 _CONTENT_TYPE: Final = 1 << 15
 _CONTENT_ENCODING: Final = 1 << 14
 _HEADERS: Final = 1 << 13
 _MORE: Final = 1
-"""More flags follow; no property of ours is among them."""
+"""More flags follow; StraightLine uses none of those properties."""
 
 
 def strip_headers(payload: bytes) -> bytes | None:
-    """Return the payload of a content header frame without its table of headers.
+    """Return the payload of a content header frame without its headers table.
 
     Args:
-        payload: of the frame, without the frame's own head and end.
+        payload: of the frame, without the frame header and end byte.
 
     Returns:
-        None where there is no table to take out, or the payload is damaged in another way.
+        None where there is no table, or the payload is damaged in another way.
     """
     try:
         (flags,) = struct.unpack_from(">H", payload, _FLAGS)

@@ -1,4 +1,4 @@
-"""The thread that AMQP connections live on: one of its own for most, one for two that work hand in hand."""
+"""The thread that runs AMQP connections: one each for most, a shared one for two that work together."""
 
 import logging
 import threading
@@ -11,17 +11,17 @@ logger = logging.getLogger(__name__)
 
 
 class LoopClient(Protocol):
-    """What lives on the thread: `straightline.amqp.connection.connection.ManagedConnection`."""
+    """A user of the thread: `straightline.amqp.connection.connection.ManagedConnection`."""
 
     def abandon(self, error: BaseException) -> None:
-        """Give up the connection, which a fault has left in an unknown state, and make a new one."""
+        """Drop the connection, whose state is unknown after a fault, and make a new one."""
         ...
 
 
 class _Loop(IOLoop):
-    """A loop of which no timer that raises takes others with it.
+    """A loop that survives a timer that raises.
 
-    Pika's takes all that are due out before it runs them, and forgets the rest when one raises.
+    pika's own removes all due timers before it runs them, and drops the rest when one raises.
     """
 
     def __init__(self, fault: Callable[[Exception], None]) -> None:
@@ -29,7 +29,7 @@ class _Loop(IOLoop):
         self._fault = fault
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Any:
-        """Run `callback` after so many seconds; what it raises is a fault, and the next one still runs."""
+        """Run `callback` after `delay` seconds; an exception is reported and the next timer still runs."""
 
         def guarded() -> None:
             try:
@@ -41,7 +41,7 @@ class _Loop(IOLoop):
 
 
 class AMQPThread:
-    """Runs a loop until the last who lives on it has left.
+    """Runs a loop until its last client has left.
 
     Args:
         name: of the thread.
@@ -49,35 +49,35 @@ class AMQPThread:
 
     def __init__(self, name: str) -> None:
         self.loop: Final[IOLoop] = _Loop(self._fault)
-        self._lodgers: list[LoopClient] = []
+        self._clients: list[LoopClient] = []
         self._thread = threading.Thread(target=self._run, name=f"amqp-{name}", daemon=True)
 
-    def enter(self, lodger: LoopClient, first: Callable[[], None]) -> None:
-        """Live here from now on; `first` is run on the thread, which is started where it does not run yet."""
-        self._lodgers.append(lodger)
+    def enter(self, client: LoopClient, first: Callable[[], None]) -> None:
+        """Add a client and run `first` on the thread, which is started if needed."""
+        self._clients.append(client)
         self.loop.add_callback_threadsafe(first)
         if not self.started:
             self._thread.start()
 
-    def leave(self, lodger: LoopClient) -> None:
-        """Live here no more; only from the thread."""
-        if lodger in self._lodgers:
-            self._lodgers.remove(lodger)
-        if not self._lodgers:
+    def leave(self, client: LoopClient) -> None:
+        """Remove a client; callable from the thread only."""
+        if client in self._clients:
+            self._clients.remove(client)
+        if not self._clients:
             self.loop.stop()
 
     @property
     def started(self) -> bool:
-        """Whether it runs, or has run: else nobody answers what is called there."""
+        """Whether the thread was started; without it no callback ever runs."""
         return self._thread.ident is not None
 
     def join(self, timeout: float) -> None:
-        """Wait until the last one has left; at once where others live here still, or on the thread itself."""
-        if not self._lodgers and not self.current():
+        """Wait until the thread ends; return at once if it has other clients, or on the thread itself."""
+        if not self._clients and not self.current():
             self._thread.join(timeout)
 
     def current(self) -> bool:
-        """Tell whether the caller runs on it."""
+        """Return whether the caller runs on this thread."""
         return threading.get_ident() == self._thread.ident
 
     def _run(self) -> None:
@@ -91,7 +91,7 @@ class AMQPThread:
         self.loop.close()
 
     def _fault(self, error: Exception) -> None:
-        """A fault of ours or of pika's must not leave callers waiting for a thread that is dead."""
-        logger.error("the AMQP thread met an unexpected fault and connects anew", exc_info=error)
-        for lodger in tuple(self._lodgers):
-            lodger.abandon(error)
+        """Reconnect all clients after an unexpected exception, so that no caller waits for a dead thread."""
+        logger.error("unexpected fault on the AMQP thread; reconnecting", exc_info=error)
+        for client in tuple(self._clients):
+            client.abandon(error)

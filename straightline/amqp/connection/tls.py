@@ -12,10 +12,10 @@ _MIN_VERSION: Final = ssl.TLSVersion.TLSv1_2
 
 
 def ssl_options(tls: Tls) -> pika.SSLOptions:
-    """Return what pika wants; the files are read now.
+    """Return pika's TLS options; reads the certificate files.
 
     Raises:
-        ConfigurationError: a file cannot be read, or is not what it should be.
+        ConfigurationError: a file cannot be read, or is not a certificate or key.
     """
     try:
         context = ssl.create_default_context(cafile=tls.cacertfile)
@@ -25,16 +25,16 @@ def ssl_options(tls: Tls) -> pika.SSLOptions:
     except OSError as error:  # ssl's own errors are among them
         named = [file for file in (tls.cacertfile, tls.certfile, tls.keyfile) if file is not None]
         raise ConfigurationError(
-            f"the certificates for the broker cannot be read from {', '.join(named)}: {error}"
+            f"the broker's certificate files ({', '.join(named)}) cannot be read: {error}"
         ) from error
     return pika.SSLOptions(context, server_hostname=tls.host)
 
 
 def describe_error(error: ssl.SSLError) -> str:
-    """Say in one line what is wrong with a connection over TLS."""
+    """Return in one line why a TLS connection failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"what answers at the broker's address is not trusted: {error.verify_message}; is its "
-            "certificate for the host in the URL, and does cacertfile= name the authority that signed it?"
+            f"the broker's certificate is not trusted: {error.verify_message}. Check that it is for the "
+            "host in the URL and that cacertfile= names the authority that signed it"
         )
-    return f"there is no TLS with the broker: {error.reason or error}; is this its port for TLS?"
+    return f"TLS with the broker failed: {error.reason or error}. Check that the URL has its TLS port"

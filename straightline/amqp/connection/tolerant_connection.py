@@ -1,4 +1,4 @@
-"""A pika connection that outlives messages whose headers cannot be read, and that can be given up."""
+"""A pika connection that survives messages with undecodable headers, and that can be abandoned."""
 
 import logging
 import struct
@@ -17,42 +17,47 @@ _HEAD: Final = struct.Struct(">BHL")
 
 
 class TolerantConnection(pika.SelectConnection):
-    """Takes headers out of a message that pika cannot decode because of them.
+    """Drops the headers of a message when pika cannot decode them.
 
-    `_read_frame` is where pika's connection decodes what has come; were it renamed, such a message would cost
-    the connection again. `_on_data_available` takes it; were that renamed, one given up would be heard.
+    Overrides two private methods of pika: `_read_frame`, which decodes incoming frames, and
+    `_on_data_available`, which buffers them. Should pika rename the first, such a message costs the
+    connection again; the second, an abandoned connection is still read.
     """
 
-    _deaf = False
+    _abandoned = False
 
     def give_up(self) -> None:
-        """Hear nothing more, and cut the line: who waits for an answer here has another connection by then.
+        """Ignore all further input and drop the connection.
 
-        Pika's `close` would first talk the channels out of their work, and what they answer would be heard.
+        pika's `close` would close the channels first and process their answers.
         """
-        self._deaf = True
-        if self.is_open or self.is_closing:  # one that is being made runs into its time-out
+        self._abandoned = True
+        if self.is_open or self.is_closing:  # one that is being opened ends by its time-out
             self._terminate_stream(AMQPConnectionError("given up after a fault"))
 
     def _on_data_available(self, data_in: bytes) -> None:
-        if not self._deaf:
+        if not self._abandoned:
             super()._on_data_available(data_in)
 
     def _read_frame(self) -> Any:
         try:
             return super()._read_frame()
-        except Exception as error:  # whatever pika stumbles over
+        except Exception as error:  # pika raises many kinds here
             found = _without_headers(self._frame_buffer)
             if found is None:
                 raise
             logger.warning(
-                "the headers of a message cannot be read (%s) and are left out", type(error).__name__
+                "dropped the headers of a message, which cannot be decoded (%s)", type(error).__name__
             )
             return found
 
 
 def _without_headers(buffer: bytes) -> tuple[int, Any] | None:
-    """Decode the content header frame at the start of `buffer`; returns the bytes used, and the frame."""
+    """Decode the content header frame at the start of `buffer` without its headers.
+
+    Returns:
+        The number of bytes read and the frame; None where dropping the headers does not help.
+    """
     kind, channel, size = _HEAD.unpack_from(buffer)
     payload = (
         strip_headers(bytes(buffer[_HEAD.size : _HEAD.size + size])) if kind == spec.FRAME_HEADER else None

@@ -1,4 +1,4 @@
-"""Following the stream of cancelled ids: all that it keeps, and then each as it comes."""
+"""The stream of cancelled request ids."""
 
 import logging
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from straightline.errors import ContractError
 logger = logging.getLogger(__name__)
 
 LOOKBACK: Final = timedelta(days=2)
-"""As long as the stream keeps them: twice the longest lifetime of a request that names no deadline. One may
-be named that is ten years off: no stream of a bounded size remembers a wish for so long."""
+"""Retention of the stream: twice the longest default lifetime of a request. A request with a later deadline
+must be cancelled again after that time."""
 
 
 class CancellationStream(StreamReader):
-    """Reads the stream from two days ago, and goes on for as long as it is open. Ids may come more than once.
+    """Reads the stream from two days ago until it is closed. Ids may be repeated.
 
     Args:
         url: of the broker.
@@ -40,7 +40,7 @@ class CancellationStream(StreamReader):
             mark=names.MARK_KEY,
             offset=lambda: datetime.now(UTC) - LOOKBACK,
             on_entry=self._read,
-            without="and what was cancelled may run",
+            without="and cancelled requests may run",
         )
         self._on_id = on_id
 
@@ -48,4 +48,4 @@ class CancellationStream(StreamReader):
         try:
             self._on_id(decode(body, Cancel).id)
         except ContractError as error:
-            logger.warning("an entry of %s cannot be read: %s", names.CANCELLED_STREAM, error)
+            logger.warning("skipped an entry of %s that cannot be decoded: %s", names.CANCELLED_STREAM, error)

@@ -1,4 +1,4 @@
-"""Following the stream of what is deployed, and appending to it."""
+"""The stream of deployed models: its reader, and the message that appends to it."""
 
 import logging
 import threading
@@ -18,19 +18,19 @@ from straightline.ids import new_id
 logger = logging.getLogger(__name__)
 
 EMPTY_STREAM_TIMEOUT_S: Final = 30.0
-"""Seconds after which a stream in which nothing stands says that nothing was ever deployed: the reconciler
-announces at its start, and where a broker was made anew."""
+"""A stream that stays empty this long means that nothing was ever deployed: the reconciler announces when it
+starts, and on a new broker."""
 
 
 class DeploymentStream(StreamReader):
-    """Reads the stream from its beginning, and goes on for as long as it is open.
+    """Reads the stream from its first entry until it is closed.
 
     Args:
         url: of the broker.
         name: shown as the connection's name in the broker's tools.
-        on_change: called on the reader's thread with each announcement of a higher revision than those
-            before; it must not block.
-        marks: whether its user may write marks; without, it never knows that it has caught up.
+        on_change: called with each announcement of a higher revision than all before, on the reader's thread;
+            it must not block.
+        marks: whether the user may write marks; without them the reader never knows that it has caught up.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -48,18 +48,18 @@ class DeploymentStream(StreamReader):
             mark=names.DEPLOYED_MARK_KEY if marks else None,
             offset=lambda: "first",
             on_entry=self._read,
-            without="and what was deployed is not known to this process until it can",
+            without="and this process does not know the deployed models until it can",
         )
         self._on_change = on_change
         self._revision = -1
-        self._heard = threading.Event()
+        self._first = threading.Event()
 
     def wait_for_first(self, seconds: float) -> bool:
-        """Wait until an announcement was read, for who writes no marks; False where none came in time."""
-        return self._heard.wait(seconds)
+        """Wait until an announcement was read, `seconds` at most, and return whether one was."""
+        return self._first.wait(seconds)
 
     def synced(self) -> bool:
-        """Say whether all that was announced is known here: never where the stream cannot be read."""
+        """Return whether all announcements are known here; False while the stream cannot be read."""
         current = self.synced_for()
         if current is None:
             return False
@@ -69,16 +69,16 @@ class DeploymentStream(StreamReader):
         try:
             deployed = decode(body, Deployed)
         except ContractError as error:
-            logger.warning("an entry of %s cannot be read: %s", names.DEPLOYED_STREAM, error)
+            logger.warning("skipped an entry of %s that cannot be decoded: %s", names.DEPLOYED_STREAM, error)
             return
         if deployed.revision > self._revision:
             self._revision = deployed.revision
             self._on_change(deployed)
-            self._heard.set()
+            self._first.set()
 
 
 def announcement(deployed: Deployed) -> Outgoing:
-    """Return the message that tells everybody what is deployed."""
+    """Return the message that announces the deployed models."""
     return Outgoing(
         exchange=names.REGISTRY,
         routing_key=names.DEPLOYED_KEY,

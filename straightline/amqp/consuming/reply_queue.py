@@ -1,36 +1,36 @@
-"""Messages pushed to this process alone: an exclusive queue, declared again on every new connection."""
+"""Messages pushed to this process: an exclusive queue, declared again on each new connection."""
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
+from straightline.amqp.consuming.consumer import Consumer
 from straightline.errors import BrokerUnavailable
-
-logger = logging.getLogger(__name__)
 
 
 class ReplyQueue:
     """Consumes an exclusive queue, bound to an exchange.
 
-    The queue goes with its connection, so what was pushed in between is lost. On the next connection it has
-    the same name: what is pushed from then on arrives.
+    The broker deletes the queue with its connection, so messages pushed in between are lost. The next
+    connection declares it with the same name and receives what is pushed from then on.
 
     Args:
         url: of the broker.
         name: shown as the connection's name in the broker's tools.
-        queue: its name, which is its address too.
-        exchange: what messages are pushed to.
-        key: the routing key of those that are wanted; None takes the queue's name.
-        on_message: called with correlation id and body, on the inbox's thread; it must not block.
-        also: further routing keys, each with what is called with the bodies of its messages; questions come
-            by their own exchange.
-        thread: where its connection lives; None for a thread of its own.
-        gives_up: whether nobody waits where the broker has refused the user or the password for seconds and
-            there was no connection yet.
+        queue: name of the queue, and its address for replies.
+        exchange: exchange to bind it to.
+        key: binding key of replies; None takes the queue's name.
+        on_message: called with correlation id and body of a reply, on the connection's thread; it must not
+            block.
+        also: further binding keys, each with a function called with the bodies of its messages.
+        thread: the thread that runs the connection; None starts one.
+        gives_up: whether waiting callers fail once the broker has refused the user or the password for
+            seconds and there was no connection yet.
+
+    Attributes:
+        losses: number of connections lost, and with them what was pushed until the next one.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -55,36 +55,42 @@ class ReplyQueue:
         self._on_message = on_message
         self._also = also
         self._ready = threading.Event()
-        self._known = threading.Event()  # that it is ready, or that waiting does not help
+        self._settled = threading.Event()  # ready, or waiting is pointless
         self._callers: list[Callable[[], None]] = []
         self._closed = False
         self.losses = 0
-        """How often the connection was lost, and with it what was pushed meanwhile."""
-        self._link = ManagedConnection(
+        # Acked on delivery: the queue does not outlive its consumer, so nothing could be redelivered.
+        self._consumer = Consumer(
             url,
-            name,
-            on_channel=self._setup,
+            name=name,
+            queue=queue,
+            on_delivery=self._arrived,
+            on_consuming=self._consuming,
             on_lost=self._lost,
-            thread=thread,
             on_failed=self._failed if gives_up else None,
+            declare=self._declare,
+            auto_ack=True,
+            exclusive=True,
+            thread=thread,
         )
-        self._link.start()
+        self._connection = self._consumer.connection
+        self._connection.start()
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can arrive now, for people; None where it can."""
-        return None if self._ready.is_set() else self._link.trouble
+        """Why no message can arrive now, for people; None where it can."""
+        return None if self._ready.is_set() else self._connection.trouble
 
     def wait_ready(self, timeout: float) -> None:
-        """Return once messages can arrive.
+        """Wait until messages can arrive.
 
         Raises:
-            BrokerUnavailable: that took longer than `timeout` seconds, or the inbox is closed.
+            BrokerUnavailable: it took longer than `timeout` seconds, or the queue is closed.
         """
         if self._closed:
             raise self.not_ready(timeout)
         if not self._ready.is_set():
-            self._known.wait(timeout)
+            self._settled.wait(timeout)
             if not self._ready.is_set():
                 raise self.not_ready(timeout)
 
@@ -94,66 +100,64 @@ class ReplyQueue:
         return self._ready.is_set() and not self._closed
 
     def when_ready(self, call: Callable[[], None]) -> None:
-        """Call `call` once, on the inbox's thread, when messages can arrive, or waiting does not help.
+        """Call `call` once, on the connection's thread, when messages can arrive or waiting is pointless.
 
         Raises:
-            BrokerUnavailable: the inbox is closed.
+            BrokerUnavailable: the queue is closed.
         """
         if self._closed:
             raise self.not_ready(0.0)
-        self._link.call(lambda: call() if self._ready.is_set() else self._callers.append(call))
+        self._connection.call(lambda: call() if self._ready.is_set() else self._callers.append(call))
 
     def not_ready(self, timeout: float) -> BrokerUnavailable:
-        """Return the error that says that no message could arrive within `timeout` seconds, and why."""
+        """Return the error for a queue that was not ready within `timeout` seconds."""
         if self._closed:
             return BrokerUnavailable("the client is closed: make a new one")
-        if self._known.is_set():
-            return BrokerUnavailable(f"no queue for results could be made: {self._link.trouble}")
+        if self._settled.is_set():
+            return BrokerUnavailable(f"the reply queue cannot be declared: {self._connection.trouble}")
         return BrokerUnavailable(
-            f"no queue for results could be made within {timeout:g} s ({self._link.trouble}); "
-            "is the broker started, and is the URL right?"
+            f"the reply queue was not ready within {timeout:g} s: {self._connection.trouble}. Check that the "
+            "broker runs and that the URL is right"
         )
 
     def close(self, timeout: float = 5.0) -> None:
-        """Close the connection; the queue goes with it."""
+        """Close the connection, which deletes the queue."""
         self._closed = True
         self._ready.clear()
-        self._link.stop(timeout)
+        self._connection.stop(timeout)
 
-    def _setup(self, channel: Any) -> None:
-        def declared(_frame: Any) -> None:
+    # All below runs on the connection's thread.
+
+    def _declare(self, channel: Any, declared: Callable[[], None]) -> None:
+        def bind(_frame: Any) -> None:
             for key in self._also:
                 channel.queue_bind(self._queue, self._exchange, routing_key=key)
-            channel.queue_bind(self._queue, self._exchange, routing_key=self._key, callback=bound)
-
-        def bound(_frame: Any) -> None:
-            # Acked on delivery: the queue does not outlive this consumer, so nothing could come again.
-            channel.basic_consume(
-                self._queue, self._arrived, auto_ack=True, exclusive=True, callback=consuming
+            channel.queue_bind(
+                self._queue, self._exchange, routing_key=self._key, callback=lambda _frame: declared()
             )
 
-        def consuming(_frame: Any) -> None:
-            self._link.mark_working()
-            self._ready.set()
-            self._tell()
+        channel.queue_declare(self._queue, exclusive=True, auto_delete=True, callback=bind)
 
-        channel.queue_declare(self._queue, exclusive=True, auto_delete=True, callback=declared)
+    def _consuming(self, _channel: Any) -> None:
+        self._connection.mark_working()
+        self._ready.set()
+        self._wake()
 
-    def _tell(self) -> None:
-        self._known.set()
+    def _wake(self) -> None:
+        self._settled.set()
         callers, self._callers = self._callers, []
         for call in callers:
             call()
 
     def _failed(self, hopeless: bool) -> None:
         if hopeless:
-            self._tell()
+            self._wake()
         else:
-            self._known.clear()  # what went wrong now may pass
+            self._settled.clear()  # this failure may pass
 
     def _lost(self, _reason: BaseException) -> None:
         self._ready.clear()
-        self._known.clear()
+        self._settled.clear()
         self.losses += 1
 
     def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which messages a broker's channel error is about; the others are innocent and go out again."""
+"""Attribution of a channel error to messages; all others are published again."""
 
 from collections.abc import Mapping
 
@@ -11,23 +11,23 @@ PRECONDITION_FAILED = 406
 
 
 def errors_by_tag(code: int, text: str, out: Mapping[int, Outgoing]) -> dict[int, StraightLineError]:
-    """Find the messages that made the broker close the channel.
+    """Return an error for each message that may have made the broker close the channel.
 
     RabbitMQ names the exchange in its reply text (`no exchange 'x' in vhost '/'`, `access to exchange 'x'
-    ... refused`), and the size of a message that it finds too large.
+    ... refused`), or the size of a message that is too large.
 
     Args:
         code: AMQP reply code.
-        text: the reply text.
-        out: what was unconfirmed on the channel, by tag.
+        text: AMQP reply text.
+        out: unconfirmed messages of the channel, by delivery tag.
 
     Returns:
-        The error of each guilty message by its tag; empty where the text tells nothing.
+        Errors by delivery tag; empty where the text names no cause.
     """
     if code == NOT_FOUND:
         return {
             tag: Unroutable(
-                f"the broker has no exchange {message.exchange!r}: put the topology on it, "
+                f"the broker has no exchange {message.exchange!r}: create the topology with "
                 "`python -m broker_config`"
             )
             for tag, message in out.items()
@@ -36,7 +36,7 @@ def errors_by_tag(code: int, text: str, out: Mapping[int, Outgoing]) -> dict[int
     if code == ACCESS_REFUSED:
         return {
             tag: Rejected(
-                f"the broker's user may not write to {message.exchange!r}: give it the permission, or use "
+                f"the broker user may not write to {message.exchange!r}: grant the permission or use "
                 "another user"
             )
             for tag, message in out.items()
@@ -45,7 +45,10 @@ def errors_by_tag(code: int, text: str, out: Mapping[int, Outgoing]) -> dict[int
     if code == PRECONDITION_FAILED and "larger than" in text:
         words = text.split()
         return {
-            tag: Rejected(f"the message is {len(message.body)} bytes, the broker takes less ({text})")
+            tag: Rejected(
+                f"the message has {len(message.body)} bytes, more than the broker allows ({text}): send "
+                "large data by reference"
+            )
             for tag, message in out.items()
             if str(len(message.body)) in words
         }

@@ -1,8 +1,8 @@
-"""What is to be published and what the broker has not answered yet; no I/O.
+"""Messages waiting to be published, and messages published and not confirmed yet.
 
 Source of the rules: RabbitMQ's "Consumer Acknowledgements and Publisher Confirms": on a channel in confirm
-mode messages are numbered from 1 in the order they are published; an answer names one tag, or with `multiple`
-all up to it (0: all that are out); a message that no queue took is returned before it is acked.
+mode messages are numbered from 1 in the order they are published; a confirm names one tag, or with `multiple`
+all tags up to it (0: all published); a message that no queue takes is returned before it is acked.
 """
 
 from collections import deque
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class ConfirmTracker(Generic[T]):
-    """Items in order, each waiting or out under a tag of the present channel.
+    """Items in order, each waiting or published with a tag of the current channel.
 
-    `put` may be called from any thread; all else belongs to the thread that owns the channel.
+    `put` may be called from any thread; all other methods belong to the thread that owns the channel.
     """
 
     def __init__(self) -> None:
@@ -22,22 +22,17 @@ class ConfirmTracker(Generic[T]):
         self._out: dict[int, tuple[float, T]] = {}
         self._returned: dict[int, str] = {}
         self._last = 0
-        self._settled_to = 0  # no tag up to this one is out
+        self._settled_to = 0  # no tag up to this one is unconfirmed
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._out)
 
-    @property
-    def waiting(self) -> int:
-        """How many items have not been written to the present channel."""
-        return len(self._waiting)
-
     def put(self, item: T, expires_at: float) -> None:
-        """Add an item at the end; items are to be put in the order in which they expire."""
+        """Append an item; items must be put in the order in which they expire."""
         self._waiting.append((expires_at, item))
 
     def take(self) -> tuple[int, T] | None:
-        """Return the next item to publish and the tag it has from now on, or None where none waits."""
+        """Return the next item to publish with its new tag, or None."""
         if not self._waiting:
             return None
         entry = self._waiting.popleft()
@@ -46,22 +41,22 @@ class ConfirmTracker(Generic[T]):
         return self._last, entry[1]
 
     def untake(self, tag: int) -> None:
-        """Forget the item last taken, which could not be written: its tag goes to the next one."""
+        """Drop the item taken last, which could not be written; the next item gets its tag."""
         if tag != self._last or self._out.pop(tag, None) is None:
             raise ValueError(f"tag {tag} is not the last one taken")
         self._last -= 1
 
     def returned(self, tag: int, why: str) -> None:
-        """Note that no queue took the message; its confirm is still to come."""
+        """Record that no queue took the message; its confirm still follows."""
         if tag in self._out:
             self._returned[tag] = why
 
     def settle(self, tag: int, *, multiple: bool) -> list[tuple[T, str | None]]:
-        """Remove what an ack or a nack answers.
+        """Remove and return the items that an ack or a nack confirms.
 
         Returns:
-            Each item in order, with the reason why it was returned, or None where it was not. Tags that are
-            not out (answered before, or expired) bring nothing.
+            The items in order, each with the reason why it was returned, or None. Tags that were confirmed
+            before or have expired are skipped.
         """
         if not multiple:
             tags = range(tag, tag + 1)
@@ -76,18 +71,18 @@ class ConfirmTracker(Generic[T]):
         return settled
 
     def disconnected(self) -> None:
-        """Put what is unanswered before what waits, in its order; the next channel counts from 1."""
+        """Put the unconfirmed items back in front, in order; the next channel counts from 1."""
         self._waiting.extendleft(reversed(self._out.values()))
         self._out.clear()
         self._returned.clear()
         self._last = self._settled_to = 0
 
     def out(self) -> list[tuple[int, T]]:
-        """Return what is out, with its tags, in order."""
+        """Return the unconfirmed items with their tags, in order."""
         return [(tag, item) for tag, (_, item) in self._out.items()]
 
     def expire(self, now: float) -> list[T]:
-        """Remove and return the items whose time is over, in order."""
+        """Remove and return the expired items, in order."""
         expired = []
         for tag in list(self._out):
             if self._out[tag][0] > now:
@@ -99,5 +94,5 @@ class ConfirmTracker(Generic[T]):
         return expired
 
     def clear(self) -> list[T]:
-        """Remove and return everything, in order."""
+        """Remove and return all items, in order."""
         return self.expire(float("inf"))

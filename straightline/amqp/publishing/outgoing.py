@@ -1,4 +1,4 @@
-"""A message to be published, and what AMQP 0-9-1 refuses about one."""
+"""A message to publish, and its limits in AMQP 0-9-1."""
 
 from typing import Any, Final
 
@@ -8,23 +8,23 @@ from pika import BasicProperties
 from straightline.contracts.request import MAX_BODY_BYTES
 
 SERIAL_HEADER: Final = "x-straightline-serial"
-"""Names a message within its channel, so that the broker's `basic.return` can be matched to it."""
+"""Number of a message within its channel, which matches the broker's `basic.return` to it."""
 
 _MAX_SHORT_STRING_BYTES: Final = 255
 _MAX_HEADERS_BYTES: Final = 100_000
-"""Bytes of properties: they travel in one frame, and over a larger one (128 KiB) the broker hangs up."""
+"""Properties are sent in one frame; the broker closes the connection on one above 128 KiB."""
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A message to be published.
+    """A message to publish.
 
     Attributes:
-        exchange, routing_key: where to.
-        body: the bytes.
+        exchange, routing_key: its destination.
+        body: content in bytes.
         type: the AMQP `type` property, one of `straightline.names.TYPE_*`.
         message_id, correlation_id, reply_to, headers, content_type: AMQP properties.
-        persistent: whether it outlives a restart of the broker.
-        mandatory: whether it is an error (`Unroutable`) when no queue takes it.
+        persistent: whether it survives a restart of the broker.
+        mandatory: whether publishing fails (`Unroutable`) when no queue takes it.
     """
 
     exchange: str
@@ -40,7 +40,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
 
     def properties(self, serial: int) -> BasicProperties:
-        """Return pika's form of the properties, the serial among the headers where a return may come."""
+        """Return the properties for pika; a mandatory message carries its serial in the headers."""
         headers = self.headers
         if self.mandatory:
             headers = {**headers, SERIAL_HEADER: serial} if headers else {SERIAL_HEADER: serial}
@@ -56,14 +56,14 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 def invalid_reason(message: Outgoing, max_body: int = MAX_BODY_BYTES) -> str | None:
-    """Say why the message must not be written to a channel, or None where nothing is wrong.
+    """Return why the message must not be published, or None.
 
-    The broker answers such a message by closing the channel or the connection, which would take the messages
-    of everybody else with it.
+    The broker would close the channel or the connection, with the messages of all other callers.
     """
     if len(message.body) > max_body:
         return (
-            f"the message is {len(message.body)} bytes, the limit is {max_body}: send large data by reference"
+            f"the message has {len(message.body)} bytes, the limit is {max_body}: send large data by "
+            "reference"
         )
     for name in (
         "exchange",
@@ -86,11 +86,11 @@ def invalid_reason(message: Outgoing, max_body: int = MAX_BODY_BYTES) -> str | N
     if message.headers:
         try:
             size = sum(len(piece) for piece in message.properties(0).encode())
-        except Exception as error:  # noqa: BLE001 - pika raises whatever the value makes it stumble over
+        except Exception as error:  # noqa: BLE001 - pika raises many kinds here
             return f"the headers cannot be encoded for AMQP: {error!r}"
         if size > _MAX_HEADERS_BYTES:
             return (
-                f"the headers are {size} bytes, the limit is {_MAX_HEADERS_BYTES}: "
+                f"the headers have {size} bytes, the limit is {_MAX_HEADERS_BYTES}: "
                 "put large values into the body"
             )
     return None

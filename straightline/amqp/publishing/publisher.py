@@ -1,4 +1,4 @@
-"""Confirmed publishing from any thread, over a connection that is made anew when it is lost."""
+"""Confirmed publishing from any thread, over a connection that reconnects by itself."""
 
 import logging
 import threading
@@ -22,12 +22,12 @@ from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, 
 logger = logging.getLogger(__name__)
 
 PUBLISH_BATCH_SIZE: Final = 512
-"""Messages written before the thread looks at the broker's answers again."""
+"""Messages written before the thread reads the broker's confirms again."""
 MAX_UNCONFIRMED_BYTES: Final = 64 * 1024 * 1024
 
 
 OnSettled = Callable[[Exception | None], object]
-"""Called once with what became of a message: None when the broker has it safe, else `Unroutable` (no queue
+"""Called once per message: with None when the broker has confirmed it, otherwise with `Unroutable` (no queue
 takes it), `Rejected` (refused by the broker) or `BrokerUnavailable` (not confirmed in time; it may or may not
 have arrived)."""
 
@@ -41,11 +41,11 @@ class _Pending:
 
 
 class _Confirm(Future[None]):
-    """A future that a message's fate is put into."""
+    """The future of one message."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.set_running_or_notify_cancel()  # what is on its way cannot be called back
+        self.set_running_or_notify_cancel()  # a message in flight cannot be cancelled
 
     def settle(self, error: Exception | None) -> None:
         if error is None:
@@ -55,7 +55,7 @@ class _Confirm(Future[None]):
 
 
 class Publisher:
-    """Publishes messages and tells when the broker has them safe.
+    """Publishes messages and reports when the broker has confirmed them.
 
     Thread-safe. Delivery is at least once and, per publishing thread, in order: what was unconfirmed when a
     connection was lost is published again on the next one, in order, and may arrive twice. Make it in the
@@ -64,12 +64,12 @@ class Publisher:
     Args:
         url: of the broker.
         name: shown as the connection's name in the broker's tools.
-        confirm_timeout: seconds from `publish` until a message counts as not confirmed.
-        window: messages that may be unconfirmed at once.
-        window_bytes: bytes of bodies that may be unconfirmed at once.
-        max_body: largest body in bytes.
-        thread: where its connection lives; None for a thread of its own.
-        gives_up: whether messages fail where the broker has refused the user or the password for seconds and
+        confirm_timeout: seconds from `publish` until a message fails as unconfirmed.
+        window: unconfirmed messages at most.
+        window_bytes: bytes of unconfirmed bodies at most.
+        max_body: bytes of one body at most.
+        thread: the thread that runs the connection; None starts one.
+        gives_up: whether messages fail once the broker has refused the user or the password for seconds and
             there was no connection yet.
 
     Raises:
@@ -92,9 +92,9 @@ class Publisher:
         self._window = window
         self._window_bytes = window_bytes
         self._max_body = max_body
-        self._outbox: ConfirmTracker[_Pending] = ConfirmTracker()
+        self._tracker: ConfirmTracker[_Pending] = ConfirmTracker()
         self._channel: Any = None
-        # Who waits for room is woken when a quarter of the window is free, not for every message.
+        # Waiting callers are woken when a quarter of the window is free, not for every message.
         self._low_messages = window * 3 // 4
         self._low_bytes = window_bytes * 3 // 4
         self._state = threading.Condition()  # guards the six below
@@ -104,7 +104,7 @@ class Publisher:
         self._bytes = 0
         self._woken = False
         self._closed = False
-        self._link = ManagedConnection(
+        self._connection = ManagedConnection(
             url,
             name,
             on_channel=self._setup,
@@ -112,8 +112,8 @@ class Publisher:
             thread=thread,
             on_failed=self._failed if gives_up else None,
         )
-        self._link.start()
-        self._link.call(self._sweep)
+        self._connection.start()
+        self._connection.call(self._sweep)
 
     def __enter__(self) -> Self:
         return self
@@ -125,16 +125,16 @@ class Publisher:
 
     @property
     def trouble(self) -> str | None:
-        """Why the broker takes nothing now, for people; None where it does."""
-        return self._link.trouble
+        """Why the broker accepts nothing now, for people; None where it does."""
+        return self._connection.trouble
 
     def publish(self, message: Outgoing) -> Future[None]:
-        """Send a message on its way; blocks while the window is full, for `confirm_timeout` at most.
+        """Publish a message; block while the window is full, `confirm_timeout` at most.
 
         Returns:
-            A future that is done once the broker has the message safe, and else raises one of the errors that
-            `OnSettled` names, or `Rejected` where it was never sent since it is too large. Callbacks of the
-            future run on the publisher's thread and must not block; publishing from them never blocks.
+            A future that is done once the broker has confirmed the message, and otherwise raises one of the
+            errors of `OnSettled`, or `Rejected` for a message that is too large to be sent. Its callbacks run
+            on the publisher's thread and must not block; publishing from them never blocks.
         """
         confirm = _Confirm()
         try:
@@ -144,17 +144,17 @@ class Publisher:
         return confirm
 
     def send(self, message: Outgoing, settled: OnSettled) -> None:
-        """Do as `publish` does and call `settled`, on the publisher's thread, where a future costs too much.
+        """Publish like `publish`, without a future: `settled` is called on the publisher's thread.
 
         Raises:
-            Rejected: it cannot be sent; `settled` will not be called.
-            BrokerUnavailable: no room came free in time, or the publisher is closed; likewise.
+            Rejected: the message is invalid; `settled` is not called.
+            BrokerUnavailable: the window stayed full, or the publisher is closed; `settled` is not called.
         """
         self._check(message)
-        self._admit(_Pending(message, settled), patient=not self._link.on_loop_thread())
+        self._admit(_Pending(message, settled), patient=not self._connection.on_loop_thread())
 
     def send_if_room(self, message: Outgoing, settled: OnSettled) -> bool:
-        """Do as `send` does where that needs no waiting, and return whether it was done.
+        """Publish like `send` if the window has room; return whether it had.
 
         Raises:
             Rejected, BrokerUnavailable: as `send`.
@@ -167,7 +167,7 @@ class Publisher:
         return True
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Call `call` once when a part of the window is free: now, or later on the publisher's thread."""
+        """Call `call` once a quarter of the window is free: now, or later on the publisher's thread."""
         with self._state:
             if not self._closed and (self._messages > self._low_messages or self._bytes > self._low_bytes):
                 self._callers.append(call)
@@ -175,20 +175,20 @@ class Publisher:
         call()
 
     def no_room(self) -> BrokerUnavailable:
-        """Return the error that says that no part of the window came free in time, and why."""
-        return self._unavailable("no room for another message came free")
+        """Return the error for a window that stayed full."""
+        return self._unavailable("the window of unconfirmed messages stayed full")
 
     def close(self, timeout: float = 10.0) -> None:
-        """Wait for outstanding confirms, `timeout` seconds at most, then close; the rest fail."""
+        """Wait for outstanding confirms, `timeout` seconds at most, then close; unconfirmed messages fail."""
         deadline = time.monotonic() + timeout
         with self._state:
             first, self._closed = not self._closed, True
             self._state.notify_all()
-            if not self._link.on_loop_thread():
+            if not self._connection.on_loop_thread():
                 self._wait(lambda: self._messages == 0, timeout)
         if first:
-            self._link.call(self._fail_rest)
-            self._link.stop(max(1.0, deadline - time.monotonic()))
+            self._connection.call(self._fail_rest)
+            self._connection.stop(max(1.0, deadline - time.monotonic()))
 
     def _check(self, message: Outgoing) -> None:
         problem = invalid_reason(message, self._max_body)
@@ -206,10 +206,10 @@ class Publisher:
                 raise BrokerUnavailable("the publisher is closed: make a new one")
             self._messages += 1
             self._bytes += size
-            self._outbox.put(pending, time.monotonic() + self._confirm_timeout)
+            self._tracker.put(pending, time.monotonic() + self._confirm_timeout)
             wake, self._woken = not self._woken, True
         if wake:
-            self._link.call(self._drain)
+            self._connection.call(self._drain)
 
     def _wait(self, for_what: Callable[[], bool], timeout: float) -> None:
         self._waiters += 1
@@ -222,19 +222,19 @@ class Publisher:
         return self._messages < self._window and self._bytes + size <= self._window_bytes
 
     def _unavailable(self, what: str) -> BrokerUnavailable:
-        why = self._link.trouble or "the broker is connected but did not answer"
+        why = self._connection.trouble or "the broker is connected but does not answer"
         return BrokerUnavailable(
-            f"{what} within {self._confirm_timeout:g} s ({why}); the message may be sent again"
+            f"{what} within {self._confirm_timeout:g} s: {why}. Send it again with the same id"
         )
 
-    # All below runs on the link's thread.
+    # All below runs on the connection's thread.
 
     def _setup(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
 
         def ready(_frame: Any) -> None:
             self._channel = channel
-            self._link.mark_working()
+            self._connection.mark_working()
             self._drain()
 
         channel.confirm_delivery(lambda frame: self._answered(channel, frame), callback=ready)
@@ -246,12 +246,12 @@ class Publisher:
             return
         with self._channel.connection.corked():
             for _ in range(PUBLISH_BATCH_SIZE):
-                taken = self._outbox.take()
+                taken = self._tracker.take()
                 if taken is None or not self._write(*taken):
                     return
         with self._state:
             self._woken = True
-        self._link.call(self._drain)
+        self._connection.call(self._drain)
 
     def _write(self, tag: int, pending: _Pending) -> bool:
         message = pending.message
@@ -265,39 +265,39 @@ class Publisher:
             )
         except AMQPError:
             return False  # the channel is closing: `_lost` comes and puts it back
-        except Exception as error:  # noqa: BLE001 - pika raises whatever the message makes it stumble over
-            self._outbox.untake(tag)
+        except Exception as error:  # noqa: BLE001 - pika raises many kinds here
+            self._tracker.untake(tag)
             self._finish([(pending, Rejected(f"the message cannot be encoded for AMQP: {error!r}"))])
         return True
 
     def _returned(self, channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         if channel is self._channel:
             serial = (properties.headers or {}).get(SERIAL_HEADER, 0)
-            self._outbox.returned(serial, method.reply_text)
+            self._tracker.returned(serial, method.reply_text)
 
     def _answered(self, channel: Any, frame: Any) -> None:
         if channel is not self._channel:
             return
         method = frame.method
         accepted = isinstance(method, Basic.Ack)
-        settled = self._outbox.settle(method.delivery_tag, multiple=method.multiple)
-        self._finish([(pending, _verdict(pending.message, accepted, why)) for pending, why in settled])
+        settled = self._tracker.settle(method.delivery_tag, multiple=method.multiple)
+        self._finish([(pending, _result(pending.message, accepted, why)) for pending, why in settled])
 
     def _lost(self, reason: BaseException) -> None:
         self._channel = None
         if isinstance(reason, ChannelClosedByBroker):
-            guilty = errors_by_tag(
+            errors = errors_by_tag(
                 reason.reply_code,
                 reason.reply_text,
-                {tag: pending.message for tag, pending in self._outbox.out()},
+                {tag: pending.message for tag, pending in self._tracker.out()},
             )
-            for tag, error in guilty.items():
-                self._finish([(pending, error) for pending, _ in self._outbox.settle(tag, multiple=False)])
-        self._outbox.disconnected()
+            for tag, error in errors.items():
+                self._finish([(pending, error) for pending, _ in self._tracker.settle(tag, multiple=False)])
+        self._tracker.disconnected()
 
     def _sweep(self) -> None:
-        self._link.call_later(min(0.25, self._confirm_timeout / 4), self._sweep)
-        expired = self._outbox.expire(time.monotonic())
+        self._connection.call_later(min(0.25, self._confirm_timeout / 4), self._sweep)
+        expired = self._tracker.expire(time.monotonic())
         if expired:
             what = "the broker did not confirm the message"
             self._finish([(pending, self._unavailable(what)) for pending in expired])
@@ -305,12 +305,12 @@ class Publisher:
     def _failed(self, hopeless: bool) -> None:
         if not hopeless:
             return
-        error = BrokerUnavailable(f"the message was not sent: {self._link.trouble}")
-        self._finish([(pending, error) for pending in self._outbox.clear()])
+        error = BrokerUnavailable(f"the message was not sent: {self._connection.trouble}")
+        self._finish([(pending, error) for pending in self._tracker.clear()])
 
     def _fail_rest(self) -> None:
         what = "the publisher was closed before the broker confirmed the message"
-        self._finish([(pending, BrokerUnavailable(what)) for pending in self._outbox.clear()])
+        self._finish([(pending, BrokerUnavailable(what)) for pending in self._tracker.clear()])
 
     def _finish(self, settled: list[tuple[_Pending, Exception | None]]) -> None:
         if not settled:
@@ -325,7 +325,7 @@ class Publisher:
             call()
 
     def _make_room(self) -> list[Callable[[], None]]:
-        """Wake who waits for room, where there is some, and return who is to be called."""
+        """Wake waiting callers if a quarter of the window is free; return the functions to call."""
         if self._messages > self._low_messages or self._bytes > self._low_bytes:
             return []
         if self._waiters:
@@ -334,13 +334,14 @@ class Publisher:
         return calls
 
 
-def _verdict(message: Outgoing, accepted: bool, returned: str | None) -> Exception | None:
+def _result(message: Outgoing, accepted: bool, returned: str | None) -> Exception | None:
     where = f"exchange {message.exchange!r} with key {message.routing_key!r}"
     if returned is not None:
         return Unroutable(
-            f"no queue takes messages of {where} ({returned}): put the topology on the broker, "
-            "`python -m broker_config`"
+            f"no queue is bound to {where} ({returned}): create the topology with `python -m broker_config`"
         )
     if not accepted:
-        return Rejected(f"the broker refused the message to {where}: a queue there is full or failing")
+        return Rejected(
+            f"the broker refused the message to {where}: a queue is full or unavailable. Try again later"
+        )
     return None

@@ -212,7 +212,7 @@ def test_an_unexpected_fault_on_its_thread_costs_a_connection_and_nothing_else(b
 
     with Publisher(broker_url, name="test") as publisher:
         futures = [publisher.publish(message(number)) for number in range(500)]
-        publisher._link.call(stumble)
+        publisher._connection.call(stumble)
         futures += [publisher.publish(message(number)) for number in range(500, 1_000)]
         assert errors(futures) == [None] * 1_000
     assert {int(body) for body in drain(broker_url, names.BATCH_QUEUE)} == set(range(1_000))
@@ -221,7 +221,7 @@ def test_an_unexpected_fault_on_its_thread_costs_a_connection_and_nothing_else(b
 def test_what_a_connection_says_that_was_given_up_is_not_heard(broker_url: str) -> None:
     """The broker's consent to confirms comes on a connection that a fault has cost meanwhile."""
     publisher = Publisher(broker_url, name="test", confirm_timeout=5)
-    link, setup = publisher._link, publisher._link._on_channel
+    link, setup = publisher._connection, publisher._connection._on_channel
 
     def stumble() -> None:
         raise ZeroDivisionError("a fault of ours")

@@ -12,7 +12,7 @@ from outcomes import cli as outcomes
 from outcomes.db.database import engine_for
 from scheduler import __main__ as scheduler
 from straightline.amqp.connection.address import read_address
-from straightline.amqp.connection.connection import parameters
+from straightline.amqp.connection.parameters import parameters
 from straightline.cli import main as straightline
 from straightline.client import Client
 from straightline.errors import ConfigurationError
@@ -67,7 +67,7 @@ def told(raised: BaseException) -> str:
 def test_a_brokers_url_is_not_repeated(url: str, use: Callable[[str], object]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         use(url)
-    assert "broker's URL" in str(caught.value)
+    assert "broker URL" in str(caught.value)
     assert CANARY not in told(caught.value)
 
 

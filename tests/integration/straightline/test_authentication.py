@@ -12,7 +12,7 @@ from pika import URLParameters
 from script.stack.services.admin import BrokerAdmin
 from straightline import Client
 from straightline.aio import AsyncClient
-from straightline.amqp.connection import auth_failures
+from straightline.amqp.connection import failures
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.errors import BrokerUnavailable
@@ -79,15 +79,13 @@ def test_a_client_waits_for_a_broker_whose_users_are_still_being_made(
     *,
     replies: bool,
 ) -> None:
-    monkeypatch.setattr(
-        auth_failures, "REFUSAL_TIMEOUT_S", 60.0
-    )  # making a user takes seconds on a busy machine
+    monkeypatch.setattr(failures, "REFUSAL_TIMEOUT_S", 60.0)  # making a user takes seconds on a busy machine
     url = f"amqp://{new_user}:{new_user}@{broker_url.rpartition('@')[2]}"
     vhost = URLParameters(broker_url).virtual_host
     with Client(url, replies=replies) as client, ThreadPoolExecutor(1) as other:
         submitted = other.submit(client.submit, "digits", DATA)
         end = time.monotonic() + PATIENCE
-        while client._producer.publisher._link._failures < 4:
+        while client._producer.publisher._connection._failures < 4:
             assert time.monotonic() < end
             time.sleep(0.01)
         broker_admin.ctl("add_user", new_user, new_user)

@@ -14,12 +14,9 @@ from pika.adapters.utils.connection_workflow import (
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from straightline.amqp import Outgoing, Publisher
-from straightline.amqp.connection.auth_failures import REFUSAL_TIMEOUT_S, AuthFailures
-from straightline.amqp.connection.connection import (
-    ManagedConnection,
-    describe,
-    parameters,
-)
+from straightline.amqp.connection.connection import ManagedConnection
+from straightline.amqp.connection.failures import REFUSAL_TIMEOUT_S, AuthFailures, describe
+from straightline.amqp.connection.parameters import parameters
 from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
@@ -65,7 +62,7 @@ def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         for trouble in ("refused", "refused", "no password", "no password", "refused"):
             link.trouble = trouble
-            link._again()
+            link._reconnect_later()
     link._loop.close()
     told = [
         record.getMessage().split(";")[0].removeprefix("no AMQP connection: ") for record in caplog.records
@@ -81,7 +78,7 @@ def test_the_end_of_a_loss_is_told_once(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.WARNING):
         link.mark_working()  # the first connection is no news
         link.trouble = "refused"
-        link._again()
+        link._reconnect_later()
         link.mark_working()
         link.mark_working()
     link._loop.close()
@@ -95,21 +92,27 @@ REFUSED = AMQPConnectionError(ProbableAuthenticationError("x"))
 OUTAGE = AMQPConnectionError(ConnectionRefusedError(111, "Connection refused"))
 
 
+def _fail(connection: ManagedConnection, reason: BaseException, now: float) -> None:
+    """Report a failure to connect, as of a moment."""
+    if connection._on_failed is not None:
+        connection._on_failed(connection._auth_failures.record(reason, now))
+
+
 def test_refusals_count_once_they_have_gone_on_for_five_seconds_however_many_they_are() -> None:
     refusals = AuthFailures()
     assert REFUSAL_TIMEOUT_S == 5.0
-    assert not any(refusals.record(100.0 + tenths / 10, refused=True) for tenths in range(50))
-    assert refusals.record(105.0, refused=True)
-    assert refusals.record(106.0, refused=True)
+    assert not any(refusals.record(REFUSED, 100.0 + tenths / 10) for tenths in range(50))
+    assert refusals.record(REFUSED, 105.0)
+    assert refusals.record(REFUSED, 106.0)
 
 
 def test_another_failure_in_between_begins_anew() -> None:
     refusals = AuthFailures()
-    assert not refusals.record(0.0, refused=True)
-    assert not refusals.record(6.0, refused=False)
-    assert not refusals.record(7.0, refused=True)
-    assert not refusals.record(11.9, refused=True)
-    assert refusals.record(12.0, refused=True)
+    assert not refusals.record(REFUSED, 0.0)
+    assert not refusals.record(OUTAGE, 6.0)
+    assert not refusals.record(REFUSED, 7.0)
+    assert not refusals.record(REFUSED, 11.9)
+    assert refusals.record(REFUSED, 12.0)
 
 
 def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
@@ -119,11 +122,11 @@ def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
     told: list[bool] = []
     link = ManagedConnection("amqp://h/v", "test", on_channel=nothing, on_lost=nothing, on_failed=told.append)
     for reason, now in ((REFUSED, 0.0), (REFUSED, 5.0), (OUTAGE, 6.0), (REFUSED, 7.0), (REFUSED, 12.0)):
-        link._failed(reason, now)
+        _fail(link, reason, now)
     assert told == [False, True, False, False, True]
     link.mark_working()
-    link._failed(REFUSED, 20.0)
-    link._failed(REFUSED, 30.0)
+    _fail(link, REFUSED, 20.0)
+    _fail(link, REFUSED, 30.0)
     link._loop.close()
     assert len(told) == 5, "its URL was right: a user who is made anew may come back"
 
@@ -142,13 +145,13 @@ def test_an_outage_after_refusals_is_waited_for() -> None:
         told = threading.Event()
         inbox.when_ready(told.set)
         for now in (0.0, 5.0):
-            inbox._link.call(partial(inbox._link._failed, REFUSED, now))
+            inbox._connection.call(partial(_fail, inbox._connection, REFUSED, now))
         assert told.wait(10), "the refusals were not told"
         end = time.monotonic() + 10
-        while inbox._known.is_set():  # until the next attempt has failed
+        while inbox._settled.is_set():  # until the next attempt has failed
             assert time.monotonic() < end
         began = time.monotonic()
-        with pytest.raises(BrokerUnavailable, match=r"within 0\.5 s \(ConnectionRefusedError"):
+        with pytest.raises(BrokerUnavailable, match=r"within 0\.5 s: ConnectionRefusedError"):
             inbox.wait_ready(0.5)
         assert time.monotonic() - began >= 0.5
         inbox.close()

@@ -128,9 +128,9 @@ def _problem_of(error: Exception) -> Problem:
     for kind, (status, word) in _STATUS_BY_EXCEPTION.items():
         if isinstance(error, kind):
             named = getattr(error, "error_class", None) or word
-            told = traits_of(named).http_status or status
+            code = traits_of(named).http_status or status
             return ApiError(
-                told, named, str(error), retry_after=RETRY_AFTER_S if told == 503 else None
+                code, named, str(error), retry_after=RETRY_AFTER_S if code == 503 else None
             ).problem
     log.error("unexpected error in a request", exc_info=error)
     return ApiError(500, "gateway_fault", "the gateway failed: see its log").problem

@@ -1,4 +1,4 @@
-"""Requests and questions out, outcomes and answers in, pushed; each waiting thread gets its own."""
+"""Publishing of requests, and matching of the outcomes that are pushed back."""
 
 import secrets
 import threading
@@ -20,21 +20,21 @@ from straightline.ids import new_id
 from straightline.messages import request_message, wish_message
 
 CONFIRM_TIMEOUT_S: Final = 10.0
-"""Seconds that a caller is kept waiting for a broker that does not answer."""
+"""Longest time that a caller waits for an unresponsive broker."""
 
 
 class TooManyPending(BrokerUnavailable):
-    """More requests are waited for than this process may keep."""
+    """Too many requests of this process wait for their outcome."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingOutcome:
-    """A request whose outcome is waited for.
+    """A published request whose outcome is awaited.
 
     Attributes:
-        token: names it among those of the same id, which may have other content and another answer.
-        outcome: to come.
-        sent: done once the broker has the request safe.
+        token: correlation id; several requests may have the same id but different content and outcomes.
+        outcome: done when the outcome arrives.
+        sent: done when the broker has confirmed the request.
     """
 
     token: str
@@ -43,11 +43,11 @@ class PendingOutcome:
 
 
 class BrokerClient:
-    """Publishes requests and matches the outcomes that come back. Thread-safe.
+    """Publishes requests and matches their outcomes. Thread-safe.
 
     Args:
-        url: of the broker.
-        max_pending: requests that may be waited for at once.
+        url: AMQP URL of the broker.
+        max_pending: maximum of requests that wait for their outcome.
 
     Raises:
         ConfigurationError: `url` is not an AMQP URL.
@@ -58,7 +58,7 @@ class BrokerClient:
         self._lock = threading.Lock()
         self._waiting: dict[str, Future[Outcome]] = {}
         self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{secrets.token_hex(12)}"
-        # One thread for both ways: two would want the interpreter's lock of each other.
+        # One thread for both directions: two would contend for the GIL.
         thread = AMQPThread("straightline-gateway")
         self._publisher = Publisher(
             url, name="straightline-gateway", confirm_timeout=CONFIRM_TIMEOUT_S, thread=thread
@@ -74,12 +74,12 @@ class BrokerClient:
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why no request can be answered now, for people; None where it can."""
+        """Why outcomes cannot arrive now, as a sentence; None if they can."""
         return self._inbox.trouble
 
     @property
     def connection_losses(self) -> int:
-        """How often the connection that brings outcomes was lost, and with it what was pushed meanwhile."""
+        """Number of times that the connection for outcomes, and outcomes in flight, were lost."""
         return self._inbox.losses
 
     def submit(
@@ -91,17 +91,17 @@ class BrokerClient:
         headers: Mapping[str, Any] | None = None,
         webhook: str | None = None,
     ) -> None:
-        """Publish a request that nobody waits for here, and return when the broker has it safe.
+        """Publish a request and wait for the broker's confirmation.
 
         Args:
-            request_id: its id.
+            request_id: id of the request.
             body: the message.
             key: routing key.
             headers: trace context.
-            webhook: id of the one to be told of its end.
+            webhook: id of the webhook to notify of the outcome.
 
         Raises:
-            BrokerUnavailable, Rejected, Unroutable: it is not submitted.
+            BrokerUnavailable, Rejected, Unroutable: the broker did not take it.
         """
         reply_to = names.WEBHOOK_REPLY_KEY if webhook is not None else None
         self._publish(
@@ -111,21 +111,19 @@ class BrokerClient:
     def submit_for_outcome(
         self, request_id: str, body: bytes, *, key: str, headers: Mapping[str, Any] | None = None
     ) -> PendingOutcome:
-        """Publish a request whose outcome is wanted here; `discard` it when it is waited for no longer.
+        """Publish a request and return futures of its outcome and confirmation; `discard` it after use.
 
-        Its futures raise `BrokerUnavailable`, `Rejected` or `Unroutable` where it could not be submitted.
+        The futures raise `BrokerUnavailable`, `Rejected` or `Unroutable` if the broker did not take it.
 
         Raises:
-            TooManyPending: too many are waited for.
+            TooManyPending: the maximum of waiting requests is reached.
             BrokerUnavailable: outcomes cannot arrive now.
         """
         self._inbox.wait_ready(CONFIRM_TIMEOUT_S)
         token, outcome = new_id(), Future[Outcome]()
         with self._lock:
             if len(self._waiting) >= self._max_pending:
-                raise TooManyPending(
-                    f"{len(self._waiting)} requests wait for their outcome here: try again later"
-                )
+                raise TooManyPending(f"{len(self._waiting)} requests wait for their outcome: try again later")
             self._waiting[token] = outcome
         sent = self._publish(
             request_id, body, key=key, headers=headers, reply_to=self._reply_to, correlation_id=token
@@ -134,15 +132,15 @@ class BrokerClient:
         return PendingOutcome(token, outcome, sent)
 
     def cancel(self, request_id: str) -> None:
-        """Publish the wish that a request be taken back, and return when the broker has it safe.
+        """Publish the cancellation of a request and wait for the broker's confirmation.
 
         Raises:
-            BrokerUnavailable, Rejected, Unroutable: it does not.
+            BrokerUnavailable, Rejected, Unroutable: the broker did not take it.
         """
         self._publisher.publish(wish_message(request_id, new_id())).result()
 
     def discard(self, pending: PendingOutcome) -> None:
-        """Wait no longer."""
+        """Stop waiting for an outcome."""
         self._take(pending.token)
 
     def close(self) -> None:
@@ -173,7 +171,7 @@ class BrokerClient:
         error = sent.exception()
         if error is not None:
             self._take(token)
-            with suppress(InvalidStateError):  # it was answered all the same
+            with suppress(InvalidStateError):  # the outcome arrived nevertheless
                 outcome.set_exception(error)
 
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
@@ -184,4 +182,4 @@ class BrokerClient:
             try:
                 waiting.set_result(decode(body, Outcome))
             except ContractError as error:
-                waiting.set_exception(BrokerUnavailable(f"an outcome could not be read: {error}"))
+                waiting.set_exception(BrokerUnavailable(f"the outcome is unreadable: {error}"))

@@ -1,4 +1,4 @@
-"""Tells the ledger what this process took, several requests at once and beside their way."""
+"""Background writer that records accepted requests in the ledger, so that every process knows them."""
 
 import logging
 import queue
@@ -15,41 +15,41 @@ from straightline.errors import StraightLineError
 log = logging.getLogger(__name__)
 
 MAX_PENDING: Final = 10_000
-"""Notes that wait while the ledger is away; further ones are let go."""
+"""Submissions queued while the ledger is unavailable; further ones are dropped."""
 WRITE_BATCH_SIZE: Final = 500
 WRITE_TIMEOUT_S: Final = 0.25
-"""Seconds that a caller waits for his note, so that what he asks next is answered by any process."""
+"""Time that a caller waits for the write, so that any process can answer the next request of the caller."""
 RETRY_INTERVAL_S: Final = 1.0
-"""Seconds until a ledger that was away is tried again; nobody waits for it meanwhile."""
+"""Time until a failed write is retried; callers do not wait meanwhile."""
 
 WriteSubmissions = Callable[[Sequence[Submission]], None]
-"""Writes notes into the ledger."""
+"""Writes submissions to the ledger, all or none."""
 _Pending = tuple[Submission, threading.Event]
 
 
 class SubmissionLog:
-    """Writes notes on a thread of its own. Thread-safe.
+    """Writes submissions in batches on its own thread. Thread-safe.
 
     Args:
-        keep: writes all of them or none. What it raises of StraightLine's errors is tried again, but for
-            `LedgerRefused`: that and any other fault cost the notes that bring them about, and no others.
-        write_timeout_s: seconds that `add` waits at most.
+        write: writes a batch. A `StraightLineError` is retried; `LedgerRefused` and other exceptions drop the
+            submissions that cause them, which are found by bisection.
+        write_timeout_s: longest time that `add` waits.
     """
 
-    def __init__(self, keep: WriteSubmissions, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
-        self._keep = keep
+    def __init__(self, write: WriteSubmissions, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+        self._write = write
         self._write_timeout_s = write_timeout_s
         self._waiting: queue.Queue[_Pending] = queue.Queue(MAX_PENDING)
-        self._away = False  # or says nothing
+        self._away = False  # unavailable or hanging
         self._warned = False
-        threading.Thread(target=self._run, name="notes", daemon=True).start()
+        threading.Thread(target=self._run, name="submissions", daemon=True).start()
 
     def add(self, submission: Submission, *, wait: bool = True) -> None:
-        """Note a request, and return when the note is written, or will not be for a while; never raises.
+        """Record a request; never raises.
 
         Args:
-            submission: the note.
-            wait: False returns at once.
+            submission: the record.
+            wait: whether to wait until it is written, at most for the time-out.
         """
         written = threading.Event()
         try:
@@ -57,13 +57,13 @@ class SubmissionLog:
         except queue.Full:
             return
         if wait and not self._away and not written.wait(self._write_timeout_s):
-            self._away = True  # it may hang for long: the next ones need not find that out again
+            self._away = True  # callers do not wait until a write succeeds again
 
     def _run(self) -> None:
         while True:
             taken = [self._waiting.get()]
             while len(taken) < WRITE_BATCH_SIZE and not self._waiting.empty():
-                taken.append(self._waiting.get())  # nobody else takes any
+                taken.append(self._waiting.get())  # this thread is the only consumer
             while not self._written(taken):
                 time.sleep(RETRY_INTERVAL_S)
 
@@ -72,11 +72,11 @@ class SubmissionLog:
             _, refused = write_with_bisection([submission for submission, _ in taken], self._all_or_none)
         except StraightLineError as error:
             if not self._warned:
-                log.warning("what was taken is told by this process alone for now: %s", error)
+                log.warning("submissions are not recorded yet: %s", error)
             self._away = self._warned = True
             return False
         for submission, reason in refused:
-            log.warning("the note of request %s is let go: %s", submission.id, reason)
+            log.warning("submission of request %s dropped: %s", submission.id, reason)
         for _, written in taken:
             written.set()
         self._away = self._warned = False
@@ -84,10 +84,10 @@ class SubmissionLog:
 
     def _all_or_none(self, submissions: Sequence[Submission]) -> None:
         try:
-            self._keep(submissions)
+            self._write(submissions)
         except StraightLineError:
             raise
         except Exception as error:
             if len(submissions) == 1:
-                log.exception("a note met an unexpected fault")
-            raise LedgerRefused(f"an unexpected fault: {type(error).__name__}") from error
+                log.exception("unexpected error in a submission")
+            raise LedgerRefused(f"unexpected error: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""Placements of which an outcome tells nothing: the request ended before anything came from there."""
+"""The last placement of a request that ended before the backend answered, which its outcome lacks."""
 
 from datetime import UTC, datetime
 
@@ -12,9 +12,10 @@ from straightline.contracts import Outcome, RequestStatus
 
 
 def unanswered(placement_ledger: LedgerPool, outcome: Outcome) -> LastPlacement | None:
-    """Return where a request was placed last, where its outcome has no attempt there.
+    """Return the last placement of a request if its outcome has no attempt for it.
 
-    None where there is no such placement, or where that cannot be told soon.
+    Returns:
+        The placement; None if there is none or the ledger does not answer quickly.
     """
     window = _window(outcome)
     if window is None:
@@ -28,7 +29,7 @@ def unanswered(placement_ledger: LedgerPool, outcome: Outcome) -> LastPlacement 
 
 
 def with_placement(status: RequestStatus, last: LastPlacement | None) -> RequestStatus:
-    """Return the status with the placement that its outcome tells nothing of."""
+    """Add the placement that the outcome lacks to a status."""
     if last is None:
         return status
     return msgspec.structs.replace(
@@ -42,7 +43,7 @@ def with_placement(status: RequestStatus, last: LastPlacement | None) -> Request
 
 
 def _window(outcome: Outcome) -> tuple[datetime, datetime] | None:
-    """Return when it may have been placed; None where that is told already, or nothing tells."""
+    """Return the period of a missing placement; None if none can be missing or the period is unknown."""
     tried = outcome.attempts
     if outcome.state == "succeeded" or (tried and tried[-1].finished_at >= outcome.finished_at):
         return None

@@ -1,4 +1,4 @@
-"""What the system knows: `/v1/models`, `/v1/backends`, `/v1/failures`, `/v1/placements`."""
+"""The endpoints of introspection: `/v1/models`, `/v1/backends`, `/v1/failures`, `/v1/placements`."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -31,8 +31,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def blueprint(context: AppContext) -> Blueprint:
-    """Return the endpoints below `/v1` that explain."""
-    made = Blueprint("insight", __name__, url_prefix="/v1")
+    """Return the introspection endpoints below `/v1`."""
+    made = Blueprint("introspection", __name__, url_prefix="/v1")
 
     @made.get("/models")
     def models() -> Response:
@@ -49,20 +49,18 @@ def blueprint(context: AppContext) -> Blueprint:
         context.auth.require("read")
         unknown = sorted(request.args.keys() - {"since", "model"})
         if unknown:
-            raise ContractError(
-                f"there is no parameter {', '.join(unknown)[:200]}; there are since and model"
-            )
+            raise ContractError(f"unknown parameter {', '.join(unknown)[:200]}: use since and model")
         until = datetime.now(UTC)
         since = until - _since(request.args.get("since", "1h"))
         with context.ledger.connection() as connection:
-            told = failures(connection, since, until, model=_model(request.args.get("model")))
+            report = failures(connection, since, until, model=_model(request.args.get("model")))
         return json_answer(
             FailureReport(
-                since=told.since.timestamp(),
-                until=told.until.timestamp(),
-                by_backend=told.by_backend,
-                by_model=told.by_model,
-                by_version=told.by_version,
+                since=report.since.timestamp(),
+                until=report.until.timestamp(),
+                by_backend=report.by_backend,
+                by_model=report.by_model,
+                by_version=report.by_version,
             )
         )
 
@@ -79,11 +77,11 @@ def blueprint(context: AppContext) -> Blueprint:
 
 
 def history_of(outcome: Outcome, last: LastPlacement | None = None) -> PlacementHistory:
-    """Return why a request that has ended was placed where it was.
+    """Return the placements of a request that has ended.
 
     Args:
-        outcome: its end.
-        last: the placement that it tells nothing of, where there is one.
+        outcome: outcome of the request.
+        last: the last placement, if the outcome lacks it.
     """
     steps = [step_of(attempt) for attempt in outcome.attempts]
     if last is not None:
@@ -109,19 +107,19 @@ def _unfinished(status: RequestStatus, event: StatusEvent | None) -> PlacementHi
         model=status.model,
         version=status.version,
         class_=status.class_,
-        steps=[*_tried(event), *_under_way(status, event)],
+        steps=[*_failed_attempts(event), *_running(status, event)],
         held_reason=status.held_reason,
         submitted_at=status.submitted_at,
         deadline=status.deadline,
     )
 
 
-def _tried(event: StatusEvent | None) -> list[PlacementStep]:
+def _failed_attempts(event: StatusEvent | None) -> list[PlacementStep]:
     return [] if event is None else [step_of(attempt) for attempt in event.failed]
 
 
-def _under_way(status: RequestStatus, event: StatusEvent | None) -> list[PlacementStep]:
-    """Return the placement that has brought nothing yet, where there is one."""
+def _running(status: RequestStatus, event: StatusEvent | None) -> list[PlacementStep]:
+    """Return the placement that is still running, if there is one."""
     if status.backend is None or status.state not in {"placed", "running"}:
         return []
     return [
@@ -138,11 +136,11 @@ def _under_way(status: RequestStatus, event: StatusEvent | None) -> list[Placeme
 
 def _since(text: str) -> timedelta:
     if not re.fullmatch(SINCE, text):
-        raise ContractError(f"since={text[:64]!r} is not a number and its unit, such as 30s, 15m, 1h or 7d")
+        raise ContractError(f"since={text[:64]!r} is not a period such as 30s, 15m, 1h or 7d")
     return duration(text)
 
 
 def _model(text: str | None) -> str | None:
     if text is not None and not NAME.fullmatch(text):
-        raise ContractError(f"{text[:64]!r} cannot be the name of a model")
+        raise ContractError(f"{text[:64]!r} is not a valid model name")
     return text

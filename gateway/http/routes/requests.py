@@ -1,4 +1,4 @@
-"""Requests as resources: `/v1/requests`."""
+"""The endpoints of requests: `/v1/requests`."""
 
 import time
 from typing import Any, Final
@@ -28,7 +28,7 @@ _SHARED: Final = tuple(
 
 
 def blueprint(context: AppContext) -> Blueprint:
-    """Return the endpoints below `/v1` that concern a request: submit, ask, take back."""
+    """Return the endpoints that submit, report and cancel requests."""
     made = Blueprint("v1", __name__, url_prefix="/v1")
 
     @made.post("/requests")
@@ -45,9 +45,9 @@ def blueprint(context: AppContext) -> Blueprint:
         context.auth.require("cancel")
         identity = identity_of(request_id)
         outcome = outcome_in(context, identity)
-        if outcome is not None:  # it stands
+        if outcome is not None:
             return json_answer(status_of(outcome))
-        # Asked first: once the wish is out, the ledger fails no answer.
+        # Look up first: once the cancellation is published, a failing ledger must not fail the response.
         status = unfinished(context, identity) or RequestStatus(id=identity, state="accepted")
         context.broker.cancel(identity)
         return json_answer(msgspec.structs.replace(status, cancelling=True), 202)
@@ -62,7 +62,7 @@ def blueprint(context: AppContext) -> Blueprint:
             raise ApiError(
                 409,
                 "not_ended",
-                f"the request has not ended: it is {state}; ask again",
+                f"the request has not ended, it is {state}: try again later",
                 request_id=identity,
                 state=state,
             )
@@ -89,7 +89,7 @@ def _submit(context: AppContext) -> Response:
 
 
 def accepted(prepared: PreparedRequest) -> Response:
-    """Answer that a request was taken, and where to ask for it."""
+    """Return the 202 response of an accepted request."""
     status = RequestStatus(
         id=prepared.id,
         state="accepted",
@@ -136,7 +136,7 @@ def found(context: AppContext, request_id: str) -> tuple[RequestStatus, StatusEv
     raise ApiError(
         404,
         "unknown_request",
-        f"request {identity} has no outcome yet, or never came",
+        f"request {identity} is unknown",
         request_id=identity,
     )
 
@@ -159,7 +159,7 @@ def unfinished(context: AppContext, request_id: str) -> RequestStatus | None:
 
 
 def outcome_in(context: AppContext, request_id: str) -> Outcome | None:
-    """Return the outcome that stands in the ledger; None where there is none yet."""
+    """Return the recorded outcome; None if there is none yet."""
     with context.ledger.connection() as connection:
         return outcome_of(connection, request_id)
 
@@ -178,22 +178,20 @@ def _members(body: bytes) -> dict[str, Any]:
     try:
         members: dict[str, Any] = dict(decode(body, dict[str, msgspec.Raw]))
     except ContractError as error:
-        raise ContractError(f"the body is not a JSON object of a request: {error}") from error
+        raise ContractError(f"the body is not a JSON object: {error}") from error
     unknown = sorted(members.keys() - set(MEMBERS))
     if unknown:
-        raise ContractError(
-            f"a request has no member {', '.join(unknown)[:200]}; it has {', '.join(MEMBERS)}"
-        )
+        raise ContractError(f"unknown member {', '.join(unknown)[:200]}: a request has {', '.join(MEMBERS)}")
     return members
 
 
 def identity_of(text: str) -> str:
-    """Return the id in its canonical form.
+    """Return the canonical form of a request id.
 
     Raises:
-        Refusal: it is none.
+        ApiError: 404, it is not a UUID.
     """
     identity = canonical(text)
     if identity is None:
-        raise ApiError(404, "unknown_request", f"{text[:64]!r} is not a UUID, as requests' ids are")
+        raise ApiError(404, "unknown_request", f"{text[:64]!r} is not a request id: they are UUIDs")
     return identity

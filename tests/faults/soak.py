@@ -22,7 +22,7 @@ MIX: Final = Mix(rate=20, confirm=120, deadline=600, commands=("echo",) * 9 + ("
 DOUBLE: Final = 64
 """Executions that one act may cost twice: what was on its way."""
 LONG: Final = 30.0
-"""Minutes of a soak in which every process of ours lives for long enough to be judged."""
+"""Minutes of a soak in which every process runs for long enough to be judged."""
 MIB: Final = 1024 * 1024
 DRAIN: Final = 120.0
 

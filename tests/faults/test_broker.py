@@ -75,7 +75,7 @@ def test_13_broker_raises_an_alarm__producers_time_out_with_a_message_and_nothin
     with row.load(Mix(confirm=4)) as load:
         load.wait_confirmed(60)
         node.ctl(setting, bad)
-        row.wait_for(lambda: load.account.refused["BrokerUnavailable"] >= 8, "nobody has timed out")
+        row.wait_for(lambda: load.account.refused["BrokerUnavailable"] >= 8, "no producer has timed out")
         node.ctl(setting, good)
         row.fault_over()
         load.wait_confirmed(60)

@@ -154,5 +154,5 @@ def test_24_container_cannot_run__attempts_fail_with_the_reason_and_are_placed_e
         "and finished_at > to_timestamp(%s)",
         row.began,
     )
-    assert words or refused[0][0], "nobody says why containers were not used"
+    assert words or refused[0][0], "no reason why containers were not used"
     nothing_is_left(row, engine)

@@ -56,7 +56,7 @@ def test_26_deadline_passes_in_the_pool_or_while_running__expires_once(row: Row)
         judged = row.judge(allowed=Allowance(surplus=20))
     states = judged.states()
     assert states.keys() - {"rejected"} == {"succeeded", "expired"}
-    # Once it is known how slow the pool is, what would wait there in vain is told so at once.
+    # Once the pool's latency is known, requests that cannot meet their deadline there expire at once.
     assert states["rejected"] == judged.reasons()["saturated"]
 
 

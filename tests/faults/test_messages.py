@@ -1,4 +1,4 @@
-"""Messages that nobody should send: malformed, poisonous, too large, too deep, twice."""
+"""Invalid messages: malformed, poisonous, too large, too deep, repeated."""
 
 import sys
 import threading
@@ -32,7 +32,7 @@ FLAT = 48 * 1024 * 1024
 READ = tuple(
     name for name in QUEUES if name != names.DEAD_QUEUE and not name.startswith("straightline.delay.")
 )
-"""Queues that a component reads; what lies in a delay queue comes into one of these."""
+"""Queues that a component consumes; delay queues feed one of these."""
 MALFORMED: dict[str, tuple[bytes, dict[str, object]]] = {
     "no-headers": (b"{}", {}),
     "no-id": (b'{"model": "mind", "submitted_at": 1, "data": {"inputs": []}}', {}),
@@ -84,7 +84,7 @@ def test_18_malformed_request_with_an_id__is_rejected_by_that_id(row: Row) -> No
     bodies = {
         new_id(): b'{"id": "%s", "model": 3, "data": {}}',
         new_id(): b'{"id": "%s", "model": "mind", "class": "royal", "data": {"inputs": []}}',
-        new_id(): b'{"id": "%s", "model": "nobody", "submitted_at": 1.0, "data": {"inputs": []}}',
+        new_id(): b'{"id": "%s", "model": "absent", "submitted_at": 1.0, "data": {"inputs": []}}',
         new_id(): b'{"id": "%s", "model": "mind", "submitted_at": 1, "deadline": 9e99, "data": {}}',
     }
     for identity, body in bodies.items():

@@ -22,7 +22,7 @@ PAIRS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "pool-local_server": (("pool-local",), "local"),
     "pool-functions": (("pool-serverless",), "functions"),
 }
-"""Who asks whom."""
+"""The connected components."""
 SPELLS: Mapping[str, tuple[tuple[Weather, float], ...]] = {
     "reset-cut-slow-narrow": (
         (Weather.RESET, 2),

@@ -72,7 +72,7 @@ def test_05_worker_stopped_under_load__loses_nothing(row: Row, death: Death) -> 
         row.scene.crew.die(pool, death)
         row.wait_restarted(pool)
         load.run_for(4)
-        # Only a worker that was given the time to end has done nothing in vain.
+        # Only a worker with enough time to stop has wasted no execution.
         spent = 0 if death is Death.ASKED else 64
         judged = row.judge(allowed=Allowance(surplus=spent, restarts={pool: 1}))
     assert judged.recovery <= REPLACED

@@ -18,7 +18,7 @@ from tests.faults.harness.deaths import Death
 from tests.faults.harness.tree import session
 
 LOOK: Final = 0.1
-"""Seconds between two looks at who is alive; also what a restart waits at most."""
+"""Interval of the liveness checks, and so the longest delay of a restart."""
 
 Environment = Callable[[Component], Mapping[str, str]]
 
@@ -129,7 +129,7 @@ class Crew:
         return process
 
     def close(self) -> None:
-        """Supervise no more; the run stops what runs."""
+        """Stop supervising; the run stops the processes."""
         self._over.set()
         self._watcher.join(5)
 

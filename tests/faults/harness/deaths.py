@@ -1,4 +1,4 @@
-"""The ways in which a process of ours may die."""
+"""The ways in which a process may die."""
 
 import contextlib
 import os
@@ -63,7 +63,7 @@ def private(pid: int) -> int:
 
 
 def _field(pid: int, name: str) -> str:
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - not a file of ours
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - a file of the kernel
         for line in status:
             if line.startswith(f"{name}:"):
                 return line.split()[1]

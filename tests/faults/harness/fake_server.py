@@ -1,4 +1,4 @@
-"""A model server that misbehaves: V2 over HTTP, or AWS Lambda's Invoke API, as it is told."""
+"""A model server that misbehaves on demand: V2 over HTTP, or AWS Lambda's Invoke API."""
 
 import json
 import threading
@@ -67,7 +67,7 @@ class FakeServer(ThreadingHTTPServer):
         """Who broke off is no news here."""
 
     def close(self) -> None:
-        """End, and let nobody wait on."""
+        """Stop, and end all waiting responses."""
         self.stopping.set()
         self.shutdown()
         self.server_close()

@@ -1,7 +1,7 @@
 """Whether the memory of processes is flat: a pure judgement over samples that others took.
 
 A process is judged for itself, from the end of its warm-up to its own end; one that is started anew is
-another one, and begins anew. What was watched for less than `ENOUGH` is not judged, and that is told.
+another one, and starts again. A process watched for less than `ENOUGH` is not judged, which is reported.
 """
 
 import statistics

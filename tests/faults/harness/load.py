@@ -34,7 +34,7 @@ class Mix:
         pinned: share that names the one backend that may answer.
         large: share of large requests, half of them by reference.
         backends: those that are named.
-        commands: one of these is what the model is told to do.
+        commands: commands for the model, of which each request gets one.
         deadline: seconds from submission.
         confirm: seconds that a producer waits for a confirm.
     """
@@ -58,9 +58,9 @@ class Account:
         confirmed: those that the broker has confirmed.
         refused: how many were not, by the kind of error.
         words: of each kind, what the last one said.
-        commands: what the model was told, by id.
+        commands: the model's command, by id.
         slowest: seconds that the slowest submission took, whatever came of it.
-        told: how often the producers heard which end of each id.
+        told: how often the producers received each final state, by id.
     """
 
     sent: set[str] = field(default_factory=set)
@@ -77,7 +77,7 @@ class _End(msgspec.Struct):
 
 
 class _Heard(ResultBuffer):
-    """Notes each answer as it comes, however many there are of one id, and keeps none: nobody reads them."""
+    """Counts each answer, including repeated ones of an id, and keeps none."""
 
     def __init__(self, told: dict[str, Counter[str]]) -> None:
         super().__init__(1, 1)
@@ -111,14 +111,14 @@ class Load:
         self.stop()
 
     def stop(self) -> Account:
-        """Send no more, wait for the confirms under way, and return the account."""
+        """Stop sending, wait for outstanding confirms, and return the account."""
         self._stopping.set()
         for lane in self._lanes:
             lane.join(self.mix.confirm + 10)
         return self.account
 
     def close(self) -> Account:
-        """Stop, listen no more, and return the account."""
+        """Stop sending and listening, and return the account."""
         self.stop()
         self._client.close(2.0)
         return self.account
@@ -128,7 +128,7 @@ class Load:
         time.sleep(seconds)
 
     def wait_confirmed(self, more: int, timeout: float = 30.0) -> None:
-        """Wait until so many more requests were confirmed."""
+        """Wait until this number of further requests is confirmed."""
         wanted = len(self.account.confirmed) + more
         deadline = time.monotonic() + timeout
         while len(self.account.confirmed) < wanted:

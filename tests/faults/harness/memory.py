@@ -24,7 +24,7 @@ class Memory:
 
     Args:
         watched: asked each time for the processes there are, by name.
-        file: where to write each sample, for who wants to look closer.
+        file: where to write each sample, for analysis.
         every: seconds between two samples.
     """
 
@@ -38,7 +38,7 @@ class Memory:
         self._thread.start()
 
     def close(self) -> list[Life]:
-        """Sample no more; return what was seen of each process."""
+        """Stop sampling; return the samples of each process."""
         self._over.set()
         self._thread.join(10)
         return list(self._lives.values())

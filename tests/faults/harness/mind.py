@@ -89,7 +89,7 @@ def specification() -> ModelSpec:
 
 
 def write_bundle(models: Path, executions: Path) -> Path:
-    """Write the bundle below `models`; its model notes in the file `executions` whom it served."""
+    """Write the bundle below `models`; its model logs the ids that it served to `executions`."""
     bundle = models / NAME / "1"
     bundle.mkdir(parents=True)
     (bundle / "model.toml").write_text(_TOML, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The broker of the suite: what is done to it, and what lies in it."""
+"""The suite's broker: faults injected into it, and the contents of its queues."""
 
 import json
 import re
@@ -118,7 +118,7 @@ class Node:
         self._do(lambda channel: channel.queue_unbind(queue, exchange, key))
 
     def limit(self, queue: str, messages: int, *, delivery_limit: int = topology.DELIVERY_LIMIT) -> None:
-        """Let a queue take so many messages at most, near enough, and give each back so often."""
+        """Limit a queue's length, approximately, and its deliveries of a message."""
         pattern = f"^{re.escape(queue)}$"
         rule = json.dumps({"max-length": messages, "delivery-limit": delivery_limit})
         self.ctl("set_policy", "-p", self.vhost, "--apply-to", "queues", "faults", pattern, rule)
@@ -156,8 +156,8 @@ class Node:
 
     def depths(self) -> Mapping[str, int]:
         """Count the messages in each queue, unacknowledged ones included."""
-        told = self.ctl("list_queues", "-p", self.vhost, "name", "messages", "--formatter", "json")
-        return {queue["name"]: queue["messages"] for queue in json.loads(told) if queue["name"] in QUEUES}
+        listed = self.ctl("list_queues", "-p", self.vhost, "name", "messages", "--formatter", "json")
+        return {queue["name"]: queue["messages"] for queue in json.loads(listed) if queue["name"] in QUEUES}
 
     def publish(
         self, exchange: str, key: str, body: bytes, properties: pika.BasicProperties | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SHOWN: Final = 5
-"""Of many ids with the same fault, so many are named."""
+"""How many ids of one violation are named."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Facts:
         sent: every id that was ever put on its way, confirmed or not.
         confirmed: ids whose publish the broker confirmed.
         endings: what the ledger has, by id.
-        executions: how often a model was asked for each id; None where nobody counted.
+        executions: number of executions of each id; None if they were not counted.
         dead: what lay in the dead-letter queue.
         depths: messages in each queue, unacknowledged ones included.
         restarts: how often each process had to be started anew.
         leaks: where a secret was found.
-        told: how often producers heard which end, by id; one who was not there heard nothing.
+        told: how often producers received each final state, by id.
     """
 
     sent: AbstractSet[str]
@@ -96,7 +96,7 @@ class Allowance:
         each: executions of any one id.
         restarts: of each process; one that is not named may not have ended at all.
         unknown_dead: dead letters that are of no request: what the test itself sent.
-        unsent: outcomes of ids that nobody sent, where messages without an id are rejected by one of our own.
+        unsent: outcomes of ids that were not sent, where messages without an id get an id of the scheduler.
     """
 
     surplus: int = 0
@@ -122,7 +122,7 @@ def violations(facts: Facts, allowed: Allowance) -> list[str]:
         *_dead(facts, allowed),
         *_executions(facts, allowed),
         *_restarts(facts, allowed),
-        *(f"a secret stands in {where}" for where in facts.leaks),
+        *(f"a secret is in {where}" for where in facts.leaks),
         *(f"{count} messages are left in {queue}" for queue, count in facts.depths.items() if count),
     ]
 

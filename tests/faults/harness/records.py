@@ -143,7 +143,7 @@ class Records:
         return [DeadLetter(one, reason) for requests, reason in rows for one in requests or [None]]
 
     def mentions(self, secret: str) -> list[str]:
-        """Say in which column of words a secret stands."""
+        """Return the text columns that contain a secret."""
         columns = (
             *(("outcomes", "error"), ("attempts", "error"), ("attempts", "reason")),
             *(("dead_letters", "said"), ("dead_letters", "body")),
@@ -152,7 +152,7 @@ class Records:
             f"the column {table}.{column}"
             for table, column in columns
             if self.ask(
-                f"select 1 from {table} where {column}::text like %s limit 1",  # noqa: S608 - of ours
+                f"select 1 from {table} where {column}::text like %s limit 1",  # noqa: S608 - own names
                 f"%{secret}%",
             )
         ]

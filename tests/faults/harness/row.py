@@ -142,7 +142,7 @@ class Row:
         return judged
 
     def end(self) -> None:
-        """Send no more, whatever became of the row."""
+        """Stop the loads, whatever the result of the row."""
         for load in self._loads:
             self.scene.sent |= load.close().sent
 

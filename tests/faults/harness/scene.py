@@ -54,7 +54,7 @@ class Scene:
         plan: ports, secrets, settings.
         crew: our own processes, under a supervisor.
         canary: a text that is in every payload and may be nowhere else.
-        executions: where the model notes whom it served.
+        executions: file in which the model logs the ids that it served.
         sent: every id that was ever sent here.
         wiring: for a component, or `*`: which port it finds in place of another.
     """
@@ -86,7 +86,7 @@ class Scene:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What may stand in no log, event, error or argument."""
+        """The secrets, which must not appear in any log, event, error or argument."""
         access = self.node.access
         ledger = self.records.server.access
         urls = (*(access.admin, ledger.admin), *access.users.values(), *ledger.users.values())
@@ -121,9 +121,9 @@ class Scene:
             return f"the broker does not answer: {error!r}"
         idle = [queue for queue in _CONSUMED if not ready[queue][1]]
         if idle:
-            return f"nobody consumes {', '.join(idle)}"
+            return f"no consumer on {', '.join(idle)}"
         deaf = [port for port in (self.plan.local_port, self.plan.functions_port) if not accepts(port)]
-        return f"nobody listens at {deaf}" if deaf else ""
+        return f"nothing listens at {deaf}" if deaf else ""
 
     def wait_ready(self, patience: float = PATIENCE) -> None:
         """Wait until every component works."""
@@ -137,7 +137,7 @@ class Scene:
         return True
 
     def declare(self) -> None:
-        """Declare exchanges, queues and bindings anew; what stands stays."""
+        """Declare missing exchanges, queues and bindings."""
         self._declare(self.node)
 
     def heal(self) -> None:

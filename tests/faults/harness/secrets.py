@@ -1,4 +1,4 @@
-"""Looking for secrets where none may stand: logs, events, the ledger's words, arguments of processes."""
+"""Search for secrets in logs, events, the ledger's texts and process arguments."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ class Ear:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._over.set()
         self._thread.join(10)
 

@@ -1,4 +1,4 @@
-"""A model in Python that does what it is told: answers, fails, crashes, hangs, takes memory, looks around."""
+"""A Python model that follows commands: answer, fail, crash, hang, allocate memory, look around."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Model projects whose training does what it is told."""
+"""Model projects whose training follows commands."""
 
 from pathlib import Path
 

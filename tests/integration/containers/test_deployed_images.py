@@ -1,4 +1,4 @@
-"""An image is tried before anybody is told of it; what was deployed may be run by the pool at once."""
+"""An image is tested before its deployment is announced; the pool may run a deployed image at once."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ def environ(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[dict[str, str]]:
-    """The settings of who deploys, and of the pool; images that are made go again."""
+    """The settings of the deployer and the pool; created images are removed again."""
     (tmp_path / "models").mkdir()
     settings = {
         **docker_engine,
@@ -100,7 +100,7 @@ def test_a_deployed_image_runs_without_an_entry_in_the_allowlist(
         finally:
             other.close()
         client.images.get(record["image"]).tag(TEMPLATE.format(model="probe", version="1"))
-        # What is built of the same files is the same image: a name that others gave it is not ours to take.
+        # The same files give the same image: its other names must stay.
         client.images.get(record["image"]).tag("straightline-test-others/probe", "1")
         # Its container still runs: so the image loses its name, and no other container starts.
         assert run(capsys, "remove", "probe", "--all", "--grace", "0")[0] == 0

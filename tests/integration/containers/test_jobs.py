@@ -81,9 +81,9 @@ def test_each_way_to_fail_is_reported_and_the_earlier_model_stays(
     (project.training_output / "weights.npy").write_bytes(b"of before")
     with pytest.raises(JobFailed) as caught:
         train(project, runtime, Heard())
-    how, told = expected
+    how, message = expected
     assert caught.value.result.status == how
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert (project.training_output / "weights.npy").read_bytes() == b"of before"
 
 

@@ -39,8 +39,10 @@ def test_numbers_go_in_and_come_out_in_binary_as_in_json(make_backend: MakeBacke
     answers = []
     for into in (True, False):
         for out in (True, False):
-            wish = [triton.InferRequestedOutput(name, binary_data=out) for name in ("label", "probabilities")]
-            answer = client.infer("digits", asked("images", "FP32", images, binary=into), outputs=wish)
+            wanted = [
+                triton.InferRequestedOutput(name, binary_data=out) for name in ("label", "probabilities")
+            ]
+            answer = client.infer("digits", asked("images", "FP32", images, binary=into), outputs=wanted)
             answers.append((answer.as_numpy("label").tolist(), answer.as_numpy("probabilities").tolist()))
     assert len(answers[0][0]) == 7
     # Its JSON is rounded nowhere: a float's shortest decimal brings back the same float.
@@ -65,12 +67,12 @@ def hold_metadata(client: triton.InferenceServerClient) -> None:
 
 def hold_errors(client: triton.InferenceServerClient, images: Any) -> None:
     """Errors arrive as its own exception, with our sentence."""
-    for inputs, model, told in (
+    for inputs, model, message in (
         (asked("images", "FP32", images[:, :3], binary=True), "digits", r"is FP32 \[-1, 64\]"),
         (asked("pictures", "FP32", images, binary=True), "digits", "takes the inputs"),
-        (asked("images", "FP32", images, binary=True), "nobody", "is not served here"),
+        (asked("images", "FP32", images, binary=True), "absent", "is not served here"),
     ):
-        with pytest.raises(InferenceServerException, match=told):
+        with pytest.raises(InferenceServerException, match=message):
             client.infer(model, inputs)
 
 

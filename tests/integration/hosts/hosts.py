@@ -113,7 +113,7 @@ class Network:
     @classmethod
     @contextmanager
     def laid(cls, run: Run) -> Iterator[Self]:
-        """Make a bridge with a name and an address that nobody has; remove it with all hosts at the end.
+        """Create a bridge with an unused name and address; remove it with all hosts at the end.
 
         Raises:
             StackError: the kernel or the sandbox does not allow it.

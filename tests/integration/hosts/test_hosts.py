@@ -68,11 +68,11 @@ class Site:
 
     def slots(self) -> int:
         """Return how many slots the scheduler counts, by its own last word."""
-        told = re.findall(r"WARNING.* local: .*?(?:(\d+) slots now|no worker is left)", self.said())
-        return int(told[-1] or 0) if told else 0
+        found = re.findall(r"WARNING.* local: .*?(?:(\d+) slots now|no worker is left)", self.said())
+        return int(found[-1] or 0) if found else 0
 
     def wait(self, slots: int) -> None:
-        """Wait until the scheduler counts so many slots."""
+        """Wait until the scheduler counts this number of slots."""
         until(
             lambda: self.slots() == slots, lambda: f"it counts {self.slots()} slots:\n{self.said()[-2000:]}"
         )
@@ -102,12 +102,12 @@ class Load:
         return len(self._futures)
 
     def wait_for(self, more: int) -> None:
-        """Wait until so many more have their outcome."""
+        """Wait until this number of further requests has outcomes."""
         wanted = self._done() + more
         until(lambda: self._done() >= wanted, lambda: f"{self._done()} of {self.sent()} have ended")
 
     def wait_for_first(self, count: int) -> None:
-        """Wait until the first so many that were sent have their outcome."""
+        """Wait until the first requests, this number of them, have outcomes."""
         first = self._futures[:count]
         until(
             lambda: all(future.done() for future in first),
@@ -127,7 +127,7 @@ class Load:
         until(answered, lambda: f"{worker} answers nothing")
 
     def outcomes(self) -> list[Outcome]:
-        """Send no more, and return what became of all."""
+        """Stop sending, and return all outcomes."""
         self._over.set()
         self._thread.join()
         return [future.result(PATIENCE) for future in self._futures]
@@ -211,7 +211,7 @@ def _open(run: Run, network: Network, place: Path) -> Site:
 
 
 def workers(outcomes: list[Outcome]) -> Counter[str | None]:
-    """Count who answered."""
+    """Count the outcomes by worker."""
     return Counter(outcome.attempts[-1].worker for outcome in outcomes)
 
 
@@ -245,11 +245,11 @@ def test_a_lost_host_lowers_the_slots_and_no_request_is_lost(site: Site, way: st
         load.wait_for_worker(gone.worker)
         outcomes = load.outcomes()
     assert Counter(outcome.state for outcome in outcomes) == {"succeeded": load.sent()}
-    told = site.said()[before:]
-    assert f"{gone.worker} takes no more requests" in told
-    assert f"{SLOTS} slots now: {left.worker} {SLOTS}" in told
-    assert "no worker is left" not in told
-    assert "breaker" not in told
+    said = site.said()[before:]
+    assert f"{gone.worker} takes no more requests" in said
+    assert f"{SLOTS} slots now: {left.worker} {SLOTS}" in said
+    assert "no worker is left" not in said
+    assert "breaker" not in said
 
 
 def test_a_host_that_loses_only_its_model_server_lowers_the_slots_too(site: Site) -> None:

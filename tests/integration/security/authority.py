@@ -14,7 +14,7 @@ class Authority:
     """Signs certificates.
 
     Attributes:
-        certificate: PEM file of it, for those who trust it.
+        certificate: its PEM file, for clients that trust it.
         key: PEM file.
     """
 

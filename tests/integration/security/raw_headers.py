@@ -47,7 +47,7 @@ class RawProperties(pika.BasicProperties):
     """Properties whose table of headers is given as it goes over the wire."""
 
     def __init__(self, table: Table, **properties: Any) -> None:
-        super().__init__(headers={"stands": "for the table"}, **properties)
+        super().__init__(headers={"placeholder": "for the table"}, **properties)
         self._table = table
 
     def encode(self) -> list[bytes]:

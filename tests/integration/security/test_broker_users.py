@@ -161,7 +161,7 @@ def test_no_user_changes_the_topology(hands: dict[str, Hand]) -> None:
 
 
 def test_no_user_binds_a_queue_to_read_along(hands: dict[str, Hand]) -> None:
-    """Neither by a queue of one's own, nor by another binding of a queue that stands."""
+    """Neither an own queue nor another binding of an existing queue helps."""
 
     def listen(channel: Any, name: str, exchange: str) -> None:
         queue = channel.queue_declare(name, exclusive=True, auto_delete=True).method.queue
@@ -204,7 +204,7 @@ def test_a_reply_queue_is_exclusive_to_its_connection(user_urls: dict[str, str])
 
 
 def test_results_for_an_adapter_are_readable_only_by_it(user_urls: dict[str, str], broker_url: str) -> None:
-    """Its keys are known to everybody, and who reads an exchange may bind with any key."""
+    """Its keys are public, and a user that may read an exchange may bind with any key."""
     outcome = Outcome(request_id=new_id(), state="succeeded", finished_at=0.0)
     mine = names.REPLY_QUEUE_PREFIX + new_id()
     with (
@@ -218,11 +218,11 @@ def test_results_for_an_adapter_are_readable_only_by_it(user_urls: dict[str, str
             (names.WEBHOOK_REPLY_KEY, names.WEBHOOKS_QUEUE),
         ):
             channel.queue_bind(mine, names.REPLIES, routing_key=key)
-            told = messages.reply(outcome, key, new_id())
+            reply = messages.reply(outcome, key, new_id())
             writer = system.channel()
             writer.confirm_delivery()
-            writer.basic_publish(told.exchange, told.routing_key, told.body, mandatory=True)
-            assert writer.basic_get(queue, auto_ack=True)[2] == told.body
+            writer.basic_publish(reply.exchange, reply.routing_key, reply.body, mandatory=True)
+            assert writer.basic_get(queue, auto_ack=True)[2] == reply.body
         assert channel.basic_get(mine)[0] is None
 
 

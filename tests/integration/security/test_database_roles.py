@@ -64,7 +64,7 @@ MAY: dict[str, dict[str, set[str]]] = {
 }
 """Which statements each role may run on which tables."""
 LOCKING = {"INSERT", "UPDATE", "DELETE"}
-"""Before Postgres 16 who has one of the last two may lock a table; what locks must be tried apart."""
+"""Before Postgres 16 a role with one of the last two may lock a table; locks are tested separately."""
 
 
 @contextmanager

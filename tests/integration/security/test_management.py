@@ -60,7 +60,7 @@ def test_users_get_the_passwords_of_the_environment(
     assert not opens(broker, "scheduler", "first-password-of-scheduler")
     said = capsys.readouterr()
     assert "Created the users" in said.out
-    assert variable("producer") in said.err, "who has no password is named"
+    assert variable("producer") in said.err, "users without a password are named"
 
 
 @pytest.mark.usefixtures("environ")

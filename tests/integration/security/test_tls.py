@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 @dataclass(frozen=True)
 class Place:
-    """Services whose certificates are for `localhost`, and the files of those who may be trusted."""
+    """Services whose certificates are for `localhost`, and the files of the trusted authorities."""
 
     broker: Callable[..., str]
     database: Callable[..., str]

@@ -151,7 +151,7 @@ class Bench:
         raise AssertionError(f"nothing came into {queue} within {timeout} s")
 
     def outcomes(self, count: int, timeout: float = 20.0) -> list[Outcome]:
-        """Take so many outcomes from the recorder's queue."""
+        """Take this number of outcomes from the recorder's queue."""
         found: list[Outcome] = []
         while len(found) < count:
             found += msgspec.json.decode(self.get(names.OUTCOMES_QUEUE, timeout), type=OutcomeBatch).outcomes

@@ -1,4 +1,4 @@
-"""A model whose server is not ours is asked there, by the local pool; what fails there is told apart."""
+"""The local pool calls external models on their own servers, and classifies their failures."""
 
 import os
 import threading
@@ -234,11 +234,11 @@ def test_the_pool_executes_an_external_model_and_reports_when_it_cannot(
         bench.place(msgspec.structs.replace(ticket, request=msgspec.Raw(msgspec.json.encode(request))))
 
     def beats(models: list[str]) -> None:
-        def told() -> bool:
+        def reported() -> bool:
             heartbeat: Heartbeat = bench.heartbeat()
             return heartbeat.healthy and heartbeat.models == models
 
-        bench.wait_for(f"a heartbeat with {models}", told)
+        bench.wait_for(f"a heartbeat with {models}", reported)
 
     beats(["double", "theirs"])
     place()
@@ -284,7 +284,7 @@ def test_mlserver_works_as_an_external_server(tmp_path: Path, deploy: Deploy, ma
                 ask(backend, catalogue, name, b'{"inputs": [{"name": "x"}]}')
             with pytest.raises(BackendFault) as caught:
                 ask(backend, catalogue, name, BODY.replace(b"[1, 2]", b"[3, 3]"))
-            assert caught.value.error_class == "crashed"  # MLServer says no more of what its models raise
+            assert caught.value.error_class == "crashed"  # MLServer reports no details of its models' errors
         with pytest.raises(BackendFault) as caught:
             ask(backend, catalogue, name)
         assert caught.value.error_class == "unreachable"

@@ -1,4 +1,4 @@
-"""Messages made to harm a worker before anybody looks at what they say."""
+"""Messages that would harm a worker before their content is checked."""
 
 import gzip
 import pickle

@@ -1,4 +1,4 @@
-"""Every way in which a model server may fail is told apart. The servers are sockets that misbehave."""
+"""Each failure of a model server has its class. The servers are misbehaving sockets."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What a container is allowed, as the engine is told."""
+"""The engine's options for a container."""
 
 from pathlib import Path
 

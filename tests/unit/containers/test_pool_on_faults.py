@@ -50,7 +50,7 @@ class SmallServer:
 
 
 class SmallDriver:
-    """Counts starts; fails as it is told."""
+    """Counts starts; fails on demand."""
 
     def __init__(self) -> None:
         self.starts = 0

@@ -1,4 +1,4 @@
-"""Model servers that stand ready, and several of one model."""
+"""Prewarmed model servers, and several servers of one model."""
 
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def warm(name: str = "one", **options: Any) -> ModelSpec:
 
 
 def settled(pool: WarmPool, size: int) -> None:
-    """Wait until so many servers are there and ready."""
+    """Wait until this number of servers is ready."""
     deadline = time.monotonic() + 10
     while pool.size() != size or any(slot.warm is None for slot in pool._slots):
         assert time.monotonic() < deadline, f"{pool.size()} servers"

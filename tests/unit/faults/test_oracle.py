@@ -59,7 +59,7 @@ def test_an_unconfirmed_id_may_have_an_outcome_or_not() -> None:
         (replace(SOUND, executions={"a": 1}), "1 ids succeeded and were never executed: b"),
         (replace(SOUND, executions={"a": 2, "b": 1}), "1 executions were done twice, 0 may be"),
         (replace(SOUND, restarts={"recorder": 1}), "recorder ended 1 times, 0 may be"),
-        (replace(SOUND, leaks=["scheduler.log"]), "a secret stands in scheduler.log"),
+        (replace(SOUND, leaks=["scheduler.log"]), "a secret is in scheduler.log"),
         (replace(SOUND, depths={"straightline.dead": 3}), "3 messages are left in straightline.dead"),
     ],
 )

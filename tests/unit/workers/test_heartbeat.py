@@ -1,4 +1,4 @@
-"""The scheduler always knows how a pool is, until it is told that the pool closes."""
+"""Heartbeats report a pool's state until the pool closes."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Lambda's ways to fail are told apart."""
+"""Lambda's errors are classified."""
 
 import json
 

@@ -34,7 +34,7 @@ def test_a_placement_is_decoded_with_its_requests(make_work: Callable[..., Work]
 
 
 def test_an_id_has_one_form_however_its_producer_writes_it(make_work: Callable[..., Work]) -> None:
-    """The scheduler counts its slot, and who cancels it names it, by the canonical one."""
+    """The scheduler's slots and cancellations use the canonical form."""
     work = make_work(id="0190F3B6-7C1D-7A2E-8B3F-00112233AABB")
     placement = read([[[work.ticket]], {}, EMBED])
     assert [item.request.id for item in placement.work] == ["0190f3b6-7c1d-7a2e-8b3f-00112233aabb"]

@@ -1,4 +1,4 @@
-"""A pool that cannot answer leaves its queue to those that can, and to nobody else."""
+"""An unhealthy pool leaves its queue only while another pool is healthy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from workers.domain.result import ExecutionResult
 from workers.protocol.base import Health
 
 WELL = Health(ok=True)
-SICK = Health(ok=False, reason="nobody listens")
+SICK = Health(ok=False, reason="cannot connect")
 
 
 class Clock:
@@ -30,7 +30,7 @@ def beat(worker: str = "local@b", **fields: Any) -> bytes:
     known: dict[str, Any] = {
         "backend": "local",
         "worker": worker,
-        "sent_at": 0.0,  # their clock is wrong, and ours counts
+        "sent_at": 0.0,  # the sender's clock is wrong; the receiver's counts
         "interval": 1.0,
         "slots": 2,
         "active": 0,
@@ -137,7 +137,7 @@ def test_requests_that_never_reached_the_backend_are_requeued_if_a_peer_is_healt
 ) -> None:
     pool = Pool(peers)
     pool.health = SICK
-    assert not pool.withdrawal.should_requeue_results(results(make_work()))  # nobody else is there
+    assert not pool.withdrawal.should_requeue_results(results(make_work()))  # no other pool
     peers.on_heartbeat(beat())
     assert pool.withdrawal.should_requeue_results(results(make_work()))
     assert not pool.consumes()

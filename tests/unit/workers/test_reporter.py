@@ -65,14 +65,14 @@ def result(kind: Any = "succeeded", **fields: Any) -> ExecutionResult:
 def test_outcomes_are_batched_and_replies_are_sent_one_by_one(make_work: Callable[..., Work]) -> None:
     sender = Sender()
     work = [make_work() for _ in range(3)]
-    work[1].ticket.reply = ReplyAddress(to="who", correlation_id="7")
+    work[1].ticket.reply = ReplyAddress(to="client", correlation_id="7")
     reporter(sender).report([(item, result(result=msgspec.Raw(b"{}"))) for item in work])
     (batch,) = sender.of(names.TYPE_OUTCOMES)
     assert (batch.exchange, batch.routing_key, batch.mandatory) == (names.OUTCOMES, "outcome", True)
     outcomes = msgspec.json.decode(batch.body, type=OutcomeBatch).outcomes
     assert [outcome.request_id for outcome in outcomes] == [item.request.id for item in work]
     (reply,) = sender.of(names.TYPE_OUTCOME)
-    assert (reply.exchange, reply.routing_key, reply.correlation_id) == (names.REPLIES, "who", "7")
+    assert (reply.exchange, reply.routing_key, reply.correlation_id) == (names.REPLIES, "client", "7")
     assert not reply.mandatory
     assert msgspec.json.decode(reply.body, type=Outcome) == outcomes[1]
     assert len(sender.of(names.TYPE_FEEDBACK)) == 1
@@ -82,7 +82,7 @@ def test_missing_data_is_answered_with_the_recorded_outcome(make_work: Callable[
     """A second execution finds nothing, since the producer removed its data when the first was answered."""
     sender = Sender()
     work = make_work()
-    work.ticket.reply = ReplyAddress(to="who", correlation_id="7")
+    work.ticket.reply = ReplyAddress(to="client", correlation_id="7")
     reporter(sender).report([(work, result("failed", error_class="missing_data", error="there is nothing"))])
     assert sender.of(names.TYPE_OUTCOME) == []
     outcomes, recalled = sender.sent[:2]
@@ -148,10 +148,10 @@ def test_an_early_end_is_reported_once_and_its_slot_is_freed_with_the_call(
 ) -> None:
     sender = Sender()
     work = make_work()
-    work.ticket.reply = ReplyAddress(to="who", correlation_id="7")
+    work.ticket.reply = ReplyAddress(to="client", correlation_id="7")
     reports = reporter(sender)
     reports.report_cancelled(work, 4.0)
-    assert [message.routing_key for message in sender.sent] == ["outcome", "who"]
+    assert [message.routing_key for message in sender.sent] == ["outcome", "client"]
     (outcome,) = msgspec.json.decode(sender.sent[0].body, type=OutcomeBatch).outcomes
     assert (outcome.state, outcome.error_class) == ("cancelled", "cancelled")
     reports.report([(work, result("cancelled"))])

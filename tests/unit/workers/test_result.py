@@ -1,4 +1,4 @@
-"""The ledger is told what happened, in full."""
+"""Attempts and outcomes hold all that happened."""
 
 from collections.abc import Callable
 

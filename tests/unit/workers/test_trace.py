@@ -1,4 +1,4 @@
-"""The trace of a request goes on to who answers it, and no other request's does."""
+"""A backend call carries the trace of its own request and of no other."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What is wrong with a URL is told without the URL: neither in the one line, nor in an error behind it."""
+"""Errors about a URL do not contain the URL, neither in their message nor in their cause."""
 
 import traceback
 from collections.abc import Callable
@@ -50,7 +50,7 @@ STORES = [
 ]
 
 
-def told(raised: BaseException) -> str:
+def printed(raised: BaseException) -> str:
     """All that a log with tracebacks would show of it."""
     return "".join(traceback.format_exception(raised))
 
@@ -68,28 +68,28 @@ def test_a_brokers_url_is_not_repeated(url: str, use: Callable[[str], object]) -
     with pytest.raises(ConfigurationError) as caught:
         use(url)
     assert "broker URL" in str(caught.value)
-    assert CANARY not in told(caught.value)
+    assert CANARY not in printed(caught.value)
 
 
 @pytest.mark.parametrize("url", DATABASES)
 def test_a_databases_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
         engine_for(url, name="test")
-    assert CANARY not in told(caught.value)
+    assert CANARY not in printed(caught.value)
 
 
 @pytest.mark.parametrize("root", STORES)
 def test_a_store_with_a_password_in_its_url_is_refused_without_repeating_it(root: str) -> None:
     with pytest.raises(ConfigurationError, match="store") as caught:
         Store(root)
-    assert CANARY not in told(caught.value)
+    assert CANARY not in printed(caught.value)
 
 
 @pytest.mark.parametrize("url", [f"ftp://user:{CANARY}@host", f"http://user:{CANARY}@[host"])
 def test_a_servers_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         V2Client(url)
-    assert CANARY not in told(caught.value)
+    assert CANARY not in printed(caught.value)
 
 
 @pytest.fixture

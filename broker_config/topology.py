@@ -89,9 +89,9 @@ SCHEDULER_QUEUES: Final = tuple(
     for name, exchange, key in (
         (names.INTERACTIVE_QUEUE, REQUESTS, "interactive"),
         (names.BATCH_QUEUE, REQUESTS, "batch"),
-        (names.CANCELS_QUEUE, REQUESTS, "cancel"),
+        (names.CANCELS_QUEUE, REQUESTS, names.CANCEL_KEY),
         (names.RETURNS_QUEUE, RETURNS, ""),
-        (names.ATTEMPTS_QUEUE, OUTCOMES, "attempt"),
+        (names.ATTEMPTS_QUEUE, OUTCOMES, names.ATTEMPT_KEY),
     )
 )
 """The scheduler's queues, consumed by one scheduler at a time."""
@@ -123,10 +123,10 @@ POOL_QUEUES: Final = tuple(
 )
 """The queues of the Celery pools."""
 
-OUTCOMES_QUEUE: Final = _queue(names.OUTCOMES_QUEUE, OUTCOMES, "outcome")
-RECALLS_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "recall")
+OUTCOMES_QUEUE: Final = _queue(names.OUTCOMES_QUEUE, OUTCOMES, names.OUTCOME_KEY)
+RECALLS_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, names.RECALL_KEY)
 """Recalls share the outcomes' queue, so that they are read after the outcomes before them."""
-LEASES_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, "placement")
+LEASES_BINDING: Final = (names.OUTCOMES_QUEUE, names.OUTCOMES, names.LEASE_KEY)
 """Leases share it, too: a recorder that is behind is behind with both."""
 
 DELAY_QUEUES: Final = tuple(

@@ -16,7 +16,7 @@ from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
-from straightline.messages import request_message
+from straightline.messages.requests import request_message
 
 ARGUMENTS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref")
 """Keyword arguments of the task: the members of a request without those that Celery sends itself."""

@@ -4,10 +4,10 @@ import getpass
 import socket
 from typing import Final
 
-from straightline.amqp.consuming.deployments import announcement
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts.deployed import Deployed
 from straightline.errors import BrokerUnavailable, StraightLineError
+from straightline.messages.streams import deployed_message
 
 CONFIRM_TIMEOUT_S: Final = 15.0
 
@@ -21,7 +21,7 @@ def announce(broker_url: str, deployed: Deployed) -> None:
     """
     publisher = Publisher(broker_url, name="straightline-deploy", confirm_timeout=CONFIRM_TIMEOUT_S)
     try:
-        publisher.publish(announcement(deployed)).result()
+        publisher.publish(deployed_message(deployed)).result()
     except StraightLineError as error:
         raise BrokerUnavailable(
             f"the change is recorded, but could not be announced: {error}; the reconciler announces it when "

@@ -1,4 +1,4 @@
-"""What recorder and reconciler say to others; pure, but for the new ids of messages."""
+"""Messages that recorder and reconciler send, decided from recalls, outcomes and poison items."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -8,16 +8,13 @@ import msgspec
 from outcomes.messaging.delivery import PoisonItem
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Completion, Feedback, Outcome, OutcomeBatch, Recall
-from straightline.contracts.request import MAX_BODY_BYTES
-from straightline.ids import new_id
-from straightline.messages import recall_message
+from straightline.contracts import Completion, Feedback, Outcome, Recall
+from straightline.messages.dead_letters import dead_letter
+from straightline.messages.delays import delayed_message
+from straightline.messages.results import outcome_batch, reply
+from straightline.messages.signals import feedback_message
 from straightline.names import Backend
 
-REASON_HEADER: Final = "x-straightline-reason"
-QUEUE_HEADER: Final = "x-straightline-queue"
-"""Of dead letters that a component sends itself: why, and which queue the message came from."""
-MAX_REASON_CHARS: Final = 1024
 MAX_OUTCOMES_PER_MESSAGE: Final = 100
 """Outcomes in one message."""
 MIN_RECALL_DELAY_S: Final = 1.0
@@ -38,33 +35,14 @@ def answer(recall: Recall, outcome: Outcome) -> Outgoing | None:
     if recall.reply is None:
         return None
     said = _conflict(recall, outcome) if recall.conflict else outcome
-    return reply(said, recall.reply.to, recall.reply.correlation_id)
-
-
-def reply(outcome: Outcome, to: str, correlation_id: str) -> Outgoing:
-    """Push an outcome to who asked for it."""
-    return Outgoing(
-        exchange=names.reply_exchange(to),
-        routing_key=to,
-        body=msgspec.json.encode(outcome),
-        type=names.TYPE_OUTCOME,
-        message_id=outcome.request_id,
-        correlation_id=correlation_id,
-        mandatory=False,  # who asked may be gone
-    )
+    return reply(said, recall.reply)
 
 
 def outcome_batches(outcomes: Sequence[Outcome], *, headers: dict[str, Any] | None = None) -> list[Outgoing]:
     """Send outcomes on the way that all of them take, some in each message."""
     return [
-        Outgoing(
-            exchange=names.OUTCOMES,
-            routing_key="outcome",
-            body=msgspec.json.encode(
-                OutcomeBatch(outcomes=list(outcomes[first : first + MAX_OUTCOMES_PER_MESSAGE]))
-            ),
-            type=names.TYPE_OUTCOMES,
-            message_id=new_id(),
+        outcome_batch(
+            [msgspec.json.encode(each) for each in outcomes[first : first + MAX_OUTCOMES_PER_MESSAGE]],
             headers=headers,
         )
         for first in range(0, len(outcomes), MAX_OUTCOMES_PER_MESSAGE)
@@ -75,14 +53,7 @@ def slots_freed(backend: Backend, ids: Iterable[str]) -> Outgoing:
     """Tell the scheduler that requests ended which a backend had, as far as anybody knows."""
     # Not as failed: that would be an answer of the backend, and speak for its health.
     done = [Completion(id=request_id, state="expired") for request_id in ids]
-    return Outgoing(
-        exchange=names.SIGNALS,
-        routing_key="feedback",
-        body=msgspec.json.encode(Feedback(backend=backend, worker="reconciler", done=done)),
-        type=names.TYPE_FEEDBACK,
-        persistent=False,
-        mandatory=False,  # it may be lost
-    )
+    return feedback_message(Feedback(backend=backend, worker="reconciler", done=done))
 
 
 def answers(recalls: Iterable[Recall], outcomes: Mapping[str, Outcome]) -> list[Outgoing]:
@@ -101,18 +72,12 @@ def delayed_recall(recall: Recall, now: float) -> Outgoing | None:
     wait = next(
         (ms for ms in names.DELAYS_MS if max(MIN_RECALL_DELAY_S, age / 10) * 1000 <= ms), names.DELAYS_MS[-1]
     )
-    return recall_message(recall, names.DELAYS, str(wait))
+    return delayed_message(recall, wait)
 
 
-def dead_letter(poison: PoisonItem) -> Outgoing:
-    """Put what can never be recorded where people find it, with the reason."""
-    return Outgoing(
-        exchange=names.DEAD,
-        routing_key=names.OUTCOMES_QUEUE,
-        body=poison.body[:MAX_BODY_BYTES],  # more would not be taken, and tried for ever
-        type=poison.type,
-        headers={REASON_HEADER: poison.reason[:MAX_REASON_CHARS], QUEUE_HEADER: names.OUTCOMES_QUEUE},
-    )
+def poison_letter(poison: PoisonItem) -> Outgoing:
+    """Build the dead letter of an item that can never be recorded."""
+    return dead_letter(poison.body, poison.reason, queue=names.OUTCOMES_QUEUE, type_=poison.type)
 
 
 def _conflict(recall: Recall, outcome: Outcome) -> Outcome:

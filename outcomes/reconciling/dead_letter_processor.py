@@ -20,7 +20,7 @@ from outcomes.resolutions.dead_letter_parser import DeadLetterActions, Resolved,
 from outcomes.resolutions.synthetic_outcomes import DELIVERY_LIMIT
 from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.messages import what_stands_message
+from straightline.messages.ledger import outcome_query_message
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,6 @@ def _follow_ups(resolved: Iterable[Resolved], now: float) -> Iterable[Outgoing]:
     """Ask the recorder to answer producers, and free slots that the scheduler may still count as taken."""
     for outcome, reply in resolved:
         if reply is not None:
-            yield what_stands_message(outcome.request_id, outcome.digest or "", reply, now)
+            yield outcome_query_message(outcome.request_id, outcome.digest or "", reply, now)
         if outcome.backend is not None and outcome.error_class == DELIVERY_LIMIT:
             yield slots_freed(outcome.backend, [outcome.request_id])

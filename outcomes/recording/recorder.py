@@ -114,7 +114,7 @@ class Recorder:
         counts = Counter((item.type, item.reason) for item in poison)
         for (kind, reason), count in counts.most_common(MAX_LOGGED_REASONS):
             logger.error("dead-lettered %d items of type %s: %s", count, kind, reason)
-        send(self._outbox, map(messages.dead_letter, poison))
+        send(self._outbox, map(messages.poison_letter, poison))
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
         awaited = [recall for recall in recalls if recall.reply is not None]

@@ -12,9 +12,9 @@ from outcomes.db.translation import translated
 from outcomes.messaging.sending import Outbox, send
 from outcomes.registry.deployments import fast_forward_revision
 from outcomes.registry.registry import read_deployed, revision_of
-from straightline.amqp.consuming.deployments import announcement
 from straightline.contracts.deployed import Deployed
 from straightline.errors import StraightLineError
+from straightline.messages.streams import deployed_message
 
 REANNOUNCE_INTERVAL_S: Final = 600.0
 """Time after which the registry is announced again, whatever the stream holds."""
@@ -83,7 +83,7 @@ class Announcer:
             deployed = read_deployed(snapshot)
         if in_stream is not None and in_stream > revision:
             deployed = self._fast_forward(in_stream, revision)
-        send(self._outbox, [announcement(deployed)])
+        send(self._outbox, [deployed_message(deployed)])
         self._announced, self._announced_at = deployed.revision, time.monotonic()
         logger.info("announced the registry: %d models, revision %d", len(deployed.models), deployed.revision)
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from outcomes.messaging.messages import QUEUE_HEADER, REASON_HEADER
 from outcomes.resolutions.raw_json import nonempty_text
 from outcomes.resolutions.synthetic_outcomes import DEAD_LETTER, DELIVERY_LIMIT, MALFORMED, Resolution
+from straightline.messages.dead_letters import QUEUE_HEADER, REASON_HEADER
 
 MAX_DETAIL_CHARS: Final = 1024
 

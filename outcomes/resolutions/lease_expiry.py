@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from outcomes.messaging.messages import outcome_batches, reply, slots_freed
+from outcomes.messaging.messages import outcome_batches, slots_freed
 from outcomes.resolutions.synthetic_outcomes import LOST, Resolution, of_id, unanswered_attempt
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Outcome
+from straightline.contracts import Outcome, ReplyAddress
 from straightline.contracts.lease import ReplyGroup
+from straightline.messages.results import reply
 from straightline.names import Backend, RequestClass
 
 LeaseKey = tuple[str, int]
@@ -117,4 +118,4 @@ def _answers(lease: ExpiredLease, outcome: Outcome) -> Iterable[Outgoing]:
         if position in awaited.positions:
             own = awaited.correlation_ids
             correlation_id = own[awaited.positions.index(position)] if own else outcome.request_id
-            yield reply(outcome, awaited.to, correlation_id)
+            yield reply(outcome, ReplyAddress(to=awaited.to, correlation_id=correlation_id))

@@ -17,9 +17,9 @@ RESEND_COUNT_HEADER: Final = "x-straightline-again"
 MAX_RESENDS: Final = 2
 
 _ROUTING_KEYS: Final = {
-    names.TYPE_OUTCOMES: "outcome",
-    names.TYPE_RECALL: "recall",
-    names.TYPE_LEASES: "placement",
+    names.TYPE_OUTCOMES: names.OUTCOME_KEY,
+    names.TYPE_RECALL: names.RECALL_KEY,
+    names.TYPE_LEASES: names.LEASE_KEY,
 }
 
 
@@ -31,7 +31,7 @@ def messages_to_resend(delivery: Delivery, cause: DeadLetterCause) -> list[Outgo
     if cause.reason in {"rejected", "refused"} or times >= MAX_RESENDS or key is None:
         return []
     bodies = [delivery.body]
-    if key == "outcome":
+    if key == names.OUTCOME_KEY:
         bodies = [b'{"outcomes":[' + part + b"]}" for part in _outcomes_in(delivery)]
     return [_resend(delivery, key, body, times + 1) for body in bodies]
 

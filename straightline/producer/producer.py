@@ -24,7 +24,7 @@ from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import Request
 from straightline.errors import ConfigurationError, ContractError, ResultTimeout, StoreNotConfigured
 from straightline.ids import canonical, new_id
-from straightline.messages import request_message, wish_message
+from straightline.messages.requests import cancel_message, request_message
 from straightline.producer.background import BackgroundWorker
 from straightline.producer.results import ResultBuffer
 from straightline.producer.stored_inputs import StoredInputs
@@ -142,7 +142,7 @@ class Producer:
         """
         answer = new_id()
         reply_to = self._reply_to if answered else None
-        return answer, wish_message(_checked(request_id), answer, reply_to=reply_to)
+        return answer, cancel_message(_checked(request_id), answer, reply_to=reply_to)
 
     def require_replies(self, request_id: str) -> str:
         """Return the id in its canonical form, where its result can be waited for.

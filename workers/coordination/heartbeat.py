@@ -6,14 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-import msgspec
-
-from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Heartbeat
+from straightline.messages.signals import heartbeat_message
 from workers.coordination.latencies import FastestLatencies
 from workers.protocol.base import Backend, Health
-from workers.reporting.messages import Sender, signal
+from workers.reporting.messages import Sender
 
 HEARTBEAT_INTERVAL_S: Final = 1.0
 
@@ -93,7 +91,7 @@ class HeartbeatSender:
             best_cases=self._latencies.get(),
             closing=closing,
         )
-        return signal(names.HEARTBEAT_KEY, names.TYPE_HEARTBEAT, msgspec.json.encode(heartbeat))
+        return heartbeat_message(heartbeat)
 
     def _run(self) -> None:
         while True:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from straightline.contracts.status_events import StatusEvent, StatusEvents
-from straightline.messages import status_events_message
+from straightline.messages.signals import status_events_message
 from workers.coordination.cancellation import CancellationTracker
 from workers.domain.outcomes import PoolIdentity
 from workers.domain.placements import Work

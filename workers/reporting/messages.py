@@ -6,13 +6,12 @@ from typing import Final, Protocol
 
 import msgspec
 
-from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Completion, Feedback, ReplyAddress
-from straightline.ids import new_id
-from straightline.messages import what_stands_message
+from straightline.contracts import Completion, Feedback
+from straightline.messages.ledger import outcome_query_message
+from straightline.messages.results import encoded_reply, failed_attempts, outcome_batch
+from straightline.messages.signals import feedback_message
 from workers.domain.outcomes import PoolIdentity, failed_attempt_of, outcome_of
-from workers.domain.placements import Work
 from workers.domain.result import Results
 
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -35,19 +34,19 @@ def result_messages(results: Results, pool: PoolIdentity, now: float) -> Iterato
     final = [pair for pair in results if pair[1].kind != "fault"]
     outcomes = [msgspec.json.encode(outcome_of(work, result, pool)) for work, result in final]
     for chunk in _chunks(outcomes):
-        yield _batch(names.TYPE_OUTCOMES, "outcome", b"outcomes", chunk)
+        yield outcome_batch(chunk)
     faults = [pair for pair in results if pair[1].kind == "fault"]
     failed = [msgspec.json.encode(failed_attempt_of(work, result, pool)) for work, result in faults]
     for chunk in _chunks(failed):
-        yield _batch(names.TYPE_ATTEMPTS, "attempt", b"failed", chunk)
+        yield failed_attempts(chunk)
     for (work, result), outcome in zip(final, outcomes, strict=True):
         if work.ticket.reply is not None and result.error_class == MISSING_DATA:
-            yield what_stands_message(work.request.id, work.ticket.digest, work.ticket.reply, now)
+            yield outcome_query_message(work.request.id, work.ticket.digest, work.ticket.reply, now)
         elif work.ticket.reply is not None:
-            yield _reply(work, work.ticket.reply, outcome)
+            yield encoded_reply(work.request.id, outcome, work.ticket.reply)
 
 
-def feedback_message(results: Results, pool: PoolIdentity) -> Outgoing:
+def feedback_of(results: Results, pool: PoolIdentity) -> Outgoing:
     """Return the signal that tells the scheduler which slots are free again."""
     done = [
         Completion(
@@ -58,34 +57,7 @@ def feedback_message(results: Results, pool: PoolIdentity) -> Outgoing:
         )
         for work, result in results
     ]
-    feedback = Feedback(backend=pool.backend, worker=pool.worker, done=done)
-    return signal("feedback", names.TYPE_FEEDBACK, msgspec.json.encode(feedback))
-
-
-def signal(key: str, type_: str, body: bytes) -> Outgoing:
-    """Return a message that may be lost, since the next one replaces it."""
-    return Outgoing(
-        exchange=names.SIGNALS, routing_key=key, body=body, type=type_, persistent=False, mandatory=False
-    )
-
-
-def _reply(work: Work, reply: ReplyAddress, outcome: bytes) -> Outgoing:
-    return Outgoing(
-        exchange=names.reply_exchange(reply.to),
-        routing_key=reply.to,
-        body=outcome,
-        type=names.TYPE_OUTCOME,
-        message_id=work.request.id,
-        correlation_id=reply.correlation_id,
-        persistent=False,  # its queue lives only as long as the client's connection
-        mandatory=False,  # the client may be gone
-    )
-
-
-def _batch(type_: str, key: str, member: bytes, items: Iterable[bytes]) -> Outgoing:
-    # Each item is encoded once, for the batch and for the reply.
-    body = b'{"' + member + b'":[' + b",".join(items) + b"]}"
-    return Outgoing(exchange=names.OUTCOMES, routing_key=key, body=body, type=type_, message_id=new_id())
+    return feedback_message(Feedback(backend=pool.backend, worker=pool.worker, done=done))
 
 
 def _chunks(items: Iterable[bytes]) -> Iterator[list[bytes]]:

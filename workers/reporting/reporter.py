@@ -12,7 +12,7 @@ from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, 
 from workers.domain.outcomes import PoolIdentity
 from workers.domain.placements import Work
 from workers.domain.result import CallTiming, Results, cancelled
-from workers.reporting.messages import Sender, feedback_message, result_messages
+from workers.reporting.messages import Sender, feedback_of, result_messages
 
 RETRY_DELAYS_S: Final[tuple[float, ...]] = (0.2, 1.0, 5.0, 10.0)
 """Delays between tries while the broker refuses a message: its queue is full or missing."""
@@ -58,7 +58,7 @@ class Reporter:
         """
         unreported = [pair for pair in results if not self._reported_early(pair[0])]
         self._deliver([*result_messages(unreported, self._pool, self._clock())])
-        self._sender.publish(feedback_message(results, self._pool))
+        self._sender.publish(feedback_of(results, self._pool))
 
     def report_cancelled(self, work: Work, started_at: float) -> None:
         """Publish the outcome of a request that is cancelled while it runs; `report` awaits the confirm."""

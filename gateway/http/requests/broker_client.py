@@ -17,7 +17,7 @@ from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import BrokerUnavailable, ContractError
 from straightline.ids import new_id
-from straightline.messages import request_message, wish_message
+from straightline.messages.requests import cancel_message, request_message
 
 CONFIRM_TIMEOUT_S: Final = 10.0
 """Longest time that a caller waits for an unresponsive broker."""
@@ -137,7 +137,7 @@ class BrokerClient:
         Raises:
             BrokerUnavailable, Rejected, Unroutable: the broker did not take it.
         """
-        self._publisher.publish(wish_message(request_id, new_id())).result()
+        self._publisher.publish(cancel_message(request_id, new_id())).result()
 
     def discard(self, pending: PendingOutcome) -> None:
         """Stop waiting for an outcome."""

@@ -5,15 +5,11 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from straightline import names
 from straightline.amqp.consuming.stream import StreamReader
-from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts.deployed import Deployed
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
-from straightline.ids import new_id
 
 logger = logging.getLogger(__name__)
 
@@ -75,14 +71,3 @@ class DeploymentStream(StreamReader):
             self._revision = deployed.revision
             self._on_change(deployed)
             self._first.set()
-
-
-def announcement(deployed: Deployed) -> Outgoing:
-    """Return the message that announces the deployed models."""
-    return Outgoing(
-        exchange=names.REGISTRY,
-        routing_key=names.DEPLOYED_KEY,
-        body=msgspec.json.encode(deployed),
-        type=names.TYPE_DEPLOYED,
-        message_id=new_id(),
-    )

@@ -20,10 +20,11 @@ from outcomes.registry.deployments import record, roll_back, take_out
 from outcomes.registry.registry import deployed_versions, find_version, read_deployed
 from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from straightline import names
-from straightline.amqp.consuming.deployments import DeploymentStream, announcement
+from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import ModelSpec, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedVersion
+from straightline.messages.streams import deployed_message
 from tests.integration.outcomes.lost_commits import lost_at_commit
 
 pytestmark = pytest.mark.integration
@@ -165,7 +166,7 @@ def test_who_comes_later_knows_the_last_announcement_and_older_ones_change_nothi
         early = listen()
         assert early == []
         for revision in (1, 3, 2):
-            publisher.publish(announcement(Deployed(revision=revision, models={}))).result()
+            publisher.publish(deployed_message(Deployed(revision=revision, models={}))).result()
         assert [each.revision for each in listen()] == [1, 3]
         wait_for(early, 3)
 
@@ -213,13 +214,13 @@ def test_a_registry_restored_from_an_older_copy_is_believed_again(
 ) -> None:
     old = record(ledger, version("1"), who="ann")
     with Publisher(broker_url, name="test") as publisher:
-        publisher.publish(announcement(Deployed(revision=old.revision + 9, models={}))).result()
+        publisher.publish(deployed_message(Deployed(revision=old.revision + 9, models={}))).result()
         heard = listen()
         wait_for(heard, old.revision + 9)
         request.getfixturevalue("announcing")
         assert wait_for(heard, old.revision + 10).models == old.models
         deployed = record(ledger, version("2"), who="ann")
-        publisher.publish(announcement(deployed)).result()
+        publisher.publish(deployed_message(deployed)).result()
         assert wait_for(heard, old.revision + 11) == deployed
 
 

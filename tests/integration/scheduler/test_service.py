@@ -17,11 +17,11 @@ import pytest
 
 from broker_config.apply import apply
 from straightline import names
-from straightline.amqp.consuming.deployments import announcement
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import Heartbeat, LeaseBatch, ModelSpec, OutcomeBatch, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.ids import new_id
+from straightline.messages.streams import deployed_message
 
 pytestmark = pytest.mark.integration
 
@@ -271,7 +271,7 @@ def announce(user_urls: dict[str, str], revision: int, *versions: str) -> None:
     }
     models = {"fresh": DeployedModel(versions=there, default=versions[-1])} if versions else {}
     with Publisher(user_urls["deployer"], name="test") as publisher:
-        publisher.publish(announcement(Deployed(revision=revision, models=models))).result()
+        publisher.publish(deployed_message(Deployed(revision=revision, models=models))).result()
 
 
 def version_placed(broker: Broker) -> str | None:

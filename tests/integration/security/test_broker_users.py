@@ -12,11 +12,11 @@ from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
 from broker_config import topology
 from broker_config.users import USERS
-from outcomes.messaging import messages
 from script.stack.services.admin import BrokerAdmin
 from straightline import names
-from straightline.contracts import Outcome
+from straightline.contracts import Outcome, ReplyAddress
 from straightline.ids import new_id
+from straightline.messages.results import reply
 
 pytestmark = pytest.mark.integration
 
@@ -218,11 +218,11 @@ def test_results_for_an_adapter_are_readable_only_by_it(user_urls: dict[str, str
             (names.WEBHOOK_REPLY_KEY, names.WEBHOOKS_QUEUE),
         ):
             channel.queue_bind(mine, names.REPLIES, routing_key=key)
-            reply = messages.reply(outcome, key, new_id())
+            told = reply(outcome, ReplyAddress(to=key, correlation_id=new_id()))
             writer = system.channel()
             writer.confirm_delivery()
-            writer.basic_publish(reply.exchange, reply.routing_key, reply.body, mandatory=True)
-            assert writer.basic_get(queue, auto_ack=True)[2] == reply.body
+            writer.basic_publish(told.exchange, told.routing_key, told.body, mandatory=True)
+            assert writer.basic_get(queue, auto_ack=True)[2] == told.body
         assert channel.basic_get(mine)[0] is None
 
 

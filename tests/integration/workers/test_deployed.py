@@ -9,10 +9,10 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from straightline.amqp.consuming.deployments import announcement
 from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts import FailedAttempts, ModelSpec, TensorSpec
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
+from straightline.messages.streams import deployed_message
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +41,7 @@ def announce(broker_url: str) -> Iterator[Any]:
             }
             model = DeployedModel(versions=versions, default=next(iter(versions), None))
             publisher.publish(
-                announcement(Deployed(revision=next(revision), models={"double": model}))
+                deployed_message(Deployed(revision=next(revision), models={"double": model}))
             ).result()
 
         yield tell

@@ -1,11 +1,12 @@
 import msgspec
 
 from outcomes.messaging.delivery import PoisonItem
-from outcomes.messaging.messages import REASON_HEADER, answers, dead_letter, delayed_recall
+from outcomes.messaging.messages import answers, delayed_recall, poison_letter
 from straightline.amqp.publishing.outgoing import invalid_reason
 from straightline.contracts import Outcome, Recall, ReplyAddress
 from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.ids import new_id
+from straightline.messages.dead_letters import REASON_HEADER
 from straightline.names import DELAYS_MS
 
 
@@ -47,7 +48,7 @@ def test_nobody_is_answered_who_did_not_ask_or_whose_outcome_is_unknown() -> Non
 
 
 def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
-    message = dead_letter(PoisonItem(b"{...}", "because " * 1000))
+    message = poison_letter(PoisonItem(b"{...}", "because " * 1000))
     assert message.body == b"{...}"
     assert (message.headers or {})[REASON_HEADER].startswith("because")
     assert len((message.headers or {})[REASON_HEADER]) <= 1024
@@ -56,7 +57,7 @@ def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
 def test_a_buried_outcome_is_never_too_large_to_be_sent() -> None:
     """It would be tried again for ever, and hold up all others."""
     assert (
-        invalid_reason(dead_letter(PoisonItem(b"x" * (MAX_BODY_BYTES + 1), "too long for its row"))) is None
+        invalid_reason(poison_letter(PoisonItem(b"x" * (MAX_BODY_BYTES + 1), "too long for its row"))) is None
     )
 
 

@@ -1,0 +1,1 @@
+"""The only message factory: every message between components is built here, so that its properties agree."""

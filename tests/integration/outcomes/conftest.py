@@ -1,4 +1,4 @@
-"""A recorder in this process, with its broker and database, and what tests ask of them."""
+"""A bench with recorders and reconcilers in this process, a broker and a database."""
 
 import threading
 import time
@@ -60,7 +60,7 @@ class Bench:
         self.channel = self._connection.channel()
 
     def record(self, *, acknowledge: bool = True, database_url: str | None = None) -> Callable[[], None]:
-        """Start a recorder; returns what stops it."""
+        """Start a recorder and return the function that stops it."""
         intake = BatchConsumer(self.broker_url, prefetch=500)
         if not acknowledge:
             intake.settle = lambda *_: None  # type: ignore[method-assign]
@@ -83,7 +83,7 @@ class Bench:
     def reconcile(
         self, *, body_bytes: int = 0, interval: float = 0.1, recorder_head_start: float = 0.5
     ) -> Callable[[], None]:
-        """Start a reconciler, which sees to dead letters too; returns what stops it."""
+        """Start a reconciler with its dead-letter loop and return the function that stops both."""
         intake = BatchConsumer(self.broker_url, prefetch=PREFETCH, queue=names.DEAD_QUEUE, name="test-dead")
         letters = DeadLetterTable(self.database_url, body_bytes=body_bytes)
         engine = engine_for(self.database_url, name="test", lock_timeout=5.0, pool_size=2)
@@ -146,7 +146,7 @@ class Bench:
         return int(self.ask(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608 - the test's own names
 
     def waiting(self, queue: str = names.OUTCOMES_QUEUE) -> int:
-        """Messages ready in a queue."""
+        """Count the messages ready in a queue."""
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
     def pop(self, queue: str) -> tuple[Any, bytes] | None:
@@ -157,7 +157,7 @@ class Bench:
         for stop in self._stops:
             stop()
         self.publisher.close()
-        with suppress(AMQPError):  # a test may have had the broker close it
+        with suppress(AMQPError):  # a test may have made the broker close it
             self._connection.close()
         self._engine.dispose()
 
@@ -172,7 +172,7 @@ def bench(broker_url: str, migrated_database_url: str) -> Iterator[Bench]:
 
 
 def make_outcome(**changes: Any) -> Outcome:
-    now = round(time.time(), 3)  # so that no time lies between two of the microseconds that Postgres keeps
+    now = round(time.time(), 3)  # Postgres stores microseconds
     attempt = Attempt(
         number=1,
         backend="local",

@@ -1,4 +1,4 @@
-"""Connections that the server ends just when a change of the registry is committed."""
+"""Connections that the server ends during a commit of the registry."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from sqlalchemy.engine import make_url
 
 @contextmanager
 def lost_at_commit(owner: str, *, stands: bool, back: bool = True) -> Iterator[None]:
-    """End each connection that commits a change, after the server has taken the change, or before.
+    """End each connection that commits, after or before the server has committed.
 
     Args:
-        owner: URL of a user who may end connections.
+        owner: URL of a user that may end connections.
         stands: whether the change is taken.
         back: whether the server takes connections to this database again afterwards.
     """

@@ -28,9 +28,7 @@ def ledger(migrated_database_url: str) -> Any:
     made.close()
 
 
-def test_a_database_that_takes_all_and_answers_nothing_is_given_up(
-    migrated_database_url: str, make_outcome: Make
-) -> None:
+def test_a_silent_database_is_given_up(migrated_database_url: str, make_outcome: Make) -> None:
     url = make_url(migrated_database_url)
     line = Proxy(url.port or 5432)
     through = url.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
@@ -54,7 +52,7 @@ def _entries(outcomes: list[Outcome]) -> list[Any]:
     return [entry_of(outcome, now=0.0) for outcome in outcomes]
 
 
-def test_an_outcome_comes_back_as_it_was_delivered(
+def test_an_outcome_is_restored_as_it_was_delivered(
     ledger: Ledger, migrated_database_url: str, make_outcome: Make
 ) -> None:
     outcome = make_outcome(finished_at=1_795_000_000.123456, submitted_at=None, error="\u00e9\t\n\\N")
@@ -66,7 +64,7 @@ def test_an_outcome_comes_back_as_it_was_delivered(
     assert _rounded(one) == _rounded(other)
 
 
-def test_writing_again_changes_nothing_and_another_execution_is_noted(
+def test_writing_again_changes_nothing_and_another_execution_is_recorded_as_duplicate(
     ledger: Ledger, migrated_database_url: str, make_outcome: Make
 ) -> None:
     outcomes = [make_outcome() for _ in range(5)]
@@ -86,7 +84,7 @@ def test_writing_again_changes_nothing_and_another_execution_is_noted(
     assert kept.state == "succeeded"
 
 
-def test_recorders_that_race_leave_exactly_one_outcome_of_each_request(
+def test_racing_recorders_leave_one_outcome_per_request(
     migrated_database_url: str, make_outcome: Make
 ) -> None:
     outcomes = [make_outcome() for _ in range(300)]
@@ -117,7 +115,7 @@ def test_recorders_that_race_leave_exactly_one_outcome_of_each_request(
     assert sum(backend.placed for backend in found.by_backend.values()) == 300
 
 
-def test_values_that_postgres_cannot_hold_are_bent_and_the_row_is_written(
+def test_values_that_postgres_cannot_hold_are_sanitized_and_the_row_is_written(
     ledger: Ledger, migrated_database_url: str, make_outcome: Make
 ) -> None:
     raw = b'{"model_name":"\\u0000 \\ud800 ' + b"\xff\xfe" + b'"}'
@@ -166,7 +164,7 @@ def test_a_dead_connection_is_replaced(
 
 
 def _rounded(value: Any) -> Any:
-    """Times to the microsecond, as Postgres keeps them."""
+    """Round times to the microsecond, as Postgres stores them."""
     if isinstance(value, dict):
         return {key: _rounded(member) for key, member in value.items()}
     if isinstance(value, list):

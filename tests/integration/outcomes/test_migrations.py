@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 
 def _tables(connection: Connection) -> set[str]:
-    """Names of all tables but the partitions."""
+    """Return the names of all tables except partitions."""
     found = connection.exec_driver_sql(
         "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE nspname = 'public' AND relkind IN ('r', 'p') AND NOT relispartition"
@@ -37,7 +37,7 @@ def _same(connection: Connection) -> list[Any]:
     return compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
 
 
-def test_the_migrations_make_the_tables_that_the_code_knows_and_can_be_undone(database_url: str) -> None:
+def test_migrations_create_the_tables_of_the_code_and_can_be_undone(database_url: str) -> None:
     engine = create_engine(database_url)
     for _ in range(2):
         upgrade(database_url)
@@ -58,7 +58,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows_and_can_be_undone(da
     engine.dispose()
 
 
-def test_what_was_recorded_before_the_tables_were_partitioned_is_kept_both_ways(
+def test_rows_from_before_partitioning_survive_upgrade_and_downgrade(
     database_url: str, make_outcome: Callable[..., Outcome]
 ) -> None:
     old = make_outcome(request_id="0180c1b0-0000-7000-8000-000000000001")

@@ -1,4 +1,4 @@
-"""Days of the ledger: made ahead, filled, asked and dropped."""
+"""Daily partitions: created ahead, filled, queried and dropped."""
 
 import io
 import threading
@@ -59,13 +59,13 @@ def _write(url: str, outcomes: list[Outcome]) -> None:
     ledger.close()
 
 
-def test_days_are_made_ahead_once_and_every_table_has_them(engine: Engine) -> None:
+def test_partitions_are_created_ahead_once_for_every_table(engine: Engine) -> None:
     assert create_ahead(engine, NOW) == 15 * len(PARTITIONED)
     assert create_ahead(engine, NOW + timedelta(days=7)) == 0
     assert create_ahead(engine, NOW + timedelta(days=8)) == 8 * len(PARTITIONED)
 
 
-def test_two_who_make_them_at_once_do_not_harm_each_other(engine: Engine, migrated_database_url: str) -> None:
+def test_two_processes_can_create_partitions_at_once(engine: Engine, migrated_database_url: str) -> None:
     counts: list[int] = []
 
     def make() -> None:
@@ -81,7 +81,7 @@ def test_two_who_make_them_at_once_do_not_harm_each_other(engine: Engine, migrat
     assert sum(counts) == 15 * len(PARTITIONED)
 
 
-def test_what_came_before_its_day_was_made_moves_there_and_stays_unique(
+def test_rows_that_precede_their_partition_move_there_and_stay_unique(
     engine: Engine, migrated_database_url: str, make_outcome: Make
 ) -> None:
     random = make_outcome(request_id="c9bf9e57-1685-4c89-bafb-ff5af830be8a")
@@ -101,7 +101,7 @@ def test_what_came_before_its_day_was_made_moves_there_and_stays_unique(
         assert len(outcomes_of(connection, [outcome.request_id for outcome in outcomes])) == 3
 
 
-def test_old_days_are_dropped_whole_and_old_rows_beside_them_are_deleted(
+def test_old_partitions_are_dropped_and_old_rows_outside_them_deleted(
     engine: Engine, migrated_database_url: str, make_outcome: Make
 ) -> None:
     old = NOW - timedelta(days=40)
@@ -126,7 +126,7 @@ def test_old_days_are_dropped_whole_and_old_rows_beside_them_are_deleted(
     assert retain(engine, NOW, timedelta(days=30)).partitions == []
 
 
-def test_what_jobs_and_webhooks_left_behind_goes_with_its_time(engine: Engine) -> None:
+def test_old_jobs_and_webhook_deliveries_are_deleted(engine: Engine) -> None:
     old, young = NOW - timedelta(days=40), NOW - timedelta(days=5)
     with engine.begin() as connection:
         key, _ = create_key(connection, "k", ("batch",))
@@ -159,14 +159,12 @@ def test_what_jobs_and_webhooks_left_behind_goes_with_its_time(engine: Engine) -
     assert _asked(engine, "SELECT count(*) FROM webhooks") == [1]
 
 
-def test_what_may_be_under_way_is_not_deleted(engine: Engine) -> None:
+def test_a_retention_below_two_days_is_refused(engine: Engine) -> None:
     with pytest.raises(ConfigurationError, match="at least 2 days"):
         retain(engine, NOW, timedelta(hours=47))
 
 
-def test_a_lock_that_is_not_to_be_had_is_waited_for_in_vain_for_a_bounded_time(
-    engine: Engine, migrated_database_url: str
-) -> None:
+def test_waiting_for_a_lock_is_bounded(engine: Engine, migrated_database_url: str) -> None:
     hurried = engine_for(migrated_database_url, name="test", lock_timeout=0.2)
     with engine.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE outcomes_default IN ACCESS SHARE MODE")
@@ -176,7 +174,7 @@ def test_a_lock_that_is_not_to_be_had_is_waited_for_in_vain_for_a_bounded_time(
     hurried.dispose()
 
 
-def test_recording_goes_on_while_a_day_is_made(engine: Engine, migrated_database_url: str) -> None:
+def test_recording_continues_while_a_partition_is_created(engine: Engine, migrated_database_url: str) -> None:
     create_ahead(engine, NOW)
     with engine.begin() as writer:
         writer.exec_driver_sql(
@@ -189,7 +187,7 @@ def test_recording_goes_on_while_a_day_is_made(engine: Engine, migrated_database
 
 
 def _plan(engine: Engine, question: Callable[[Connection], Any], table: str) -> str:
-    """The plan of the first statement that reads `table`, as Postgres makes it without sequential scans."""
+    """Return the plan of the first statement that reads `table`, without sequential scans."""
     plans: list[str] = []
 
     def explain(connection: Connection, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
@@ -205,7 +203,7 @@ def _plan(engine: Engine, question: Callable[[Connection], Any], table: str) -> 
     return next(plan for plan in plans if table in plan)
 
 
-def test_questions_by_id_look_into_the_days_of_the_ids_alone(
+def test_queries_by_id_scan_only_the_days_of_the_ids(
     engine: Engine, migrated_database_url: str, make_outcome: Make
 ) -> None:
     create_ahead(engine, NOW)
@@ -218,7 +216,7 @@ def test_questions_by_id_look_into_the_days_of_the_ids_alone(
     assert "default" not in plan
 
 
-def test_questions_by_window_use_the_index_of_each_day(engine: Engine) -> None:
+def test_queries_by_window_use_the_index_of_each_day(engine: Engine) -> None:
     create_ahead(engine, NOW)
     plan = _plan(engine, lambda connection: failures(connection, NOW - timedelta(hours=1)), "outcomes_2")
     assert "Seq Scan" not in plan
@@ -235,7 +233,7 @@ def test_retention_is_one_command(
     assert "at least 2 days" in capsys.readouterr().err
 
 
-def test_copying_into_days_is_routed(engine: Engine) -> None:
+def test_copy_routes_rows_to_their_days(engine: Engine) -> None:
     create_ahead(engine, NOW)
     rows = "".join(f"{_id(NOW + timedelta(days=day))}\tfailed\t0\t2026-01-01\n" for day in (0, 1, 2, 40))
     with engine.begin() as connection:
@@ -246,7 +244,7 @@ def test_copying_into_days_is_routed(engine: Engine) -> None:
     assert len(_where(engine)) == 4
 
 
-def test_who_reads_while_rows_move_into_a_new_day_still_finds_them(
+def test_readers_find_rows_while_they_move_to_a_new_partition(
     engine: Engine, migrated_database_url: str, make_outcome: Make
 ) -> None:
     _write(migrated_database_url, [make_outcome()])
@@ -261,8 +259,8 @@ def test_who_reads_while_rows_move_into_a_new_day_still_finds_them(
     assert found == [1]
 
 
-def test_who_reads_finds_the_rows_that_were_written_while_the_day_began_to_be_made(engine: Engine) -> None:
-    """None lay there when it looked, and the writer it then waits for commits one."""
+def test_readers_find_rows_written_while_partition_creation_starts(engine: Engine) -> None:
+    """There is none at the first check, and the writer that it then waits for commits one."""
     found: list[int] = []
     maker = threading.Thread(target=lambda: _make(engine, "outcomes"))
     reader = threading.Thread(target=lambda: found.extend(_asked(engine, "SELECT count(*) FROM outcomes")))
@@ -281,10 +279,10 @@ def test_who_reads_finds_the_rows_that_were_written_while_the_day_began_to_be_ma
 
 
 @pytest.mark.parametrize("table", ["outcomes", "attempts"])
-def test_an_outcome_that_comes_while_its_day_is_made_is_recorded(
+def test_an_outcome_that_arrives_during_partition_creation_is_recorded(
     engine: Engine, migrated_database_url: str, make_outcome: Make, table: str
 ) -> None:
-    """It was on its way to the default partition, which takes it no more."""
+    """It is routed to the default partition, whose constraint rejects it by then."""
     outcome, written = make_outcome(), threading.Event()
 
     def record() -> None:
@@ -316,7 +314,7 @@ def _make_partition(connection: Connection, table: str) -> None:
 
 
 def _blocked(engine: Engine, count: int) -> None:
-    """Wait until so many wait for a lock in this database: the server may have others."""
+    """Wait until a number of sessions of this database wait for a lock."""
     waiting = (
         "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
         " WHERE NOT granted AND datname = current_database()"

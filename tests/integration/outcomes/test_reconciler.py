@@ -1,4 +1,4 @@
-"""What was placed and lost is found, ended once, and its producer told."""
+"""Lost requests are found, end once, and their producers are answered."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def _open(bench: Any) -> int:
     return int(bench.ask("SELECT count(*) FROM placements WHERE due_at IS NOT NULL")[0][0])
 
 
-def test_a_lost_request_gets_its_outcome_and_its_producer_the_answer_and_the_slot_is_freed(
+def test_a_lost_request_expires_its_producer_is_answered_and_its_slot_is_freed(
     bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str
 ) -> None:
     signals = bench.channel.queue_declare("", exclusive=True).method.queue
@@ -74,7 +74,7 @@ def test_a_lost_request_gets_its_outcome_and_its_producer_the_answer_and_the_slo
     assert bench.pop(reply_key) is None
 
 
-def test_a_lease_that_runs_is_let_run(bench: Any, wait_for: Wait) -> None:
+def test_an_unexpired_lease_is_left_alone(bench: Any, wait_for: Wait) -> None:
     bench.lease(_lease(new_id(), until=time.time() + 600), _lease(new_id()))
     bench.record()
     bench.reconcile()
@@ -82,9 +82,7 @@ def test_a_lease_that_runs_is_let_run(bench: Any, wait_for: Wait) -> None:
     wait_for(lambda: _open(bench) == 1, "the one that runs being left")
 
 
-def test_an_answer_that_waits_for_the_recorder_goes_first(
-    bench: Any, make_outcome: Make, wait_for: Wait
-) -> None:
+def test_an_outcome_that_waits_for_the_recorder_wins(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
     outcome = make_outcome()
     bench.lease(_lease(outcome.request_id))
     stop = bench.record()
@@ -99,7 +97,9 @@ def test_an_answer_that_waits_for_the_recorder_goes_first(
     assert bench.count("duplicate_outcomes") == 0, "nothing ran twice"
 
 
-def test_a_late_answer_is_counted_and_changes_nothing(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
+def test_a_late_outcome_is_a_duplicate_and_changes_nothing(
+    bench: Any, make_outcome: Make, wait_for: Wait
+) -> None:
     late = make_outcome()
     bench.lease(_lease(late.request_id))
     bench.record()
@@ -110,7 +110,7 @@ def test_a_late_answer_is_counted_and_changes_nothing(bench: Any, make_outcome: 
     assert bench.ask("SELECT error_class FROM outcomes") == [("lost",)]
 
 
-def test_while_the_recorder_is_far_behind_nothing_is_called_lost(
+def test_no_request_is_lost_while_the_recorder_is_behind(
     bench: Any, make_outcome: Make, wait_for: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -130,7 +130,7 @@ def test_while_the_recorder_is_far_behind_nothing_is_called_lost(
     assert bench.ask("SELECT count(*) FROM outcomes WHERE error_class = 'lost'") == [(0,)]
 
 
-def test_of_two_reconcilers_one_works_and_the_other_takes_over(bench: Any, wait_for: Wait) -> None:
+def test_one_of_two_reconcilers_is_active_and_the_other_takes_over(bench: Any, wait_for: Wait) -> None:
     bench.record()
     stop = bench.reconcile()
     bench.reconcile()
@@ -151,7 +151,7 @@ def test_of_two_reconcilers_one_works_and_the_other_takes_over(bench: Any, wait_
     assert holders() == 1
 
 
-def test_a_lost_connection_to_postgres_costs_the_lead_and_no_work(bench: Any, wait_for: Wait) -> None:
+def test_a_lost_postgres_connection_costs_leadership_but_no_work(bench: Any, wait_for: Wait) -> None:
     bench.record()
     bench.reconcile()
     bench.lease(_lease(new_id()))
@@ -164,7 +164,7 @@ def test_a_lost_connection_to_postgres_costs_the_lead_and_no_work(bench: Any, wa
     wait_for(lambda: bench.count() == 2, "the second one")
 
 
-def test_after_an_outage_of_postgres_recorders_go_first(
+def test_recorders_go_first_after_a_postgres_outage(
     bench: Any, make_outcome: Make, wait_for: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -186,7 +186,7 @@ def test_after_an_outage_of_postgres_recorders_go_first(
     assert bench.count("duplicate_outcomes") == 0
 
 
-def test_many_lost_at_once_are_all_ended(bench: Any, wait_for: Wait) -> None:
+def test_many_lost_requests_all_end(bench: Any, wait_for: Wait) -> None:
     bench.lease(*(_lease(*(new_id() for _ in range(5))) for _ in range(600)))
     bench.record()
     bench.reconcile()
@@ -195,7 +195,7 @@ def test_many_lost_at_once_are_all_ended(bench: Any, wait_for: Wait) -> None:
     assert bench.count("duplicate_outcomes") == 0
 
 
-def test_partitions_are_made_by_the_one_at_work(bench: Any, wait_for: Wait) -> None:
+def test_the_active_reconciler_creates_partitions(bench: Any, wait_for: Wait) -> None:
     bench.reconcile()
     sql = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'outcomes'::regclass"
     wait_for(lambda: bench.ask(sql) == [(16,)], "fifteen days and the default")

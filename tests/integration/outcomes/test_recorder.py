@@ -29,7 +29,7 @@ def test_outcomes_are_recorded_and_acknowledged(bench: Any, make_outcome: Make, 
     assert bench.waiting() == 0
 
 
-def test_a_crash_between_commit_and_acknowledgement_makes_no_second_outcome(
+def test_a_crash_between_commit_and_acknowledgement_leaves_one_outcome(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     bench.send([make_outcome() for _ in range(10)])
@@ -78,7 +78,7 @@ def _read_only(bench: Any) -> Any:
 
 
 @pytest.mark.parametrize("outage", [_locked, _closed, _read_only])
-def test_an_outage_of_postgres_is_waited_out_with_all_messages_held(
+def test_messages_are_held_through_a_postgres_outage(
     bench: Any, make_outcome: Make, wait_for: Wait, outage: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = bench.record()
@@ -116,7 +116,7 @@ def test_a_recorder_may_start_before_the_migration(
     engine.dispose()
 
 
-def test_a_lost_connection_to_the_broker_is_made_anew(
+def test_a_lost_broker_connection_is_reopened(
     bench: Any, broker_admin: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     bench.record()
@@ -128,9 +128,7 @@ def test_a_lost_connection_to_the_broker_is_made_anew(
     wait_for(lambda: bench.count() == 2, "recording on a new connection")
 
 
-def test_a_row_that_is_refused_goes_to_the_dead_letters_alone(
-    bench: Any, make_outcome: Make, wait_for: Wait
-) -> None:
+def test_a_refused_row_is_dead_lettered_alone(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
     bench.do("ALTER TABLE outcomes ADD CHECK (model <> 'cursed')")
     cursed = make_outcome(model="cursed")
     bench.send([make_outcome(), make_outcome(), cursed, make_outcome()])
@@ -145,7 +143,7 @@ def test_a_row_that_is_refused_goes_to_the_dead_letters_alone(
 
 
 @pytest.mark.parametrize("kind", [names.TYPE_LEASES, names.TYPE_RECALL])
-def test_a_lease_or_a_recall_that_is_refused_goes_to_the_dead_letters_and_all_else_of_its_run_is_kept(
+def test_a_refused_lease_or_recall_is_dead_lettered_and_the_rest_of_its_batch_is_recorded(
     bench: Any, make_outcome: Make, wait_for: Wait, kind: str
 ) -> None:
     bench.do("ALTER TABLE placements ADD CHECK (model <> 'cursed')")
@@ -172,7 +170,7 @@ def test_a_lease_or_a_recall_that_is_refused_goes_to_the_dead_letters_and_all_el
     assert (bench.waiting(), bench.waiting(names.DEAD_QUEUE)) == (0, 0)
 
 
-def test_messages_that_say_nothing_are_dead_lettered_and_the_next_is_recorded(
+def test_undecodable_messages_are_dead_lettered_and_the_next_is_recorded(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     stop = bench.record()
@@ -196,7 +194,7 @@ def reply_key(bench: Any) -> str:
 
 
 @pytest.mark.parametrize("conflict", [False, True])
-def test_a_repeated_id_is_noted_and_answered(
+def test_a_repeated_id_is_recorded_and_answered(
     bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str, *, conflict: bool
 ) -> None:
     bench.record()
@@ -221,7 +219,7 @@ def test_a_repeated_id_is_noted_and_answered(
     assert bench.ask("SELECT conflict FROM duplicate_requests") == [(conflict,)]
 
 
-def test_a_repeated_id_without_an_outcome_is_noted_and_comes_again_until_it_has_one(
+def test_a_repeated_id_without_an_outcome_is_retried_until_it_has_one(
     bench: Any, make_outcome: Make, wait_for: Wait, reply_key: str
 ) -> None:
     returns = bench.channel.queue_declare("", exclusive=True).method.queue
@@ -282,7 +280,7 @@ def test_leases_are_recorded_once_however_often_they_are_delivered(bench: Any, w
     assert found == [(lease.ids, "a\ufffdb", 1_790_000_000.5, True, [{"to": "nul \ufffd", "positions": [1]}])]
 
 
-def test_a_lease_that_names_nothing_is_dead_lettered_alone(
+def test_a_lease_without_valid_ids_is_dead_lettered_alone(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     bench.lease(Lease(task_id="seven", ids=[new_id()], backend="local", model="m", placed_at=1, until=2))

@@ -1,4 +1,4 @@
-"""The registry changes by whole steps, and whoever listens knows of each."""
+"""Changes of the registry are atomic, and every listener gets them."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ def version(name: str, digest: str = "a", model: str = "m") -> DeployedVersion:
 
 @pytest.fixture
 def ledger(role_urls: dict[str, str]) -> Iterator[Connection]:
-    """As the role that deploys."""
+    """Connect as the role that deploys."""
     with connected(role_urls["deployer"]) as connection:
         yield connection
 
@@ -49,7 +49,7 @@ def default_of(deployed: Deployed, model: str = "m") -> str | None:
     return deployed.models[model].default
 
 
-def test_versions_stand_side_by_side_as_they_were_recorded(ledger: Connection) -> None:
+def test_versions_are_deployed_side_by_side(ledger: Connection) -> None:
     record(ledger, version("1"), who="ann")
     deployed = record(ledger, version("2", "b"), who="bob")
     assert deployed == read_deployed(ledger)
@@ -71,7 +71,7 @@ def test_a_version_does_not_change(ledger: Connection) -> None:
     assert (again.models, again.revision > before.revision) == (before.models, True)
 
 
-def test_a_first_deployment_adopts_what_lay_there_so_that_a_rollback_reaches_it(ledger: Connection) -> None:
+def test_a_first_deployment_adopts_earlier_versions_for_a_rollback(ledger: Connection) -> None:
     record(ledger, version("2"), who="ann", adopted=[version("0"), version("1")])
     assert default_of(roll_back(ledger, "m", who="ann")) == "1"
     assert find_version(ledger, "m", "0") is not None
@@ -89,12 +89,12 @@ def test_a_canary_has_its_share_until_it_is_rolled_back(ledger: Connection) -> N
     assert (ended.default, ended.canary, set(ended.versions)) == ("1", None, {"1", "2"})
 
 
-def test_what_is_only_put_beside_gets_no_request_without_a_pin(ledger: Connection) -> None:
+def test_a_version_that_is_not_the_default_gets_only_pinned_requests(ledger: Connection) -> None:
     record(ledger, version("1"), who="ann")
     assert default_of(record(ledger, version("2"), who="ann", default=False)) == "1"
 
 
-def test_removing(ledger: Connection) -> None:
+def test_a_version_or_a_whole_model_is_removed(ledger: Connection) -> None:
     record(ledger, version("1"), who="ann")
     record(ledger, version("2"), who="ann")
     with pytest.raises(RegistryRefused, match="roll back"):
@@ -109,7 +109,7 @@ def test_removing(ledger: Connection) -> None:
         take_out(ledger, "m", "2", who="ann")
 
 
-def test_of_many_who_deploy_at_once_each_step_is_whole(role_urls: dict[str, str]) -> None:
+def test_concurrent_deployments_are_atomic(role_urls: dict[str, str]) -> None:
     def deploy(number: int) -> Deployed:
         with connected(role_urls["deployer"]) as connection:
             return record(connection, version(str(number)), who="ann")
@@ -120,7 +120,7 @@ def test_of_many_who_deploy_at_once_each_step_is_whole(role_urls: dict[str, str]
     assert [len(deployed.models["m"].versions) for deployed in answers] == list(range(1, 13))
 
 
-def test_one_at_a_time_deploys_a_model(role_urls: dict[str, str], ledger: Connection) -> None:
+def test_a_model_has_one_deployment_at_a_time(role_urls: dict[str, str], ledger: Connection) -> None:
     with connected(role_urls["deployer"]) as other:
         with deployment_lock(ledger, "m"):
             with pytest.raises(RegistryRefused, match="somebody else"), deployment_lock(other, "m"):
@@ -159,7 +159,7 @@ def wait_for(heard: list[Deployed], revision: int) -> Deployed:
     return heard[-1]
 
 
-def test_who_comes_later_knows_the_last_announcement_and_older_ones_change_nothing(
+def test_a_late_reader_gets_the_last_announcement_and_ignores_older_ones(
     broker_url: str, listen: Listen
 ) -> None:
     with Publisher(broker_url, name="test") as publisher:
@@ -173,7 +173,7 @@ def test_who_comes_later_knows_the_last_announcement_and_older_ones_change_nothi
 
 @pytest.fixture
 def announcing(user_urls: dict[str, str], role_urls: dict[str, str]) -> Iterator[None]:
-    """The reconciler's announcer, with the rights that it has."""
+    """Run the reconciler's announcer with its own rights."""
     engine = create_engine(role_urls["reconciler"])
     overheard = RegistryStreamMonitor(user_urls["reconciler"])
     overheard.start()
@@ -190,7 +190,9 @@ def announcing(user_urls: dict[str, str], role_urls: dict[str, str]) -> Iterator
 
 
 @pytest.mark.usefixtures("announcing")
-def test_the_reconciler_announces_what_a_deployer_did_not(ledger: Connection, listen: Listen) -> None:
+def test_the_reconciler_announces_a_change_that_its_deployer_did_not(
+    ledger: Connection, listen: Listen
+) -> None:
     heard = listen()
     wait_for(heard, 0)
     deployed = record(ledger, version("1"), who="ann")
@@ -198,7 +200,7 @@ def test_the_reconciler_announces_what_a_deployer_did_not(ledger: Connection, li
 
 
 @pytest.mark.usefixtures("announcing")
-def test_it_announces_at_once_to_a_broker_that_was_made_anew(
+def test_the_reconciler_announces_to_a_recreated_broker_at_once(
     broker_url: str, ledger: Connection, listen: Listen
 ) -> None:
     deployed = record(ledger, version("1"), who="ann")
@@ -209,7 +211,7 @@ def test_it_announces_at_once_to_a_broker_that_was_made_anew(
     assert wait_for(listen(), deployed.revision) == deployed
 
 
-def test_a_registry_restored_from_an_older_copy_is_believed_again(
+def test_a_registry_restored_from_an_older_backup_is_followed_again(
     broker_url: str, ledger: Connection, listen: Listen, request: pytest.FixtureRequest
 ) -> None:
     old = record(ledger, version("1"), who="ann")
@@ -224,7 +226,7 @@ def test_a_registry_restored_from_an_older_copy_is_believed_again(
         assert wait_for(heard, old.revision + 11) == deployed
 
 
-def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(
+def test_a_change_is_verified_after_a_connection_lost_at_commit(
     ledger: Connection, migrated_database_url: str
 ) -> None:
     first = record(ledger, version("1"), who="ann")
@@ -245,7 +247,7 @@ def test_a_change_whose_commit_lost_the_connection_is_known_to_stand_or_not(
     assert read_deployed(ledger) == left
 
 
-def test_a_change_that_nobody_can_be_asked_about_is_not_taken_for_failed(
+def test_an_unverifiable_change_does_not_count_as_failed(
     ledger: Connection, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit_check, "VERIFY_TIMEOUT_S", 0.0)

@@ -17,7 +17,7 @@ def test_rates_join_attempts_and_outcomes_by_name_worst_first() -> None:
     assert (other.attempt_failure_rate, other.failure_rate) == (0.25, 0.0)
 
 
-def test_an_error_is_counted_once_whether_by_attempt_or_by_outcome() -> None:
+def test_an_error_is_counted_once_by_attempt_or_by_outcome() -> None:
     (rate,) = rates(
         [AttemptCount("a", "crashed", False, 1, 0, 0.0)],
         [OutcomeCount("a", "crashed", "failed", True, 1), OutcomeCount("a", "deadline", "expired", False, 2)],
@@ -25,14 +25,14 @@ def test_an_error_is_counted_once_whether_by_attempt_or_by_outcome() -> None:
     assert rate.errors == {"deadline": 2, "crashed": 1}
 
 
-def test_what_expired_where_it_was_placed_is_a_failure_of_that_backend() -> None:
+def test_an_expired_placement_is_a_failure_of_its_backend() -> None:
     (rate,) = rates(
         [AttemptCount("a", "lost", False, 1, 0, 0.0)], [OutcomeCount("a", "lost", "expired", True, 1)]
     )
     assert (rate.failure_rate, rate.attempt_failure_rate, rate.errors) == (1.0, 1.0, {"lost": 1})
 
 
-def test_rejected_and_cancelled_requests_are_no_failures() -> None:
+def test_rejected_and_cancelled_requests_are_not_failures() -> None:
     (rate,) = rates(
         [],
         [
@@ -44,7 +44,7 @@ def test_rejected_and_cancelled_requests_are_no_failures() -> None:
     assert rate.rejected == 3
 
 
-def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
+def test_attempts_returned_without_a_call_are_not_failures() -> None:
     (rate,) = rates(
         [
             AttemptCount("a", None, True, 3, 0, 0.0),
@@ -56,7 +56,7 @@ def test_what_a_backend_was_never_asked_is_not_its_failure() -> None:
     assert (rate.attempts, rate.attempts_failed, rate.errors) == (3, 0, {})
 
 
-def test_cold_starts_are_counted_whatever_came_of_the_attempt() -> None:
+def test_cold_starts_of_failed_attempts_are_counted() -> None:
     (rate,) = rates(
         [
             AttemptCount("a", None, True, 7, 2, 3.0),

@@ -25,7 +25,7 @@ def test_failures_name_every_backend_and_model() -> None:
     assert "(never placed)" in text
 
 
-def test_versions_stand_side_by_side_where_there_are_several() -> None:
+def test_several_versions_are_listed_separately() -> None:
     several = [FailureRate(name="digits 2", failure_rate=0.5), FailureRate(name="digits 1", failure_rate=0.0)]
     text = failures_text(
         Failures(
@@ -42,7 +42,7 @@ def test_an_empty_window_says_so() -> None:
     )
 
 
-def test_of_what_was_given_back_unread_it_is_told_where_the_reason_stands() -> None:
+def test_a_rejected_message_without_an_explanation_points_to_the_consumer_log() -> None:
     letter = DeadLetter(
         digest="d",
         first_at=NOW,
@@ -72,7 +72,7 @@ def test_an_outcome_cannot_steer_the_terminal() -> None:
     assert "[2J" in text
 
 
-def test_an_outcome_tells_its_error_its_repeats_and_its_placements_in_words() -> None:
+def test_an_outcome_shows_its_error_repeats_and_placements() -> None:
     reason = Reason(policy="empirical", rule=3, f_t=1.5, F=50.0, r_d=414, D=262144, s_f=True, s_d=False)
     attempt = Attempt(
         number=1,

@@ -11,8 +11,8 @@ def arrive(intake: BatchConsumer, tag: int) -> None:
         intake._changed.notify_all()
 
 
-def test_a_connection_lost_while_more_is_waited_for_does_not_end_the_intake() -> None:
-    """The empty run that came of it ended the recorder, as if it had been asked to stop."""
+def test_a_connection_lost_while_gathering_does_not_end_the_consumer() -> None:
+    """An empty batch would end the recorder as if it had been stopped."""
     intake = BatchConsumer("amqp://127.0.0.1:1/", prefetch=10)
     taken: list[list[Delivery]] = []
     taker = threading.Thread(target=lambda: taken.append(intake.take(gather=0.2)))
@@ -27,7 +27,7 @@ def test_a_connection_lost_while_more_is_waited_for_does_not_end_the_intake() ->
     assert [[delivery.tag for delivery in run] for run in taken] == [[2]]
 
 
-def test_a_woken_intake_returns_nothing() -> None:
+def test_a_woken_consumer_returns_an_empty_batch() -> None:
     intake = BatchConsumer("amqp://127.0.0.1:1/", prefetch=10)
     intake.wake()
     assert intake.take(gather=5) == []

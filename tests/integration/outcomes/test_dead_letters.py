@@ -1,4 +1,4 @@
-"""Dead letters, as the broker makes them: each is drained, its requests end, and people can read of it."""
+"""Dead letters as the broker creates them: each is drained, its requests end, and it is recorded."""
 
 import json
 import time
@@ -50,7 +50,7 @@ def _publish(bench: Any, exchange: str, key: str, body: bytes, **properties: Any
 
 
 def _give_up(bench: Any, queue: str) -> None:
-    """Give the message in a queue back until the broker gives it up, as a worker that dies of it does."""
+    """Requeue a queue's message up to the delivery limit, as a worker that it kills does."""
     for _ in range(topology.DELIVERY_LIMIT + 1):
         method = None
         while method is None:
@@ -76,9 +76,7 @@ def _drained(bench: Any, wait_for: Wait, count: int) -> None:
     wait_for(lambda: bench.waiting(names.DEAD_QUEUE) == 0, "the queue's end")
 
 
-def test_a_placement_that_kills_its_worker_each_time_fails_for_all_its_requests(
-    bench: Any, wait_for: Wait
-) -> None:
+def test_a_placement_at_the_delivery_limit_fails_all_its_requests(bench: Any, wait_for: Wait) -> None:
     key = f"{names.REPLY_QUEUE_PREFIX}test"
     bench.channel.queue_declare(key, exclusive=True)
     bench.channel.queue_bind(key, names.REPLIES, key)
@@ -101,7 +99,7 @@ def test_a_placement_that_kills_its_worker_each_time_fails_for_all_its_requests(
     assert _letters(bench) == [(LOCAL, "delivery_limit", "resolved", ids, 1, None)]
 
 
-def test_a_malformed_placement_is_rejected_where_its_ids_can_be_found(bench: Any, wait_for: Wait) -> None:
+def test_a_malformed_placement_is_rejected_if_its_ids_are_readable(bench: Any, wait_for: Wait) -> None:
     request_id = new_id()
     _publish(bench, names.PLACEMENTS, "local", _placement(request_id).replace(b", {}, {}]", b"]"))
     _reject(bench, LOCAL)
@@ -113,10 +111,10 @@ def test_a_malformed_placement_is_rejected_where_its_ids_can_be_found(bench: Any
     ]
 
 
-def test_a_producer_is_told_what_stands_where_the_true_outcome_was_on_its_way(
+def test_a_producer_gets_the_true_outcome_if_it_was_on_its_way(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
-    """The recorder is behind: the answer waits in its queue, and nobody is told of a failure beside it."""
+    """The recorder is behind: the outcome waits in its queue, and no producer is told of a failure."""
     key = f"{names.REPLY_QUEUE_PREFIX}test"
     bench.channel.queue_declare(key, exclusive=True)
     bench.channel.queue_bind(key, names.REPLIES, key)
@@ -135,7 +133,7 @@ def test_a_producer_is_told_what_stands_where_the_true_outcome_was_on_its_way(
     assert bench.count("duplicate_requests") == 0
 
 
-def test_an_outcome_that_stands_is_not_contradicted(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
+def test_a_recorded_outcome_is_not_contradicted(bench: Any, make_outcome: Make, wait_for: Wait) -> None:
     key = f"{names.REPLY_QUEUE_PREFIX}test"
     bench.channel.queue_declare(key, exclusive=True)
     bench.channel.queue_bind(key, names.REPLIES, key)
@@ -153,7 +151,7 @@ def test_an_outcome_that_stands_is_not_contradicted(bench: Any, make_outcome: Ma
     assert bench.pop(key) is None
 
 
-def test_outcomes_that_were_given_back_too_often_are_recorded_after_all(
+def test_outcomes_at_the_delivery_limit_are_still_recorded(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     outcomes = [make_outcome() for _ in range(3)]
@@ -170,13 +168,13 @@ def test_outcomes_that_were_given_back_too_often_are_recorded_after_all(
     assert bench.ask("SELECT DISTINCT state FROM outcomes") == [("succeeded",)]
 
 
-def test_a_message_that_no_recorder_takes_ends_with_an_outcome_and_does_not_go_round(
+def test_a_message_that_no_recorder_can_process_ends_with_an_outcome(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     outcome = make_outcome()
     bench.send([outcome])
     bench.reconcile()
-    # Three times in all: as it came, and twice again. What comes then is another message.
+    # Three times: the original and two resends. The next one is another message.
     for _ in range(3):
         wait_for(lambda: bench.waiting() == 1, "its coming back")
         _give_up(bench, names.OUTCOMES_QUEUE)
@@ -188,7 +186,7 @@ def test_a_message_that_no_recorder_takes_ends_with_an_outcome_and_does_not_go_r
     wait_for(lambda: bench.waiting(names.DEAD_QUEUE) == 0, "the queue's end")
 
 
-def test_a_row_that_postgres_refuses_ends_with_an_outcome_that_says_so(
+def test_a_row_that_postgres_refuses_ends_as_unrecordable(
     bench: Any, make_outcome: Make, wait_for: Wait
 ) -> None:
     bench.do("ALTER TABLE outcomes ADD CHECK (model <> 'cursed')")
@@ -205,7 +203,7 @@ def test_a_row_that_postgres_refuses_ends_with_an_outcome_that_says_so(
     _drained(bench, wait_for, 1)
 
 
-def test_what_says_nothing_is_kept_without_its_content_and_the_same_is_kept_once(
+def test_uninterpretable_dead_letters_are_recorded_once_without_their_bodies(
     bench: Any, wait_for: Wait, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd: dict[str, Any] = {"x-straightline-reason": "\ud800 \x00".encode("utf-8", "replace"), "x-death": 7}
@@ -232,14 +230,14 @@ def test_what_says_nothing_is_kept_without_its_content_and_the_same_is_kept_once
     assert main(["dead", "--since", "1s", "--limit", "0"]) == 0
 
 
-def test_content_is_kept_within_bounds_where_that_is_asked_for(bench: Any, wait_for: Wait) -> None:
+def test_bodies_are_stored_up_to_the_configured_size(bench: Any, wait_for: Wait) -> None:
     _publish(bench, names.DEAD, "", b"0123456789" * 100)
     bench.reconcile(body_bytes=12)
     _drained(bench, wait_for, 1)
     assert [bytes(row[5]) for row in _letters(bench)] == [b"012345678901"]
 
 
-def test_an_outage_of_postgres_is_waited_out(
+def test_dead_letters_are_held_through_a_postgres_outage(
     bench: Any, wait_for: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.do("ALTER TABLE dead_letters RENAME TO away")
@@ -251,7 +249,7 @@ def test_an_outage_of_postgres_is_waited_out(
     _drained(bench, wait_for, 1)
 
 
-def test_a_fault_of_our_own_brings_no_dead_letter_back(
+def test_a_bug_in_the_analysis_does_not_redeliver_the_dead_letter(
     bench: Any, wait_for: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:

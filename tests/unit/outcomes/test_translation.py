@@ -1,4 +1,4 @@
-"""What the errors of the driver and its pool mean to the ledger."""
+"""Translation of driver and pool errors."""
 
 import pytest
 from sqlalchemy.exc import TimeoutError as NoneFree
@@ -7,6 +7,6 @@ from outcomes.db.errors import LedgerBusy
 from outcomes.db.translation import translated
 
 
-def test_a_pool_with_no_connection_free_tells_nothing_of_the_database() -> None:
+def test_an_exhausted_pool_is_busy_and_not_unavailable() -> None:
     with pytest.raises(LedgerBusy, match="connection pool is exhausted"), translated():
         raise NoneFree

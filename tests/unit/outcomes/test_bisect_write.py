@@ -9,7 +9,9 @@ from outcomes.db.errors import LedgerRefused, LedgerUnavailable
 
 
 @given(total=st.integers(0, 200), guilty=st.sets(st.integers(0, 199), max_size=5))
-def test_all_but_the_guilty_are_written_once_and_the_guilty_are_named(total: int, guilty: set[int]) -> None:
+def test_all_items_but_the_refused_are_written_once_and_the_refused_are_returned(
+    total: int, guilty: set[int]
+) -> None:
     written: list[int] = []
     calls = 0
 

@@ -1,4 +1,4 @@
-"""The store is swept by itself, by as many as like to, and its outage ends nobody."""
+"""The store is swept periodically by any number of processes, through outages."""
 
 import os
 import threading
@@ -27,7 +27,7 @@ def _put(store: Store, folder: Path, age: float) -> Path:
 
 
 def _while_sweeping(store: Any, done: Callable[[], bool]) -> None:
-    """Have two sweep until it is done."""
+    """Run two sweepers until the condition holds."""
     sweepers = [StoreSweeper(store, interval=0.01, keep=7 * DAY) for _ in range(2)]
     threads = [threading.Thread(target=sweeper.run) for sweeper in sweepers]
     for thread in threads:
@@ -42,7 +42,7 @@ def _while_sweeping(store: Any, done: Callable[[], bool]) -> None:
     assert done()
 
 
-def test_what_is_old_goes_while_two_sweep_and_what_is_not_stays(tmp_path: Path) -> None:
+def test_two_sweepers_remove_old_files_and_keep_young_ones(tmp_path: Path) -> None:
     store = Store(tmp_path.as_uri())
     old = [_put(store, tmp_path, 8 * DAY) for _ in range(50)]
     young = [_put(store, tmp_path, age) for age in (0.0, DAY, 6.9 * DAY)]
@@ -50,7 +50,7 @@ def test_what_is_old_goes_while_two_sweep_and_what_is_not_stays(tmp_path: Path) 
     assert all(path.exists() for path in young)
 
 
-def test_a_store_that_is_away_is_tried_again() -> None:
+def test_an_unreachable_store_is_retried() -> None:
     class Away:
         asked = 0
 
@@ -62,11 +62,11 @@ def test_a_store_that_is_away_is_tried_again() -> None:
     _while_sweeping(away, lambda: away.asked > 5)
 
 
-def test_what_may_be_in_use_is_never_swept(tmp_path: Path) -> None:
+def test_a_retention_below_the_longest_deadline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_STORE_KEEP"):
         StoreSweeper(Store(tmp_path.as_uri()), interval=1.0, keep=60.0)
 
 
-def test_it_is_swept_each_hour_by_default() -> None:
+def test_the_default_interval_is_an_hour() -> None:
     settings = ReconcilerSettings(broker_url="", database_url="")
     assert (settings.sweep_interval, settings.store_keep, settings.store) == (3600.0, 30 * DAY, None)

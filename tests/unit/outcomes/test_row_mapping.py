@@ -22,17 +22,17 @@ def _attempt(number: int, **changes: Any) -> Attempt:
     return Attempt(number=number, **{**facts, **changes})
 
 
-def test_an_outcome_whose_id_is_no_uuid_is_refused() -> None:
+def test_an_outcome_whose_id_is_not_a_uuid_is_refused() -> None:
     with pytest.raises(LedgerRefused, match="not a UUID"):
         entry_of(Outcome(request_id="seven", state="failed", finished_at=1.0), now=5.0)
 
 
-def test_ids_are_brought_to_their_canonical_form() -> None:
+def test_ids_are_converted_to_canonical_form() -> None:
     entry = entry_of(Outcome(request_id=ID.upper(), state="failed", finished_at=1.0), now=5.0)
     assert entry.request_id == ID
 
 
-def test_the_same_outcome_is_the_same_execution_and_a_later_one_is_another() -> None:
+def test_equal_outcomes_have_equal_executions_and_a_later_one_differs() -> None:
     def execution(finished_at: float) -> object:
         return entry_of(Outcome(request_id=ID, state="failed", finished_at=finished_at), now=0.0).execution
 
@@ -46,7 +46,7 @@ def test_an_impossible_time_becomes_now(time: float) -> None:
     assert entry.execution.finished_us == 7_000_000
 
 
-def test_two_attempts_of_one_number_make_one_row() -> None:
+def test_two_attempts_with_one_number_make_one_row() -> None:
     outcome = Outcome(
         request_id=ID, state="failed", finished_at=1.0, attempts=[_attempt(1), _attempt(1, worker="w")]
     )
@@ -63,7 +63,7 @@ def test_two_attempts_of_one_number_make_one_row() -> None:
     size=st.none() | st.integers(),
     rule=st.integers(),
 )
-def test_whatever_an_outcome_says_a_row_can_be_made(
+def test_any_outcome_can_be_packed_into_a_row(
     *, error: str, worker: str | None, refused: dict[str, str], times: float, size: int | None, rule: int
 ) -> None:
     reason = msgspec.structs.replace(REASON, refused=refused, rule=rule, f_t=times)
@@ -85,7 +85,7 @@ def test_whatever_an_outcome_says_a_row_can_be_made(
     assert [_values(row) for row in entry.attempts] == [len(ATTEMPTS.c)]
 
 
-def test_texts_lose_what_postgres_cannot_hold_and_nothing_else() -> None:
+def test_texts_lose_only_what_postgres_cannot_hold() -> None:
     pack = row_packer([OUTCOMES.c.error, ATTEMPTS.c.reason])
     row = pack(["a\x00b\ud800c", b'{"k":"\\u0000x"}'])
     assert "a\ufffdb?c".encode() in row
@@ -93,7 +93,7 @@ def test_texts_lose_what_postgres_cannot_hold_and_nothing_else() -> None:
 
 
 def _values(row: bytes) -> int:
-    """Walk a packed row by its own lengths to its very end."""
+    """Parse a packed row by its own lengths to its end."""
     (count,) = struct.unpack_from("!h", row)
     at = 2
     for _ in range(count):

@@ -41,27 +41,27 @@ def test_a_conflicting_id_is_answered_with_a_rejection_that_says_what_to_do() ->
     assert not bytes(said.result)
 
 
-def test_nobody_is_answered_who_did_not_ask_or_whose_outcome_is_unknown() -> None:
+def test_no_answer_without_a_reply_address_or_a_known_outcome() -> None:
     outcome = _outcome(new_id())
     recalls = [_recall(outcome.request_id, reply=False), _recall(new_id())]
     assert answers(recalls, {outcome.request_id: outcome}) == []
 
 
-def test_a_buried_outcome_keeps_its_bytes_and_says_why() -> None:
+def test_a_dead_lettered_outcome_keeps_its_bytes_and_the_reason() -> None:
     message = poison_letter(PoisonItem(b"{...}", "because " * 1000))
     assert message.body == b"{...}"
     assert (message.headers or {})[REASON_HEADER].startswith("because")
     assert len((message.headers or {})[REASON_HEADER]) <= 1024
 
 
-def test_a_buried_outcome_is_never_too_large_to_be_sent() -> None:
-    """It would be tried again for ever, and hold up all others."""
+def test_a_dead_lettered_outcome_is_never_too_large_to_publish() -> None:
+    """It would be retried for ever and block all others."""
     assert (
         invalid_reason(poison_letter(PoisonItem(b"x" * (MAX_BODY_BYTES + 1), "too long for its row"))) is None
     )
 
 
-def test_a_repeated_id_waits_longer_the_longer_it_has_waited_and_at_last_no_more() -> None:
+def test_a_repeated_id_backs_off_and_is_given_up_after_a_day() -> None:
     recall = _recall(new_id())
     ages = (0.0, 10.0, 100.0, 3600.0, 86_400.0)
     waits = [

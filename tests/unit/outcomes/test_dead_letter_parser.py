@@ -85,22 +85,22 @@ def _attempt() -> Attempt:
     )
 
 
-def test_the_last_death_counts() -> None:
+def test_the_latest_death_is_the_cause() -> None:
     _, death = _dead(b"", "here", "rejected")
     assert death == DeadLetterCause("here", "rejected")
 
 
-def test_who_put_it_aside_itself_is_believed_where_the_broker_says_nothing() -> None:
+def test_without_x_death_the_headers_of_the_component_give_the_cause() -> None:
     headers = {"x-straightline-queue": "there", "x-straightline-reason": "not a ticket"}
     assert cause_of(headers) == DeadLetterCause("there", "refused", "not a ticket")
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"x-death": "?"}, {"x-death": []}, {"x-death": [7]}])
-def test_a_death_without_a_trace_is_one_all_the_same(headers: Any) -> None:
+def test_headers_without_a_cause_are_accepted(headers: Any) -> None:
     assert cause_of(headers) == DeadLetterCause(None, "refused")
 
 
-def test_every_request_of_a_placement_that_nobody_could_finish_fails_and_is_told() -> None:
+def test_every_request_of_a_placement_at_the_delivery_limit_fails_with_its_reply_address() -> None:
     ids = [new_id(), new_id()]
     earlier = _ticket(ids[0], attempts=[_attempt()])
     actions = _analyze(_placement(msgspec.json.encode(earlier), msgspec.json.encode(_ticket(ids[1]))))
@@ -133,7 +133,7 @@ def test_a_malformed_placement_is_rejected_for_every_id_in_it(body: Any) -> None
     assert (outcome.backend, reply) == ("local", REPLY)
 
 
-def test_a_request_that_no_scheduler_survived_fails_and_its_reply_address_is_that_of_the_message() -> None:
+def test_a_request_at_the_delivery_limit_fails_and_keeps_the_reply_address_of_its_message() -> None:
     request_id = new_id()
     actions = _analyze(
         _body(request_id), names.INTERACTIVE_QUEUE, kind=names.TYPE_REQUEST, reply_to="r", correlation_id="c"
@@ -147,14 +147,14 @@ def test_a_request_that_no_scheduler_survived_fails_and_its_reply_address_is_tha
     assert reply == ReplyAddress(to="r", correlation_id="c")
 
 
-def test_a_request_that_cannot_be_read_is_named_by_its_message() -> None:
+def test_an_unreadable_request_is_identified_by_its_message_id() -> None:
     request_id = new_id()
     ((outcome, _),) = _analyze(b"{", names.BATCH_QUEUE, message_id=request_id).outcomes
     assert outcome.request_id == request_id
     assert _analyze(b"{", names.BATCH_QUEUE).outcomes == []
 
 
-def test_failed_attempts_that_nobody_could_take_back_end_with_the_attempt_in_them() -> None:
+def test_dead_failed_attempts_end_with_their_attempt() -> None:
     request_id = new_id()
     failed = FailedAttempts(failed=[FailedAttempt(ticket=_ticket(request_id), attempt=_attempt())])
     for body in (msgspec.json.encode(failed), msgspec.json.encode(failed.failed[0])):
@@ -163,7 +163,7 @@ def test_failed_attempts_that_nobody_could_take_back_end_with_the_attempt_in_the
     assert _analyze(msgspec.json.encode(failed), names.ATTEMPTS_QUEUE).outcomes[0][0].attempts == [_attempt()]
 
 
-def test_a_ticket_that_waited_ends_and_a_wish_for_another_answer_does_not() -> None:
+def test_a_dead_ticket_ends_and_a_dead_recall_does_not() -> None:
     request_id = new_id()
     body = msgspec.json.encode(_ticket(request_id))
     ((outcome, _),) = _analyze(body, names.RETURNS_QUEUE, kind=names.TYPE_TICKET).outcomes
@@ -171,7 +171,7 @@ def test_a_ticket_that_waited_ends_and_a_wish_for_another_answer_does_not() -> N
     assert _analyze(body, names.RETURNS_QUEUE, kind=names.TYPE_RECALL) == DeadLetterActions()
 
 
-def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
+def test_a_celery_task_is_answered_through_the_adapter() -> None:
     request_id = new_id()
     ((outcome, reply),) = _analyze(
         b"[]", names.CELERY_QUEUE, "rejected", headers={"id": request_id}, reply_to="their-queue"
@@ -180,7 +180,7 @@ def test_a_task_of_a_celery_producer_is_answered_through_its_door() -> None:
     assert reply == ReplyAddress(to=names.CELERY_REPLY_KEY, correlation_id="their-queue")
 
 
-def test_a_wish_to_cancel_is_no_request() -> None:
+def test_a_cancel_message_is_not_a_request() -> None:
     assert _analyze(json.dumps({"id": new_id()}).encode(), names.CANCELS_QUEUE) == DeadLetterActions()
 
 
@@ -189,7 +189,7 @@ def _batch(*ids: str) -> bytes:
     return json.dumps({"outcomes": items}).encode()
 
 
-def test_outcomes_that_no_recorder_survived_are_sent_again_one_by_one() -> None:
+def test_outcomes_at_the_delivery_limit_are_resent_one_by_one() -> None:
     ids = [new_id(), new_id()]
     actions = _analyze(_batch(*ids), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES)
     assert actions.outcomes == []
@@ -199,12 +199,12 @@ def test_outcomes_that_no_recorder_survived_are_sent_again_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(("kind", "key"), [(names.TYPE_RECALL, "recall"), (names.TYPE_LEASES, "placement")])
-def test_so_are_recalls_and_leases_as_they_are(kind: str, key: str) -> None:
+def test_recalls_and_leases_are_resent_unchanged(kind: str, key: str) -> None:
     (sent,) = _analyze(b"{}", names.OUTCOMES_QUEUE, kind=kind).resend
     assert (sent.routing_key, sent.type, sent.body) == (key, kind, b"{}")
 
 
-def test_what_the_recorder_itself_refused_is_not_sent_again() -> None:
+def test_messages_that_the_recorder_refused_are_not_resent() -> None:
     assert _analyze(b"{}", names.OUTCOMES_QUEUE, "rejected", kind=names.TYPE_RECALL) == DeadLetterActions()
 
 
@@ -215,7 +215,7 @@ def _burial(outcome: Outcome) -> DeadLetterActions:
     return analyze(Delivery(1, 1, names.TYPE_OUTCOME, body, properties), cause_of(headers), NOW)
 
 
-def test_an_outcome_that_the_ledger_refuses_becomes_the_shortest_that_says_so_and_then_nothing() -> None:
+def test_a_refused_outcome_is_reduced_to_an_unrecordable_one_and_then_dropped() -> None:
     refused = Outcome(request_id=new_id(), state="succeeded", finished_at=NOW, model="cursed")
     ((short, _),) = _burial(refused).outcomes
     assert (short.request_id, short.state, short.error_class) == (
@@ -229,8 +229,8 @@ def test_an_outcome_that_the_ledger_refuses_becomes_the_shortest_that_says_so_an
     assert _burial(Outcome(request_id="seven", state="failed", finished_at=NOW)) == DeadLetterActions()
 
 
-def test_no_message_goes_round_for_ever() -> None:
-    """Whatever is sent because of a dead letter dies again at once, and so on, until nothing is sent."""
+def test_resends_are_limited() -> None:
+    """Dead-letter every resent message again until nothing is resent."""
     message, turns = _analyze(_batch(new_id()), names.OUTCOMES_QUEUE, kind=names.TYPE_OUTCOMES), 0
     while message != DeadLetterActions():
         turns += 1
@@ -271,7 +271,7 @@ JSON = st.recursive(
     reason=st.sampled_from(["rejected", "delivery_limit", "maxlen"]),
     again=st.none() | st.integers(0, 9) | st.text(),
 )
-def test_whatever_a_dead_letter_holds_it_can_be_analyzed(
+def test_any_dead_letter_can_be_analyzed(
     body: bytes, queue: str | None, kind: str | None, reason: str, again: Any
 ) -> None:
     delivery, _ = _dead(body, "x", kind=kind, headers={RESEND_COUNT_HEADER: again})
@@ -283,6 +283,6 @@ def test_whatever_a_dead_letter_holds_it_can_be_analyzed(
     "body", [b"[" * 100_000, b'{"request":' * 50_000, b"\xff" * 100, b"[[[" + b"[" * 9_999]
 )
 @pytest.mark.parametrize("queue", QUEUES)
-def test_nor_does_depth_matter(body: bytes, queue: str | None) -> None:
+def test_deeply_nested_dead_letters_can_be_analyzed(body: bytes, queue: str | None) -> None:
     delivery, _ = _dead(body, "x", kind=names.TYPE_OUTCOMES)
     assert analyze(delivery, DeadLetterCause(queue, "rejected"), NOW).outcomes == []

@@ -37,7 +37,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_the_ledger_is_migrated_filled_and_asked(
+def test_the_ledger_is_migrated_filled_and_queried(
     database_url: str, make_outcome: Callable[..., Outcome]
 ) -> None:
     url = {"STRAIGHTLINE_DATABASE_URL": database_url}
@@ -66,7 +66,7 @@ def test_the_ledger_is_migrated_filled_and_asked(
     assert away.returncode == UNAVAILABLE
 
 
-def test_a_role_that_may_not_is_told_whose_url_to_take(role_urls: dict[str, str]) -> None:
+def test_a_role_without_the_right_gets_the_setting_to_use(role_urls: dict[str, str]) -> None:
     refused = _run("retain", "--keep", "30d", STRAIGHTLINE_DATABASE_URL=role_urls["reader"])
     assert (refused.returncode, refused.stderr.count("\n")) == (3, 1)
     assert "permission denied" in refused.stderr
@@ -93,16 +93,14 @@ def test_a_role_that_may_not_is_told_whose_url_to_take(role_urls: dict[str, str]
         (["record"], "postgresql+psycopg2://x@127.0.0.1:1/x", 1, "STRAIGHTLINE_BROKER_URL is not set"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
-    arguments: list[str], url: str, code: int, said: str
-) -> None:
+def test_failures_print_one_line(arguments: list[str], url: str, code: int, said: str) -> None:
     done = _run(*arguments, STRAIGHTLINE_DATABASE_URL=url)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_reconciler_with_the_url_of_another_user_says_so_and_ends(
+def test_a_reconciler_with_another_users_url_exits_with_an_explanation(
     user_urls: dict[str, str], role_urls: dict[str, str]
 ) -> None:
     done = _run(
@@ -117,7 +115,7 @@ def test_a_reconciler_with_the_url_of_another_user_says_so_and_ends(
     assert "Traceback" not in done.stderr
 
 
-def test_a_reconciler_without_a_broker_waits_for_it_until_it_is_stopped(role_urls: dict[str, str]) -> None:
+def test_a_reconciler_without_a_broker_waits_until_it_is_stopped(role_urls: dict[str, str]) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "outcomes", "reconcile"],
         cwd=ROOT,

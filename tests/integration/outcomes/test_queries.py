@@ -31,7 +31,7 @@ def _at(seconds: float) -> datetime:
 
 
 def _known(make_outcome: Make) -> list[Outcome]:
-    """Four answered in 100..400 ms; one that failed on serverless, then the container; one rejected."""
+    """Four answered in 100..400 ms; one failed on serverless, then on the container; one rejected."""
     good = [
         make_outcome(finished_at=T0 + number, submitted_at=T0 + number - number / 10, batch_id="job")
         for number in (1, 2, 3, 4)
@@ -74,7 +74,7 @@ def known(migrated_database_url: str, make_outcome: Make) -> list[Outcome]:
     return outcomes
 
 
-def test_a_summary_counts_what_became_of_the_ids(migrated_database_url: str, known: list[Outcome]) -> None:
+def test_a_summary_counts_the_given_ids(migrated_database_url: str, known: list[Outcome]) -> None:
     ids = [outcome.request_id for outcome in known]
     with connected(migrated_database_url) as connection:
         found = summary(connection, ids=[*ids, ids[0], new_id(), new_id()])
@@ -88,7 +88,7 @@ def test_a_summary_counts_what_became_of_the_ids(migrated_database_url: str, kno
     assert (serverless.placed, serverless.failed, serverless.p50_ms) == (1, 1, None)
 
 
-def test_what_is_recorded_while_a_summary_counts_is_either_an_outcome_or_lost(
+def test_an_outcome_recorded_during_a_summary_counts_once(
     migrated_database_url: str, make_outcome: Make
 ) -> None:
     coming = [make_outcome(request_id=new_id()) for _ in range(400)]
@@ -112,7 +112,7 @@ def test_what_is_recorded_while_a_summary_counts_is_either_an_outcome_or_lost(
     ledger.close()
 
 
-def test_a_summary_can_be_of_a_batch_or_a_window(migrated_database_url: str, known: list[Outcome]) -> None:
+def test_a_summary_can_cover_a_batch_or_a_window(migrated_database_url: str, known: list[Outcome]) -> None:
     with connected(migrated_database_url) as connection:
         assert summary(connection, batch_id="job").outcomes == 4
         assert summary(connection, since=_at(4), until=_at(6)).outcomes == 2
@@ -133,7 +133,7 @@ def test_cold_starts_are_counted_where_they_happened(migrated_database_url: str,
         assert (rate.attempts, rate.cold_starts, rate.cold_start) == (3, 2, 1.0)
 
 
-def test_failure_rates_are_of_the_window_and_the_model(
+def test_failure_rates_cover_the_window_and_the_model(
     migrated_database_url: str, known: list[Outcome]
 ) -> None:
     with connected(migrated_database_url) as connection:
@@ -150,14 +150,14 @@ def test_failure_rates_are_of_the_window_and_the_model(
     assert [(rate.name, rate.attempts, rate.attempts_failed) for rate in other.by_model] == [("other", 2, 2)]
 
 
-def test_what_is_not_there_is_none_and_what_is_no_id_is_an_error(migrated_database_url: str) -> None:
+def test_an_unknown_id_has_no_outcome_and_an_invalid_id_is_an_error(migrated_database_url: str) -> None:
     with connected(migrated_database_url) as connection:
         assert outcome_of(connection, new_id()) is None
         with pytest.raises(ContractError, match="not a UUID"):
             outcome_of(connection, "seven")
 
 
-def test_faults_of_the_database_say_what_mends_them(database_url: str) -> None:
+def test_database_errors_say_what_to_do(database_url: str) -> None:
     with pytest.raises(LedgerNotMigrated, match="python -m outcomes migrate"), connected(database_url) as c:
         summary(c)
     with (

@@ -1,4 +1,4 @@
-"""Who asks the ledger is not held up without end by a server that keeps its connections and says nothing."""
+"""Queries end although the server keeps the connection open without answering."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def reader(migrated_database_url: str) -> Iterator[LedgerPool]:
 
 
 def _backend(reader: LedgerPool) -> int:
-    """The server's process behind the reader's one connection."""
+    """Return the server process of the pool's connection."""
     with reader.connection() as connection:
         pid = int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
     command = Path(f"/proc/{pid}/cmdline")
@@ -34,7 +34,7 @@ def _backend(reader: LedgerPool) -> int:
     return pid
 
 
-def test_a_connection_that_says_nothing_is_given_up_and_the_next_one_works(reader: LedgerPool) -> None:
+def test_a_silent_connection_is_cut_and_the_next_one_works(reader: LedgerPool) -> None:
     pid = _backend(reader)
     os.kill(pid, signal.SIGSTOP)
     try:

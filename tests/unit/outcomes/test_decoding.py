@@ -21,7 +21,7 @@ def _outcome() -> Outcome:
     return Outcome(request_id=new_id(), state="succeeded", finished_at=1.0)
 
 
-def test_outcomes_and_recalls_are_told_apart_by_their_type() -> None:
+def test_outcomes_and_recalls_are_distinguished_by_type() -> None:
     outcome = _outcome()
     recall = Recall(request_id=outcome.request_id, digest="d", conflict=False, seen_at=2.0)
     found = decode_deliveries(
@@ -49,7 +49,7 @@ def test_an_outcome_without_a_usable_id_is_poison_with_a_reason() -> None:
     assert ["not a UUID" in poison.reason for poison in found.poison] == [True]
 
 
-def test_a_lease_that_names_nothing_costs_only_itself() -> None:
+def test_a_lease_without_valid_ids_costs_only_itself() -> None:
     named, nameless = _lease(new_id()), _lease("seven")
     batch = msgspec.json.encode(LeaseBatch(leases=[nameless, named]))
     found = decode_deliveries([_delivery(batch, TYPE_LEASES)], now=3.0)
@@ -64,7 +64,7 @@ def _lease(task_id: str) -> Lease:
     return Lease(task_id=task_id, ids=[new_id()], backend="local", model="m", placed_at=1, until=2)
 
 
-def test_messages_that_say_nothing_are_refused_with_a_reason_each() -> None:
+def test_undecodable_messages_are_refused_each_with_a_reason() -> None:
     recall = msgspec.json.encode(Recall(request_id="x", digest="d", conflict=False, seen_at=2.0))
     deliveries = [
         _delivery(b"{"),
@@ -79,7 +79,7 @@ def test_messages_that_say_nothing_are_refused_with_a_reason_each() -> None:
     assert not found.entries
 
 
-def test_a_recall_is_bent_into_what_a_row_can_hold() -> None:
+def test_a_recall_is_sanitized_for_its_row() -> None:
     recall = Recall(request_id=new_id().upper(), digest="d\x00", conflict=True, seen_at=-1.0)
     found = decode_deliveries([_delivery(msgspec.json.encode(recall), TYPE_RECALL)], now=3.0)
     assert found.recalls[0].request_id == recall.request_id.lower()
@@ -88,6 +88,6 @@ def test_a_recall_is_bent_into_what_a_row_can_hold() -> None:
 
 
 @given(body=st.binary(), kind=st.sampled_from([TYPE_OUTCOMES, TYPE_RECALL, None]))
-def test_any_bytes_are_read_or_refused(body: bytes, kind: str | None) -> None:
+def test_any_bytes_are_decoded_or_refused(body: bytes, kind: str | None) -> None:
     found = decode_deliveries([_delivery(body, kind)], now=3.0)
     assert len(found.refused) == 1

@@ -9,7 +9,7 @@ from straightline.ids import new_id
 DAY = date(2026, 3, 14)
 
 
-def test_a_new_id_lies_in_its_day_and_in_no_other() -> None:
+def test_a_new_id_is_in_the_range_of_its_day_only() -> None:
     before = datetime.now(UTC).date()
     request = new_id()
     today = datetime.now(UTC).date()
@@ -19,7 +19,7 @@ def test_a_new_id_lies_in_its_day_and_in_no_other() -> None:
     assert not request < day_range(before).low
 
 
-def test_days_follow_each_other_without_a_gap() -> None:
+def test_day_ranges_are_contiguous() -> None:
     assert day_range(DAY).high == day_range(DAY + timedelta(days=1)).low
     assert not day_range(DAY).overlaps(day_range(DAY + timedelta(days=1)))
 
@@ -34,7 +34,7 @@ def test_only_days_without_a_partition_are_missing() -> None:
     assert missing_days(there, DAY, 6) == [DAY, DAY + timedelta(days=2)]
 
 
-def test_bounds_are_read_as_postgres_writes_them() -> None:
+def test_bounds_are_parsed_as_postgres_prints_them() -> None:
     span = day_range(DAY)
     assert parse_bounds(f"FOR VALUES FROM ('{span.low}') TO ('{span.high}')") == span
     assert parse_bounds("DEFAULT") is None

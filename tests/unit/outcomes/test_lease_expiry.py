@@ -46,12 +46,12 @@ def _to(done: LeaseSweep, exchange: str) -> list[Outgoing]:
     return [message for message in done.messages if message.exchange == exchange]
 
 
-def test_a_placement_whose_requests_all_ended_is_settled_and_nobody_is_told() -> None:
+def test_a_placement_with_all_outcomes_is_settled_without_messages() -> None:
     due = _due(ids=None)
     assert plan_sweep([due], {}, NOW) == LeaseSweep([], [due.key], [], 0)
 
 
-def test_a_missing_request_expires_as_lost_with_all_that_its_lease_says() -> None:
+def test_a_missing_request_expires_as_lost_with_the_facts_of_its_lease() -> None:
     due = _due(missing=[B])
     done = plan_sweep([due], {}, NOW)
     (outcome,) = _outcomes(done)
@@ -70,12 +70,12 @@ def test_a_missing_request_expires_as_lost_with_all_that_its_lease_says() -> Non
     assert (done.settled, done.open, done.missing) == ([], [due.key], 1)
 
 
-def test_its_producer_is_not_told_before_the_ledger_has_it() -> None:
+def test_the_producer_is_not_answered_before_the_outcome_is_recorded() -> None:
     done = plan_sweep([_due(missing=[A, B, C])], {}, NOW)
     assert _to(done, names.REPLIES) == _to(done, names.SIGNALS) == []
 
 
-def test_then_it_is_told_what_stands_and_the_slot_is_free() -> None:
+def test_the_producer_gets_the_recorded_outcome_and_the_slot_is_freed() -> None:
     due = _due(lost=[B, C])
     standing = {
         name: Outcome(request_id=name, state="failed", finished_at=NOW, error=name) for name in (B, C)
@@ -95,7 +95,7 @@ def test_then_it_is_told_what_stands_and_the_slot_is_free() -> None:
     assert (done.settled, done.open) == ([due.key], [])
 
 
-def test_a_request_that_was_placed_twice_is_ended_once_and_told_once() -> None:
+def test_a_request_placed_twice_ends_once_and_is_answered_once() -> None:
     first, second = _due(missing=[A]), _due(missing=[A], attempt=3)
     assert len(_outcomes(plan_sweep([first, second], {}, NOW))) == 1
     standing = {A: Outcome(request_id=A, state="failed", finished_at=NOW)}
@@ -103,7 +103,7 @@ def test_a_request_that_was_placed_twice_is_ended_once_and_told_once() -> None:
     assert len(_to(done, names.REPLIES)) == 1
 
 
-def test_what_is_settled_and_what_is_open_are_told_apart_in_one_look() -> None:
+def test_one_sweep_separates_settled_and_open_placements() -> None:
     good, bad, half = _due(ids=None), _due(missing=[A]), _due(missing=[B], lost=[C])
     done = plan_sweep([good, bad, half], {C: Outcome(request_id=C, state="failed", finished_at=NOW)}, NOW)
     assert (done.settled, done.open, done.missing) == ([good.key], [bad.key, half.key], 2)

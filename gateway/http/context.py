@@ -6,7 +6,7 @@ from gateway.http.auth import KeyAuthenticator
 from gateway.http.requests.broker_client import BrokerClient
 from gateway.http.requests.models import ModelRegistry
 from gateway.http.requests.request_service import RequestService
-from gateway.http.requests.status_map import StatusMap
+from gateway.http.requests.status_lookup import StatusLookup
 from gateway.http.requests.worker_directory import WorkerDirectory
 from gateway.http.settings import Settings
 from outcomes.db.pool import LedgerPool
@@ -19,13 +19,12 @@ class AppContext:
 
     Attributes:
         settings: as read from the environment.
-        broker: publishes requests and queries.
+        broker: publishes requests and cancellations.
         ledger: keys, outcomes, batch jobs and webhooks.
-        placement_ledger: placements; few connections and short timeouts, since it reads much.
         auth: API keys.
         models: deployed models.
         workers: live workers by host.
-        status: the latest status event of each unfinished request.
+        statuses: finds the status of any request.
         store: of large bodies; None if the gateway has none.
         requests: submits requests and waits for outcomes.
     """
@@ -33,10 +32,9 @@ class AppContext:
     settings: Settings
     broker: BrokerClient
     ledger: LedgerPool
-    placement_ledger: LedgerPool
     auth: KeyAuthenticator
     models: ModelRegistry
     workers: WorkerDirectory
-    status: StatusMap
+    statuses: StatusLookup
     store: Store | None
     requests: RequestService

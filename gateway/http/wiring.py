@@ -11,6 +11,7 @@ from gateway.http.requests.broker_client import BrokerClient
 from gateway.http.requests.idempotency import IdempotencyGuard
 from gateway.http.requests.models import ModelRegistry
 from gateway.http.requests.request_service import RequestService
+from gateway.http.requests.status_lookup import StatusLookup
 from gateway.http.requests.status_map import StatusMap
 from gateway.http.requests.submission_log import SubmissionLog
 from gateway.http.requests.worker_directory import WorkerDirectory
@@ -53,11 +54,12 @@ def connect(settings: Settings) -> AppContext:
         settings=settings,
         broker=broker,
         ledger=ledger,
-        placement_ledger=_placement_ledger(settings),
         auth=_authenticator(ledger, settings),
         models=models,
         workers=_worker_directory(settings),
-        status=_status_map(settings),
+        statuses=StatusLookup(
+            ledger=ledger, placement_ledger=_placement_ledger(settings), events=_status_map(settings)
+        ),
         store=store,
         requests=RequestService(
             broker=broker,

@@ -101,11 +101,10 @@ def gateway() -> FlaskClient:
         settings=Settings(broker_url="", database_url="", models_dir=Path()),
         broker=unused,
         ledger=unused,
-        placement_ledger=unused,
         auth=auth,
         models=models,
         workers=unused,
-        status=unused,
+        statuses=unused,
         store=None,
         requests=unused,
     )

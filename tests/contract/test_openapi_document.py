@@ -30,11 +30,10 @@ def app() -> Flask:
             settings=Settings(broker_url="", database_url="", models_dir=Path()),
             broker=unused,
             ledger=unused,
-            placement_ledger=unused,
             auth=unused,
             models=unused,
             workers=unused,
-            status=unused,
+            statuses=unused,
             store=None,
             requests=unused,
         )

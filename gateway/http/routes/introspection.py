@@ -8,8 +8,7 @@ from flask import Blueprint, Response, request
 
 from gateway.http.context import AppContext
 from gateway.http.rendering.answer import json_answer
-from gateway.http.requests.unfinished_placement import unanswered
-from gateway.http.routes.requests import found, identity_of, outcome_in
+from gateway.http.requests.status_lookup import identity_of
 from outcomes.queries.failures import failures
 from outcomes.queries.last_placement import LastPlacement
 from straightline.contracts import (
@@ -68,10 +67,10 @@ def blueprint(context: AppContext) -> Blueprint:
     def placements(request_id: str) -> Response:
         context.auth.require("read")
         identity = identity_of(request_id)
-        outcome = outcome_in(context, identity)
+        outcome = context.statuses.outcome(identity)
         if outcome is None:
-            return json_answer(_unfinished(*found(context, identity)))
-        return json_answer(history_of(outcome, unanswered(context.placement_ledger, outcome)))
+            return json_answer(_unfinished(*context.statuses.find(identity)))
+        return json_answer(history_of(outcome, context.statuses.unanswered_placement(outcome)))
 
     return made
 

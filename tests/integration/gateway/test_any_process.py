@@ -1,4 +1,4 @@
-"""A request that has not ended is known to every process of the gateway, whichever took it."""
+"""Every gateway process reports every unfinished request."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def place(gateway: Gateway, request_id: str, backend: Any, attempt: int) -> None
         placements.insert_leases(connection, [lease])
 
 
-def test_what_one_process_took_another_one_tells(gateway: Gateway, start_gateway: Start) -> None:
+def test_another_process_reports_an_accepted_request(gateway: Gateway, start_gateway: Start) -> None:
     other = start_gateway()
     where = gateway.ask("POST", "/v1/requests", json=REQUEST).headers["Location"]
     told = other.ask("GET", where)
@@ -51,7 +51,7 @@ def test_what_one_process_took_another_one_tells(gateway: Gateway, start_gateway
     assert other.ask("GET", waited.headers["Location"] + "/result").status_code == 409
 
 
-def test_a_deadline_that_is_no_date_is_noted_like_any_other(gateway: Gateway, start_gateway: Start) -> None:
+def test_a_deadline_beyond_any_date_is_recorded(gateway: Gateway, start_gateway: Start) -> None:
     taken = gateway.ask("POST", "/v1/requests", json={**REQUEST, "deadline": 1e12})
     assert start_gateway().ask("GET", taken.headers["Location"]).json()["state"] == "accepted"
 
@@ -85,12 +85,12 @@ def test_every_process_follows_the_status_events(
         assert (unknown.status_code, unknown.json()["error_class"]) == (404, "unknown_request")
 
 
-def test_without_a_leader_an_unknown_request_is_not_said_to_be_unknown(gateway: Gateway) -> None:
+def test_without_a_leader_an_unknown_request_is_answered_with_503(gateway: Gateway) -> None:
     unplaced = gateway.ask("GET", f"/v1/requests/{new_id()}")
     assert (unplaced.status_code, unplaced.json()["error_class"]) == (503, "nobody_to_ask")
 
 
-def test_where_a_request_was_placed_is_told_though_it_ended_without_an_answer(gateway: Gateway) -> None:
+def test_an_unanswered_placement_is_reported_after_the_end(gateway: Gateway) -> None:
     request_id, never = new_id(), new_id()
     place(gateway, request_id, "local", 1)
     for identity in (request_id, never):
@@ -104,7 +104,7 @@ def test_where_a_request_was_placed_is_told_though_it_ended_without_an_answer(ga
     assert "backend" not in gateway.ask("GET", f"/v1/requests/{never}").json()
 
 
-def test_notes_of_what_ended_long_ago_are_removed_piece_by_piece(gateway: Gateway) -> None:
+def test_expired_submissions_are_purged_in_batches(gateway: Gateway) -> None:
     now = datetime.now(UTC)
     old, young = (now - timedelta(days=1)).timestamp(), now.timestamp()
     notes = [
@@ -118,7 +118,7 @@ def test_notes_of_what_ended_long_ago_are_removed_piece_by_piece(gateway: Gatewa
         assert [find_submission(connection, each.id) is not None for each in notes] == [False] * 5 + [True]
 
 
-def test_a_ledger_that_is_away_fails_no_submission(start_gateway: Start, system_url: str) -> None:
+def test_requests_are_accepted_while_the_ledger_is_down(start_gateway: Start, system_url: str) -> None:
     lone = start_gateway(STRAIGHTLINE_KEY_SECONDS="600")
     assert lone.ask("POST", "/v1/requests", json=REQUEST).status_code == 202
     with connected(lone.database_url) as connection:

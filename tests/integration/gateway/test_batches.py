@@ -1,4 +1,4 @@
-"""Files of requests over HTTP: handed in, run by a process of their own, told line by line."""
+"""Batch jobs over HTTP: submitted, run by their own process, reported line by line."""
 
 import gzip
 import json
@@ -152,7 +152,7 @@ def told(front: Gateway, where: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_an_upload_is_run_and_told_line_by_line(
+def test_an_upload_is_run_and_reported_line_by_line(
     front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
 ) -> None:
     upload = jsonl(*numbered(1, 30), b"{", *numbered(3, 3), {"data": body([7.0]), "custom_id": "end"})
@@ -180,7 +180,7 @@ def test_an_upload_is_run_and_told_line_by_line(
     assert again.status_code == 202  # what failed can be handed in again, as it is told
 
 
-def test_a_runner_that_dies_is_replaced_by_one_that_goes_on(
+def test_another_runner_resumes_the_job_of_a_dead_one(
     front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
 ) -> None:
     upload = jsonl(*numbered(1, 2100))
@@ -200,7 +200,7 @@ def test_a_runner_that_dies_is_replaced_by_one_that_goes_on(
     assert len(seen) == 2100
 
 
-def test_a_job_is_given_up(
+def test_a_job_is_cancelled(
     front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
 ) -> None:
     upload = jsonl(*numbered(1, 2050))
@@ -224,7 +224,7 @@ def test_a_job_is_given_up(
     assert front.ask("DELETE", where).status_code == 200
 
 
-def test_a_file_in_the_store_is_run_too(
+def test_a_file_in_the_store_is_run(
     front: Gateway,
     system: System,
     system_url: str,
@@ -246,7 +246,7 @@ def test_a_file_in_the_store_is_run_too(
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
-def test_a_half_uploaded_file_does_nothing(front: Gateway, tmp_path: Path, framing: str) -> None:
+def test_an_incomplete_upload_creates_no_job(front: Gateway, tmp_path: Path, framing: str) -> None:
     parts = urlsplit(front.url)
     piece = jsonl(*numbered(1, 50))
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
@@ -263,7 +263,7 @@ def test_a_half_uploaded_file_does_nothing(front: Gateway, tmp_path: Path, frami
         time.sleep(0.05)
 
 
-def test_a_file_that_is_handed_in_again_under_its_key_is_the_same_job(front: Gateway, tmp_path: Path) -> None:
+def test_the_same_idempotency_key_returns_the_same_job(front: Gateway, tmp_path: Path) -> None:
     def hand_in(number: int, *, query: str = "model=m", key: str | None = None) -> requests.Response:
         headers = {**LINES, "Idempotency-Key": "monday"}
         content = jsonl(*numbered(number, number + 2))
@@ -283,7 +283,7 @@ def test_a_file_that_is_handed_in_again_under_its_key_is_the_same_job(front: Gat
     assert bad.status_code == 400
 
 
-def test_jobs_are_their_owners(front: Gateway) -> None:
+def test_jobs_belong_to_their_key(front: Gateway) -> None:
     where = front.ask("POST", "/v1/batches?model=m", data=jsonl({}), headers=LINES).headers["Location"]
     other, weak = front.make_key("batch"), front.make_key("infer", "read")
     for method, path in (
@@ -297,7 +297,7 @@ def test_jobs_are_their_owners(front: Gateway) -> None:
     assert front.ask("POST", "/v1/batches", data=jsonl({}), headers=LINES, key=weak).status_code == 403
 
 
-def test_a_key_finds_its_jobs_again_the_newest_first(
+def test_jobs_are_listed_newest_first(
     front: Gateway, system: System, system_url: str, start_runner: Callable[[], Process]
 ) -> None:
     key = front.make_key("batch")
@@ -338,7 +338,7 @@ def test_a_key_finds_its_jobs_again_the_newest_first(
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=x", "limit=1&limit=2", "before=x", "after=1"]
 )
-def test_what_is_no_part_of_the_list_is_refused(front: Gateway, query: str) -> None:
+def test_an_invalid_page_is_rejected(front: Gateway, query: str) -> None:
     answer = front.ask("GET", f"/v1/batches?{query}")
     assert answer.status_code == 400
     assert query[:5] in answer.json()["detail"]
@@ -374,7 +374,7 @@ def deliveries(front: Gateway, job_id: str) -> list[tuple[int, bool]]:
         return [(row[0], row[1]) for row in found]
 
 
-def test_the_end_of_a_job_is_told_to_its_webhook_once_and_signed(
+def test_the_webhook_of_a_job_is_called_once_and_signed(
     front: Gateway,
     receiver: Receiver,
     system: System,
@@ -416,7 +416,7 @@ def job_in_work(connection: Connection, *, webhook: str | None) -> tuple[str, st
     return job_id, owner, hook
 
 
-def test_a_webhook_is_told_by_who_ends_the_job_and_by_nobody_else(gateway: Gateway) -> None:
+def test_only_the_runner_that_ends_a_job_notifies_its_webhook(gateway: Gateway) -> None:
     with connected(gateway.database_url) as connection:
         job_id, owner, hook = job_in_work(connection, webhook=None)
     told: list[batches.Job] = []
@@ -436,7 +436,7 @@ def test_a_webhook_is_told_by_who_ends_the_job_and_by_nobody_else(gateway: Gatew
         webhooks.remove(connection, hook)
 
 
-def test_a_job_whose_webhook_was_removed_ends_all_the_same(gateway: Gateway) -> None:
+def test_a_job_with_a_removed_webhook_ends(gateway: Gateway) -> None:
     with connected(gateway.database_url) as connection:
         job_id, owner, _ = job_in_work(connection, webhook=new_id())
         batch_runs.finish_job(connection, job_id, owner, "done", event=lambda _: b"{}")
@@ -445,7 +445,7 @@ def test_a_job_whose_webhook_was_removed_ends_all_the_same(gateway: Gateway) -> 
     assert deliveries(gateway, job_id) == []
 
 
-def test_a_job_is_told_to_no_webhook_of_another_key(front: Gateway) -> None:
+def test_a_webhook_of_another_key_is_rejected(front: Gateway) -> None:
     def hand_in(webhook_id: str) -> requests.Response:
         headers = {**LINES, "X-StraightLine-Webhook": webhook_id, "Idempotency-Key": "tuesday"}
         return front.ask("POST", "/v1/batches?model=m", data=jsonl({}), headers=headers)
@@ -469,7 +469,7 @@ def test_a_job_is_told_to_no_webhook_of_another_key(front: Gateway) -> None:
         ("?allow=moon", b"{}", "parameter"),
     ],
 )
-def test_what_is_no_job_is_refused_and_leaves_nothing(
+def test_an_invalid_job_is_rejected_and_leaves_nothing(
     front: Gateway, tmp_path: Path, query: str, content: bytes, words: str
 ) -> None:
     answer = front.ask("POST", f"/v1/batches{query}", data=content, headers=LINES)
@@ -478,14 +478,14 @@ def test_what_is_no_job_is_refused_and_leaves_nothing(
     assert [file for file in (tmp_path / "store").rglob("*") if file.is_file()] == []
 
 
-def test_a_compressed_upload_is_refused(front: Gateway) -> None:
+def test_a_compressed_upload_is_rejected(front: Gateway) -> None:
     packed = gzip.compress(jsonl(*numbered(1, 3)))
     headers = LINES | {"Content-Encoding": "gzip"}
     answer = front.ask("POST", "/v1/batches?model=double", data=packed, headers=headers)
     assert (answer.status_code, "gzip" in answer.json()["detail"]) == (400, True)
 
 
-def test_an_upload_above_the_limit_is_refused(start_gateway: Callable[..., Gateway], store: str) -> None:
+def test_an_upload_above_the_limit_is_rejected(start_gateway: Callable[..., Gateway], store: str) -> None:
     small = start_gateway(STRAIGHTLINE_STORE=store, STRAIGHTLINE_GATEWAY_MAX_BATCH="100")
     answer = small.ask("POST", "/v1/batches?model=m", data=b"x" * 101, headers=LINES)
     assert answer.status_code == 413

@@ -1,4 +1,4 @@
-"""A service that uses Celery, and knows nothing of us but a route, on a real broker."""
+"""A Celery service that has only a route to us, on a real broker."""
 
 import os
 import re
@@ -64,14 +64,14 @@ def by_model(request: Request) -> Outcome:
 
 
 @pytest.mark.usefixtures("door")
-def test_a_task_is_answered_with_what_the_model_said(service: Celery, broker_url: str) -> None:
+def test_a_task_returns_the_response_of_the_model(service: Celery, broker_url: str) -> None:
     with Replier(broker_url) as replier:
         assert ask(service).get(timeout=20) == DATA
     assert replier.requests[0].model == "m"
 
 
 @pytest.mark.usefixtures("door")
-def test_the_pages_example_runs_as_it_stands_there(user_urls: dict[str, str], broker_url: str) -> None:
+def test_the_example_of_the_readme_runs(user_urls: dict[str, str], broker_url: str) -> None:
     (example,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     with Replier(broker_url):
         done = subprocess.run(
@@ -87,7 +87,7 @@ def test_the_pages_example_runs_as_it_stands_there(user_urls: dict[str, str], br
 
 
 @pytest.mark.usefixtures("door")
-def test_every_other_end_is_raised_in_the_caller(service: Celery, broker_url: str) -> None:
+def test_every_failure_is_raised_in_the_caller(service: Celery, broker_url: str) -> None:
     with Replier(broker_url, by_model):
         for state, kind in {
             "failed": "RequestFailed",
@@ -102,7 +102,7 @@ def test_every_other_end_is_raised_in_the_caller(service: Celery, broker_url: st
 
 
 @pytest.mark.usefixtures("door")
-def test_five_hundred_at_once_come_back_in_the_groups_order(service: Celery, broker_url: str) -> None:
+def test_a_group_of_500_keeps_its_order(service: Celery, broker_url: str) -> None:
     tensors = [{"inputs": [{**DATA["inputs"][0], "data": [float(number)]}]} for number in range(500)]
     with Replier(broker_url):
         asked = group(
@@ -112,7 +112,7 @@ def test_five_hundred_at_once_come_back_in_the_groups_order(service: Celery, bro
 
 
 @pytest.mark.usefixtures("door")
-def test_what_cannot_be_honoured_is_refused_and_nothing_is_done(service: Celery, broker_url: str) -> None:
+def test_unsupported_features_are_rejected_without_running_anything(service: Celery, broker_url: str) -> None:
     step = service.signature(names.INFER_TASK, kwargs={"model": "m", "data": DATA}, immutable=True)
     with Replier(broker_url) as replier:
         whole = chain(step, step).apply_async()
@@ -128,7 +128,7 @@ def test_what_cannot_be_honoured_is_refused_and_nothing_is_done(service: Celery,
     assert len(replier.requests) == 1
 
 
-def test_a_task_sent_while_the_door_is_away_is_answered_when_it_comes(
+def test_a_task_sent_while_the_adapter_is_down_is_answered_later(
     service: Celery, broker_url: str, request: pytest.FixtureRequest
 ) -> None:
     asked = ask(service)
@@ -138,7 +138,7 @@ def test_a_task_sent_while_the_door_is_away_is_answered_when_it_comes(
 
 
 @pytest.mark.usefixtures("door")
-def test_what_nobody_can_be_answered_for_goes_to_the_dead_letters(service: Celery, broker_url: str) -> None:
+def test_a_message_without_a_caller_is_dead_lettered(service: Celery, broker_url: str) -> None:
     with service.connection() as connection, connection.channel() as channel:
         producer = connection.Producer(channel)
         producer.publish(b"\x80\x04.", exchange=names.REQUESTS, routing_key="celery", correlation_id=new_id())
@@ -154,7 +154,7 @@ def test_what_nobody_can_be_answered_for_goes_to_the_dead_letters(service: Celer
 
 
 @pytest.mark.usefixtures("door")
-def test_the_door_writes_to_no_queue_but_those_of_results(user_urls: dict[str, str], broker_url: str) -> None:
+def test_the_adapter_writes_to_result_queues_only(user_urls: dict[str, str], broker_url: str) -> None:
     """It alone may write the default exchange, and the address comes from the caller."""
     victim = names.backend_queue("local")
     task = b'[[], {"model": "m", "data": {"inputs": []}}, {}]'

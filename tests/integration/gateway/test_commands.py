@@ -1,4 +1,4 @@
-"""The commands that ask the gateway, as programs of their own, against a real one."""
+"""Commands that use the gateway, as programs, against a real one."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def failed(gateway: Gateway) -> Outcome:
     )
 
 
-def test_a_request_that_succeeded_is_told(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_succeeded_request_is_shown(gateway: Gateway, tmp_path: Path) -> None:
     identity = succeeded(gateway).request_id
     done = run(gateway, "status", identity)
     assert (done.returncode, done.stderr) == (0, "")
@@ -116,7 +116,7 @@ def test_a_request_that_has_not_ended_has_none_yet_and_the_exit_code_is_4(gatewa
     assert run(gateway, "result", waiting, "--wait", "--timeout", "0.3").returncode == 4
 
 
-def test_waiting_for_a_result_brings_it_when_it_comes(gateway: Gateway) -> None:
+def test_wait_prints_the_result_when_it_arrives(gateway: Gateway) -> None:
     identity = new_id()
     waiting = subprocess.Popen(
         [sys.executable, "-m", "straightline", "result", identity, "--wait", "--timeout", "50"],
@@ -179,7 +179,7 @@ def test_what_is_not_known_has_the_exit_code_5_and_3_where_no_scheduler_can_be_a
     assert "no scheduler leads now" in told.err
 
 
-def test_a_request_is_taken_back_through_the_gateway_where_there_is_no_broker(gateway: Gateway) -> None:
+def test_a_request_is_cancelled_through_the_gateway_without_a_broker(gateway: Gateway) -> None:
     waiting = gateway.ask("POST", "/v1/requests", json={"model": "double", "data": body([1.0])}).json()["id"]
     done = run(gateway, "cancel", waiting)
     assert (done.returncode, done.stderr) == (0, "")
@@ -188,14 +188,14 @@ def test_a_request_is_taken_back_through_the_gateway_where_there_is_no_broker(ga
     assert run(gateway, "cancel", ended).stdout == f"{ended} had already ended: succeeded\n"
 
 
-def test_a_wrong_key_is_told_and_not_shown(gateway: Gateway) -> None:
+def test_a_wrong_key_is_reported_and_not_printed(gateway: Gateway) -> None:
     done = run(gateway, "models", key="sl_wrong")
     assert done.returncode == 2
     assert "STRAIGHTLINE_API_KEY" in done.stderr
     assert "sl_wrong" not in done.stderr
 
 
-def test_a_key_without_the_scope_is_refused(gateway: Gateway) -> None:
+def test_a_key_without_the_scope_is_rejected(gateway: Gateway) -> None:
     done = run(gateway, "models", key=gateway.make_key("infer"))
     assert done.returncode == 2
     assert "read" in done.stderr

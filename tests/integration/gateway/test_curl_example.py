@@ -1,4 +1,4 @@
-"""The example with curl does what it says, through a gateway that knows the example's model."""
+"""The curl example works against a gateway with its model."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def answering(gateway: Gateway, broker_url: str, answer: Answer) -> Iterator[Rep
     ledger.close()
 
 
-def test_an_answer_at_once_and_one_that_is_fetched_later(digits: Gateway, system_url: str) -> None:
+def test_a_synchronous_and_an_asynchronous_request(digits: Gateway, system_url: str) -> None:
     def answer(request: Request) -> Outcome:
         return ended(request, state="succeeded", result=msgspec.Raw(msgspec.json.encode(RESULT)))
 

@@ -1,4 +1,4 @@
-"""Gunicorn with the gateway's threads: they serve a kept connection on, and turn nobody away for it."""
+"""Gunicorn with our worker serves kept-alive connections without blocking new ones."""
 
 import http.client
 import os
@@ -72,7 +72,7 @@ def test_requests_of_a_kept_connection_are_served_by_one_thread_and_others_by_th
             assert ask(connection)
 
 
-def test_a_connection_that_was_silent_for_longer_is_served_on(
+def test_an_idle_connection_is_served_again(
     server: tuple[int, subprocess.Popen[bytes]],
 ) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server[0], timeout=10)
@@ -81,7 +81,7 @@ def test_a_connection_that_was_silent_for_longer_is_served_on(
     assert ask(connection)
 
 
-def test_a_request_that_came_with_the_one_before_it_is_answered(
+def test_a_pipelined_request_is_answered(
     server: tuple[int, subprocess.Popen[bytes]],
 ) -> None:
     with socket.create_connection(("127.0.0.1", server[0]), timeout=10) as connection:
@@ -93,7 +93,7 @@ def test_a_request_that_came_with_the_one_before_it_is_answered(
             received += piece
 
 
-def test_a_worker_that_is_to_stop_does_not_wait_for_connections(
+def test_a_stopping_worker_does_not_wait_for_connections(
     server: tuple[int, subprocess.Popen[bytes]],
 ) -> None:
     port, process = server

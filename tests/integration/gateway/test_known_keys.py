@@ -1,4 +1,4 @@
-"""Other content under a known `Idempotency-Key` is refused at once, whoever waits, by every process."""
+"""Other content under a known `Idempotency-Key` is rejected by every process."""
 
 import secrets
 import threading
@@ -31,7 +31,9 @@ def _refused(answer: requests.Response) -> bool:
     ("path", "prefer"), [("/v1/requests", {}), ("/v2/models/double/infer", {"Prefer": "respond-async"})]
 )
 @pytest.mark.parametrize("hooked", [False, True])
-def test_what_nobody_waits_for(gateway: Gateway, path: str, prefer: dict[str, str], *, hooked: bool) -> None:
+def test_other_content_is_rejected_without_waiting(
+    gateway: Gateway, path: str, prefer: dict[str, str], *, hooked: bool
+) -> None:
     headers = {**_key(), **prefer}
     if hooked:
         made = gateway.ask("POST", "/v1/webhooks", json={"url": "https://example.com/x"}).json()
@@ -47,7 +49,7 @@ def test_what_nobody_waits_for(gateway: Gateway, path: str, prefer: dict[str, st
     assert ask(1.0).status_code == 202
 
 
-def test_every_process_refuses_it_also_when_the_first_has_ended(
+def test_every_process_rejects_other_content_after_the_end(
     gateway: Gateway, start_gateway: Callable[..., Gateway]
 ) -> None:
     other = start_gateway()
@@ -67,7 +69,7 @@ def test_every_process_refuses_it_also_when_the_first_has_ended(
     assert other.infer([1.0], headers=headers, key=gateway.key).status_code == 202
 
 
-def test_who_waits_is_refused_at_once_while_the_first_one_waits(gateway: Gateway) -> None:
+def test_a_synchronous_caller_is_rejected_while_the_first_request_runs(gateway: Gateway) -> None:
     key = _key()
     waits = {**key, "Prefer": "respond-async, wait=5"}
     first = threading.Thread(target=lambda: gateway.infer([1.0], headers=waits))

@@ -1,4 +1,4 @@
-"""Requests are resources: submitted, asked for, explained; what the ledger knows is told over HTTP."""
+"""Requests as resources: submitted, reported, explained."""
 
 import json
 import time
@@ -39,7 +39,7 @@ def record(gateway: Gateway, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def test_a_request_is_taken_and_its_state_told(gateway: Gateway, model: Replier) -> None:
+def test_a_request_is_accepted_and_its_status_reported(gateway: Gateway, model: Replier) -> None:
     answer = gateway.ask("POST", "/v1/requests", json={"model": "double", "data": body([1.0])})
     assert answer.status_code == 202
     where = answer.headers["Location"]
@@ -57,7 +57,7 @@ def test_a_request_is_taken_and_its_state_told(gateway: Gateway, model: Replier)
     assert {request.model for request in model.requests} == {"double"}
 
 
-def test_what_has_ended_is_told_with_every_placement(gateway: Gateway) -> None:
+def test_an_ended_request_is_reported_with_every_placement(gateway: Gateway) -> None:
     tried = [
         attempt(1, "local", succeeded=False, error_class="unreachable", error="nobody answers"),
         attempt(2, "serverless", succeeded=True),
@@ -91,7 +91,7 @@ def test_models_are_listed_with_their_tensors(gateway: Gateway) -> None:
     assert entry["inputs"][0]["datatype"] == "FP32"
 
 
-def test_backends_are_shown_host_by_host(gateway: Gateway, system_url: str) -> None:
+def test_backends_are_listed_with_their_workers(gateway: Gateway, system_url: str) -> None:
     beat = {"backend": "local", "worker": "local@a", "sent_at": time.time(), "interval": 60.0}
     with pika.BlockingConnection(pika.URLParameters(system_url)) as connection:
         for worker, healthy in (("local@a", True), ("local@b", False)):
@@ -125,7 +125,7 @@ def test_backends_are_shown_host_by_host(gateway: Gateway, system_url: str) -> N
         (("POST", "/v1/requests", b'{"model": "double", "data": {}}'), 400, "inputs"),
     ],
 )
-def test_what_is_wrong_is_a_problem_with_its_cure(
+def test_an_error_is_a_problem_with_advice(
     gateway: Gateway, asked: tuple[str, str, bytes | None], status: int, words: str
 ) -> None:
     method, path, content = asked

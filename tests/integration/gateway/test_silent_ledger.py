@@ -1,4 +1,4 @@
-"""A ledger that keeps its connections and says nothing is named to who asks, before he gives us up."""
+"""A hanging ledger is reported before the caller times out."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def frozen(gateway: Gateway) -> list[int]:
     return pids
 
 
-def test_who_asks_is_told_of_the_database_and_the_operator_what_to_look_at(
+def test_callers_learn_of_the_outage_and_operators_of_its_cause(
     place: tuple[Starter, str], start_gateway: Callable[..., Gateway]
 ) -> None:
     gateway = start_gateway()

@@ -1,4 +1,4 @@
-"""The whole system is one model server to whoever speaks the Open Inference Protocol."""
+"""The whole system is one model server of the Open Inference Protocol."""
 
 import threading
 import time
@@ -44,7 +44,7 @@ def ended(state: Any, error_class: str) -> Callable[[Request], Outcome]:
 
 @pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("binary", [True, False])
-def test_tritons_client_works_unchanged(
+def test_tritonclient_works_unchanged(
     gateway: Gateway, client: triton.InferenceServerClient, binary: bool
 ) -> None:
     headers = {"Authorization": f"Bearer {gateway.key}"}
@@ -61,14 +61,14 @@ def test_tritons_client_works_unchanged(
         client.infer("unknown", asked([1.0], binary=binary), headers=headers)
 
 
-def test_an_answer_names_its_request_and_its_backend(gateway: Gateway, model: Replier) -> None:
+def test_a_response_names_its_request_and_backend(gateway: Gateway, model: Replier) -> None:
     answer = gateway.infer([1.0])
     assert answer.json()["outputs"][0]["data"] == [2.0]
     assert answer.headers["X-StraightLine-Request-Id"] == model.requests[0].id
     assert answer.headers["X-StraightLine-Backend"] == "local"
 
 
-def test_large_data_goes_by_the_store(gateway: Gateway, system_url: str) -> None:
+def test_large_data_goes_to_the_store(gateway: Gateway, system_url: str) -> None:
     with Replier(system_url, ended("failed", "model_error")) as replier:
         answer = gateway.infer([0.5] * 100_000)
     assert answer.status_code == 422
@@ -97,7 +97,7 @@ def test_the_same_idempotency_key_is_the_same_request(gateway: Gateway, model: R
         ("cancelled", "cancelled", 409),
     ],
 )
-def test_every_other_end_has_a_status_and_the_protocols_shape(
+def test_every_failure_has_a_status_and_the_form_of_the_protocol(
     gateway: Gateway, system_url: str, state: str, error_class: str, status: int
 ) -> None:
     with Replier(system_url, ended(state, error_class)):
@@ -107,7 +107,7 @@ def test_every_other_end_has_a_status_and_the_protocols_shape(
     assert ("Retry-After" in answer.headers) == (status == 503)
 
 
-def test_who_prefers_not_to_wait_is_told_where_to_ask(gateway: Gateway) -> None:
+def test_respond_async_returns_a_location(gateway: Gateway) -> None:
     answer = gateway.infer([1.0], headers={"Prefer": "respond-async"})
     assert answer.status_code == 202
     status = gateway.ask("GET", answer.headers["Location"])
@@ -115,7 +115,7 @@ def test_who_prefers_not_to_wait_is_told_where_to_ask(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "respond-async, wait=10"])
-def test_what_the_broker_did_not_take_is_not_called_taken(
+def test_a_request_that_the_broker_rejects_is_not_accepted(
     gateway: Gateway, system_url: str, prefer: str
 ) -> None:
     with pika.BlockingConnection(pika.URLParameters(system_url)) as connection:
@@ -138,9 +138,7 @@ def _forget_content(gateway: Gateway, request_id: str) -> None:
         connection.commit()
 
 
-def test_another_content_under_a_key_is_not_answered_with_what_the_first_one_gets(
-    gateway: Gateway, system_url: str
-) -> None:
+def test_other_content_under_a_key_does_not_get_the_first_outcome(gateway: Gateway, system_url: str) -> None:
     answers: dict[float, requests.Response] = {}
 
     def ask(value: float) -> None:
@@ -180,7 +178,7 @@ def test_another_content_under_a_key_is_not_answered_with_what_the_first_one_get
     assert answers[5.0].status_code == 409
 
 
-def test_nobody_waits_beyond_the_deadline(gateway: Gateway) -> None:
+def test_no_caller_waits_beyond_the_deadline(gateway: Gateway) -> None:
     request = {**body([1.0]), "parameters": {"timeout": 100_000}}  # microseconds
     began = time.monotonic()
     answer = gateway.ask("POST", "/v2/models/double/infer", json=request)
@@ -189,7 +187,7 @@ def test_nobody_waits_beyond_the_deadline(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("timeout", ["5", True, -1, [1], None, {}])
-def test_a_timeout_that_is_none_is_refused_with_a_sentence(gateway: Gateway, timeout: Any) -> None:
+def test_an_invalid_timeout_is_rejected(gateway: Gateway, timeout: Any) -> None:
     request = {**body([1.0]), "parameters": {"timeout": timeout}}
     answer = gateway.ask("POST", "/v2/models/double/infer", json=request)
     assert answer.status_code == 400
@@ -198,7 +196,7 @@ def test_a_timeout_that_is_none_is_refused_with_a_sentence(gateway: Gateway, tim
 
 @pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("timeout", [0, 5e6, 10**400])
-def test_a_timeout_may_be_any_number_that_is_not_negative(gateway: Gateway, timeout: float) -> None:
+def test_any_non_negative_timeout_is_accepted(gateway: Gateway, timeout: float) -> None:
     request = {**body([1.0]), "parameters": {"timeout": timeout}}
     assert gateway.ask("POST", "/v2/models/double/infer", json=request).status_code == 200
 
@@ -210,7 +208,7 @@ def waiting(url: str) -> int:
         return int(found.method.message_count)
 
 
-def test_above_its_limit_the_gateway_asks_to_come_later(
+def test_above_its_limit_the_gateway_answers_503(
     start_gateway: Callable[..., Gateway], system_url: str
 ) -> None:
     gateway = start_gateway(STRAIGHTLINE_GATEWAY_PENDING="1")
@@ -231,7 +229,7 @@ def test_above_its_limit_the_gateway_asks_to_come_later(
     ("header", "status"),
     [({}, 401), ({"Authorization": "Bearer sl_wrong"}, 401), ({"Authorization": "Basic eDp5"}, 401)],
 )
-def test_without_a_good_key_nothing_is_done(
+def test_without_a_valid_key_nothing_is_done(
     gateway: Gateway, model: Replier, header: dict[str, str], status: int
 ) -> None:
     answer = requests.post(
@@ -242,7 +240,7 @@ def test_without_a_good_key_nothing_is_done(
     assert model.requests == []
 
 
-def test_a_key_does_what_its_scopes_say(gateway: Gateway) -> None:
+def test_scopes_limit_a_key(gateway: Gateway) -> None:
     assert gateway.infer([1.0], key=gateway.make_key("read")).status_code == 403
     assert gateway.ask("GET", "/v1/models", key=gateway.make_key("infer")).status_code == 403
 
@@ -264,7 +262,7 @@ def test_a_key_does_what_its_scopes_say(gateway: Gateway) -> None:
         ),
     ],
 )
-def test_what_is_no_request_is_refused_at_once(
+def test_an_invalid_request_is_rejected(
     gateway: Gateway, content: bytes, headers: dict[str, str], status: int, words: str
 ) -> None:
     answer = gateway.ask("POST", "/v2/models/double/infer", data=content, headers=headers)
@@ -274,13 +272,13 @@ def test_what_is_no_request_is_refused_at_once(
 
 
 @pytest.mark.usefixtures("model")
-def test_a_version_that_is_not_there_is_told_with_those_that_are(gateway: Gateway) -> None:
+def test_an_unknown_version_is_reported_with_the_known_ones(gateway: Gateway) -> None:
     answer = gateway.ask("GET", "/v2/models/double/versions/9")
     assert (answer.status_code, answer.headers["X-StraightLine-Error"]) == (404, "unknown_version")
     assert "model double has no version 9; it has 1" in answer.json()["error"]
 
 
-def test_a_body_above_the_limit_is_refused(start_gateway: Callable[..., Gateway]) -> None:
+def test_a_body_above_the_limit_is_rejected(start_gateway: Callable[..., Gateway]) -> None:
     gateway = start_gateway(STRAIGHTLINE_GATEWAY_MAX_BODY="1000")
     answer = gateway.infer([1.0] * 1000)
     assert answer.status_code == 413

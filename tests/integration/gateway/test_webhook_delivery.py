@@ -1,4 +1,4 @@
-"""A service is told that its request has ended: signed, once taken, and again while it does not take it."""
+"""Webhooks are signed, delivered once, and retried until accepted."""
 
 import os
 import signal
@@ -100,9 +100,7 @@ def tell_again(url: str, webhook_id: str, request_id: str) -> None:
 
 
 @pytest.mark.usefixtures("_teller")
-def test_a_request_that_ended_is_told_once_and_signed(
-    trusting: Gateway, receiver: Receiver, system_url: str
-) -> None:
+def test_a_webhook_is_called_once_and_signed(trusting: Gateway, receiver: Receiver, system_url: str) -> None:
     made = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url})
     assert made.status_code == 201
     hook = made.json()
@@ -138,7 +136,7 @@ def test_a_request_that_ended_is_told_once_and_signed(
 
 
 @pytest.mark.usefixtures("_teller")
-def test_what_was_not_taken_is_told_again_and_a_redirect_is_not_followed(
+def test_a_failed_call_is_retried_and_redirects_are_not_followed(
     trusting: Gateway, receiver: Receiver, system_url: str
 ) -> None:
     receiver.refusals = [302, 500]
@@ -169,9 +167,7 @@ def test_what_was_not_taken_is_told_again_and_a_redirect_is_not_followed(
 
 
 @pytest.mark.usefixtures("_teller")
-def test_who_asks_by_the_protocol_may_be_told_too(
-    trusting: Gateway, receiver: Receiver, system_url: str
-) -> None:
+def test_infer_accepts_a_webhook(trusting: Gateway, receiver: Receiver, system_url: str) -> None:
     hook = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
     answer = trusting.infer([1.0], headers={"X-StraightLine-Webhook": hook["id"]})
     assert answer.status_code == 202
@@ -182,7 +178,7 @@ def test_who_asks_by_the_protocol_may_be_told_too(
     assert trusting.infer([1.0], headers={"X-StraightLine-Webhook": new_id()}).status_code == 404
 
 
-def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> None:
+def test_webhooks_belong_to_their_key(trusting: Gateway, receiver: Receiver) -> None:
     hook = trusting.ask("POST", "/v1/webhooks", json={"url": receiver.url}).json()
     other = trusting.make_key("webhooks", "infer")
     assert hook["id"] in {each["id"] for each in trusting.ask("GET", "/v1/webhooks").json()["webhooks"]}
@@ -210,11 +206,11 @@ def test_webhooks_are_their_owners(trusting: Gateway, receiver: Receiver) -> Non
         b'{"u": "https://a/"}',
     ],
 )
-def test_what_is_no_webhook_is_refused(gateway: Gateway, content: bytes) -> None:
+def test_an_invalid_webhook_is_rejected(gateway: Gateway, content: bytes) -> None:
     assert gateway.ask("POST", "/v1/webhooks", data=content).status_code == 400
 
 
-def test_a_receiver_that_says_one_byte_at_a_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_receiver_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "TOTAL_TIMEOUT_S", 0.5)
     over = threading.Event()
 
@@ -242,7 +238,7 @@ def test_a_receiver_that_says_one_byte_at_a_time_is_not_waited_for(monkeypatch: 
     assert time.monotonic() - started < 5.0
 
 
-def test_receivers_of_one_key_that_hang_delay_nobody_else(gateway: Gateway, receiver: Receiver) -> None:
+def test_hanging_receivers_of_one_key_do_not_delay_other_keys(gateway: Gateway, receiver: Receiver) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         hooks = []

@@ -1,4 +1,4 @@
-"""What Celery producers send becomes a request, or one clear refusal; nothing is half done."""
+"""Celery task messages become requests or rejections, and outcomes become results."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def app() -> Celery:
     return Celery("theirs", broker="amqp://", backend="rpc://", set_as_current=False)
 
 
-def test_a_task_becomes_a_request_with_the_tasks_id_and_the_way_back(app: Celery) -> None:
+def test_a_task_becomes_a_request_with_its_id_and_result_queue(app: Celery) -> None:
     sent = message(app, {**KWARGS, "allow": ["local"], "version": "2"})
     made = translate(sent)
     request = decode_request(made.body, message_id=made.message_id)
@@ -59,31 +59,31 @@ def test_a_task_becomes_a_request_with_the_tasks_id_and_the_way_back(app: Celery
     assert (made.reply_to, made.correlation_id) == (names.CELERY_REPLY_KEY, QUEUE)
 
 
-def test_a_batch_task_goes_the_batch_way(app: Celery) -> None:
+def test_a_batch_task_is_routed_as_batch(app: Celery) -> None:
     made = translate(message(app, {**KWARGS, "class": "batch"}))
     assert made.routing_key == "batch"
     assert decode_request(made.body).class_ == "batch"
 
 
-def test_expires_is_a_deadline(app: Celery) -> None:
+def test_expires_sets_the_deadline(app: Celery) -> None:
     sooner = translate(message(app, {**KWARGS, "deadline": 4e9}, expires="2027-01-15T08:00:30+00:00"))
     assert decode_request(sooner.body).deadline == NOW + 30
     earlier = translate(message(app, {**KWARGS, "deadline": NOW + 5}, expires="2027-01-15T08:00:30+00:00"))
     assert decode_request(earlier.body).deadline == NOW + 5
 
 
-def test_who_ignores_the_result_gets_none(app: Celery) -> None:
+def test_no_result_is_requested_if_the_caller_ignores_it(app: Celery) -> None:
     made = translate(message(app, ignore_result=True))
     assert made.reply_to is None
 
 
-def test_the_callers_trace_goes_on(app: Celery) -> None:
+def test_the_trace_context_is_passed_on(app: Celery) -> None:
     sent = message(app)
     sent[0].headers["traceparent"] = "00-1-2-01"
     assert translate(sent).headers == {"traceparent": "00-1-2-01"}
 
 
-def test_a_chain_a_chord_and_links_are_refused_by_name(app: Celery) -> None:
+def test_unsupported_canvas_features_are_rejected_by_name(app: Celery) -> None:
     step = app.signature(names.INFER_TASK, kwargs=KWARGS)
     asked: dict[str, dict[str, Any]] = {
         "a chain": {"chain": [dict(step)]},
@@ -107,7 +107,7 @@ def test_a_chain_a_chord_and_links_are_refused_by_name(app: Celery) -> None:
         ({"expires": "soon"}, "ISO 8601"),
     ],
 )
-def test_what_a_header_asks_in_vain_is_refused(app: Celery, change: dict[str, Any], words: str) -> None:
+def test_unsupported_headers_are_rejected(app: Celery, change: dict[str, Any], words: str) -> None:
     sent = message(app)
     sent[0].headers.update(change)
     with pytest.raises(UnsupportedTask, match=words):
@@ -125,19 +125,19 @@ def test_what_a_header_asks_in_vain_is_refused(app: Celery, change: dict[str, An
         (b'[[], {"deadline": "soon"}, {}]', "deadline"),
     ],
 )
-def test_a_body_of_another_form_is_refused(app: Celery, body: bytes, words: str) -> None:
+def test_a_malformed_body_is_rejected(app: Celery, body: bytes, words: str) -> None:
     with pytest.raises(UnsupportedTask, match=words):
         translate((message(app, expires="2027-01-15T08:00:30+00:00")[0], body))
 
 
-def test_nothing_but_json_is_read(app: Celery) -> None:
+def test_only_json_is_accepted(app: Celery) -> None:
     sent = message(app)
     sent[0].content_type = "application/x-python-serialize"
     with pytest.raises(UnsupportedTask, match="task_serializer"):
         translate(sent)
 
 
-def test_a_refusal_is_the_callers_result(app: Celery) -> None:
+def test_a_rejection_is_sent_as_the_result(app: Celery) -> None:
     sent = message(app, eta="2030-01-01T00:00:00+00:00")
     made = request_for(*sent)
     assert (made.exchange, made.routing_key, made.correlation_id) == (
@@ -151,7 +151,9 @@ def test_a_refusal_is_the_callers_result(app: Celery) -> None:
 
 
 @given(st.binary(max_size=200), st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text()))
-def test_no_message_can_do_more_than_be_refused(body: bytes, headers: dict[str, Any]) -> None:
+def test_any_message_is_accepted_or_rejected_without_another_error(
+    body: bytes, headers: dict[str, Any]
+) -> None:
     sent = properties({"task": names.INFER_TASK, "id": new_id(), **headers}, reply_to=QUEUE)
     made = request_for(sent, body)
     assert made.exchange in {"", names.REQUESTS}
@@ -166,7 +168,9 @@ def test_no_message_can_do_more_than_be_refused(body: bytes, headers: dict[str, 
         ("cancelled", "REVOKED", "TaskRevokedError"),
     ],
 )
-def test_every_end_is_a_result_that_celery_raises(app: Celery, state: Any, status: str, kind: str) -> None:
+def test_every_failure_is_a_result_that_celery_raises(
+    app: Celery, state: Any, status: str, kind: str
+) -> None:
     outcome = Outcome(request_id=new_id(), state=state, finished_at=NOW, error_class="c", error="why")
     result = json.loads(result_of(outcome, "q").body)
     assert result["status"] == status
@@ -175,7 +179,7 @@ def test_every_end_is_a_result_that_celery_raises(app: Celery, state: Any, statu
     assert str(raised) == "c: why"
 
 
-def test_an_answer_is_the_result_as_it_came_or_where_it_lies() -> None:
+def test_the_result_is_the_response_or_its_reference() -> None:
     outcome = Outcome(
         request_id=new_id(), state="succeeded", finished_at=NOW, result=msgspec.Raw(b'{"outputs":[1e2]}')
     )
@@ -188,7 +192,7 @@ def test_an_answer_is_the_result_as_it_came_or_where_it_lies() -> None:
 
 
 @pytest.mark.parametrize("queue", ["straightline.local", "straightline.outcomes", QUEUE.upper(), "q", "\n"])
-def test_no_result_is_written_to_a_queue_that_is_none_of_results(app: Celery, queue: str) -> None:
+def test_a_reply_to_that_is_not_a_result_queue_is_dead_lettered(app: Celery, queue: str) -> None:
     with pytest.raises(UnreadableMessage):
         request_for(*message(app, reply_to=queue))
     outcome = msgspec.json.encode(Outcome(request_id=new_id(), state="failed", finished_at=NOW))

@@ -1,4 +1,4 @@
-"""Other content under a known name is refused before it is sent; a ledger that is away refuses nothing."""
+"""Other content under a known id is rejected; an unavailable ledger rejects nothing."""
 
 import dataclasses
 import logging
@@ -23,12 +23,12 @@ def _composed(request_id: str | None) -> PreparedRequest:
     return prepare_request(members, now=1.0, inline_limit=99, put=None, deadline=None, decoded=True)
 
 
-def test_what_has_a_name_has_the_digest_that_the_scheduler_makes_of_it() -> None:
+def test_the_digest_equals_that_of_the_scheduler() -> None:
     named = _composed(new_id())
     assert named.digest == digest(decode_request(named.body))
 
 
-def test_the_ledger_is_not_asked_for_what_nobody_named() -> None:
+def test_a_request_without_an_id_is_not_looked_up() -> None:
     asked: list[str] = []
     composed = _composed(None)
     assert composed.digest is None
@@ -36,7 +36,7 @@ def test_the_ledger_is_not_asked_for_what_nobody_named() -> None:
     assert asked == []
 
 
-def test_other_content_under_a_name_is_refused_and_the_same_is_not() -> None:
+def test_other_content_under_an_id_is_rejected() -> None:
     composed = _composed(new_id())
     IdempotencyGuard(lambda _: None).check(composed)
     known = IdempotencyGuard({composed.id: composed.digest}.get)
@@ -46,7 +46,7 @@ def test_other_content_under_a_name_is_refused_and_the_same_is_not() -> None:
     assert (refused.value.problem.status, refused.value.problem.error_class) == (409, "conflict")
 
 
-def test_a_ledger_that_is_away_refuses_nothing_and_is_let_alone_for_a_while(
+def test_requests_pass_while_the_ledger_is_down_without_further_look_ups(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked: list[str] = []
@@ -67,7 +67,7 @@ def test_a_ledger_that_is_away_refuses_nothing_and_is_let_alone_for_a_while(
     assert len(asked) == 3
 
 
-def test_a_moment_in_which_many_ask_lets_one_through_and_no_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_overloaded_ledger_lets_only_the_current_request_pass(caplog: pytest.LogCaptureFixture) -> None:
     composed, busy = _composed(new_id()), [True, False]
 
     def asked(_: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A batch job is not done before all that is to be told of it is in the ledger."""
+"""A batch job ends once its invalid lines and outcomes are in the ledger."""
 
 import io
 import json
@@ -135,19 +135,19 @@ def _run(ledger: Ledger) -> None:
     JobRunner(ours, nobody, store).run(ledger.stop)
 
 
-def test_a_job_whose_refusals_are_recorded_is_done(ledger: Ledger) -> None:
+def test_a_job_is_done_once_its_invalid_lines_are_recorded(ledger: Ledger) -> None:
     _run(ledger)
     assert ledger.calls[-1] == "done"
 
 
-def test_a_webhook_is_told_where_the_job_is_as_it_ended(ledger: Ledger) -> None:
+def test_the_webhook_event_has_the_final_progress(ledger: Ledger) -> None:
     _run(ledger)
     told = ledger.told
     assert (told["type"], told["timestamp"]) == ("batch.done", "1970-01-01T00:00:02+00:00")
     assert (told["data"]["state"], told["data"]["refused"], told["data"]["finished_at"]) == ("done", 1, 2.0)
 
 
-def test_a_webhook_is_told_why_a_job_could_not_be_run(
+def test_the_webhook_event_has_the_reason_of_a_failed_job(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(_store: Store, uri: str) -> io.BytesIO:
@@ -158,18 +158,18 @@ def test_a_webhook_is_told_why_a_job_could_not_be_run(
     assert (ledger.told["type"], ledger.told["data"]["error"]) == ("batch.failed", "file:///lines is gone")
 
 
-def test_a_job_whose_last_refusals_the_ledger_did_not_take_is_run_again(ledger: Ledger) -> None:
+def test_a_job_is_released_if_its_invalid_lines_cannot_be_recorded(ledger: Ledger) -> None:
     ledger.answers = [LedgerUnavailable("away")]
     _run(ledger)
     assert ledger.calls == ["checkpoint_job", "release_job"]
 
 
-def test_a_job_that_another_process_has_is_not_ended_here(ledger: Ledger) -> None:
+def test_a_job_with_a_lost_lease_is_not_ended(ledger: Ledger) -> None:
     ledger.answers = [None]
     _run(ledger)
     assert "done" not in ledger.calls
 
 
-def test_a_job_is_kept_while_its_last_outcomes_are_recorded(ledger: Ledger) -> None:
+def test_the_lease_is_renewed_while_the_last_outcomes_are_recorded(ledger: Ledger) -> None:
     _run(ledger)
     assert ledger.calls == ["checkpoint_job", "checkpoint_job", "done"]

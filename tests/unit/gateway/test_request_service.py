@@ -1,4 +1,4 @@
-"""Who waits over HTTP gets the outcome though the connection that should have brought it was lost."""
+"""A synchronous caller gets its outcome although the connection that carries it was lost."""
 
 import threading
 import time
@@ -97,14 +97,14 @@ def test_an_outcome_lost_with_its_connection_is_found_in_the_ledger(monkeypatch:
     assert exchange.waiting == 0
 
 
-def test_what_ended_before_it_was_asked_is_not_taken_for_its_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_outcome_under_the_same_id_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     _ledger(monkeypatch, time.time() - 60)
     with pytest.raises(ApiError) as refused:
         _service(Exchange(loses=True)).submit_and_wait(_composed(0.1), {}, wait=None)
     assert refused.value.problem.status == 504
 
 
-def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_is_not_polled_while_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _ledger(monkeypatch, time.time() + 1)
     exchange = Exchange(loses=False)
     exchange.sent.set_result(None)
@@ -113,7 +113,7 @@ def test_the_ledger_is_not_asked_while_the_connection_stands(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("not confirmed"), Rejected("full")])
-def test_nobody_is_told_that_a_request_was_taken_which_the_broker_has_not(error: StraightLineError) -> None:
+def test_an_unconfirmed_request_is_not_answered_with_202(error: StraightLineError) -> None:
     exchange, composed = Exchange(loses=False), _composed(30.0)
     late = threading.Timer(0.2, exchange.sent.set_exception, (error,))
     late.start()

@@ -1,4 +1,4 @@
-"""A request under way is told of, and taken back, though the ledger goes away in the middle of the answer."""
+"""Status and cancellation of unfinished requests, also while the ledger fails."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 
 from gateway.http.app import build
 from gateway.http.context import AppContext
-from gateway.http.requests import unfinished_placement
+from gateway.http.requests import status_lookup, unfinished_placement
+from gateway.http.requests.status_lookup import StatusLookup
 from gateway.http.requests.status_map import LEADER_TIMEOUT_S, StatusMap
-from gateway.http.routes import requests
 from gateway.http.settings import Settings
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.queries.last_placement import LastPlacement
@@ -88,8 +88,8 @@ def status(clock: Clock) -> StatusMap:
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch, exchange: Exchange, status: StatusMap) -> AppContext:
     """A gateway whose ledger has no outcome and no placement."""
-    monkeypatch.setattr(requests, "outcome_of", lambda *_: None)
-    monkeypatch.setattr(requests, "find_submission", lambda *_: None)
+    monkeypatch.setattr(status_lookup, "outcome_of", lambda *_: None)
+    monkeypatch.setattr(status_lookup, "find_submission", lambda *_: None)
     monkeypatch.setattr(unfinished_placement, "last_placement", lambda *_: None)
     unused: Any = None
     reader: Any = Reader()
@@ -100,11 +100,10 @@ def ours(monkeypatch: pytest.MonkeyPatch, exchange: Exchange, status: StatusMap)
         settings=settings,
         broker=broker,
         ledger=reader,
-        placement_ledger=reader,
         auth=keys,
         models=unused,
         workers=unused,
-        status=status,
+        statuses=StatusLookup(ledger=reader, placement_ledger=reader, events=status),
         store=None,
         requests=unused,
     )
@@ -117,21 +116,21 @@ def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ours
     def gone(*_: Any) -> None:
         raise request.param("away")
 
-    monkeypatch.setattr(requests, "find_submission", gone)
+    monkeypatch.setattr(status_lookup, "find_submission", gone)
     return build(ours).test_client()
 
 
 def submitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ledger know that a gateway took the request."""
     submission = Submission(id=ID, model="m", submitted_at=1.0, deadline=None, until=9e9)
-    monkeypatch.setattr(requests, "find_submission", lambda *_: submission)
+    monkeypatch.setattr(status_lookup, "find_submission", lambda *_: submission)
 
 
 def learn(status: StatusMap, *events: StatusEvent) -> None:
     status.update(StatusEvents(at=2.0, events=list(events)))
 
 
-def test_what_fails_for_the_ledger_cancels_nothing(client: FlaskClient, exchange: Exchange) -> None:
+def test_a_ledger_failure_publishes_no_cancellation(client: FlaskClient, exchange: Exchange) -> None:
     assert client.get(f"/v1/requests/{ID}").status_code == 503
     assert client.delete(f"/v1/requests/{ID}").status_code == 503
     assert not exchange.cancelled
@@ -211,7 +210,7 @@ def test_after_its_end_a_request_is_answered_from_the_ledger(
 ) -> None:
     learn(status, RUNNING)
     monkeypatch.setattr(
-        requests, "outcome_of", lambda *_: Outcome(request_id=ID, state="rejected", finished_at=4.0)
+        status_lookup, "outcome_of", lambda *_: Outcome(request_id=ID, state="rejected", finished_at=4.0)
     )
     assert build(ours).test_client().get(f"/v1/requests/{ID}").get_json()["state"] == "rejected"
     assert status.find(ID) is None
@@ -242,11 +241,9 @@ CANCELLED = Outcome(
 )
 
 
-def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
-    ours: AppContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unanswered_placement_is_reported(ours: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     lease = LastPlacement(backend="local", model="m", version="1", attempt=1, placed_at=1.5)
-    monkeypatch.setattr(requests, "outcome_of", lambda *_: CANCELLED)
+    monkeypatch.setattr(status_lookup, "outcome_of", lambda *_: CANCELLED)
     monkeypatch.setattr(unfinished_placement, "last_placement", lambda *_: lease)
     client = build(ours).test_client()
     told = client.get(f"/v1/requests/{ID}").get_json()
@@ -259,18 +256,20 @@ def test_what_ended_without_an_answer_is_told_with_where_it_was_placed(
     (step,) = client.get(f"/v1/placements/{ID}").get_json()["steps"]
     assert step == {"number": 1, "backend": "local", "placed_at": 1.5}
     busy: Any = Busy()
-    client = build(dataclasses.replace(ours, placement_ledger=busy)).test_client()
+    reader: Any = Reader()
+    statuses = StatusLookup(ledger=reader, placement_ledger=busy, events=StatusMap())
+    client = build(dataclasses.replace(ours, statuses=statuses)).test_client()
     assert "backend" not in client.get(f"/v1/requests/{ID}").get_json()  # and it is told all the same
 
 
-def test_a_placement_of_which_the_outcome_has_the_attempt_is_told_once(
+def test_a_placement_with_an_attempt_is_reported_once(
     ours: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = Attempt(
         number=1, backend="local", succeeded=False, placed_at=1.5, started_at=2.0, finished_at=3.0
     )
     expired = Outcome(request_id=ID, state="expired", submitted_at=1.0, finished_at=5.0, attempts=[tried])
-    monkeypatch.setattr(requests, "outcome_of", lambda *_: expired)
+    monkeypatch.setattr(status_lookup, "outcome_of", lambda *_: expired)
     for attempt, backends in ((1, ["local"]), (2, ["local", "serverless"])):
         lease = LastPlacement(backend="serverless", model="m", attempt=attempt, placed_at=4.0)
         monkeypatch.setattr(unfinished_placement, "last_placement", lambda *_, lease=lease: lease)

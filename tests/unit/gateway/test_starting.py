@@ -1,4 +1,4 @@
-"""The gateway starts with settings that it can use; of one that it cannot a line tells, and of the cure."""
+"""Settings are checked before the start, and reported in one line."""
 
 import os
 import socket
@@ -46,7 +46,7 @@ def _refused(capsys: pytest.CaptureFixture[str], name: str, command: str = "http
     return said
 
 
-def test_with_the_right_ones_gunicorn_is_started(started: list[str]) -> None:
+def test_gunicorn_is_started_with_valid_settings(started: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(["http"])
     assert "gunicorn" in started
@@ -69,7 +69,7 @@ def test_with_the_right_ones_gunicorn_is_started(started: list[str]) -> None:
         ("GATEWAY_BIND=foo bar", "such as 127.0.0.1:8000"),
     ],
 )
-def test_a_wrong_one_is_told_in_a_line_before_it_starts(
+def test_an_invalid_setting_is_reported_in_one_line_before_the_start(
     started: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -82,7 +82,7 @@ def test_a_wrong_one_is_told_in_a_line_before_it_starts(
     assert started == []
 
 
-def test_the_webhooks_process_refuses_hosts_that_are_none(
+def test_the_webhook_process_rejects_invalid_hosts(
     started: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_WEBHOOK_HOSTS", "http://x")
@@ -90,7 +90,7 @@ def test_the_webhooks_process_refuses_hosts_that_are_none(
     assert started == []
 
 
-def test_an_address_in_use_is_told_likewise(
+def test_an_address_in_use_is_reported_in_one_line(
     started: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], taken: str
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_GATEWAY_BIND", taken)

@@ -36,7 +36,7 @@ def test_the_more_advanced_event_counts_in_whichever_order_they_arrive(
         assert status.find(ID) is second
 
 
-def test_of_two_alike_the_later_counts() -> None:
+def test_the_later_of_two_equal_events_wins() -> None:
     status = StatusMap()
     status.update(StatusEvents(at=1.0, events=[event("held", 0, 1.0), event("held", 0, 2.0)]))
     found = status.find(ID)
@@ -53,7 +53,7 @@ def test_above_the_bound_the_request_without_news_for_longest_is_forgotten() -> 
     assert [status.find(id_) is not None for id_ in ids] == [True, False, True]
 
 
-def test_what_has_ended_is_dropped() -> None:
+def test_an_ended_request_is_dropped() -> None:
     status = StatusMap()
     status.update(StatusEvents(at=1.0, events=[event("held", 0)]))
     status.drop(ID)

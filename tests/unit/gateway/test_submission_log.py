@@ -1,4 +1,4 @@
-"""What a gateway took is told beside the request's way, and the ledger's outage holds nobody up."""
+"""Submissions are written in the background, and an outage of the ledger delays no caller."""
 
 import threading
 import time
@@ -15,14 +15,14 @@ PAUSE = 0.005
 ONE = Submission(id="a", model="m", submitted_at=1.0, deadline=None, until=2.0)
 
 
-def test_a_note_is_written_when_it_is_back() -> None:
+def test_a_submission_is_written_when_add_returns() -> None:
     written: list[Submission] = []
     SubmissionLog(written.extend, write_timeout_s=10.0).add(ONE)
     assert written == [ONE]
 
 
 @pytest.mark.parametrize("fault", [LedgerRefused("no"), ValueError("no date")])
-def test_what_cannot_be_written_costs_no_other_note(fault: Exception) -> None:
+def test_an_unwritable_submission_does_not_affect_others(fault: Exception) -> None:
     first, go = threading.Event(), threading.Event()
     written: list[Submission] = []
 
@@ -44,7 +44,7 @@ def test_what_cannot_be_written_costs_no_other_note(fault: Exception) -> None:
     assert written == [ONE, *others]
 
 
-def test_one_caller_waits_for_a_ledger_that_says_nothing_and_all_again_once_it_writes() -> None:
+def test_one_caller_waits_for_a_hanging_ledger_and_all_once_it_writes_again() -> None:
     go = threading.Event()
     written: list[Submission] = []
 
@@ -59,7 +59,7 @@ def test_one_caller_waits_for_a_ledger_that_says_nothing_and_all_again_once_it_w
     _until(lambda: _waited_for(notes, written))
 
 
-def test_nobody_waits_for_a_ledger_that_is_away_and_all_is_written_when_it_is_back() -> None:
+def test_no_caller_waits_while_the_ledger_is_down_and_nothing_is_lost() -> None:
     asked, back = threading.Event(), threading.Event()
     written: list[Submission] = []
 

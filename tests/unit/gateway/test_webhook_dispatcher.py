@@ -1,4 +1,4 @@
-"""What became of a webhook is noted though the ledger has no connection free for a while."""
+"""Attempts are recorded although the ledger is busy for a while."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -40,15 +40,13 @@ class Ledger:
 
 
 @pytest.mark.parametrize("busy", range(MAX_RECORD_ATTEMPTS))
-def test_it_is_sent_once_and_noted_once_a_connection_is_free(
-    monkeypatch: pytest.MonkeyPatch, busy: int
-) -> None:
+def test_a_delivery_is_recorded_once_a_connection_is_free(monkeypatch: pytest.MonkeyPatch, busy: int) -> None:
     ledger: Any = Ledger(monkeypatch, busy)
     WebhookDispatcher(ledger, frozenset())._deliver(DUE)
     assert (len(ledger.sent), ledger.noted, ledger.asked) == (1, 1, busy + 1)
 
 
-def test_a_ledger_that_stays_away_is_asked_a_few_times_and_holds_no_sender_for_good(
+def test_recording_is_given_up_after_a_few_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ledger: Any = Ledger(monkeypatch, 1000)

@@ -1,4 +1,4 @@
-"""Webhooks are signed as their standard has it, lead nowhere they must not, and are tried for a day."""
+"""Signatures, SSRF guard and retry schedule of webhooks."""
 
 import base64
 import hashlib
@@ -15,13 +15,13 @@ from gateway.webhooks.signing import headers, new_secret
 from straightline.errors import ConfigurationError, ContractError
 
 
-def test_the_specifications_own_example_is_signed_alike() -> None:
+def test_the_example_of_the_specification_has_the_same_signature() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     signed = headers(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_receiver_can_check_it_with_nothing_but_the_secret() -> None:
+def test_a_receiver_verifies_a_signature_with_the_secret() -> None:
     secret = new_secret()
     signed = headers(secret, "id", 7, b"body")
     key = base64.b64decode(secret.split("_", 1)[1])
@@ -30,7 +30,7 @@ def test_a_receiver_can_check_it_with_nothing_but_the_secret() -> None:
     assert len(key) >= 24
 
 
-def test_a_receiver_can_check_it_with_the_library_of_the_standard() -> None:
+def test_a_receiver_verifies_a_signature_with_the_standard_library() -> None:
     secret, body = new_secret(), '{"model":"größe"}'.encode()
     signed = headers(secret, "id", int(time.time()), body)
     assert Webhook(secret).verify(body, signed) == {"model": "größe"}
@@ -55,7 +55,7 @@ def test_a_receiver_can_check_it_with_the_library_of_the_standard() -> None:
         "",
     ],
 )
-def test_a_url_that_could_never_be_called_is_refused(url: str) -> None:
+def test_a_malformed_url_is_rejected(url: str) -> None:
     with pytest.raises(ContractError):
         check_url(url, frozenset())
 
@@ -67,24 +67,24 @@ def test_a_url_that_could_never_be_called_is_refused(url: str) -> None:
         *("127.1", "2130706433", "0x7f000001", "localhost", "LocalHost:1", "api.localhost", "localhost."),
     ],
 )
-def test_an_address_that_no_delivery_would_reach_is_refused_at_once(host: str) -> None:
+def test_a_private_address_is_rejected_at_registration(host: str) -> None:
     with pytest.raises(ContractError, match=r"private network .*STRAIGHTLINE_WEBHOOK_HOSTS"):
         check_url(f"https://{host}/x", frozenset())
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "[2606:4700::1111]", "localhost.example", "inside"])
-def test_what_a_delivery_may_reach_is_taken(host: str) -> None:
+def test_public_addresses_and_names_are_accepted(host: str) -> None:
     check_url(f"https://{host}/x", frozenset())
 
 
-def test_addresses_that_the_settings_name_are_taken() -> None:
+def test_allowlisted_addresses_are_accepted() -> None:
     trusted = parse_hosts("127.0.0.1, localhost, ::1,")
     for url in ("https://127.0.0.1:9/", "http://localhost/", "http://[::1]:80/"):
         check_url(url, trusted)
 
 
 @pytest.mark.parametrize("wrong", ["http://x", "x:80", "a:80", "[::1]", "x/y", "good,b c", "*.internal"])
-def test_a_setting_that_names_no_host_is_refused_with_the_cure(wrong: str) -> None:
+def test_an_invalid_allowlist_is_rejected_with_advice(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^STRAIGHTLINE_WEBHOOK_HOSTS .*without scheme"):
         parse_hosts(wrong)
 
@@ -108,13 +108,13 @@ def look_up(*addresses: str) -> Any:
         "::ffff:10.0.0.1",
     ],
 )
-def test_no_name_leads_into_our_own_network(address: str) -> None:
+def test_a_name_that_resolves_to_a_private_address_is_rejected(address: str) -> None:
     for found in (look_up(address), look_up("93.184.216.34", address)):
         with pytest.raises(ContractError, match="private network"):
             resolve("https://hook.example/x", frozenset(), found)
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
+def test_the_checked_address_is_the_one_called() -> None:
     target = resolve("https://hook.example:8443/x?y=1", frozenset(), look_up("93.184.216.34"))
     assert (target.address, target.host, target.port, target.path) == (
         "93.184.216.34",
@@ -124,12 +124,12 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
     )
 
 
-def test_a_host_that_the_settings_name_may_be_ours_and_plain() -> None:
+def test_an_allowlisted_host_may_be_private_and_plain_http() -> None:
     target = resolve("http://inside:8080", parse_hosts("other, Inside"), look_up("10.0.0.7"))
     assert (target.scheme, target.address, target.path) == ("http", "10.0.0.7", "/")
 
 
-def test_it_is_tried_for_more_than_a_day_and_then_given_up() -> None:
+def test_retries_span_more_than_a_day() -> None:
     waits = [retry_delay(failures, 0.0) for failures in range(1, len(RETRY_DELAYS_S) + 2)]
     assert waits[-1] is None
     assert sum(wait for wait in waits if wait is not None) > 24 * 3600

@@ -1,4 +1,4 @@
-"""What the gateway tells of hosts is what the scheduler counts."""
+"""The reported workers are those that the scheduler counts."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def local(hosts: WorkerDirectory) -> BackendEntry:
     return found
 
 
-def test_slots_of_all_hosts_add_up(hosts: WorkerDirectory) -> None:
+def test_slots_of_all_workers_add_up(hosts: WorkerDirectory) -> None:
     hosts.update(beat("local@b"))
     hosts.update(beat("local@a", slots=8, active=2))
     hosts.update(b"nonsense")
@@ -46,7 +46,7 @@ def test_slots_of_all_hosts_add_up(hosts: WorkerDirectory) -> None:
     assert [each.worker for each in found.workers] == ["local@a", "local@b"]
 
 
-def test_a_host_that_is_ill_or_silent_is_shown_and_not_counted(hosts: WorkerDirectory, clock: Clock) -> None:
+def test_an_unhealthy_or_silent_worker_is_shown_but_not_counted(hosts: WorkerDirectory, clock: Clock) -> None:
     hosts.update(beat("local@a"))
     clock.now += 12
     hosts.update(beat("local@b"))
@@ -60,7 +60,7 @@ def test_a_host_that_is_ill_or_silent_is_shown_and_not_counted(hosts: WorkerDire
     ]
 
 
-def test_who_says_goodbye_or_is_silent_for_long_is_forgotten(hosts: WorkerDirectory, clock: Clock) -> None:
+def test_a_closing_or_long_silent_worker_is_removed(hosts: WorkerDirectory, clock: Clock) -> None:
     hosts.update(beat("local@a"))
     hosts.update(beat("local@b"))
     hosts.update(beat("local@b", closing=True))
@@ -69,7 +69,7 @@ def test_who_says_goodbye_or_is_silent_for_long_is_forgotten(hosts: WorkerDirect
     assert local(hosts).workers == []
 
 
-def test_a_backend_that_nobody_reports_for_is_there(hosts: WorkerDirectory) -> None:
+def test_a_backend_without_workers_is_listed(hosts: WorkerDirectory) -> None:
     assert [(each.backend, each.healthy) for each in hosts.report().backends] == [
         ("serverless", False),
         ("gpu-container", False),

@@ -1,4 +1,4 @@
-"""Alembic's entry: which database, and what it should look like."""
+"""Alembic's entry point: connects to the database and applies migrations."""
 
 import os
 
@@ -11,7 +11,7 @@ from straightline.settings import load
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What a migration reads from the environment, where its caller gave no URL."""
+    """Settings of a migration whose caller gives no URL."""
 
     database_url: str
 
@@ -22,7 +22,7 @@ def _url() -> str:
 
 
 def _known(name: str | None, kind: str, _parents: object) -> bool:
-    """Whether a comparison of the database with the code looks at it: partitions are made as days come."""
+    """Tell whether a comparison with the code covers a table; partitions are created at run time."""
     return kind != "table" or name in METADATA.tables
 
 

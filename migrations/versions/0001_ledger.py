@@ -1,4 +1,4 @@
-"""The ledger: outcomes, attempts, repeated ids and surplus outcomes."""
+"""Create the ledger: outcomes, attempts, repeated ids and duplicate outcomes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""The tables are partitioned by the time in their ids; placements and dead letters are recorded.
+"""Partition the tables by the time in their ids, and create placements and dead letters.
 
-What was written before stays where it lies: each table becomes the default partition of the new one.
+Existing rows are not moved: each table becomes the default partition of the new one.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ TABLES: Final = {
     "repeats": [],
     "surplus": [],
 }
-"""Those of 0001, with the ends of the names of their indexes."""
+"""Tables of 0001, with the suffixes of their index names."""
 
 
 def upgrade() -> None:
@@ -64,7 +64,7 @@ def _unplain(name: str, indexes: list[str]) -> None:
 
 
 def _index_parents() -> None:
-    """Make the indexes of the new tables; each takes in the one that the default partition has."""
+    """Create the indexes of the new tables; each adopts the index of the default partition."""
     op.create_primary_key("outcomes_pkey", "outcomes", ["request_id"])
     op.create_primary_key("attempts_pkey", "attempts", ["request_id", "number"])
     op.create_primary_key("repeats_pkey", "repeats", ["request_id", "seen_at"])

@@ -1,4 +1,4 @@
-"""API keys of the HTTP gateway."""
+"""Create API keys of the HTTP gateway."""
 
 import sqlalchemy as sa
 from alembic import op

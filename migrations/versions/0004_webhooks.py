@@ -1,4 +1,4 @@
-"""Webhooks, and what is still to be told by them."""
+"""Create webhooks and their deliveries."""
 
 import sqlalchemy as sa
 from alembic import op

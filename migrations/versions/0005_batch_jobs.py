@@ -1,4 +1,4 @@
-"""Batch jobs that were handed in over HTTP."""
+"""Create batch jobs submitted over HTTP."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Partitions are made by a function with its owner's rights, so that who calls it need not own the tables."""
+"""Create partitions through a function with its owner's rights, so that callers need not own the tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# A day's ids begin with its milliseconds since 1970, in UTC (UUID version 7).
+# A version 7 UUID begins with the milliseconds since 1970 in UTC.
 _FUNCTION = """
 CREATE FUNCTION make_partition(parent text, day date) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
@@ -26,13 +26,13 @@ BEGIN
     IF parent NOT IN ('outcomes', 'attempts', 'repeats', 'surplus', 'placements') THEN
         RAISE insufficient_privilege USING MESSAGE = 'no partitions of that table are made here';
     END IF;
-    -- Who planned without the new partition would find its rows nowhere: while rows move, nobody reads.
+    -- A query planned without the new partition would miss its rows: lock readers out while rows move.
     EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %I >= $1 AND %I < $2)', fallback, key, key)
         INTO waiting USING low, high;
     IF waiting THEN
         EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent);
     END IF;
-    -- Attached, and not made as a partition, which would wait for every statement on the table, and stop it.
+    -- Attach it: creating it as a partition would wait for, and block, every statement on the table.
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
     EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', fallback);
     EXECUTE format('WITH moved AS (DELETE FROM %I WHERE %I >= $1 AND %I < $2 RETURNING *)'

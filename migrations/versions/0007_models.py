@@ -1,4 +1,4 @@
-"""The registry: which versions of which models are deployed, and what a model's name means."""
+"""Create the model registry: deployed versions, aliases, changes."""
 
 import sqlalchemy as sa
 from alembic import op

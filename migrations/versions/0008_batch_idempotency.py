@@ -1,4 +1,4 @@
-"""A batch job that is handed in again under its caller's key is the same job."""
+"""Add idempotency keys of batch jobs."""
 
 import sqlalchemy as sa
 from alembic import op

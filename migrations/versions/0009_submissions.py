@@ -1,4 +1,4 @@
-"""Requests that a gateway took, so that any gateway can tell of them before they have ended."""
+"""Create submissions, so that any gateway can report an unfinished request."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The end of a batch job is told to a webhook."""
+"""Notify a webhook of the end of a batch job."""
 
 import sqlalchemy as sa
 from alembic import op

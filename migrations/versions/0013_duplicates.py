@@ -1,4 +1,4 @@
-"""Name tables and a column by the field's terms: duplicate_requests, duplicate_outcomes, checks.
+"""Rename repeats, surplus and placements.looks to duplicate_requests, duplicate_outcomes and checks.
 
 Rows, indexes, grants and partitions stay; only names change. A recorder of the previous version finds its
 tables missing, treats the database as not migrated, and holds its messages until it is replaced.

@@ -54,7 +54,7 @@ def last_placement(
         connection: to the ledger; its transaction is ended.
         request_id: in canonical form.
         since: its submission or earlier, with a time zone.
-        until: its end, likewise; None if it has not ended.
+        until: its end, with a time zone; None if it has not ended.
 
     Returns:
         The placement; None if none is recorded or the search took too long.

@@ -30,7 +30,7 @@ class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):
         placed: attempts, retries included.
         failed: failed attempts.
         p50_ms: median milliseconds from submission to outcome of successful requests; None without any.
-        p95_ms: 95th percentile of the same.
+        p95_ms: 95th percentile.
     """
 
     placed: int

@@ -37,7 +37,7 @@ def test_a_conflicting_id_is_answered_with_a_rejection_that_says_what_to_do() ->
     (message,) = answers([_recall(outcome.request_id, conflict=True)], {outcome.request_id: outcome})
     said = msgspec.json.decode(message.body, type=Outcome)
     assert (said.state, said.error_class) == ("rejected", "conflict")
-    assert "id of its own" in (said.error or "")
+    assert "new id or idempotency key" in (said.error or "")
     assert not bytes(said.result)
 
 

@@ -1,4 +1,4 @@
-"""A gateway tells another content under a known id before the first one has ended."""
+"""Store the content digest of submissions, so that a gateway rejects other content under a known id."""
 
 import sqlalchemy as sa
 from alembic import op

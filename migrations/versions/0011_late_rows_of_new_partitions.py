@@ -1,4 +1,4 @@
-"""Rows that come to the default partition while a day's is made are seen before they move."""
+"""Find rows that reach the default partition while a day's partition is created, before they move."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-# A day's ids begin with its milliseconds since 1970, in UTC (UUID version 7).
+# A version 7 UUID begins with the milliseconds since 1970 in UTC.
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION make_partition(parent text, day date) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
@@ -30,18 +30,17 @@ BEGIN
     END IF;
     LOOP
         BEGIN
-            -- Who planned without the new partition would find its rows nowhere: while rows move, nobody
-            -- reads.
+            -- A query planned without the new partition would miss its rows, so readers are locked out while
+            -- rows move.
             EXECUTE look INTO waiting USING low, high;
             IF waiting THEN
                 EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent);
             END IF;
-            -- Attached, and not made as a partition, which would wait for every statement on the table, and
-            -- stop it.
+            -- Attach it: creating it as a partition would wait for, and block, every statement on the table.
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
             EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', fallback);
-            -- Rows may have come before that lock was had. The other one cannot be had now: readers take
-            -- them the other way round. So both are given back, and had again in their order.
+            -- Rows may have arrived before this lock. Taking the parent's now could deadlock with readers,
+            -- which take both in the other order. So release both and retake them in order.
             EXECUTE look INTO late USING low, high;
             IF late AND NOT waiting THEN
                 RAISE EXCEPTION USING ERRCODE = 'SL001', MESSAGE = 'rows came while a partition was made';
@@ -66,4 +65,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave it: it does for older code what that asks of it, and more safely."""
+    """Keep it: older code calls it the same way."""

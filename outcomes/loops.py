@@ -26,7 +26,7 @@ class Loop(Protocol):
 
 
 class Stopped(NamedTuple):
-    """How the loops ended.
+    """Result of running loops.
 
     Attributes:
         by_signal: a signal asked for the end; otherwise a loop ended by itself.

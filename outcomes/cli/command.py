@@ -1,4 +1,4 @@
-"""What the commands share: adding one with an example, printing JSON."""
+"""Helpers of the commands: help with an example, JSON output."""
 
 import argparse
 from typing import Any

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """Where the messages came from: `outcomes.messaging.batch_consumer.BatchConsumer`."""
+    """Origin of the messages: `outcomes.messaging.batch_consumer.BatchConsumer`."""
 
     def is_current(self, epoch: int) -> bool:
         """Tell whether connection number `epoch` is still open."""

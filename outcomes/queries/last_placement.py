@@ -34,7 +34,7 @@ FIND_LAST: Final = text(
 
 
 class LastPlacement(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """Where a request was placed last; fields as in a lease."""
+    """The last placement of a request; fields as in a lease."""
 
     backend: Backend
     model: str

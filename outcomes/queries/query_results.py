@@ -40,7 +40,7 @@ class BackendSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DuplicateRequests(msgspec.Struct, frozen=True):
-    """How often an id was submitted again, and how often with different content."""
+    """Counts of repeated submissions of an id, and of those with different content."""
 
     count: int = 0
     conflicts: int = 0

@@ -16,7 +16,7 @@ from outcomes.db.translation import translated
 from outcomes.schema.tables import OUTCOMES, SUBMISSIONS
 
 RETENTION_AFTER_END: Final = timedelta(hours=1)
-"""How long a submission stays after its deadline, as its outcome may wait for the recorder."""
+"""Time that a submission stays after its deadline, as its outcome may wait for the recorder."""
 PURGE_BATCH_SIZE: Final = 10_000
 """Rows deleted by one statement, which must end within the reconciler's statement timeout."""
 MIN_TIME_S: Final = datetime(1970, 1, 1, tzinfo=UTC).timestamp()

@@ -13,7 +13,7 @@ MAX_DETAIL_CHARS: Final = 1024
 
 
 class DeadLetterCause(msgspec.Struct, frozen=True):
-    """How a message died.
+    """The queue and reason of a message's death.
 
     Attributes:
         queue: the queue in which it died; None if unknown.

@@ -29,7 +29,7 @@ Resolved = tuple[Outcome, ReplyAddress | None]
 
 
 class DeadLetterActions(msgspec.Struct, frozen=True):
-    """What to do about a dead letter; empty if it holds no known request.
+    """Actions for a dead letter; empty if it holds no known request.
 
     Attributes:
         outcomes: of the requests in it, each with its producer's reply address.
@@ -138,4 +138,4 @@ _PARSERS: Final[dict[str, Parser]] = {
     names.ATTEMPTS_QUEUE: _failed_attempts,
     **dict.fromkeys(_POOLS, _placement),
 }
-"""How to find requests, by the queue in which a message died."""
+"""Parsers, by the queue in which a message died."""

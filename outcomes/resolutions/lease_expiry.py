@@ -51,7 +51,7 @@ class ExpiredLease(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": 
 
 
 class LeaseSweep(msgspec.Struct, frozen=True):
-    """What one sweep has to do.
+    """Actions of one sweep.
 
     Attributes:
         messages: to publish before any row is updated: outcomes of missing requests, answers to lost ones.

@@ -21,7 +21,7 @@ UNRECORDABLE: Final = "unrecordable"
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """How a request ends, and why: fields of its outcome."""
+    """The end of a request: fields of its outcome."""
 
     state: State
     error_class: ErrorClass

@@ -57,7 +57,7 @@ _TIME_COLUMNS: Final = {
 
 
 class Retained(msgspec.Struct, frozen=True):
-    """What was deleted: names of partitions, and the number of rows outside daily partitions."""
+    """Deleted data: names of partitions, and the number of rows outside daily partitions."""
 
     partitions: list[str]
     rows: int

@@ -13,6 +13,7 @@ from scheduler.placement import baselines, empirical
 from scheduler.placement.model import ALL, BackendState, Features, Thresholds
 from straightline.contracts import decode_request
 from straightline.ids import new_id
+from straightline.names import Backend
 
 MAX_DECISION_US: Final = 10.0
 
@@ -44,7 +45,7 @@ def run(rig: Rig) -> list[Result]:
     ]
 
 
-def mixture(count: int, seed: int) -> list[tuple[Features, dict[str, BackendState]]]:
+def mixture(count: int, seed: int) -> list[tuple[Features, dict[Backend, BackendState]]]:
     """Return requests and states that use every branch, and holds."""
     draw = random.Random(seed)
     return [

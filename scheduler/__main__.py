@@ -8,7 +8,6 @@ import sys
 import threading
 
 from scheduler.broker.service import Service
-from scheduler.core import SchedulerCore
 from scheduler.settings import Settings
 from straightline.errors import StraightLineError
 from straightline.models.catalogue import read_catalogue
@@ -27,9 +26,7 @@ def main() -> int:
         failpoints.configure(os.environ)
         settings = load(Settings, os.environ)
         catalogue = read_catalogue(settings.models_dir)
-        service = Service(
-            settings, SchedulerCore(settings, catalogue, origin=f"scheduler@{socket.gethostname()}")
-        )
+        service = Service(settings, catalogue, origin=f"scheduler@{socket.gethostname()}")
     except StraightLineError as error:
         print(f"scheduler: {error}", file=sys.stderr)
         return 2

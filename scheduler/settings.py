@@ -1,11 +1,12 @@
-"""What the scheduler reads from the environment."""
+"""Settings of the scheduler, from the environment."""
 
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from scheduler.dispatch.backfill import Backfill, InteractiveYield
+from scheduler.feedback.backfill import Backfill
+from scheduler.feedback.interactive_yield import InteractiveYield
 from scheduler.placement.breaker import BreakerConfig
 from scheduler.placement.budget import RetryBudgetConfig
 from scheduler.placement.model import Thresholds
@@ -18,33 +19,34 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Read once, at the start.
+    """Settings, read once at the start.
 
     Attributes:
         broker_url: AMQP URL of RabbitMQ.
         models_dir: directory of the deployed bundles.
         f: threshold on a model's frequency, requests per second.
-        window: over how many seconds the frequency is taken.
-        d: threshold on the data's size, bytes.
-        prefetch: interactive requests read ahead of their confirms.
+        window: seconds over which the frequency is measured.
+        d: threshold on the size of the data, bytes.
+        prefetch: interactive requests that may be unacknowledged.
         batch_prefetch: batch requests held while they wait for free slots.
-        coalesce: most requests in one placement message.
-        coalesce_bytes: most bytes of requests in one placement message, unless one alone has more.
+        coalesce: maximum requests in one placement message.
+        coalesce_bytes: maximum bytes of requests in one placement message, unless a single one is larger.
         hold_window: held requests kept in memory, with 256 KiB for each; the others wait in the broker.
-        max_attempts: backends asked before a request has failed.
+        max_attempts: attempts after which a request has failed.
         remembered: ids kept to recognise a repeated one.
-        retry_share: of a model's first attempts, how many retries there may be.
-        retry_floor: retries that there may be in ten seconds besides.
-        breaker_share: of a backend's calls, which part must fail for its breaker to open.
+        retry_share: retries that a model may have, as a share of its first attempts.
+        retry_floor: retries that a model may have in ten seconds beside that share.
+        breaker_share: share of failed calls from which on a breaker opens.
         breaker_samples: calls below which no breaker opens.
-        breaker_window: over how many seconds calls are counted.
+        breaker_window: seconds over which calls are counted.
         most_held: held requests above which new interactive ones are rejected.
-        longest_wait: expected seconds of waiting above which they are, too; None leaves it to deadlines.
+        longest_wait: expected wait in seconds above which they are rejected, too; None leaves it to
+            deadlines.
         lease_grace: seconds after its deadline from which on a placed request without an outcome is lost.
-        backfill_turn: seconds in which a slot that batch requests share shall be free again; so many go
-            together as can be answered in that time.
+        backfill_turn: target seconds until a slot that batch requests share is free again; it bounds how
+            many share one.
         backfill_rest: seconds without batch work after each second of it, while interactive requests come.
-        backfill_share: of a backend's slots, how many batch requests may have; one in any case.
+        backfill_share: share of a backend's slots that batch requests may have; they get at least one.
     """
 
     broker_url: str
@@ -73,29 +75,29 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def thresholds(self) -> Thresholds:
-        """`F` and `D`."""
+        """Thresholds `F` and `D` of the policy."""
         return Thresholds(F=self.f, D=self.d)
 
     @property
     def breaker(self) -> BreakerConfig:
-        """When a breaker opens."""
+        """Conditions under which a breaker opens."""
         return BreakerConfig(self.breaker_share, self.breaker_samples, self.breaker_window)
 
     @property
     def allowance(self) -> RetryBudgetConfig:
-        """How many retries there may be."""
+        """Bounds on the retries of a model."""
         return RetryBudgetConfig(self.retry_share, self.retry_floor)
 
     def backfill(self, interactive_yield: InteractiveYield) -> Backfill:
-        """Return the account of a backend's batch work."""
+        """Make the account of a backend's batch work."""
         return Backfill(
-            most=self.coalesce,
-            turn=self.backfill_turn,
+            max_requests=self.coalesce,
+            turn_s=self.backfill_turn,
             share=self.backfill_share,
             interactive_yield=interactive_yield,
         )
 
     @property
     def limits(self) -> Limits:
-        """What a new request may find before it is refused."""
+        """Bounds on the queue above which new requests are rejected."""
         return Limits(self.most_held, self.longest_wait)

@@ -1,8 +1,7 @@
-"""From a producer's message to a ticket, or to the reason why not. Pure: time is an argument."""
+"""Admission of a request: its ticket, its model version, or the reason for its rejection."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,10 +15,10 @@ from straightline.producer.submission import DEFAULT_LIFETIME_S, MAX_DEADLINE_S
 from straightline.support.terminal import seconds
 
 MAX_SHORT_STRING_BYTES: Final = 255
-"""Longest AMQP short string in bytes."""
+"""Longest AMQP short string."""
 
 
-class RequestRejected(Exception):  # noqa: N818 - it is an answer, not an error
+class RequestRejected(Exception):  # noqa: N818 - an outcome, not an error
     """A request that ends before it is placed."""
 
     def __init__(self, state: State, error_class: ErrorClass, message: str) -> None:
@@ -28,9 +27,8 @@ class RequestRejected(Exception):  # noqa: N818 - it is an answer, not an error
         self.error_class = error_class
 
 
-@dataclass(frozen=True, slots=True)
-class RequestMetadata:
-    """What a ticket carries beside the request: reply address, digest of the content, W3C trace context."""
+class RequestMetadata(NamedTuple):
+    """Fields of a ticket beside the request: reply address, digest of the content, W3C trace context."""
 
     reply: ReplyAddress | None
     digest: str
@@ -39,27 +37,27 @@ class RequestMetadata:
 
 
 def reply_address(reply_to: str | None, correlation_id: str | None, request_id: str) -> ReplyAddress | None:
-    """Return where the result goes, from the AMQP properties; None where nobody asked for it."""
+    """Return where the outcome is pushed, from the AMQP properties; None where it is not asked for."""
     if not reply_to or len(reply_to.encode()) > MAX_SHORT_STRING_BYTES:
         return None
     return ReplyAddress(to=reply_to, correlation_id=correlation_id or request_id)
 
 
 def clamped_submitted_at(request: Request, now: float) -> float:
-    """Return the producer's time, clamped to our clock: nothing was submitted in the future."""
+    """Return the producer's time, at most `now`: a request is not submitted in the future."""
     return min(request.submitted_at, now)
 
 
 def find_model(request: Request, known: RegistryView, settled: str | None = None) -> ModelSpec:
-    """Return the version of the model that answers a request: the one it pins, the canary, or the default.
+    """Return the model version that answers a request: the pinned one, the canary, or the default.
 
     Args:
-        request: what is asked.
+        request: the request.
         known: the models.
-        settled: the version that was chosen before, where the request comes back; it stays while it is there.
+        settled: the version chosen before, for a request that comes back; it stays while it is deployed.
 
     Raises:
-        Refused: there is none; the message names those there are.
+        RequestRejected: there is none; the message names the deployed ones.
     """
     if settled is not None and request.version is None:
         spec = known.find(request.model, settled)
@@ -85,35 +83,35 @@ def find_model(request: Request, known: RegistryView, settled: str | None = None
     )
 
 
-def make_ticket(request: Request, body: bytes, terms: RequestMetadata, now: float) -> Ticket:
-    """Make the ticket of a request, which has no version yet.
+def make_ticket(request: Request, body: bytes, metadata: RequestMetadata, now: float) -> Ticket:
+    """Return the ticket of a request, without a version.
 
     Args:
-        request: decoded from
-        body: the message as it came.
-        terms: what else its ticket carries.
+        request: the decoded request.
+        body: its message.
+        metadata: other fields of the ticket.
         now: seconds since the epoch.
     """
     at = clamped_submitted_at(request, now)
     deadline = request.deadline if request.deadline is not None else at + DEFAULT_LIFETIME_S[request.class_]
     return Ticket(
         request=msgspec.Raw(body),
-        digest=terms.digest,
+        digest=metadata.digest,
         submitted_at=at,
         received_at=now,
         deadline=deadline,
         r_d=request.size,
-        reply=terms.reply,
-        trace=terms.trace,
-        trace_state=terms.trace_state,
+        reply=metadata.reply,
+        trace=metadata.trace,
+        trace_state=metadata.trace_state,
     )
 
 
 def check_deadline(request: Request, ticket: Ticket, now: float) -> None:
-    """Do nothing where the deadline of a request that has just come is still ahead.
+    """Reject a new request whose deadline has passed.
 
     Raises:
-        Refused: it has passed.
+        RequestRejected: the deadline has passed.
     """
     if ticket.deadline > now:
         return
@@ -121,7 +119,7 @@ def check_deadline(request: Request, ticket: Ticket, now: float) -> None:
     if request.deadline is None:
         span = DEFAULT_LIFETIME_S[request.class_]
         late += f"; it names none, so it has {span:.0f} s from its submitted_at ({request.class_})"
-    elif request.deadline < MAX_DEADLINE_S:  # no time of ours, but a span
+    elif request.deadline < MAX_DEADLINE_S:  # a duration, not a time
         late += (
             f"; {request.deadline:g} is taken for seconds since 1970: send the time, not how long from now"
         )
@@ -131,16 +129,16 @@ def check_deadline(request: Request, ticket: Ticket, now: float) -> None:
 def resolve_model(
     request: Request, ticket: Ticket, known: RegistryView, registry_synced: Callable[[], bool]
 ) -> ModelSpec:
-    """Return the version that answers, and note it in the ticket; it stays through holds and retries.
+    """Return the version that answers; for a new request, check its tensors.
 
     Args:
-        request: what is asked.
-        ticket: its ticket.
+        request: the request.
+        ticket: its ticket, with the version chosen before.
         known: the models.
-        registry_synced: whether these are all; else what was settled before may be another one.
+        registry_synced: whether `known` is complete; otherwise the chosen version may be missing.
 
     Raises:
-        Refused: there is none, or the tensors are not its.
+        RequestRejected: no version answers, or the tensors do not fit.
     """
     spec = find_model(request, known, ticket.version)
     if ticket.version not in {None, spec.version} and not registry_synced():
@@ -151,5 +149,4 @@ def resolve_model(
             check_inputs(request.infer_request(), spec)
         except ContractError as error:
             raise RequestRejected("rejected", error.error_class, str(error)) from error
-    ticket.version = spec.version
     return spec

@@ -1,4 +1,4 @@
-"""What can be said of a message that cannot be understood. Pure."""
+"""Identification of unreadable messages."""
 
 import hashlib
 
@@ -11,12 +11,12 @@ from straightline.errors import ContractError
 
 
 def body_digest(body: bytes) -> str:
-    """Return a digest of a message's bytes."""
+    """Return a digest of the bytes of a message."""
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
 def extract_request_id(delivery: Delivery, body: bytes) -> str | None:
-    """Return the id of the request that a message is about, None where it names none, or many."""
+    """Return the id of the request in a message; None where it names none, or several."""
     if delivery.queue in names.REQUEST_QUEUES:
         return find_id(body, delivery.message_id)
     try:

@@ -1,4 +1,4 @@
-"""Which messages were taken up lately, so that one that comes again is not worked twice."""
+"""Messages seen lately: a redelivery or a duplicate is not processed twice."""
 
 from array import array
 from collections import OrderedDict
@@ -13,19 +13,17 @@ Verdict = Literal["new", "redelivered", "duplicate"]
 Key = tuple[str, str | None, str]
 _PACK: Final = Struct("q").pack
 SWEEPS_PER_DELIVERY: Final = 2
-"""Messages in work that are looked at when one comes in: no more than twice as many as are open are kept."""
+"""Messages in work that each new one checks for completion; at most twice the open ones are kept."""
 _PRODUCER_QUEUES: Final = (*names.REQUEST_QUEUES, names.CANCELS_QUEUE)
-"""Queues of what producers send: not all of them give each message an id of its own."""
+"""Queues that producers feed; some producers give several messages the same id."""
 
 
 class DeliveryDeduplicator:
-    """The last `size` messages, each with the delivery that stands for it.
+    """The last `size` messages, each with the delivery that represents it.
 
-    After a lost connection the broker delivers again what was not acknowledged. Where the work that the first
-    delivery caused is still known here, doing it again would only duplicate it.
-
-    Of a message that is in work its delivery is kept. Of one that is done there is no more to know than that,
-    and which connection brought it: 12 bytes, allotted at the start.
+    After a lost connection the broker redelivers unacknowledged messages. Where the work of the first
+    delivery is still known here, repeating it would only duplicate it. For a message in work the delivery is
+    kept; for a finished one 12 bytes, allocated at the start: a hash and the connection that brought it.
     """
 
     def __init__(self, size: int) -> None:
@@ -35,12 +33,11 @@ class DeliveryDeduplicator:
         self._epochs = array("i", [-1]) * self._done.slots
 
     def take(self, delivery: Delivery, subject: str) -> tuple[Verdict, Delivery]:
-        """Judge a message before it is worked.
+        """Classify a message before it is processed.
 
         Args:
-            delivery: as it came.
-            subject: the id of the request it is about, beside the message's own id: producers may give many
-                messages the same one.
+            delivery: the new delivery.
+            subject: id of its request. Producers may give several messages the same message id.
 
         Returns:
             `new`: process it. `redelivered`: the broker delivers it again; the earlier delivery, which is
@@ -53,7 +50,7 @@ class DeliveryDeduplicator:
         earlier = self._in_work.get(key)
         if earlier is not None:
             return _compared(delivery, earlier)
-        # Nothing done speaks against a producer's message that was not delivered before.
+        # A producer's message that was not delivered before is new, whatever is finished.
         ours = delivery.queue not in _PRODUCER_QUEUES
         slot = self._done.find(_packed(key)) if ours or delivery.redelivered else None
         if slot is not None:
@@ -66,20 +63,20 @@ class DeliveryDeduplicator:
         return "new", delivery
 
     def forget(self, delivery: Delivery, subject: str) -> None:
-        """Its work is dropped: when it is delivered again it begins anew."""
+        """Forget a message whose work was dropped: its redelivery is new."""
         self._in_work.pop((delivery.queue, delivery.message_id, subject), None)
 
     def disown(self, delivery: Delivery) -> None:
-        """Forget every trace of a delivery whose work broke off."""
+        """Forget a delivery whose processing failed."""
         for key in [key for key, taken in self._in_work.items() if taken is delivery]:
             del self._in_work[key]
 
     def _sweep(self) -> None:
-        """Of what is done keep the key alone; what was taken before now has been worked as far as it goes."""
+        """Reduce finished messages to their key."""
         for _ in range(min(SWEEPS_PER_DELIVERY, len(self._in_work))):
             key, delivery = self._in_work.popitem(last=False)
             if delivery.pending:
-                self._in_work[key] = delivery  # behind the others, so that these are looked at, too
+                self._in_work[key] = delivery  # behind the others, so that these are checked, too
             else:
                 self._epochs[self._done.add(_packed(key))] = delivery.epoch
 
@@ -94,5 +91,5 @@ def _compared(delivery: Delivery, earlier: Delivery) -> tuple[Verdict, Delivery]
 
 
 def _packed(key: Key) -> bytes:
-    """64 bits of a keyed hash: by chance one of 10^14 messages is taken for another, by intent none."""
+    """Return 64 bits of a keyed hash: one message in 10^14 collides by chance, none by intent."""
     return _PACK(hash(key))

@@ -1,4 +1,4 @@
-"""Which ids were seen lately, so that a repeated one gets its first outcome instead of another run."""
+"""Ids seen lately: a repeated one gets its first outcome instead of another run."""
 
 import hashlib
 from array import array
@@ -13,30 +13,30 @@ ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is remembered of an id: a keyed hash of its content's digest, and whether it has ended."""
+    """Record of an id: a keyed hash of its content's digest, and whether it has ended."""
 
     content: int
     ended: bool
 
     def matches(self, digest: str) -> bool:
-        """Whether it was the same that was asked for."""
+        """Whether the content is the same."""
         return self.content == hash(digest)
 
 
 class IdempotencyCache:
-    """The ids of the last `size` requests; for older ones the ledger's key keeps their outcome one.
+    """The ids of the last `size` requests. For older ones the ledger's key keeps the outcome unique.
 
-    Of each there are 25 bytes (id, hash of the digest, whether it has ended), all allotted at the start.
+    Each takes 25 bytes (id, hash of the digest, whether it has ended), all allocated at the start.
     """
 
     def __init__(self, size: int) -> None:
         self._seen = FixedSizeKeyCache(size, ID_BYTES)
         self._contents = array("q", [-1]) * self._seen.slots
         self._ended = bytearray(b"\xff") * self._seen.slots
-        self._missed: tuple[str, bytes] | None = None  # asked for last, and not known: now it may be noted
+        self._missed: tuple[str, bytes] | None = None  # last unknown id, which `remember` often adds
 
     def find(self, request_id: str) -> Seen | None:
-        """Return what is remembered of an id."""
+        """Return the record of an id, or None."""
         key = _packed(request_id)
         slot = self._seen.find(key)
         if slot is None:
@@ -50,7 +50,7 @@ class IdempotencyCache:
         return slot is not None and bool(self._ended[slot])
 
     def remember(self, request_id: str, digest: str) -> None:
-        """Note an id."""
+        """Add an id."""
         missed, self._missed = self._missed, None
         if missed is not None and missed[0] is request_id:
             key = missed[1]
@@ -63,20 +63,20 @@ class IdempotencyCache:
         self._ended[slot] = False
 
     def end(self, request_id: str) -> None:
-        """Note that the request has its outcome."""
+        """Record that the request has its outcome."""
         slot = self._seen.find(_packed(request_id))
         if slot is not None:
             self._ended[slot] = True
 
     def forget(self, request_id: str) -> None:
-        """Know nothing of an id any more: its message will be delivered again and begins anew."""
+        """Remove an id whose message will be delivered again."""
         slot = self._seen.find(_packed(request_id))
         if slot is not None:
             self._seen.remove(slot)
 
 
 def _packed(text: str) -> bytes:
-    """Return the 16 bytes that an id stands for; where it is none, 16 that stand for it."""
+    """Return the 16 bytes of an id; for other text, a digest of it."""
     try:
         packed = bytes.fromhex(text.replace("-", ""))
     except ValueError:

@@ -1,24 +1,24 @@
-"""Which deliveries of a channel are acknowledged, so that one frame can acknowledge many. Pure.
+"""Acknowledged deliveries of a channel, so that one frame can acknowledge many.
 
-Source of the rules: AMQP 0-9-1, `basic.ack`. Tags count from 1 on each channel; `multiple` acknowledges all
-up to its tag, which must itself be outstanding.
+Source of the rules: AMQP 0-9-1, `basic.ack`. Tags count from 1 on each channel. `multiple` acknowledges all
+tags up to the given one, which must itself be outstanding.
 """
 
 from collections.abc import Iterable
 
 
 class AckTracker:
-    """The deliveries of one channel that were acknowledged."""
+    """Tracks which deliveries of one channel are acknowledged."""
 
     def __init__(self) -> None:
-        self._up_to = 0  # this one and all before it are acknowledged
-        self._ahead: set[int] = set()  # acknowledged ones after a gap
+        self._up_to = 0  # this tag and all before it are acknowledged
+        self._ahead: set[int] = set()  # acknowledged tags after a gap
 
     def add(self, tags: Iterable[int]) -> tuple[int | None, list[int]]:
-        """Note tags as acknowledged now.
+        """Record that tags are acknowledged now.
 
         Args:
-            tags: outstanding ones, in any order.
+            tags: outstanding tags, in any order.
 
         Returns:
             The tag to acknowledge with `multiple`, or None; and the tags to acknowledge one by one.

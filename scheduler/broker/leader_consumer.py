@@ -1,4 +1,4 @@
-"""The consuming side: one connection, the leader's lock, and the queues that the leader reads."""
+"""The consuming connection, the leader lock, and the queues that the leader reads."""
 
 import logging
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from straightline.amqp.connection.loop_thread import AMQPThread
 log = logging.getLogger(__name__)
 
 RESOURCE_LOCKED: Final = 405
-"""AMQP's reply to who asks for a queue that is another connection's alone."""
+"""AMQP reply code for an exclusive queue of another connection."""
 LOCK_POLL_INTERVAL_S: Final = 0.5
-"""Seconds between a standby's looks at whether the leader is gone."""
+"""Seconds between the checks of a standby whether the leader is gone."""
 READY_POLL_INTERVAL_S: Final = 0.05
-"""Seconds until it is asked again whether this one may lead."""
+"""Seconds between the checks whether this scheduler is ready to lead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What the inlet calls, all on the link's thread, with pika's arguments.
+    """Callbacks of the consumer, all on the thread of its connection.
 
     Attributes:
-        signal: (routing key, body) of what `straightline.signals` and `.questions` bring, leader or not.
-        message: (queue, method, properties, body) of what the leader reads.
+        signal: (routing key, body) of a transient message, for leader and standby.
+        message: (queue, method, properties, body) of a message that the leader reads.
         leading: this scheduler has become the leader.
         ready: whether this scheduler may become the leader now.
         lost: the connection is gone, and with it the lead and every unacknowledged delivery.
@@ -43,17 +43,17 @@ class Handlers:
 
 
 class LeaderConsumer:
-    """Keeps consuming, as the leader or as a standby.
+    """Consumes as the leader, or waits as a standby.
 
-    The leader is who holds an exclusive queue: the broker lets it go when the connection ends, however that
-    happens. The input queues have a single active consumer besides, so that an old leader that has not yet
-    noticed its loss is fenced.
+    The leader holds an exclusive queue, which the broker releases when the connection ends, however that
+    happens. The input queues also have a single active consumer, which fences an old leader that has not
+    noticed its loss.
 
     Args:
-        url: of the broker.
-        prefetch: for each queue to read, how many messages may be unacknowledged.
-        handlers: what to call.
-        thread: where its connection lives; None for a thread of its own.
+        url: AMQP URL of the broker.
+        prefetch: for each input queue, how many messages may be unacknowledged.
+        handlers: callbacks.
+        thread: thread of its connection; None for a new one.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class LeaderConsumer:
         self._prefetch = prefetch
         self._handlers = handlers
         self._channel: Any = None  # the work channel, while leading
-        self._told_of: Any = None  # the connection of which it was said that another scheduler leads
-        self._settled = AckTracker()
+        self._logged_for: Any = None  # the connection for which it was logged that another scheduler leads
+        self._acks = AckTracker()
         self.link = ManagedConnection(
             url,
             "straightline-scheduler-in",
@@ -74,14 +74,14 @@ class LeaderConsumer:
 
     @property
     def leading(self) -> bool:
-        """Whether this scheduler is the one that works."""
+        """Whether this scheduler is the leader."""
         return self._channel is not None
 
     def acknowledge(self, tags: list[int]) -> None:
-        """Acknowledge deliveries of the present connection."""
+        """Acknowledge deliveries of the current connection."""
         if self._channel is None or not self._channel.is_open:
             return
-        prefix, single = self._settled.add(tags)
+        prefix, single = self._acks.add(tags)
         with self._channel.connection.corked():
             if prefix is not None:
                 self._channel.basic_ack(prefix, multiple=True)
@@ -89,14 +89,14 @@ class LeaderConsumer:
                 self._channel.basic_ack(tag)
 
     def cancel(self) -> None:
-        """Take no more messages; what was delivered may still be acknowledged."""
+        """Stop consuming; delivered messages may still be acknowledged."""
         if self._channel is not None and self._channel.is_open:
             for tag in list(self._channel.consumer_tags):
                 self._channel.basic_cancel(tag)
 
     def _opened(self, channel: Any) -> None:
-        """Listen to signals, so that a standby knows what is free, and what fails, when it takes over."""
-        # A queue that was deleted, or lost its node, ends its consumers: nothing more would come.
+        """Consume signals, so that a standby that takes over knows free slots and open breakers."""
+        # The broker cancels consumers of a queue that was deleted or lost its node; reconnect then.
         channel.add_on_cancel_callback(lambda _: channel.connection.is_open and channel.connection.close())
 
         def declared(frame: Any) -> None:
@@ -114,7 +114,7 @@ class LeaderConsumer:
         self._handlers.signal(method.routing_key, body)
 
     def _try_lock(self, connection: Any) -> None:
-        """Ask for the leader's queue; the broker closes the channel when another one has it."""
+        """Declare the leader queue; the broker closes the channel if another scheduler holds it."""
         if not connection.is_open:
             return
         if not self._handlers.ready():
@@ -122,7 +122,7 @@ class LeaderConsumer:
             return
 
         def taken(_channel: Any, reason: BaseException) -> None:
-            self._told(connection, reason)
+            self._log_standby(connection, reason)
             self._await_end(connection)
 
         def opened(channel: Any) -> None:
@@ -133,18 +133,18 @@ class LeaderConsumer:
 
         connection.channel(on_open_callback=opened)
 
-    def _told(self, connection: Any, reason: BaseException) -> None:
-        """Say once for each connection why this scheduler does not lead."""
-        if self.leading or connection is self._told_of or not connection.is_open:
+    def _log_standby(self, connection: Any, reason: BaseException) -> None:
+        """Log once for each connection why this scheduler does not lead."""
+        if self.leading or connection is self._logged_for or not connection.is_open:
             return
-        self._told_of = connection
+        self._logged_for = connection
         if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == RESOURCE_LOCKED:
             log.info("another scheduler leads: this one stands by, and takes over when that one ends")
         else:
             log.warning("this scheduler cannot become the leader: %s", describe(reason))
 
     def _await_end(self, connection: Any) -> None:
-        """Wait until nobody reads the requests: to ask for the leader's queue logs an error each time."""
+        """Wait until no consumer reads the requests: each refused declaration logs an error in the broker."""
         if not connection.is_open:
             return
 
@@ -161,7 +161,8 @@ class LeaderConsumer:
                 channel.close()
 
         def opened(channel: Any) -> None:
-            # Also closed by the broker where the queue is not there; the lock is then asked for later, too.
+            # The broker also closes the channel if the queue does not exist; the lock is tried later then,
+            # too.
             channel.add_on_close_callback(
                 lambda *_: self.link.call_later(LOCK_POLL_INTERVAL_S, lambda: self._try_lock(connection))
             )
@@ -179,7 +180,7 @@ class LeaderConsumer:
             channel.add_on_close_callback(lambda *_: connection.is_open and connection.close())
             channel.add_on_cancel_callback(lambda _: connection.is_open and connection.close())
             self._channel = channel
-            self._settled = AckTracker()
+            self._acks = AckTracker()
             self._handlers.leading()
             for queue, prefetch in self._prefetch.items():
                 channel.basic_qos(prefetch_count=prefetch)
@@ -190,7 +191,7 @@ class LeaderConsumer:
     def _reader(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
         def read(channel: Any, method: Any, properties: Any, body: bytes) -> None:
             if channel is not self._channel:
-                return  # of a connection given up; its tags mean nothing on the present one
+                return  # from an abandoned connection; its tags are not valid on the current one
             self._handlers.message(queue, method, properties, body)
 
         return read

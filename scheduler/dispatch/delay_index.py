@@ -1,4 +1,4 @@
-"""What waits in the broker's delay queues, as far as this scheduler sent it there and remembers. No clock."""
+"""Index of the requests that this scheduler sent to the broker's delay queues."""
 
 from typing import Final, NamedTuple
 
@@ -9,7 +9,7 @@ from straightline.contracts.request import NO_DATA
 from straightline.support.bounded_dict import BoundedDict
 
 MAX_DELAYED_REQUESTS: Final = 4_096
-"""Requests that are remembered, without their data."""
+"""Bound on the index; it keeps no data of the requests."""
 
 
 class DelayedRequest(NamedTuple):
@@ -20,26 +20,26 @@ class DelayedRequest(NamedTuple):
 
 
 class DelayIndex:
-    """A bounded memory, by id: over `size` the oldest are forgotten, and are met when they come back."""
+    """Keeps the newest `size` requests by id. An older one is met when it comes back."""
 
     def __init__(self, size: int = MAX_DELAYED_REQUESTS) -> None:
         self._waiting: BoundedDict[str, DelayedRequest] = BoundedDict(size)
 
     def add(self, request: Request, ticket: Ticket) -> None:
-        """Note what is sent to a delay queue."""
+        """Add a request that is sent to a delay queue."""
         replace = msgspec.structs.replace
         self._waiting[request.id] = DelayedRequest(
             replace(request, data=NO_DATA), replace(ticket, request=NO_DATA)
         )
 
     def take(self, request_id: str) -> DelayedRequest | None:
-        """Return and forget what waits of an id; None where nothing is known of it."""
+        """Remove and return the request with an id; None where it is not known."""
         return self._waiting.pop(request_id, None)
 
     def find(self, request_id: str) -> DelayedRequest | None:
-        """Return what waits of an id; None where nothing is known of it."""
+        """Return the request with an id; None where it is not known."""
         return self._waiting.get(request_id)
 
     def clear(self) -> None:
-        """Forget all: another scheduler may have met them since."""
+        """Forget all requests: another scheduler may have taken them since."""
         self._waiting.clear()

@@ -1,142 +1,168 @@
-"""Requests that no backend can take now, first come, first served. No clock."""
+"""Requests that no backend can take now: the oldest in memory, the others in the broker's delay queues."""
 
-from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from math import inf
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from scheduler.effects import Delivery
-from straightline.contracts import ModelSpec, Request, Ticket
-from straightline.contracts.request import MAX_INLINE_BYTES
+from scheduler.dispatch.delay_index import DelayedRequest, DelayIndex
+from scheduler.dispatch.hold_window import HoldWindow
+from scheduler.effects import Delivery, Ownership, PendingEffects
+from scheduler.feedback.retries import fit_delay
+from scheduler.lifecycle import Lifecycle, PendingRequest
+from scheduler.output import messages
+from straightline import names
+from straightline.contracts import Request, Ticket
 
-LARGE_REQUEST_BYTES: Final = MAX_INLINE_BYTES
-"""Bytes in memory above which a request makes room where the window is full of bytes."""
+HOLD_DELAYS_MS: Final = ((1_000, 1_000), (10_000, 5_000))
+"""For each bound on the requests held in the broker: milliseconds until each of them is tried again."""
+MAX_HOLD_DELAY_MS: Final = 30_000
+"""Milliseconds above the last bound; it bounds how long a round through all of them takes."""
+MAX_MEMORY_HOLD_S: Final = 60.0
+"""Seconds in memory after which a request moves to the broker, well below its consumer timeout."""
 
-
-@dataclass(slots=True, eq=False)
-class PendingRequest:
-    """A request on the scheduler's desk.
-
-    Attributes:
-        request, ticket, spec, delivery: what it is, its history, its model, and the message it came in.
-        f_t: requests per second of its model.
-        since: since when it is held here, seconds since the epoch.
-        hold_key: of those of one kind none is placed before an older one; the model's name is its first part.
-        max_wait: seconds that it may wait in a backend's queue, its deadline apart.
-    """
-
-    request: Request
-    ticket: Ticket
-    spec: ModelSpec
-    delivery: Delivery
-    f_t: float
-    since: float = 0.0
-    hold_key: tuple[Hashable, ...] = ()
-    max_wait: float = inf
+Finish = Callable[[PendingRequest], None]
 
 
 class HoldQueue:
-    """A small window in memory, for the oldest; the caller sends the others to the broker's delay queues.
+    """Holds requests, and owns a reference to the delivery of each one in memory.
 
     Args:
-        size: most requests in it; its bytes are bounded by `size * LARGE_REQUEST_BYTES`.
+        effects: receives the messages to the delay queues.
+        lifecycle: records each hold.
+        interactive: size of the window for interactive requests.
+        batch: size of the window for batch requests.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._bytes = 0
-        self._held: list[PendingRequest] = []  # the oldest first
-        self._kinds: Counter[tuple[Hashable, ...]] = Counter()
+    def __init__(
+        self, effects: PendingEffects, lifecycle: Lifecycle, *, interactive: int, batch: int
+    ) -> None:
+        self._effects = effects
+        self._lifecycle = lifecycle
+        self._delayed = DelayIndex()
+        self._away: Counter[str] = Counter()  # by model: held in the broker, as far as known here
+        self._windows = {"interactive": HoldWindow(interactive), "batch": HoldWindow(batch)}
 
-    def __len__(self) -> int:
-        return len(self._held)
+    @property
+    def in_memory(self) -> int:
+        """Number of requests in memory."""
+        return sum(map(len, self._windows.values()))
 
-    def __iter__(self) -> Iterator[PendingRequest]:
-        return iter(self._held)
+    @property
+    def total(self) -> int:
+        """Number of requests in memory and, as far as known, in the broker."""
+        return self.in_memory + self._away.total()
 
-    def count(self, model: str) -> int:
-        """How many requests of a model are held."""
-        return sum(count for kind, count in self._kinds.items() if kind[0] == model)
+    @property
+    def batch_waits(self) -> bool:
+        """Whether a batch request is in memory."""
+        return bool(self._windows["batch"].held)
+
+    def ahead_of(self, model: str) -> int:
+        """Count the held interactive requests of a model, which a new one waits for."""
+        return self._windows["interactive"].count(model) + self._away[model]
+
+    def is_empty(self, class_: names.RequestClass) -> bool:
+        """Whether no request of a class is in memory."""
+        return not self._windows[class_].held
+
+    def has_older(self, pending: PendingRequest) -> bool:
+        """Whether a request in memory with the same hold key goes first."""
+        return self._windows[pending.request.class_].older(pending)
 
     def any(self, which: Callable[[PendingRequest], bool]) -> bool:
-        """Whether such a request is held."""
-        return any(map(which, self._held))
+        """Whether such a request is in memory."""
+        return any(window.any(which) for window in self._windows.values())
 
-    def find(self, request_id: str) -> PendingRequest | None:
-        """Return the request of that id; None where it is not held."""
-        return next((case for case in self._held if case.request.id == request_id), None)
+    def in_order(self) -> Iterator[PendingRequest]:
+        """Return the requests in memory, interactive ones first, each class oldest first."""
+        for window in self._windows.values():
+            yield from window.held
 
-    def older(self, case: PendingRequest) -> bool:
-        """Whether one of the same kind is held that came before, and is no larger."""
-        return self._kinds[case.hold_key] > 0 and any(
-            held.hold_key == case.hold_key and _age(held) <= _age(case) and held.ticket.r_d <= case.ticket.r_d
-            for held in self._held
-        )
+    def add(self, pending: PendingRequest, now: float) -> None:
+        """Hold a request in memory; requests that exceed the window move to the broker."""
+        pending.since = now
+        pending.owned = self._effects.owning(pending.delivery)
+        self._lifecycle.hold(pending.request, pending.ticket, now)
+        for pushed_out in self._windows[pending.request.class_].add(pending):
+            self._move_to_broker(pushed_out, now)
 
-    def add(self, case: PendingRequest) -> list[PendingRequest]:
-        """Keep a request in the order of age; returns what must make room.
+    def defer(self, request: Request, ticket: Ticket, delivery: Delivery, now: float) -> None:
+        """Hold a request in the broker: it comes back after a delay."""
+        self._lifecycle.hold(request, ticket, now)
+        away = self._away.total()
+        delay = next((delay for bound, delay in HOLD_DELAYS_MS if away < bound), MAX_HOLD_DELAY_MS)
+        delay = fit_delay(delay, seconds=ticket.deadline - now) or names.DELAYS_MS[0]
+        self._away[request.model] += 1
+        self.delay(request, ticket, delivery, delay)
 
-        That is the youngest where there are too many, and the youngest large ones where they have too many
-        bytes: then there is always a large one.
-        """
-        insort(self._held, case, key=_age)
-        self._kinds[case.hold_key] += 1
-        self._bytes += _size(case)
-        out = []
-        if len(self._held) > self._size:
-            out.append(self._take_out(-1))
-        while self._bytes > self._size * LARGE_REQUEST_BYTES:
-            place = max(place for place, held in enumerate(self._held) if _size(held) > LARGE_REQUEST_BYTES)
-            out.append(self._take_out(place))
-        return out
+    def delay(self, request: Request, ticket: Ticket, delivery: Delivery, milliseconds: int) -> None:
+        """Send a request to a delay queue."""
+        self._delayed.add(request, ticket)
+        self._effects.send(messages.delayed(ticket, milliseconds), delivery)
+
+    def on_return(self, request: Request, ticket: Ticket) -> None:
+        """Note that a request came out of a delay queue."""
+        self._delayed.take(request.id)
+        if ticket.held_since is not None and self._away[request.model] > 0:
+            self._away[request.model] -= 1
+
+    def find_delayed(self, request_id: str) -> DelayedRequest | None:
+        """Return the request in a delay queue with an id, without its data; None where it is not known."""
+        return self._delayed.find(request_id)
+
+    def take_delayed(self, request_id: str) -> DelayedRequest | None:
+        """Forget and return what `find_delayed` returns; the message comes back all the same."""
+        return self._delayed.take(request_id)
 
     def release(
-        self, try_place: Callable[[PendingRequest], bool], kind_of: Callable[[PendingRequest], Hashable]
+        self, try_place: Callable[[PendingRequest], bool], urgent: Callable[[PendingRequest], bool]
     ) -> None:
-        """Offer every held request to `try_place`, oldest first, and keep those that it refuses.
+        """Offer the requests in memory to `try_place`, oldest first.
 
-        Once one of a kind (`kind_of`) was refused, those of it that are not smaller are not tried in this
-        round.
+        Args:
+            try_place: returns whether the request is placed, or ended.
+            urgent: whether a backend may refuse a request for its close deadline, and take others with the
+                same hold key.
         """
-        refused: dict[Hashable, int] = {}
-        kept: list[PendingRequest] = []
-        for case in self._held:
-            kind = kind_of(case)
-            smallest = refused.get(kind)
-            if (smallest is not None and case.ticket.r_d >= smallest) or not try_place(case):
-                refused[kind] = min(case.ticket.r_d, smallest if smallest is not None else case.ticket.r_d)
-                kept.append(case)
-            else:
-                self._forget(case)
-        self._held = kept
 
-    def drop(self, which: Callable[[PendingRequest], bool]) -> list[PendingRequest]:
-        """Take out the requests that `which` names."""
-        taken = [case for case in self._held if which(case)]
-        if taken:
-            self._held = [case for case in self._held if not which(case)]
-            for case in taken:
-                self._forget(case)
-        return taken
+        def placed(pending: PendingRequest) -> bool:
+            if not try_place(pending):
+                return False
+            with _owned(pending):
+                return True
 
-    def _take_out(self, place: int) -> PendingRequest:
-        case = self._held.pop(place)
-        self._forget(case)
-        return case
+        for window in self._windows.values():
+            window.release(placed, lambda pending: (pending.hold_key, urgent(pending)))
 
-    def _forget(self, case: PendingRequest) -> None:
-        self._bytes -= _size(case)
-        self._kinds[case.hold_key] -= 1
-        if not self._kinds[case.hold_key]:
-            del self._kinds[case.hold_key]
+    def take(self, which: Callable[[PendingRequest], bool], finish: Finish) -> int:
+        """Take requests out of memory and pass each to `finish`; return their number."""
+        taken = [pending for window in self._windows.values() for pending in window.drop(which)]
+        for pending in taken:
+            with _owned(pending):
+                finish(pending)
+        return len(taken)
+
+    def move_long_holds(self, now: float) -> None:
+        """Move requests that were long in memory to the broker, before its consumer timeout."""
+        for window in self._windows.values():
+            for pending in window.drop(lambda pending: now - pending.since > MAX_MEMORY_HOLD_S):
+                self._move_to_broker(pending, now)
+
+    def abandon(self) -> list[PendingRequest]:
+        """Forget all requests without an acknowledgement: the broker delivers them again."""
+        self._away.clear()
+        self._delayed.clear()
+        dropped = [pending for window in self._windows.values() for pending in window.drop(lambda _: True)]
+        for pending in dropped:
+            _owned(pending).abandon()
+        return dropped
+
+    def _move_to_broker(self, pending: PendingRequest, now: float) -> None:
+        with _owned(pending):
+            self.defer(pending.request, pending.ticket, pending.delivery, now)
 
 
-def _age(case: PendingRequest) -> float:
-    return case.ticket.received_at
-
-
-def _size(case: PendingRequest) -> int:
-    """Return the bytes that a request has in memory; data by reference has none."""
-    return len(memoryview(case.ticket.request))
+def _owned(pending: PendingRequest) -> Ownership:
+    if pending.owned is None:
+        raise AssertionError("a held request owns no reference to its delivery")
+    return pending.owned

@@ -1,4 +1,4 @@
-"""What the ledger is told of placements, so that a request that is lost is missed. Pure."""
+"""Leases of placed requests: an expired one without an outcome tells the ledger that requests are lost."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,18 +8,18 @@ from straightline.contracts import Lease, Request, Ticket
 from straightline.contracts.lease import ReplyGroup
 
 MAX_DEADLINE_SPREAD_S: Final = 10.0
-"""Seconds that the deadlines of one lease may lie apart. A group may hold interactive and batch requests,
-whose deadlines are a day apart; with a lease for each request the ledger would have a row more for each."""
+"""Largest spread of the deadlines in one lease. A group may hold interactive and batch requests, whose
+deadlines are a day apart. A lease for each request would cost the ledger a row for each."""
 
 Kind = tuple[str, str | None, int, int]
 
 
 def leases(group: Group, task_id: str, *, grace: float) -> list[Lease]:
-    """Return the leases of a group, one for each kind of request in it; nearly always one.
+    """Return the leases of a group, one for each kind of request in it; nearly always a single one.
 
     Args:
         group: placed tickets.
-        task_id: of the task that carries them.
+        task_id: id of the task that carries the group.
         grace: seconds after a deadline in which a late outcome may still come.
     """
     kinds: dict[Kind, list[tuple[Request, Ticket]]] = {}
@@ -36,7 +36,7 @@ def leases(group: Group, task_id: str, *, grace: float) -> list[Lease]:
             task_id=task_id,
             part=part,
             ids=[request.id for request, _ in members],
-            backend=group.backend,  # type: ignore[arg-type]  # policies know backends as str
+            backend=group.backend,
             model=group.model,
             version=members[0][1].version,
             class_=members[0][0].class_,

@@ -1,45 +1,43 @@
-"""What became of the calls that pools made: slots come free, breakers open and close, and all are told."""
+"""Results of the calls that pools made: they free slots, and open and close breakers."""
 
-import logging
 from collections.abc import Iterable
 from typing import Final
 
 from scheduler.effects import PendingEffects
 from scheduler.feedback.backend_state import BackendStates
-from scheduler.feedback.breakers import Breakers, Change
+from scheduler.feedback.breakers import Breakers
 from scheduler.feedback.retries import suspect
 from scheduler.output import messages
 from straightline.contracts import Completion, FailedAttempt, Feedback, Request
 from straightline.contracts.faults import REQUEST_SUSPECT
-
-log = logging.getLogger(__name__)
+from straightline.names import Backend
 
 ANSWER_STATES: Final = ("succeeded", "failed", "rejected")
-"""States that a backend's answer brings; the model's own error is one, and its refusal of wrong inputs."""
+"""States that a backend's answer has. The model's own error and its refusal of wrong inputs are answers."""
 MIN_TIMEOUT_EVIDENCE_S: Final = 1.0
-"""Seconds; a call that a deadline cut off earlier says nothing of its backend."""
+"""Seconds; a call that its deadline cut off earlier is no evidence against its backend."""
 BREAKER_REPEAT_INTERVAL_S: Final = 1.0
-"""Seconds after which it is said again which breakers are open."""
+"""Seconds after which open breakers are announced again."""
 
 
 class FeedbackProcessor:
-    """Keeps count of calls, by what the pools report. No clock: time is an argument."""
+    """Counts calls from the reports of the pools, and announces breakers that open or close."""
 
-    def __init__(self, pools: BackendStates, breakers: Breakers, effects: PendingEffects) -> None:
-        self._backends = pools
+    def __init__(self, backends: BackendStates, breakers: Breakers, effects: PendingEffects) -> None:
+        self._backends = backends
         self._breakers = breakers
         self._effects = effects
         self._repeated_at = 0.0
         self.is_leader = True
-        """Whether this scheduler says how the breakers stand: a standby takes the leader's word."""
+        """Whether this scheduler announces breakers; a standby copies those of the leader."""
 
     def failed(self, attempts: Iterable[tuple[FailedAttempt, Request]], now: float) -> None:
-        """Take the failed attempts of one task: those of one kind are one call.
+        """Take the failed attempts of one task; those of one backend, model and error class are one call.
 
-        Who fails in such a way once more, and travels alone since the first time, is to blame rather than one
-        backend after the other; what became of a probe is told its breaker all the same.
+        A request that travels alone since it may have brought down a call, and fails so again, counts against
+        no breaker: it is the likely cause itself. The result of a probe always counts.
         """
-        calls: dict[tuple[str, str, str], list[str]] = {}
+        calls: dict[tuple[Backend, str, str], list[str]] = {}
         for item, request in attempts:
             attempt = item.attempt
             self._backends.left(attempt.backend, request.id, now)
@@ -53,7 +51,7 @@ class FeedbackProcessor:
         self._publish_changes(now)
 
     def ended(self, feedback: Feedback, now: float) -> None:
-        """Take what one task brought: that of one model is one call."""
+        """Take the results of one task; those of one model are one call."""
         backend = feedback.backend
         calls: dict[tuple[str | None, str | None], list[str]] = {}
         for done in feedback.done:
@@ -75,24 +73,24 @@ class FeedbackProcessor:
         self._publish_changes(now)
 
     def tick(self, now: float) -> None:
-        """Say again which breakers are open, for those who came late or missed it."""
+        """Announce open breakers again, for pools that started late or missed the change."""
         if self.is_leader and not 0 <= now - self._repeated_at < BREAKER_REPEAT_INTERVAL_S:
             self._repeated_at = now
             for (backend, model), breaker in self._breakers.open().items():
-                self._effects.send(messages.breaker(Change(backend, model, breaker.why), now))
+                self._effects.send(messages.breaker(backend, model, breaker.why, now))
 
     def _publish_changes(self, now: float) -> None:
-        """Tell operators and pools which breakers have opened or closed."""
+        """Announce the breakers that opened or closed."""
         changes = self._breakers.changes()
         for change in changes if self.is_leader else ():
             what = change.backend if change.model is None else f"{change.model} on {change.backend}"
             if change.why:
-                log.warning("the breaker of %s opens: %s", what, change.why)
+                self._effects.log("warning", "the breaker of %s opens: %s", what, change.why)
             else:
-                log.warning("the breaker of %s closes", what)
-            self._effects.send(messages.breaker(change, now))
+                self._effects.log("warning", "the breaker of %s closes", what)
+            self._effects.send(messages.breaker(change.backend, change.model, change.why, now))
 
 
 def _answered(done: Completion) -> bool:
-    """Whether a backend answered: an error of the model is an answer, a failure before it was asked none."""
+    """Whether a backend answered; a failure before the model was called is no answer."""
     return done.state in ANSWER_STATES and (done.state == "succeeded" or done.service > 0)

@@ -1,23 +1,40 @@
-"""Which hosts' workers came and went, in sentences for the log. Pure."""
+"""Changes in the workers of a backend, as lines for the log."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from scheduler.feedback.backend_state import MembershipChange
-
-
-def describe(membership_change: MembershipChange) -> Iterator[str]:
-    """Give a sentence for each worker that came or went, with what the backend has left."""
-    left = _left(membership_change)
-    for worker, why in membership_change.gone.items():
-        yield f"{membership_change.backend}: {worker} takes no more requests ({why}); {left}"
-    for worker in membership_change.come:
-        yield f"{membership_change.backend}: {worker} takes requests; {left}"
-    if not membership_change.gone and not membership_change.come:
-        yield f"{membership_change.backend}: its slots are other ones; {left}"
+from straightline.names import Backend
 
 
-def _left(membership_change: MembershipChange) -> str:
-    if not membership_change.slots:
+class MembershipChange(NamedTuple):
+    """Workers of a backend joined or left.
+
+    Attributes:
+        backend: the backend.
+        gone: workers that take no more requests, each with the reason.
+        come: workers that take requests from now on.
+        slots: slots of each worker that takes requests now.
+    """
+
+    backend: Backend
+    gone: dict[str, str]
+    come: list[str]
+    slots: dict[str, int]
+
+
+def describe(change: MembershipChange) -> Iterator[str]:
+    """Yield a line for each worker that joined or left, with the slots that the backend has left."""
+    left = _left(change)
+    for worker, why in change.gone.items():
+        yield f"{change.backend}: {worker} takes no more requests ({why}); {left}"
+    for worker in change.come:
+        yield f"{change.backend}: {worker} takes requests; {left}"
+    if not change.gone and not change.come:
+        yield f"{change.backend}: the number of slots changed; {left}"
+
+
+def _left(change: MembershipChange) -> str:
+    if not change.slots:
         return "no worker is left"
-    each = ", ".join(f"{worker} {slots}" for worker, slots in sorted(membership_change.slots.items()))
-    return f"{sum(membership_change.slots.values())} slots now: {each}"
+    each = ", ".join(f"{worker} {slots}" for worker, slots in sorted(change.slots.items()))
+    return f"{sum(change.slots.values())} slots now: {each}"

@@ -1,4 +1,4 @@
-"""The one retry owner: whether a failed request is placed again, where not, and after how long. Pure."""
+"""Retry decisions: whether a failed request is placed again, where not, and after which delay."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from straightline.contracts.faults import (
 from straightline.names import DELAYS_MS, Backend
 
 BACKOFF_STEPS_MS: Final = ((250, 350, 500), (1_000, 1_400, 2_000), (5_000, 7_000, 10_000))
-"""Milliseconds after the first failure, the second, and each later one; which of a rung is up to chance."""
+"""Delays after the first failure, the second, and each later one; jitter chooses within a step."""
 LONG_BACKOFF_FAILURES: Final = 2
-"""Failures from which on a request that is left no other backend waits on the last rung."""
+"""Failures from which on a request without another backend waits for the last step."""
 MAX_EXCUSED_ATTEMPTS: Final = 8
-"""Attempts that do not count: those that a pool gave back unasked, since the breaker had opened meanwhile
-or it had not read yet what is deployed, and those as a breaker's probe that never came to the model. So many
-at most, or a request that only a dead backend may take would have a history without end."""
+"""Bound on attempts that do not count: a pool returned the request without calling its backend (the breaker
+had opened, or the registry was not read yet), or the request was a probe and never reached the model. Without
+a bound a request that only a dead backend may take would collect attempts forever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Place it again after `delay` milliseconds, without the `excluded`; `at_once` where that can be."""
+    """Place the request again after `delay` milliseconds, not on `excluded`; `at_once` if a slot is free."""
 
     delay: int
     excluded: list[Backend]
@@ -36,7 +36,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """It has failed for good."""
+    """The request has failed."""
 
     error_class: ErrorClass
     error: str
@@ -44,7 +44,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class DeadlineExceeded:
-    """Its deadline would pass before it could be tried again."""
+    """The deadline would pass before the next attempt."""
 
 
 def decide(
@@ -52,11 +52,11 @@ def decide(
 ) -> Retry | GiveUp | DeadlineExceeded:
     """Decide on a ticket whose last attempt has failed.
 
-    The backend that failed is excluded. When that leaves none where the request may run, the exclusions are
-    lifted: what failed may have recovered while the request waited. (Where all others are down, placing
-    passes over them.) Then the second failure and those after it wait on the last rung: else all attempts
-    would be spent within two seconds, on a backend that is away for three; so does what the pool could not
-    know. Who was a probe, or was given back, goes elsewhere at once.
+    The failed backend is excluded. If that leaves no backend, the exclusions are lifted, since a backend may
+    recover while the request waits. (If all others are down, the dispatcher lifts them.) The second and later
+    failures then wait for the last step: otherwise all attempts would be spent within two seconds, on a
+    backend that is down for three. So does a request whose pool had not read the registry. A probe, or a
+    request that was returned without a call, is placed elsewhere at once.
     """
     last = ticket.attempts[-1]
     failures = counted(ticket.attempts)
@@ -69,9 +69,9 @@ def decide(
     if possible <= set(excluded):
         excluded = []
     long = failures >= LONG_BACKOFF_FAILURES or last.error_class == "not_informed"
-    patience = len(BACKOFF_STEPS_MS) if long and not excluded else failures
+    step = len(BACKOFF_STEPS_MS) if long and not excluded else failures
     delay = fit_delay(
-        backoff(patience, stable_jitter(f"{request.id} {len(ticket.attempts)}")),
+        backoff(step, stable_jitter(f"{request.id} {len(ticket.attempts)}")),
         seconds=ticket.deadline - now,
     )
     if delay is None:
@@ -80,7 +80,7 @@ def decide(
 
 
 def counted(attempts: list[Attempt]) -> int:
-    """Return how many of the attempts count against the most there may be."""
+    """Return how many of the attempts count against the maximum."""
     return len(attempts) - min(MAX_EXCUSED_ATTEMPTS, sum(map(_excused, attempts)))
 
 
@@ -89,26 +89,26 @@ def suspect(attempts: list[Attempt]) -> bool:
     return any(attempt.error_class in REQUEST_SUSPECT for attempt in attempts)
 
 
-def backoff(failures: int, lot: float) -> int:
-    """Return the milliseconds to wait; `lot` of [0, 1) spreads those that failed together."""
+def backoff(failures: int, jitter: float) -> int:
+    """Return the delay in milliseconds; `jitter` in [0, 1) spreads requests that failed together."""
     choices = BACKOFF_STEPS_MS[max(0, min(failures, len(BACKOFF_STEPS_MS)) - 1)]
-    return choices[int(lot * len(choices))]
+    return choices[int(jitter * len(choices))]
 
 
 def fit_delay(milliseconds: int, *, seconds: float) -> int | None:
-    """Return that delay, or the longest that ends within `seconds`; None where there is none."""
+    """Return the delay, or the longest one that ends within `seconds`; None where there is none."""
     if milliseconds < seconds * 1_000:
         return milliseconds
     return max((delay for delay in DELAYS_MS if delay < seconds * 1_000), default=None)
 
 
 def stable_jitter(text: str) -> float:
-    """Draw a lot of [0, 1) that is always the same for the same text."""
+    """Return a number in [0, 1) that depends on the text alone."""
     return crc32(text.encode()) / 2**32
 
 
 def summarize_attempts(attempts: list[Attempt]) -> str:
-    """Tell in one sentence what was tried, and what came of it several times once."""
+    """Summarize the attempts in one sentence; equal ones are counted."""
     counts = Counter(f"{attempt.backend}: {attempt.error}" for attempt in attempts)
     tries = "; ".join(each if times == 1 else f"{each} ({times} times)" for each, times in counts.items())
     return f"{len(attempts)} attempt{'s' if len(attempts) != 1 else ''} failed: {tries}"

@@ -1,4 +1,4 @@
-"""Outcomes that the scheduler itself gives: rejected, expired, failed. Pure: time is an argument."""
+"""Outcomes that the scheduler itself gives: rejected, expired, failed, cancelled."""
 
 from straightline.contracts import Outcome, Request, Ticket
 from straightline.contracts.faults import ErrorClass
@@ -15,7 +15,7 @@ def refusal(
     now: float,
     content: str | None = None,
 ) -> Outcome:
-    """Return the outcome of what never became a ticket; `request` is None where it was unreadable."""
+    """Return the outcome of a request without a ticket; `request` is None where it was unreadable."""
     outcome = Outcome(
         request_id=request_id,
         state=state,
@@ -45,7 +45,7 @@ def ending(
     now: float,
     retry_after: float | None = None,
 ) -> Outcome:
-    """Return the outcome of a ticket that ends here, with all that was tried."""
+    """Return the outcome of a ticket that ends here, with its attempts."""
     return Outcome(
         request_id=request.id,
         state=state,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from scheduler.lifecycle import Stage
 from straightline.contracts.status_events import StatusEvent, StatusEvents
 
 REPORT_DELAY_S: Final = 0.2
@@ -36,9 +37,12 @@ class StatusFeed:
         self._refresh_at = 0.0
         self._sent_at = 0.0
 
-    def changed(self, request_id: str, now: float) -> None:
-        """Note that a request was placed, held or sent to a delay queue."""
-        self._due.setdefault(request_id, now + REPORT_DELAY_S)
+    def on_transition(self, request_id: str, stage: Stage, now: float) -> None:
+        """Note that a request was placed, held, delayed or ended."""
+        if stage == "ended":
+            self._due.pop(request_id, None)
+        else:
+            self._due.setdefault(request_id, now + REPORT_DELAY_S)
 
     def clear(self) -> None:
         """Forget everything: another scheduler leads."""

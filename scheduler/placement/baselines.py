@@ -1,11 +1,12 @@
-"""Policies to compare with: everything on one backend, and each in its turn."""
+"""Baseline policies: a single backend, and round robin."""
 
 from scheduler.placement.feasibility import infeasible, permanent_refusal, transient_refusal
 from scheduler.placement.model import ALL, Features, Placement, Policy, State, Thresholds
+from straightline.names import Backend
 
 
-def single(backend: str) -> Policy:
-    """Return the policy that sends all to `backend`, and holds what it cannot take."""
+def single(backend: Backend) -> Policy:
+    """Return the policy that sends all requests to `backend`, and holds those that it cannot take."""
 
     def place(features: Features, state: State, thresholds: Thresholds) -> Placement:
         del thresholds
@@ -15,7 +16,7 @@ def single(backend: str) -> Policy:
 
 
 def round_robin() -> Policy:
-    """Return a policy that goes round the backends, skipping those that cannot take the request."""
+    """Return a policy that takes the backends in turn and skips those that cannot take the request."""
     turn = 0
 
     def place(features: Features, state: State, thresholds: Thresholds) -> Placement:
@@ -28,7 +29,7 @@ def round_robin() -> Policy:
     return place
 
 
-def _first(order: tuple[str, ...], features: Features, state: State) -> Placement:
+def _first(order: tuple[Backend, ...], features: Features, state: State) -> Placement:
     refused: dict[str, str] = {}
     for backend in order:
         why = permanent_refusal(backend, features) or transient_refusal(features, state.get(backend))

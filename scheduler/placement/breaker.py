@@ -1,9 +1,8 @@
-"""A circuit breaker: a backend that keeps failing gets no more work than shows whether it has recovered.
+"""A circuit breaker: a failing backend gets only probes, which show whether it has recovered.
 
-Pure: time is an argument. Source: Nygard, "Release It!" (circuit breaker); the words are resilience4j's.
-Closed: all may pass, outcomes are counted over a rolling window. Open: nobody may, for a cool-down.
-Half-open: one probe at a time; its success closes the breaker, its failure opens it again, for twice as long
-up to a cap.
+Source: Nygard, "Release It!"; the terms are those of resilience4j. Closed: all requests pass, and calls are
+counted over a rolling window. Open: no request passes during a cool-down. Half-open: one probe passes at a
+time; its success closes the breaker, its failure opens it again for twice as long, up to a maximum.
 """
 
 from collections.abc import Iterable
@@ -14,21 +13,21 @@ from scheduler.placement.rolling_counter import RollingCounter
 
 MIN_COOL_DOWN_S: Final = 1.0
 MAX_COOL_DOWN_S: Final = 4.0
-"""Seconds from one probe to the next; with that one's time it bounds how late a recovery is seen."""
+"""Longest time between probes; with the time of one probe it bounds the delay until a recovery is seen."""
 PROBE_TIMEOUT_S: Final = 3.0
-"""Seconds after which a probe without an answer makes room for another one; it still counts when it comes."""
+"""Seconds after which a probe without an answer allows another one; a late answer still counts."""
 MAX_PROBES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerConfig:
-    """When a breaker opens.
+    """Conditions under which a breaker opens.
 
     Attributes:
-        share: of the calls in the window, how many must have failed (0..1]. A little under a half: where
-            every second call fails, chance decides on which side of it they are.
-        samples: calls in the window below which it stays closed.
-        window: seconds that are looked back, counted in whole seconds.
+        share: share of failed calls in the window, in (0, 1]. The default is a little under a half, so that a
+            backend on which every second call fails is on one side of it.
+        samples: calls in the window below which the breaker stays closed.
+        window: length of the window in seconds, counted in whole seconds.
     """
 
     share: float = 0.45
@@ -37,11 +36,11 @@ class BreakerConfig:
 
 
 class Breaker:
-    """The state of one protected resource. O(1) per outcome; memory is bounded by the window's seconds."""
+    """The state of one protected resource. O(1) per call; memory is bounded by the seconds of the window."""
 
-    def __init__(self, rules: BreakerConfig) -> None:
-        self._rules = rules
-        self._counter = RollingCounter(rules.window)  # calls, and those that failed
+    def __init__(self, config: BreakerConfig) -> None:
+        self._config = config
+        self._counter = RollingCounter(config.window)  # calls, and those that failed
         self._probes: dict[str, float] = {}  # request id -> when it was sent
         self._reopens_at = 0.0
         self._cool_down = MIN_COOL_DOWN_S
@@ -49,27 +48,27 @@ class Breaker:
 
     @property
     def why(self) -> str:
-        """Why it is not closed; empty where it is."""
+        """Why the breaker is not closed; empty where it is closed."""
         return self._why
 
     @property
     def closed(self) -> bool:
-        """Whether all may pass."""
+        """Whether all requests pass."""
         return not self._why
 
     def refusal(self, now: float) -> str | None:
-        """Return why nobody may pass now; None where it is closed, or a probe may go."""
+        """Return why no request passes now; None where the breaker is closed, or a probe may pass."""
         if self.closed:
             return None
-        # Further ahead than any wait is long: the clock was set back.
+        # A time beyond the longest cool-down means that the clock was set back.
         if now < self._reopens_at <= now + MAX_COOL_DOWN_S:
             return f"breaker open: {self._why}"
         if any(now - PROBE_TIMEOUT_S < sent <= now for sent in self._probes.values()):
-            return f"breaker half-open, a probe is on its way: {self._why}"
+            return f"breaker half-open, a probe is in flight: {self._why}"
         return None
 
     def passed(self, request_id: str, now: float) -> bool:
-        """A request was let through; returns whether it is a probe, as it is where this is not closed."""
+        """Note that a request passed; return whether it is a probe."""
         if self.closed:
             return False
         self._probes[request_id] = now
@@ -78,9 +77,9 @@ class Breaker:
         return True
 
     def record(self, request_ids: Iterable[str], now: float, *, ok: bool) -> None:
-        """Take the outcome of a call; for how many requests it was, it is one sample.
+        """Record the result of a call, which is one sample whatever its number of requests.
 
-        While it is not closed only probes count: the others were sent before.
+        While the breaker is not closed only probes count: the others were sent before.
         """
         if self.closed:
             self._counter.add(now, 1, not ok)
@@ -95,14 +94,14 @@ class Breaker:
         if ok:
             self._close()
         else:
-            # From when it was sent: a probe that hangs until it fails must not put off the next one.
+            # Counted from its sending: a probe that hangs must not delay the next one.
             self._cool_down = min(2 * self._cool_down, MAX_COOL_DOWN_S)
             self._open(max(now, min(sent) + self._cool_down), "the last probe failed")
 
     def sync(self, why: str, now: float) -> None:
-        """Take the word of who counts the calls meanwhile: open for a reason, or closed where it is empty.
+        """Copy the state of the leader's breaker: open for the reason `why`, or closed where it is empty.
 
-        If it is out of date, that costs one probe.
+        An outdated copy costs one probe.
         """
         if why and self.closed:
             self._cool_down = MIN_COOL_DOWN_S
@@ -111,14 +110,14 @@ class Breaker:
             self._close()
 
     def _crossed(self) -> bool:
-        enough = self._counter.first >= self._rules.samples
-        return enough and self._counter.second >= self._rules.share * self._counter.first
+        enough = self._counter.first >= self._config.samples
+        return enough and self._counter.second >= self._config.share * self._counter.first
 
     def _open(self, until: float, why: str) -> None:
         self._why = why
         self._reopens_at = until
 
     def _close(self) -> None:
-        self._counter.clear()  # what was counted before says nothing of now
+        self._counter.clear()  # earlier calls say nothing about the recovered backend
         self._probes.clear()
         self._why = ""

@@ -1,9 +1,7 @@
-"""A retry budget: retries follow the work, they must not become it.
+"""A retry budget, so that retries stay a bounded share of the work.
 
-Pure: time is an argument. Source of the idea: Finagle's retry budgets; the share is of first attempts.
-
-It is kept for each model, over all backends: a retry goes elsewhere than the attempt that failed, so a count
-for each backend would refuse it just where it should go.
+Source of the idea: the retry budgets of Finagle; the share is of first attempts. The budget is per model over
+all backends: a retry goes to another backend, so a budget per backend would refuse it there.
 """
 
 from dataclasses import dataclass
@@ -12,22 +10,22 @@ from typing import Final
 from scheduler.placement.rolling_counter import RollingCounter
 
 WINDOW_S: Final = 10.0
-"""Seconds that are looked back."""
+"""Length of the rolling window."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryBudgetConfig:
-    """How many retries there may be in `WINDOW_S` seconds: `floor`, and `share` of the first attempts."""
+    """Retries allowed in `WINDOW_S` seconds: `floor`, plus `share` of the first attempts."""
 
     share: float = 0.5
     floor: int = 100
 
 
 class RetryBudget:
-    """What every model has spent of its allowance. O(1) for each placement."""
+    """Counts the retries of each model. O(1) per placement."""
 
-    def __init__(self, allowance: RetryBudgetConfig) -> None:
-        self._allowance = allowance
+    def __init__(self, config: RetryBudgetConfig) -> None:
+        self._config = config
         self._counters: dict[str, RollingCounter] = {}  # first attempts and retries of each model
 
     def placed(self, model: str, now: float, *, retry: bool) -> None:
@@ -41,9 +39,9 @@ class RetryBudget:
             counter.add(now, 1, 0)
 
     def spent(self, model: str, now: float) -> bool:
-        """Whether another retry of this model must wait."""
+        """Whether the next retry of a model must wait."""
         counter = self._counters.get(model)
         if counter is None:
             return False
         counter.forget(now)
-        return counter.second >= self._allowance.floor + self._allowance.share * counter.first
+        return counter.second >= self._config.floor + self._config.share * counter.first

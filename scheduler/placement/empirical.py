@@ -1,7 +1,7 @@
 """The empirical dynamic placing algorithm.
 
-Source: Ching, Guan, Xu, Hu, "StraightLine", arXiv 2407.18148, algorithm 1, with what the paper leaves open
-settled as the README beside this file says.
+Source: Ching, Guan, Xu, Hu, "StraightLine", arXiv 2407.18148, algorithm 1. The README of this package lists
+the choices that the paper leaves open.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ NAME: Final = "empirical"
 
 
 def place(features: Features, state: State, thresholds: Thresholds) -> Placement:
-    """Place one request; the first branch whose condition holds and whose backend can take it decides.
+    """Place one request by the first branch whose condition holds and whose backend can take it.
 
     1. `f_t > F` and `r_d < D`: serverless (many small requests: elastic).
     2. `r_d >= D`: GPU container (large data; tolerates a longer response).
@@ -31,7 +31,7 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
     5. otherwise: serverless.
 
     Backfill (`features.batch`) takes free slots only: branch 2 then needs an available container, and branch
-    5 is left to requests that neither a local server nor a container can take at present, busy or not.
+    5 is for requests that neither a local server nor a container can take now, busy or not.
     """
     refused: dict[str, str] = {}
     for backend in ALL:
@@ -60,7 +60,7 @@ def place(features: Features, state: State, thresholds: Thresholds) -> Placement
 
 
 def _has_slot_to_wait_for(refused: dict[str, str]) -> bool:
-    """Whether backfill has a slot to wait for."""
+    """Whether a slot may become free for a batch request."""
     return LOCAL not in refused or GPU_CONTAINER not in refused
 
 

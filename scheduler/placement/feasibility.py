@@ -1,12 +1,13 @@
-"""Feasibility first: whether a backend could take a request at all, busy or not."""
+"""Feasibility: whether a backend could take a request at all, busy or not."""
 
 from collections.abc import Iterable
 
 from scheduler.placement.model import ALL, BackendState, Features, State
+from straightline.names import Backend
 
 
-def permanent_refusal(backend: str, features: Features) -> str | None:
-    """Return why this backend can never take the request, or None where it might."""
+def permanent_refusal(backend: Backend, features: Features) -> str | None:
+    """Return why a backend can never take the request; None where it might."""
     if backend not in features.backends:
         return f"model {features.model} is not made for it, or not deployed there"
     if features.allow is not None and backend not in features.allow:
@@ -20,7 +21,7 @@ def permanent_refusal(backend: str, features: Features) -> str | None:
 
 
 def transient_refusal(features: Features, backend: BackendState | None) -> str | None:
-    """Return why this backend cannot take the request at present, or None where it can."""
+    """Return why a backend cannot take the request now; None where it can."""
     if backend is None:
         return "no pool reports"
     if backend.down is not None:
@@ -36,14 +37,14 @@ def transient_refusal(features: Features, backend: BackendState | None) -> str |
 
 
 def exceeds_payload_limit(features: Features, backend: BackendState | None) -> bool:
-    """Whether the data is over the limit of a backend that is up: waiting does not change that."""
+    """Whether the data exceeds the limit of a backend that is up, which no wait changes."""
     if backend is None or backend.down is not None or backend.max_payload is None:
         return False
     return features.r_d > backend.max_payload
 
 
-def infeasible(features: Features, state: State, backends: Iterable[str] = ALL) -> bool:
-    """Whether no refusal of these backends can pass with time, so that holding would be in vain."""
+def infeasible(features: Features, state: State, backends: Iterable[Backend] = ALL) -> bool:
+    """Whether no refusal of these backends can pass with time, so that a hold would not help."""
     return all(
         permanent_refusal(name, features) or exceeds_payload_limit(features, state.get(name))
         for name in backends
@@ -51,17 +52,17 @@ def infeasible(features: Features, state: State, backends: Iterable[str] = ALL) 
 
 
 def queue_exceeds_deadline(features: Features, backend: BackendState) -> str | None:
-    """Return why what is on its way there takes too long to wait for, or None where it does not."""
-    patience = min(features.time_left, features.max_wait)
-    if backend.rate is None or backend.busy <= patience * backend.rate:
+    """Return why the queue of a backend takes longer than the request can wait; None where it does not."""
+    max_wait = min(features.time_left, features.max_wait)
+    if backend.rate is None or backend.busy <= max_wait * backend.rate:
         return None
-    return f"{backend.busy} wait there and {backend.rate:.1f}/s are answered, it has {patience:.1f} s"
+    return f"{backend.busy} wait there and {backend.rate:.1f}/s are answered, it has {max_wait:.1f} s"
 
 
 def only_excluded_left(features: Features, state: State) -> bool:
-    """Whether earlier failures exclude all that is up and takes so much: then what failed may be asked again.
+    """Whether only excluded backends are up and take the data, so that they may be tried again.
 
-    A backend that is only busy is worth waiting for; one that is down may stay so beyond the deadline.
+    A request waits for a busy backend, but not for one that is down: that may last beyond the deadline.
     """
     if not features.excluded:
         return False

@@ -1,19 +1,19 @@
-"""`f_t`: how often a model is asked, over a sliding window in event time."""
+"""`f_t`: request frequency of a model, over a sliding window in event time."""
 
 from collections import OrderedDict
 from typing import Final
 
 BUCKETS: Final = 50
-"""Parts of a window; the rate is exact to one part."""
+"""Parts of the window; the rate is exact to one part."""
 MAX_BUCKETS: Final = 4 * BUCKETS
-"""Buckets remembered, so that a backlog and live requests may come mixed."""
+"""Bound on the kept buckets; it allows a backlog and live requests to be mixed."""
 
 
 class Frequency:
     """Requests per second of one model.
 
-    A request counts when its producer made it, not when it was read: a backlog of an hour, read in a second,
-    has the rate it was submitted with. Requests may come out of order. Memory is bounded by `MAX_BUCKETS`
+    A request counts at the time when its producer made it: a backlog of an hour, read in a second, has the
+    rate at which it was submitted. Requests may come out of order. Memory is bounded by `MAX_BUCKETS`
     counters; a request costs O(1) when it is the newest, and O(`BUCKETS`) when it is late.
     """
 
@@ -22,7 +22,7 @@ class Frequency:
     def __init__(self, window: float) -> None:
         self.window = window
         self._width = window / BUCKETS
-        self._counts: OrderedDict[int, int] = OrderedDict()  # the least lately touched first
+        self._counts: OrderedDict[int, int] = OrderedDict()  # least recently used first
         self._head = -(1 << 62)
         self._total = 0  # requests in the window that ends with the head's bucket
 
@@ -52,7 +52,7 @@ class Frequency:
         self._head = bucket
 
     def _forget(self) -> None:
-        """Drop the least lately touched bucket that is not of the newest window."""
+        """Drop the least recently used bucket outside the newest window."""
         while True:
             bucket, count = self._counts.popitem(last=False)
             if bucket <= self._head - BUCKETS:
@@ -65,7 +65,7 @@ class Frequency:
 
 
 class Frequencies:
-    """`f_t` of every model; unknown models are rejected before, which bounds their number."""
+    """`f_t` of every model. Their number is bounded, since unknown models are rejected before."""
 
     __slots__ = ("_models", "window")
 

@@ -1,10 +1,10 @@
-"""Counting two things over a rolling window, in whole seconds. Pure: time is an argument."""
+"""Counts of two kinds over a rolling window, in whole seconds."""
 
 from collections import deque
 
 
 class RollingCounter:
-    """How many of each there were in the last `window` seconds. O(1) each; a counter for each second."""
+    """Counts two kinds over the last `window` seconds. O(1) per call; memory for each second."""
 
     __slots__ = ("_buckets", "_window", "first", "second")
 
@@ -15,7 +15,7 @@ class RollingCounter:
         self.second = 0.0
 
     def add(self, now: float, first: int, second: int) -> None:
-        """Count, and forget what has left the window."""
+        """Add to the counts, and drop the seconds that left the window."""
         at = float(int(now))
         buckets = self._buckets
         if not buckets or buckets[-1][0] != at:
@@ -29,16 +29,16 @@ class RollingCounter:
         self.second += second
 
     def forget(self, now: float) -> None:
-        """Drop what has left the window."""
+        """Drop the seconds that left the window."""
         buckets = self._buckets
         if buckets and buckets[-1][0] > now + self._window:
-            self.clear()  # the clock was set back: what was counted would stay until it has caught up
+            self.clear()  # the clock was set back: old counts would stay until it catches up
         while buckets and buckets[0][0] <= now - self._window:
             _, first, second = buckets.popleft()
             self.first -= first
             self.second -= second
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Set the counts to zero."""
         self._buckets.clear()
         self.first = self.second = 0.0

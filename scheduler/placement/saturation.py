@@ -1,4 +1,4 @@
-"""Whether a request would wait in vain: said at once, it is better news than at its deadline. Pure."""
+"""Early rejection of a request that would not be answered in time."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -12,11 +12,11 @@ MAX_RETRY_AFTER_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a newly arrived interactive request may find before it is refused.
+    """Bounds above which a new interactive request is rejected.
 
     Attributes:
-        most_held: requests that are held.
-        longest_wait: seconds that it would wait; None leaves it to the request's own deadline.
+        most_held: number of held requests.
+        longest_wait: expected wait in seconds; None leaves it to the deadline of the request.
     """
 
     most_held: int = 250_000
@@ -25,11 +25,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Saturated:
-    """It would wait in vain.
+    """The request would not be answered in time.
 
     Attributes:
         why: a sentence for people.
-        retry_after: seconds after which a request like it may do better.
+        retry_after: seconds after which such a request has a better chance.
     """
 
     why: str
@@ -39,21 +39,21 @@ class Saturated:
 def saturated(
     features: Features, state: State, limits: Limits, *, held: int, before: int
 ) -> Saturated | None:
-    """Judge a request that no backend can take now; None where it may be held with hope.
+    """Judge a request that no backend can take now; return None where it may be held.
 
-    Its wait is estimated from what is on its way and held, and from what the backends that could take it
-    have answered at their best lately. Where that is not known of one of them, nothing is estimated: a
-    backlog that is drained after an outage finds no measurement, and is taken.
+    The wait is estimated from the requests in flight and held, and from the best recent throughput of the
+    backends that could take the request. If one of these is not measured there is no estimate: a backlog that
+    is drained after an outage finds no measurement, and is accepted.
 
     Args:
-        features: of the request; `patience` bounds its wait beside its deadline.
-        state: of the backends.
+        features: features of the request; `max_wait` bounds its wait beside the deadline.
+        state: state of the backends.
         limits: the operator's bounds.
-        held: requests that are held, of all models.
-        before: those of them that surely come before this one.
+        held: number of held requests, of all models.
+        before: held requests that certainly come before this one.
     """
     if held >= limits.most_held:
-        return Saturated(f"{held} requests are held, the most there may be", 30.0)
+        return Saturated(f"{held} requests are held, the maximum", 30.0)
     ahead, rate = before, 0.0
     for backend in ALL:
         load = state.get(backend)
@@ -67,12 +67,12 @@ def saturated(
             return None
         ahead += load.busy
         rate += load.rate
-    patience = min(features.time_left, features.max_wait)
-    if not rate or ahead <= patience * rate:
+    max_wait = min(features.time_left, features.max_wait)
+    if not rate or ahead <= max_wait * rate:
         return None
     wait = ahead / rate
     return Saturated(
         f"{ahead} requests wait and {rate:.1f}/s are answered: it would take {wait:.1f} s, "
-        f"and this request has {patience:.1f} s",
-        float(min(MAX_RETRY_AFTER_S, max(1, ceil(wait - patience)))),
+        f"and this request has {max_wait:.1f} s",
+        float(min(MAX_RETRY_AFTER_S, max(1, ceil(wait - max_wait)))),
     )

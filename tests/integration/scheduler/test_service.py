@@ -307,7 +307,7 @@ def test_a_scheduler_that_cannot_read_what_is_deployed_rejects_nothing_for_it(
     place(broker, [broker.request()])  # of its directory, once it has given up to wait
     broker.request(model="fresh", deadline=time.time() + 300)
     log = tmp_path / "scheduler-1.log"
-    until(lambda: "it is not read yet what is deployed" in log.read_text(), pause=broker.beat)
+    until(lambda: "the model registry is not read yet" in log.read_text(), pause=broker.beat)
     apply(broker_url)
     announce(user_urls, 1, "1")
     assert until(partial(version_placed, broker), pause=broker.beat) == "1"

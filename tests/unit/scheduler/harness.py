@@ -1,4 +1,4 @@
-"""What the tests of the scheduler's core share: a core with one model, and messages to feed it."""
+"""Harness for tests of the scheduler core: a core with one model, and messages to feed it."""
 
 import itertools
 import json
@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 
-from scheduler.core import Envelope, SchedulerCore
-from scheduler.effects import Delivery, Publish
+from scheduler.broker.effect_runner import write
+from scheduler.core import SchedulerCore
+from scheduler.effects import Delivery, Effects, Send
+from scheduler.events import ConnectionLost, Envelope, Event, Message, Signal, Tick
 from scheduler.settings import Settings
 from straightline import names
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import (
     Attempt,
     FailedAttempt,
@@ -38,15 +41,23 @@ DIGITS = ModelSpec(
 
 
 class SchedulerHarness:
-    """A core, the clock, and a broker that only remembers."""
+    """A core, a clock, and a broker that only records."""
 
     def __init__(self, **changes: Any) -> None:
         settings = Settings(broker_url="", models_dir=".", **{"d": 2_000, **changes})  # type: ignore[arg-type]
-        self.core = SchedulerCore(settings, Catalogue({"digits": {"1": DIGITS}}), origin="test")
+        self.core = SchedulerCore(
+            settings,
+            Catalogue({"digits": {"1": DIGITS}}),
+            origin="test",
+            registry_synced=lambda: self.registry_synced,
+        )
+        self.registry_synced = True
         self.now = NOW
         self.acked: list[Delivery] = []
+        self.published: list[Outgoing] = []
         self.status: list[StatusEvents] = []
-        self.published: list[Publish] = []
+        self._sends: list[Send] = []  # until the next turn
+        self._unconfirmed: list[Send] = []
         self.failed = b""
         self._tags = itertools.count(1)
         self._epoch = 1
@@ -62,7 +73,7 @@ class SchedulerHarness:
             "healthy": True,
             **changes,
         }
-        self.core.heartbeat(msgspec.json.encode(beat), self.now)
+        self.signal(names.HEARTBEAT_KEY, msgspec.json.encode(beat))
 
     def beat_all(self, local: int = 4, container: int = 2, serverless: int = 8) -> None:
         self.beat("local", local)
@@ -92,7 +103,7 @@ class SchedulerHarness:
             message_id = None
         delivery = self.deliver(body, message_id=message_id, redelivered=redelivered)
         envelope = Envelope("straightline.reply.test", None) if reply else Envelope()
-        self.core.request(delivery, body, envelope, self.now)
+        self.message(delivery, body, envelope)
         return delivery
 
     def fail(self, *failed: Ticket, error_class: str = "unreachable") -> Delivery:
@@ -107,7 +118,7 @@ class SchedulerHarness:
         )
         self.failed = body
         delivery = self.deliver(body, names.ATTEMPTS_QUEUE)  # workers name no message id
-        self.core.attempts(delivery, body, self.now)
+        self.message(delivery, body)
         return delivery
 
     def _attempt(self, ticket: Ticket, error_class: str) -> Attempt:
@@ -140,7 +151,7 @@ class SchedulerHarness:
             worker=f"{ticket.backend}@test",
             done=[Completion(id=request_id, state=state, fault=fault, service=service)],
         )
-        self.core.feedback(msgspec.json.encode(feedback), self.now)
+        self.signal("feedback", msgspec.json.encode(feedback))
 
     def cancel(
         self,
@@ -150,35 +161,69 @@ class SchedulerHarness:
         message_id: str | None = None,
         redelivered: bool = False,
     ) -> Delivery:
-        """Feed the wish that a request be cancelled; not every producer gives it a message id."""
+        """Feed a cancellation; not every producer gives it a message id."""
         body = json.dumps({"id": request_id}).encode()
         delivery = self.deliver(body, names.CANCELS_QUEUE, message_id=message_id, redelivered=redelivered)
         envelope = Envelope("straightline.reply.test", "answer") if reply else Envelope()
-        self.core.cancel(delivery, body, envelope, self.now)
+        self.message(delivery, body, envelope)
         return delivery
 
-    def come_back(self, delayed: Publish, *, after: float) -> Delivery:
-        """Let a delay pass and bring what waited."""
+    def come_back(self, delayed: Outgoing, *, after: float) -> Delivery:
+        """Let a delay pass and return the delayed message."""
         self.now += after
         delivery = self.deliver(delayed.body, names.RETURNS_QUEUE, message_id=delayed.message_id)
-        self.core.returned(delivery, delayed.body, delayed.type, self.now)
+        self.message(delivery, delayed.body, kind=delayed.type)
         return delivery
 
-    def turn(self, *, confirm: bool = True) -> list[Publish]:
-        """Flush, as the service does; returns what was published in this turn."""
-        self.core.dispatcher.flush()
-        self.core.dispatcher.flush_leases()
+    def feed(self, event: Event) -> Effects:
+        """Feed an event and collect its effects."""
+        return self.collect(self.core.handle(event, self.now))
+
+    def message(
+        self, delivery: Delivery, body: bytes, envelope: Envelope | None = None, kind: str | None = None
+    ) -> None:
+        """Feed a message of the delivery's queue."""
+        self.feed(Message(delivery, body, kind, envelope or Envelope()))
+
+    def signal(self, key: str, body: bytes) -> Effects:
+        """Feed a transient message."""
+        return self.feed(Signal(key, body))
+
+    def tick(self) -> None:
+        """Let the core look at the clock."""
+        self.feed(Tick())
+
+    def lose_connection(self) -> None:
+        """Lose the consuming connection."""
+        self.feed(ConnectionLost())
+
+    def collect(self, effects: Effects) -> Effects:
+        self._sends += effects.send
+        self.acked.extend(effects.ack)
+        write(effects)
+        return effects
+
+    def confirm(self, *published: Outgoing) -> None:
+        """Confirm messages of earlier turns: these, or all without arguments."""
+        for send in list(self._unconfirmed):
+            if not published or send.outgoing in published:
+                self._unconfirmed.remove(send)
+                self.collect(self.core.confirmed(send))
+
+    def turn(self, *, confirm: bool = True, final: bool = True) -> list[Outgoing]:
+        """Flush, as the service does; returns the messages published in this turn."""
+        self.collect(self.core.flush(self.now, final=final))
+        sends, self._sends = self._sends, []
+        self._unconfirmed += sends
         published = []
-        for publish in self.core.effects.take_publishes():
-            if publish.exchange == names.STATUS:
-                self.status.append(msgspec.json.decode(publish.body, type=StatusEvents))
+        for outgoing in (send.outgoing for send in sends):
+            if outgoing.exchange == names.STATUS:
+                self.status.append(msgspec.json.decode(outgoing.body, type=StatusEvents))
             else:
-                published.append(publish)
+                published.append(outgoing)
         self.published.extend(published)
-        if confirm:
-            for publish in published:
-                self.core.effects.confirmed(publish)
-        self.acked.extend(self.core.effects.take_acks())
+        if confirm and sends:
+            self.confirm(*(send.outgoing for send in sends))
         return published
 
 
@@ -198,7 +243,7 @@ def infer(images: int, **changes: Any) -> dict[str, Any]:
     return {"inputs": [tensor | changes]}
 
 
-def tickets(publish: Publish) -> list[Ticket]:
+def tickets(publish: Outgoing) -> list[Ticket]:
     """Read a placement as a Celery worker does."""
     (argument,), kwargs, embed = json.loads(publish.body)
     assert kwargs == {}
@@ -206,7 +251,7 @@ def tickets(publish: Publish) -> list[Ticket]:
     return [msgspec.json.decode(msgspec.json.encode(item), type=Ticket) for item in argument]
 
 
-def outcomes(published: list[Publish]) -> list[Outcome]:
+def outcomes(published: list[Outgoing]) -> list[Outcome]:
     return [
         outcome
         for publish in published
@@ -215,7 +260,7 @@ def outcomes(published: list[Publish]) -> list[Outcome]:
     ]
 
 
-def leases(published: list[Publish]) -> list[Lease]:
+def leases(published: list[Outgoing]) -> list[Lease]:
     return [
         lease
         for publish in published
@@ -224,5 +269,5 @@ def leases(published: list[Publish]) -> list[Lease]:
     ]
 
 
-def placements(published: list[Publish]) -> list[Publish]:
+def placements(published: list[Outgoing]) -> list[Outgoing]:
     return [publish for publish in published if publish.exchange == names.PLACEMENTS]

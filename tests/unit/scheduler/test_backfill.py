@@ -4,16 +4,14 @@ from math import inf
 
 import pytest
 
-from scheduler.core import Envelope
-from scheduler.dispatch.backfill import (
+from scheduler.events import Envelope, Wakeup
+from scheduler.feedback.backfill import (
     INITIAL_BATCH_SIZE,
-    INTERACTIVE_IDLE_S,
-    MAX_REST_S,
     MAX_SLOT_WAIT_S,
     YIELDING_SHARE,
     Backfill,
-    InteractiveYield,
 )
+from scheduler.feedback.interactive_yield import INTERACTIVE_IDLE_S, MAX_REST_S, InteractiveYield
 from straightline import names
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, placements, request_body, tickets
 
@@ -24,7 +22,10 @@ MOST = 64
 
 def slots_taken(interactive_yield: InteractiveYield | None = None, share: float = 0.25) -> Backfill:
     return Backfill(
-        most=MOST, turn=TURN, share=share, interactive_yield=interactive_yield or InteractiveYield(3.0)
+        max_requests=MOST,
+        turn_s=TURN,
+        share=share,
+        interactive_yield=interactive_yield or InteractiveYield(3.0),
     )
 
 
@@ -179,7 +180,7 @@ def test_interactive_requests_find_the_slots_that_a_lane_does_not_take_and_trave
     batch(harness)
     (placement,) = placements(harness.turn())
     assert len(tickets(placement)) == 1
-    assert placement.key == "local"
+    assert placement.routing_key == "local"
 
 
 def test_batch_work_goes_on_after_its_rest_without_any_other_message() -> None:
@@ -193,12 +194,12 @@ def test_batch_work_goes_on_after_its_rest_without_any_other_message() -> None:
     for ticket in [*tickets(lane), *tickets(interactive)]:
         harness.done(ticket)
     assert placements(harness.turn()) == []
-    rest = harness.core.dispatcher.batch_wakeup_in(harness.now)
+    rest = harness.core.next_wakeup(harness.now)
     assert rest == pytest.approx(0.03)
     harness.now += 0.031
-    harness.core.dispatcher.release(harness.now)
+    harness.feed(Wakeup())
     assert len(placements(harness.turn())) == 1
-    assert harness.core.dispatcher.batch_wakeup_in(harness.now) is None
+    assert harness.core.next_wakeup(harness.now) is None
 
 
 def test_a_long_way_to_the_backend_makes_no_short_lanes() -> None:
@@ -221,4 +222,4 @@ def test_a_long_way_to_the_backend_makes_no_short_lanes() -> None:
 
 def batch(harness: SchedulerHarness) -> None:
     body = request_body(harness.now, **{"class": "batch"})
-    harness.core.request(harness.deliver(body, names.BATCH_QUEUE), body, Envelope(), harness.now)
+    harness.message(harness.deliver(body, names.BATCH_QUEUE), body, Envelope())

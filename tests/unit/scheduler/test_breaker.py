@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.events import LeadershipChanged, Tick
 from scheduler.placement.breaker import MAX_COOL_DOWN_S, PROBE_TIMEOUT_S, Breaker, BreakerConfig
 from straightline import names
 from straightline.contracts import Ticket
@@ -44,7 +45,7 @@ def test_one_probe_at_a_time_and_its_success_closes() -> None:
     assert breaker.refusal(NOW + 0.9) is not None
     assert breaker.refusal(NOW + 1.1) is None
     breaker.passed("probe", NOW + 1.1)
-    assert "probe is on its way" in (breaker.refusal(NOW + 1.2) or "")
+    assert "probe is in flight" in (breaker.refusal(NOW + 1.2) or "")
     breaker.record(["sent before it opened"], NOW + 1.3, ok=True)
     assert not breaker.closed
     breaker.record(["probe"], NOW + 1.4, ok=True)
@@ -135,9 +136,9 @@ def test_a_request_that_only_the_failing_backend_may_take_waits_and_goes_as_its_
     trip_local(harness)
     assert place_one(harness, allow=["local"]) is None
     harness.now += 1.1
-    harness.core.tick(harness.now)
+    harness.tick()
     published = harness.turn()
-    assert [publish.key for publish in placements(published)] == ["local"]
+    assert [publish.routing_key for publish in placements(published)] == ["local"]
     assert outcomes(harness.published) == []
 
 
@@ -150,7 +151,7 @@ def test_a_models_own_errors_and_its_refusals_open_nothing(state: State) -> None
         assert ticket is not None
         assert ticket.backend == "local"
         harness.done(ticket, state=state)
-    assert harness.core.breakers.open() == {}
+    assert harness.core._breakers.open() == {}
 
 
 def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
@@ -160,7 +161,7 @@ def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
         ticket = place_one(harness)
         assert ticket is not None
         harness.fail(ticket, error_class="crashed")
-    assert list(harness.core.breakers.open()) == [("local", "digits")]
+    assert list(harness.core._breakers.open()) == [("local", "digits")]
 
 
 def test_a_probe_counts_though_the_scheduler_lost_count_of_what_is_on_its_way() -> None:
@@ -176,9 +177,9 @@ def test_a_probe_counts_though_the_scheduler_lost_count_of_what_is_on_its_way() 
     probe = place_one(harness)
     assert probe is not None
     assert probe.backend == "local"
-    harness.core.on_connection_lost()
+    harness.lose_connection()
     harness.done(probe)
-    assert harness.core.breakers.open() == {}
+    assert harness.core._breakers.open() == {}
 
 
 def test_a_clock_set_back_keeps_no_breaker_open_and_no_failure_in_its_window() -> None:
@@ -208,15 +209,15 @@ def test_a_backend_that_fails_every_other_call_is_found_out(late: float) -> None
 def test_a_standby_that_takes_over_sends_a_failing_backend_no_more_than_a_probe() -> None:
     leader, standby = SchedulerHarness(), SchedulerHarness()
     for harness in (leader, standby):
-        harness.core.set_leader(leading=harness is leader)
+        harness.feed(LeadershipChanged(leading=harness is leader))
         harness.beat_all(local=100)
     trip_local(leader)
     for publish in leader.turn() + leader.published:
         if publish.type == names.TYPE_BREAKER:
-            standby.core.breaker(publish.body, NOW)
-    standby.core.tick(NOW + 0.5)
+            standby.signal(names.BREAKER_KEY, publish.body)
+    standby.core.handle(Tick(), NOW + 0.5)
     assert standby.turn() == [], "while it stands by the leader alone speaks"
-    standby.core.set_leader(leading=True)
+    standby.feed(LeadershipChanged(leading=True))
     ticket = place_one(standby)
     assert ticket is not None
     assert ticket.backend == "gpu-container"
@@ -233,11 +234,11 @@ def test_a_standby_hears_that_a_breaker_closed_and_a_leader_goes_by_its_own_coun
     harness = SchedulerHarness()
     harness.beat_all(local=100)
     state = {"backend": "local", "open": True, "at": NOW, "why": "5 of 5 calls failed"}
-    harness.core.breaker(msgspec.json.encode(state), NOW)
-    assert not harness.core.breakers.open(), "it leads"
-    harness.core.set_leader(leading=False)
-    harness.core.breaker(msgspec.json.encode(state), NOW)
-    assert set(harness.core.breakers.open()) == {("local", None)}
-    harness.core.breaker(b"{", NOW)
-    harness.core.breaker(msgspec.json.encode(state | {"open": False}), NOW)
-    assert not harness.core.breakers.open()
+    harness.signal(names.BREAKER_KEY, msgspec.json.encode(state))
+    assert not harness.core._breakers.open(), "it leads"
+    harness.feed(LeadershipChanged(leading=False))
+    harness.signal(names.BREAKER_KEY, msgspec.json.encode(state))
+    assert set(harness.core._breakers.open()) == {("local", None)}
+    harness.signal(names.BREAKER_KEY, b"{")
+    harness.signal(names.BREAKER_KEY, msgspec.json.encode(state | {"open": False}))
+    assert not harness.core._breakers.open()

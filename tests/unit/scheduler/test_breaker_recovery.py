@@ -46,10 +46,10 @@ class World:
                 else:
                     error_class = "timed_out" if self.takes > 1 else "unreachable"
                     self.harness.fail(ticket, error_class=error_class)
-            if self.opened is None and self.harness.core.breakers.open():
+            if self.opened is None and self.harness.core._breakers.open():
                 self.opened = at
             self.harness.request()
-            self.harness.core.tick(self.harness.now)
+            self.harness.tick()
             for publish in placements(self.harness.turn()):
                 for ticket in tickets(publish):
                     local = ticket.backend == "local"
@@ -83,7 +83,7 @@ def test_a_call_of_many_requests_is_one_sample() -> None:
         harness.request()
     (placement,) = placements(harness.turn())
     harness.fail(*tickets(placement))
-    assert harness.core.breakers.open() == {}
+    assert harness.core._breakers.open() == {}
 
 
 def test_a_backend_that_hangs_beyond_deadlines_is_seen_to_fail() -> None:
@@ -94,7 +94,7 @@ def test_a_backend_that_hangs_beyond_deadlines_is_seen_to_fail() -> None:
         harness.request()
         (ticket,) = tickets(placements(harness.turn())[0])
         harness.done(ticket, state="expired", fault="timed_out", service=2.0)
-    assert list(harness.core.breakers.open()) == [("local", "digits")]
+    assert list(harness.core._breakers.open()) == [("local", "digits")]
 
 
 def test_a_deadline_too_short_for_anybody_is_no_fault() -> None:
@@ -104,4 +104,4 @@ def test_a_deadline_too_short_for_anybody_is_no_fault() -> None:
         harness.request()
         (ticket,) = tickets(placements(harness.turn())[0])
         harness.done(ticket, state="expired", fault="timed_out", service=0.05)
-    assert harness.core.breakers.open() == {}
+    assert harness.core._breakers.open() == {}

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from scheduler.core import Envelope
-from scheduler.effects import Publish
+from scheduler.events import Envelope, RequestCancelled
 from straightline import names
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Cancel, CancelAnswer
 from straightline.contracts.cancel import CancelResult
 from straightline.ids import new_id
@@ -19,9 +19,9 @@ def harness() -> SchedulerHarness:
     return harness
 
 
-def answer(published: list[Publish]) -> CancelResult:
+def answer(published: list[Outgoing]) -> CancelResult:
     (found,) = [publish for publish in published if publish.type == names.TYPE_CANCEL_ANSWER]
-    assert (found.exchange, found.key, found.correlation_id) == (
+    assert (found.exchange, found.routing_key, found.correlation_id) == (
         names.REPLIES,
         "straightline.reply.test",
         "answer",
@@ -29,12 +29,12 @@ def answer(published: list[Publish]) -> CancelResult:
     return msgspec.json.decode(found.body, type=CancelAnswer).verdict
 
 
-def appended(published: list[Publish]) -> list[str]:
+def appended(published: list[Outgoing]) -> list[str]:
     """Return the ids that went to the stream."""
     return [
         msgspec.json.decode(publish.body, type=Cancel).id
         for publish in published
-        if (publish.exchange, publish.key) == (names.PLACEMENTS, names.CANCELLED_KEY)
+        if (publish.exchange, publish.routing_key) == (names.PLACEMENTS, names.CANCELLED_KEY)
     ]
 
 
@@ -66,8 +66,7 @@ def test_what_is_placed_is_noted_for_the_pools_before_the_wish_is_acknowledged(
     assert (appended(published), answer(published)) == ([request_id], "noted")
     assert outcomes(published) == [], "the pool that has it ends it"
     assert wish not in harness.acked
-    for publish in published:
-        harness.core.effects.confirmed(publish)
+    harness.confirm()
     harness.turn()
     assert wish in harness.acked
 
@@ -85,14 +84,13 @@ def test_what_waits_in_a_delay_queue_ends_at_once_with_its_history_and_is_droppe
     (outcome,) = outcomes(published)
     (told,) = [publish for publish in published if publish.type == names.TYPE_OUTCOME]
     assert (outcome.state, len(outcome.attempts)) == ("cancelled", 1)
-    assert (answer(published), appended(published), told.key) == (
+    assert (answer(published), appended(published), told.routing_key) == (
         "cancelled",
         [request_id],
         "straightline.reply.test",
     )
     assert wish not in harness.acked
-    for publish in published:
-        harness.core.effects.confirmed(publish)
+    harness.confirm()
     copy = harness.come_back(delayed, after=0.25)
     assert harness.turn() == []
     assert {wish, copy} <= set(harness.acked)
@@ -117,7 +115,7 @@ def test_what_another_scheduler_may_have_met_since_ends_when_it_comes_back(harne
     (placement,) = placements(harness.turn())
     harness.fail(tickets(placement)[0])
     (delayed,) = harness.turn()
-    harness.core.on_connection_lost()
+    harness.lose_connection()
     harness.cancel(request_id)
     published = harness.turn()
     assert (answer(published), outcomes(published)) == ("noted", [])
@@ -157,7 +155,7 @@ def test_another_scheduler_that_takes_over_knows_it_from_the_stream() -> None:
     successor = SchedulerHarness()
     successor.beat_all()
     request_id = new_id()
-    successor.core.cancelled(request_id)
+    successor.feed(RequestCancelled(request_id))
     successor.request(id=request_id)
     (outcome,) = outcomes(successor.turn())
     assert outcome.state == "cancelled"
@@ -181,7 +179,7 @@ def test_cancelling_twice_ends_once() -> None:
     harness.cancel(request_id)
     harness.cancel(request_id)
     harness.now += 6
-    harness.core.tick(harness.now)
+    harness.tick()
     assert [outcome.state for outcome in outcomes(harness.turn())] == ["cancelled"]
 
 
@@ -216,6 +214,6 @@ def test_a_wish_that_the_broker_delivers_again_is_answered_once(
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"id": 7}', b'{"id": "moon"}', b"[" * 9_999])
 def test_a_wish_that_cannot_be_read_is_dead_lettered(harness: SchedulerHarness, body: bytes) -> None:
     delivery = harness.deliver(body, names.CANCELS_QUEUE)
-    harness.core.cancel(delivery, body, Envelope(), harness.now)
+    harness.message(delivery, body, Envelope())
     (dead,) = harness.turn()
     assert (dead.exchange, harness.acked) == (names.DEAD, [delivery])

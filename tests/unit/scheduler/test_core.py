@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from scheduler.core import Envelope
-from scheduler.dispatch.backfill import INITIAL_BATCH_SIZE
+from scheduler.events import Envelope, Message, MessageFailed
+from scheduler.feedback.backfill import INITIAL_BATCH_SIZE
 from straightline import names
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Outcome, Recall, Ticket
 from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.ids import new_id
@@ -35,12 +36,12 @@ def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(
 ) -> None:
     delivery = harness.request()
     placement, lease = harness.turn(confirm=False)
-    assert (placement.exchange, placement.key) == (names.PLACEMENTS, "local")
-    assert (lease.exchange, lease.key) == (names.OUTCOMES, "placement")
+    assert (placement.exchange, placement.routing_key) == (names.PLACEMENTS, "local")
+    assert (lease.exchange, lease.routing_key) == (names.OUTCOMES, "placement")
     for publish in (placement, lease):
         harness.turn()
         assert harness.acked == []
-        harness.core.effects.confirmed(publish)
+        harness.confirm(publish)
     harness.turn()
     assert harness.acked == [delivery]
     (ticket,) = tickets(placement)
@@ -56,8 +57,8 @@ def test_what_arrived_together_travels_together_and_shows_no_payload() -> None:
     deliveries = [harness.request() for _ in range(40)]
     first, second = placements(harness.turn())
     assert [len(tickets(first)), len(tickets(second))] == [32, 8]
-    assert first.headers["task"] == "straightline.predict"
-    assert first.headers["argsrepr"].startswith("32 of digits, ")
+    assert headers(first)["task"] == "straightline.predict"
+    assert headers(first)["argsrepr"].startswith("32 of digits, ")
     assert "images" not in json.dumps(first.headers)
     assert sorted(d.tag for d in harness.acked) == [d.tag for d in deliveries]
 
@@ -70,7 +71,7 @@ def test_what_travels_together_is_no_larger_than_the_broker_takes_whatever_stand
         harness.request(remarks="." * 6_000)
     placed = placements(harness.turn())
     assert [len(tickets(placement)) for placement in placed] == [1] * 5
-    assert placed[0].headers["argsrepr"].startswith("1 of digits, ")
+    assert headers(placed[0])["argsrepr"].startswith("1 of digits, ")
 
 
 def test_slots_are_counted_so_that_a_clump_spills_by_rules_3_4_and_5(harness: SchedulerHarness) -> None:
@@ -83,7 +84,7 @@ def test_slots_are_counted_so_that_a_clump_spills_by_rules_3_4_and_5(harness: Sc
         harness.done(ticket)
     harness.request()
     (placement,) = placements(harness.turn())
-    assert placement.key == "local"
+    assert placement.routing_key == "local"
 
 
 def test_a_burst_is_seen_in_event_time_and_goes_to_serverless() -> None:
@@ -153,7 +154,7 @@ def test_what_has_no_usable_id_goes_to_the_dead_letters(harness: SchedulerHarnes
     delivery = harness.request(body)
     (dead,) = harness.turn()
     assert (dead.exchange, dead.body) == (names.DEAD, body)
-    assert dead.headers["x-straightline-queue"] == names.INTERACTIVE_QUEUE
+    assert headers(dead)["x-straightline-queue"] == names.INTERACTIVE_QUEUE
     assert harness.acked == [delivery]
 
 
@@ -164,7 +165,7 @@ def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(
     delivery = harness.request(body)
     (dead,) = harness.turn()
     assert len(dead.body) == MAX_BODY_BYTES
-    assert dead.headers["x-straightline-size"] == len(body)
+    assert headers(dead)["x-straightline-size"] == len(body)
     assert harness.acked == [delivery]
 
 
@@ -172,13 +173,13 @@ def test_a_dead_letter_without_an_id_is_given_none(harness: SchedulerHarness) ->
     """Who buries it would take a new id for the request's, and end what nobody sent."""
     harness.request(b"3")
     (dead,) = harness.turn()
-    assert (dead.exchange, dead.message_id) == (names.DEAD, "")
+    assert (dead.exchange, dead.message_id) == (names.DEAD, None)
 
 
 def test_a_broken_body_is_rejected_by_its_message_id(harness: SchedulerHarness) -> None:
     request_id = new_id()
     delivery = harness.deliver(b"{", message_id=request_id)
-    harness.core.request(delivery, b"{", Envelope(), harness.now)
+    harness.message(delivery, b"{", Envelope())
     (outcome,) = outcomes(harness.turn())
     assert (outcome.request_id, outcome.state) == (request_id, "rejected")
 
@@ -186,9 +187,7 @@ def test_a_broken_body_is_rejected_by_its_message_id(harness: SchedulerHarness) 
 def test_the_trace_of_a_request_goes_on_with_its_placement(harness: SchedulerHarness) -> None:
     harness.beat("local", 2)
     body = request_body(harness.now)
-    harness.core.request(
-        harness.deliver(body), body, Envelope(None, None, "00-1-2-01", "vendor=1"), harness.now
-    )
+    harness.message(harness.deliver(body), body, Envelope(None, None, "00-1-2-01", "vendor=1"))
     (placed,) = (publish for publish in harness.turn() if publish.exchange == names.PLACEMENTS)
     (ticket,) = tickets(placed)
     assert (ticket.trace, ticket.trace_state) == ("00-1-2-01", "vendor=1")
@@ -204,14 +203,14 @@ def test_a_request_is_held_until_a_pool_reports_and_then_placed_first_come_first
     (placement,) = placements(harness.turn())
     assert [json.loads(bytes(ticket.request))["id"] for ticket in tickets(placement)] == ids[:2]
     assert harness.acked == deliveries[:2]
-    assert harness.core.dispatcher.held == 1
+    assert harness.core._dispatcher.holds.in_memory == 1
 
 
 def test_a_held_request_expires_at_its_deadline() -> None:
     harness = SchedulerHarness()
     delivery = harness.request(deadline=NOW + 5)
     harness.now += 5
-    harness.core.tick(harness.now)
+    harness.tick()
     (outcome,) = outcomes(harness.turn())
     assert (outcome.state, outcome.error) == (
         "expired",
@@ -228,7 +227,7 @@ def test_holds_beyond_the_window_wait_in_the_broker_and_keep_their_age() -> None
     harness.request()
     beyond = harness.request()
     (delayed,) = harness.turn()
-    assert (delayed.exchange, delayed.key) == (names.DELAYS, "1000")
+    assert (delayed.exchange, delayed.routing_key) == (names.DELAYS, "1000")
     assert harness.acked == [beyond]
     harness.come_back(delayed, after=1.0)
     (again,) = harness.turn()
@@ -242,7 +241,7 @@ def test_a_long_hold_moves_to_the_broker_before_a_consumer_time_out() -> None:
     harness = SchedulerHarness()
     delivery = harness.request(deadline=NOW + 3_600)
     harness.now += 61
-    harness.core.tick(harness.now)
+    harness.tick()
     (delayed,) = harness.turn()
     assert delayed.exchange == names.DELAYS
     assert harness.acked == [delivery]
@@ -251,11 +250,11 @@ def test_a_long_hold_moves_to_the_broker_before_a_consumer_time_out() -> None:
 def test_a_backend_that_falls_silent_is_not_used(harness: SchedulerHarness) -> None:
     harness.now += 3.1
     harness.beat("serverless", 8)
-    harness.core.tick(harness.now)
+    harness.tick()
     harness.request()
     (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
-    assert placement.key == "serverless"
+    assert placement.routing_key == "serverless"
     assert ticket.reason is not None
     assert ticket.reason.refused["local"] == "no heartbeat for 3 intervals"
 
@@ -281,12 +280,12 @@ def test_a_failed_attempt_is_placed_elsewhere_after_a_delay_with_its_history(
     delivery = harness.fail(tickets(placement)[0])
     (delayed,) = harness.turn()
     assert delayed.exchange == names.DELAYS
-    assert delayed.key in ("250", "350", "500")
+    assert delayed.routing_key in ("250", "350", "500")
     assert delivery in harness.acked
     harness.come_back(delayed, after=0.25)
     (placement,) = placements(harness.turn())
     (ticket,) = tickets(placement)
-    assert placement.key == "gpu-container"
+    assert placement.routing_key == "gpu-container"
     assert [attempt.backend for attempt in ticket.attempts] == ["local"]
     assert ticket.reason is not None
     assert ticket.reason.refused == {"local": "an earlier attempt failed there"}
@@ -313,7 +312,7 @@ def test_the_only_backend_is_tried_again(harness: SchedulerHarness) -> None:
     (delayed,) = harness.turn()
     harness.come_back(delayed, after=0.25)
     (placement,) = placements(harness.turn())
-    assert placement.key == "local"
+    assert placement.routing_key == "local"
 
 
 def test_a_retry_that_would_come_too_late_expires(harness: SchedulerHarness) -> None:
@@ -335,7 +334,7 @@ def test_a_repeated_id_is_not_run_again_but_answered_from_the_ledger(harness: Sc
     harness.done(tickets(placement)[0])
     harness.come_back(waiting, after=0.25)
     (recall,) = harness.turn()
-    assert (recall.exchange, recall.key) == (names.OUTCOMES, "recall")
+    assert (recall.exchange, recall.routing_key) == (names.OUTCOMES, "recall")
     assert msgspec.json.decode(recall.body, type=Recall).conflict is False
 
 
@@ -361,11 +360,10 @@ def test_a_rejected_id_that_comes_again_is_recalled_not_rejected_twice(harness: 
 def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(harness: SchedulerHarness) -> None:
     body = request_body(NOW)
     harness.request(body)
-    caused = harness.turn(confirm=False)
+    harness.turn(confirm=False)
     again = harness.request(body, redelivered=True)
     assert harness.turn() == []
-    for publish in caused:
-        harness.core.effects.confirmed(publish)
+    harness.confirm()
     harness.turn()
     assert [(d.tag) for d in harness.acked] == [again.tag]
 
@@ -384,7 +382,7 @@ def test_a_hold_lost_with_its_connection_begins_anew_when_it_is_delivered_again(
     body = request_body(NOW)
     harness.request(body)
     harness.turn()
-    harness.core.on_connection_lost()
+    harness.lose_connection()
     again = harness.request(body, redelivered=True)
     harness.beat_all()
     assert len(placements(harness.turn())) == 1
@@ -395,18 +393,18 @@ def test_slots_whose_feedback_was_missed_are_free_again(harness: SchedulerHarnes
     for _ in range(4):
         harness.request()
     harness.turn()
-    harness.core.on_connection_lost()
+    harness.lose_connection()
     harness.beat_all()
     harness.request()
     (placement,) = placements(harness.turn())
-    assert placement.key == "local"
+    assert placement.routing_key == "local"
 
 
 def test_what_a_worker_has_from_an_earlier_scheduler_takes_its_slots(harness: SchedulerHarness) -> None:
     harness.beat("local", 4, active=4)
     harness.request()
     (placement,) = placements(harness.turn())
-    assert placement.key == "gpu-container"
+    assert placement.routing_key == "gpu-container"
 
 
 def test_batch_requests_wait_for_a_free_slot_and_do_not_count_into_the_frequency() -> None:
@@ -415,20 +413,20 @@ def test_batch_requests_wait_for_a_free_slot_and_do_not_count_into_the_frequency
     for _ in range(60):
         harness.request(request_body(NOW, **{"class": "batch"}))
     placed = placements(harness.turn())
-    assert sorted(publish.key for publish in placed) == ["gpu-container", "local"]
+    assert sorted(publish.routing_key for publish in placed) == ["gpu-container", "local"]
     # Those of a model share a slot, a few of them until it is known how long that takes.
     assert [len(tickets(publish)) for publish in placed] == [INITIAL_BATCH_SIZE, INITIAL_BATCH_SIZE]
-    assert harness.core.dispatcher.held == 60 - 2 * INITIAL_BATCH_SIZE
+    assert harness.core._dispatcher.holds.in_memory == 60 - 2 * INITIAL_BATCH_SIZE
     harness.request()
     (placement,) = placements(harness.turn())
     assert tickets(placement)[0].reason.rule == 5  # type: ignore[union-attr]
 
 
 def test_garbage_among_internal_messages_is_kept_and_harms_nothing(harness: SchedulerHarness) -> None:
-    harness.core.heartbeat(b"nonsense", NOW)
-    harness.core.feedback(b"[]", NOW)
-    harness.core.attempts(harness.deliver(b"{}"), b"{}", NOW)
-    harness.core.returned(harness.deliver(b"{"), b"{", names.TYPE_TICKET, NOW)
+    harness.signal(names.HEARTBEAT_KEY, b"nonsense")
+    harness.signal("feedback", b"[]")
+    harness.message(harness.deliver(b"{}"), b"{}")
+    harness.message(harness.deliver(b"{"), b"{", kind=names.TYPE_TICKET)
     assert [publish.exchange for publish in harness.turn()] == [names.DEAD, names.DEAD]
     assert len(harness.acked) == 2
 
@@ -439,11 +437,11 @@ def test_a_repeat_that_comes_again_with_its_first_leaves_neither_unacknowledged(
     harness.request(body)
     harness.request(body)
     harness.turn(confirm=False)
-    harness.core.on_connection_lost()
+    harness.lose_connection()
     first = harness.request(body, redelivered=True)
     second = harness.deliver(body, message_id=first.message_id)
     second.redelivered = True
-    harness.core.request(second, body, Envelope(), harness.now)
+    harness.message(second, body, Envelope())
     harness.beat_all()
     assert len(placements(harness.turn())) == 1
     assert {delivery.tag for delivery in harness.acked} == {first.tag, second.tag}
@@ -469,7 +467,7 @@ def test_failed_attempts_that_come_again_without_a_message_id_are_not_retried_tw
     assert len(harness.turn()) == 1
     assert first in harness.acked
     again = harness.deliver(harness.failed, names.ATTEMPTS_QUEUE, redelivered=True)
-    harness.core.attempts(again, harness.failed, harness.now)
+    harness.message(again, harness.failed)
     assert harness.turn() == []
     assert harness.acked[-1].tag == again.tag
 
@@ -501,11 +499,11 @@ def test_a_rejection_delivered_again_is_no_conflict(harness: SchedulerHarness) -
 
 def test_what_nests_deep_is_refused_like_all_garbage(harness: SchedulerHarness) -> None:
     body = b'{"x":' + b"[" * 100_000
-    harness.core.heartbeat(body, NOW)
-    harness.core.feedback(body, NOW)
+    harness.signal(names.HEARTBEAT_KEY, body)
+    harness.signal("feedback", body)
     for kind in (names.TYPE_TICKET, names.TYPE_RECALL):
-        harness.core.returned(harness.deliver(body, names.RETURNS_QUEUE), body, kind, NOW)
-    harness.core.attempts(harness.deliver(body, names.ATTEMPTS_QUEUE), body, NOW)
+        harness.message(harness.deliver(body, names.RETURNS_QUEUE), body, kind=kind)
+    harness.message(harness.deliver(body, names.ATTEMPTS_QUEUE), body)
     assert {publish.exchange for publish in harness.turn()} == {names.DEAD}
     assert len(harness.acked) == 3
 
@@ -516,13 +514,16 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
     request_id = new_id()
     body = request_body(NOW, id=request_id)
     with monkeypatch.context() as patch:
-        patch.setattr("scheduler.dispatch.dispatcher.Dispatcher._reason", _break)
+        patch.setattr("scheduler.dispatch.decision.PlacementDecider.reason", _break)
         delivery = harness.deliver(body, message_id=request_id)
         with pytest.raises(ZeroDivisionError) as caught:
-            harness.core.request(delivery, body, Envelope("reply.a", "c"), NOW)
-        harness.core.handle_internal_error(delivery, body, caught.value, NOW, Envelope("reply.a", "c"))
+            harness.message(delivery, body, Envelope("reply.a", "c"))
+        failed = Message(delivery, body, None, Envelope("reply.a", "c"))
+        harness.feed(MessageFailed(failed, caught.value))
     published = harness.turn()
-    answers = [(each.key, each.correlation_id) for each in published if each.exchange == names.REPLIES]
+    answers = [
+        (each.routing_key, each.correlation_id) for each in published if each.exchange == names.REPLIES
+    ]
     assert answers == [("reply.a", "c")]  # who waits is told
     (outcome,) = outcomes(published)
     assert (outcome.request_id, outcome.state, outcome.error_class) == (
@@ -534,6 +535,11 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
     assert [(taken.epoch, taken.tag) for taken in harness.acked] == [(1, delivery.tag)]
     harness.request()
     assert len(placements(harness.turn())) == 1
+
+
+def headers(message: Outgoing) -> dict[str, Any]:
+    assert message.headers is not None
+    return message.headers
 
 
 def _break(*_: object, **__: object) -> None:
@@ -562,9 +568,9 @@ def test_an_absurd_heartbeat_changes_nothing(absurd: dict[str, Any]) -> None:
 
 def test_a_worker_that_dies_after_the_clock_was_set_back_is_noticed(harness: SchedulerHarness) -> None:
     harness.now -= 3_600
-    harness.core.tick(harness.now)
+    harness.tick()
     harness.now += 3.1
-    harness.core.tick(harness.now)
+    harness.tick()
     harness.request()
     assert placements(harness.turn()) == []
 
@@ -574,7 +580,7 @@ def test_what_a_dead_worker_had_is_not_counted_beside_who_has_it_now() -> None:
     harness.beat("local", 4, worker="one", active=4)
     harness.now += 3.1
     harness.beat("local", 8, worker="two", active=4)
-    harness.core.tick(harness.now)
+    harness.tick()
     for _ in range(4):
         harness.request(allow=["local"])
     assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 4
@@ -637,7 +643,7 @@ def test_a_request_that_fails_before_its_backend_is_asked_says_nothing_of_that_b
     assert probe.reason is not None
     assert probe.reason.probe
     harness.done(probe, state="failed", service=0.0)
-    assert not harness.core.breakers.closed("local", "digits")
+    assert not harness.core._breakers.closed("local", "digits")
 
 
 def test_one_unreadable_attempt_of_many_costs_the_others_nothing(harness: SchedulerHarness) -> None:
@@ -649,6 +655,6 @@ def test_one_unreadable_attempt_of_many_costs_the_others_nothing(harness: Schedu
     failed[0]["attempt"]["error"] = "another"
     body = json.dumps({"failed": [{**failed[0], "ticket": {**failed[0]["ticket"], "request": 5}}, *failed]})
     delivery = harness.deliver(body.encode(), names.ATTEMPTS_QUEUE)
-    harness.core.attempts(delivery, body.encode(), harness.now)
+    harness.message(delivery, body.encode())
     assert [publish.exchange for publish in harness.turn()] == [names.DEAD, names.DELAYS]
     assert delivery in harness.acked

@@ -1,7 +1,7 @@
-"""Whatever happens in whatever order: no accepted request is lost, ends twice, or holds its message forever.
+"""In any order of events no accepted request is lost, ends twice, or stays unacknowledged.
 
 A model of the broker, the pools and the recorder around the real core. Connections are lost, confirms come
-late or never, messages are delivered again or twice, backends fail, clocks jump back.
+late or never, messages are redelivered or duplicated, backends fail, clocks jump back.
 """
 
 import json
@@ -14,10 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scheduler.core import Envelope, SchedulerCore
-from scheduler.effects import Delivery, Publish
+from scheduler.core import SchedulerCore
+from scheduler.effects import Delivery, Effects, Send
+from scheduler.events import ConnectionLost, Envelope, Event, Message, Signal, Tick
 from scheduler.settings import Settings
 from straightline import names
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import (
     Attempt,
     Cancel,
@@ -46,13 +48,13 @@ PREFETCH = 6
 
 
 @dataclass(frozen=True)
-class Message:
+class QueuedMessage:
     """A message in a queue of the broker."""
 
     queue: str
     body: bytes
     message_id: str | None
-    type: str = ""
+    type: str | None = None
     redelivered: bool = False
 
 
@@ -66,18 +68,27 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         self.now = NOW
         self.epoch = 1
         self.tags = count(1)
-        self.ready: dict[str, deque[Message]] = {queue: deque() for queue in SCHEDULER_QUEUES}
-        self.unacked: dict[int, Message] = {}
-        self.unconfirmed: list[Publish] = []
-        self.delayed: list[Message] = []
+        self.ready: dict[str, deque[QueuedMessage]] = {queue: deque() for queue in SCHEDULER_QUEUES}
+        self.unacked: dict[int, QueuedMessage] = {}
+        self.sends: list[Send] = []  # until the next turn
+        self.acks: list[Delivery] = []
+        self.unconfirmed: list[Send] = []
+        self.delayed: list[QueuedMessage] = []
         self.placed: list[Ticket] = []
         self.ledger: list[Outcome] = []
         self.recalls = 0
-        self.dead: list[Publish] = []
+        self.dead: list[Outgoing] = []
         self.accepted: dict[str, bytes] = {}
         self.stream: list[str] = []  # what the pools know to be cancelled
-        self.wishes: set[str] = set()
+        self.cancelled_ids: set[str] = set()
         self.copies = False  # whether the broker took a message twice since its confirm was lost
+
+    def feed(self, event: Event) -> None:
+        self.collect(self.core.handle(event, self.now))
+
+    def collect(self, effects: Effects) -> None:
+        self.sends += effects.send
+        self.acks += effects.ack
 
     # --- producers -----------------------------------------------------------------------------------------
 
@@ -100,27 +111,27 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         )
         self.accepted[request_id] = body
         queue = names.BATCH_QUEUE if batch else names.INTERACTIVE_QUEUE
-        self.ready[queue].append(Message(queue, body, request_id if named else None))
+        self.ready[queue].append(QueuedMessage(queue, body, request_id if named else None))
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data(), broken=st.booleans())
     def repeat(self, data: st.DataObject, *, broken: bool) -> None:
         request_id = data.draw(st.sampled_from(list(self.accepted)))
         body = b"{" if broken else self.accepted[request_id]
-        message = Message(names.INTERACTIVE_QUEUE, body, request_id)
+        message = QueuedMessage(names.INTERACTIVE_QUEUE, body, request_id)
         self.ready[names.INTERACTIVE_QUEUE].append(message)
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         request_id = data.draw(st.sampled_from(list(self.accepted)))
-        self.wishes.add(request_id)
+        self.cancelled_ids.add(request_id)
         body = json.dumps({"id": request_id}).encode()
-        self.ready[names.CANCELS_QUEUE].append(Message(names.CANCELS_QUEUE, body, new_id()))
+        self.ready[names.CANCELS_QUEUE].append(QueuedMessage(names.CANCELS_QUEUE, body, new_id()))
 
     @rule(queue=st.sampled_from(SCHEDULER_QUEUES), body=st.sampled_from([b"{", b"[]", b"[" * 9_999]))
     def garbage(self, queue: str, body: bytes) -> None:
-        self.ready[queue].append(Message(queue, body, None, names.TYPE_TICKET))
+        self.ready[queue].append(QueuedMessage(queue, body, None, names.TYPE_TICKET))
 
     # --- the broker ----------------------------------------------------------------------------------------
 
@@ -134,23 +145,17 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             tag = next(self.tags)
             self.unacked[tag] = message
             delivery = Delivery(queue, self.epoch, tag, message.message_id, message.redelivered)
-            if queue == names.ATTEMPTS_QUEUE:
-                self.core.attempts(delivery, message.body, self.now)
-            elif queue == names.RETURNS_QUEUE:
-                self.core.returned(delivery, message.body, message.type, self.now)
-            elif queue == names.CANCELS_QUEUE:
-                self.core.cancel(delivery, message.body, Envelope(), self.now)
-            else:
-                envelope = Envelope("straightline.reply.test")
-                self.core.request(delivery, message.body, envelope, self.now)
+            envelope = Envelope("straightline.reply.test" if queue in names.REQUEST_QUEUES else None)
+            self.feed(Message(delivery, message.body, message.type, envelope))
 
     @rule()
     def turn(self) -> None:
-        self.core.dispatcher.flush()
-        self.core.dispatcher.flush_leases()
-        self.unconfirmed += self.core.effects.take_publishes()
-        owed = {(cause.epoch, cause.tag) for publish in self.unconfirmed for cause in publish.causes}
-        for delivery in self.core.effects.take_acks():
+        self.collect(self.core.flush(self.now, final=True))
+        self.unconfirmed += self.sends
+        self.sends = []
+        owed = {(cause.epoch, cause.tag) for send in self.unconfirmed for cause in send.causes}
+        acks, self.acks = self.acks, []
+        for delivery in {(ack.epoch, ack.tag): ack for ack in acks}.values():
             if delivery.epoch != self.epoch:
                 continue
             assert (delivery.epoch, delivery.tag) not in owed, "acknowledged before it was confirmed"
@@ -162,18 +167,18 @@ class SchedulerStateMachine(RuleBasedStateMachine):
     def confirm(self, data: st.DataObject, *, lost: bool) -> None:
         """The broker takes a message; where its confirm is lost, it will be published again."""
         index = data.draw(st.integers(0, len(self.unconfirmed) - 1))
-        self.route(self.unconfirmed[index])
+        self.route(self.unconfirmed[index].outgoing)
         if lost:
             self.copies = True
         else:
-            self.core.effects.confirmed(self.unconfirmed.pop(index))
+            self.collect(self.core.confirmed(self.unconfirmed.pop(index)))
 
     @rule(acks_lost=st.booleans())
     def lose_the_connection(self, *, acks_lost: bool) -> None:
         if acks_lost:
-            self.core.effects.take_acks()
+            self.acks.clear()
         self.turn()
-        self.core.on_connection_lost()
+        self.feed(ConnectionLost())
         self.epoch += 1
         for tag in sorted(self.unacked, reverse=True):
             message = self.unacked.pop(tag)
@@ -185,13 +190,13 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         message = self.delayed.pop(data.draw(st.integers(0, len(self.delayed) - 1)))
         self.ready[names.RETURNS_QUEUE].append(message)
 
-    def route(self, publish: Publish) -> None:
-        if publish.key == names.CANCELLED_KEY:
+    def route(self, publish: Outgoing) -> None:
+        if publish.routing_key == names.CANCELLED_KEY:
             self.stream.append(msgspec.json.decode(publish.body, type=Cancel).id)
         elif publish.exchange == names.PLACEMENTS:
             self.placed += tickets(publish)
         elif publish.exchange == names.DELAYS:
-            message = Message(names.RETURNS_QUEUE, publish.body, publish.message_id, publish.type)
+            message = QueuedMessage(names.RETURNS_QUEUE, publish.body, publish.message_id, publish.type)
             self.delayed.append(message)
         elif publish.exchange == names.DEAD:
             self.dead.append(publish)
@@ -222,7 +227,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             active=active,
             healthy=healthy,
         )
-        self.core.heartbeat(msgspec.json.encode(beat), self.now)
+        self.feed(Signal(names.HEARTBEAT_KEY, msgspec.json.encode(beat)))
 
     @precondition(lambda self: self.placed)
     @rule(data=st.data(), told=st.booleans())
@@ -236,7 +241,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         if told:
             done = Completion(id=request_id, state=state)
             feedback = Feedback(backend=ticket.backend, worker="x", done=[done])
-            self.core.feedback(msgspec.json.encode(feedback), self.now)
+            self.feed(Signal("feedback", msgspec.json.encode(feedback)))
 
     @precondition(lambda self: self.placed)
     @rule(most=st.integers(1, 3))
@@ -245,12 +250,12 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         taken, self.placed = self.placed[:most], self.placed[most:]
         failed = [FailedAttempt(ticket=ticket, attempt=_attempt(ticket, self.now)) for ticket in taken]
         body = msgspec.json.encode(FailedAttempts(failed=failed))
-        self.ready[names.ATTEMPTS_QUEUE].append(Message(names.ATTEMPTS_QUEUE, body, None))
+        self.ready[names.ATTEMPTS_QUEUE].append(QueuedMessage(names.ATTEMPTS_QUEUE, body, None))
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 10.0, 61.0, -3_600.0]))
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
-        self.core.tick(self.now)
+        self.feed(Tick())
 
     # --- what must hold ------------------------------------------------------------------------------------
 
@@ -262,7 +267,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             *self.delayed,
             *(m for queue in self.ready.values() for m in queue),
         ]
-        text = b"".join([*(m.body for m in waiting), *(p.body for p in self.unconfirmed)])
+        text = b"".join([*(m.body for m in waiting), *(send.outgoing.body for send in self.unconfirmed)])
         for request_id in self.accepted.keys() - somewhere:
             assert request_id.encode() in text, "a request is nowhere"
 
@@ -272,11 +277,11 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             self.settle_a_little()
         assert not any(self.ready.values())
         assert self.unacked == {}, "a message is never acknowledged"
-        assert self.core.dispatcher.held == 0
+        assert self.core._dispatcher.holds.in_memory == 0
         ended = Counter(outcome.request_id for outcome in self.ledger)
         assert ended.keys() == self.accepted.keys()
         cancelled = {outcome.request_id for outcome in self.ledger if outcome.state == "cancelled"}
-        assert cancelled <= self.wishes, "nobody wanted it cancelled"
+        assert cancelled <= self.cancelled_ids, "nobody wanted it cancelled"
         if not self.copies:
             assert set(ended.values()) <= {1}, "a request ended twice"
 
@@ -284,16 +289,16 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         self.now += 1.0
         for backend in names.BACKENDS:
             self.beat(backend, slots=100, active=0, interval=1.0, healthy=True)
-        self.core.tick(self.now)
+        self.feed(Tick())
         for message in self.delayed:
             self.ready[names.RETURNS_QUEUE].append(message)
         self.delayed = []
         for queue in SCHEDULER_QUEUES:
             self.deliver(queue, PREFETCH)
         self.turn()
-        for publish in self.unconfirmed:
-            self.route(publish)
-            self.core.effects.confirmed(publish)
+        for send in self.unconfirmed:
+            self.route(send.outgoing)
+            self.collect(self.core.confirmed(send))
         self.unconfirmed = []
         self.turn()
         for ticket in self.placed:
@@ -302,7 +307,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             feedback = Feedback(
                 backend=ticket.backend, worker="x", done=[Completion(id=_id(ticket), state="succeeded")]
             )
-            self.core.feedback(msgspec.json.encode(feedback), self.now)
+            self.feed(Signal("feedback", msgspec.json.encode(feedback)))
         self.placed = []
 
 

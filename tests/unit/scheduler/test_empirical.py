@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from scheduler.placement.baselines import round_robin, single
 from scheduler.placement.empirical import place
 from scheduler.placement.model import ALL, BackendState, Features, Thresholds
+from straightline.names import Backend
 
 THRESHOLDS = Thresholds(F=50.0, D=1_000)
 FREE = {backend: BackendState(free=4) for backend in ALL}
 SMALL = Features("digits", f_t=1.0, r_d=100, time_left=60.0)
 
 
-def with_state(**changes: BackendState) -> dict[str, BackendState]:
-    names = {"local": "local", "gpu": "gpu-container", "serverless": "serverless"}
+def with_state(**changes: BackendState) -> dict[Backend, BackendState]:
+    names: dict[str, Backend] = {"local": "local", "gpu": "gpu-container", "serverless": "serverless"}
     return FREE | {names[name]: state for name, state in changes.items()}
 
 
@@ -75,7 +76,7 @@ def test_few_small_requests_go_local_then_to_a_container_then_to_serverless() ->
     ],
 )
 def test_a_backend_that_cannot_take_it_is_no_candidate_and_the_reason_is_told(
-    features: Features, state: dict[str, BackendState], why: str
+    features: Features, state: dict[Backend, BackendState], why: str
 ) -> None:
     placement = place(features, state, THRESHOLDS)
     assert placement.backend == "local"
@@ -151,7 +152,7 @@ requests = st.builds(
 )
 
 
-def can_take(features: Features, backend: str, state: BackendState | None) -> bool:
+def can_take(features: Features, backend: Backend, state: BackendState | None) -> bool:
     return (
         state is not None
         and state.down is None
@@ -166,7 +167,7 @@ def can_take(features: Features, backend: str, state: BackendState | None) -> bo
 
 @given(requests, states)
 def test_no_request_is_sent_where_it_must_fail_and_each_gets_the_first_branch_that_holds(
-    features: Features, state: dict[str, BackendState]
+    features: Features, state: dict[Backend, BackendState]
 ) -> None:
     features = replace(features, batch=False)
     takes = {backend: can_take(features, backend, state.get(backend)) for backend in ALL}
@@ -197,7 +198,9 @@ def test_no_request_is_sent_where_it_must_fail_and_each_gets_the_first_branch_th
 
 
 @given(requests, states)
-def test_every_policy_keeps_to_what_is_feasible(features: Features, state: dict[str, BackendState]) -> None:
+def test_every_policy_places_only_where_it_is_feasible(
+    features: Features, state: dict[Backend, BackendState]
+) -> None:
     for policy in (place, round_robin(), single("local")):
         placement = policy(features, state, THRESHOLDS)
         if placement.backend is None:

@@ -43,7 +43,7 @@ def test_those_that_waited_in_the_broker_keep_their_turn() -> None:
     harness.beat("local", 4)
     assert placed(harness) == ids[2:]
     harness.beat("local", 6)
-    assert harness.core.dispatcher.held + len(placed(harness)) == 0 or young
+    assert harness.core._dispatcher.holds.in_memory + len(placed(harness)) == 0 or young
 
 
 def test_an_older_one_that_comes_back_takes_the_place_of_a_younger_one() -> None:
@@ -66,12 +66,12 @@ def test_a_new_request_does_not_overtake_one_of_its_kind_and_does_another_kind()
     (first,) = hold(harness, 1)
     assert placed(harness) == [first]
     (second,) = hold(harness, 1)
-    harness.core.backends.left("local", first, harness.now)  # free, and nobody was told yet
+    harness.core._backends.left("local", first, harness.now)  # free, and nobody was told yet
     (third,) = hold(harness, 1)
     harness.beat("serverless", 5, models=["cats"])
     (other,) = hold(harness, 1, allow=["local"])
     assert placed(harness)[:1] == [second]
-    assert harness.core.dispatcher.held == 2, (third, other)
+    assert harness.core._dispatcher.holds.in_memory == 2, (third, other)
 
 
 def test_a_small_one_waits_for_no_large_one_that_fits_nowhere() -> None:
@@ -90,8 +90,8 @@ def test_the_youngest_large_ones_wait_in_the_broker_where_the_window_is_full_of_
     (small,) = hold(harness, 1)
     (away,) = harness.turn()
     assert (away.exchange, third.encode() in away.body) == (names.DELAYS, True)
-    assert harness.core.dispatcher.held == 3
-    harness.core.dispatcher.take_held(first)
+    assert harness.core._dispatcher.holds.in_memory == 3
+    harness.core._dispatcher.holds.take(lambda pending: pending.request.id == first, lambda _: None)
     (fourth,) = hold(harness, 1, data=large)
     harness.come_back(away, after=0.0)  # it is older than the fourth, and takes its place
     (away,) = harness.turn()
@@ -103,10 +103,10 @@ def test_the_youngest_large_ones_wait_in_the_broker_where_the_window_is_full_of_
 def test_many_in_the_broker_are_turned_over_more_slowly_and_none_beyond_its_deadline() -> None:
     harness = SchedulerHarness(hold_window=1)
     hold(harness, 1_002)
-    assert {publish.key for publish in harness.turn()} == {"1000", "5000"}
+    assert {publish.routing_key for publish in harness.turn()} == {"1000", "5000"}
     hold(harness, 1, deadline=harness.now + 0.9)
     (short,) = harness.turn()
-    assert short.key == "500"
+    assert short.routing_key == "500"
 
 
 def test_a_hold_ends_at_its_deadline_once_wherever_it_waited() -> None:
@@ -114,7 +114,7 @@ def test_a_hold_ends_at_its_deadline_once_wherever_it_waited() -> None:
     inside, outside = hold(harness, 2, deadline=NOW + 5)
     (away,) = harness.turn()
     harness.now = NOW + 5.1
-    harness.core.tick(harness.now)
+    harness.tick()
     harness.come_back(away, after=0.0)
     ended = outcomes(harness.turn())
     assert sorted(outcome.request_id for outcome in ended) == sorted([inside, outside])

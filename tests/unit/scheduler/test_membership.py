@@ -19,7 +19,7 @@ def harness() -> SchedulerHarness:
 
 
 def free(harness: SchedulerHarness) -> int:
-    return harness.core.backends.state["local"].free
+    return harness.core._backends.state["local"].free
 
 
 def test_slots_add_up(harness: SchedulerHarness) -> None:
@@ -30,7 +30,7 @@ def test_a_host_that_falls_silent_takes_its_own_slots_alone(harness: SchedulerHa
     harness.now += MAX_MISSED_HEARTBEATS + 0.5
     harness.beat("local", 4, worker=A)
     assert free(harness) == 4
-    assert harness.core.backends.state["local"].down is None
+    assert harness.core._backends.state["local"].down is None
     harness.beat("local", 8, worker=B)
     assert free(harness) == 12
 
@@ -41,32 +41,32 @@ def test_a_host_that_is_ill_or_says_goodbye_does_the_same(harness: SchedulerHarn
     harness.beat("local", 4, worker=A)
     harness.beat("local", 8, worker=B, healthy=False, closing=True)
     assert free(harness) == 4
-    assert harness.core.backends.state["local"].down is None
+    assert harness.core._backends.state["local"].down is None
 
 
 def test_only_when_all_are_gone_the_backend_is_down(harness: SchedulerHarness) -> None:
     harness.now += MAX_MISSED_HEARTBEATS + 0.5
-    harness.core.tick(harness.now)
-    assert harness.core.backends.state["local"].down is not None
+    harness.tick()
+    assert harness.core._backends.state["local"].down is not None
 
 
 def test_the_log_says_who_came_and_went_and_what_is_left(
     harness: SchedulerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "scheduler.core")
+    caplog.set_level(logging.WARNING, "scheduler")
     harness.beat("local", 4, worker=A, healthy=False, reason="its server is away")
     harness.beat("local", 4, worker=A, healthy=False, reason="its server is away")
     harness.beat("local", 4, worker=A)
     harness.beat("local", 6, worker=B)
     harness.beat("local", 4, worker=A, closing=True)
     harness.now += MAX_MISSED_HEARTBEATS + 0.5
-    harness.core.tick(harness.now)
-    harness.core.tick(harness.now)
+    harness.tick()
+    harness.tick()
     assert caplog.messages == [
         "local: local@a takes no more requests (its server is away); 8 slots now: local@b 8",
         "local: local@a takes requests; 12 slots now: local@a 4, local@b 8",
-        "local: its slots are other ones; 10 slots now: local@a 4, local@b 6",
-        "local: local@a takes no more requests (it said goodbye); 6 slots now: local@b 6",
+        "local: the number of slots changed; 10 slots now: local@a 4, local@b 6",
+        "local: local@a takes no more requests (it closed); 6 slots now: local@b 6",
         "local: local@b takes no more requests (no heartbeat for 3 intervals); no worker is left",
     ]
 

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from scheduler.effects import Publish
+from scheduler.events import RegistryChanged
 from straightline import names
+from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Ticket
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.ids import new_id
@@ -24,21 +25,21 @@ def deploy(harness: SchedulerHarness, *versions: str, canary: str | None = None,
     }
     default = versions[0] if versions else None
     model = DeployedModel(versions=there, default=default, canary=canary, share=share)
-    harness.core.deployed(Deployed(revision=next(REVISIONS), models={"digits": model}))
+    harness.feed(RegistryChanged(Deployed(revision=next(REVISIONS), models={"digits": model})))
 
 
-def placed(published: list[Publish]) -> list[Ticket]:
+def placed(published: list[Outgoing]) -> list[Ticket]:
     return [ticket for publish in placements(published) for ticket in tickets(publish)]
 
 
 def ready(*, informed: bool = True) -> SchedulerHarness:
     harness = SchedulerHarness()
     harness.beat_all(local=1000)
-    harness.core.registry_synced = lambda: informed
+    harness.registry_synced = informed
     return harness
 
 
-def delayed(published: list[Publish]) -> list[Publish]:
+def delayed(published: list[Outgoing]) -> list[Outgoing]:
     return [publish for publish in published if publish.exchange == names.DELAYS]
 
 
@@ -123,7 +124,7 @@ def test_a_version_is_placed_where_it_is_in_place_alone() -> None:
         spec=msgspec.structs.replace(DIGITS, version="2", backends=("serverless",)), digest="sha256:0"
     )
     model = DeployedModel(versions={"2": only}, default="2")
-    harness.core.deployed(Deployed(revision=next(REVISIONS), models={"digits": model}))
+    harness.feed(RegistryChanged(Deployed(revision=next(REVISIONS), models={"digits": model})))
     harness.request()
     assert [ticket.backend for ticket in placed(harness.turn())] == ["serverless"]
 
@@ -140,7 +141,7 @@ def test_what_has_not_been_read_is_no_reason_to_reject(asked: dict[str, Any]) ->
     assert request in harness.acked, "it waits in the broker, not here"
     harness.come_back(waiting, after=1)
     (still,) = delayed(harness.turn())
-    harness.core.registry_synced = lambda: True
+    harness.registry_synced = True
     harness.come_back(still, after=1)
     (outcome,) = outcomes(harness.turn())
     assert outcome.state == "rejected"
@@ -160,7 +161,7 @@ def test_its_tensors_are_checked_then() -> None:
     harness.request(version="2", data=TOO_LARGE)
     (waiting,) = delayed(harness.turn())
     deploy(harness, "2")
-    harness.core.registry_synced = lambda: True
+    harness.registry_synced = True
     harness.come_back(waiting, after=1)
     (outcome,) = outcomes(harness.turn())
     assert (outcome.state, outcome.attempts) == ("rejected", [])

@@ -33,7 +33,7 @@ def test_requests_that_failed_together_come_back_one_after_the_other(harness: Sc
     delays: Counter[str] = Counter()
     for _ in range(60):
         harness.fail(place(harness, allow=["local", "gpu-container"]), error_class="store_unavailable")
-        delays.update(p.key for p in harness.turn() if p.exchange == names.DELAYS)
+        delays.update(p.routing_key for p in harness.turn() if p.exchange == names.DELAYS)
     assert set(delays) == {"250", "350", "500"}
     assert min(delays.values()) > 5
 
@@ -56,7 +56,7 @@ def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(
         (ticket,) = tickets(placements(harness.turn())[0])
         harness.fail(ticket, error_class="crashed")
         (delayed,) = harness.turn()
-        harness.come_back(delayed, after=int(delayed.key) / 1000)
+        harness.come_back(delayed, after=int(delayed.routing_key) / 1000)
         harness.beat_all()
     (ticket,) = tickets(placements(harness.turn())[0])
     assert len(ticket.attempts) == 2
@@ -190,15 +190,15 @@ def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after
         harness.done(*tickets(other))
         harness.turn()
         harness.beat_all(local=100, container=100)
-    assert harness.core.breakers.open() == {}
+    assert harness.core._breakers.open() == {}
 
 
 def test_what_a_pool_gave_back_unasked_does_not_count_either(harness: SchedulerHarness) -> None:
     ticket = place(harness)
     harness.fail(ticket, error_class="breaker_open")
     (placement,) = placements(harness.turn())
-    assert placement.key == "gpu-container"
-    assert harness.core.breakers.open() == {}
+    assert placement.routing_key == "gpu-container"
+    assert harness.core._breakers.open() == {}
 
 
 def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_given_time(
@@ -208,7 +208,7 @@ def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_give
     for _ in range(3):
         harness.fail(ticket, error_class="not_informed")
         (delayed,) = (publish for publish in harness.turn() if publish.exchange == names.DELAYS)
-        assert int(delayed.key) >= 5_000
+        assert int(delayed.routing_key) >= 5_000
         harness.come_back(delayed, after=5.0)
         harness.beat_all(local=100, container=100)
         (ticket,) = tickets(placements(harness.turn())[0])
@@ -217,7 +217,7 @@ def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_give
 def test_it_goes_elsewhere_at_once_where_it_may(harness: SchedulerHarness) -> None:
     harness.fail(place(harness), error_class="not_informed")
     (placement,) = placements(harness.turn())
-    assert placement.key == "gpu-container"
+    assert placement.routing_key == "gpu-container"
 
 
 def test_excuses_end_so_that_a_history_does(harness: SchedulerHarness) -> None:
@@ -245,7 +245,7 @@ def test_a_spent_budget_holds_a_retry_and_new_requests_go_on() -> None:
     for publish in delayed:
         harness.come_back(publish, after=0.0)
     assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 2
-    assert harness.core.dispatcher.held == 2
+    assert harness.core._dispatcher.holds.in_memory == 2
     place(harness)
     harness.now += WINDOW_S + 1
     harness.beat_all(local=100, container=100)
@@ -282,7 +282,7 @@ def test_a_failed_request_never_comes_back_after_its_deadline(harness: Scheduler
     ticket = place(harness, id=new_id(), deadline=NOW + 0.3)
     harness.fail(ticket)
     (delayed,) = harness.turn()
-    assert delayed.key == "250"
+    assert delayed.routing_key == "250"
 
 
 def test_what_failed_is_asked_again_where_all_others_are_down_and_not_where_one_is_busy() -> None:
@@ -295,7 +295,7 @@ def test_what_failed_is_asked_again_where_all_others_are_down_and_not_where_one_
     assert placements(harness.turn()) == [], "the container is worth waiting for"
     harness.beat("gpu-container", 0, healthy=False)
     (placement,) = placements(harness.turn())
-    assert placement.key == "local"
+    assert placement.routing_key == "local"
 
 
 def test_what_failed_is_asked_again_where_all_others_are_too_small_and_its_attempts_end() -> None:
@@ -309,7 +309,7 @@ def test_what_failed_is_asked_again_where_all_others_are_too_small_and_its_attem
         (delayed,) = harness.turn()
         harness.come_back(delayed, after=1.5)
         (placement,) = placements(harness.turn())
-        assert placement.key == backend
+        assert placement.routing_key == backend
         (ticket,) = tickets(placement)
     harness.fail(ticket, error_class="too_large")
     (outcome,) = outcomes(harness.turn())

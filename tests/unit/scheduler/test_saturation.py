@@ -15,6 +15,7 @@ from scheduler.placement.throughput import (
 )
 from straightline import names
 from straightline.contracts import Outcome
+from straightline.names import Backend
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, request_body, tickets
 
 BATCH: Any = {"class": "batch"}
@@ -73,7 +74,10 @@ def features(**changes: Any) -> Features:
     return Features(**members | changes)
 
 
-FULL = {"serverless": BackendState(free=0, busy=300, rate=10.0), "local": BackendState(down="gone")}
+FULL: dict[Backend, BackendState] = {
+    "serverless": BackendState(free=0, busy=300, rate=10.0),
+    "local": BackendState(down="gone"),
+}
 
 
 def test_the_wait_is_what_is_ahead_over_what_is_answered() -> None:
@@ -157,14 +161,14 @@ def test_batch_work_waits_and_is_not_rejected(harness: SchedulerHarness) -> None
 
 def test_what_was_taken_once_is_never_rejected(harness: SchedulerHarness) -> None:
     harness.request(deadline=harness.now + 60, allow=["local"])  # held: no such pool
-    taken = harness.core.dispatcher._holds["interactive"]._held[0]
-    harness.core.dispatcher.drop_held()
+    taken = harness.core._dispatcher.holds._windows["interactive"].held[0]
+    harness.core._dispatcher.holds.abandon()
     for _ in range(400):
         harness.request(deadline=harness.now + 60)
     harness.turn()
     taken.ticket.deadline = harness.now + 2
     taken.request.allow = None
-    harness.core.dispatcher.submit(taken, harness.now)
+    harness.core._dispatcher.submit(taken, harness.now)
     assert outcomes(harness.turn()) == []
 
 

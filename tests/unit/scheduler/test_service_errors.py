@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from scheduler.broker.service import TICK_INTERVAL_S, Service
-from scheduler.core import SchedulerCore
+from scheduler.effects import NO_EFFECTS, Effects
+from scheduler.events import Event, Signal
 from scheduler.settings import Settings
 from straightline import names
 from straightline.models.catalogue import Catalogue
@@ -18,28 +19,27 @@ PATIENCE = 10.0
 
 def test_a_tick_that_raises_ends_neither_turns_nor_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(broker_url=NOBODY, models_dir=Path())
-    core = SchedulerCore(settings, Catalogue({}), origin="test")
+    service = Service(settings, Catalogue({}), origin="test")
     began, late, raised, turned, ticked = (threading.Event() for _ in range(5))
 
-    def tick(now: float) -> None:
-        if raised.is_set():
+    def handle(event: Event, now: float) -> Effects:
+        if isinstance(event, Signal):
+            # It takes longer than a tick: its turn and the tick are due at once, and the tick comes first.
+            late.wait(2 * TICK_INTERVAL_S)
+            late.set()
+        elif raised.is_set():
             ticked.set()
         elif late.is_set():
             raised.set()
             raise ZeroDivisionError
+        return NO_EFFECTS
 
-    def flush() -> None:
+    def flush(now: float, *, final: bool) -> Effects:
         (turned if raised.is_set() else began).set()
+        return NO_EFFECTS
 
-    def heartbeat(body: bytes, now: float) -> None:
-        """Take longer than a tick: its turn and the tick are due at once, and the tick comes first."""
-        late.wait(2 * TICK_INTERVAL_S)
-        late.set()
-
-    monkeypatch.setattr(core, "tick", tick)
-    monkeypatch.setattr(core, "heartbeat", heartbeat)
-    monkeypatch.setattr(core.dispatcher, "flush", flush)
-    service = Service(settings, core)
+    monkeypatch.setattr(service._core, "handle", handle)
+    monkeypatch.setattr(service._core, "flush", flush)
     service.start()
     assert began.wait(PATIENCE)
     signal: Any = service._signal

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from scheduler.dispatch.dispatcher import BATCH_RESTS, BATCH_SHARE_USED, PROBE_YIELDED, RETRY_BUDGET_SPENT
+from scheduler.dispatch.decision import BATCH_RESTS, BATCH_SHARE_USED, PROBE_YIELDED, RETRY_BUDGET_SPENT
+from scheduler.events import LeadershipChanged
+from scheduler.handlers.status_resolver import WAITS_FOR_TURN, StatusResolver
 from scheduler.output.status_feed import LEADER_INTERVAL_S, MAX_EVENTS, REFRESH_INTERVAL_S, REPORT_DELAY_S
-from scheduler.output.status_resolver import WAITS_FOR_TURN, StatusResolver
 from straightline import names
 from straightline.contracts import Completion, Feedback, StatusEvent
 from straightline.ids import new_id
@@ -23,8 +24,8 @@ def harness() -> SchedulerHarness:
 
 def find(harness: SchedulerHarness, request_id: str) -> StatusEvent | None:
     core = harness.core
-    resolver = StatusResolver(core.dispatcher, core.backends, core._idempotency)
-    return resolver.snapshot(core._known, harness.now)(request_id)
+    resolver = StatusResolver(core._dispatcher, core._backends, core._shared.idempotency)
+    return resolver.snapshot(core._resolver.known, harness.now)(request_id)
 
 
 def ask(harness: SchedulerHarness, request_id: str) -> StatusEvent:
@@ -82,7 +83,7 @@ def test_what_is_held_in_the_broker_is_held_too() -> None:
 
 def test_what_waits_to_be_known_says_so() -> None:
     harness, request_id = SchedulerHarness(), new_id()
-    harness.core.registry_synced = lambda: False
+    harness.registry_synced = False
     harness.request(id=request_id, model="new")
     harness.turn()
     answer = ask(harness, request_id)
@@ -122,7 +123,7 @@ def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(harness: Sche
     request_id = new_id()
     harness.request(id=request_id)
     harness.turn()
-    harness.core.on_connection_lost()
+    harness.lose_connection()
     assert ask(harness, request_id).state == "accepted"
     assert find(harness, new_id()) is None
 
@@ -134,7 +135,7 @@ def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
     assert ask(harness, request_id).state == "held"
     done = Completion(id=request_id, state="succeeded", service=0.02)
     feedback = Feedback(backend="local", worker="local@test", done=[done])
-    harness.core.feedback(msgspec.json.encode(feedback), harness.now)
+    harness.signal("feedback", msgspec.json.encode(feedback))
     assert find(harness, request_id) is None
 
 
@@ -143,7 +144,7 @@ def reported(harness: SchedulerHarness, seconds: float) -> list[StatusEvent]:
     harness.turn()
     harness.status.clear()
     harness.now += seconds
-    harness.core.tick(harness.now)
+    harness.tick()
     harness.turn()
     return [event for message in harness.status for event in message.events]
 
@@ -194,7 +195,7 @@ def test_a_leader_without_events_says_each_second_that_it_leads(harness: Schedul
 def test_a_standby_says_nothing() -> None:
     harness = SchedulerHarness()
     harness.request()
-    harness.core.set_leader(leading=False)
+    harness.feed(LeadershipChanged(leading=False))
     assert reported(harness, LEADER_INTERVAL_S) == []
     assert harness.status == []
 

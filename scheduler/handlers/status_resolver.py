@@ -6,16 +6,18 @@ from typing import Final
 
 from scheduler.admission.idempotency import IdempotencyCache
 from scheduler.dispatch.dispatcher import Dispatcher
-from scheduler.dispatch.hold_queue import PendingRequest
 from scheduler.effects import Delivery
-from scheduler.feedback.backend_state import BackendStates, InFlight
+from scheduler.feedback.backend_state import BackendStates
+from scheduler.feedback.in_flight import InFlight
+from scheduler.lifecycle import PendingRequest
 from straightline.contracts import Request, Ticket
 from straightline.contracts.status_events import StatusEvent
 from straightline.models.registry_view import RegistryView
+from straightline.names import Backend
 
 WAITS_FOR_TURN: Final = "a backend can take it: it waits for its turn"
 MAX_HELD: Final = 500
-"""Held requests whose reasons are compared at once."""
+"""Held requests whose reasons are compared in one refresh."""
 REGISTRY_NOT_SYNCED: Final = "it is not known yet what is deployed"
 
 
@@ -23,9 +25,9 @@ class StatusResolver:
     """Looks a request up among those held, delayed, in flight and recently seen.
 
     Args:
-        dispatcher: knows what is held or in a delay queue.
-        backends: knows what was placed.
-        idempotency: knows what came, and what of it has ended.
+        dispatcher: knows requests held in memory or in a delay queue.
+        backends: knows requests in flight.
+        idempotency: knows recent ids, and which of them have ended.
     """
 
     def __init__(
@@ -42,16 +44,16 @@ class StatusResolver:
             known: the models.
             now: seconds since the epoch.
         """
-        held = {case.request.id: case for case in self._dispatcher.all_held()}
+        held = {pending.request.id: pending for pending in self._dispatcher.holds.in_order()}
 
         def find(request_id: str) -> StatusEvent | None:
             seen = self._idempotency.find(request_id)
-            if seen is not None and seen.ended:  # a copy of it may be held, after a lost connection
+            if seen is not None and seen.ended:  # a duplicate may be held after a lost connection
                 return None
-            case = held.get(request_id)
-            if case is not None:
-                return self._held(case, now)
-            waiting = self._dispatcher.delayed(request_id)
+            pending = held.get(request_id)
+            if pending is not None:
+                return self._held(pending, now)
+            waiting = self._dispatcher.holds.find_delayed(request_id)
             if waiting is not None:
                 request, ticket = waiting
                 return _held(request, ticket, self._why_away(request, ticket, known, now), now)
@@ -63,13 +65,13 @@ class StatusResolver:
         return find
 
     def held(self, now: float) -> Iterator[StatusEvent]:
-        """Return the requests that are held in memory, at most `MAX_HELD`."""
-        for case in islice(self._dispatcher.all_held(), MAX_HELD):
-            yield self._held(case, now)
+        """Return the requests held in memory, at most `MAX_HELD`."""
+        for pending in islice(self._dispatcher.holds.in_order(), MAX_HELD):
+            yield self._held(pending, now)
 
-    def _held(self, case: PendingRequest, now: float) -> StatusEvent:
-        why = self._dispatcher.held_reason(case, now) or WAITS_FOR_TURN
-        return _held(case.request, case.ticket, why, now)
+    def _held(self, pending: PendingRequest, now: float) -> StatusEvent:
+        why = self._dispatcher.held_reason(pending, now) or WAITS_FOR_TURN
+        return _held(pending.request, pending.ticket, why, now)
 
     def _why_away(self, request: Request, ticket: Ticket, known: RegistryView, now: float) -> str:
         """Return why a request is in a delay queue: for another attempt, or since no backend can take it."""
@@ -83,19 +85,19 @@ class StatusResolver:
         return self._dispatcher.held_reason(away, now) or WAITS_FOR_TURN
 
 
-def _placed(request_id: str, backend: str, flight: InFlight, now: float) -> StatusEvent:
-    trail = flight.trail
+def _placed(request_id: str, backend: Backend, flight: InFlight, now: float) -> StatusEvent:
+    context = flight.context
     return StatusEvent(
         id=request_id,
         state="placed",
         at=now,
         model=flight.model,
-        version=trail.version,
+        version=context.version,
         class_="interactive" if flight.interactive else "batch",
-        backend=backend,  # type: ignore[arg-type]  # pools know backends as str
-        attempts=len(trail.failed) + 1,
-        failed=list(trail.failed),
-        reason=trail.reason,
+        backend=backend,
+        attempts=len(context.failed) + 1,
+        failed=list(context.failed),
+        reason=context.reason,
         placed_at=flight.placed_at,
         deadline=flight.deadline,
     )

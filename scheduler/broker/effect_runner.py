@@ -1,0 +1,106 @@
+"""Carries out the effects of the core on the broker: publishes, confirms, acknowledgements, log lines."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from scheduler.effects import NO_EFFECTS, Delivery, Effects, Send
+from straightline.amqp import Publisher
+from straightline.errors import Rejected, StraightLineError
+from straightline.support import failpoints
+
+log = logging.getLogger("scheduler")
+
+PUBLISH_RETRY_INTERVAL_S: Final = 1.0
+"""Seconds until a message that the broker rejected is published again."""
+
+LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING}
+
+
+class EffectRunner:
+    """Collects effects until `run`, so that one turn writes all of them in few frames.
+
+    Args:
+        publisher: publishes with confirms.
+        confirmed: takes the confirm of a message.
+        call_later: runs a function on the thread of the connection after some seconds.
+        turn_soon: asks for another turn.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        confirmed: Callable[[Send], Effects],
+        call_later: Callable[[float, Callable[[], None]], object],
+        turn_soon: Callable[[], None],
+    ) -> None:
+        self._publisher = publisher
+        self._confirmed = confirmed
+        self._call_later = call_later
+        self._turn_soon = turn_soon
+        self._sends: list[Send] = []
+        self._acks: list[Delivery] = []
+        self._stopping = False
+        self.unconfirmed = 0  # messages that the broker has not confirmed
+
+    def add(self, effects: Effects) -> None:
+        """Collect effects, and write their log lines."""
+        if effects is NO_EFFECTS:
+            return
+        self._sends += effects.send
+        self._acks += effects.ack
+        write(effects)
+
+    def publish(self) -> None:
+        """Publish the collected messages."""
+        sends, self._sends = self._sends, []
+        for send in sends:
+            self.unconfirmed += 1
+            self._publish(send)
+            failpoints.hit(failpoints.Step.SCHEDULER_AFTER_PUBLISH)
+
+    def take_tags(self, epoch: int) -> list[int]:
+        """Return the tags to acknowledge on the connection of an epoch, each once."""
+        tags = {delivery.tag for delivery in self._acks if delivery.epoch == epoch}
+        self._acks.clear()
+        if tags:
+            failpoints.hit(failpoints.Step.SCHEDULER_AFTER_CONFIRM)
+        return list(tags)
+
+    def stop_retrying(self) -> None:
+        """Publish rejected messages no more: their inputs are redelivered to the next scheduler."""
+        self._stopping = True
+
+    def _publish(self, send: Send) -> None:
+        settled = partial(self._settled, send)
+        try:
+            self._publisher.send(send.outgoing, settled)
+        except StraightLineError as error:
+            settled(error)
+        except Exception as error:  # a defect here must lose neither this message nor those behind it
+            log.exception("a message to %s could not be sent", send.outgoing.exchange)
+            settled(error)
+
+    def _settled(self, send: Send, error: Exception | None) -> None:
+        outgoing = send.outgoing
+        if isinstance(error, Rejected) and not outgoing.mandatory:
+            log.warning("a reply was not delivered: %s", error)  # the ledger has its outcome
+            error = None
+        if error is None:
+            self.unconfirmed -= 1
+            self.add(self._confirmed(send))
+            self._turn_soon()
+            return
+        if isinstance(error, StraightLineError):
+            log.error(
+                "a message to %s was not confirmed: %s; it is published again", outgoing.exchange, error
+            )
+        if not self._stopping:
+            self._call_later(PUBLISH_RETRY_INTERVAL_S, lambda: self._publish(send))
+
+
+def write(effects: Effects) -> None:
+    """Write the log lines of effects."""
+    for line in effects.log:
+        log.log(LEVELS[line.level], line.text, *line.args)

@@ -1,7 +1,6 @@
 """`python -m function_host`: run function packages behind AWS Lambda's Invoke API."""
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from function_host.server import Server, Settings
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.settings import load
+from straightline.support import logs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,12 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigurationError(
                 f"there is no directory of packages at {settings.packages}: give --packages"
             )
+        logs.set_up("function-host")
     except StraightLineError as error:
         print(f"function_host: {error}", file=sys.stderr)
         return 1
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     Server(settings).run()
     return 0
 

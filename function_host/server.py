@@ -11,6 +11,7 @@ from gunicorn.app.base import BaseApplication
 from function_host.hosting.event_queue import EventQueue
 from function_host.hosting.host import Host, Limits
 from function_host.http import api
+from straightline.support import logs
 
 INSTANCE_SHUTDOWN_S: Final = 10
 THREAD_START_TIMEOUT_S: Final = 30
@@ -67,6 +68,7 @@ class Server(BaseApplication):
             "accesslog": None,
             "errorlog": "-",
             "loglevel": "warning",
+            "on_starting": _take_over_log,
             "post_worker_init": _start_threads,
             "worker_exit": self._exit,
         }
@@ -92,6 +94,10 @@ class Server(BaseApplication):
             self._events.close()
         if self._host is not None:
             self._host.close()
+
+
+def _take_over_log(_arbiter: Any) -> None:
+    logs.take_over("gunicorn.error")
 
 
 def _start_threads(worker: Any) -> None:

@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after SIGTERM; 1 with one line on stderr if it cannot start; 2 for a wrong command line.
     """
     asked = _parser().parse_args(arguments)
-    logs.set_up()
     try:
+        logs.set_up(asked.component)
         return int(asked.run(asked))
     except StraightLineError as error:
         print(f"gateway: {error}", file=sys.stderr)
@@ -61,14 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     http = commands.add_parser("http", help="serve the HTTP interface (/v2, /v1) with gunicorn")
-    http.set_defaults(run=_http)
+    http.set_defaults(run=_http, component="gateway")
     hooks = commands.add_parser("webhooks", help="deliver webhooks for ended requests and batch jobs")
-    hooks.set_defaults(run=_webhooks)
+    hooks.set_defaults(run=_webhooks, component="webhooks")
     jobs = commands.add_parser("batches", help="run the batch jobs submitted over HTTP")
-    jobs.set_defaults(run=_batches)
+    jobs.set_defaults(run=_batches, component="batches")
     celery = commands.add_parser(
         "celery",
         help="run tasks of Celery producers as requests and send them the results",
     )
-    celery.set_defaults(run=_celery)
+    celery.set_defaults(run=_celery, component="celery-adapter")
     return parser

@@ -5,8 +5,10 @@ What may be set is in `model_server.settings`; a wrong setting ends it with a li
 
 import os
 from pathlib import Path
+from typing import Any
 
 from model_server.settings import load_checked
+from straightline.support import logs
 
 _settings = load_checked(os.environ)
 bind = _settings.serve_bind
@@ -24,3 +26,9 @@ control_socket_disable = True  # it would be written to the home directory
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def on_starting(_arbiter: Any) -> None:
+    """Set up the log, which gunicorn and its workers share."""
+    logs.set_up("model-server")
+    logs.take_over("gunicorn.error")

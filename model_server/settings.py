@@ -10,6 +10,7 @@ import msgspec
 from straightline.errors import ConfigurationError
 from straightline.settings import load
 from straightline.support.bind_check import check_bind
+from straightline.support.logs import LogSettings
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -53,6 +54,7 @@ def load_checked(environ: Mapping[str, str]) -> ServerSettings:
     """Return gunicorn's settings where a server can start with these variables; else end with a line."""
     try:
         settings, server = load(Settings, environ), load(ServerSettings, environ)
+        load(LogSettings, environ)
         check_directory(Path(settings.models_dir))
         if INHERITED_SOCKETS not in environ:
             check_bind("STRAIGHTLINE_SERVE_BIND", server.serve_bind)

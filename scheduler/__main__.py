@@ -18,11 +18,11 @@ from straightline.support import failpoints, logs
 def main() -> int:
     """Run until SIGTERM or SIGINT; 0 after a clean stop, 2 where a setting is wrong."""
     argparse.ArgumentParser(prog="python -m scheduler", description=__doc__).parse_args()
-    logs.set_up()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        logs.set_up("scheduler")
         failpoints.configure(os.environ)
         settings = load(Settings, os.environ)
         catalogue = read_catalogue(settings.models_dir)

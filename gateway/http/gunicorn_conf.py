@@ -3,7 +3,6 @@
 Its settings are in `gateway.http.settings`.
 """
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ errorlog = "-"
 loglevel = "warning"
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Log in the format of the other processes."""
-    logs.set_up(logging.WARNING)
+def on_starting(_arbiter: Any) -> None:
+    """Set up the log, which gunicorn and its workers share."""
+    logs.set_up("gateway")
+    logs.take_over("gunicorn.error")

@@ -31,13 +31,13 @@ def register(commands: Any) -> None:
 
 
 def _record(_asked: argparse.Namespace) -> int:
-    logs.set_up()
+    logs.set_up("recorder")
     failpoints.configure(os.environ)
     return run_recorder(load(RecorderSettings, os.environ))
 
 
 def _reconcile(_asked: argparse.Namespace) -> int:
-    logs.set_up()
+    logs.set_up("reconciler")
     failpoints.configure(os.environ)
     return run_reconciler(load(ReconcilerSettings, os.environ))
 

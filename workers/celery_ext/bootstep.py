@@ -1,6 +1,5 @@
 """Start and stop of a pool, as a bootstep of Celery's worker."""
 
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -55,8 +54,6 @@ class PoolBootstep(bootsteps.StartStopStep):
         compression._decoders.clear()  # noqa: SLF001 - there is no public way
         restrict_remote_control()
         install()
-        # pika logs ten lines for a lost connection; the publisher logs one.
-        logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._pool = Pool(self._backend, self._models, self._store, self._settings, worker)
         self._pool.start()
 

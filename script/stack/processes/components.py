@@ -123,7 +123,7 @@ def _pool(plan: Plan, backend: str, slots: int) -> Component:
             *(sys.executable, "-m", "celery", "-A", "workers", "worker"),
             *("-Q", f"straightline.{backend}", "-n", f"{backend}@%h", "-P", "threads", "-c", str(slots)),
             # Pools need nothing of each other; both would make each start wait for the others' answers.
-            *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
+            *("--without-gossip", "--without-mingle"),
         ),
         _broker(plan, f"pool-{backend}"),
     )

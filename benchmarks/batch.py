@@ -16,7 +16,7 @@ from benchmarks.results import Result
 from benchmarks.rig import Rig
 from benchmarks.support.batch_job import MODEL, SETTLE_S, CommandLineJob
 from benchmarks.support.full_stack import INPUT, start_full_stack
-from script.stack.errors import StackError
+from script.support.errors import StackError
 from straightline import Client
 
 RESULT_TIMEOUT_S: Final = 60.0

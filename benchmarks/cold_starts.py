@@ -20,8 +20,8 @@ from benchmarks.support.v2_servers import BODY, in_json, our_server, running, th
 from modelkit.package.function import package_function
 from script.docker_engine.docker_engine import engine
 from script.docker_engine.model_image import build_image
-from script.stack.errors import StackError
 from script.stack.services.ports import free_ports
+from script.support.errors import StackError
 from straightline.models.catalogue import read_model
 from workers.backends import gpu_container, serverless
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.readiness import indent
-from script.stack.processes.run import Run
 from script.stack.processes.up_down import FAILED
 from script.stack.services.services import start_broker, start_database
+from script.support import processes
+from script.support.errors import StackError
+from script.support.readiness import indent
+from script.support.run import Run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

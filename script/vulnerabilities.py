@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LISTS: Final = ("app.txt", "serve.txt", "dev.txt")
 SERVICES: Final = (("pypi",), ("osv",))
 """As pip-audit calls them; the second one is asked where the first knows nothing."""
-PATIENCE: Final = 120.0
+SERVICE_TIMEOUT_S: Final = 120.0
 """Seconds for a service to say all it knows."""
 _CONNECTION: Final = (
     "ConnectionError",
@@ -53,11 +53,11 @@ class Report(msgspec.Struct):
     dependencies: list[Package]
 
 
-class Unreachable(Exception):  # noqa: N818 - it says what the service is
+class ServiceUnreachable(Exception):  # noqa: N818 - it says what the service is
     """The service could not be asked."""
 
 
-def read(status: int, output: str, errors: str) -> Report:
+def parse_output(status: int, output: str, errors: str) -> Report:
     """Read what pip-audit left.
 
     Raises:
@@ -68,11 +68,11 @@ def read(status: int, output: str, errors: str) -> Report:
         return msgspec.json.decode(output, type=Report)
     last = (errors.strip().splitlines() or ["it said nothing"])[-1]
     if any(word in errors for word in _CONNECTION):
-        raise Unreachable(last)
+        raise ServiceUnreachable(last)
     raise ValueError(f"pip-audit failed: {last}")
 
 
-def verdict(report: Report) -> tuple[int, list[str]]:
+def summarize(report: Report) -> tuple[int, list[str]]:
     """Return the exit status and what to say."""
     found = [
         f"VULNERABLE: {package.name} {package.version}: {known.id}; "
@@ -90,16 +90,16 @@ def verdict(report: Report) -> tuple[int, list[str]]:
     return (1 if found else 0), lines
 
 
-def audit(service: Sequence[str]) -> Report:
+def query(service: Sequence[str]) -> Report:
     """Ask one service, its name and options, of all packages; raises as `read`."""
     lists = [option for name in LISTS for option in ("--requirement", str(ROOT / "requirements" / name))]
     command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", *service, "--timeout", "10"]
     command += ["--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off", *lists]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SERVICE_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise Unreachable(f"{service[0]} did not answer within {PATIENCE:g} s") from error
-    return read(done.returncode, done.stdout, done.stderr)
+        raise ServiceUnreachable(f"{service[0]} did not answer within {SERVICE_TIMEOUT_S:g} s") from error
+    return parse_output(done.returncode, done.stdout, done.stderr)
 
 
 def main() -> int:
@@ -108,8 +108,8 @@ def main() -> int:
     reasons = []
     for service in (("osv", "--osv-url", own),) if own else SERVICES:
         try:
-            report = audit(service)
-        except Unreachable as why:
+            report = query(service)
+        except ServiceUnreachable as why:
             reasons.append(f"{service[0]}: {why}")
             continue
         except (ValueError, msgspec.MsgspecError) as error:
@@ -118,7 +118,7 @@ def main() -> int:
         if all(package.skip_reason is not None for package in report.dependencies):
             reasons.append(f"{service[0]}: it knows none of the packages")
             continue
-        status, lines = verdict(report)
+        status, lines = summarize(report)
         print("\n".join(lines))
         return status
     print("NOT AUDITED: no service of known vulnerabilities is in reach. This says nothing of the packages.")

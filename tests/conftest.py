@@ -28,10 +28,10 @@ from broker_config.definitions import definitions
 from broker_config.users import USERS
 from outcomes.db.database import engine_for
 from outcomes.schema.roles import GRANTS, create_roles, grant
-from script.stack.processes.run import Run
 from script.stack.services import services
 from script.stack.services.admin import BrokerAdmin, system_ctl
-from tests.shares import Shares
+from script.support.run import Run
+from tests.xdist_groups import FileGroupScheduling
 
 # A busy machine must not make a property fail that holds: how long an example takes is no part of it.
 settings.register_profile("straightline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -180,9 +180,9 @@ def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileGroupScheduling:
     """Share the tests out; called where there are several processes."""
-    return Shares(config, log)
+    return FileGroupScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-LIBRARIES: Final = Path("/usr/share/gocode")
+GOPATH: Final = Path("/usr/share/gocode")
 """Where Debian's packages put the sources of Go's libraries."""
-AMQP: Final = LIBRARIES / "src" / "github.com" / "rabbitmq" / "amqp091-go"
+AMQP: Final = GOPATH / "src" / "github.com" / "rabbitmq" / "amqp091-go"
 
 
 def build(source: Path, program: Path) -> None:
@@ -20,7 +20,7 @@ def build(source: Path, program: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "GO111MODULE": "off",
-        "GOPATH": str(LIBRARIES),
+        "GOPATH": str(GOPATH),
         "GOCACHE": str(program.with_name("go-cache")),
         "CGO_ENABLED": "0",
     }

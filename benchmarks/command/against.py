@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.command import table
 from benchmarks.results import Result
 from benchmarks.rig import ROOT
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 Rounds = list[list[Result]]
 """The results of each process of one checkout."""

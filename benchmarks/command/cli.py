@@ -13,12 +13,12 @@ from benchmarks.command.measure import measure, sizes_of
 from benchmarks.command.registry import BENCHMARKS, Benchmark
 from benchmarks.results import Result
 from benchmarks.rig import ROOT
-from script.stack.errors import StackError
-from script.stack.output_file import output_file
 from script.stack.processes import up_down
 from script.stack.processes.env_marker import sourced
 from script.stack.processes.plan import SECRET
-from script.stack.progress import console
+from script.support.errors import StackError
+from script.support.output_file import output_file
+from script.support.progress import console
 
 PROCESSES: Final = 5
 """For each checkout with `--against`."""

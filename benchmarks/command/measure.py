@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.command.registry import Benchmark
 from benchmarks.results import Result
 from benchmarks.rig import open_rig
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 PACKAGES: Final = {"h2load": "nghttp2-client"}
 """Debian's package of each program that a benchmark needs; services are looked for where they are started."""

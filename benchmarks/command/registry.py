@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.results import Result
 from benchmarks.rig import Rig
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 Needs = tuple[str, ...]
 SERVICES: Final[Needs] = ("rabbitmq", "postgres")

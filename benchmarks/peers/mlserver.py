@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from script.stack.errors import StackError
 from script.stack.processes import readiness_probes
-from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
+from script.support.errors import StackError
+from script.support.readiness import wait_until
 from straightline.storage.atomic_directory import replace_directory
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.rig import ROOT, Rig
 from benchmarks.support.full_stack import INPUT
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 MODEL: Final = "digits"
 SETTLE_S: Final = 5.0

@@ -5,7 +5,7 @@ from typing import Final
 
 from benchmarks.rig import ROOT, Rig
 from script.stack.processes.stack import start_stack
-from script.stack.progress import console
+from script.support.progress import console
 
 INPUT: Final = ROOT / "examples" / "digits" / "three.json"
 """A request to the stack's model, `digits`, with one image."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 LOAD_TIMEOUT_S: Final = 300
 _SUCCEEDED: Final = re.compile(r"(\d+) succeeded")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from script.stack.processes.run import Run
+from script.support.run import Run
 
 
 class Memory(NamedTuple):

@@ -10,8 +10,8 @@ from sqlalchemy import create_engine, text
 from benchmarks.peers.celery_app import make_app
 from benchmarks.rig import Rig
 from script.stack.processes import readiness_probes
-from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
+from script.support.readiness import wait_until
 
 START_TIMEOUT_S: Final = 60.0
 MODEL: Final = """\
@@ -62,7 +62,7 @@ def start_path(rig: Rig, *, slots: int, threads: int = 8, work_s: float = 0.0) -
     rig.start("reconciler", "outcomes", "reconcile")
     pool = ("celery", "-A", "workers", "worker", "-Q", "straightline.local", "-n", "local@%h")
     rig.start("pool", *pool, "-P", "threads", "-c", str(threads), STRAIGHTLINE_SLOTS=str(slots))
-    with readiness_probes.broker_signs(rig.broker_url) as broker:
+    with readiness_probes.broker_probe(rig.broker_url) as broker:
         until(lambda: broker.healthy("local"), "a healthy pool")
     return url
 

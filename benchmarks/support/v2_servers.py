@@ -16,9 +16,10 @@ from benchmarks.peers.mlserver import mlserver
 from benchmarks.rig import Rig
 from benchmarks.support.timing import Call
 from model_server.models.bundle import read_bundle
-from script.stack.processes import processes, readiness_probes
-from script.stack.processes.readiness import wait_until
+from script.stack.processes import readiness_probes
 from script.stack.services.ports import free_ports
+from script.support import processes
+from script.support.readiness import wait_until
 
 START_TIMEOUT_S: Final = 60.0
 IMAGE: Final = np.arange(64, dtype=np.float32).reshape(1, 64) % 17

@@ -10,8 +10,8 @@ from typing import Final
 import docker
 from docker.errors import ImageNotFound
 
-from script.docker_engine.engine_packages import BASE, SEARCHED, need
-from script.stack.errors import StackError
+from script.docker_engine.engine_packages import BASE_IMAGE_PROGRAMS, PROGRAM_PATH, install_missing
+from script.support.errors import StackError
 
 TAG: Final = "straightline-base:latest"
 _PACKAGES: Final = "python3,python3-venv"
@@ -42,7 +42,7 @@ def provide_base(client: docker.DockerClient, cache: Path) -> str:
 
 
 def _make(file: Path) -> None:
-    need(BASE)
+    install_missing(BASE_IMAGE_PROGRAMS)
     if os.geteuid() != 0:
         raise StackError(
             "only root can make the base image; or give the engine any image with python3 and venv under the "
@@ -56,7 +56,7 @@ def _make(file: Path) -> None:
             check=False,
             capture_output=True,
             text=True,
-            env={**os.environ, **_proxies(), "PATH": SEARCHED},
+            env={**os.environ, **_proxies(), "PATH": PROGRAM_PATH},
         )
         if done.returncode != 0:
             raise StackError(f"debootstrap failed:\n{(done.stdout + done.stderr)[-2000:]}")

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from script.docker_engine.engine_packages import SEARCHED
-from script.stack.errors import StackError
+from script.docker_engine.engine_packages import PROGRAM_PATH
+from script.support.errors import StackError
 
-_POOL: Final = ipaddress.IPv4Network("172.31.192.0/18")
+_ADDRESS_RANGE: Final = ipaddress.IPv4Network("172.31.192.0/18")
 """At the end of a private range, where few networks lie; the first free part of it is taken."""
 _LOCK: Final = Path("/run/lock/straightline-bridge")
 """Held while an address is looked for and taken: another run may do the same."""
-_ENVIRONMENT: Final = {"PATH": SEARCHED, "LANG": "C.UTF-8"}
+_ENVIRONMENT: Final = {"PATH": PROGRAM_PATH, "LANG": "C.UTF-8"}
 
 
 def add_bridge(name: str) -> ipaddress.IPv4Network:
@@ -25,16 +25,18 @@ def add_bridge(name: str) -> ipaddress.IPv4Network:
     Raises:
         StackError: the kernel or the sandbox does not allow it.
     """
-    with _alone():
+    with _locked():
         return _add(name)
 
 
 def _add(name: str) -> ipaddress.IPv4Network:
     used = [ipaddress.IPv4Network(route, strict=False) for route in _routes()]
-    free = (part for part in _POOL.subnets(new_prefix=24) if not any(part.overlaps(net) for net in used))
+    free = (
+        part for part in _ADDRESS_RANGE.subnets(new_prefix=24) if not any(part.overlaps(net) for net in used)
+    )
     network = next(free, None)
     if network is None:
-        raise StackError(f"all of {_POOL} is in use: there is no address left for a bridge")
+        raise StackError(f"all of {_ADDRESS_RANGE} is in use: there is no address left for a bridge")
     _ip("link", "add", "name", name, "type", "bridge")
     _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", name)
     _ip("link", "set", name, "up")
@@ -42,7 +44,7 @@ def _add(name: str) -> ipaddress.IPv4Network:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _locked() -> Iterator[None]:
     _LOCK.parent.mkdir(parents=True, exist_ok=True)
     with _LOCK.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -8,14 +8,14 @@ from typing import Final
 from rich.console import Console
 
 from script.docker_engine.engine import Driver, choose_driver
-from script.stack.errors import StackError
-from script.stack.progress import step
+from script.support.errors import StackError
+from script.support.progress import step
 from straightline.errors import StraightLineError
 
 IMAGE: Final = "straightline/digits:1"
 
 
-def settle_driver(bundle: Path, screen: Console, environ: Mapping[str, str]) -> Driver:
+def provide_driver(bundle: Path, screen: Console, environ: Mapping[str, str]) -> Driver:
     """Choose the driver; where it is Docker, give the engine the image of the example.
 
     Where an engine answers but can be given no image, the driver is `process`, unless the environment asked

@@ -13,8 +13,8 @@ import docker
 
 from script.docker_engine import dockerd
 from script.docker_engine.base_image import provide_base
-from script.docker_engine.engine_packages import ENGINE, need
-from script.stack.errors import StackError
+from script.docker_engine.engine_packages import ENGINE_PROGRAMS, install_missing
+from script.support.errors import StackError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def engine(root: Path = ROOT) -> Iterator[Mapping[str, str]]:
         try:
             yield {"DOCKER_HOST": _started(home).url}
         finally:
-            if not (home / "stays").exists() and _alone(users):
+            if not (home / "stays").exists() and _is_last_user(users):
                 _stop(home)
 
 
@@ -63,25 +63,25 @@ def base(root: Path, environ: Mapping[str, str]) -> str:
     """Give the engine of `environ` the base image and return its name."""
     client = docker.from_env(environment=dict(environ))
     try:
-        with _alone_at(_home(root) / "base.lock"):
+        with _exclusive(_home(root) / "base.lock"):
             return provide_base(client, root / ".straightline" / "cache")
     finally:
         client.close()
 
 
 def _started(home: Path) -> dockerd.Engine:
-    with _alone_at(home / "start.lock"):
+    with _exclusive(home / "start.lock"):
         known = dockerd.Engine.read(home / "engine.json")
         if known is not None:
             if known.process.alive() and dockerd.answers(known.url):
                 return known
             dockerd.stop(known, home)  # what it left behind
-        need(ENGINE)
+        install_missing(ENGINE_PROGRAMS)
         return dockerd.start(home)
 
 
 def _stop(home: Path) -> None:
-    with _alone_at(home / "start.lock"):
+    with _exclusive(home / "start.lock"):
         known = dockerd.Engine.read(home / "engine.json")
         if known is not None:
             dockerd.stop(known, home)
@@ -93,7 +93,7 @@ def _home(root: Path) -> Path:
     return home
 
 
-def _alone(lock: IO[str]) -> bool:
+def _is_last_user(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -102,7 +102,7 @@ def _alone(lock: IO[str]) -> bool:
 
 
 @contextmanager
-def _alone_at(file: Path) -> Iterator[None]:
+def _exclusive(file: Path) -> Iterator[None]:
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

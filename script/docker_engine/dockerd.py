@@ -16,14 +16,14 @@ import requests
 from docker.errors import DockerException
 
 from script.docker_engine.bridge import add_bridge, remove_bridge
-from script.docker_engine.engine_packages import SEARCHED
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.readiness import wait_until
+from script.docker_engine.engine_packages import PROGRAM_PATH
+from script.support import processes
+from script.support.errors import StackError
+from script.support.readiness import wait_until
 
 NAME: Final = "the Docker engine"
-_PATIENCE: Final = 60.0
-_ANSWER: Final = 5
+_START_TIMEOUT_S: Final = 60.0
+_API_TIMEOUT_S: Final = 5
 """Seconds that an engine has to answer."""
 
 
@@ -63,7 +63,9 @@ def answers(url: str | None) -> bool:
     """Whether an engine answers at that URL, or with None, where Docker's own client would look."""
     try:
         client = (
-            docker.DockerClient(base_url=url, timeout=_ANSWER) if url else docker.from_env(timeout=_ANSWER)
+            docker.DockerClient(base_url=url, timeout=_API_TIMEOUT_S)
+            if url
+            else docker.from_env(timeout=_API_TIMEOUT_S)
         )
         client.close()
     except (DockerException, requests.RequestException, OSError):
@@ -107,7 +109,7 @@ def launch(home: Path, mark: str, bridge: str, exec_root: str) -> Engine:
     engine = Engine(f"unix://{exec_root}/docker.sock", mark, bridge, exec_root, process)
     try:
         engine.write(home / "engine.json")
-        wait_until(lambda: answers(engine.url), what=NAME, seconds=_PATIENCE, watched=(process,))
+        wait_until(lambda: answers(engine.url), what=NAME, seconds=_START_TIMEOUT_S, watched=(process,))
     except BaseException:
         stop(engine, home)
         raise
@@ -143,12 +145,12 @@ def _command(home: Path, exec_root: Path, bridge: str) -> list[str]:
 
 
 def _environment(mark: str) -> dict[str, str]:
-    return {"PATH": SEARCHED, "LANG": "C.UTF-8", "HOME": str(Path.home()), processes.RUN_VARIABLE: mark}
+    return {"PATH": PROGRAM_PATH, "LANG": "C.UTF-8", "HOME": str(Path.home()), processes.RUN_VARIABLE: mark}
 
 
 def _remove_containers(url: str) -> None:
     with suppress(DockerException, requests.RequestException):
-        client = docker.DockerClient(base_url=url, timeout=_ANSWER)
+        client = docker.DockerClient(base_url=url, timeout=_API_TIMEOUT_S)
         for container in client.containers.list(all=True, ignore_removed=True):
             container.remove(v=True, force=True)
         client.close()

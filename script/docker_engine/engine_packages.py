@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
-ENGINE: Final = ("dockerd", "containerd", "runc", "ip")
-BASE: Final = ("debootstrap", "wget")
-SEARCHED: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENGINE_PROGRAMS: Final = ("dockerd", "containerd", "runc", "ip")
+BASE_IMAGE_PROGRAMS: Final = ("debootstrap", "wget")
+PROGRAM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _COMMAND: Final = Path(__file__).parents[1] / "engine"
 
 
-def need(programs: Iterable[str]) -> None:
+def install_missing(programs: Iterable[str]) -> None:
     """Install the packages of `script/engine` where one of the programs is missing.
 
     Raises:
@@ -36,4 +36,4 @@ def need(programs: Iterable[str]) -> None:
 
 
 def _missing(programs: Iterable[str]) -> list[str]:
-    return [name for name in programs if shutil.which(name, path=SEARCHED) is None]
+    return [name for name in programs if shutil.which(name, path=PROGRAM_PATH) is None]

@@ -8,7 +8,7 @@ from modelkit.package.dockerfile import ImageForm
 from modelkit.package.image import package_image
 from modelkit.package.requirement_files import REQUIREMENTS
 from script.docker_engine.docker_engine import ROOT, base
-from script.stack.errors import StackError
+from script.support.errors import StackError
 from straightline.errors import ConfigurationError
 
 

@@ -11,11 +11,11 @@ from typing import Never
 
 from rich.console import Console
 
-from script.stack.errors import StackError
-from script.stack.output_file import output_file
 from script.stack.processes import up_down
 from script.stack.processes.env_marker import sourced
-from script.stack.progress import console
+from script.support.errors import StackError
+from script.support.output_file import output_file
+from script.support.progress import console
 from straightline.errors import StraightLineError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from script.stack.processes import processes
+from script.support import processes
 from tests.faults.harness.secrets import in_arguments, in_logs
 
 CANARY = "CANARY-5d41402abc4b2a76"

@@ -15,7 +15,7 @@ import pytest
 import requests
 from sqlalchemy.engine import make_url
 
-from script.stack.processes import processes
+from script.support import processes
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.client import Client

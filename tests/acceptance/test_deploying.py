@@ -16,9 +16,9 @@ import requests
 
 from script.docker_engine.docker_engine import engine
 from script.docker_engine.model_image import provide_wheels
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.run import runs
+from script.support import processes
+from script.support.errors import StackError
+from script.support.run import runs
 from straightline import names
 from straightline.client import Client
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from script.stack.processes.processes import Process
+from script.support.processes import Process
 from tests.faults.harness.chaos import Act, Deed, acts
 from tests.faults.harness.deaths import Death
 from tests.faults.harness.growth import Life, faults, judge, summary

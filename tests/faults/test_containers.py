@@ -11,8 +11,8 @@ import pytest
 from script.docker_engine import dockerd
 from script.docker_engine.docker_engine import base
 from script.docker_engine.model_image import build_image
-from script.stack.errors import StackError
-from script.stack.processes import processes
+from script.support import processes
+from script.support.errors import StackError
 from tests.faults.harness import mind
 from tests.faults.harness.load import Mix
 from tests.faults.harness.oracle import Allowance

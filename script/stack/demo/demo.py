@@ -15,15 +15,15 @@ from outcomes.db.database import connected
 from outcomes.queries.query_results import Summary
 from outcomes.queries.summary import summary
 from script.stack.demo import report
-from script.stack.demo.drive import Material, Tally, drive
+from script.stack.demo.drive import Dataset, Tally, drive
 from script.stack.demo.workload import Phase, thresholds, workload
-from script.stack.processes.run import Run
 from script.stack.processes.stack import Stack, start_stack
 from script.stack.processes.up_down import FAILED
-from script.stack.progress import step
+from script.support.progress import step
+from script.support.run import Run
 from straightline.client import Client
 
-_RECORDING: Final = 30.0
+_RECORD_TIMEOUT_S: Final = 30.0
 """Seconds that the recorder may need for the last outcomes after they were answered."""
 
 
@@ -74,15 +74,15 @@ def _stop(own: Run, screen: Console, keep_logs: Path | None) -> None:
         screen.print(f"The logs are in {keep_logs}", soft_wrap=True)
 
 
-def _material() -> Material:
+def _material() -> Dataset:
     """Read the digits that the model has not seen."""
     from examples.digits.data import held_out  # noqa: PLC0415 - slow to load, and wanted late
 
     images, labels = held_out()
-    return Material(images.astype(int).tolist(), labels.tolist())
+    return Dataset(images.astype(int).tolist(), labels.tolist())
 
 
-def _measure(stack: Stack, screen: Console, trial: Trial, material: Material) -> report.Figures:
+def _measure(stack: Stack, screen: Console, trial: Trial, material: Dataset) -> report.Figures:
     tally = Tally()
     began = time.monotonic()
     with Client(stack.plan.broker.of("producer"), store=stack.plan.store.as_uri()) as client:
@@ -100,7 +100,7 @@ def _measure(stack: Stack, screen: Console, trial: Trial, material: Material) ->
     )
 
 
-def _drive(client: Client, screen: Console, phase: Phase, material: Material, tally: Tally) -> None:
+def _drive(client: Client, screen: Console, phase: Phase, material: Dataset, tally: Tally) -> None:
     title = f"Publishing {phase.name}, {phase.size:,} requests: {phase.purpose}"
     if not screen.is_terminal:
         with step(screen, title):
@@ -119,7 +119,7 @@ def _drive(client: Client, screen: Console, phase: Phase, material: Material, ta
 
 def _recorded(url: str, tally: Tally) -> Summary:
     """Ask the ledger until it has an outcome of every accepted request, or has had time enough."""
-    deadline = time.monotonic() + _RECORDING
+    deadline = time.monotonic() + _RECORD_TIMEOUT_S
     while True:
         with connected(url) as connection:
             counted = summary(connection, ids=tally.accepted)

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from script.stack.demo.workload import Clump, Images, Phase, encode
+from script.stack.demo.workload import Burst, Images, Phase, encode
 from straightline.client import Client
 from straightline.errors import PartlySubmitted, ResultTimeout
 from straightline.producer.submission import Submission
 
-PATIENCE: Final = 300.0
+RESULT_TIMEOUT_S: Final = 300.0
 """Seconds until a request's deadline, and that we wait for its answer."""
 
 
@@ -43,7 +43,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Material:
+class Dataset:
     """What requests are made of: every image's 64 values of 0..16, and what every image shows."""
 
     pixels: Sequence[Sequence[int]]
@@ -53,7 +53,7 @@ class Material:
 def drive(
     client: Client,
     phase: Phase,
-    material: Material,
+    material: Dataset,
     tally: Tally,
     *,
     advance: Callable[[int], None],
@@ -80,9 +80,9 @@ def drive(
         advance(1)
 
 
-def _ask(client: Client, clump: Clump, bodies: Sequence[bytes], tally: Tally) -> list[tuple[str, Images]]:
+def _ask(client: Client, clump: Burst, bodies: Sequence[bytes], tally: Tally) -> list[tuple[str, Images]]:
     """Submit together; return the ids that the broker confirmed, each with its images."""
-    submissions = [Submission(model="digits", data=body, deadline=PATIENCE) for body in bodies]
+    submissions = [Submission(model="digits", data=body, deadline=RESULT_TIMEOUT_S) for body in bodies]
     ids: Sequence[str | None]
     try:
         ids = client.submit_many(submissions)
@@ -99,7 +99,7 @@ def _ask(client: Client, clump: Clump, bodies: Sequence[bytes], tally: Tally) ->
 
 def _collect(client: Client, identity: str, labels: Sequence[int], tally: Tally) -> None:
     try:
-        outcome = client.result(identity, timeout=PATIENCE)
+        outcome = client.result(identity, timeout=RESULT_TIMEOUT_S)
     except ResultTimeout:
         tally.unanswered.append(identity)
         return

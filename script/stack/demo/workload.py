@@ -12,20 +12,20 @@ from typing import Final
 from script.stack.processes.plan import Thresholds
 
 PIXELS: Final = 64
-SMALLEST_LARGE: Final = 512
+MIN_LARGE_IMAGES: Final = 512
 """Images from which on a request has at least 65,536 bytes: a pixel takes two bytes or more (`0,`)."""
-LARGEST: Final = 4_000
-MIDDLING: Final = 300
+MAX_LARGE_IMAGES: Final = 4_000
+MAX_SMALL_IMAGES: Final = 300
 """Images up to which a request stays below 65,536 bytes: a pixel takes three bytes at most (`16,`)."""
-D: Final = PIXELS * 2 * SMALLEST_LARGE
-WINDOW: Final = 2.0
+D_BYTES: Final = PIXELS * 2 * MIN_LARGE_IMAGES
+WINDOW_S: Final = 2.0
 
 Images = tuple[int, ...]
 """One request: positions of its images among those that the model has not seen."""
 
 
 @dataclass(frozen=True)
-class Clump:
+class Burst:
     """Requests made at the same moment, `at` seconds after the phase began."""
 
     at: float
@@ -46,7 +46,7 @@ class Phase:
     name: str
     purpose: str
     quiet: float
-    clumps: tuple[Clump, ...]
+    clumps: tuple[Burst, ...]
 
     @property
     def size(self) -> int:
@@ -56,7 +56,7 @@ class Phase:
 
 def thresholds(requests: int) -> Thresholds:
     """Choose `F` so that a burst of so many requests crosses it, and the other phases need not be slow."""
-    return Thresholds(F=float(min(100, max(10, requests // 12))), window=WINDOW, D=D)
+    return Thresholds(F=float(min(100, max(10, requests // 12))), window=WINDOW_S, D=D_BYTES)
 
 
 def workload(requests: int, images: int, seed: int) -> tuple[Phase, ...]:
@@ -94,7 +94,7 @@ def workload(requests: int, images: int, seed: int) -> tuple[Phase, ...]:
             _spread([_large(chance, images) for _ in range(shares["large"])], 2, 0.1),
         ),
         Phase(
-            "calm again", "the window is over: local", WINDOW, _spread(small(shares["again"]), 1, 1 / pace)
+            "calm again", "the window is over: local", WINDOW_S, _spread(small(shares["again"]), 1, 1 / pace)
         ),
     )
     return tuple(phase for phase in phases if phase.size)
@@ -124,19 +124,19 @@ def _shares(requests: int) -> dict[str, int]:
     return shares | {"burst": requests - sum(shares.values())}
 
 
-def _spread(requests: Sequence[Images], together: int, every: float) -> tuple[Clump, ...]:
+def _spread(requests: Sequence[Images], together: int, every: float) -> tuple[Burst, ...]:
     return tuple(
-        Clump(index * every, tuple(requests[start : start + together]))
+        Burst(index * every, tuple(requests[start : start + together]))
         for index, start in enumerate(range(0, len(requests), together))
     )
 
 
 def _small(chance: random.Random, images: int) -> Images:
     # Most have a handful of images, a few some hundred; all stay below D.
-    count = chance.randint(20, MIDDLING) if chance.random() < 0.02 else chance.randint(1, 8)
+    count = chance.randint(20, MAX_SMALL_IMAGES) if chance.random() < 0.02 else chance.randint(1, 8)
     return tuple(chance.choices(range(images), k=count))
 
 
 def _large(chance: random.Random, images: int) -> Images:
-    count = int(chance.triangular(SMALLEST_LARGE, LARGEST, SMALLEST_LARGE))
+    count = int(chance.triangular(MIN_LARGE_IMAGES, MAX_LARGE_IMAGES, MIN_LARGE_IMAGES))
     return tuple(chance.choices(range(images), k=count))

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from script.stack.processes.processes import RUN_VARIABLE
 from script.stack.services.access import Access
 from script.stack.services.ports import free_ports
+from script.support.processes import RUN_VARIABLE
 
 SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container": 2, "serverless": 4})
 """Requests that each pool takes at once; few, so that a demo on a small machine sees them taken."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcomes.queries.keys import SCOPES
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.readiness import indent
-from script.stack.processes.run import Run
 from script.stack.services.access import Access
 from script.stack.services.services import start_broker, start_database
+from script.support import processes
+from script.support.errors import StackError
+from script.support.readiness import indent
+from script.support.run import Run
 
 
 @dataclass(frozen=True)
-class Ground:
+class Prerequisites:
     """URLs of a broker with the topology and of a migrated database, and a key to the HTTP gateway."""
 
     broker: Access
@@ -44,7 +44,7 @@ class Preparation:
     models: Path
     functions: Path
 
-    def make(self, broker_url: str | None, database_url: str | None) -> Ground:
+    def make(self, broker_url: str | None, database_url: str | None) -> Prerequisites:
         """Start the services whose URL is None, give them topology and tables, and train the example.
 
         Raises:
@@ -54,13 +54,13 @@ class Preparation:
             model = pool.submit(self._model)
             broker = pool.submit(self._broker, broker_url)
             database = pool.submit(self._database, database_url)
-            ground = Ground(broker.result(), *database.result())
+            ground = Prerequisites(broker.result(), *database.result())
             model.result()
         return ground
 
     def _broker(self, url: str | None) -> Access:
         access = Access(url) if url else start_broker(self.run).access
-        with _cure(url, "STRAIGHTLINE_BROKER_URL"):
+        with _hint_private(url, "STRAIGHTLINE_BROKER_URL"):
             self._call("declaring the queues", "broker_config", STRAIGHTLINE_BROKER_URL=access.admin)
         return access
 
@@ -70,7 +70,7 @@ class Preparation:
         else:
             database = start_database(self.run)
             access, told = database.access, database.migration
-        with _cure(url, "STRAIGHTLINE_DATABASE_URL"):
+        with _hint_private(url, "STRAIGHTLINE_DATABASE_URL"):
             self._call("migrating the database", "outcomes", "migrate", **told)
         scopes = [word for scope in SCOPES for word in ("--scope", scope)]
         made = self._call(
@@ -116,7 +116,7 @@ class Preparation:
 
 
 @contextmanager
-def _cure(given: str | None, variable: str) -> Iterator[None]:
+def _hint_private(given: str | None, variable: str) -> Iterator[None]:
     """Add to a failure with a service that was given how to go on without it."""
     try:
         yield

@@ -25,7 +25,7 @@ def answers_http(url: str) -> bool:
         return False
 
 
-class BrokerSigns:
+class BrokerProbe:
     """What the broker tells of the processes that hang on it."""
 
     def __init__(self, url: str) -> None:
@@ -72,13 +72,13 @@ class BrokerSigns:
 
 
 @contextmanager
-def broker_signs(url: str) -> Iterator[BrokerSigns]:
+def broker_probe(url: str) -> Iterator[BrokerProbe]:
     """Watch the broker for as long as the block lasts."""
-    signs = BrokerSigns(url)
+    signs = BrokerProbe(url)
     try:
         yield signs
     finally:
         signs.close()
 
 
-Sign = Callable[[], bool]
+Probe = Callable[[], bool]

@@ -8,20 +8,21 @@ from typing import Final
 
 from rich.console import Console
 
-from script.docker_engine.container_driver import settle_driver
+from script.docker_engine.container_driver import provide_driver
 from script.docker_engine.engine import Driver
-from script.stack.errors import StackError
-from script.stack.processes import processes, readiness_probes
+from script.stack.processes import readiness_probes
 from script.stack.processes.components import Component, components
 from script.stack.processes.plan import SLOTS, Plan, Thresholds, with_ports
-from script.stack.processes.prepare import Ground, Preparation
-from script.stack.processes.readiness import wait_until
-from script.stack.processes.run import Run
-from script.stack.progress import step
+from script.stack.processes.prepare import Preparation, Prerequisites
 from script.stack.services.ports import accepts
+from script.support import processes
+from script.support.errors import StackError
+from script.support.progress import step
+from script.support.readiness import wait_until
+from script.support.run import Run
 from straightline import names
 
-_PATIENCE: Final = 60.0
+_READY_TIMEOUT_S: Final = 60.0
 """Seconds until every process must be ready; a few on an idle machine."""
 
 
@@ -56,7 +57,7 @@ def start_stack(
         StackError: a step failed; the message says which and why.
     """
     ground = _prepare(Preparation(root, run, models, run.directory / "functions"), screen, environ)
-    driver = settle_driver(models / "digits" / "1", screen, environ)
+    driver = provide_driver(models / "digits" / "1", screen, environ)
     plan = with_ports(
         Plan(
             root=root,
@@ -73,13 +74,13 @@ def start_stack(
     )
     plan.store.mkdir(exist_ok=True)
     with step(screen, "Starting scheduler, recorder, reconciler, gateway, pools, their backends and Flower"):
-        _refuse_company(plan)
+        _refuse_shared_broker(plan)
         _start(root, run, plan.environment(environ), components(plan))
         _wait(plan, {process.name: process for process in run.started})
     return Stack(plan, driver)
 
 
-def _prepare(preparation: Preparation, screen: Console, environ: Mapping[str, str]) -> Ground:
+def _prepare(preparation: Preparation, screen: Console, environ: Mapping[str, str]) -> Prerequisites:
     given = {
         "RabbitMQ": environ.get("STRAIGHTLINE_BROKER_URL") or None,
         "Postgres": environ.get("STRAIGHTLINE_DATABASE_URL") or None,
@@ -93,9 +94,9 @@ def _prepare(preparation: Preparation, screen: Console, environ: Mapping[str, st
         return preparation.make(given["RabbitMQ"], given["Postgres"])
 
 
-def _refuse_company(plan: Plan) -> None:
+def _refuse_shared_broker(plan: Plan) -> None:
     """Stop where another stack works on the broker that we were given: they would share its requests."""
-    with readiness_probes.broker_signs(plan.broker.admin) as broker:
+    with readiness_probes.broker_probe(plan.broker.admin) as broker:
         if broker.consumed(names.INTERACTIVE_QUEUE):
             raise StackError(
                 "another scheduler already works on the broker that STRAIGHTLINE_BROKER_URL names: "
@@ -119,8 +120,8 @@ def _start(root: Path, run: Run, environment: Mapping[str, str], parts: Sequence
 
 def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
     local = f"{plan.public()['STRAIGHTLINE_LOCAL_URL']}/v2/health/ready"
-    with readiness_probes.broker_signs(plan.broker.admin) as broker:
-        wanted: dict[str, readiness_probes.Sign] = {
+    with readiness_probes.broker_probe(plan.broker.admin) as broker:
+        wanted: dict[str, readiness_probes.Probe] = {
             "scheduler": partial(broker.consumed, names.INTERACTIVE_QUEUE),
             "recorder": partial(broker.consumed, names.OUTCOMES_QUEUE),
             "webhooks": partial(broker.consumed, names.WEBHOOKS_QUEUE),
@@ -136,12 +137,12 @@ def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
             ),
         }
         for name, ready in wanted.items():
-            wait_until(ready, what=name, seconds=_PATIENCE, watched=(started[name],))
+            wait_until(ready, what=name, seconds=_READY_TIMEOUT_S, watched=(started[name],))
         for backend in SLOTS:
             wait_until(
                 partial(broker.healthy, backend),
                 what=f"a healthy {backend} pool",
-                seconds=_PATIENCE,
+                seconds=_READY_TIMEOUT_S,
                 watched=(started[f"pool-{backend}"],),
                 detail=partial(broker.complaint, backend),
             )

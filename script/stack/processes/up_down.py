@@ -9,8 +9,8 @@ from rich.console import Console
 
 from script.stack.processes.env_marker import marked
 from script.stack.processes.plan import Plan
-from script.stack.processes.run import Run, runs
 from script.stack.processes.stack import start_stack
+from script.support.run import Run, runs
 
 ENVIRONMENT: Final = "env"
 FAILED: Final = "failed"
@@ -40,7 +40,7 @@ def up(root: Path, state: Path, screen: Console) -> int:
         run.stop(keep_logs=state / FAILED)
         screen.print(f"Its logs are in {state / FAILED}", soft_wrap=True)
         raise
-    _tell(screen, stack.plan, run, state)
+    _print_addresses(screen, stack.plan, run, state)
     screen.print(f"The gpu-container pool uses the driver {stack.driver.name}: {stack.driver.why}.")
     return 0
 
@@ -75,7 +75,7 @@ def _write(file: Path, plan: Plan) -> None:
     draft.replace(file)
 
 
-def _tell(screen: Console, plan: Plan, run: Run, state: Path) -> None:
+def _print_addresses(screen: Console, plan: Plan, run: Run, state: Path) -> None:
     screen.print(
         "",
         "StraightLine is up. Its broker, database and passwords stand in a file; use it with:",

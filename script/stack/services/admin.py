@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 
 @dataclass(frozen=True)

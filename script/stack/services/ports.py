@@ -4,10 +4,10 @@ import random
 import socket
 from typing import Final
 
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
-FIRST: Final = 20_000
-LAST: Final = 31_999
+FIRST_PORT: Final = 20_000
+LAST_PORT: Final = 31_999
 """Below Linux's ephemeral range: no outgoing connection takes a port between its choice and its use."""
 
 
@@ -17,14 +17,14 @@ def free_ports(count: int) -> list[int]:
     Raises:
         StackError: there are not so many.
     """
-    candidates = random.SystemRandom().sample(range(FIRST, LAST + 1), LAST - FIRST + 1)
+    candidates = random.SystemRandom().sample(range(FIRST_PORT, LAST_PORT + 1), LAST_PORT - FIRST_PORT + 1)
     found: list[int] = []
     for port in candidates:
         if len(found) == count:
             return found
         if _is_free(port):
             found.append(port)
-    raise StackError(f"there are no {count} free TCP ports between {FIRST} and {LAST}")
+    raise StackError(f"there are no {count} free TCP ports between {FIRST_PORT} and {LAST_PORT}")
 
 
 def accepts(port: int) -> bool:

@@ -13,12 +13,12 @@ from typing import Final
 from sqlalchemy.engine import make_url
 
 from outcomes.schema.roles import GRANTS, PASSWORD_PREFIX, ROLE_PREFIX
-from script.stack.errors import StackError
-from script.stack.processes import processes
 from script.stack.services.access import Access
-from script.stack.services.accounts import Account, account
 from script.stack.services.certificates import Certificate
 from script.stack.services.ports import free_ports
+from script.support import processes
+from script.support.accounts import Account, account
+from script.support.errors import StackError
 from straightline.support.passwords import variable
 
 NAME: Final = "Postgres"

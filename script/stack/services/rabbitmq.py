@@ -13,13 +13,13 @@ from typing import Final
 
 from broker_config.definitions import definitions, hashed
 from broker_config.users import USER_PREFIX, USERS
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.processes import Process
 from script.stack.services.access import Access
-from script.stack.services.accounts import Account, account
 from script.stack.services.certificates import Certificate
 from script.stack.services.ports import free_ports
+from script.support import processes
+from script.support.accounts import Account, account
+from script.support.errors import StackError
+from script.support.processes import Process
 
 NAME: Final = "RabbitMQ"
 VHOST: Final = "straightline"

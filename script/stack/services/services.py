@@ -9,14 +9,14 @@ import psycopg2
 import psycopg2.errors
 from sqlalchemy.engine import make_url
 
-from script.stack.processes.readiness import wait_until
-from script.stack.processes.run import Run
 from script.stack.services import postgres, rabbitmq
 from script.stack.services.certificates import Certificate
 from script.stack.services.ports import accepts
+from script.support.readiness import wait_until
+from script.support.run import Run
 from straightline.amqp.connection.parameters import parameters
 
-_PATIENCE: Final = 90.0
+_READY_TIMEOUT_S: Final = 90.0
 """Seconds; RabbitMQ takes about six on an idle machine."""
 
 
@@ -35,7 +35,7 @@ def start_broker(
     wait_until(
         lambda: broker_answers(broker.url),
         what="RabbitMQ",
-        seconds=_PATIENCE,
+        seconds=_READY_TIMEOUT_S,
         watched=broker.processes,
     )
     return broker
@@ -48,7 +48,7 @@ def start_database(run: Run, certificate: Certificate | None = None) -> postgres
     wait_until(
         lambda: database_answers(database.url),
         what="Postgres",
-        seconds=_PATIENCE,
+        seconds=_READY_TIMEOUT_S,
         watched=(database.process,),
     )
     create_database(database.url, postgres.DATABASE)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from script.stack.processes import processes
 from script.stack.processes.components import Component
-from script.stack.processes.processes import Process
-from script.stack.processes.run import Run
+from script.support import processes
+from script.support.processes import Process
+from script.support.run import Run
 from tests.faults.harness.deaths import Death
 from tests.faults.harness.tree import session
 

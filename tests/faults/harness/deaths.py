@@ -6,7 +6,7 @@ import resource
 import signal
 from enum import Enum
 
-from script.stack.processes.processes import Process
+from script.support.processes import Process
 from tests.faults.harness.tree import session
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from script.stack.processes.processes import Process
+from script.support.processes import Process
 from tests.faults.harness.deaths import private
 from tests.faults.harness.growth import Life
 from tests.faults.harness.tree import descendants

@@ -15,12 +15,12 @@ from sqlalchemy.engine import make_url
 
 from broker_config import topology
 from broker_config.users import USER_PREFIX, USERS
-from script.stack.processes import processes
-from script.stack.processes.readiness import wait_until
-from script.stack.processes.run import Run
 from script.stack.services import rabbitmq
 from script.stack.services.ports import accepts
 from script.stack.services.services import broker_answers
+from script.support import processes
+from script.support.readiness import wait_until
+from script.support.run import Run
 from tests.faults.harness.tree import descendants
 
 QUEUES: Final = tuple(

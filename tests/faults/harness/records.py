@@ -10,10 +10,10 @@ from typing import Any
 import psycopg2
 from sqlalchemy.engine import make_url
 
-from script.stack.processes import processes
-from script.stack.processes.readiness import wait_until
-from script.stack.processes.run import Run
 from script.stack.services import postgres, services
+from script.support import processes
+from script.support.readiness import wait_until
+from script.support.run import Run
 from tests.faults.harness.oracle import DeadLetter, Ending
 
 _ENDINGS = """

@@ -20,8 +20,8 @@ from sqlalchemy.engine import make_url
 from script.stack.processes import readiness_probes
 from script.stack.processes.components import Component, components
 from script.stack.processes.plan import Plan, Thresholds, with_ports
-from script.stack.processes.run import Run
 from script.stack.services.ports import accepts
+from script.support.run import Run
 from straightline import names
 from tests.faults.harness import mind
 from tests.faults.harness.crew import Crew
@@ -131,7 +131,7 @@ class Scene:
 
     def all_slots_free(self) -> bool:
         """Whether no pool has anything in work, once it has come to rest."""
-        with readiness_probes.broker_signs(self.node.url) as broker:
+        with readiness_probes.broker_probe(self.node.url) as broker:
             for backend in names.BACKENDS:
                 wait_for(partial(broker.idle, backend), lambda: "a slot is still taken", 10)
         return True

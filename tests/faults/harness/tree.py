@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from script.stack.processes.processes import Process
+from script.support.processes import Process
 
 
 def descendants(pid: int) -> list[Process]:

@@ -15,7 +15,7 @@ import pytest
 
 from script.docker_engine.docker_engine import engine
 from script.docker_engine.model_image import build_image
-from script.stack.errors import StackError
+from script.support.errors import StackError
 from tests.integration.containers.bundles import BROKEN, SLOW, write_probe
 from workers.backends.gpu_container import GpuContainerBackend, create
 

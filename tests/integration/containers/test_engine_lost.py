@@ -13,8 +13,8 @@ import pytest
 from script.docker_engine import dockerd
 from script.docker_engine.base_image import TAG
 from script.docker_engine.docker_engine import base
-from script.stack.errors import StackError
-from script.stack.processes import processes
+from script.support import processes
+from script.support.errors import StackError
 from tests.integration.containers.bundles import PROBE, tell
 from tests.integration.containers.conftest import FIRST_TIME, ROOT, MakeBackend
 from workers.protocol.errors import BackendFault

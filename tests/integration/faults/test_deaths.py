@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from script.stack.processes import processes
-from script.stack.processes.processes import Process
+from script.support import processes
+from script.support.processes import Process
 from tests.faults.harness.deaths import Death
 from tests.faults.harness.growth import Life
 from tests.faults.harness.memory import Memory

@@ -14,8 +14,8 @@ import pytest
 
 from gateway.http.keepalive_worker import KEEPALIVE_WAIT_S
 from script.stack.processes import readiness_probes
-from script.stack.processes.readiness import wait_until
 from script.stack.services.ports import free_ports
+from script.support.readiness import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from script.docker_engine.bridge import add_bridge, remove_bridge
-from script.docker_engine.engine_packages import SEARCHED
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.processes import Process
-from script.stack.processes.run import Run
+from script.docker_engine.engine_packages import PROGRAM_PATH
+from script.support import processes
+from script.support.errors import StackError
+from script.support.processes import Process
+from script.support.run import Run
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SLOTS: Final = 4
@@ -150,7 +150,7 @@ class Network:
             run,
             {
                 **{key: value for key, value in os.environ.items() if key in ("HOME", "LANG")},
-                "PATH": SEARCHED,
+                "PATH": PROGRAM_PATH,
                 "PYTHONPATH": str(ROOT),
                 "PYTHONUNBUFFERED": "1",
                 processes.RUN_VARIABLE: run.name,

@@ -16,11 +16,11 @@ from typing import Final, Self
 import pytest
 
 from broker_config.apply import apply
-from script.docker_engine.engine_packages import need
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.run import Run
+from script.docker_engine.engine_packages import install_missing
 from script.stack.services import services
+from script.support import processes
+from script.support.errors import StackError
+from script.support.run import Run
 from straightline.client import Client
 from straightline.contracts import Outcome
 from tests.integration.hosts.hosts import ROOT, SLOTS, Host, Network
@@ -159,7 +159,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         pytest.skip("network namespaces want root")
     run = Run.create(ROOT / ".straightline", stays=False)
     try:
-        need(("ip",))
+        install_missing(("ip",))
         with Network.laid(run) as network:
             yield _open(run, network, tmp_path_factory.mktemp("site"))
         assert run.name not in _links()

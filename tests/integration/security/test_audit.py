@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
-from script.vulnerabilities import Package, Report, Vulnerability, read, verdict
+from script.vulnerabilities import Package, Report, Vulnerability, parse_output, summarize
 
 pytestmark = pytest.mark.integration
 
@@ -89,13 +89,13 @@ def test_an_unreachable_service_is_reported_and_does_not_fail(audit: Any) -> Non
 
 def test_packages_that_a_service_does_not_know_are_named() -> None:
     found = Report([Package("a", "1"), Package("b", skip_reason="not on PyPI")])
-    status, lines = verdict(found)
+    status, lines = summarize(found)
     assert status == 0
     assert "NOT LOOKED UP" in lines[-1]
     assert lines[-1].endswith(": b.")
-    assert verdict(Report([Package("a", "1", [Vulnerability("X")])]))[0] == 1
+    assert summarize(Report([Package("a", "1", [Vulnerability("X")])]))[0] == 1
 
 
 def test_an_error_of_the_audit_is_not_a_pass() -> None:
     with pytest.raises(ValueError, match="not a valid requirement"):
-        read(1, "", "ERROR: x is not a valid requirement")
+        parse_output(1, "", "ERROR: x is not a valid requirement")

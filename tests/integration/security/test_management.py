@@ -14,9 +14,9 @@ from broker_config.__main__ import main
 from broker_config.definitions import variable
 from broker_config.management import upload
 from broker_config.users import USER_PREFIX, USERS
-from script.stack.processes.run import Run
 from script.stack.services import services
 from script.stack.services.rabbitmq import VHOST, Broker
+from script.support.run import Run
 from straightline.errors import BrokerUnavailable, ConfigurationError
 
 pytestmark = pytest.mark.integration

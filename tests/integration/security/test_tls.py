@@ -13,8 +13,8 @@ from sqlalchemy.engine import make_url
 from broker_config.apply import apply
 from outcomes.db.database import connected
 from outcomes.db.errors import LedgerUnavailable
-from script.stack.processes.run import Run
 from script.stack.services import services
+from script.support.run import Run
 from straightline import names
 from straightline.amqp import Outgoing, Publisher
 from straightline.amqp.consuming.reply_queue import ReplyQueue

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.command import against
 from benchmarks.results import Result
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 FAKE = """#!/bin/sh
 echo "$@" >> "$(dirname "$0")/calls"

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.command.measure import sizes_of
 from benchmarks.command.registry import BENCHMARKS, Benchmark
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 HELPERS = {"__main__", "results", "rig"}

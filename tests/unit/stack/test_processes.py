@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.processes import Process
-from script.stack.processes.readiness import wait_until
+from script.support import processes
+from script.support.errors import StackError
+from script.support.processes import Process
+from script.support.readiness import wait_until
 
 Starter = Callable[[str], Process]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.run import RECORD, Run, runs
+from script.support import processes
+from script.support.errors import StackError
+from script.support.run import RECORD, Run, runs
 
 SLEEPER = "import time; time.sleep(60)"
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from script.stack.demo.workload import (
-    LARGEST,
-    MIDDLING,
+    D_BYTES,
+    MAX_LARGE_IMAGES,
+    MAX_SMALL_IMAGES,
+    MIN_LARGE_IMAGES,
     PIXELS,
-    SMALLEST_LARGE,
-    WINDOW,
-    D,
+    WINDOW_S,
     Phase,
     encode,
     thresholds,
@@ -52,8 +52,8 @@ def test_only_the_burst_crosses_f(requests: int) -> None:
     limit = thresholds(requests)
     for phase in workload(requests, IMAGES, 1):
         moments = [clump.at for clump in phase.clumps for _ in clump.requests]
-        busiest = max(sum(1 for at in moments if start - WINDOW < at <= start) for start in moments)
-        crosses = busiest / WINDOW > limit.F
+        busiest = max(sum(1 for at in moments if start - WINDOW_S < at <= start) for start in moments)
+        crosses = busiest / WINDOW_S > limit.F
         assert crosses == (phase.name == "burst"), phase.name
 
 
@@ -67,8 +67,8 @@ def test_calm_and_clumps_together_stay_below_f(requests: int) -> None:
     moments = [clump.at for clump in calm.clumps] + [
         last_calm + clump.at for clump in clumps.clumps for _ in clump.requests
     ]
-    busiest = max(sum(1 for at in moments if start - WINDOW < at <= start) for start in moments)
-    assert busiest / WINDOW <= limit.F
+    busiest = max(sum(1 for at in moments if start - WINDOW_S < at <= start) for start in moments)
+    assert busiest / WINDOW_S <= limit.F
 
 
 @pytest.mark.parametrize("requests", [200, 2_000])
@@ -79,22 +79,22 @@ def test_a_clump_is_more_than_local_and_container_slots(requests: int) -> None:
 
 @pytest.mark.parametrize("requests", [200, 2_000])
 def test_the_window_is_empty_before_it_is_calm_again(requests: int) -> None:
-    assert _named(workload(requests, IMAGES, 1), "calm again").quiet >= WINDOW
+    assert _named(workload(requests, IMAGES, 1), "calm again").quiet >= WINDOW_S
 
 
 @pytest.mark.parametrize("pixel", [0, 16])
 def test_sizes_stay_on_their_side_of_d_whatever_the_pixels(pixel: int) -> None:
     image = [[pixel] * PIXELS]
-    assert len(encode(image, (0,) * SMALLEST_LARGE)) >= D
-    assert len(encode(image, (0,) * MIDDLING)) < D
+    assert len(encode(image, (0,) * MIN_LARGE_IMAGES)) >= D_BYTES
+    assert len(encode(image, (0,) * MAX_SMALL_IMAGES)) < D_BYTES
 
 
 def test_only_the_large_ones_have_d_bytes() -> None:
     for phase in workload(2_000, IMAGES, 1):
         for clump in phase.clumps:
             for images in clump.requests:
-                assert (len(images) >= SMALLEST_LARGE) == (phase.name == "large")
-                assert len(images) <= LARGEST
+                assert (len(images) >= MIN_LARGE_IMAGES) == (phase.name == "large")
+                assert len(images) <= MAX_LARGE_IMAGES
 
 
 def test_a_request_is_what_the_model_takes() -> None:

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from script.stack.errors import StackError
-from script.stack.processes.processes import Process
+from script.support.errors import StackError
+from script.support.processes import Process
 
-_POLL: Final = 0.05
+_POLL_INTERVAL_S: Final = 0.05
 
 
 def wait_until(
@@ -40,7 +40,7 @@ def wait_until(
         if time.monotonic() > deadline:
             logs = "".join(f"\n{process.name}'s log ends:\n{indent(process.tail())}" for process in watched)
             raise StackError(f"{what} is not there after {seconds:g} s{detail()}{logs}")
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def indent(text: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Self
 
-from script.stack.errors import StackError
-from script.stack.processes import processes
-from script.stack.processes.processes import Process
-from script.stack.services.accounts import remove, service_home
+from script.support import processes
+from script.support.accounts import remove, service_home
+from script.support.errors import StackError
+from script.support.processes import Process
 
 RECORD: Final = "run.json"
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 
 def output_file(given: Path | None) -> Path | None:

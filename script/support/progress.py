@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
-WIDTH = 100
+MAX_WIDTH = 100
 
 
 def console() -> Console:
     """Return the console for people: at most 100 columns, without colours where nobody watches."""
     wide = Console(highlight=False)
-    return Console(highlight=False, width=min(wide.width, WIDTH) if wide.is_terminal else WIDTH)
+    return Console(highlight=False, width=min(wide.width, MAX_WIDTH) if wide.is_terminal else MAX_WIDTH)
 
 
 @contextmanager

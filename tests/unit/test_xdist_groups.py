@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.shares import share_of
+from tests.xdist_groups import group_of
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from tests.shares import share_of
     ],
 )
 def test_files_stay_whole_and_what_shares_an_engine_stays_together(test: str, share: str) -> None:
-    assert share_of(test) == share
+    assert group_of(test) == share

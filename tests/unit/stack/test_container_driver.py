@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from script.docker_engine import container_driver, model_image
-from script.docker_engine.container_driver import settle_driver
+from script.docker_engine.container_driver import provide_driver
 from script.docker_engine.engine import Driver, choose_driver
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 BUNDLE = Path("digits") / "1"
 SCREEN = Console(quiet=True)
@@ -44,18 +44,18 @@ def test_without_an_engine_it_is_the_child_process_and_says_so() -> None:
 
 
 def test_an_engine_is_given_the_image(builds: list[str]) -> None:
-    assert settle_driver(BUNDLE, SCREEN, {}).name == "docker"
+    assert provide_driver(BUNDLE, SCREEN, {}).name == "docker"
     assert builds == ["straightline/digits:1"]
 
 
 def test_an_image_of_the_users_is_not_built(builds: list[str]) -> None:
-    assert settle_driver(BUNDLE, SCREEN, {"STRAIGHTLINE_CONTAINER_IMAGE": "mine/{model}"}).name == "docker"
+    assert provide_driver(BUNDLE, SCREEN, {"STRAIGHTLINE_CONTAINER_IMAGE": "mine/{model}"}).name == "docker"
     assert builds == []
 
 
 @pytest.mark.usefixtures("cannot_build")
 def test_an_engine_without_an_image_falls_back_in_one_line() -> None:
-    driver = settle_driver(BUNDLE, SCREEN, {})
+    driver = provide_driver(BUNDLE, SCREEN, {})
     assert driver.name == "process"
     assert "no base image" in driver.why
     assert "\n" not in driver.why
@@ -64,4 +64,4 @@ def test_an_engine_without_an_image_falls_back_in_one_line() -> None:
 @pytest.mark.usefixtures("cannot_build")
 def test_docker_by_the_environment_never_falls_back() -> None:
     with pytest.raises(StackError, match="no base image"):
-        settle_driver(BUNDLE, SCREEN, {"STRAIGHTLINE_CONTAINER_DRIVER": "docker"})
+        provide_driver(BUNDLE, SCREEN, {"STRAIGHTLINE_CONTAINER_DRIVER": "docker"})

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER: Final = {
+GROUPS: Final = {
     "tests/acceptance/test_deploying.py": "engine",
     "tests/integration/containers/": "engine",
     "tests/integration/deployment/": "engine",
@@ -14,14 +14,14 @@ TOGETHER: Final = {
 measure how soon all is well again."""
 
 
-def share_of(test: str) -> str:
-    """Return the share that a test is of, by its node's id: its file, or one of `TOGETHER`."""
+def group_of(test: str) -> str:
+    """Return the share that a test is of, by its node's id: its file, or one of `GROUPS`."""
     file = test.partition("::")[0]
-    return next((share for place, share in TOGETHER.items() if file.startswith(place)), file)
+    return next((share for place, share in GROUPS.items() if file.startswith(place)), file)
 
 
-class Shares(LoadScopeScheduling):
+class FileGroupScheduling(LoadScopeScheduling):
     """Gives whole shares to whichever process is idle."""
 
     def _split_scope(self, nodeid: Any) -> str:
-        return share_of(str(nodeid))
+        return group_of(str(nodeid))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from script.stack.errors import StackError
 from script.stack.processes import up_down
-from script.stack.processes.run import Run, runs
+from script.support.errors import StackError
+from script.support.run import Run, runs
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from script.stack.errors import StackError
+from script.support.errors import StackError
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 

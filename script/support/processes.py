@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from script.stack.errors import StackError
-from script.stack.services.accounts import Account
+from script.support.accounts import Account
+from script.support.errors import StackError
 
 RUN_VARIABLE: Final = "STRAIGHTLINE_RUN"
 """Environment variable that every process of a run carries, so that strays are found."""
-_POLL: Final = 0.05
+_POLL_INTERVAL_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,14 @@ def stop_strays(run: str) -> list[int]:
         _signal(pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
     while any(mark in _environment(pid) for pid in found) and time.monotonic() < deadline:
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)
     return found
 
 
 def _wait(processes: Sequence[Process], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(process.alive() for process in processes):
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def _started(pid: int) -> int | None:

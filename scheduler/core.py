@@ -33,11 +33,11 @@ from scheduler.handlers.shared import Shared
 from scheduler.handlers.signals import SignalHandler
 from scheduler.handlers.status_resolver import StatusResolver
 from scheduler.lifecycle import Lifecycle
-from scheduler.output import messages
 from scheduler.output.outcome_emitter import OutcomeEmitter
 from scheduler.output.status_feed import StatusFeed
 from scheduler.settings import Settings
 from straightline import names
+from straightline.messages.signals import status_events_message
 from straightline.models.catalogue import Catalogue
 from straightline.support.bounded_set import BoundedSet
 
@@ -156,7 +156,7 @@ class SchedulerCore:
         self._dispatcher.release(now)
         if isinstance(event, Tick) and self._shared.feedback.is_leader:
             for events in self._status.tick(now):
-                self._effects.send(messages.status(events))
+                self._effects.send(status_events_message(events))
 
     def _set_leader(self, *, leading: bool) -> None:
         self._shared.feedback.is_leader = leading

@@ -102,7 +102,7 @@ class LeaderConsumer:
         def declared(frame: Any) -> None:
             queue = frame.method.queue
             channel.queue_bind(queue, names.SIGNALS, names.HEARTBEAT_KEY)
-            channel.queue_bind(queue, names.SIGNALS, "feedback")
+            channel.queue_bind(queue, names.SIGNALS, names.FEEDBACK_KEY)
             channel.queue_bind(queue, names.SIGNALS, names.BREAKER_KEY)
             channel.basic_consume(queue, self._signal, auto_ack=True)
             self.link.mark_working()

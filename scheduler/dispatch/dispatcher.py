@@ -12,8 +12,8 @@ from scheduler.feedback.breakers import Breakers
 from scheduler.feedback.in_flight import PlacementContext
 from scheduler.feedback.retries import suspect
 from scheduler.lifecycle import Lifecycle, PendingRequest
-from scheduler.output import messages
 from scheduler.output.outcome_emitter import OutcomeEmitter
+from scheduler.output.placement_message import placement_message
 from scheduler.placement.budget import RetryBudget
 from scheduler.placement.model import Placement
 from scheduler.settings import Settings
@@ -139,7 +139,7 @@ class Dispatcher:
         self._backends.sent()
         for group in self._coalescer.flush():
             task_id = new_id()
-            outgoing = messages.placement(
+            outgoing = placement_message(
                 task_id,
                 group.tickets,
                 model=group.model,

@@ -9,9 +9,9 @@ from scheduler.dispatch.hold_window import HoldWindow
 from scheduler.effects import Delivery, Ownership, PendingEffects
 from scheduler.feedback.retries import fit_delay
 from scheduler.lifecycle import Lifecycle, PendingRequest
-from scheduler.output import messages
 from straightline import names
 from straightline.contracts import Request, Ticket
+from straightline.messages.delays import delayed_message
 
 HOLD_DELAYS_MS: Final = ((1_000, 1_000), (10_000, 5_000))
 """For each bound on the requests held in the broker: milliseconds until each of them is tried again."""
@@ -98,7 +98,7 @@ class HoldQueue:
     def delay(self, request: Request, ticket: Ticket, delivery: Delivery, milliseconds: int) -> None:
         """Send a request to a delay queue."""
         self._delayed.add(request, ticket)
-        self._effects.send(messages.delayed(ticket, milliseconds), delivery)
+        self._effects.send(delayed_message(ticket, milliseconds), delivery)
 
     def on_return(self, request: Request, ticket: Ticket) -> None:
         """Note that a request came out of a delay queue."""

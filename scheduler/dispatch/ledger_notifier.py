@@ -5,8 +5,8 @@ from typing import Final
 from scheduler.dispatch.coalescing import Group
 from scheduler.dispatch.leases import leases
 from scheduler.effects import PendingEffects
-from scheduler.output import messages
 from straightline.contracts import Lease
+from straightline.messages.ledger import lease_batch
 
 LEASE_FLUSH_DELAY_S: Final = 0.01
 """Seconds by which the ledger may learn of a placement later than its pool. The broker need not write both at
@@ -52,4 +52,4 @@ class LedgerNotifier:
             return
         placed, self._leases = self._leases, []
         with self._owned as owned:
-            self._effects.send(messages.leased(placed), *owned.deliveries)
+            self._effects.send(lease_batch(placed), *owned.deliveries)

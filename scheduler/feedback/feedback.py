@@ -7,9 +7,9 @@ from scheduler.effects import PendingEffects
 from scheduler.feedback.backend_state import BackendStates
 from scheduler.feedback.breakers import Breakers
 from scheduler.feedback.retries import suspect
-from scheduler.output import messages
-from straightline.contracts import Completion, FailedAttempt, Feedback, Request
+from straightline.contracts import BreakerState, Completion, FailedAttempt, Feedback, Request
 from straightline.contracts.faults import REQUEST_SUSPECT
+from straightline.messages.signals import breaker_message
 from straightline.names import Backend
 
 ANSWER_STATES: Final = ("succeeded", "failed", "rejected")
@@ -77,7 +77,7 @@ class FeedbackProcessor:
         if self.is_leader and not 0 <= now - self._repeated_at < BREAKER_REPEAT_INTERVAL_S:
             self._repeated_at = now
             for (backend, model), breaker in self._breakers.open().items():
-                self._effects.send(messages.breaker(backend, model, breaker.why, now))
+                self._announce(backend, model, breaker.why, now)
 
     def _publish_changes(self, now: float) -> None:
         """Announce the breakers that opened or closed."""
@@ -88,7 +88,11 @@ class FeedbackProcessor:
                 self._effects.log("warning", "the breaker of %s opens: %s", what, change.why)
             else:
                 self._effects.log("warning", "the breaker of %s closes", what)
-            self._effects.send(messages.breaker(change.backend, change.model, change.why, now))
+            self._announce(change.backend, change.model, change.why, now)
+
+    def _announce(self, backend: Backend, model: str | None, why: str, now: float) -> None:
+        state = BreakerState(backend=backend, model=model, open=bool(why), why=why or None, at=now)
+        self._effects.send(breaker_message(state))
 
 
 def _answered(done: Completion) -> bool:

@@ -5,12 +5,13 @@ from scheduler.admission.decoding import body_digest
 from scheduler.effects import Delivery
 from scheduler.events import Message
 from scheduler.handlers.shared import Shared
-from scheduler.output import messages
 from straightline.contracts import Cancel
 from straightline.contracts.cancel import CancelResult
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
+from straightline.messages.results import cancel_answer
+from straightline.messages.streams import cancelled_message
 
 
 class CancellationHandler:
@@ -35,7 +36,7 @@ class CancellationHandler:
         shared.effects.log("info", "cancellation of request %s: %s", request_id, verdict)
         address = reply_address(envelope.reply_to, envelope.correlation_id, request_id)
         if address is not None:
-            shared.effects.send(messages.cancel_answer(request_id, verdict, address), delivery)
+            shared.effects.send(cancel_answer(request_id, verdict, address), delivery)
 
     def _cancel(self, delivery: Delivery, request_id: str, now: float) -> CancelResult:
         shared, holds = self._shared, self._shared.dispatcher.holds
@@ -51,7 +52,7 @@ class CancellationHandler:
         if delayed is not None:  # its message comes back and is dropped, since the request has ended
             shared.emitter.cancel(delayed.request, delayed.ticket, delivery, now)
         # After a lost connection a held request may be placed as well, so the pools learn of it in any case.
-        shared.effects.send(messages.cancelled(request_id), delivery)
+        shared.effects.send(cancelled_message(request_id), delivery)
         if held or delayed is not None:
             return "cancelled"
         return "noted" if seen is not None else "unknown"

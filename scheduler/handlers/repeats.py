@@ -3,9 +3,10 @@
 from scheduler.dispatch.hold_queue import MAX_MEMORY_HOLD_S
 from scheduler.effects import Delivery
 from scheduler.handlers.shared import Shared
-from scheduler.output import messages
 from straightline import names
 from straightline.contracts import Recall, ReplyAddress
+from straightline.messages.delays import delayed_message
+from straightline.messages.ledger import recall_message
 
 MAX_RECALL_WAIT_S = MAX_MEMORY_HOLD_S
 """Seconds that a recall waits for the first outcome before the recorder decides."""
@@ -52,5 +53,5 @@ class RepeatHandler:
         self._send(delivery, recall, ready=not waits)
 
     def _send(self, delivery: Delivery, recall: Recall, *, ready: bool) -> None:
-        outgoing = messages.recall(recall) if ready else messages.delayed(recall, names.DELAYS_MS[0])
+        outgoing = recall_message(recall) if ready else delayed_message(recall, names.DELAYS_MS[0])
         self._effects.send(outgoing, delivery)

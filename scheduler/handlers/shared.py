@@ -8,8 +8,8 @@ from scheduler.dispatch.dispatcher import Dispatcher
 from scheduler.effects import Delivery, PendingEffects
 from scheduler.feedback.feedback import FeedbackProcessor
 from scheduler.lifecycle import Lifecycle, PendingRequest
-from scheduler.output import messages
 from scheduler.output.outcome_emitter import OutcomeEmitter
+from straightline.messages.dead_letters import dead_letter
 from straightline.support.bounded_set import BoundedSet
 
 
@@ -46,7 +46,7 @@ class Shared:
 
     def dead_letter(self, delivery: Delivery, body: bytes, why: str) -> None:
         """Keep an unreadable message as a dead letter."""
-        outgoing = messages.dead(body, why, queue=delivery.queue, message_id=delivery.message_id)
+        outgoing = dead_letter(body, why, queue=delivery.queue, message_id=delivery.message_id)
         self.effects.send(outgoing, delivery)
 
     def finish_if_done(self, pending: PendingRequest, now: float) -> bool:

@@ -1,13 +1,16 @@
 """Ends requests: each gets one outcome, sent to the ledger and to its producer."""
 
+import msgspec
+
 from scheduler.admission.idempotency import IdempotencyCache
 from scheduler.effects import Delivery, PendingEffects
 from scheduler.lifecycle import Lifecycle, PendingRequest
-from scheduler.output import messages, outcome_factory
+from scheduler.output import outcome_factory
 from scheduler.placement.saturation import Saturated
 from straightline import names
 from straightline.contracts import Outcome, ReplyAddress, Request, Ticket
 from straightline.contracts.faults import ErrorClass
+from straightline.messages.results import encoded_reply, outcome_batch
 
 
 class OutcomeEmitter:
@@ -27,9 +30,10 @@ class OutcomeEmitter:
     def finish(self, outcome: Outcome, reply: ReplyAddress | None, delivery: Delivery) -> None:
         """Send an outcome to the ledger and, where it is expected, to the producer."""
         self._idempotency.end(outcome.request_id)
-        self._effects.send(messages.outcome(outcome), delivery)
+        body = msgspec.json.encode(outcome)
+        self._effects.send(outcome_batch([body]), delivery)
         if reply is not None:
-            self._effects.send(messages.reply(outcome, reply), delivery)
+            self._effects.send(encoded_reply(outcome.request_id, body, reply), delivery)
 
     def end_ticket(
         self,

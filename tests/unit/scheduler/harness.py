@@ -151,7 +151,7 @@ class SchedulerHarness:
             worker=f"{ticket.backend}@test",
             done=[Completion(id=request_id, state=state, fault=fault, service=service)],
         )
-        self.signal("feedback", msgspec.json.encode(feedback))
+        self.signal(names.FEEDBACK_KEY, msgspec.json.encode(feedback))
 
     def cancel(
         self,

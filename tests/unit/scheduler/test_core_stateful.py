@@ -241,7 +241,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         if told:
             done = Completion(id=request_id, state=state)
             feedback = Feedback(backend=ticket.backend, worker="x", done=[done])
-            self.feed(Signal("feedback", msgspec.json.encode(feedback)))
+            self.feed(Signal(names.FEEDBACK_KEY, msgspec.json.encode(feedback)))
 
     @precondition(lambda self: self.placed)
     @rule(most=st.integers(1, 3))
@@ -307,7 +307,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
             feedback = Feedback(
                 backend=ticket.backend, worker="x", done=[Completion(id=_id(ticket), state="succeeded")]
             )
-            self.feed(Signal("feedback", msgspec.json.encode(feedback)))
+            self.feed(Signal(names.FEEDBACK_KEY, msgspec.json.encode(feedback)))
         self.placed = []
 
 

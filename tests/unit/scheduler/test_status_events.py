@@ -135,7 +135,7 @@ def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
     assert ask(harness, request_id).state == "held"
     done = Completion(id=request_id, state="succeeded", service=0.02)
     feedback = Feedback(backend="local", worker="local@test", done=[done])
-    harness.signal("feedback", msgspec.json.encode(feedback))
+    harness.signal(names.FEEDBACK_KEY, msgspec.json.encode(feedback))
     assert find(harness, request_id) is None
 
 

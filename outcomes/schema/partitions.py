@@ -95,7 +95,8 @@ def retain(engine: Engine, now: datetime, keep: timedelta) -> Retained:
     """
     if keep < MIN_RETENTION:
         raise ConfigurationError(
-            f"retention too short: younger requests may be unfinished; keep at least {MIN_RETENTION.days} d"
+            f"retention too short: younger requests may be unfinished. Keep at least "
+            f"{MIN_RETENTION.days} days"
         )
     before, dropped, rows = now - keep, [], 0
     for table in PARTITIONED:

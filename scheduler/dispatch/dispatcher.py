@@ -13,11 +13,11 @@ from scheduler.feedback.in_flight import PlacementContext
 from scheduler.feedback.retries import suspect
 from scheduler.lifecycle import Lifecycle, PendingRequest
 from scheduler.output.outcome_emitter import OutcomeEmitter
-from scheduler.output.placement_message import placement_message
 from scheduler.placement.budget import RetryBudget
 from scheduler.placement.model import Placement
 from scheduler.settings import Settings
 from straightline.ids import new_id
+from straightline.messages.placements import placement_message
 from straightline.names import Backend
 
 

@@ -246,6 +246,7 @@ class TestDeadLetters:
         assert dead_letters.dead_letter(b"", "why", queue="q", message_id=message_id).message_id is None
 
 
+PACKAGES = ("straightline", "scheduler", "workers", "outcomes", "gateway", "modelkit")
 FACTORY = "straightline/messages"
 ELSEWHERE = {
     "gateway/celery_adapter/results.py": "results in Celery's own format",
@@ -257,7 +258,7 @@ ELSEWHERE = {
 def builders() -> dict[str, list[int]]:
     """Return the lines outside the factory that build a message, by file."""
     found: dict[str, list[int]] = {}
-    for package in ("straightline", "workers", "outcomes", "gateway", "modelkit"):
+    for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             path = file.relative_to(ROOT).as_posix()
             if path.startswith(FACTORY) or path in ELSEWHERE:

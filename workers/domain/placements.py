@@ -12,6 +12,7 @@ import msgspec
 
 from straightline.contracts import Request, Ticket
 from straightline.contracts.parsing.decoding import decode
+from straightline.contracts.placement import decode_placement
 from straightline.errors import ContractError
 from straightline.ids import canonical
 from straightline.names import PREDICT_TASK
@@ -50,14 +51,6 @@ class _Headers(msgspec.Struct, frozen=True):
     expires: None = None
 
 
-class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """`[args, kwargs, embed]`: one positional argument, no keyword, callback, chain or chord."""
-
-    args: tuple[Annotated[list[Ticket], msgspec.Meta(min_length=1)]]
-    kwargs: Annotated[dict[str, Any], msgspec.Meta(max_length=0)]
-    embed: dict[str, None] | None
-
-
 def read_placement(
     headers: Mapping[str, Any], content_type: str | None, content_encoding: str | None, body: Any
 ) -> Placement:
@@ -76,8 +69,7 @@ def read_placement(
         raise ContractError("not a placement: its content type must be application/json in UTF-8")
     try:
         known = msgspec.convert(dict(headers), _Headers)
-        (tickets,) = decode(body, _Body).args
-        work = [Work(ticket, _request(ticket)) for ticket in tickets]
+        work = [Work(ticket, _request(ticket)) for ticket in decode_placement(body)]
     except (ContractError, msgspec.ValidationError, TypeError, ValueError) as error:
         raise ContractError(f"not a placement: {error}") from error
     if known.task != PREDICT_TASK:

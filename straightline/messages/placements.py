@@ -1,17 +1,12 @@
-"""The Celery task message of a placement."""
+"""Placements: Celery tasks that the scheduler sends to the pools."""
 
 from collections.abc import Sequence
-from typing import Final
-
-import msgspec
 
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
-from straightline.contracts import Ticket
+from straightline.contracts.placement import encode_placement
+from straightline.contracts.ticket import Ticket
 from straightline.names import Backend
-
-_encode = msgspec.json.Encoder().encode
-_EMBED: Final = b', {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 
 
 def placement_message(
@@ -51,7 +46,7 @@ def placement_message(
     return Outgoing(
         names.PLACEMENTS,
         backend,
-        b"[[" + _encode(tickets) + b"]" + _EMBED,
+        encode_placement(tickets),
         message_id=task_id,
         correlation_id=task_id,
         headers=headers,

@@ -1,11 +1,11 @@
-"""The producer's client for asyncio: the same words as `straightline.client.Client`, awaited.
+"""The asyncio client: the methods of `straightline.client.Client`, awaited.
 
     async with AsyncClient(url) as client:
         ident = await client.submit("digits", {"images": images})
         outcome = await client.result(ident, timeout=30)
 
-Its two connections have a thread each, as those of the blocking client, and no call has one: a hundred
-thousand requests may wait for their results in one loop.
+Each of its two connections has a thread, as with the blocking client. Calls have none: 100,000 requests may
+wait for their results in one loop.
 """
 
 import asyncio
@@ -33,19 +33,30 @@ from straightline.producer.submission_batch import BatchTracker
 from straightline.storage.store import Store
 
 YIELD_EVERY: Final = 64
-"""Requests of `submit_many` between two turns of the loop."""
+"""Requests of `submit_many` between two iterations of the loop."""
 
 Requests = Iterable[Submission | Mapping[str, Any]] | AsyncIterable[Submission | Mapping[str, Any]]
 
 
 class AsyncClient:
-    """Submits requests to StraightLine and takes their results, from one event loop.
+    """Submits requests to StraightLine and receives their results, from one event loop.
 
-    Its arguments, errors and promises are those of `straightline.client.Client`. Make it in a coroutine of
-    the loop that uses it. Nothing it does blocks the loop: its executor reads and writes the store.
+    Arguments, errors and guarantees are those of `straightline.client.Client`. Create it in a coroutine of
+    the loop that uses it. It never blocks the loop: the loop's default executor reads and writes the store.
+
+    Args:
+        url: broker URL, `amqp://user:password@host:port/vhost`.
+        store: URL of the store (or a `Store`) for data above 256 KiB, which the workers must be able to read.
+            Without a store, data up to 16 MiB is sent inline.
+        confirm_timeout: seconds until an unconfirmed request fails with `BrokerUnavailable`.
+        window: unconfirmed requests at most.
+        replies: False receives no results, for a producer that never calls `result`.
+        kept_results: results kept for `result` at most, and 256 MiB; beyond that the oldest are dropped,
+            those already read first.
+        keep_inputs: whether stored data stays when its request has ended.
 
     Raises:
-        ConfigurationError: `url`, `store` or `confirm_timeout` cannot be used.
+        ConfigurationError: `url`, `store` or `confirm_timeout` is invalid.
     """
 
     def __init__(
@@ -60,7 +71,7 @@ class AsyncClient:
         keep_inputs: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._crossing = LoopBridge(self._loop)
+        self._bridge = LoopBridge(self._loop)
         self._confirm_timeout = confirm_timeout
         self._tasks: set[asyncio.Future[Any]] = set()
         self._producer = Producer(
@@ -85,9 +96,18 @@ class AsyncClient:
     async def submit(
         self, model: str, data: Data, *, on_result: OnResult | None = None, **options: Unpack[Options]
     ) -> str:
-        """Submit one request and return its id once the broker has it safe; see `Client.submit`.
+        """Submit one request and return its id once the broker has confirmed it.
 
-        `on_result` is called in the loop. When the task is cancelled the request may be submitted anyway.
+        A request whose task is cancelled may be submitted all the same.
+
+        Args:
+            model: the model's name.
+            data: as in `Client.submit`.
+            on_result: called with the outcome when it arrives, in the loop.
+            options: as in `Client.submit`.
+
+        Raises:
+            ContractError, Rejected, Unroutable, BrokerUnavailable, StoreUnavailable: as `Client.submit`.
         """
         submission = Submission(model=model, data=data, **options)
         draft = await self._draft(submission)
@@ -96,7 +116,7 @@ class AsyncClient:
                 self.call_back(draft.request.id, on_result)
             confirmed: asyncio.Future[None] = self._loop.create_future()
             message = self._producer.message(submission, draft)
-            await self._send(message, self._crossing.settler(confirmed))
+            await self._send(message, self._bridge.settler(confirmed))
             await confirmed
         except BrokerUnavailable as error:
             error.request_id = draft.request.id
@@ -104,28 +124,36 @@ class AsyncClient:
         return draft.request.id
 
     async def submit_many(self, requests: Requests, *, on_result: OnResult | None = None) -> list[str]:
-        """Submit many requests, not waiting for each to be confirmed; see `Client.submit_many`.
+        """Submit many requests without waiting for each confirm, and return their ids in order.
 
         Args:
-            requests: as there; an asynchronous generator may give them, too.
-            on_result: as in `submit`, for each of them.
+            requests: as in `Client.submit_many`, or an asynchronous generator.
+            on_result: as in `submit`, for each request.
 
         Raises:
-            PartlySubmitted: as there.
+            PartlySubmitted: some requests failed; see `Client.submit_many`.
         """
         settled: asyncio.Future[None] = self._loop.create_future()
-        settle = self._crossing.settler(settled)
-        account = BatchTracker(lambda: settle(None))
+        settle = self._bridge.settler(settled)
+        tracker = BatchTracker(lambda: settle(None))
         async for item in _each(requests):
-            await self._send_one(item, account, on_result)
-            if account.stop_if_gone():
+            await self._send_one(item, tracker, on_result)
+            if tracker.stop_if_unavailable():
                 break
-        account.closing()
+        tracker.closing()
         await settled
-        return account.ids()
+        return tracker.ids()
 
     async def result(self, id: str, timeout: float = 60.0) -> Outcome:  # noqa: A002, ASYNC109 - as `Client`
-        """Return the outcome of a request that this client submitted; see `Client.result`."""
+        """Return the outcome of a request of this client as soon as it is pushed.
+
+        Args:
+            id: UUID of the request.
+            timeout: seconds to wait; 0 does not wait.
+
+        Raises:
+            ResultTimeout, ContractError, ConfigurationError, StoreUnavailable: as `Client.result`.
+        """
         identity = self._producer.require_replies(id)
         body = self._producer.results.look(identity)
         if body is None and timeout > 0:
@@ -135,12 +163,23 @@ class AsyncClient:
         return await self._outcome(body)
 
     def future(self, id: str) -> asyncio.Future[Outcome]:  # noqa: A002 - the contract's word
-        """Return a future of the outcome of a request that this client submitted; see `Client.future`."""
+        """Return a future of the outcome of a request of this client.
+
+        The future raises what `result` raises, and `ResultTimeout` when the client is closed first.
+        Cancelling it does not cancel the request; see `cancel`.
+
+        Raises:
+            ContractError, ConfigurationError: as `result`.
+        """
         identity = self._producer.require_replies(id)
         return self._keep(asyncio.ensure_future(self._eventually(identity)))
 
     def call_back(self, id: str, on_result: OnResult) -> None:  # noqa: A002 - the contract's word
-        """Have `on_result` called in the loop with the outcome of a request; see `Client.call_back`."""
+        """Call `on_result` in the loop with the outcome of a request when it arrives.
+
+        Raises:
+            ContractError, ConfigurationError: as `result`; or `on_result` is not callable.
+        """
         check_callback(on_result)
 
         def arrived(done: asyncio.Future[Outcome]) -> None:
@@ -150,18 +189,27 @@ class AsyncClient:
             if error is None:
                 on_result(done.result())
             else:
-                text = "there is no outcome to call back with"
+                text = "callback not called, no outcome arrived"
                 self._loop.call_exception_handler({"message": text, "exception": error})
 
         self.future(id).add_done_callback(arrived)
 
     async def as_completed(self, ids: Iterable[str], timeout: float | None = None) -> AsyncIterator[Outcome]:  # noqa: ASYNC109 - as `Client`
-        """Yield the outcomes of requests of this client, each as it comes; see `Client.as_completed`."""
+        """Yield the outcomes of requests of this client in the order of their arrival.
+
+        Args:
+            ids: UUIDs of the requests; a repeated id is yielded once.
+            timeout: seconds for all outcomes; None waits without limit.
+
+        Raises:
+            ResultTimeout: some outcomes did not arrive in time; `request_ids` names them.
+            ContractError, ConfigurationError, StoreUnavailable: as `result`.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived: asyncio.Queue[tuple[str, bytes | None]] = asyncio.Queue()
         results = self._producer.results
         calls = {
-            identity: self._crossing.caller(arrived.put_nowait, identity)
+            identity: self._bridge.caller(arrived.put_nowait, identity)
             for identity in map(self._producer.require_replies, ids)
         }
         try:
@@ -180,12 +228,23 @@ class AsyncClient:
                 results.give_up(identity, call)
 
     async def cancel(self, id: str, timeout: float = 5.0) -> CancelResult | None:  # noqa: A002, ASYNC109 - as `Client`
-        """Take a request back; see `Client.cancel`."""
+        """Cancel a request; return once the broker has confirmed the message.
+
+        Args:
+            id: UUID of the request.
+            timeout: seconds to wait for the scheduler's answer after the confirm; 0 does not wait.
+
+        Returns:
+            The scheduler's answer, or None; see `Client.cancel`.
+
+        Raises:
+            ContractError, Unroutable, BrokerUnavailable: as `Client.cancel`.
+        """
         answer, message = self._producer.cancel_request(id)
         confirmed: asyncio.Future[None] = self._loop.create_future()
-        await self._send(message, self._crossing.settler(confirmed))
+        await self._send(message, self._bridge.settler(confirmed))
         await confirmed
-        if self._producer.inbox is None:
+        if self._producer.reply_queue is None:
             return None
         body = await self._wait(answer, timeout)
         return None if body is None else decode_cancel_result(body)
@@ -193,28 +252,28 @@ class AsyncClient:
     async def close(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as `Client`
         """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
         await self._loop.run_in_executor(None, self._producer.close, timeout)
-        if self._tasks:  # they were told that nothing comes any more
+        if self._tasks:  # closing the results has ended their waits
             await asyncio.wait(self._tasks, timeout=timeout)
         for task in self._tasks:
             task.cancel()
 
     async def _send_one(
-        self, item: Submission | Mapping[str, Any], account: BatchTracker, on_result: OnResult | None
+        self, item: Submission | Mapping[str, Any], tracker: BatchTracker, on_result: OnResult | None
     ) -> None:
         try:
             submission = submission_of(item)
             draft = await self._draft(submission)
             message = self._producer.message(submission, draft)
         except StraightLineError as error:
-            account.refused(error)
+            tracker.skip(error)
             return
-        settled = account.sent(draft.request.id)
+        settled = tracker.add(draft.request.id)
         try:
             if on_result is not None:
                 self.call_back(draft.request.id, on_result)
             await self._send(message, settled)
         except StraightLineError as error:
-            account.unsent(error)
+            tracker.fail_last(error)
 
     async def _draft(self, submission: Submission) -> Draft:
         draft = self._producer.prepare(submission)
@@ -224,28 +283,28 @@ class AsyncClient:
         return draft
 
     async def _send(self, message: Outgoing, settled: OnSettled) -> None:
-        """Hand a message to the publisher, once results can arrive and its window has room."""
-        inbox = self._producer.inbox
-        if inbox is not None and not inbox.ready:
-            told = await self._told(inbox.when_ready)
-            if not told or not inbox.ready:
-                raise inbox.not_ready(self._confirm_timeout)
+        """Publish a message once results can arrive and the publisher's window has room."""
+        reply_queue = self._producer.reply_queue
+        if reply_queue is not None and not reply_queue.ready:
+            called = await self._called(reply_queue.when_ready)
+            if not called or not reply_queue.ready:
+                raise reply_queue.not_ready(self._confirm_timeout)
         publisher = self._producer.publisher
         while not publisher.send_if_room(message, settled):
-            if not await self._told(publisher.when_room):
+            if not await self._called(publisher.when_room):
                 raise publisher.no_room()
 
-    async def _told(self, when: Any) -> bool:
-        """Wait until `when` calls what it is given; False where that takes too long."""
-        told: asyncio.Future[None] = self._loop.create_future()
-        settle = self._crossing.settler(told)
+    async def _called(self, when: Any) -> bool:
+        """Wait until `when` calls its argument; return False if that exceeds the confirm timeout."""
+        called: asyncio.Future[None] = self._loop.create_future()
+        settle = self._bridge.settler(called)
         when(lambda: settle(None))
-        done, _ = await asyncio.wait([told], timeout=self._confirm_timeout)
+        done, _ = await asyncio.wait([called], timeout=self._confirm_timeout)
         return bool(done)
 
     async def _wait(self, identity: str, timeout: float | None) -> bytes | None:  # noqa: ASYNC109 - as `Client`
         arrived: asyncio.Future[bytes | None] = self._loop.create_future()
-        call = self._crossing.setter(arrived)
+        call = self._bridge.setter(arrived)
         results = self._producer.results
         body = results.ask(identity, call)
         if body is not None:
@@ -269,7 +328,7 @@ class AsyncClient:
         return await self._loop.run_in_executor(None, self._producer.resolve, outcome)
 
     def _keep(self, task: asyncio.Future[Outcome]) -> asyncio.Future[Outcome]:
-        """Hold on to a task: the loop alone would let it go."""
+        """Keep a reference to a task: the loop keeps none."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

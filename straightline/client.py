@@ -1,4 +1,4 @@
-"""The producer's client: submit requests, and take their results as they are pushed."""
+"""The blocking client: submits requests and receives their results."""
 
 import logging
 import time
@@ -28,29 +28,30 @@ logger = logging.getLogger(__name__)
 
 
 class Client:
-    """Submits requests to StraightLine and takes their results, over AMQP alone.
+    """Submits requests to StraightLine and receives their results, over AMQP only.
 
-    One client may be used by many threads; make it in the process that uses it, after any fork. As a context
-    manager it is closed at the end. It reconnects by itself. For asyncio there is `straightline.aio`.
+    Threads may share a client; create it in the process that uses it, after any fork. It reconnects by
+    itself, and closes at the end of a `with` block. For asyncio use `straightline.aio.AsyncClient`.
 
-    Results are pushed to a queue that belongs to the client's connection. What was pushed while that
-    connection was lost does not come again by itself: submit the same request with the same id, and the
-    system answers with the first outcome without computing it anew.
+    Results are pushed to a queue that exists as long as the client's connection. A result pushed while the
+    connection was lost is not pushed again: submit the same request with the same id, and the first outcome
+        is
+    returned without a second computation.
 
     Args:
-        url: of the broker, `amqp://user:password@host:port/vhost`.
-        store: URL of the store that takes data above 256 KiB (or a `Store`); the workers must read the same
-            one. Without one, data travels inline up to 16 MiB.
-        confirm_timeout: seconds until a request that the broker did not confirm counts as not submitted.
-        window: requests that may be unconfirmed at once.
-        replies: False asks for no results, for a producer that never calls `result`.
-        kept_results: results that are kept for `result`, 256 MiB of them at most; over that the oldest go,
-            those that were read already first.
-        keep_inputs: leave data in the store when its request has ended. Without this the client removes it
-            then; what it cannot remove since it ended first, `straightline sweep` does.
+        url: broker URL, `amqp://user:password@host:port/vhost`.
+        store: URL of the store (or a `Store`) for data above 256 KiB, which the workers must be able to read.
+            Without a store, data up to 16 MiB is sent inline.
+        confirm_timeout: seconds until an unconfirmed request fails with `BrokerUnavailable`.
+        window: unconfirmed requests at most.
+        replies: False receives no results, for a producer that never calls `result`.
+        kept_results: results kept for `result` at most, and 256 MiB; beyond that the oldest are dropped,
+            those already read first.
+        keep_inputs: whether stored data stays when its request has ended. By default the client removes it
+            then; `straightline sweep` removes what a client that ended earlier left behind.
 
     Raises:
-        ConfigurationError: `url`, `store` or `confirm_timeout` cannot be used.
+        ConfigurationError: `url`, `store` or `confirm_timeout` is invalid.
     """
 
     def __init__(
@@ -88,33 +89,32 @@ class Client:
     def submit(
         self, model: str, data: Data, *, on_result: OnResult | None = None, **options: Unpack[Options]
     ) -> str:
-        """Submit one request and return its id once the broker has it safe.
+        """Submit one request and return its id once the broker has confirmed it.
 
         Args:
             model: the model's name.
-            data: arrays by the names of their tensors, `{"images": array}`; or a V2 infer request, as a
-                mapping, as JSON, or as `straightline.contracts.InferRequest`.
-            on_result: called with the outcome when it comes, on a thread for such calls; what it raises is
+            data: arrays by tensor name, `{"images": array}`; or a V2 infer request, as a mapping, as JSON, or
+                as `straightline.contracts.InferRequest`.
+            on_result: called with the outcome when it arrives, on a thread for callbacks; its exceptions are
                 logged.
-            options: `version` (of the model; None leaves it to the system), `class_` (`interactive`, or
-                `batch` for work that may wait for free resources), `deadline` (seconds from now after which
-                the answer is of no more use; None takes the class's: a minute for `interactive`, a day for
-                `batch`), `allow` (the only backends that may answer), `id` (UUID) or `idempotency_key` (your
-                own word), with which submitting again brings the first outcome again, `batch_id` (the batch
-                job it belongs to) and `trace` (`traceparent` and `tracestate`; None takes OpenTelemetry's
-                current context).
+            options: `version` of the model (default: the deployed default or canary), `class_`
+                (`interactive`, or `batch` for work that may wait for free resources), `deadline` in seconds
+                from now (default: 60 for `interactive`, 86,400 for `batch`), `allow` (allowlist of backends),
+                `id` (UUID) or `idempotency_key` (your own text): submitting it again returns the first
+                outcome, `batch_id` (the batch job it belongs to), `trace` (`traceparent` and `tracestate`;
+                default: OpenTelemetry's current context).
 
         Raises:
-            ContractError: an argument or the data is wrong; nothing was sent.
-            Rejected: it is too large (nothing was sent), or the broker refused it.
+            ContractError: an argument or the data is invalid; nothing was sent.
+            Rejected: the request is too large (nothing was sent), or the broker refused it.
             Unroutable: the broker has no queue for requests.
-            BrokerUnavailable: the broker did not confirm it in time; submit it again with the same id, which
-                is the error's `request_id`.
-            StoreUnavailable: the store did not take the data; nothing was sent.
+            BrokerUnavailable: the broker did not confirm the request in time; submit it again with the same
+                id, which is the error's `request_id`.
+            StoreUnavailable: the store could not be written; nothing was sent.
         """
         request, message = self._producer.compose(Submission(model=model, data=data, **options))
         try:
-            self._wait_for_inbox()
+            self._wait_for_replies()
             if on_result is not None:
                 self.call_back(request.id, on_result)
             self._producer.publisher.publish(message).result()
@@ -126,40 +126,40 @@ class Client:
     def submit_many(
         self, requests: Iterable[Submission | Mapping[str, Any]], *, on_result: OnResult | None = None
     ) -> list[str]:
-        """Submit many requests, not waiting for each to be confirmed, and return their ids in order.
+        """Submit many requests without waiting for each confirm, and return their ids in order.
 
         Args:
-            requests: `Submission`s, or mappings of the arguments of `submit`; taken one at a time, so that it
-                may be a generator of any length.
-            on_result: as in `submit`, for each of them.
+            requests: `Submission`s, or mappings of the arguments of `submit`; consumed one at a time, so that
+                it may be a generator of any length.
+            on_result: as in `submit`, for each request.
 
         Raises:
-            PartlySubmitted: some were refused or not confirmed; it says which and why, and holds the ids of
-                the others, which are submitted. When the broker is gone the rest of the input is not taken.
+            PartlySubmitted: some requests failed; it has the reason of each and the ids of all. Once the
+                broker is unavailable, the rest of the input is not consumed.
         """
-        account = BatchTracker()
+        tracker = BatchTracker()
         for item in requests:
-            self._send_one(item, account, on_result)
-            if account.stop_if_gone():
+            self._send_one(item, tracker, on_result)
+            if tracker.stop_if_unavailable():
                 break
-        return account.close()
+        return tracker.close()
 
     def result(self, id: str, timeout: float = 60.0) -> Outcome:  # noqa: A002 - the contract's word
-        """Return the outcome of a request that this client submitted, as soon as it is pushed.
+        """Return the outcome of a request of this client as soon as it is pushed.
 
-        `Outcome.state` says how it ended: a request that failed, expired or was rejected is an outcome too,
-        not an exception; `Outcome.outputs()` gives the answer as numpy arrays. A result that lies in the
-        store is fetched into `Outcome.result`, its digest checked.
+        A request that failed, expired or was rejected returns an outcome too: see `Outcome.state`.
+        `Outcome.outputs()` returns the answer as numpy arrays. A result in the store is read into
+        `Outcome.result`, and its digest checked.
 
         Args:
-            id: of the request.
-            timeout: seconds to wait; 0 only looks.
+            id: UUID of the request.
+            timeout: seconds to wait; 0 does not wait.
 
         Raises:
-            ResultTimeout: none came in time.
-            ContractError: what came cannot be read, or `id` is not a UUID.
-            ConfigurationError: the client asked for no results, or has no store and the result lies in one
-                (`StoreNotGiven`).
+            ResultTimeout: no outcome arrived in time.
+            ContractError: the outcome cannot be decoded, or `id` is not a UUID.
+            ConfigurationError: the client receives no results, or has no store and the result is in one
+                (`StoreNotConfigured`).
             StoreUnavailable: the store could not be read.
         """
         identity = self._producer.require_replies(id)
@@ -169,10 +169,10 @@ class Client:
         return self._producer.resolve(decode_outcome(body))
 
     def future(self, id: str) -> Future[Outcome]:  # noqa: A002 - the contract's word
-        """Return a future of the outcome of a request that this client submitted.
+        """Return a future of the outcome of a request of this client.
 
-        It raises what `result` raises; `ResultTimeout` when the client is closed first. Its callbacks must
-        not block. To cancel the future is not to cancel the request, see `cancel`.
+        The future raises what `result` raises, and `ResultTimeout` when the client is closed first. Its
+        callbacks must not block. Cancelling the future does not cancel the request; see `cancel`.
 
         Raises:
             ContractError, ConfigurationError: as `result`.
@@ -192,10 +192,10 @@ class Client:
         return future
 
     def call_back(self, id: str, on_result: OnResult) -> None:  # noqa: A002 - the contract's word
-        """Have `on_result` called with the outcome of a request, as `submit` does.
+        """Call `on_result` with the outcome of a request when it arrives, as `submit` does.
 
         Raises:
-            ContractError, ConfigurationError: as `result`; or `on_result` cannot be called.
+            ContractError, ConfigurationError: as `result`; or `on_result` is not callable.
         """
         check_callback(on_result)
 
@@ -204,25 +204,26 @@ class Client:
             if error is None:
                 self._callbacks.run(lambda: on_result(done.result()))
             else:
-                logger.warning("there is no outcome to call back with: %s", error)
+                logger.warning("callback not called, no outcome arrived: %s", error)
 
         self.future(id).add_done_callback(arrived)
 
     def as_completed(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Outcome]:
-        """Yield the outcomes of requests that this client submitted, each as it comes.
+        """Yield the outcomes of requests of this client in the order of their arrival.
 
         Args:
-            ids: of the requests; one that is there twice is yielded once.
-            timeout: seconds for all of them; None waits for ever.
+            ids: UUIDs of the requests; a repeated id is yielded once.
+            timeout: seconds for all outcomes; None waits without limit.
 
         Raises:
-            ResultTimeout: some did not come in time; its `request_ids` are those.
+            ResultTimeout: some outcomes did not arrive in time; `request_ids` names them.
             ContractError, ConfigurationError, StoreUnavailable: as `result`.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         arrived: SimpleQueue[tuple[str, bytes | None]] = SimpleQueue()
         calls = {
-            identity: _labelled(identity, arrived) for identity in map(self._producer.require_replies, ids)
+            identity: _put_labelled(identity, arrived)
+            for identity in map(self._producer.require_replies, ids)
         }
         results = self._producer.results
         try:
@@ -241,30 +242,30 @@ class Client:
                 results.give_up(identity, call)
 
     def cancel(self, id: str, timeout: float = 5.0) -> CancelResult | None:  # noqa: A002 - the contract's word
-        """Take a request back, whoever submitted it; returns once the broker has the wish safe.
+        """Cancel a request, whichever client submitted it; return once the broker has confirmed the message.
 
-        A request that has not run ends `cancelled`, wherever it is and whoever is down at present. Of one
-        that runs, what comes first is its outcome. Nothing happens to one that has ended.
+        A request that has not run ends `cancelled`, even if components are down now. A running one ends with
+        its result or `cancelled`, whichever is first. A request that has ended is not affected.
 
         Args:
-            id: of the request.
-            timeout: seconds to wait for the scheduler's word besides; 0 does not wait.
+            id: UUID of the request.
+            timeout: seconds to wait for the scheduler's answer after the confirm; 0 does not wait.
 
         Returns:
-            `cancelled`: it has ended so. `noted`: it is on its way and will end so, if it has no answer
-            before. `ended`: it had its outcome, which stands. `unknown`: nothing is known of it; should it
-            come, it ends cancelled. None: no word in time (the wish is safe all the same), or a client
-            without replies.
+            `cancelled`: the request has ended so. `noted`: it is in progress and will be cancelled unless a
+            result arrives first. `ended`: it had already ended. `unknown`: the scheduler does not know it; it
+            will be cancelled if it arrives. None: no answer in time (the cancellation is effective all the
+            same), or a client without replies.
 
         Raises:
             ContractError: `id` is not a UUID.
-            Unroutable: the broker has no queue for such wishes.
-            BrokerUnavailable: the broker did not confirm it in time; it may be asked again.
+            Unroutable: the broker has no queue for cancellations.
+            BrokerUnavailable: the broker did not confirm the message in time; cancel again.
         """
         answer, message = self._producer.cancel_request(id)
-        self._wait_for_inbox()
+        self._wait_for_replies()
         self._producer.publisher.publish(message).result()
-        if self._producer.inbox is None:
+        if self._producer.reply_queue is None:
             return None
         body = self._producer.results.wait(answer, timeout)
         return None if body is None else decode_cancel_result(body)
@@ -275,30 +276,30 @@ class Client:
         self._callbacks.close(timeout)
 
     def _send_one(
-        self, item: Submission | Mapping[str, Any], account: BatchTracker, on_result: OnResult | None
+        self, item: Submission | Mapping[str, Any], tracker: BatchTracker, on_result: OnResult | None
     ) -> None:
         try:
             request, message = self._producer.compose(submission_of(item))
         except StraightLineError as error:
-            account.refused(error)
+            tracker.skip(error)
             return
-        settled = account.sent(request.id)
+        settled = tracker.add(request.id)
         try:
-            self._wait_for_inbox()
+            self._wait_for_replies()
             if on_result is not None:
                 self.call_back(request.id, on_result)
             self._producer.publisher.send(message, settled)
         except StraightLineError as error:
-            account.unsent(error)
+            tracker.fail_last(error)
 
-    def _wait_for_inbox(self) -> None:
-        """Wait until results can arrive: one that comes before its queue stands would be lost."""
-        inbox = self._producer.inbox
-        if inbox is not None and not inbox.ready:
-            inbox.wait_ready(self._confirm_timeout)
+    def _wait_for_replies(self) -> None:
+        """Wait until results can arrive: one pushed before its queue exists would be lost."""
+        reply_queue = self._producer.reply_queue
+        if reply_queue is not None and not reply_queue.ready:
+            reply_queue.wait_ready(self._confirm_timeout)
 
     def _fulfil(self, future: Future[Outcome], body: bytes) -> None:
-        """Put an outcome into its future, once the result is fetched where it lies in the store."""
+        """Complete a future with an outcome, whose result is read from the store if it is there."""
         try:
             outcome = decode_outcome(body)
         except StraightLineError as error:
@@ -314,11 +315,11 @@ class Client:
             except StraightLineError as error:
                 _fail(future, error)
 
-        if not self._producer.errands.run(fetch):
+        if not self._producer.worker.run(fetch):
             _fail(future, self._producer.no_result([outcome.request_id], None))
 
 
-def _labelled(identity: str, into: SimpleQueue[tuple[str, bytes | None]]) -> Any:
+def _put_labelled(identity: str, into: SimpleQueue[tuple[str, bytes | None]]) -> Any:
     return lambda body: into.put((identity, body))
 
 

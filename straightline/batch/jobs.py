@@ -46,7 +46,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     store: str | Store | None = None
     confirm_timeout: float = CONFIRM_TIMEOUT_S
 
-    def producer(self, inbox: str | None) -> Producer:
+    def producer(self, reply_address: str | None) -> Producer:
         """Return a producer that keeps no results beside those that are waited for; `inbox` as there."""
         return Producer(
             self.broker_url,
@@ -56,7 +56,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
             replies=True,
             kept_results=1,
             keep_inputs=False,
-            inbox=inbox,
+            reply_address=reply_address,
         )
 
 
@@ -178,8 +178,8 @@ def _run(
     progress: Callable[[Progress, RunCounts], object],
 ) -> Report:
     about = journal.about
-    if producer.inbox is not None:
-        producer.inbox.wait_ready(connections.confirm_timeout)
+    if producer.reply_queue is not None:
+        producer.reply_queue.wait_ready(connections.confirm_timeout)
     with FileJobStore(journal, out) as files:
         runner = Runner(
             about.id,

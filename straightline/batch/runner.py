@@ -249,10 +249,10 @@ class Runner:
     def _publish(
         self, message: Outgoing, settled: Callable[[Exception | None], None], waiting: InFlightLine
     ) -> None:
-        inbox = self._producer.inbox
+        replies = self._producer.reply_queue
         try:
-            if inbox is not None and not inbox.ready:
-                raise BrokerUnavailable(inbox.trouble or "there is no connection to take results from")
+            if replies is not None and not replies.ready:
+                raise BrokerUnavailable(replies.trouble or "there is no connection to take results from")
             self._producer.publisher.send(message, settled)
         except (BrokerUnavailable, Rejected) as error:
             self._later(waiting, error)
@@ -360,8 +360,8 @@ class Runner:
             self._send(line, parse_line(line.text, self._defaults), waiting)
 
     def _losses(self) -> int:
-        inbox = self._producer.inbox
-        return 0 if inbox is None else inbox.losses
+        replies = self._producer.reply_queue
+        return 0 if replies is None else replies.losses
 
     # Giving up
 

@@ -1,4 +1,4 @@
-"""Work that must not hold up a connection's thread: stores to read and to clear, functions of the user."""
+"""Work that must not block a connection's thread: store access and callbacks."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ _END: Final = None
 
 
 class BackgroundWorker:
-    """Does one thing after another on a thread of its own, which starts with the first of them.
+    """Runs tasks one after another on a thread that starts with the first task.
 
     Args:
         name: of the thread.
@@ -25,8 +25,8 @@ class BackgroundWorker:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def run(self, errand: Callable[[], object]) -> bool:
-        """Have it done soon; what it raises is logged. Returns False where it is too late for that."""
+    def run(self, task: Callable[[], object]) -> bool:
+        """Queue a task, whose exceptions are logged; return False once the worker is closed."""
         with self._lock:
             if self._closed:
                 return False
@@ -34,11 +34,11 @@ class BackgroundWorker:
                 # A daemon: a store that hangs must not keep the process from ending.
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
-            self._due.put(errand)
+            self._due.put(task)
         return True
 
     def close(self, timeout: float) -> None:
-        """Do what is due, `timeout` seconds at most, and end the thread."""
+        """Finish the queued tasks, within `timeout` seconds, and end the thread."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -47,8 +47,8 @@ class BackgroundWorker:
             thread.join(max(0.0, timeout))
 
     def _work(self) -> None:
-        while (errand := self._due.get()) is not _END:
+        while (task := self._due.get()) is not _END:
             try:
-                errand()
+                task()
             except Exception:
-                logger.exception("what was to be done with a result failed")
+                logger.exception("a task for a result failed")

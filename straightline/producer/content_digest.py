@@ -1,4 +1,4 @@
-"""What a request asks, in short: so that a repeated id is told from one used for something else. Pure."""
+"""A digest of a request's content, which distinguishes a repeated request from a conflicting one."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from straightline.contracts.request import DataRef, Request
 
 
 def digest(request: Request) -> str:
-    """Return a digest of what is asked; the same id with another digest is a conflict."""
+    """Return the digest of model, version and data; the same id with another digest is a conflict."""
     content = hashlib.blake2b(f"{request.model}\0{request.version}\0".encode(), digest_size=16)
     content.update(_reference(request.data_ref) if request.data_ref else memoryview(request.data))
     return content.hexdigest()

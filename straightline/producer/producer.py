@@ -1,6 +1,6 @@
-"""What both clients are made of: confirmed publishing, pushed results, large data by reference.
+"""The shared core of both clients: publishing, pushed results, large data by reference.
 
-Nothing here waits, but for the store, and where a timeout is an argument.
+Nothing here blocks except the store, and methods with a timeout.
 """
 
 import inspect
@@ -37,23 +37,26 @@ logger = logging.getLogger(__name__)
 MAX_KEPT_RESULTS: Final = 100_000
 MAX_KEPT_BYTES: Final = 256 * 1024 * 1024
 CLOSE_TIMEOUT_S: Final = 10.0
-"""Seconds that closing waits for outstanding confirms."""
+"""For outstanding confirms."""
 
 
 class Producer:
-    """The connections and the memory of a client.
+    """The connections and results of a client.
 
-    Its arguments are those of `straightline.client.Client`; `inbox`, a secret word for the address of
-    results, where None takes a new one; and `gives_up`: whether it fails within seconds where the broker
-    refuses user or password from the start, which suits who waits for an answer, not a process that runs on.
-    Who comes back with the same word gets what was on its way to the one before.
+    Args:
+        url, store, confirm_timeout, window, replies, kept_results, keep_inputs: see
+            `straightline.client.Client`.
+        reply_address: secret suffix of the reply queue's name; None draws one. A producer that starts again
+            with the same address receives the results that were in flight to the one before.
+        gives_up: whether to fail within seconds when the broker refuses user or password from the start. This
+            suits an interactive caller, not a long-running process.
 
     Attributes:
-        publisher: sends requests.
-        inbox: takes results; None where none are asked for.
-        results: those that came.
-        store: of large data; None where there is none.
-        errands: what must not hold up the connections' threads.
+        publisher: publishes requests.
+        reply_queue: receives results; None without replies.
+        results: the results that have arrived.
+        store: for large data, or None.
+        worker: runs what must not block the connections' threads.
     """
 
     def __init__(
@@ -66,24 +69,25 @@ class Producer:
         replies: bool,
         kept_results: int,
         keep_inputs: bool,
-        inbox: str | None = None,
+        reply_address: str | None = None,
         gives_up: bool = False,
     ) -> None:
         if not 0 < confirm_timeout <= threading.TIMEOUT_MAX:
             raise ConfigurationError(
-                f"confirm_timeout is a number of seconds above 0; {confirm_timeout} is none"
+                f"confirm_timeout is invalid: {confirm_timeout}. Give a number of seconds above 0"
             )
         self.store = Store(store) if isinstance(store, str) else store
         self.results = ResultBuffer(kept_results, MAX_KEPT_BYTES)
-        self.errands = BackgroundWorker("straightline-client-store")
-        self._inputs = StoredInputs(self.store, self.errands, keep=keep_inputs or not replies)
-        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{inbox or new_reply_address()}" if replies else None
+        self.worker = BackgroundWorker("straightline-client-store")
+        self._inputs = StoredInputs(self.store, self.worker, keep=keep_inputs or not replies)
+        address = reply_address or new_reply_address()
+        self._reply_to = f"{names.REPLY_QUEUE_PREFIX}{address}" if replies else None
         self.publisher = Publisher(
             url, name="straightline-client", confirm_timeout=confirm_timeout, window=window, gives_up=gives_up
         )
-        self.inbox: ReplyQueue | None = None
+        self.reply_queue: ReplyQueue | None = None
         if self._reply_to is not None:
-            self.inbox = self._open_inbox(url, self._reply_to, gives_up=gives_up)
+            self.reply_queue = self._open_reply_queue(url, self._reply_to, gives_up=gives_up)
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +98,7 @@ class Producer:
         self.close(CLOSE_TIMEOUT_S)
 
     def compose(self, submission: Submission) -> tuple[Request, Outgoing]:
-        """Make the request and its message; writes to the store where the data is large.
+        """Return the request and its message; large data is written to the store.
 
         Raises:
             ContractError, Rejected, StoreUnavailable: as `straightline.producer.submission.compose`.
@@ -103,7 +107,7 @@ class Producer:
         return draft.request, self.message(submission, draft)
 
     def prepare(self, submission: Submission) -> Draft:
-        """Make the request, but for large data to be stored; no I/O.
+        """Return the request without storing large data.
 
         Raises:
             ContractError, Rejected: as `compose`.
@@ -111,14 +115,14 @@ class Producer:
         return prepare(submission, by_reference=self.store is not None, now=time.time())
 
     def message(self, submission: Submission, draft: Draft) -> Outgoing:
-        """Return the message of a complete draft.
+        """Return the message of a draft whose data is stored.
 
         Raises:
-            ContractError: the trace context is none.
+            ContractError: the trace context is invalid.
         """
         request = draft.request
         if submission.id or submission.idempotency_key:
-            # What came for an earlier one of the same id is no answer to this, which may have other content.
+            # A result of an earlier request with this id does not answer this one, which may have other data.
             self.results.forget(request.id)
         if request.data_ref is not None:
             self._inputs.stored(request.id, request.data_ref)
@@ -131,11 +135,11 @@ class Producer:
         )
 
     def cancel_request(self, request_id: str, *, answered: bool = True) -> tuple[str, Outgoing]:
-        """Return the message that takes a request back, and the id that the answer to it has.
+        """Return the id of the scheduler's answer and the message that cancels a request.
 
         Args:
-            request_id: of the request.
-            answered: whether the scheduler shall say what it knows of it.
+            request_id: UUID of the request.
+            answered: whether the scheduler answers.
 
         Raises:
             ContractError: `request_id` is not a UUID.
@@ -145,23 +149,23 @@ class Producer:
         return answer, cancel_message(_checked(request_id), answer, reply_to=reply_to)
 
     def require_replies(self, request_id: str) -> str:
-        """Return the id in its canonical form, where its result can be waited for.
+        """Return the canonical id of a request whose result is to be awaited.
 
         Raises:
             ContractError: it is not a UUID.
-            ConfigurationError: this client asks for no results.
+            ConfigurationError: this client receives no results.
         """
         identity = _checked(request_id)
-        if self.inbox is None:
-            raise ConfigurationError("this client asks for no results: make it without replies=False")
+        if self.reply_queue is None:
+            raise ConfigurationError("this client receives no results: create it without replies=False")
         return identity
 
     def resolve(self, outcome: Outcome) -> Outcome:
-        """Fetch a result that lies in the store, its size and digest checked; blocks meanwhile.
+        """Read a result from the store and check its size and digest; blocks meanwhile.
 
         Raises:
-            StoreNotGiven: the client has no store.
-            ContractError: what lies there is not the result.
+            StoreNotConfigured: the client has no store.
+            ContractError: the stored bytes are not the result.
             StoreUnavailable: the store could not be read.
         """
         if outcome.result_ref is None:
@@ -172,27 +176,29 @@ class Producer:
         return outcome
 
     def no_result(self, request_ids: list[str], timeout: float | None) -> ResultTimeout:
-        """Return the error that says that results did not come in time, and why that may be."""
+        """Return the error for results that did not arrive in time, with possible causes."""
         of = request_ids[0] if len(request_ids) == 1 else f"{len(request_ids)} requests"
         within = "before the client was closed" if timeout is None else f"within {timeout:g} s"
-        text = f"no result of {of} came {within}; it may still come"
-        if self.inbox is not None and self.inbox.trouble:
-            text += f". There is no connection to take results from now ({self.inbox.trouble})"
+        text = f"no result of {of} arrived {within}; it may still arrive"
+        if self.reply_queue is not None and self.reply_queue.trouble:
+            text += f". The connection for results is down ({self.reply_queue.trouble})"
         if self.results.dropped:
-            text += f". {self.results.dropped} results were dropped since too many were not read"
+            text += (
+                f". {self.results.dropped} unread results were dropped: read faster, or raise kept_results"
+            )
         return ResultTimeout(
-            text + ". To have a lost one sent again, submit the request again with the same id", request_ids
+            text + ". To receive a lost result, submit the request again with the same id", request_ids
         )
 
     def close(self, timeout: float) -> None:
         """Wait for outstanding confirms, `timeout` seconds at most, and close the connections."""
         self.publisher.close(timeout)
-        if self.inbox is not None:
-            self.inbox.close()
+        if self.reply_queue is not None:
+            self.reply_queue.close()
         self.results.close()
-        self.errands.close(timeout)
+        self.worker.close(timeout)
 
-    def _open_inbox(self, url: str, queue: str, *, gives_up: bool) -> ReplyQueue:
+    def _open_reply_queue(self, url: str, queue: str, *, gives_up: bool) -> ReplyQueue:
         return ReplyQueue(
             url,
             name="straightline-client-results",
@@ -205,14 +211,14 @@ class Producer:
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
         identity = canonical(correlation_id or "")
         if identity is None:
-            logger.warning("a result without the id of a request was dropped")
+            logger.warning("dropped a result without a request id")
             return
         self.results.put(identity, body)
         self._inputs.ended(identity, body)
 
 
 def new_reply_address() -> str:
-    """Return a word for the address of results that nobody guesses."""
+    """Return a random, secret address for results."""
     return secrets.token_hex(12)
 
 
@@ -224,45 +230,44 @@ def _checked(request_id: str) -> str:
 
 
 def decode_outcome(body: bytes) -> Outcome:
-    """Read an outcome as it was pushed.
+    """Decode a pushed outcome.
 
     Raises:
-        ContractError: it is none.
+        ContractError: it is malformed.
     """
     try:
         return decode(body, Outcome)
     except ContractError as error:
         raise ContractError(
-            f"the result cannot be read: {error}; are client and system of one version?"
+            f"the outcome cannot be decoded: {error}. Check that client and system have the same version"
         ) from error
 
 
 def decode_cancel_result(body: bytes) -> CancelResult:
-    """Read what became of the wish to take a request back.
+    """Decode the scheduler's answer to a cancellation.
 
     Raises:
-        ContractError: it cannot be read.
+        ContractError: it is malformed.
     """
     try:
         return decode(body, CancelAnswer).verdict
     except ContractError as error:
-        raise ContractError(f"the answer to a cancellation cannot be read: {error}") from error
+        raise ContractError(f"the answer to a cancellation cannot be decoded: {error}") from error
 
 
 OnResult = Callable[[Outcome], object]
-"""What a user has called with an outcome."""
+"""A caller's function for an outcome."""
 
 
 def check_callback(on_result: OnResult) -> OnResult:
-    """Return what is to be called with an outcome.
+    """Return a callback for outcomes after checking it.
 
     Raises:
-        ContractError: it cannot be called, or would have to be awaited, which nobody does.
+        ContractError: it is not callable, or is a coroutine function, which would never be awaited.
     """
     if not callable(on_result) or inspect.iscoroutinefunction(on_result):
         raise ContractError(
-            "on_result is a function that is called with the outcome, not awaited: it is no `async def`, but "
-            "may start a task",
+            "on_result is invalid: it must be a plain function, not `async def`; it may start a task",
             error_class="wrong_type",
         )
     return on_result

@@ -1,4 +1,4 @@
-"""Results that have arrived and were not asked for yet, within bounds, and who waits for others."""
+"""Results that have arrived, within bounds, and the callers waiting for others."""
 
 import logging
 import threading
@@ -9,18 +9,21 @@ from queue import Empty, SimpleQueue
 logger = logging.getLogger(__name__)
 
 OnBody = Callable[[bytes | None], None]
-"""Called once with a body, or with None when none will come any more; it must not block."""
+"""Called once with a body, or with None when no result can arrive any more; it must not block."""
 
 
 class ResultBuffer:
-    """Bodies by request id. Thread-safe.
+    """Result bodies by request id. Thread-safe.
 
-    Over a bound the oldest goes, those that were read already before those that were not. What somebody waits
-    for goes to them, whatever the bounds.
+    Over a bound the oldest body is dropped, those already read first. Waiting callers receive their body
+    whatever the bounds.
 
     Args:
-        limit: how many are kept at most.
+        limit: bodies kept at most.
         limit_bytes: bytes kept at most.
+
+    Attributes:
+        dropped: number of unread bodies dropped.
     """
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
@@ -33,13 +36,12 @@ class ResultBuffer:
         self._closed = False
         self._lock = threading.Lock()
         self.dropped = 0
-        """How many unread ones had to go."""
 
     def __len__(self) -> int:
         return len(self._unread) + len(self._read)
 
     def put(self, key: str, body: bytes) -> None:
-        """Keep a body, and give it to who waits for it; one of the same key is replaced."""
+        """Keep a body, in place of an earlier one of the same key, and pass it to waiting callers."""
         with self._lock:
             self._forget(key)
             waiting = self._waiting.pop(key, None)
@@ -51,12 +53,12 @@ class ResultBuffer:
             call(body)
 
     def forget(self, key: str) -> None:
-        """Keep the body of `key` no longer: another one is to come."""
+        """Drop the body of `key`: another one is expected."""
         with self._lock:
             self._forget(key)
 
     def ask(self, key: str, call: OnBody) -> bytes | None:
-        """Return the body of `key` where it is there; else have `call` called when it comes."""
+        """Return the body of `key`, or call `call` when it arrives."""
         with self._lock:
             body = self._look(key)
             if body is not None:
@@ -68,7 +70,7 @@ class ResultBuffer:
         return None
 
     def give_up(self, key: str, call: OnBody) -> None:
-        """Have `call` not called any more."""
+        """Withdraw a `call` of `ask`."""
         with self._lock:
             waiting = self._waiting.get(key)
             if waiting is not None and call in waiting:
@@ -77,12 +79,12 @@ class ResultBuffer:
                     del self._waiting[key]
 
     def look(self, key: str) -> bytes | None:
-        """Return the body of `key` where it is there, or None."""
+        """Return the body of `key`, or None; never waits."""
         with self._lock:
             return self._look(key)
 
     def wait(self, key: str, timeout: float) -> bytes | None:
-        """Return the body of `key` as soon as it is there; None after `timeout` seconds, or when closed."""
+        """Return the body of `key` as soon as it arrives; None after `timeout` seconds, or when closed."""
         if timeout <= 0:
             return self.look(key)
         box: SimpleQueue[bytes | None] = SimpleQueue()
@@ -98,7 +100,7 @@ class ResultBuffer:
             self.give_up(key, call)
 
     def close(self) -> None:
-        """Tell all who wait that nothing comes any more."""
+        """Call all waiting callers with None."""
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, {}
@@ -125,5 +127,5 @@ class ResultBuffer:
             return
         self._bytes -= len(self._unread.popitem(last=False)[1])
         if self.dropped == 0:
-            logger.warning("results come faster than they are read: the oldest are dropped from now on")
+            logger.warning("results arrive faster than they are read: dropping the oldest")
         self.dropped += 1

@@ -1,4 +1,4 @@
-"""A request as a producer says it, and the message body that it becomes; no I/O but the store's."""
+"""A request as a producer states it, and its message body."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypedDict
@@ -20,24 +20,24 @@ from straightline.ids import canonical, id_of_key, new_id
 from straightline.names import BACKENDS, Backend, RequestClass
 
 DEFAULT_LIFETIME_S: Final[Mapping[RequestClass, float]] = {"interactive": 60.0, "batch": 86_400.0}
-"""Seconds from `submitted_at` to the deadline of a request that names none."""
+"""From `submitted_at` to the deadline of a request that names none."""
 MAX_DEADLINE_S: Final = 10 * 365 * 86_400.0
-"""Seconds from now; a time since 1970 is far above it, so the one is not taken for the other."""
-_ALLOW: Final = f"allow is a list of backends, which are {', '.join(BACKENDS)}"
+"""From now. A time since 1970 is far above, so that it is not taken for a duration."""
+_ALLOW: Final = f"allow is invalid: it must be a list of backends ({', '.join(BACKENDS)})"
 
 Data = Mapping[str, Any] | InferRequest | msgspec.Raw | bytes | bytearray | memoryview | str
-"""A V2 infer request, as a mapping, as the structure, or as JSON; or arrays by the names of their tensors."""
+"""A V2 infer request as a mapping, structure or JSON; or arrays by tensor name."""
 
 
 class StoreWriter(Protocol):
-    """What takes large data: `straightline.storage.store.Store`."""
+    """A store for large data: `straightline.storage.store.Store`."""
 
     def put(self, data: bytes, owner: str | None = None) -> DataRef:
-        """Store the bytes and say where."""
+        """Store the bytes and return their reference."""
 
 
 class Options(TypedDict, total=False):
-    """What may be said of a request beside its model and its data; see `Submission`."""
+    """Options of a request; see `Submission`."""
 
     version: str | None
     class_: RequestClass
@@ -50,21 +50,21 @@ class Options(TypedDict, total=False):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """What a producer asks.
+    """A request to submit.
 
     Attributes:
         model: the model's name.
-        data: a V2 infer request, or arrays by the names of their tensors.
-        version: a version of the model; None leaves it to the system.
-        class_: `interactive` or `batch` (backfill, which does not get into the way of the former).
-        deadline: seconds from now after which the answer is of no more use; None takes the class's.
-        allow: the only backends that may answer; None allows all.
-        id: UUID: the same id again brings the first outcome again, computed once. None makes a new one.
-        idempotency_key: a word of the producer's own in place of an id, such as `order-4711`; see
+        data: a V2 infer request, or arrays by tensor name.
+        version: version of the model; None takes the deployed default or canary.
+        class_: `interactive`, or `batch`, which runs when resources are free.
+        deadline: seconds from now until the request expires; None takes the class's default.
+        allow: allowlist of backends; None allows all.
+        id: UUID; submitting it again returns the first outcome without a second computation. None draws one.
+        idempotency_key: text of the producer in place of an id, such as `order-4711`; see
             `straightline.ids.id_of_key`.
         batch_id: the batch job it belongs to.
         trace: W3C trace context, `traceparent` and `tracestate`; None takes OpenTelemetry's current one, if
-            the process uses it, and an empty mapping none.
+            the process uses it; an empty mapping sends none.
     """
 
     model: str
@@ -80,12 +80,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
 
 
 class Draft(msgspec.Struct):
-    """A request that is checked and ready, but for data that must be stored first.
+    """A checked request, whose data may still have to be stored.
 
     Attributes:
-        request: what it says.
-        body: the message's body; empty while there is
-        large: data for the store.
+        request: the request.
+        body: the message's body; empty while `large` is set.
+        large: data to store first, or None.
     """
 
     request: Request
@@ -93,24 +93,24 @@ class Draft(msgspec.Struct):
     large: bytes | None = None
 
     def refer(self, reference: DataRef) -> None:
-        """Complete it with where its data lies."""
+        """Complete the draft with the reference of its stored data."""
         self.request.data_ref = reference
         self.body = _encode(self.request)
         self.large = None
 
 
 def compose(submission: Submission, *, store: StoreWriter | None, now: float) -> Draft:
-    """Make the request and its body, everything checked that can be without knowing the models.
+    """Return the draft of a request with its data stored; checks everything that needs no model.
 
     Args:
-        submission: what is asked.
-        store: takes data larger than `MAX_INLINE_BYTES`; None sends it inline.
+        submission: the request.
+        store: for data larger than `MAX_INLINE_BYTES`; None sends it inline.
         now: seconds since the epoch.
 
     Raises:
-        ContractError: an argument or the data is wrong; the message says what to change.
-        Rejected: the data is too large to travel without a store.
-        StoreUnavailable: the store did not take it.
+        ContractError: an argument or the data is invalid; the message says what to change.
+        Rejected: the data is too large to be sent without a store.
+        StoreUnavailable: the store could not be written.
     """
     draft = prepare(submission, by_reference=store is not None, now=now)
     if draft.large is not None and store is not None:
@@ -119,11 +119,11 @@ def compose(submission: Submission, *, store: StoreWriter | None, now: float) ->
 
 
 def prepare(submission: Submission, *, by_reference: bool, now: float) -> Draft:
-    """Do as `compose` does, and leave large data to be stored; no I/O.
+    """Return the draft of a request like `compose`, without storing large data.
 
     Args:
-        submission: what is asked.
-        by_reference: whether there is a store for data larger than `MAX_INLINE_BYTES`.
+        submission: the request.
+        by_reference: whether data larger than `MAX_INLINE_BYTES` is stored.
         now: seconds since the epoch.
 
     Raises:
@@ -143,7 +143,7 @@ def prepare(submission: Submission, *, by_reference: bool, now: float) -> Draft:
         batch_id=submission.batch_id,
         data=msgspec.Raw(b"{}" if by_reference else data),
     )
-    # Checked before the store is written: what is refused leaves nothing behind.
+    # Checked before the store is written, so that a rejected request leaves nothing behind.
     body = _checked(request)
     if not by_reference:
         return Draft(request, body)
@@ -152,10 +152,10 @@ def prepare(submission: Submission, *, by_reference: bool, now: float) -> Draft:
 
 
 def encode_data(data: Data) -> bytes:
-    """Return the V2 infer request as JSON.
+    """Return `data` as a V2 infer request in JSON.
 
     Raises:
-        ContractError: it is not one.
+        ContractError: it is not a V2 infer request, nor arrays.
     """
     try:
         if isinstance(data, str):
@@ -168,8 +168,8 @@ def encode_data(data: Data) -> bytes:
             encoded = msgspec.json.encode(data)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ContractError(
-            f"data cannot be written as JSON: {error}; give arrays by the names of their tensors, or a V2 "
-            "infer request of lists, numbers and strings",
+            f"data cannot be encoded as JSON: {error}. Give arrays by tensor name, or a V2 infer request of "
+            "lists, numbers and strings",
             error_class="wrong_type",
         ) from error
     decode_infer_request(encoded)
@@ -180,13 +180,13 @@ def _identity(submission: Submission) -> str:
     if submission.idempotency_key is not None:
         if submission.id is not None:
             raise ContractError(
-                "a request has an id or an idempotency_key, not both", error_class="wrong_type"
+                "id and idempotency_key are both set: give one of them", error_class="wrong_type"
             )
         return id_of_key(submission.idempotency_key)
     identity = new_id() if submission.id is None else canonical(submission.id)
     if identity is None:
         raise ContractError(
-            f"id {submission.id!r} is not a UUID: leave it out, or give your own word as idempotency_key",
+            f"id {submission.id!r} is not a UUID: omit it, or give your own text as idempotency_key",
             error_class="wrong_type",
         )
     return identity
@@ -197,7 +197,7 @@ def _deadline(seconds: float | None, now: float) -> float | None:
         return None
     if not isinstance(seconds, int | float) or not 0 < seconds < MAX_DEADLINE_S:
         raise ContractError(
-            "deadline is not a number of seconds from now, above 0 and below ten years",
+            "deadline is invalid: it must be a number of seconds from now, above 0 and below ten years",
             error_class="wrong_type",
         )
     return now + seconds
@@ -219,8 +219,8 @@ def _checked(request: Request) -> bytes:
     body = _encode(request)
     if len(body) > MAX_BODY_BYTES:
         raise Rejected(
-            f"the request is {len(body)} bytes, {MAX_BODY_BYTES} can travel inline: give the client a store, "
-            "Client(url, store=...), which workers can read as well"
+            f"the request has {len(body)} bytes, the limit without a store is {MAX_BODY_BYTES}: create the "
+            "client with a store that the workers can read, Client(url, store=...)"
         )
     decode_request(body)
     return body
@@ -230,14 +230,14 @@ def _encode(request: Request) -> bytes:
     try:
         return msgspec.json.encode(request)
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        raise ContractError(f"the request cannot be written: {error}", error_class="wrong_type") from error
+        raise ContractError(f"the request cannot be encoded: {error}", error_class="wrong_type") from error
 
 
 def submission_of(item: Submission | Mapping[str, Any]) -> Submission:
-    """Return `item` itself, or made from a mapping of the same words (`class` or `class_`).
+    """Return a submission, built from a mapping of its fields (`class` or `class_`) if it is one.
 
     Raises:
-        ContractError: a word is missing or unknown.
+        ContractError: a field is missing or unknown.
     """
     if isinstance(item, Submission):
         return item
@@ -246,5 +246,6 @@ def submission_of(item: Submission | Mapping[str, Any]) -> Submission:
         return Submission(**words)
     except (TypeError, AttributeError) as error:
         raise ContractError(
-            f"a request is a Submission or a mapping of its fields: {error}", error_class="wrong_type"
+            f"the request is neither a Submission nor a mapping of its fields: {error}",
+            error_class="wrong_type",
         ) from error

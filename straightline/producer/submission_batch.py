@@ -1,4 +1,4 @@
-"""Keeping account of many requests of which each is confirmed or fails by itself."""
+"""The confirms and failures of the requests of one `submit_many`."""
 
 import threading
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from straightline.errors import BrokerUnavailable, PartlySubmitted, StraightLine
 
 
 class BatchTracker:
-    """Which requests were sent, confirmed, refused. It serves one call of `submit_many`.
+    """Counts the requests of one `submit_many` that were sent, confirmed and failed.
 
-    What `sent` returns may be called from another thread; all else belongs to the thread that submits.
+    The function that `add` returns may be called from another thread; all methods belong to the submitting
+    thread.
 
     Args:
-        when_settled: called once, after `closing`, when every request that was sent is confirmed or has
-            failed; on the thread that settles the last one.
+        when_settled: called once, after `closing`, when every request sent is confirmed or has failed; on the
+            thread that settles the last one.
     """
 
     def __init__(self, when_settled: Callable[[], None] | None = None) -> None:
         self._ids: list[str | None] = []
         self._failures: dict[int, BaseException] = {}
-        self._gone = False
+        self._unavailable = False
         self._stopped_at: int | None = None
         self._sent = 0
         self._settled = 0
@@ -29,35 +30,35 @@ class BatchTracker:
         self._done = threading.Event()
         self._when_settled = when_settled
 
-    def sent(self, identity: str) -> Callable[[BaseException | None], None]:
-        """Note the next request, which goes on its way; return what is to be called with its fate."""
+    def add(self, identity: str) -> Callable[[BaseException | None], None]:
+        """Add a request that is being sent; return the function to call with its result."""
         position = len(self._ids)
         self._ids.append(identity)
         self._sent += 1
         return partial(self._settle, position)
 
-    def unsent(self, error: StraightLineError) -> None:
-        """Note that the last request that was noted as sent could not be; it keeps its id."""
+    def fail_last(self, error: StraightLineError) -> None:
+        """Record that the request added last could not be sent; it keeps its id."""
         self._sent -= 1
         self._fail(len(self._ids) - 1, error)
 
-    def refused(self, error: StraightLineError) -> None:
-        """Note the next request, which is wrong."""
+    def skip(self, error: StraightLineError) -> None:
+        """Add a request that is invalid and not sent."""
         self._ids.append(None)
         self._fail(len(self._ids) - 1, error)
 
-    def stop_if_gone(self) -> bool:
-        """Stop where a request was not confirmed in time; to be asked after each request.
+    def stop_if_unavailable(self) -> bool:
+        """Stop once the broker is unavailable; to be called after each request.
 
         Returns:
-            Whether no more is to be taken from the input.
+            Whether to stop consuming the input.
         """
-        if self._gone and self._stopped_at is None:
+        if self._unavailable and self._stopped_at is None:
             self._stopped_at = len(self._ids)
-        return self._gone
+        return self._unavailable
 
     def closing(self) -> None:
-        """Note that no more will be sent."""
+        """Record that no more requests follow."""
         with self._lock:
             self._closing = True
             settled = self._settled == self._sent
@@ -65,20 +66,20 @@ class BatchTracker:
             self._finish()
 
     def close(self) -> list[str]:
-        """Wait for what is open and return the ids in order.
+        """Wait for outstanding confirms and return the ids in order.
 
         Raises:
-            PartlySubmitted: there were failures.
+            PartlySubmitted: some requests failed.
         """
         self.closing()
         self._done.wait()
         return self.ids()
 
     def ids(self) -> list[str]:
-        """Return the ids in order, once all is settled.
+        """Return the ids in order, once all requests are settled.
 
         Raises:
-            PartlySubmitted: there were failures.
+            PartlySubmitted: some requests failed.
         """
         if self._failures:
             raise self._error()
@@ -100,19 +101,19 @@ class BatchTracker:
 
     def _fail(self, position: int, error: BaseException) -> None:
         self._failures[position] = error
-        self._gone = self._gone or isinstance(error, BrokerUnavailable)
+        self._unavailable = self._unavailable or isinstance(error, BrokerUnavailable)
 
     def _error(self) -> BaseException:
         failures: dict[int, StraightLineError] = {}
         for position, failure in sorted(self._failures.items()):
             if not isinstance(failure, StraightLineError):
-                return failure  # a fault of ours: it is not to be hidden
+                return failure  # a bug must not be hidden
             failures[position] = failure
         first, error = next(iter(failures.items()))
         text = (
             f"{len(failures)} of {len(self._ids)} requests were not submitted; "
-            f"the first of them is number {first}: {error}"
+            f"the first is number {first}: {error}"
         )
         if self._stopped_at is not None:
-            text += f". The broker is gone: nothing from number {self._stopped_at} on was sent"
+            text += f". The broker is unavailable: nothing from number {self._stopped_at} on was sent"
         return PartlySubmitted(text, ids=self._ids, failures=failures, stopped_at=self._stopped_at)

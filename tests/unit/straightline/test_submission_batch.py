@@ -15,7 +15,7 @@ Settle = Callable[[BaseException | None], None]
 
 def test_ids_come_in_order_whatever_the_order_of_the_confirms() -> None:
     account = BatchTracker()
-    settles = [account.sent(name) for name in "abc"]
+    settles = [account.add(name) for name in "abc"]
     for settle in reversed(settles):
         settle(None)
     assert account.close() == ["a", "b", "c"]
@@ -23,7 +23,7 @@ def test_ids_come_in_order_whatever_the_order_of_the_confirms() -> None:
 
 def test_closing_waits_for_the_last_confirm() -> None:
     account = BatchTracker()
-    settle = account.sent("a")
+    settle = account.add("a")
     timer = threading.Timer(0.05, settle, (None,))
     timer.start()
     assert account.close() == ["a"]
@@ -36,11 +36,11 @@ def test_nothing_sent_is_nothing_to_wait_for() -> None:
 
 def test_what_failed_is_told_by_position_and_keeps_its_id_where_it_had_one() -> None:
     account = BatchTracker()
-    account.sent("a")(None)
-    account.refused(Rejected("wrong"))
-    account.sent("b")(Rejected("full"))
-    account.sent("c")
-    account.unsent(Rejected("too large"))
+    account.add("a")(None)
+    account.skip(Rejected("wrong"))
+    account.add("b")(Rejected("full"))
+    account.add("c")
+    account.fail_last(Rejected("too large"))
     with pytest.raises(PartlySubmitted, match="3 of 4") as caught:
         account.close()
     assert caught.value.ids == ["a", None, "b", "c"]
@@ -54,10 +54,10 @@ def test_what_failed_is_told_by_position_and_keeps_its_id_where_it_had_one() -> 
 
 def test_when_the_broker_is_gone_no_more_is_taken() -> None:
     account = BatchTracker()
-    settle = account.sent("a")
-    assert not account.stop_if_gone()
+    settle = account.add("a")
+    assert not account.stop_if_unavailable()
     settle(BrokerUnavailable("gone"))
-    assert account.stop_if_gone()
+    assert account.stop_if_unavailable()
     with pytest.raises(PartlySubmitted, match="nothing from number 1 on") as caught:
         account.close()
     assert caught.value.stopped_at == 1
@@ -65,7 +65,7 @@ def test_when_the_broker_is_gone_no_more_is_taken() -> None:
 
 def test_a_fault_of_ours_is_not_hidden_among_failures() -> None:
     account = BatchTracker()
-    account.sent("a")(ZeroDivisionError("ours"))
+    account.add("a")(ZeroDivisionError("ours"))
     with pytest.raises(ZeroDivisionError):
         account.close()
 
@@ -77,13 +77,13 @@ def test_it_says_that_all_is_settled_once_and_not_too_early(fates: list[str]) ->
     later: list[Settle] = []
     for number, fate in enumerate(fates):
         if fate == "refused":
-            account.refused(Rejected("x"))
+            account.skip(Rejected("x"))
             continue
-        settle = account.sent(str(number))
+        settle = account.add(str(number))
         if fate == "before":
             settle(None)
         elif fate == "unsent":
-            account.unsent(Rejected("x"))
+            account.fail_last(Rejected("x"))
         else:
             later.append(settle)
     account.closing()

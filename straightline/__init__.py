@@ -10,7 +10,7 @@ __all__ = ["Client", "Submission"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: who needs the contracts alone does not pay for the client."""
+    """Import on demand, so that users of the contracts alone do not pay for the client."""
     if name == "Client":
         from straightline.client import Client  # noqa: PLC0415 - see above
 

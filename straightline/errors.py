@@ -1,7 +1,7 @@
-"""Every error that StraightLine raises, in one tree.
+"""The errors that StraightLine raises.
 
-Adapters translate foreign exceptions (pika's, boto3's, Docker's, SQLAlchemy's) into these where they meet
-them, so that a caller needs to know this page alone. A message says what was wrong and what mends it.
+Adapters translate exceptions of libraries (pika, boto3, Docker, SQLAlchemy) into these. A message says what
+failed, why, and what to do.
 """
 
 from collections.abc import Iterable
@@ -12,31 +12,33 @@ if TYPE_CHECKING:
 
 
 class StraightLineError(Exception):
-    """The root: catch it to catch all of them."""
+    """Base class of all errors of StraightLine."""
 
 
 class ConfigurationError(StraightLineError):
-    """A setting is missing or wrong; the message names it."""
+    """A setting is missing or invalid; the message names it."""
 
 
 class StoreNotConfigured(ConfigurationError):  # noqa: N818
-    """A result lies in a store, and this client was made without one.
+    """A result is in a store, and this client has none.
 
     Attributes:
-        uri: where it lies.
+        uri: of the result.
     """
 
     def __init__(self, uri: str) -> None:
-        super().__init__(f"the result lies at {uri}: make the client with that store, Client(url, store=...)")
+        super().__init__(
+            f"the result is in a store, at {uri}: create the client with that store, Client(url, store=...)"
+        )
         self.uri = uri
 
 
 class ContractError(StraightLineError):
-    """A message does not fit its contract.
+    """A message or argument violates its contract.
 
     Attributes:
-        request_id: the id of the request it came from, where one could be read.
-        error_class: a stable word for the kind of fault (`malformed`, `wrong_type`, ...).
+        request_id: id of the request, where it could be decoded.
+        error_class: stable name of the fault (`malformed`, `wrong_type`, ...).
     """
 
     def __init__(
@@ -48,32 +50,33 @@ class ContractError(StraightLineError):
 
 
 class BrokerUnavailable(StraightLineError):  # noqa: N818 - the contract names it so
-    """The broker could not be reached, or did not confirm in time; the request may be sent again.
+    """The broker is unreachable, or did not confirm a message in time; submit the request again.
 
     Attributes:
-        request_id: of the request that was not confirmed, to be sent again with; None where it is about none.
+        request_id: id of the unconfirmed request, to submit it again with; None where the error is about
+            none.
     """
 
     request_id: str | None = None
 
 
 class Unroutable(StraightLineError):  # noqa: N818
-    """The broker has no queue for the request: its topology is missing or damaged."""
+    """The broker has no queue for the message: its topology is missing or damaged."""
 
 
 class Rejected(StraightLineError):  # noqa: N818
-    """The request was refused, by the client's own checks or by the broker; the message says why."""
+    """The request was rejected by the client's checks or by the broker; the message says why."""
 
 
 class PartlySubmitted(StraightLineError):  # noqa: N818
-    """Some of many requests were not submitted; the others are.
+    """Some requests of `submit_many` were not submitted; the others were.
 
     Attributes:
-        ids: the id of each request that was taken from the input, by position; None where it was refused
-            before anything was sent.
-        failures: what went wrong, by position. Those not confirmed may be sent again with the id they have.
-        stopped_at: the position from which on nothing was taken from the input, since the broker was gone;
-            None where all of it was.
+        ids: id of each request consumed from the input, by position; None where it was invalid and not sent.
+        failures: error of each request not submitted, by position. Submit unconfirmed ones again with their
+            id.
+        stopped_at: position of the first request not consumed, since the broker was unavailable; None where
+            all were.
     """
 
     def __init__(
@@ -91,14 +94,14 @@ class PartlySubmitted(StraightLineError):  # noqa: N818
 
 
 class StoreUnavailable(StraightLineError):  # noqa: N818
-    """The store of large bodies could not be read or written now; it may be tried again."""
+    """The store for large data could not be read or written; try again."""
 
 
 class ResultTimeout(StraightLineError):  # noqa: N818
-    """No result came within the time allowed; the request itself goes on until its deadline.
+    """No result arrived in time; the request continues until its deadline.
 
     Attributes:
-        request_ids: of the requests that were waited for and have no result yet.
+        request_ids: ids of the awaited requests without a result.
     """
 
     def __init__(self, message: str, request_ids: Iterable[str] = ()) -> None:
@@ -107,17 +110,17 @@ class ResultTimeout(StraightLineError):  # noqa: N818
 
 
 class NoResult(StraightLineError):  # noqa: N818
-    """The request ended without an answer, and somebody wants to read it.
+    """The request ended without a result.
 
     Attributes:
-        request_id: of the request.
-        state: how it ended: `failed`, `expired`, `cancelled` or `rejected`.
-        error_class, error: what went wrong, as in its outcome.
+        request_id: id of the request.
+        state: `failed`, `expired`, `cancelled` or `rejected`.
+        error_class, error: as in its outcome.
     """
 
     def __init__(self, request_id: str, state: str, error_class: str | None, error: str | None) -> None:
         why = f": {error_class or 'error'}: {error}" if error else ""
-        super().__init__(f"request {request_id} has no answer, it ended {state}{why}")
+        super().__init__(f"request {request_id} has no result, it ended {state}{why}")
         self.request_id = request_id
         self.state = state
         self.error_class = error_class
@@ -125,10 +128,10 @@ class NoResult(StraightLineError):  # noqa: N818
 
 
 class GatewayUnavailable(StraightLineError):  # noqa: N818
-    """The HTTP gateway could not be reached or has too much to do; it may be asked again.
+    """The HTTP gateway is unreachable or overloaded; try again.
 
     Attributes:
-        retry_after: seconds after which, where it said so.
+        retry_after: seconds to wait first, as the gateway advised, or None.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -137,8 +140,8 @@ class GatewayUnavailable(StraightLineError):  # noqa: N818
 
 
 class SchedulerUnreachable(GatewayUnavailable):
-    """Of that request nothing is recorded, and no scheduler can be asked now whether it has it."""
+    """The request is not on record, and no scheduler can be asked whether it has it."""
 
 
 class NotFound(StraightLineError):  # noqa: N818
-    """There is no such request, model or job, or this key may not see it."""
+    """The request, model or job does not exist, or the API key may not see it."""

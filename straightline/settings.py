@@ -1,4 +1,4 @@
-"""Settings from environment variables into a typed structure, read once where a process starts."""
+"""Settings: environment variables, decoded into a typed structure when a process starts."""
 
 import re
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ _WORDS: Final = {"float": "a number", "int": "a whole number", "bool": "true or 
 
 
 def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHTLINE_") -> T:
-    """Fill `structure` from the variables named `prefix` + the field's name in capitals.
+    """Decode the environment variables named `prefix` + FIELD into `structure`.
 
     Args:
-        structure: a msgspec Struct; a field without a default is required.
-        environ: usually `os.environ`, given by the entry point.
-        prefix: what the names begin with.
+        structure: a msgspec Struct; fields without a default are required.
+        environ: usually `os.environ`, passed by the entry point.
+        prefix: of the variable names.
 
     Raises:
-        ConfigurationError: a variable is missing, or is not of the field's type; the message names it.
+        ConfigurationError: a variable is missing or has the wrong type; the message names it.
     """
     values = {}
     for field in msgspec.structs.fields(structure):
@@ -38,22 +38,22 @@ def load(structure: type[T], environ: Mapping[str, str], prefix: str = "STRAIGHT
     try:
         return msgspec.convert(values, structure, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(_told(error, structure, prefix)) from error
+        raise ConfigurationError(_message(error, structure, prefix)) from error
 
 
-def _told(error: msgspec.ValidationError, structure: type[Any], prefix: str) -> str:
-    """Say which variable is wrong, and what it takes, of what msgspec says of a field."""
+def _message(error: msgspec.ValidationError, structure: type[Any], prefix: str) -> str:
+    """Translate an error of msgspec into the name of the variable, what is wrong and what is valid."""
     fault = parse_error(str(error))
     if not fault.path:
-        return f"a setting cannot be used: {error}"
+        return f"a setting is invalid: {error}"
     what = _KIND.sub(lambda kind: _WORDS[kind[1]], _GOT.sub("", fault.what))
     right = hint(fault, structure)
-    told = f"{prefix}{str(fault.path[0]).upper()} cannot be used: {what[:1].lower()}{what[1:]}"
-    return f"{told}; {right}" if right else told
+    text = f"{prefix}{str(fault.path[0]).upper()} is invalid: {what[:1].lower()}{what[1:]}"
+    return f"{text}; {right}" if right else text
 
 
 def _from_text(kind: type[Any], value: str) -> Any:
-    """Make what msgspec does not know; a wrong text is the type's own error."""
+    """Convert a text into a type that msgspec does not know."""
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)

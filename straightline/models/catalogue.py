@@ -1,4 +1,4 @@
-"""The models that are deployed: a directory of bundles, each `<name>/<version>/model.toml` with its files."""
+"""The models of a directory of bundles, each `<name>/<version>/model.toml` with its files."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,12 @@ from straightline.models.model_file import decode_model_file
 
 
 class Catalogue(msgspec.Struct, frozen=True):
-    """Every version of every model: `models[name][version]`, versions in rising order."""
+    """Every version of every model: `models[name][version]`, versions in ascending order."""
 
     models: dict[str, dict[str, ModelSpec]]
 
     def find(self, name: str, version: str | None = None) -> ModelSpec | None:
-        """Return that version, or the newest where none is asked for; None where there is no such model."""
+        """Return a version, or the newest for None; None if it does not exist."""
         versions = self.models.get(name)
         if not versions:
             return None
@@ -27,12 +27,10 @@ def read_catalogue(directory: Path) -> Catalogue:
     """Read every bundle under `directory`.
 
     Raises:
-        ConfigurationError: the directory is missing or a `model.toml` is wrong; the message names the file.
+        ConfigurationError: the directory is missing, or a `model.toml` invalid; the message names the file.
     """
     if not directory.is_dir():
-        raise ConfigurationError(
-            f"there is no directory of models at {directory}: set STRAIGHTLINE_MODELS_DIR"
-        )
+        raise ConfigurationError(f"no directory of models at {directory}: set STRAIGHTLINE_MODELS_DIR")
     models: dict[str, dict[str, ModelSpec]] = {}
     for file in sorted(
         directory.glob("*/*/model.toml"), key=lambda path: (path.parts[-3], version_key(path.parts[-2]))
@@ -40,7 +38,7 @@ def read_catalogue(directory: Path) -> Catalogue:
         spec = read_model(file)
         if (spec.name, spec.version) != file.parts[-3:-1]:
             raise ConfigurationError(
-                f"{file} says {spec.name} {spec.version}: it must lie in <name>/<version>/"
+                f"{file} describes {spec.name} {spec.version}: move it to {spec.name}/{spec.version}/"
             )
         models.setdefault(spec.name, {})[spec.version] = spec
     return Catalogue(models)
@@ -50,15 +48,15 @@ def read_model(file: Path) -> ModelFile:
     """Read one `model.toml`.
 
     Raises:
-        ConfigurationError: it cannot be read or has a wrong, unknown or missing member; the message says
-            which, and in which line.
+        ConfigurationError: the file is unreadable, or a member invalid, unknown or missing; the message has
+            the line.
     """
     try:
         return decode_model_file(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ConfigurationError) as error:
-        raise ConfigurationError(f"{file} cannot be used: {error}") from error
+        raise ConfigurationError(f"{file} is invalid: {error}") from error
 
 
 def version_key(version: str) -> list[tuple[int, int | str]]:
-    """Order versions as people do: 9 before 10."""
+    """Return a sort key that orders versions by their numbers: 9 before 10."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", version) if part]

@@ -1,4 +1,4 @@
-"""Reads the text of a `model.toml`; what is wrong is told with its line and with what mends it. Pure."""
+"""Parser of `model.toml`, with errors that name the line and the fix."""
 
 import difflib
 import re
@@ -18,10 +18,10 @@ _MEMBER: Final = re.compile(r"^\s*[\"']?(?P<name>[A-Za-z0-9_\-]+)[\"']?\s*[.=]")
 
 
 def decode_model_file(text: str) -> ModelFile:
-    """Read a `model.toml`.
+    """Parse the text of a `model.toml`.
 
     Raises:
-        ConfigurationError: it is not TOML, or a member is unknown, missing or wrong.
+        ConfigurationError: it is not TOML, or a member is unknown, missing or invalid.
     """
     try:
         return _checked(msgspec.convert(tomllib.loads(text), ModelFile))
@@ -32,13 +32,13 @@ def decode_model_file(text: str) -> ModelFile:
 
 
 def _checked(file: ModelFile) -> ModelFile:
-    """Hold the members against each other."""
+    """Check that the members are consistent."""
     needs = {"onnx": "artifact", "python": "entry", "external": "url"}
     wanted = needs[file.flavour]
     examples = {"artifact": '"model.onnx"', "entry": '"model:predict"', "url": '"http://127.0.0.1:8000"'}
     if getattr(file, wanted) is None:
         raise ConfigurationError(
-            f'it has flavour = "{file.flavour}" and needs {wanted} = {examples[wanted]} (a value of yours)'
+            f'flavour = "{file.flavour}" needs {wanted}: add it, for example {wanted} = {examples[wanted]}'
         )
     allowed = {"onnx": ["artifact"], "python": ["artifact", "entry", "requirements"], "external": ["url"]}
     for member in ("artifact", "entry", "requirements", "url"):
@@ -49,15 +49,15 @@ def _checked(file: ModelFile) -> ModelFile:
     if file.flavour == "external" and file.train is not None:
         raise ConfigurationError("an external model is not trained here: remove [train]")
     if file.flavour == "external" and file.backends != ("local",):
-        raise ConfigurationError(
-            'an external model is asked by the local pool and runs nowhere else: set backends = ["local"]'
-        )
+        raise ConfigurationError('only the local pool calls an external model: set backends = ["local"]')
     if file.warm.maximum is not None and file.warm.minimum > file.warm.maximum:
-        raise ConfigurationError("[warm] has a minimum above its maximum: lower the one or raise the other")
+        raise ConfigurationError(
+            "[warm] has a minimum above its maximum: lower the minimum or raise the maximum"
+        )
     for kind, tensors in (("inputs", file.inputs), ("outputs", file.outputs)):
         names = [tensor.name for tensor in tensors]
         if not names or len(set(names)) != len(names):
-            raise ConfigurationError(f"[[{kind}]] must name at least one tensor, and each name once: {names}")
+            raise ConfigurationError(f"[[{kind}]] needs at least one tensor and unique names; it has {names}")
     return file
 
 
@@ -66,7 +66,7 @@ def _explain(error: str, text: str) -> str:
     path = fault.path
     if fault.unknown is not None:
         name = fault.unknown
-        return f"{_where(text, (*path, name))}{_title((*path, name))} is not known; {_advice(path, name)}"
+        return f"{_where(text, (*path, name))}{_title((*path, name))} is unknown; {_advice(path, name)}"
     if missing := _MISSING.search(error):
         return f"{_where(text, path)}{_title((*path, missing['name']))} is missing: add it"
     right = hint(fault, ModelFile)
@@ -89,11 +89,11 @@ def _advice(path: Path, name: str) -> str:
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f"did you mean {close[0]}?"
-    return f"remove it; known are {', '.join(known)}"
+    return f"remove it; valid members are {', '.join(known)}"
 
 
 def line_of(text: str, path: Path) -> int | None:
-    """Return the line, from 1, where the innermost member of `path` stands that has one; None for none."""
+    """Return the line (from 1) of the innermost member of `path` that has one, or None."""
     lines = dict(_places(text))
     while path:
         if path in lines:
@@ -103,7 +103,7 @@ def line_of(text: str, path: Path) -> int | None:
 
 
 def _places(text: str) -> Iterator[tuple[Path, int]]:
-    """Give each table's and member's path with its line, as far as they stand on lines of their own."""
+    """Yield the path and line of each table and member that has a line of its own."""
     table: Path = ()
     counts: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""What a component knows of models: those of its directory, and over them what was announced. Pure."""
+"""A component's view of the models: its directory, overlaid by deployment announcements."""
 
 import hashlib
 from typing import Final
@@ -10,23 +10,23 @@ from straightline.contracts.model import ModelSpec
 from straightline.models.catalogue import Catalogue
 
 NOTHING_DEPLOYED: Final = Deployed(revision=-1, models={})
-"""Before the first announcement."""
+"""The state before the first announcement."""
 _SPAN: Final = 2**64
 
 
 class RegistryView(msgspec.Struct, frozen=True):
-    """The models of a directory, and what is deployed: of a model that was deployed, the latter alone speaks.
+    """The models of a directory and the deployed ones, which replace directory models of the same name.
 
     Attributes:
         directory: read when the component started.
-        deployed: as it was announced last.
+        deployed: the latest announcement.
     """
 
     directory: Catalogue
     deployed: Deployed = NOTHING_DEPLOYED
 
     def find(self, name: str, version: str | None = None) -> ModelSpec | None:
-        """Return that version, or the default where none is asked for; None where there is none."""
+        """Return a version, or the default for None; None if it does not exist."""
         model = self.deployed.models.get(name)
         if model is None:
             return self.directory.find(name, version)
@@ -35,12 +35,12 @@ class RegistryView(msgspec.Struct, frozen=True):
         return None if found is None else found.spec
 
     def version(self, name: str, version: str) -> DeployedVersion | None:
-        """Return a deployed version, with what is recorded of its forms; None where it was not deployed."""
+        """Return a deployed version with its digest, image and function; None if it was not deployed."""
         model = self.deployed.models.get(name)
         return None if model is None else model.versions.get(version)
 
     def catalogue(self) -> Catalogue:
-        """Return every version of every model, by name; the default of a model last among its versions."""
+        """Return every version of every model; the default is the last of a model's versions."""
         models = dict(self.directory.models)
         for name, model in self.deployed.models.items():
             models.pop(name, None)
@@ -49,21 +49,21 @@ class RegistryView(msgspec.Struct, frozen=True):
         return Catalogue(models)
 
     def resolve_version(self, name: str, request_id: str) -> str | None:
-        """Return the version that a request gets which pins none; None where nothing was deployed of it."""
+        """Return the version for a request that pins none; None if the model was not deployed."""
         model = self.deployed.models.get(name)
         if model is None:
             return None
         return model.canary if takes_canary(model, request_id) else model.default
 
     def updated(self, deployed: Deployed) -> "RegistryView":
-        """Return what is known after an announcement; an older one changes nothing."""
+        """Return the view after an announcement; an older one changes nothing."""
         return self if deployed.revision <= self.deployed.revision else RegistryView(self.directory, deployed)
 
 
 def takes_canary(model: DeployedModel, request_id: str) -> bool:
-    """Say whether a request is of the canary's share: the same id always is, or never.
+    """Return whether a request goes to the canary. The decision is a hash of canary version and request id.
 
-    Another canary takes other requests, so that nobody is always among the first.
+    Another canary gets other requests, so that no caller is always among the first.
     """
     if model.canary is None or model.canary not in model.versions:
         return False

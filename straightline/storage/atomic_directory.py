@@ -1,4 +1,4 @@
-"""A directory that is replaced whole, or not at all."""
+"""Atomic replacement of a directory."""
 
 import tempfile
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ from pathlib import Path
 
 @contextmanager
 def replace_directory(target: Path, *, scratch: Path | None = None) -> Iterator[Path]:
-    """Give a fresh directory that takes the place of `target` when the block ends well; else nothing changes.
+    """Yield an empty directory that replaces `target` if the block succeeds; otherwise change nothing.
 
     Args:
-        target: what is replaced; it need not be there yet.
-        scratch: where to write meanwhile, on the same file system; None takes the directory of `target`.
+        target: the directory to replace; it need not exist.
+        scratch: directory for the new content, on the same file system; None takes the parent of `target`.
 
     Raises:
-        OSError: it cannot be written there.
+        OSError: a directory cannot be written.
     """
     scratch = scratch or target.parent
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=scratch) as place:
-        # Two folders down, where no reader of `<name>/<version>/model.toml` or `<name>/function.toml` looks.
+        # Two levels down, where no reader of `<name>/<version>/model.toml` or `<name>/function.toml` looks.
         fresh, old = (Path(place) / "replacement" / name for name in ("fresh", "old"))
         fresh.mkdir(parents=True)
         yield fresh

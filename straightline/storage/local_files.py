@@ -1,4 +1,4 @@
-"""Files below one folder, never outside of it: no step of a path may be a symbolic link."""
+"""Access to files below one folder that follows no symbolic link out of it."""
 
 import errno
 import os
@@ -8,26 +8,26 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 SUPPORTED: Final = os.open in os.supports_dir_fd
-"""Whether this system can do it; Windows cannot, where workers do not run."""
+"""Whether the system supports it; Windows does not, but no worker runs there."""
 
 
-class PathEscape(OSError):  # noqa: N818 - it says what the path does
-    """The path leads out of the folder, or to what is no plain file."""
+class PathEscape(OSError):  # noqa: N818 - named for what the path does
+    """The path leads out of the folder, or is not a regular file."""
 
 
 def read_below(folder: str, parts: Sequence[str], most: int) -> bytes:
     """Return the first `most` bytes of the file at `parts` below `folder`.
 
     Raises:
-        Escape: a part is a link, or the last one no plain file (a device, or a pipe that would block).
-        OSError: it cannot be read; `FileNotFoundError` where it is not there.
+        PathEscape: a part is a link, or the last one not a regular file (a device or pipe).
+        OSError: the file cannot be read; `FileNotFoundError` if it does not exist.
     """
     with _folder(folder, parts[:-1]) as parent, _followed_nowhere():
-        # A pipe without a writer would keep the reader for ever.
+        # O_NONBLOCK: opening a pipe without a writer would block.
         descriptor = os.open(parts[-1], _flags(os.O_NOFOLLOW | os.O_NONBLOCK), dir_fd=parent)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PathEscape("this is no plain file")
+            raise PathEscape("not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(most)
     finally:
@@ -40,15 +40,15 @@ def open_below(folder: str, parts: Sequence[str]) -> BinaryIO:
         descriptor = os.open(parts[-1], _flags(os.O_NOFOLLOW | os.O_NONBLOCK), dir_fd=parent)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise PathEscape("this is no plain file")
+        raise PathEscape("not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
 def check_below(folder: str, parts: Sequence[str]) -> None:
-    """Check that the folders at `parts` below `folder`, as far as they are there, are no links.
+    """Check that the existing folders at `parts` below `folder` are not links.
 
     Raises:
-        Escape: one is.
+        PathEscape: one is.
     """
     try:
         with _folder(folder, parts):
@@ -59,7 +59,7 @@ def check_below(folder: str, parts: Sequence[str]) -> None:
 
 @contextmanager
 def _folder(folder: str, parts: Sequence[str]) -> Iterator[int]:
-    # This one may be a link: it is configured.
+    # The configured folder itself may be a link.
     descriptor = os.open(folder, _flags(os.O_DIRECTORY))
     try:
         for part in parts:
@@ -81,7 +81,7 @@ def _followed_nowhere() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # A link where a folder was wanted is "not a directory" to the kernel, as a file is.
+        # The kernel reports a link in place of a folder as "not a directory".
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise PathEscape(error.errno, "a link, or no folder, on the way") from error
         raise

@@ -1,4 +1,4 @@
-"""Large bodies by reference: bytes under one root URL, named by their SHA-256 or for their request."""
+"""The store for large data: files under one root URL, named by SHA-256 or by request."""
 
 import hashlib
 import re
@@ -17,13 +17,13 @@ from straightline.errors import ConfigurationError, ContractError, StoreUnavaila
 from straightline.storage.local_files import SUPPORTED, PathEscape, check_below, open_below, read_below
 
 MAX_OBJECT_BYTES: Final = 1024 * 1024 * 1024
-"""Bytes; a larger reference is refused, whatever the store holds."""
+"""A larger reference is rejected."""
 
 SCHEMES: Final = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "sftp", "memory")
-"""Kinds of stores. What is fetched over HTTP is none: a server there may send its reader anywhere else."""
+"""Supported kinds of stores. HTTP is not one: a server could redirect the reader to any address (SSRF)."""
 
 FRESH_S: Final = 3600.0
-"""Seconds for which what was put need not be put again. Nothing as young may be swept."""
+"""A file younger than this is not written again, and must not be swept."""
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f-]{36}-[0-9a-f]{16})(\.[0-9a-f]{8}\.part)?")
@@ -34,7 +34,7 @@ _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=-]+")
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What lies in a store: where, its size in bytes, and when it was written (seconds since the epoch)."""
+    """A stored file: URI, size in bytes, and time of writing in seconds since the epoch."""
 
     uri: str
     size: int
@@ -42,15 +42,15 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """Puts and gets bytes under `root` through fsspec. Thread-safe.
+    """Reads and writes files under `root` through fsspec. Thread-safe.
 
     Args:
         root: URL of a folder, such as `file:///var/lib/straightline/store` or `s3://bucket/prefix`; of a
-            local folder as `pathlib.Path.as_uri` writes it. References outside of it are refused.
-        largest: bytes of the largest body that is read.
+            local folder as `pathlib.Path.as_uri` returns it. References outside of it are rejected.
+        largest: bytes of a file that is read at most.
 
     Raises:
-        ConfigurationError: the URL is wrong, or fsspec (or what it needs for this kind of URL) is missing.
+        ConfigurationError: the URL is invalid, or fsspec or its driver for this URL is not installed.
     """
 
     def __init__(self, root: str, *, largest: int = MAX_OBJECT_BYTES) -> None:
@@ -60,15 +60,15 @@ class Store:
         self._is_folder = "file" in self._files.protocol
 
     def put(self, data: bytes, owner: str | None = None) -> DataRef:
-        """Store bytes.
+        """Write bytes and return their reference.
 
         Args:
             data: the bytes.
-            owner: the id of the request that they belong to alone, so that they may be removed with it.
-                Without one, the same bytes are stored once, whoever puts them.
+            owner: UUID of the only request that uses them, so that they can be removed with it. Without an
+                owner equal bytes are stored once.
 
         Raises:
-            StoreUnavailable: it could not be written now.
+            StoreUnavailable: the store could not be written.
         """
         digest = hashlib.sha256(data).hexdigest()
         name = f"{digest[:2]}/{digest}" if owner is None else f"{owner[-2:]}/{owner}-{digest[:16]}"
@@ -81,11 +81,11 @@ class Store:
         return DataRef(uri=self._root + name, size=len(data), sha256=digest)
 
     def remove(self, ref: DataRef) -> None:
-        """Remove what lies at a reference, where it is still there.
+        """Remove a file if it exists.
 
         Raises:
-            ContractError: it lies outside of the root.
-            StoreUnavailable: it could not be removed now.
+            ContractError: the reference is outside of the root.
+            StoreUnavailable: the file could not be removed.
         """
         path = self._path(ref)
         try:
@@ -97,10 +97,10 @@ class Store:
             raise StoreUnavailable(f"{ref.uri} could not be removed: {error}") from error
 
     def listing(self) -> Iterator[Kept]:
-        """Yield what clients and workers have put here, folder by folder; what others keep here is left out.
+        """Yield the files that clients and workers have written, folder by folder; skip all others.
 
         Raises:
-            StoreUnavailable: it could not be listed now.
+            StoreUnavailable: the store could not be listed.
         """
         for folder in self._list(self._folder):
             if folder["type"] != "directory" or not _SHARD.fullmatch(_last(folder["name"])):
@@ -114,20 +114,20 @@ class Store:
                     )
 
     def discard(self, kept: Kept) -> None:
-        """Remove what `listing` told of.
+        """Remove a file of `listing`.
 
         Raises:
-            StoreUnavailable: it could not be removed now.
+            StoreUnavailable: the file could not be removed.
         """
         self.remove(DataRef(uri=kept.uri, size=0, sha256="0" * 64))
 
     def get(self, ref: DataRef) -> bytes:
-        """Return the bytes of a reference, of which size and digest are right.
+        """Return the bytes of a reference after checking size and digest.
 
         Raises:
-            ContractError: it lies outside of the root (`forbidden_reference`), is not there (`missing_data`),
-                is too large (`too_large`), or is not what the reference says (`wrong_data`).
-            StoreUnavailable: it could not be read now.
+            ContractError: the reference is outside of the root (`forbidden_reference`) or too large
+                (`too_large`); the file does not exist (`missing_data`) or does not match (`wrong_data`).
+            StoreUnavailable: the store could not be read.
         """
         path = self._path(ref)
         try:
@@ -136,28 +136,27 @@ class Store:
             raise self._forbidden(ref) from error
         except FileNotFoundError as error:
             raise ContractError(
-                f"there is nothing at {ref.uri}: data is stored before its request is sent, and old results "
-                "are swept",
+                f"no file at {ref.uri}: write data before its request is submitted; old results are swept",
                 error_class="missing_data",
             ) from error
         except Exception as error:
             raise StoreUnavailable(f"the store {self._root} could not be read: {error}") from error
         if len(data) != ref.size or hashlib.sha256(data).hexdigest() != ref.sha256:
             raise ContractError(
-                f"what lies at {ref.uri} has not the size and sha256 of the reference",
+                f"the file at {ref.uri} does not have the size and sha256 of its reference",
                 error_class="wrong_data",
             )
         return bytes(data)
 
     def receive(self, pieces: Iterable[bytes], owner: str) -> DataRef:
-        """Store bytes that come piece by piece; where they break off nothing is there.
+        """Write bytes piece by piece; an incomplete file is removed.
 
         Args:
-            pieces: the bytes; what they raise is raised.
-            owner: a UUID for the name.
+            pieces: the bytes; their exceptions are passed on.
+            owner: UUID for the file's name.
 
         Raises:
-            StoreUnavailable: it could not be written now.
+            StoreUnavailable: the store could not be written.
         """
         digest, size = hashlib.sha256(), 0
         folder = f"{self._folder}/{owner[-2:]}"
@@ -174,12 +173,12 @@ class Store:
         return DataRef(uri=f"{self._root}{owner[-2:]}/{name}", size=size, sha256=digest.hexdigest())
 
     def open(self, uri: str) -> BinaryIO:
-        """Open what lies at a reference, to be read piece by piece; its digest is not checked.
+        """Open a file for reading; its digest is not checked.
 
         Raises:
-            ContractError: it lies outside of the root (`forbidden_reference`), or is not there
+            ContractError: the URI is outside of the root (`forbidden_reference`), or the file does not exist
                 (`missing_data`).
-            StoreUnavailable: it could not be read now.
+            StoreUnavailable: the store could not be read.
         """
         ref = DataRef(uri=uri, size=0, sha256="0" * 64)
         path = self._path(ref)
@@ -190,14 +189,14 @@ class Store:
         except PathEscape as error:
             raise self._forbidden(ref) from error
         except FileNotFoundError as error:
-            raise ContractError(f"there is nothing at {uri}", error_class="missing_data") from error
+            raise ContractError(f"no file at {uri}", error_class="missing_data") from error
         except Exception as error:
             raise StoreUnavailable(f"the store {self._root} could not be read: {error}") from error
         return opened
 
     @contextmanager
     def _writing(self, path: str) -> Iterator[BinaryIO]:
-        """Open a file to be written, and remove it where that breaks off."""
+        """Open a file for writing; remove it after an exception."""
         with self._translated():
             self._stay_below(path)
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -226,13 +225,13 @@ class Store:
             raise self._forbidden(ref)
         if ref.size > self._largest:
             raise ContractError(
-                f"the reference says {ref.size} bytes, the limit is {self._largest}", error_class="too_large"
+                f"the reference has {ref.size} bytes, the limit is {self._largest}", error_class="too_large"
             )
         return f"{self._folder}/{relative}"
 
     def _forbidden(self, ref: DataRef) -> ContractError:
         return ContractError(
-            f"the reference {ref.uri[:200]!r} does not lie under the store {self._root}",
+            f"the reference {ref.uri[:200]!r} is not under the store {self._root}",
             error_class="forbidden_reference",
         )
 
@@ -242,13 +241,13 @@ class Store:
         return bytes(self._files.cat_file(path, start=0, end=most))
 
     def _is_there(self, path: str, size: int) -> bool:
-        """Tell whether the bytes are there, and so young that no sweep takes them for forgotten."""
+        """Return whether the file exists and is too young for a sweep."""
         if not (self._files.exists(path) and self._files.size(path) == size):
             return False
         return bool(time.time() - self._files.modified(path).timestamp() < FRESH_S)
 
     def _stay_below(self, path: str) -> None:
-        """Raise `PathEscape` where a folder on the way to `path` is a link."""
+        """Raise `PathEscape` if a folder on the way to `path` is a link."""
         if self._is_folder and SUPPORTED:
             check_below(self._folder, path.removeprefix(f"{self._folder}/").split("/")[:-1])
 
@@ -270,7 +269,7 @@ class Store:
         try:
             return float(self._files.modified(file["name"]).timestamp())
         except Exception as error:
-            raise StoreUnavailable(f"the age of {file['name']} is not known: {error}") from error
+            raise StoreUnavailable(f"the age of {file['name']} is unknown: {error}") from error
 
     def _write(self, path: str, data: bytes) -> None:
         self._stay_below(path)
@@ -278,14 +277,14 @@ class Store:
         if not self._is_folder:
             self._files.pipe_file(path, data)
             return
-        # Object stores show a file when it is whole; a folder shows it at once, so it gets its name last.
+        # An object store shows complete files only; in a folder a file is renamed once it is complete.
         part = f"{path}.{secrets.token_hex(4)}.part"
         self._files.pipe_file(part, data)
         self._files.mv(part, path)
 
 
 def root_of(uri: str) -> str:
-    """Return the root of the store that named what lies at `uri`."""
+    """Return the root URL of the store of a URI."""
     return uri.rsplit("/", 2)[0]
 
 
@@ -296,20 +295,22 @@ def _last(path: str) -> str:
 def _open(root: str) -> tuple[Any, str]:
     if _CREDENTIALS.search(root):
         raise ConfigurationError(
-            "the store's URL holds a password, which would stand in every reference: give it by the "
-            "environment, as the library for this kind of store reads it"
+            "the store URL contains a password, which every reference would show: set it in the environment, "
+            "as the library for this kind of store expects"
         )
     local = _LOCAL_ROOT.fullmatch(root)
     if local is None and not _ROOT.fullmatch(root):
-        raise ConfigurationError(f"the store {root!r} is not the URL of a folder, such as file:///srv/store")
+        raise ConfigurationError(
+            f"the store {root!r} is invalid: it must be the URL of a folder, such as file:///srv/store"
+        )
     if root.partition(":")[0] not in SCHEMES:
-        raise ConfigurationError(f"the store {root!r} is of no kind that is used here: {', '.join(SCHEMES)}")
+        raise ConfigurationError(f"the store {root!r} is invalid: supported schemes are {', '.join(SCHEMES)}")
     try:
-        import fsspec  # noqa: PLC0415 - an optional dependency, and slow to import for who sends small data
+        import fsspec  # noqa: PLC0415 - an optional dependency, slow to import
     except ImportError as error:
         raise ConfigurationError("a store needs fsspec: install it with `pip install fsspec`") from error
     try:
-        if local is not None:  # fsspec would not undo the escapes
+        if local is not None:  # fsspec would not decode the escapes
             return fsspec.filesystem("file"), unquote(local[1]).rstrip("/")
         files, folder = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError, OSError) as error:

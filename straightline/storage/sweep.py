@@ -1,4 +1,4 @@
-"""Removing from a store what nobody needs any more: results past their retention, orphaned inputs."""
+"""Removal of old files from a store: results past their retention, orphaned inputs."""
 
 import time
 from typing import Final
@@ -9,11 +9,11 @@ from straightline.errors import ConfigurationError
 from straightline.storage.store import FRESH_S, Store
 
 MIN_AGE_S: Final = 2 * FRESH_S
-"""Seconds; what is younger may have been referred to again without being written again."""
+"""A younger file may be referenced again without being written again."""
 
 
 class SweepReport(msgspec.Struct, kw_only=True):
-    """What a sweep did: `removed` and `kept` files, and their bytes."""
+    """Files removed and kept by a sweep, and their bytes."""
 
     removed: int = 0
     removed_bytes: int = 0
@@ -22,23 +22,23 @@ class SweepReport(msgspec.Struct, kw_only=True):
 
 
 def sweep(store: Store, older_than: float, *, dry_run: bool = False, now: float | None = None) -> SweepReport:
-    """Remove what clients and workers put into a store so long ago; what others keep there is left alone.
+    """Remove the old files of clients and workers from a store; keep all others.
 
-    Memory stays flat however much there is. A sweep that broke off is mended by the next one.
+    Memory use does not grow with the store. The next sweep completes an interrupted one.
 
     Args:
         store: the store.
-        older_than: seconds; longer than the longest deadline and than results are to be kept.
-        dry_run: count, and remove nothing.
-        now: seconds since the epoch; None asks the clock.
+        older_than: minimum age in seconds; longer than any deadline and than the retention of results.
+        dry_run: whether to count only.
+        now: seconds since the epoch; None reads the clock.
 
     Raises:
         ConfigurationError: `older_than` is less than two hours.
-        StoreUnavailable: the store could not be listed, or something in it not removed.
+        StoreUnavailable: the store could not be listed, or a file not removed.
     """
     if not older_than >= MIN_AGE_S:
         raise ConfigurationError(
-            f"what is younger than {MIN_AGE_S / 3600:g} h may still be in use: give a longer time"
+            f"the age is too short: files younger than {MIN_AGE_S / 3600:g} h may be in use. Give more"
         )
     before = (time.time() if now is None else now) - older_than
     swept = SweepReport()

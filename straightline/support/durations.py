@@ -1,4 +1,4 @@
-"""Durations as people write them; pure."""
+"""Durations written as `30s`, `15m`, `1h` or `7d`."""
 
 import argparse
 import re
@@ -12,10 +12,10 @@ MAX_DURATION: Final = timedelta(days=3650)
 
 
 def duration(text: str) -> timedelta:
-    """Read `30s`, `15m`, `1h`, `7d`, `2w`, or several joined as in `1h30m`.
+    """Parse `30s`, `15m`, `1h`, `7d`, `2w`, or several joined as in `1h30m`.
 
     Raises:
-        ValueError: it is none, or zero, or longer than ten years; the message says what it should look like.
+        ValueError: the text is malformed, zero, or longer than ten years.
     """
     parts = _FORM.findall(text)
     problem = ValueError(f"{text!r} is not a duration: write it like 30s, 15m, 1h or 7d, at most ten years")
@@ -28,7 +28,7 @@ def duration(text: str) -> timedelta:
 
 
 def duration_argument(text: str) -> timedelta:
-    """Read a duration from a command's argument, with argparse's error."""
+    """Parse a duration from a command-line argument."""
     try:
         return duration(text)
     except ValueError as error:

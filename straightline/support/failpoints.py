@@ -1,6 +1,6 @@
-"""Places where a process of ours kills itself when it is told to, for the tests of what a crash may cost.
+"""Failpoints: steps at which a process kills itself on demand, for tests of crash safety.
 
-Only entry points call `arm`, so the variable means nothing to a producer that uses the SDK. See
+Only entry points call `configure`, so the variable has no effect on a producer that uses the SDK. See
 `docs/decisions/` for why this is not in the tests.
 """
 
@@ -13,11 +13,11 @@ from typing import Final
 from straightline.errors import ConfigurationError
 
 VARIABLE: Final = "STRAIGHTLINE_CRASH_AT"
-"""A step, and after a colon how often it is reached before the process dies there: `worker.after_call:10`."""
+"""A step, and after a colon the visit at which the process dies: `worker.after_call:10`."""
 
 
 class Step(StrEnum):
-    """Between which two steps a process may die."""
+    """The steps at which a process may die."""
 
     SCHEDULER_BEFORE_DECODE = "scheduler.before_decode"
     SCHEDULER_AFTER_PUBLISH = "scheduler.after_publish"
@@ -34,10 +34,10 @@ _left = 0
 
 
 def configure(environ: Mapping[str, str]) -> None:
-    """Take from the environment where to die; without the variable nowhere.
+    """Arm the failpoint that the environment names, if any.
 
     Raises:
-        ConfigurationError: there is no such step.
+        ConfigurationError: the step does not exist.
     """
     global _armed, _left  # noqa: PLW0603 - one switch for the process, which every step looks at
     name, _, count = environ.get(VARIABLE, "").partition(":")
@@ -46,14 +46,16 @@ def configure(environ: Mapping[str, str]) -> None:
         _armed = Step(name) if name else None
     except ValueError as error:
         known = ", ".join(Step)
-        raise ConfigurationError(f"{VARIABLE} is STEP or STEP:COUNT; steps are {known}") from error
+        raise ConfigurationError(
+            f"{VARIABLE} is invalid: it must be STEP or STEP:COUNT, with one of the steps {known}"
+        ) from error
 
 
 def hit(step: Step) -> None:
-    """Die, as by a power cut, if this is the armed step and its count has run down."""
+    """Kill the process (SIGKILL) if this step is armed and its count is used up."""
     global _left  # noqa: PLW0603
     if _armed is not step:
         return
     _left -= 1
-    if _left == 0:  # several threads may come by: the one that meets zero does it
+    if _left == 0:  # several threads may pass: the one that reaches zero does it
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Passwords of the users of a service, from the environment; there are no defaults."""
+"""Passwords of a service's users, from the environment."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,19 +6,19 @@ from typing import Final
 from straightline.errors import ConfigurationError
 
 MIN_PASSWORD_CHARS: Final = 16
-"""Characters; a shorter password is refused."""
+"""A shorter password is rejected."""
 
 
 def variable(prefix: str, user: str) -> str:
-    """Name of the environment variable with the password of a user."""
+    """Return the name of the environment variable with a user's password."""
     return prefix + user.upper().replace("-", "_")
 
 
 def read_passwords(environ: Mapping[str, str], prefix: str, users: Iterable[str]) -> dict[str, str]:
-    """Return the password of each user for whom the environment has one.
+    """Return the passwords that are set, by user.
 
     Raises:
-        ConfigurationError: one is too short, or serves two users; the message names the variables alone.
+        ConfigurationError: a password is too short or used twice; the message names the variables only.
     """
     found: dict[str, str] = {}
     holders: dict[str, str] = {}
@@ -29,9 +29,11 @@ def read_passwords(environ: Mapping[str, str], prefix: str, users: Iterable[str]
             continue
         if len(password) < MIN_PASSWORD_CHARS:
             raise ConfigurationError(
-                f"the password in {name} is too short: take {MIN_PASSWORD_CHARS} characters or more"
+                f"the password in {name} is too short: use at least {MIN_PASSWORD_CHARS} characters"
             )
         if password in holders:
-            raise ConfigurationError(f"{holders[password]} and {name} are the same: give each its own")
+            raise ConfigurationError(
+                f"{holders[password]} and {name} are equal: give each user its own password"
+            )
         found[user], holders[password] = password, name
     return found

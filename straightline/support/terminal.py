@@ -1,4 +1,4 @@
-"""Text for a terminal: aligned tables, and nothing that would steer it; pure."""
+"""Text for a terminal: aligned tables, units, and no control characters."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,8 +8,8 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] | None = None) -> s
     """Align rows of cells.
 
     Args:
-        rows: the first one holds the headings.
-        left: columns that are aligned to the left; None takes the first and the last one.
+        rows: the first one is the heading.
+        left: indexes of the left-aligned columns; None means the first and the last one.
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     texts = (0, len(widths) - 1) if left is None else left
@@ -23,19 +23,19 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] | None = None) -> s
 
 
 def facts(pairs: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Return a line for each pair that has a value, the values one below the other."""
+    """Return one line per pair that has a value, with the values aligned."""
     known = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in known), default=0)
     return [f"  {name:<{width}}  {value}" for name, value in known]
 
 
 def printable(text: str) -> str:
-    """Replace what would steer a terminal: errors and results come from elsewhere."""
+    """Replace control characters, which a foreign error or result may contain."""
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
 def moment(time: float | None) -> str | None:
-    """Return a time in seconds since the epoch as UTC, or None."""
+    """Format seconds since the epoch as UTC."""
     if time is None:
         return None
     try:
@@ -45,10 +45,10 @@ def moment(time: float | None) -> str | None:
 
 
 def seconds(value: float) -> str:
-    """Return a duration."""
+    """Format a duration in seconds."""
     return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
 
 
 def percent(share: float | None) -> str:
-    """Return a share of 0..1, or a dash where there is none."""
+    """Format a share of 0..1; a dash stands for None."""
     return "-" if share is None else f"{share:.2%}"

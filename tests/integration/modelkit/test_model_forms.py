@@ -214,7 +214,7 @@ def test_the_packaging_command_says_what_is_wrong(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "modelkit", "package", "--bundle", str(tmp_path), "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert "model.toml cannot be used" in done.stderr
+    assert "model.toml is invalid" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(ConfigurationError):
         package_function(tmp_path, tmp_path)

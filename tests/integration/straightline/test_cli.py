@@ -119,8 +119,8 @@ def test_a_result_in_a_store_that_the_shell_does_not_name_is_no_wrong_usage(
         assert f"`straightline result {identity}`" in done.stderr
         assert "Client(" not in done.stderr
     assert f"set STRAIGHTLINE_STORE to {root}" in without.stderr
-    assert "does not lie under the store" in other.stderr
-    assert "there is nothing at" in missing.stderr
+    assert "is not under the store" in other.stderr
+    assert "no file at" in missing.stderr
 
 
 def test_without_a_result_in_time_the_exit_code_is_4(broker_url: str) -> None:

@@ -50,7 +50,7 @@ def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    line = "model server: STRAIGHTLINE_SERVE_THREADS cannot be used: expected a whole number\n"
+    line = "model server: STRAIGHTLINE_SERVE_THREADS is invalid: expected a whole number\n"
     assert (done.returncode, done.stderr) == (1, line)
 
 

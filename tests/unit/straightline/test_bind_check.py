@@ -30,7 +30,9 @@ def test_one_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bind_check, "BIND_TIMEOUT_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ConfigurationError, match=f"^{NAME}.*{address}.*in use.*end what listens there"):
+        with pytest.raises(
+            ConfigurationError, match=f"^{NAME}.*{address}.*in use.*stop the process that uses it"
+        ):
             check_bind(NAME, address)
     check_bind(NAME, address)
 

@@ -59,12 +59,12 @@ def test_a_whole_file_is_read_with_its_defaults() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("timeout = 5.0", "timeuot = 5.0", "line 5: timeuot is not known; did you mean timeout?"),
-        ("cpus = 0.5", "cpu = 0.5", "line 20: resources.cpu is not known; did you mean cpus?"),
+        ("timeout = 5.0", "timeuot = 5.0", "line 5: timeuot is unknown; did you mean timeout?"),
+        ("cpus = 0.5", "cpu = 0.5", "line 20: resources.cpu is unknown; did you mean cpus?"),
         (
             "cpus = 0.5",
             "horses = 2",
-            "line 20: resources.horses is not known; remove it; known are cpus, memory",
+            "line 20: resources.horses is unknown; remove it; valid members are cpus, memory",
         ),
         ("shape = [-1]", "shape = [-2]", "line 17: outputs[0].shape[0]: Expected `int` >= -1"),
         (
@@ -91,8 +91,16 @@ def test_a_whole_file_is_read_with_its_defaults() -> None:
         ("maximum = 3", "maximum = 0", "line 25: warm.maximum"),
         ("minimum = 1\n", "minimum = 7\n", "a minimum above its maximum"),
         ('flavour = "python"', 'flavour = "java"', "'java'; it is one of onnx, python, external"),
-        ('flavour = "python"', 'flavour = "onnx"', 'flavour = "onnx" and needs artifact = "model.onnx"'),
-        ('entry = "model:predict"\n', "", 'flavour = "python" and needs entry = "model:predict"'),
+        (
+            'flavour = "python"',
+            'flavour = "onnx"',
+            'flavour = "onnx" needs artifact: add it, for example artifact = "model.onnx"',
+        ),
+        (
+            'entry = "model:predict"\n',
+            "",
+            'flavour = "python" needs entry: add it, for example entry = "model:predict"',
+        ),
         ('entry = "model:predict"', 'entry = "model:predict"\nurl = "http://h:1"', "url has no meaning"),
         ("timeout = 5.0", "timeout = ", "it is not TOML: Invalid value (at line 5"),
         ("timeout = 5.0", 'timeout = 5.0\nname = "again"', "line 6"),
@@ -122,7 +130,7 @@ def test_tensors_are_named_once_and_there_is_at_least_one() -> None:
     twice = WHOLE.replace(
         "[[outputs]]", '[[inputs]]\nname = "x"\ndatatype = "FP32"\nshape = [1]\n[[outputs]]'
     )
-    with pytest.raises(ConfigurationError, match="each name once"):
+    with pytest.raises(ConfigurationError, match="unique names"):
         decode_model_file(twice)
     with pytest.raises(ConfigurationError, match="at least one"):
         decode_model_file(

@@ -34,7 +34,7 @@ class Settings(msgspec.Struct):
 def test_a_wrong_one_is_named_in_full_with_what_it_takes(name: str, value: str, takes: str) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         load(Settings, {"STRAIGHTLINE_F": "1", f"STRAIGHTLINE_{name}": value})
-    assert str(wrong.value) == f"STRAIGHTLINE_{name} cannot be used: {takes}"
+    assert str(wrong.value) == f"STRAIGHTLINE_{name} is invalid: {takes}"
 
 
 def test_an_empty_one_is_missing() -> None:

@@ -25,7 +25,7 @@ from modelkit.training import write_json
 from modelkit.validation import Metrics, measure, read_metrics
 from straightline.contracts.model import Validation
 from straightline.errors import ConfigurationError, StraightLineError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 _QUANTISED_OPERATORS: Final = ("MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM")
 """Operators whose weights are held as 8-bit integers; convolutions lose more than they gain on processors."""

@@ -24,7 +24,7 @@ from straightline.contracts.model import ModelFile
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
 from straightline.models.catalogue import read_model
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 MODEL_FILE: Final = "model.toml"
 COMPRESSION: Final = "compression.json"

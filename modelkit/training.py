@@ -11,7 +11,7 @@ from modelkit.project import COMPRESSION, METRICS, Project, assemble, project_di
 from modelkit.wheels import unpack_wheels
 from straightline.contracts.model import Step
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 
 class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):

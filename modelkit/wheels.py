@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 
 def download_wheels(lists: Sequence[Path], cache: Path) -> Path:

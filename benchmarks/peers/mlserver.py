@@ -14,7 +14,7 @@ from script.stack.processes import readiness_probes
 from script.stack.services.ports import free_ports
 from script.support.errors import StackError
 from script.support.readiness import wait_until
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REQUIREMENTS: Final = ROOT / "requirements" / "mlserver.txt"

@@ -21,7 +21,7 @@ import msgspec
 from function_host.packages import Function, code_sha256, find_function, plain_name
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError, StraightLineError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 MAX_DEPLOY_BODY_BYTES: Final = 70 * 1024 * 1024
 """Bytes of a request with a package: Lambda takes 50 MB of it, which are here in base64."""

@@ -9,12 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from straightline.contracts import DataRef
+from straightline.contracts.content_digest import digest
 from straightline.contracts.request import decode_request
 from straightline.contracts.tensors.v2 import decode_infer_request
 from straightline.errors import ContractError
 from straightline.ids import new_id
 from straightline.names import RequestClass
-from straightline.producer.content_digest import digest
 
 MEMBERS: Final = ("model", "version", "class", "deadline", "allow", "batch_id", "data", "data_ref", "id")
 """Members of a request that a caller may send."""

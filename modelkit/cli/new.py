@@ -10,7 +10,7 @@ from modelkit.cli.options import add_command
 from modelkit.cli.result import CommandResult
 from modelkit.project import read_project
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -17,7 +17,7 @@ from modelkit.deployment.target import Candidate, DeployedForm
 from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 UNKNOWN_MODEL_TIMEOUT_S: Final = 10.0
 """Seconds after which a server that does not know a version is taken to watch another directory."""

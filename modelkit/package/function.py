@@ -16,7 +16,7 @@ from modelkit.package.code import copy_code
 from modelkit.package.server import copy_bundle, install_requirements
 from straightline.contracts.model import WarmPool
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 DEFAULT_MEMORY_MIB: Final = 1024
 """Enough for ONNX Runtime with a small model and the largest payload that Lambda takes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from model_server.models.bundle import PACKAGES_DIRECTORY, content_files, read_bundle
 from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
-from straightline.storage.atomic_directory import replace_directory
+from straightline.support.atomic_directory import replace_directory
 
 
 def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None) -> Path:

@@ -9,8 +9,8 @@ from scheduler.handlers.shared import Shared
 from scheduler.output import outcome_factory
 from straightline import names
 from straightline.contracts import Request, decode_request
+from straightline.contracts.content_digest import digest
 from straightline.errors import ContractError
-from straightline.producer.content_digest import digest
 
 
 class RequestHandler:

@@ -11,9 +11,9 @@ from gateway.http.requests import idempotency
 from gateway.http.requests.idempotency import IdempotencyGuard
 from gateway.shared.request_builder import PreparedRequest, prepare_request
 from outcomes.db.errors import LedgerBusy, LedgerUnavailable
+from straightline.contracts.content_digest import digest
 from straightline.contracts.request import decode_request
 from straightline.ids import new_id
-from straightline.producer.content_digest import digest
 
 DATA = msgspec.Raw(b'{"inputs": []}')
 

@@ -1,12 +1,13 @@
 """Runs loops on threads until SIGTERM or SIGINT, or until one of them ends."""
 
-import logging
 import signal
 import threading
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-logger = logging.getLogger(__name__)
+from straightline.support.event_log import EventLogger
+
+logger = EventLogger(__name__)
 
 STOP_TIMEOUT_S: Final = 8.0
 """Time for work in progress after SIGTERM. The queue redelivers what is not committed by then."""
@@ -69,5 +70,5 @@ def run_until_signal(loops: Sequence[Loop]) -> Stopped:
         thread.join(STOP_TIMEOUT_S / len(threads))
     in_time = not any(thread.is_alive() for thread in threads)
     if not in_time:
-        logger.warning("work in progress did not end in time; the queue redelivers its messages")
+        logger.warning("stop_timed_out", timeout_s=STOP_TIMEOUT_S)
     return Stopped(signalled, in_time)

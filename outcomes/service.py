@@ -11,6 +11,7 @@ from outcomes.reconciling.reconciler import Reconciler
 from outcomes.reconciling.store_gc import StoreSweeper
 from outcomes.recording.ledger import Ledger
 from outcomes.recording.recorder import Recorder
+from outcomes.recording.request_log import RequestLog
 from outcomes.registry.announcer import Announcer
 from outcomes.registry.stream_monitor import RegistryStreamMonitor
 from outcomes.settings import ReconcilerSettings, RecorderSettings
@@ -19,11 +20,13 @@ from straightline.amqp.publishing.publisher import Publisher
 from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import ConfigurationError
 from straightline.storage.store import Store
+from straightline.support.event_log import EventLogger
+from straightline.support.logs import LogOutput
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
-def run_recorder(settings: RecorderSettings) -> int:
+def run_recorder(settings: RecorderSettings, output: LogOutput) -> int:
     """Record outcomes until SIGTERM or SIGINT. Must run in the main thread.
 
     Returns:
@@ -32,22 +35,24 @@ def run_recorder(settings: RecorderSettings) -> int:
     Raises:
         ConfigurationError: a URL in the settings is invalid.
     """
+    logs_requests = settings.log_requests and output.shows(logging.INFO)
     ledger = Ledger(
         settings.database_url,
         statement_timeout=settings.recorder_statement_timeout,
         lock_timeout=settings.recorder_lock_timeout,
+        on_recorded=RequestLog(output).write if logs_requests else None,
     )
     consumer = BatchConsumer(settings.broker_url, prefetch=settings.recorder_prefetch)
     outbox = Publisher(settings.broker_url, name="straightline-recorder-replies")
     recorder = Recorder(consumer, ledger, outbox, gather=settings.recorder_gather)
     consumer.start()
-    logger.info("recording outcomes")
+    logger.info("process_started")
     stopped = run_until_signal([recorder])
     consumer.stop()
     outbox.close(timeout=2.0)
     if stopped.in_time:
         ledger.close()
-    logger.info("stopped")
+    logger.info("process_stopped")
     return 0 if stopped.by_signal else 1
 
 
@@ -79,7 +84,7 @@ def run_reconciler(settings: ReconcilerSettings) -> int:
     monitor = RegistryStreamMonitor(settings.broker_url)
     monitor.start()
     interval = settings.reconciler_interval
-    logger.info("processing dead letters and expired leases")
+    logger.info("process_started")
     stopped = run_until_signal(
         [
             Reconciler(engine, consumer, outbox, interval=interval),
@@ -94,7 +99,7 @@ def run_reconciler(settings: ReconcilerSettings) -> int:
     monitor.close()
     if stopped.in_time:
         dead_letters.close()
-    logger.info("stopped")
+    logger.info("process_stopped")
     return 0 if stopped.by_signal else 1
 
 

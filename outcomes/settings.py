@@ -29,6 +29,7 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):
         recorder_gather: seconds to wait for more messages after the first of a batch.
         recorder_statement_timeout: seconds that a statement may take.
         recorder_lock_timeout: seconds that a statement may wait for a lock.
+        log_requests: log a line for each request that has ended.
     """
 
     broker_url: str
@@ -37,6 +38,7 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True):
     recorder_gather: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.02
     recorder_statement_timeout: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     recorder_lock_timeout: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    log_requests: bool = True
 
 
 class ReconcilerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """Checkpoints of a batch job in the ledger (a `straightline.batch.job_store.JobStore`)."""
 
-import logging
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -19,8 +18,9 @@ from straightline.batch.lines import Line, Source, lines
 from straightline.contracts import Outcome
 from straightline.errors import ContractError
 from straightline.ids import id_of_line
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 LEASE: Final = timedelta(seconds=60)
 """Time after which another process takes a job whose runner is silent."""
@@ -132,7 +132,7 @@ class LedgerJobStore:
                 )
         except LedgerUnavailable as error:
             if time.monotonic() - self._kept_at > MAX_LEDGER_OUTAGE_S:
-                log.warning("batch job %s is released: %s", self._job.id, error)
+                log.warning("job_released", job_id=self._job.id, error=error)
                 self.lost = True
             return
         self._kept_at = time.monotonic()

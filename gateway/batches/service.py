@@ -4,7 +4,6 @@ Jobs are leased. When a process dies, another one resumes its jobs from their la
 are submitted again keep their ids, so they run once.
 """
 
-import logging
 import signal
 import threading
 import time
@@ -27,8 +26,9 @@ from straightline.ids import new_id
 from straightline.names import BatchState
 from straightline.producer.producer import Producer
 from straightline.storage.store import Store
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 POLL_INTERVAL_S: Final = 0.5
 RETRY_INTERVAL: Final = timedelta(seconds=5)
@@ -78,13 +78,13 @@ def serve(settings: BatchSettings) -> None:
         kept_results=1,
         keep_inputs=False,
     )
-    log.info("running batch jobs")
+    log.info("process_started")
     with producer, ThreadPoolExecutor(at_once, thread_name_prefix="batch") as pool:
         runners = [pool.submit(JobRunner(ledger, producer, store).run, stop) for _ in range(at_once)]
         for runner in runners:
             runner.result()
     ledger.close()
-    log.info("stopped")
+    log.info("process_stopped")
 
 
 class JobRunner:
@@ -113,30 +113,30 @@ class JobRunner:
                 else:
                     self._run(job, stop)
             except StraightLineError as error:
-                log.warning("batch jobs wait for the ledger: %s", error)
+                log.warning("jobs_not_taken", error=error)
                 stop.wait(POLL_INTERVAL_S)
             except Exception:
                 # The job is retried after its lease; a defect here must not stop other jobs.
-                log.exception("unexpected error in a batch job")
+                log.exception("job_attempt_failed")
                 stop.wait(RETRY_INTERVAL.total_seconds())
 
     def _run(self, job: Job, stop: threading.Event) -> None:
-        log.info("batch job %s runs from line %d", job.id, job.line)
+        log.info("job_started", job_id=job.id, line=job.line)
         try:
             job_store = self._send(job, stop)
         except (ConfigurationError, ContractError) as error:
-            log.warning("batch job %s failed: %s", job.id, error)
+            log.warning("job_failed", job_id=job.id, error=error)
             with self._ledger.connection() as connection:
                 job_event = partial(event_of, *_counted(connection, job.id))
                 finish_job(connection, job.id, self._owner, "failed", event=job_event, error=str(error))
             return
         except StraightLineError as error:
-            log.warning("batch job %s waits: %s", job.id, error)
+            log.warning("job_postponed", job_id=job.id, error=error)
             with self._ledger.connection() as connection:
                 release_job(connection, job.id, self._owner, pause=RETRY_INTERVAL)
             return
         if job_store is not None and self._recorded(job, job_store, stop):
-            log.info("batch job %s has ended", job.id)
+            log.info("job_ended", job_id=job.id)
             return
         with self._ledger.connection() as connection:
             release_job(connection, job.id, self._owner)

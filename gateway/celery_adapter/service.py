@@ -1,6 +1,5 @@
 """The Celery adapter process: one relay for tasks and one for results, over one publisher."""
 
-import logging
 import signal
 import threading
 import time
@@ -20,8 +19,9 @@ from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import ContractError, Rejected
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 PREFETCH: Final = 64
 """Unacknowledged messages of each relay, of up to 16 MiB each."""
@@ -65,9 +65,9 @@ def serve(settings: AdapterSettings) -> None:
             Relay(settings.broker_url, names.CELERY_QUEUE, request_for, publisher.publish, prefetch=PREFETCH),
             Relay(settings.broker_url, names.CELERY_REPLIES_QUEUE, result_for, deliver, prefetch=PREFETCH),
         ]
-        log.info("consuming Celery tasks")
+        log.info("process_started")
         serve_all(relays, lambda: _wait(stop))
-    log.info("stopped")
+    log.info("process_stopped")
 
 
 def request_for(properties: Any, body: bytes) -> Outgoing:
@@ -110,7 +110,7 @@ def _settle_delivery(delivered: Future[None], sent: Future[None]) -> None:
     """Treat a result that the caller's queue rejects as delivered: its outcome is in the ledger."""
     error = sent.exception()
     if isinstance(error, Rejected):
-        log.warning("result not delivered: %s", error)
+        log.warning("celery_result_not_delivered", error=error)
     if error is None or isinstance(error, Rejected):
         delivered.set_result(None)
     else:

@@ -1,6 +1,5 @@
 """Construction of the connections and services of one gateway process."""
 
-import logging
 import secrets
 from collections.abc import Sequence
 from typing import Final
@@ -24,6 +23,7 @@ from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.amqp.consuming.status_events import StatusEventReader
 from straightline.storage.store import Store
+from straightline.support.event_log import EventLogger
 
 REGISTRY_WAIT_S: Final = 1.0
 """Longest wait at the start for the registry: without it a deployed model would be answered with 404."""
@@ -31,7 +31,7 @@ LEDGER_STATEMENT_TIMEOUT_S: Final = 8.0
 LEDGER_TIMEOUT_S: Final = 10.0
 """A request looks up its key and then its data: both time-outs must fit into the 30 s of the `straightline`
 command."""
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 
 def connect(settings: Settings) -> AppContext:
@@ -127,7 +127,7 @@ def _model_registry(settings: Settings) -> ModelRegistry:
     )
     deployments.start()
     if not deployments.wait_for_first(REGISTRY_WAIT_S):
-        log.info("no deployment was announced yet: using the models in %s", settings.models_dir)
+        log.info("registry_not_read", models_dir=str(settings.models_dir))
     return models
 
 

@@ -1,6 +1,5 @@
 """A consumer that acknowledges a message once its translation is stored or published elsewhere."""
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -8,8 +7,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from straightline.amqp.connection.connection import ManagedConnection
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 RETRY_INTERVAL_S: Final = 1.0
 
@@ -79,10 +79,10 @@ class Relay(Generic[T]):
         try:
             item = self._translate(properties, body)
         except UnreadableMessage as error:
-            log.warning("dead-lettering a message of %s: %s", self._queue, error)
+            log.warning("message_rejected", queue=self._queue, reason=str(error))
             channel.basic_reject(method.delivery_tag, requeue=False)
         except Exception:
-            log.exception("dead-lettering a message of %s: unexpected error", self._queue)
+            log.exception("message_not_translated", queue=self._queue)
             channel.basic_reject(method.delivery_tag, requeue=False)
         else:
             self._send(channel, method.delivery_tag, item)
@@ -97,7 +97,7 @@ class Relay(Generic[T]):
         if error is None:
             self._link.call(partial(self._acknowledge, channel, tag))
             return
-        log.error("a message of %s was not passed on: %s; retrying", self._queue, error)
+        log.error("message_not_passed_on", queue=self._queue, error=error, retry_in_s=RETRY_INTERVAL_S)
         again = partial(self._send, channel, tag, item)
         self._link.call(lambda: self._link.call_later(RETRY_INTERVAL_S, again))
 

@@ -17,8 +17,9 @@ from outcomes.db.errors import LedgerUnavailable
 from outcomes.db.pool import LedgerPool
 from outcomes.queries.webhook_deliveries import DueDelivery, record_attempt, take_due
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 MAX_DELIVERIES: Final = 32
 """Concurrent deliveries of a process."""
@@ -70,7 +71,7 @@ class WebhookDispatcher:
                     connection, limit=free, lease=LEASE, max_per_key=MAX_DELIVERIES_PER_KEY, running=running
                 )
         except StraightLineError as error:
-            log.warning("webhooks wait for the ledger: %s", error)
+            log.warning("webhooks_not_taken", error=error)
             return []
         with self._lock:
             self._running.update(each.webhook.key_id for each in due)
@@ -80,10 +81,10 @@ class WebhookDispatcher:
         try:
             self._deliver(due)
         except StraightLineError as error:
-            log.warning("webhooks wait for the ledger: %s", error)
+            log.warning("webhook_postponed", webhook_id=due.webhook.id, error=error)
         except Exception:
             # The delivery is due again after its lease; a defect here must not stop the others.
-            log.exception("unexpected error in webhook %s", due.webhook.id)
+            log.exception("webhook_attempt_failed", webhook_id=due.webhook.id)
         finally:
             with self._lock:
                 self._running[due.webhook.key_id] -= 1
@@ -100,10 +101,10 @@ class WebhookDispatcher:
                 retry_in = retry_delay(due.failures + 1, random.random())  # noqa: S311 - jitter is no secret
             log.log(
                 logging.INFO if retry_in is not None else logging.WARNING,
-                "webhook %s failed: %s; %s",
-                due.webhook.id,
-                problem,
-                "giving up" if retry_in is None else f"retrying in {retry_in:.0f} s",
+                "webhook_not_delivered",
+                webhook_id=due.webhook.id,
+                error=problem,
+                retry_in_s=retry_in,
             )
         self._record(due, retry_in, problem)
 
@@ -115,7 +116,7 @@ class WebhookDispatcher:
             except LedgerUnavailable as error:
                 if attempt == MAX_RECORD_ATTEMPTS:
                     raise
-                log.warning("the attempt of webhook %s is not recorded yet: %s", due.webhook.id, error)
+                log.warning("webhook_attempt_not_recorded", webhook_id=due.webhook.id, error=error)
                 time.sleep(POLL_INTERVAL_S)
             else:
                 return

@@ -4,7 +4,6 @@ A message is acknowledged once its notification is in the ledger, which then hol
 is leased to one process, so any number of them may run.
 """
 
-import logging
 import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +24,9 @@ from straightline.contracts import Outcome
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.ids import canonical
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 MAX_LEDGER_CONNECTIONS: Final = 10
 PREFETCH: Final = 64
@@ -79,13 +79,13 @@ def serve(settings: WebhookSettings) -> None:
         return writer.submit(_store, ledger, notification)
 
     relay = Relay(settings.broker_url, names.WEBHOOKS_QUEUE, notification_for, store, prefetch=PREFETCH)
-    log.info("delivering webhooks")
+    log.info("process_started")
     try:
         serve_all([relay], lambda: WebhookDispatcher(ledger, trusted).run(stop))
     finally:
         writer.shutdown()
         ledger.close()
-    log.info("stopped")
+    log.info("process_stopped")
 
 
 def notification_for(properties: Any, body: bytes) -> Notification:

@@ -31,9 +31,9 @@ def register(commands: Any) -> None:
 
 
 def _record(_asked: argparse.Namespace) -> int:
-    logs.set_up("recorder")
+    output = logs.set_up("recorder")
     failpoints.configure(os.environ)
-    return run_recorder(load(RecorderSettings, os.environ))
+    return run_recorder(load(RecorderSettings, os.environ), output)
 
 
 def _reconcile(_asked: argparse.Namespace) -> int:

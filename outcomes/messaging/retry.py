@@ -12,8 +12,9 @@ from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from outcomes.messaging.delivery import Delivery
 from straightline.amqp.connection.connection import RECONNECT_BACKOFF
 from straightline.errors import BrokerUnavailable, Rejected, Unroutable
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 OUTAGES: Final = (LedgerUnavailable, LedgerNotMigrated, BrokerUnavailable, Rejected, Unroutable)
 """Errors that a retry may not meet."""
@@ -48,10 +49,10 @@ def retry_until_done(
         except OUTAGES as error:
             failures += 1
             level = logging.WARNING if failures == 1 else logging.DEBUG
-            logger.log(level, "%d messages held: %s", len(batch), error)
+            logger.log(level, "batch_held", messages=len(batch), error=error)
         else:
             if failures:
-                logger.warning("resumed after %d failures", failures)
+                logger.warning("batch_resumed", failures=failures)
             return result
         stopping.wait(RECONNECT_BACKOFF.delay(failures))
         if stopping.is_set() or not source.is_current(batch[0].epoch):

@@ -1,14 +1,14 @@
 """Publishes messages and waits for the broker's confirms."""
 
-import logging
 from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.errors import BrokerUnavailable, StraightLineError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class Outbox(Protocol):
@@ -34,4 +34,4 @@ def send(outbox: Outbox, messages: Iterable[Outgoing]) -> None:
         except StraightLineError as error:
             if message.mandatory:
                 raise
-            logger.warning("request %s was not answered: %s", message.message_id, error)
+            logger.warning("reply_not_delivered", request_id=message.message_id, error=error)

@@ -1,6 +1,5 @@
 """The dead-letter loop: gives every request in a dead letter its outcome, and records the dead letter."""
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -21,8 +20,9 @@ from outcomes.resolutions.synthetic_outcomes import DELIVERY_LIMIT
 from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.messages.ledger import outcome_query_message
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 PREFETCH: Final = 4
 """Dead letters held at once; each may have 32 MiB."""
@@ -67,9 +67,9 @@ class DeadLetterProcessor:
             try:
                 self._process(batch)
             except Abandoned:
-                logger.info("%d dead letters are left for redelivery", len(batch))
+                logger.info("batch_abandoned", messages=len(batch))
             except Exception:
-                logger.exception("requeueing %d dead letters after an unexpected fault", len(batch))
+                logger.exception("batch_requeued", messages=len(batch))
                 self._consumer.requeue()
                 self._stopping.wait(MAX_RECONNECT_DELAY_S)
 
@@ -83,7 +83,7 @@ class DeadLetterProcessor:
             self._retry(batch, lambda job=job: self._record(job, now))  # type: ignore[misc]
         counts = Counter((job.cause.queue, job.cause.reason) for job in jobs)
         for (queue, reason), count in counts.items():
-            logger.warning("processed %d dead letters of %s (%s)", count, queue, reason)
+            logger.warning("dead_letters_processed", messages=count, queue=queue, reason=reason)
         self._consumer.settle(batch, [])
 
     def _send(self, jobs: Sequence[DeadLetterJob], finished: set[str], now: float) -> None:
@@ -113,7 +113,7 @@ def _analyzed(delivery: Delivery, now: float) -> DeadLetterJob:
         return DeadLetterJob(delivery, cause, analyze(delivery, cause, now))
     except Exception as error:
         # A bug that this message triggers must not bring it back to trigger it again.
-        logger.exception("a dead letter of %d bytes cannot be analyzed", len(delivery.body))
+        logger.exception("dead_letter_not_analyzed", size_bytes=len(delivery.body))
         cause = DeadLetterCause(None, "unknown", f"{type(error).__name__} during analysis")
         return DeadLetterJob(delivery, cause, DeadLetterActions())
 

@@ -19,8 +19,9 @@ from outcomes.schema.partitions import create_ahead
 from straightline import names
 from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S, RECONNECT_BACKOFF
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 LEASE_BATCH_SIZE: Final = 500
 RECORDER_BEHIND_MESSAGES: Final = 1_000
@@ -91,10 +92,10 @@ class Reconciler:
             except OUTAGES as error:
                 self._failures += 1
                 level = logging.WARNING if self._failures == 1 else logging.DEBUG
-                logger.log(level, "reconciling is paused: %s", error)
+                logger.log(level, "reconciler_paused", error=error)
             except Exception:
                 self._failures += 1
-                logger.exception("reconciling failed unexpectedly")
+                logger.exception("reconciler_failed")
             self._engine.dispose()
             self._stopping.wait(RECONNECT_BACKOFF.delay(max(1, self._failures)))
 
@@ -104,7 +105,7 @@ class Reconciler:
             return
         if self._failures:
             self._head_start_until = time.monotonic() + self._recorder_head_start
-        logger.info("this reconciler is active")
+        logger.info("reconciler_leads")
         while not self._stopping.is_set():
             self._keep_house(connection)
             more = self._turn(connection)
@@ -128,7 +129,7 @@ class Reconciler:
         recorded = outcomes_of(connection, {name for lease in expired for name in lease.lost or ()})
         plan = plan_sweep(expired, recorded, now)
         if plan.missing:
-            logger.warning("%d placed requests have no outcome and their leases expired", plan.missing)
+            logger.warning("leases_expired", requests=plan.missing)
         send(self._outbox, plan.messages)
         lease_table.settle(connection, plan.settled)
         lease_table.postpone(connection, plan.open, now, first=self._first_recheck, longest=MAX_RECHECK_S)
@@ -136,11 +137,11 @@ class Reconciler:
 
     def _recorder_is_behind(self) -> bool:
         if time.monotonic() < self._head_start_until:
-            logger.info("missing outcomes may be held by a recorder, which goes first after an outage")
+            logger.info("recorder_goes_first")
             return True
         waiting = self._depths.depth(names.OUTCOMES_QUEUE)
         if waiting is None or waiting > RECORDER_BEHIND_MESSAGES:
-            logger.info("the recorder is behind (%s messages): missing outcomes may be among them", waiting)
+            logger.info("recorder_is_behind", messages=waiting)
             return True
         return False
 
@@ -151,10 +152,10 @@ class Reconciler:
         try:
             created = create_ahead(self._engine, datetime.now(UTC))
         except StraightLineError as error:
-            logger.warning("partitions were not created, so rows go to the default partition: %s", error)
+            logger.warning("partitions_not_created", error=error)
         else:
-            logger.info("created %d partitions ahead", created)
+            logger.info("partitions_created", partitions=created)
         try:
             purge_submissions(connection, datetime.now(UTC))
         except StraightLineError as error:
-            logger.warning("old submissions were not purged: %s", error)
+            logger.warning("submissions_not_purged", error=error)

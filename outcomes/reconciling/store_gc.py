@@ -1,17 +1,17 @@
 """The garbage collection loop of the store of large bodies."""
 
-import logging
 import threading
 from typing import Final
 
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.storage.store import Store
 from straightline.storage.sweep import MIN_AGE_S, sweep
+from straightline.support.event_log import EventLogger
 
 FIRST_SWEEP_DELAY_S: Final = 60.0
 """Delay of the first sweep, so that a crash loop does not list the store at each start."""
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class StoreSweeper:
@@ -55,8 +55,8 @@ class StoreSweeper:
         try:
             swept = sweep(self._store, self._keep)
         except StraightLineError as error:
-            logger.warning("sweeping the store failed, the next sweep continues: %s", error)
+            logger.warning("store_sweep_incomplete", error=error)
         except Exception:
-            logger.exception("sweeping the store failed unexpectedly")
+            logger.exception("store_sweep_failed")
         else:
-            logger.info("swept %d files (%d bytes) from the store", swept.removed, swept.removed_bytes)
+            logger.info("store_swept", files=swept.removed, size_bytes=swept.removed_bytes)

@@ -1,8 +1,7 @@
 """Writes outcomes to the ledger in idempotent transactions."""
 
 import io
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -20,13 +19,14 @@ from outcomes.db.translation import translated
 from outcomes.queries.outcomes import outcomes_of
 from outcomes.recording.placements import insert_leases
 from outcomes.rows.copy_binary import copy_file
-from outcomes.rows.dedup import classify
+from outcomes.rows.dedup import Classified, classify
 from outcomes.rows.row_mapping import ATTEMPT_COLUMNS, OUTCOME_COLUMNS, Entry, Execution
 from outcomes.schema.tables import ATTEMPTS, DUPLICATE_OUTCOMES, DUPLICATE_REQUESTS, OUTCOMES
 from straightline.contracts import Lease, Outcome, Recall
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 MAX_RACES: Final = 5
 """Tries when other recorders write the same ids between the query and the COPY."""
@@ -55,18 +55,27 @@ class Ledger:
         url: `postgresql+psycopg2://user:password@host:port/database`.
         statement_timeout: seconds that a statement may take.
         lock_timeout: seconds that a statement may wait for a lock.
+        on_recorded: is called after each commit with the outcomes that are new.
 
     Raises:
         ConfigurationError: the URL is invalid.
     """
 
-    def __init__(self, url: str, *, statement_timeout: float = 30.0, lock_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        statement_timeout: float = 30.0,
+        lock_timeout: float = 5.0,
+        on_recorded: Callable[[Sequence[Entry]], None] | None = None,
+    ) -> None:
         self._engine = engine_for(
             url,
             name="straightline-recorder",
             statement_timeout=statement_timeout,
             lock_timeout=lock_timeout,
         )
+        self._on_recorded = on_recorded
         self._socket_timeout = SOCKET_TIMEOUT_FACTOR * statement_timeout
 
     def close(self) -> None:
@@ -90,11 +99,14 @@ class Ledger:
         for _ in range(MAX_RACES):
             try:
                 with self._transaction() as connection:
-                    written = _write(connection, ordered, recalls)
+                    found = _write(connection, ordered, recalls)
                     insert_leases(connection, leases)
-                    return written
             except _RaceError:
-                logger.debug("another recorder wrote the same ids; querying again")
+                logger.debug("ledger_write_raced")
+            else:
+                if self._on_recorded is not None:
+                    self._on_recorded(found.new)
+                return Written(len(found.new), len(found.redelivered), len(found.duplicates))
         raise LedgerRefused("key conflict: the key is taken, though the ledger has no such outcome")
 
     def read(self, request_ids: Iterable[str]) -> dict[str, Outcome]:
@@ -123,7 +135,7 @@ class Ledger:
             raise
 
 
-def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[Recall]) -> Written:
+def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[Recall]) -> Classified:
     found = classify(entries, _recorded_executions(connection, entries))
     if found.new:
         _copy(connection, OUTCOMES, OUTCOME_COLUMNS, [entry.row for entry in found.new])
@@ -133,7 +145,7 @@ def _write(connection: Connection, entries: Sequence[Entry], recalls: Sequence[R
     repeated = [_duplicate_request_row(recall) for recall in recalls if recall.repeated]
     if repeated:
         _insert(connection, DUPLICATE_REQUESTS, repeated)
-    return Written(len(found.new), len(found.redelivered), len(found.duplicates))
+    return found
 
 
 def _recorded_executions(connection: Connection, entries: Sequence[Entry]) -> dict[str, Execution]:

@@ -1,6 +1,5 @@
 """The recorder loop: writes outcomes from the queue to the ledger, then acknowledges them."""
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -26,8 +25,9 @@ from straightline.amqp.connection.connection import MAX_RECONNECT_DELAY_S
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Recall
 from straightline.support import failpoints
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 MAX_LOGGED_REASONS: Final = 5
 """Distinct reasons of one batch that are logged."""
@@ -67,17 +67,17 @@ class Recorder:
             try:
                 self._record(batch)
             except Abandoned:
-                logger.info("%d messages are left for redelivery", len(batch))
+                logger.info("batch_abandoned", messages=len(batch))
             except Exception:
                 # A bug. If a message triggers it, the queue's delivery limit ends the loop.
-                logger.exception("requeueing %d messages after an unexpected fault", len(batch))
+                logger.exception("batch_requeued", messages=len(batch))
                 self._consumer.requeue()
                 self._stopping.wait(MAX_RECONNECT_DELAY_S)
 
     def _record(self, batch: list[Delivery]) -> None:
         decoded = decode_deliveries(batch, time.time())
         for reason, count in Counter(reason for _, reason in decoded.refused).most_common(MAX_LOGGED_REASONS):
-            logger.error("dead-lettered %d messages: %s", count, reason)
+            logger.error("messages_dead_lettered", messages=count, reason=reason)
         failpoints.hit(failpoints.Step.RECORDER_BEFORE_COMMIT)
         poison = [*decoded.poison, *self._retry(batch, lambda: self._write(decoded))]
         failpoints.hit(failpoints.Step.RECORDER_AFTER_COMMIT)
@@ -113,7 +113,7 @@ class Recorder:
         # One fault may be in thousands of outcomes, as after a change of the contract.
         counts = Counter((item.type, item.reason) for item in poison)
         for (kind, reason), count in counts.most_common(MAX_LOGGED_REASONS):
-            logger.error("dead-lettered %d items of type %s: %s", count, kind, reason)
+            logger.error("items_dead_lettered", items=count, type=kind, reason=reason)
         send(self._outbox, map(messages.poison_letter, poison))
 
     def _answer(self, recalls: Sequence[Recall]) -> None:
@@ -125,7 +125,7 @@ class Recorder:
     def _delayed(self, recall: Recall) -> Outgoing | None:
         message = messages.delayed_recall(recall, time.time())
         if message is None:
-            logger.warning("request %s was repeated, but the ledger has no outcome of it", recall.request_id)
+            logger.warning("repeated_request_has_no_outcome", request_id=recall.request_id)
         return message
 
     def _retry(self, batch: list[Delivery], step: Callable[[], T]) -> T:
@@ -135,4 +135,4 @@ class Recorder:
 def _log_duplicates(done: Iterable[Written]) -> None:
     duplicates = sum(written.duplicates for written in done)
     if duplicates:
-        logger.warning("recorded %d duplicate outcomes: their requests were executed before", duplicates)
+        logger.warning("duplicate_outcomes_recorded", outcomes=duplicates)

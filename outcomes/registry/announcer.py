@@ -15,11 +15,12 @@ from outcomes.registry.registry import read_deployed, revision_of
 from straightline.contracts.deployed import Deployed
 from straightline.errors import StraightLineError
 from straightline.messages.streams import deployed_message
+from straightline.support.event_log import EventLogger
 
 REANNOUNCE_INTERVAL_S: Final = 600.0
 """Time after which the registry is announced again, whatever the stream holds."""
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class Announcer:
@@ -61,9 +62,9 @@ class Announcer:
             except StraightLineError as error:
                 level = logging.DEBUG if self._failed else logging.WARNING
                 self._failed = True
-                logger.log(level, "announcing the registry failed: %s", error)
+                logger.log(level, "registry_not_announced", error=error)
             except Exception:
-                logger.exception("announcing the registry failed unexpectedly")
+                logger.exception("registry_announcement_failed")
             self._stopping.wait(self._interval)
 
     def announce_if_needed(self) -> None:
@@ -85,16 +86,15 @@ class Announcer:
             deployed = self._fast_forward(in_stream, revision)
         send(self._outbox, [deployed_message(deployed)])
         self._announced, self._announced_at = deployed.revision, time.monotonic()
-        logger.info("announced the registry: %d models, revision %d", len(deployed.models), deployed.revision)
+        logger.info("registry_announced", models=len(deployed.models), revision=deployed.revision)
 
     def _fast_forward(self, in_stream: int, revision: int) -> Deployed:
         with translated(), self._engine.connect() as connection:
             deployed = fast_forward_revision(connection, in_stream)
         logger.warning(
-            "the registry has revision %d, but %d was announced: the ledger seems restored from an older "
-            "backup. Its revisions continue at %d, so that components follow it again",
-            revision,
-            in_stream,
-            deployed.revision,
+            "registry_restored_from_backup",
+            revision=revision,
+            announced_revision=in_stream,
+            next_revision=deployed.revision,
         )
         return deployed

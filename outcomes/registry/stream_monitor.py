@@ -1,6 +1,5 @@
 """Follows the stream of announcements to know its highest revision."""
 
-import logging
 from typing import Final
 
 import msgspec
@@ -9,8 +8,9 @@ from straightline import names
 from straightline.amqp.consuming.stream import StreamReader
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 EMPTY_STREAM: Final = -1
 
@@ -63,4 +63,4 @@ class RegistryStreamMonitor:
         try:
             self._revision = max(self._revision, decode(body, _Entry).revision)
         except ContractError as error:
-            logger.warning("skipped an entry of %s: %s", names.DEPLOYED_STREAM, error)
+            logger.warning("stream_entry_skipped", stream=names.DEPLOYED_STREAM, error=error)

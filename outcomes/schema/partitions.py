@@ -5,7 +5,6 @@ rows: ids that are not version 7 UUIDs, and days without a partition. So writers
 creating it later moves the rows.
 """
 
-import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -17,8 +16,9 @@ from outcomes.db.translation import translated
 from outcomes.schema.tables import BATCH_JOBS, DEAD_LETTERS, PARTITIONED, WEBHOOK_DELIVERIES
 from outcomes.schema.uuid7_ranges import IdRange, day_range, lowest_id, missing_days, parse_bounds
 from straightline.errors import ConfigurationError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 DAYS_AHEAD: Final = 14
 MIN_DAYS_AHEAD: Final = 7
@@ -133,7 +133,7 @@ def _create(connection: Connection, table: Table, day: date) -> bool:
         return False  # another process was faster
     statement = text("SELECT make_partition(:parent, :day)")
     moved = connection.execute(statement, {"parent": table.name, "day": day}).scalar_one()
-    logger.info("created partition %s_%s and moved %d rows into it", table.name, f"{day:%Y%m%d}", moved)
+    logger.info("partition_created", partition=f"{table.name}_{day:%Y%m%d}", rows_moved=moved)
     return True
 
 

@@ -35,16 +35,22 @@ class LogOutput(logging.Handler):
     Args:
         component: the process, such as `recorder`.
         json: write JSON lines; otherwise lines for people.
+        lowest: the lowest level of our events, as in `logging`.
 
     Attributes:
         component, json: as given.
     """
 
-    def __init__(self, component: str, *, json: bool) -> None:
+    def __init__(self, component: str, *, json: bool, lowest: int = logging.INFO) -> None:
         super().__init__()
         self.component = component
         self.json = json
+        self._lowest = lowest
         self.setFormatter(JsonFormatter(component) if json else TextFormatter(component))
+
+    def shows(self, level: int) -> bool:
+        """Tell whether our events of this level are written."""
+        return level >= self._lowest
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -73,11 +79,11 @@ def set_up(component: str) -> LogOutput:
     """
     settings = load(LogSettings, os.environ)
     json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-    output = LogOutput(component, json=json)
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    output = LogOutput(component, json=json, lowest=level)
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(output)
-        level = logging.getLevelNamesMapping()[settings.log_level]
         # Libraries log payloads at DEBUG.
         root.setLevel(max(level, logging.INFO))
         for package in PACKAGES:

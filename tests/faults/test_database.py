@@ -5,6 +5,7 @@ import time
 import pytest
 
 from straightline.support.failpoints import VARIABLE, Step
+from tests.events import logged_lines
 from tests.faults.harness.load import Mix
 from tests.faults.harness.oracle import Allowance
 from tests.faults.harness.row import Judged, Row
@@ -74,7 +75,7 @@ def test_17_database_without_free_connections__outcomes_wait_and_are_recorded_af
         load.wait_confirmed(60)
         with row.scene.records.full():
             load.run_for(4)
-            assert "are held" in row.log("recorder")
+            assert logged_lines(row.log("recorder"), "batch_held")
         row.fault_over()
         load.run_for(1)
         judged = row.judge(bound=RECORDED)
@@ -88,7 +89,7 @@ def test_17_database_table_locked_beyond_the_timeouts__outcomes_wait(row: Row) -
         with records.connection() as connection, connection.cursor() as cursor:
             cursor.execute("lock table outcomes in access exclusive mode")
             load.run_for(8)
-            assert "lock timeout" in row.log("recorder")
+            assert "lock timeout" in str(logged_lines(row.log("recorder"), "batch_held"))
         row.fault_over()
         load.run_for(1)
         judged = row.judge(bound=RECORDED)
@@ -108,7 +109,7 @@ def test_17_statements_time_out__outcomes_wait(row: Row) -> None:
         with records.connection() as connection, connection.cursor() as cursor:
             cursor.execute("lock table outcomes in access exclusive mode")
             load.run_for(4)
-            assert "statement timeout" in row.log("recorder")
+            assert "statement timeout" in str(logged_lines(row.log("recorder"), "batch_held"))
         row.fault_over()
         load.run_for(1)
         judged = row.judge(bound=RECORDED)

@@ -1,6 +1,5 @@
 """HTTP error responses: problem details (RFC 9457), and below `/v2` the form of the protocol."""
 
-import logging
 import math
 from typing import Any, Final
 
@@ -20,8 +19,9 @@ from straightline.errors import (
     StraightLineError,
     Unroutable,
 )
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 ERROR_HEADER: Final = "X-StraightLine-Error"
 """Carries the error class, as in responses of the model servers."""
@@ -86,7 +86,7 @@ def error_for_outcome(outcome: Outcome) -> ApiError:
 
 def ledger_unavailable_detail(error: LedgerUnavailable) -> str:
     """Log why the ledger is unavailable, for the operator, and return the detail for callers."""
-    log.warning("ledger unavailable: %s", error)
+    log.warning("ledger_unavailable", error=error)
     return "the gateway's database is unavailable: try again"
 
 
@@ -132,5 +132,5 @@ def _problem_of(error: Exception) -> Problem:
             return ApiError(
                 code, named, str(error), retry_after=RETRY_AFTER_S if code == 503 else None
             ).problem
-    log.error("unexpected error in a request", exc_info=error)
+    log.error("http_request_failed", raised=error)
     return ApiError(500, "gateway_fault", "the gateway failed: see its log").problem

@@ -1,6 +1,5 @@
 """Rejection of an id or idempotency key that was used for other content."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,10 +9,11 @@ from gateway.http.rendering.problems import ApiError
 from gateway.shared.request_builder import PreparedRequest
 from outcomes.db.errors import LedgerBusy
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
 LEDGER_RETRY_INTERVAL_S: Final = 5.0
 """Time without look-ups after the ledger did not answer, so that requests do not wait for it."""
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 FindDigest = Callable[[str], str | None]
 """Looks up the digest of the first request with an id; None if the ledger has none."""
@@ -51,7 +51,7 @@ class IdempotencyGuard:
                 warned = time.monotonic() < self._silent_until
                 self._silent_until = time.monotonic() + LEDGER_RETRY_INTERVAL_S
             if not warned:
-                log.warning("idempotency keys are not checked: %s", error)
+                log.warning("idempotency_not_checked", error=error)
             return
         if first is not None and first != prepared.digest:
             raise ApiError(

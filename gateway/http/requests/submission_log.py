@@ -1,6 +1,5 @@
 """Background writer that records accepted requests in the ledger, so that every process knows them."""
 
-import logging
 import queue
 import threading
 import time
@@ -11,8 +10,9 @@ from outcomes.db.bisect_write import write_with_bisection
 from outcomes.db.errors import LedgerRefused
 from outcomes.queries.submissions import Submission
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 MAX_PENDING: Final = 10_000
 """Submissions queued while the ledger is unavailable; further ones are dropped."""
@@ -72,11 +72,11 @@ class SubmissionLog:
             _, refused = write_with_bisection([submission for submission, _ in taken], self._all_or_none)
         except StraightLineError as error:
             if not self._warned:
-                log.warning("submissions are not recorded yet: %s", error)
+                log.warning("submissions_not_recorded", error=error)
             self._away = self._warned = True
             return False
         for submission, reason in refused:
-            log.warning("submission of request %s dropped: %s", submission.id, reason)
+            log.warning("submission_dropped", request_id=submission.id, reason=reason)
         for _, written in taken:
             written.set()
         self._away = self._warned = False
@@ -89,5 +89,5 @@ class SubmissionLog:
             raise
         except Exception as error:
             if len(submissions) == 1:
-                log.exception("unexpected error in a submission")
+                log.exception("submission_failed")
             raise LedgerRefused(f"unexpected error: {type(error).__name__}") from error

@@ -20,6 +20,7 @@ from outcomes.reconciling.dead_letter_table import DeadLetterTable
 from outcomes.reconciling.reconciler import Reconciler
 from outcomes.recording.ledger import Ledger
 from outcomes.recording.recorder import Recorder
+from outcomes.rows.row_mapping import Entry
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import Publisher
@@ -59,12 +60,23 @@ class Bench:
         self._connection = pika.BlockingConnection(pika.URLParameters(broker_url))
         self.channel = self._connection.channel()
 
-    def record(self, *, acknowledge: bool = True, database_url: str | None = None) -> Callable[[], None]:
+    def record(
+        self,
+        *,
+        acknowledge: bool = True,
+        database_url: str | None = None,
+        on_recorded: Callable[[Sequence[Entry]], None] | None = None,
+    ) -> Callable[[], None]:
         """Start a recorder and return the function that stops it."""
         intake = BatchConsumer(self.broker_url, prefetch=500)
         if not acknowledge:
             intake.settle = lambda *_: None  # type: ignore[method-assign]
-        ledger = Ledger(database_url or self.database_url, statement_timeout=2.0, lock_timeout=0.2)
+        ledger = Ledger(
+            database_url or self.database_url,
+            statement_timeout=2.0,
+            lock_timeout=0.2,
+            on_recorded=on_recorded,
+        )
         recorder = Recorder(intake, ledger, self.publisher, gather=0.01)
         thread = threading.Thread(target=recorder.run)
         intake.start()

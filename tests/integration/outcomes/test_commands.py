@@ -15,6 +15,7 @@ from outcomes.rows.row_mapping import entry_of
 from straightline.cli.exit_codes import NOT_FOUND, UNAVAILABLE, USAGE
 from straightline.contracts import Outcome
 from straightline.ids import new_id
+from tests.events import logged_lines
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[3]
@@ -128,7 +129,7 @@ def test_a_reconciler_without_a_broker_waits_until_it_is_stopped(role_urls: dict
     ) as process:
         try:
             assert process.stderr is not None
-            assert any("this reconciler is active" in line for line in process.stderr)
+            assert any(logged_lines([line], "reconciler_leads") for line in process.stderr)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         finally:

@@ -14,6 +14,7 @@ from outcomes.cli import main
 from straightline import names
 from straightline.contracts import Outcome, Recall, ReplyAddress, Ticket
 from straightline.ids import new_id
+from tests.events import logged
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Outcome]
@@ -243,7 +244,7 @@ def test_dead_letters_are_held_through_a_postgres_outage(
     bench.do("ALTER TABLE dead_letters RENAME TO away")
     _publish(bench, names.DEAD, "", b"garbage")
     bench.reconcile()
-    wait_for(lambda: "messages held" in caplog.text, "its noticing")
+    wait_for(lambda: logged(caplog, "batch_held"), "its noticing")
     assert bench.waiting(names.DEAD_QUEUE) == 0, "it is held, not given back"
     bench.do("ALTER TABLE away RENAME TO dead_letters")
     _drained(bench, wait_for, 1)

@@ -17,6 +17,7 @@ from straightline import names
 from straightline.contracts import Feedback, Lease, Outcome
 from straightline.contracts.lease import ReplyGroup
 from straightline.ids import new_id
+from tests.events import logged
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Outcome]
@@ -123,7 +124,7 @@ def test_no_request_is_lost_while_the_recorder_is_behind(
         bench.publisher.publish(bench.outgoing([outcome]))
     wait_for(lambda: bench.waiting() == 1_100, "the messages")
     bench.reconcile()
-    wait_for(lambda: "the recorder is behind" in caplog.text, "the reconciler noticing")
+    wait_for(lambda: logged(caplog, "recorder_is_behind"), "the reconciler noticing")
     assert bench.waiting() == 1_100
     bench.record()
     wait_for(lambda: _open(bench) == 0, "the end of the look-out")
@@ -178,7 +179,7 @@ def test_recorders_go_first_after_a_postgres_outage(
     )
     outcome = make_outcome()
     bench.lease(_lease(outcome.request_id))
-    wait_for(lambda: "which goes first after an outage" in caplog.text, "the reconciler's patience")
+    wait_for(lambda: logged(caplog, "recorder_goes_first"), "the reconciler's patience")
     bench.publisher.publish(bench.outgoing([outcome]))
     wait_for(lambda: _open(bench) == 0, "the end of the look-out")
     assert bench.ask("SELECT count(*) FROM outcomes WHERE error_class = 'lost'") == [(1,)]

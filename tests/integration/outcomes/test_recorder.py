@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,11 +8,15 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
+from outcomes.recording.request_log import RequestLog
+from outcomes.rows.row_mapping import Entry
 from outcomes.schema.migrate import upgrade
 from straightline import names
 from straightline.contracts import Lease, Outcome, Recall, ReplyAddress
 from straightline.contracts.lease import ReplyGroup
 from straightline.ids import new_id
+from straightline.support.logs import LogOutput
+from tests.events import logged, logged_lines
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Outcome]
@@ -87,7 +91,7 @@ def test_messages_are_held_through_a_postgres_outage(
     with outage(bench):
         for _ in range(20):
             bench.send([make_outcome()])
-        wait_for(lambda: "messages held" in caplog.text, "the recorder noticing")
+        wait_for(lambda: logged(caplog, "batch_held"), "the recorder noticing")
         assert bench.waiting() == 0
     bench._engine.dispose()
     wait_for(lambda: bench.count() == 21, "recording after the outage")
@@ -102,7 +106,7 @@ def test_a_recorder_may_start_before_the_migration(
 ) -> None:
     bench.send([make_outcome()])
     bench.record(database_url=database_url)
-    wait_for(lambda: "python -m outcomes migrate" in caplog.text, "the hint to migrate")
+    wait_for(lambda: "python -m outcomes migrate" in str(logged(caplog, "batch_held")), "the hint to migrate")
     upgrade(database_url)
     engine = create_engine(database_url)
     with engine.connect() as connection:
@@ -246,7 +250,7 @@ def test_an_id_that_has_no_outcome_after_a_day_is_given_up(
     bench.record()
     address = ReplyAddress(to=reply_key, correlation_id="c-1")
     bench.recall(Recall(request_id=new_id(), digest="x", conflict=False, seen_at=1.0, reply=address))
-    wait_for(lambda: "has no outcome of it" in caplog.text, "the note in the log")
+    wait_for(lambda: logged(caplog, "repeated_request_has_no_outcome"), "the note in the log")
     assert bench.count("duplicate_requests") == 1
 
 
@@ -291,3 +295,29 @@ def test_a_lease_without_valid_ids_is_dead_lettered_alone(
     wait_for(lambda: bench.waiting(names.DEAD_QUEUE) == 2, "the dead letters")
     stop()
     assert bench.count("placements") == 0
+
+
+def test_each_request_s_end_is_logged_once_and_after_its_commit(
+    bench: Any, make_outcome: Make, wait_for: Wait, capfd: pytest.CaptureFixture[str]
+) -> None:
+    committed: list[bool] = []
+    log = RequestLog(LogOutput("recorder", json=True))
+
+    def on_recorded(entries: Sequence[Entry]) -> None:
+        ids = {row[0] for row in bench.ask("SELECT request_id::text FROM outcomes")}
+        committed.extend(entry.request_id in ids for entry in entries)
+        log.write(entries)
+
+    bench.record(on_recorded=on_recorded)
+    first, second = make_outcome(), make_outcome(state="failed", error_class="timed_out")
+    bench.send([first, second, first])
+    wait_for(lambda: bench.count() == 2, "both outcomes")
+    bench.send([first])  # delivered again
+    bench.send([make_outcome(request_id=first.request_id, finished_at=first.finished_at + 1)])
+    wait_for(lambda: bench.count("duplicate_outcomes") == 1, "the duplicate")
+    lines = logged_lines(capfd.readouterr().err, "request_ended")
+    assert {(line["request_id"], line["state"]) for line in lines} == {
+        (first.request_id, "succeeded"),
+        (second.request_id, "failed"),
+    }
+    assert committed == [True, True]

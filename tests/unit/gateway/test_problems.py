@@ -8,6 +8,7 @@ from flask import Flask
 from gateway.http.rendering import problems
 from outcomes.db.errors import LedgerNotMigrated, LedgerUnavailable
 from straightline.errors import BrokerUnavailable, ContractError
+from tests.events import logged
 
 
 @pytest.mark.parametrize(
@@ -48,4 +49,5 @@ def test_details_for_the_operator_are_logged_and_not_sent_to_callers(
         answer = app.test_client().get("/v1/fails")
     assert answer.json is not None
     assert answer.json["detail"] == "the gateway's database is unavailable: try again"
-    assert "is STRAIGHTLINE_DATABASE_URL right?" in caplog.text
+    (warning,) = logged(caplog, "ledger_unavailable")
+    assert "is STRAIGHTLINE_DATABASE_URL right?" in str(warning["error"])

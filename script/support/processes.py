@@ -89,7 +89,7 @@ def start(
     return Process(name, child.pid, _started(child.pid) or 0, str(log), int(stop_signal), tier)
 
 
-def stop(processes: Iterable[Process], *, patience: float = 15.0) -> list[str]:
+def stop(processes: Iterable[Process], *, timeout: float = 15.0) -> list[str]:
     """End these processes together: asked first, killed where they are still there after `patience` seconds.
 
     Returns:
@@ -98,7 +98,7 @@ def stop(processes: Iterable[Process], *, patience: float = 15.0) -> list[str]:
     waiting = [process for process in processes if process.alive()]
     for process in waiting:
         _signal(process.pid, process.stop_signal)
-    _wait(waiting, patience)
+    _wait(waiting, timeout)
     killed = [process for process in waiting if process.alive()]
     for process in killed:
         _signal(process.pid, signal.SIGKILL)

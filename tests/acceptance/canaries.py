@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from script.support import processes
-from tests.faults.harness.secrets import in_arguments, in_logs
+from tests.faults.harness.leaks import in_arguments, in_logs
 
 CANARY = "CANARY-5d41402abc4b2a76"
 """Stands in the payloads of the requests that are made."""

@@ -1,4 +1,4 @@
-"""The stack of the suite, shared by its rows; the table of what they found; and which rows run by default."""
+"""The stack shared by the fault cases, the table of results, and which cases run by default."""
 
 import logging
 import os
@@ -7,66 +7,66 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness.row import Line, Row
-from tests.faults.harness.scene import Scene
+from tests.faults.harness.fault_case import FaultCase, TableRow
+from tests.faults.harness.fault_stack import FaultStack
 
-# Of every connection that is refused it writes nine lines, and here many are.
+# It logs nine lines for each refused connection.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 HERE = Path(__file__).resolve().parent
-TABLE = pytest.StashKey[list[Line]]()
-LINE = pytest.StashKey[Line]()
+TABLE = pytest.StashKey[list[TableRow]]()
+LINE = pytest.StashKey[TableRow]()
 
 
-class Stage:
-    """Has a scene that works, and makes another where a row has left one that cannot be healed."""
+class SharedStack:
+    """Provides a working stack; starts another one if a case has broken it beyond repair."""
 
     def __init__(self) -> None:
-        self._scene: Scene | None = None
+        self._scene: FaultStack | None = None
 
-    def scene(self) -> Scene:
-        """Return a scene in which everything works."""
+    def stack(self) -> FaultStack:
+        """Return a working stack."""
         if self._scene is None:
-            self._scene = Scene.open()
+            self._scene = FaultStack.open()
         return self._scene
 
-    def has(self, scene: Scene) -> bool:
-        """Whether that scene is still the one."""
-        return self._scene is scene
+    def has(self, stack: FaultStack) -> bool:
+        """Whether that stack is still in use."""
+        return self._scene is stack
 
-    def heal(self) -> None:
-        """Bring everything back to what it was; where that fails, the next row has a new scene."""
+    def restore(self) -> None:
+        """Restore the stack; if that fails, the next case gets a new one."""
         try:
-            self.scene().heal()
+            self.stack().restore()
         except Exception:
             self.close()
             raise
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop the stack."""
         if self._scene is not None:
             self._scene.close()
             self._scene = None
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+def stage() -> Iterator[SharedStack]:
+    stage = SharedStack()
     yield stage
     stage.close()
 
 
 @pytest.fixture
-def row(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Row]:
-    line = request.node.stash[LINE] = Line(request.node.name.removeprefix("test_"))
+def case(stage: SharedStack, request: pytest.FixtureRequest) -> Iterator[FaultCase]:
+    line = request.node.stash[LINE] = TableRow(request.node.name.removeprefix("test_"))
     request.config.stash.setdefault(TABLE, []).append(line)
-    row = Row(stage.scene(), line)
-    yield row
-    row.end()
+    case = FaultCase(stage.stack(), line)
+    yield case
+    case.end()
     if line.verdict == "passed":
-        stage.heal()
+        stage.restore()
     else:
-        stage.close()  # what it left behind is none of the next one's business
+        stage.close()  # a failed case must not affect the next one
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,7 +78,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where all tests are run, run the fast rows alone; the others are counted as deselected."""
+    """Run only the fast cases when all tests run; the others count as deselected."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or os.environ.get("STRAIGHTLINE_FAULTS"):
         return
     slow = [
@@ -94,15 +94,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what the rows found."""
+    """Print the table of results."""
     lines = config.stash.get(TABLE, [])
     if not lines:
         return
     terminalreporter.section("faults")
     wide = max(len(line.fault) for line in lines)
-    head = ("requests", "lost", "doubled", "run twice", "recovery s", "verdict")
+    head = ("requests", "lost", "duplicated", "run twice", "recovery s", "verdict")
     terminalreporter.write_line(f"{'fault':{wide}}  " + "  ".join(f"{word:>10}" for word in head))
     for line in lines:
-        felt = "-" if line.recovery is None else f"{line.recovery:.1f}"
-        told = (line.requests, line.lost, line.doubled, line.surplus, felt, line.verdict)
-        terminalreporter.write_line(f"{line.fault:{wide}}  " + "  ".join(f"{word!s:>10}" for word in told))
+        recovery = "-" if line.recovery is None else f"{line.recovery:.1f}"
+        values = (line.requests, line.lost, line.duplicated, line.surplus, recovery, line.verdict)
+        terminalreporter.write_line(f"{line.fault:{wide}}  " + "  ".join(f"{word!s:>10}" for word in values))

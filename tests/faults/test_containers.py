@@ -1,4 +1,4 @@
-"""The Docker engine stops; an image is missing; a container is killed, has no memory, is never ready."""
+"""The Docker engine stops; an image is missing; a container is killed, out of memory or never ready."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,23 +13,23 @@ from script.docker_engine.docker_engine import base
 from script.docker_engine.model_image import build_image
 from script.support import processes
 from script.support.errors import StackError
-from tests.faults.harness import mind
+from tests.faults.harness import scripted_model
+from tests.faults.harness.fault_case import FaultCase
+from tests.faults.harness.fault_stack import ROOT
 from tests.faults.harness.load import Mix
 from tests.faults.harness.oracle import Allowance
-from tests.faults.harness.row import Row
-from tests.faults.harness.scene import ROOT
 from tests.integration.containers.conftest import docker_engine  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.faults, pytest.mark.docker, pytest.mark.timeout(900)]
 
 IMAGE = "straightline-faults/{model}:{version}"
 POOL = "pool-gpu-container"
-ELSEWHERE = Mix(rate=10, pinned=0.3, large=0.15, backends=("serverless", "local"))
-"""Large requests go to containers by the second rule; none insists on them."""
+OTHER_BACKENDS = Mix(rate=10, pinned=0.3, large=0.15, backends=("serverless", "local"))
+"""Large requests go to containers by rule 2; none is pinned to them."""
 
 
 class OwnEngine:
-    """A Docker engine that a test may stop and start, with the model's image."""
+    """A private Docker engine that a test can stop and start."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -62,22 +62,22 @@ def engine(
     docker_engine: Mapping[str, str],  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OwnEngine]:
-    """An engine of the module's own, with an image of the model."""
-    base(ROOT, docker_engine)  # whose file in the cache the other one reads
+    """A private engine with an image of the model."""
+    base(ROOT, docker_engine)  # writes the cache file that the private engine reads
     place = tmp_path_factory.mktemp("engine")
     try:
         engine = OwnEngine(place)
     except StackError as error:
-        pytest.skip(f"no engine of its own: {error}")
-    bundle = mind.write_bundle(tmp_path_factory.mktemp("models"), Path("/nowhere/executions"))
-    build_image(bundle, IMAGE.format(model=mind.NAME, version="1"), engine.environ)
+        pytest.skip(f"no private engine: {error}")
+    bundle = scripted_model.write_bundle(tmp_path_factory.mktemp("models"), Path("/nowhere/executions"))
+    build_image(bundle, IMAGE.format(model=scripted_model.NAME, version="1"), engine.environ)
     yield engine
     engine.close()
 
 
-def use(row: Row, engine: OwnEngine, **settings: str) -> None:
-    """Let the pool run its models in containers."""
-    row.scene.crew.restart(
+def use(case: FaultCase, engine: OwnEngine, **settings: str) -> None:
+    """Restart the gpu-container pool with the Docker driver on this engine."""
+    case.stack.supervisor.restart(
         POOL,
         None,
         DOCKER_HOST=engine.environ["DOCKER_HOST"],
@@ -86,45 +86,49 @@ def use(row: Row, engine: OwnEngine, **settings: str) -> None:
         STRAIGHTLINE_ENGINE_TIMEOUT="3",
         **settings,
     )
-    row.scene.wait_ready()
+    case.stack.wait_ready()
 
 
-def nothing_is_left(row: Row, engine: OwnEngine) -> None:
-    """Once the pool is stopped no container runs; what ended with the engine, the next pool removes."""
-    row.scene.crew.stop(POOL)
-    row.wait_for(lambda: not engine.containers(), "a container still runs")
+def assert_no_container_left(case: FaultCase, engine: OwnEngine) -> None:
+    """Check that a stopped pool leaves no container; the next pool removes those ended with the engine."""
+    case.stack.supervisor.stop(POOL)
+    case.wait_for(lambda: not engine.containers(), "a container still runs")
     if engine.containers(ended=True):
-        use(row, engine)
-        row.wait_for(lambda: not engine.containers(ended=True), "an ended container is left", 60)
+        use(case, engine)
+        case.wait_for(lambda: not engine.containers(ended=True), "an ended container is left", 60)
 
 
-def test_24_docker_engine_restarted__requests_are_placed_elsewhere(row: Row, engine: OwnEngine) -> None:
-    use(row, engine)
-    with row.load(ELSEWHERE) as load:
-        row.wait_for(lambda: bool(engine.containers()), "no container was started", 60)
+def test_24_docker_engine_restarted__requests_are_placed_elsewhere(
+    case: FaultCase, engine: OwnEngine
+) -> None:
+    use(case, engine)
+    with case.load(OTHER_BACKENDS) as load:
+        case.wait_for(lambda: bool(engine.containers()), "no container was started", 60)
         engine.stop()
         load.run_for(5)
         engine.start()
-        row.fault_over()
+        case.fault_over()
         load.run_for(3)
-        judged = row.judge(bound=60, allowed=Allowance(surplus=40), counted=False)
-    assert judged.states().keys() == {"succeeded"}
-    nothing_is_left(row, engine)
+        results = case.check(bound=60, allowed=Allowance(surplus=40), counted=False)
+    assert results.states().keys() == {"succeeded"}
+    assert_no_container_left(case, engine)
 
 
-def test_24_container_killed_repeatedly__requests_are_still_answered(row: Row, engine: OwnEngine) -> None:
-    use(row, engine)
-    with row.load(ELSEWHERE) as load:
+def test_24_container_killed_repeatedly__requests_are_still_answered(
+    case: FaultCase, engine: OwnEngine
+) -> None:
+    use(case, engine)
+    with case.load(OTHER_BACKENDS) as load:
         for _ in range(3):
-            row.wait_for(lambda: bool(engine.containers()), "no container was started", 60)
+            case.wait_for(lambda: bool(engine.containers()), "no container was started", 60)
             for container in engine.containers():
                 container.kill()
             load.run_for(1)
-        row.fault_over()
+        case.fault_over()
         load.run_for(3)
-        judged = row.judge(bound=60, allowed=Allowance(surplus=40), counted=False)
-    assert judged.states().keys() == {"succeeded"}
-    nothing_is_left(row, engine)
+        results = case.check(bound=60, allowed=Allowance(surplus=40), counted=False)
+    assert results.states().keys() == {"succeeded"}
+    assert_no_container_left(case, engine)
 
 
 @pytest.mark.parametrize(
@@ -136,23 +140,23 @@ def test_24_container_killed_repeatedly__requests_are_still_answered(row: Row, e
     ],
 )
 def test_24_container_cannot_run__attempts_fail_with_the_reason_and_are_placed_elsewhere(
-    row: Row, engine: OwnEngine, settings: Mapping[str, str]
+    case: FaultCase, engine: OwnEngine, settings: Mapping[str, str]
 ) -> None:
-    use(row, engine, **settings)
-    with row.load(ELSEWHERE) as load:
+    use(case, engine, **settings)
+    with case.load(OTHER_BACKENDS) as load:
         load.run_for(8)
-        row.fault_over()
-        judged = row.judge(bound=60, allowed=Allowance(surplus=40), counted=False)
-    assert judged.states().keys() == {"succeeded"}
-    words = row.scene.records.ask(
+        case.fault_over()
+        results = case.check(bound=60, allowed=Allowance(surplus=40), counted=False)
+    assert results.states().keys() == {"succeeded"}
+    classes = case.stack.database.ask(
         "select distinct error_class from attempts where backend = 'gpu-container' and not succeeded "
         "and finished_at > to_timestamp(%s)",
-        row.began,
+        case.began,
     )
-    refused = row.scene.records.ask(
+    refused = case.stack.database.ask(
         "select count(*) from attempts where reason->'refused' ? 'gpu-container' "
         "and finished_at > to_timestamp(%s)",
-        row.began,
+        case.began,
     )
-    assert words or refused[0][0], "no reason why containers were not used"
-    nothing_is_left(row, engine)
+    assert classes or refused[0][0], "no reason why containers were not used"
+    assert_no_container_left(case, engine)

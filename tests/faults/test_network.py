@@ -1,15 +1,15 @@
-"""The network between any two parties resets, swallows, halves, slows, narrows and cuts."""
+"""Network faults between any two components: reset, black hole, half-open, slow, narrow, cut."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from tests.faults.conftest import Stage
+from tests.faults.conftest import SharedStack
+from tests.faults.harness.fault_case import FaultCase
+from tests.faults.harness.fault_stack import SCHEDULERS, FaultStack
 from tests.faults.harness.load import Mix
 from tests.faults.harness.oracle import Allowance
-from tests.faults.harness.proxy import Proxy, Weather
-from tests.faults.harness.row import Row
-from tests.faults.harness.scene import SCHEDULERS, Scene
+from tests.faults.harness.proxy import LinkState, Proxy
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -23,87 +23,87 @@ PAIRS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "pool-functions": (("pool-serverless",), "functions"),
 }
 """The connected components."""
-SPELLS: Mapping[str, tuple[tuple[Weather, float], ...]] = {
+DISTURBANCES: Mapping[str, tuple[tuple[LinkState, float], ...]] = {
     "reset-cut-slow-narrow": (
-        (Weather.RESET, 2),
-        (Weather.CUT, 1),
-        (Weather.SLOW, 2),
-        (Weather.NARROW, 3),
+        (LinkState.RESET, 2),
+        (LinkState.CUT, 1),
+        (LinkState.SLOW, 2),
+        (LinkState.NARROW, 3),
     ),
-    "blackhole": ((Weather.BLACKHOLE, 6),),
-    "half-open": ((Weather.HALF_OPEN, 0.5),),
+    "blackhole": ((LinkState.BLACKHOLE, 6),),
+    "half-open": ((LinkState.HALF_OPEN, 0.5),),
 }
-"""What comes one after the other, and for how many seconds."""
-NOTICED = 40.0
-"""Seconds within which a connection that is silent, and half open, is given up by all."""
+"""Link states in order, each with its duration in seconds."""
+DETECTION_TIMEOUT_S = 40.0
+"""Time within which every component gives up a silent or half-open connection."""
 
 
-class Wires:
-    """A proxy between each two parties of a scene, through which they are connected."""
+class ProxiedLinks:
+    """A proxy on each link between two components of a stack."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, stack: FaultStack) -> None:
+        self.stack = stack
         ports = {
-            "broker": scene.node.port,
-            "database": scene.records.port,
-            "local": scene.plan.local_port,
-            "functions": scene.plan.functions_port,
+            "broker": stack.broker.port,
+            "database": stack.database.port,
+            "local": stack.plan.local_port,
+            "functions": stack.plan.functions_port,
         }
-        self.lines = {pair: Proxy(ports[whom]) for pair, (_, whom) in PAIRS.items()}
-        wiring: dict[str, dict[int, int]] = {}
-        for pair, (askers, whom) in PAIRS.items():
-            for asker in askers:
-                wiring.setdefault(asker, {})[ports[whom]] = self.lines[pair].port
-        scene.rewire(wiring)
+        self.lines = {pair: Proxy(ports[server]) for pair, (_, server) in PAIRS.items()}
+        redirects: dict[str, dict[int, int]] = {}
+        for pair, (clients, server) in PAIRS.items():
+            for client in clients:
+                redirects.setdefault(client, {})[ports[server]] = self.lines[pair].port
+        stack.redirect_ports(redirects)
 
     def close(self, *, undo: bool) -> None:
         if undo:
-            self.scene.rewire({})
+            self.stack.redirect_ports({})
         for line in self.lines.values():
             line.close()
 
 
 @pytest.fixture(scope="module")
-def wires(stage: Stage) -> Iterator[Callable[[Scene], Mapping[str, Proxy]]]:
-    """The lines of a scene, laid once for this module, and anew where a row has cost the scene."""
-    laid: list[Wires] = []
+def wires(stage: SharedStack) -> Iterator[Callable[[FaultStack], Mapping[str, Proxy]]]:
+    """The proxied links of a stack, made once for this module and again for a new stack."""
+    laid: list[ProxiedLinks] = []
 
-    def lay(scene: Scene) -> Mapping[str, Proxy]:
-        if not laid or laid[-1].scene is not scene:
-            laid.append(Wires(scene))
+    def lay(stack: FaultStack) -> Mapping[str, Proxy]:
+        if not laid or laid[-1].stack is not stack:
+            laid.append(ProxiedLinks(stack))
         return laid[-1].lines
 
     yield lay
     for wires in laid:
-        wires.close(undo=stage.has(wires.scene))
+        wires.close(undo=stage.has(wires.stack))
 
 
-@pytest.mark.parametrize("spell", SPELLS)
+@pytest.mark.parametrize("spell", DISTURBANCES)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_15_network_between_two_components__neither_hangs_beyond_its_timeouts(
-    wires: Callable[[Scene], Mapping[str, Proxy]], row: Row, pair: str, spell: str
+    wires: Callable[[FaultStack], Mapping[str, Proxy]], case: FaultCase, pair: str, spell: str
 ) -> None:
-    """Half an open connection shows by heartbeats and time-outs alone: the proxy takes what it swallows.
+    """Half-open connections are detected by heartbeats and timeouts only: the proxy acknowledges the data.
 
-    A client gives a broker up that is silent after 26 s, the broker a client after 16 s.
+    A client gives up a silent broker after 26 s, the broker a silent client after 16 s.
     """
-    line = wires(row.scene)[pair]
+    line = wires(case.stack)[pair]
     if (pair, spell) == ("recorder-database", "half-open"):
-        # The proxy answers the kernel's keep-alives. The recorder has patience for four statements.
-        row.scene.crew.restart("recorder", STRAIGHTLINE_RECORDER_STATEMENT_TIMEOUT="4")
-        row.scene.wait_ready()
-    url = row.scene.node.access.of("producer")
+        # The proxy answers TCP keep-alives, so the recorder relies on its statement timeout, four times over.
+        case.stack.supervisor.restart("recorder", STRAIGHTLINE_RECORDER_STATEMENT_TIMEOUT="4")
+        case.stack.wait_ready()
+    url = case.stack.broker.access.of("producer")
     if pair == "producer-broker":
-        url = url.replace(f":{row.scene.node.port}/", f":{line.port}/")
-    elif not line.lines:
-        row.scene.wait_ready()
-    with row.load(Mix(rate=20, confirm=NOTICED, deadline=180), url=url) as load:
-        for weather, seconds in SPELLS[spell]:
+        url = url.replace(f":{case.stack.broker.port}/", f":{line.port}/")
+    elif not line.connections:
+        case.stack.wait_ready()
+    with case.load(Mix(rate=20, confirm=DETECTION_TIMEOUT_S, deadline=180), url=url) as load:
+        for state, seconds in DISTURBANCES[spell]:
             load.wait_confirmed(20)
-            line.turn(weather)
+            line.set_state(state)
             load.run_for(seconds)
-            line.turn(Weather.CLEAR)
-        row.fault_over()
+            line.set_state(LinkState.CLEAR)
+        case.fault_over()
         load.run_for(1)
-        judged = row.judge(bound=NOTICED, allowed=Allowance(surplus=200))
-    assert judged.states().keys() == {"succeeded"}
+        results = case.check(bound=DETECTION_TIMEOUT_S, allowed=Allowance(surplus=200))
+    assert results.states().keys() == {"succeeded"}

@@ -1,4 +1,4 @@
-"""What a soak does to the stack, laid out from a seed before anything runs. Pure."""
+"""Plan of a soak's random faults, made from a seed before anything runs."""
 
 import random
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-QUIET: Final = 20.0
-"""Seconds at the start, and at the end, in which nothing is done."""
-PAUSE: Final = (6.0, 20.0)
-"""Seconds from one act to the next."""
+QUIET_S: Final = 20.0
+"""Time without faults at the start and at the end."""
+PAUSE_RANGE_S: Final = (6.0, 20.0)
+"""Time from one action to the next."""
 
 
-class Deed(Enum):
-    """What may be done."""
+class ActionKind(Enum):
+    """What an action does to its target."""
 
     KILL = "is killed"
-    ASK = "is asked to end"
+    TERMINATE = "gets SIGTERM"
     FREEZE = "is frozen"
     STOP = "is stopped for a while"
     BROKER_APPLICATION = "stops and starts its application"
@@ -25,50 +25,54 @@ class Deed(Enum):
     DATABASE_STOP = "is stopped at once and started"
 
 
-ENDS: Final = (Deed.KILL, Deed.ASK, Deed.STOP)
-ON_COMPONENTS: Final = (*ENDS, Deed.FREEZE)
-ON_BROKER: Final = (Deed.BROKER_APPLICATION, Deed.BROKER_KILL, Deed.BROKER_CONNECTIONS)
+ENDS: Final = (ActionKind.KILL, ActionKind.TERMINATE, ActionKind.STOP)
+ON_COMPONENTS: Final = (*ENDS, ActionKind.FREEZE)
+ON_BROKER: Final = (
+    ActionKind.BROKER_APPLICATION,
+    ActionKind.BROKER_KILL,
+    ActionKind.BROKER_CONNECTIONS,
+)
 
 
 @dataclass(frozen=True)
-class Act:
-    """One deed.
+class Action:
+    """One planned fault.
 
     Attributes:
         at: seconds after the start.
-        deed: what.
-        whom: a component, `broker` or `database`.
-        lasts: seconds until it is undone, where there is something to undo.
+        kind: what is done.
+        target: a component, `broker` or `database`.
+        duration: seconds until it is undone, for kinds that are.
     """
 
     at: float
-    deed: Deed
-    whom: str
-    lasts: float
+    kind: ActionKind
+    target: str
+    duration: float
 
 
-def acts(seed: int, minutes: float, components: Sequence[str]) -> list[Act]:
-    """Lay out the acts of a soak; the same arguments give the same acts.
+def plan_actions(seed: int, minutes: float, components: Sequence[str]) -> list[Action]:
+    """Plan the actions of a soak; the same arguments give the same plan.
 
-    Half of the components, drawn by lot, come to an end only in the first half of the time, the others in
-    the second. So each process lives through half of the soak at one stretch while others die around it: long
-    enough to see whether its memory grows.
+    A random half of the components ends only in the first half of the time, the rest only in the second. So
+    each process runs through half of the soak while others end around it: long enough to see whether its
+    memory grows.
     """
-    chance = random.Random(seed)
-    drawn = chance.sample(components, len(components))
+    rng = random.Random(seed)
+    drawn = rng.sample(components, len(components))
     halves = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-    found: list[Act] = []
-    at = QUIET
-    while at < minutes * 60 - QUIET:
-        roll = chance.random()
-        lasts = round(chance.uniform(1.0, 6.0), 1)
+    planned: list[Action] = []
+    at = QUIET_S
+    while at < minutes * 60 - QUIET_S:
+        roll = rng.random()
+        duration = round(rng.uniform(1.0, 6.0), 1)
         if roll < 0.15:
-            found.append(Act(at, chance.choice(ON_BROKER), "broker", lasts))
+            planned.append(Action(at, rng.choice(ON_BROKER), "broker", duration))
         elif roll < 0.25:
-            found.append(Act(at, Deed.DATABASE_STOP, "database", lasts))
+            planned.append(Action(at, ActionKind.DATABASE_STOP, "database", duration))
         else:
-            deed = chance.choice(ON_COMPONENTS)
-            mortal = halves[at >= minutes * 30] if deed in ENDS else drawn
-            found.append(Act(at, deed, chance.choice(mortal), lasts))
-        at += round(chance.uniform(*PAUSE), 1)
-    return found
+            kind = rng.choice(ON_COMPONENTS)
+            candidates = halves[at >= minutes * 30] if kind in ENDS else drawn
+            planned.append(Action(at, kind, rng.choice(candidates), duration))
+        at += round(rng.uniform(*PAUSE_RANGE_S), 1)
+    return planned

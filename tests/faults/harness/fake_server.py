@@ -1,4 +1,4 @@
-"""A model server that misbehaves on demand: V2 over HTTP, or AWS Lambda's Invoke API."""
+"""Model server that misbehaves on demand: V2 over HTTP, or the Lambda Invoke API."""
 
 import json
 import threading
@@ -7,31 +7,31 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from tests.faults.harness import mind
+from tests.faults.harness import scripted_model
 
-STALL: Final = 60.0
-Answer = Callable[["Handler", bytes], None]
+MAX_STALL_S: Final = 60.0
+Behaviour = Callable[["Handler", bytes], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request as the server's present manner is."""
+    """Answer requests with the server's current behaviour."""
 
     protocol_version = "HTTP/1.1"
     server: "FakeServer"
 
     def do_GET(self) -> None:
-        """Be ready."""
+        """Report readiness."""
         self.reply(200, b'{"ready": true}')
 
     def do_POST(self) -> None:
-        """Answer an inference or an invocation."""
+        """Answer an infer request or an invocation."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.lock:
             self.server.calls.append(time.time())
-        self.server.manner(self, body)
+        self.server.behaviour(self, body)
 
     def reply(self, status: int, body: bytes, **headers: str) -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -41,17 +41,17 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Runs on a free port until `close`; `calls` has the times of the calls."""
+    """Serve on a free port until `close`; `calls` has the time of each call."""
 
     daemon_threads = True
 
-    def __init__(self, manner: Answer) -> None:
+    def __init__(self, behaviour: Behaviour) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.manner = manner
+        self.behaviour = behaviour
         self.calls: list[float] = []
         self.lock = threading.Lock()
         self.stopping = threading.Event()
@@ -60,52 +60,52 @@ class FakeServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """URL of the server."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """Who broke off is no news here."""
+        """Ignore clients that disconnect."""
 
     def close(self) -> None:
-        """Stop, and end all waiting responses."""
+        """Stop the server and end all pending responses."""
         self.stopping.set()
         self.shutdown()
         self.server_close()
 
 
-def right(body: bytes) -> bytes:
-    """Return the answer that the model would give."""
+def correct_response(body: bytes) -> bytes:
+    """Return the response that the model would give."""
     count = len(json.loads(body)["inputs"][0]["data"])
-    said = {"name": "said", "datatype": "BYTES", "shape": [count], "data": ["done"] * count}
-    return json.dumps({"model_name": mind.NAME, "model_version": "1", "outputs": [said]}).encode()
+    reply = {"name": "reply", "datatype": "BYTES", "shape": [count], "data": ["done"] * count}
+    return json.dumps({"model_name": scripted_model.NAME, "model_version": "1", "outputs": [reply]}).encode()
 
 
-def well(handler: Handler, body: bytes) -> None:
-    """Answer as the model does."""
-    handler.reply(200, right(body))
+def healthy(handler: Handler, body: bytes) -> None:
+    """Answer as the model would."""
+    handler.reply(200, correct_response(body))
 
 
-def slow(seconds: float) -> Answer:
-    """Make a manner: right, but late."""
+def slow(seconds: float) -> Behaviour:
+    """Return a behaviour: correct responses after a delay."""
 
     def answer(handler: Handler, body: bytes) -> None:
         handler.server.stopping.wait(seconds)
-        well(handler, body)
+        healthy(handler, body)
 
     return answer
 
 
 def half_broken(handler: Handler, body: bytes) -> None:
-    """Answer every other request with an error of the server."""
+    """Answer every other request with status 500."""
     if len(handler.server.calls) % 2:
         handler.reply(500, b'{"error": "internal"}')
     else:
-        well(handler, body)
+        healthy(handler, body)
 
 
 def truncated(handler: Handler, body: bytes) -> None:
-    """Promise more than is sent."""
-    answer = right(body)
+    """Send half of the promised Content-Length and close."""
+    answer = correct_response(body)
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(answer)))
     handler.end_headers()
@@ -114,38 +114,38 @@ def truncated(handler: Handler, body: bytes) -> None:
 
 
 def stalled(handler: Handler, body: bytes) -> None:
-    """Begin an answer and never end it."""
+    """Send the first byte of a response and stall."""
     handler.send_response(200)
-    handler.send_header("Content-Length", str(len(right(body))))
+    handler.send_header("Content-Length", str(len(correct_response(body))))
     handler.end_headers()
     handler.wfile.write(b"{")
     handler.wfile.flush()
-    handler.server.stopping.wait(STALL)
+    handler.server.stopping.wait(MAX_STALL_S)
     handler.close_connection = True
 
 
 def redirecting(handler: Handler, _body: bytes) -> None:
-    """Send the caller back to where it is."""
+    """Redirect the caller to the same path."""
     handler.reply(307, b"", Location=handler.path)
 
 
-def saying(answer: bytes) -> Answer:
-    """Make a manner: always these bytes."""
+def responding(answer: bytes) -> Behaviour:
+    """Return a behaviour: always this body."""
     return lambda handler, _: handler.reply(200, answer)
 
 
-def in_turn(manners: Sequence[Answer]) -> Answer:
-    """Make a manner: these, one after the other, and again."""
-    return lambda handler, body: manners[len(handler.server.calls) % len(manners)](handler, body)
+def cycle(behaviours: Sequence[Behaviour]) -> Behaviour:
+    """Return a behaviour that cycles through the given ones."""
+    return lambda handler, body: behaviours[len(handler.server.calls) % len(behaviours)](handler, body)
 
 
 def throttled(handler: Handler, _body: bytes) -> None:
-    """Refuse as Lambda does where too many run."""
+    """Throttle as Lambda does above its concurrency limit."""
     error = b'{"Type": "User", "message": "Rate Exceeded."}'
     handler.reply(429, error, X_Amzn_Errortype="TooManyRequestsException")
 
 
 def function_error(handler: Handler, _body: bytes) -> None:
-    """Fail as a function does that ended by an exception."""
+    """Fail as a Lambda function that crashed."""
     error = b'{"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited with error: signal: killed"}'
     handler.reply(200, error, X_Amz_Function_Error="Unhandled")

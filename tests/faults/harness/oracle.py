@@ -1,17 +1,17 @@
-"""What must hold after every fault: a pure judgement over facts that others collected."""
+"""Invariants that must hold after every fault, checked over collected facts."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-SHOWN: Final = 5
-"""How many ids of one violation are named."""
+MAX_SHOWN_IDS: Final = 5
+"""Ids listed for one violation."""
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What the ledger says of one id: how many final outcomes, and of the first its state and reason."""
+class RecordedOutcome:
+    """Outcome of one id in the ledger: the number of rows, and the fields of the first."""
 
     rows: int
     state: str
@@ -25,7 +25,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A dead letter: the request it belongs to, where known, and the reason it carries."""
+    """A dead letter: its request, if known, and its reason."""
 
     request_id: str | None
     reason: str
@@ -33,53 +33,53 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found when the fault was over.
+    """Facts collected after the end of a fault.
 
     Attributes:
-        sent: every id that was ever put on its way, confirmed or not.
+        sent: all ids published, confirmed or not.
         confirmed: ids whose publish the broker confirmed.
-        endings: what the ledger has, by id.
-        executions: number of executions of each id; None if they were not counted.
-        dead: what lay in the dead-letter queue.
+        outcomes: outcomes in the ledger by id.
+        executions: number of executions by id; None if not counted.
+        dead: dead letters.
         depths: messages in each queue, unacknowledged ones included.
-        restarts: how often each process had to be started anew.
-        leaks: where a secret was found.
-        told: how often producers received each final state, by id.
+        restarts: exits of each process that the supervisor did not cause.
+        leaks: places where a secret was found.
+        received: by id, how often producers received each final state.
     """
 
     sent: AbstractSet[str]
     confirmed: AbstractSet[str]
-    endings: Mapping[str, Ending]
+    outcomes: Mapping[str, RecordedOutcome]
     executions: Mapping[str, int] | None = None
     dead: Sequence[DeadLetter] = ()
     depths: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
     leaks: Sequence[str] = ()
-    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    received: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def lost(self) -> AbstractSet[str]:
         """Confirmed ids without an outcome."""
-        return self.confirmed - self.endings.keys()
+        return self.confirmed - self.outcomes.keys()
 
     @property
-    def doubled(self) -> AbstractSet[str]:
+    def duplicated(self) -> AbstractSet[str]:
         """Ids with more than one final outcome."""
-        return {one for one, ending in self.endings.items() if ending.rows > 1}
+        return {one for one, ending in self.outcomes.items() if ending.rows > 1}
 
     @property
     def contradicted(self) -> AbstractSet[str]:
-        """Ids of which a producer heard another end than the ledger has."""
+        """Ids for which a producer received another state than the ledger has."""
         return {
             one
-            for one, heard in self.told.items()
-            if one in self.endings and heard.keys() - {self.endings[one].state}
+            for one, states in self.received.items()
+            if one in self.outcomes and states.keys() - {self.outcomes[one].state}
         }
 
     @property
     def repeated(self) -> int:
-        """Answers beyond the first of each id: what was unconfirmed when a line was lost is sent again."""
-        return sum(sum(heard.values()) - 1 for heard in self.told.values())
+        """Results received beyond the first of each id; unconfirmed ones are sent again on reconnection."""
+        return sum(sum(states.values()) - 1 for states in self.received.values())
 
     @property
     def surplus(self) -> int:
@@ -89,14 +89,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a fault may cost.
+    """Cost that a fault may have.
 
     Attributes:
-        surplus: executions beyond the first of each id, in all.
+        surplus: executions beyond the first of each id, in total.
         each: executions of any one id.
-        restarts: of each process; one that is not named may not have ended at all.
-        unknown_dead: dead letters that are of no request: what the test itself sent.
-        unsent: outcomes of ids that were not sent, where messages without an id get an id of the scheduler.
+        restarts: exits by process; 0 for processes not listed.
+        unknown_dead: dead letters that belong to no request, published by the test itself.
+        unsent: outcomes of ids that were not sent; the scheduler gives messages without an id one.
     """
 
     surplus: int = 0
@@ -107,14 +107,14 @@ class Allowance:
 
 
 def violations(facts: Facts, allowed: Allowance) -> list[str]:
-    """Return, as sentences, whatever does not hold."""
+    """Return the violated invariants as sentences."""
     return [
         *_ids("were confirmed and have no outcome", facts.lost),
-        *_ids("have more than one final outcome", facts.doubled),
+        *_ids("have more than one final outcome", facts.duplicated),
         *_ids(
-            "were told to have ended as they have not",
+            "were reported to a producer with another state",
             {
-                f"{one} (told {dict(facts.told[one])}, {_told(facts.endings[one])} stands)"
+                f"{one} (received {dict(facts.received[one])}, ledger {_describe(facts.outcomes[one])})"
                 for one in facts.contradicted
             },
         ),
@@ -128,21 +128,21 @@ def violations(facts: Facts, allowed: Allowance) -> list[str]:
 
 
 def _ids(what: str, ids: AbstractSet[str]) -> list[str]:
-    shown = ", ".join(sorted(ids)[:SHOWN])
+    shown = ", ".join(sorted(ids)[:MAX_SHOWN_IDS])
     return [f"{len(ids)} ids {what}: {shown}"] if ids else []
 
 
 def _unsent(facts: Facts, allowed: Allowance) -> list[str]:
-    strangers = facts.endings.keys() - facts.sent
-    wrong = {one for one in strangers if facts.endings[one].state != "rejected"}
-    if len(strangers) > allowed.unsent:
-        wrong = strangers
+    unknown = facts.outcomes.keys() - facts.sent
+    wrong = {one for one in unknown if facts.outcomes[one].state != "rejected"}
+    if len(unknown) > allowed.unsent:
+        wrong = unknown
     return _ids(
-        "have an outcome and were never sent", {f"{one} {_told(facts.endings[one])}" for one in wrong}
+        "have an outcome and were never sent", {f"{one} {_describe(facts.outcomes[one])}" for one in wrong}
     )
 
 
-def _told(ending: Ending) -> str:
+def _describe(ending: RecordedOutcome) -> str:
     return f"({ending.state}, {ending.error_class}: {ending.error})"
 
 
@@ -150,12 +150,12 @@ def _dead(facts: Facts, allowed: Allowance) -> list[str]:
     found = []
     unknown = [letter for letter in facts.dead if letter.request_id is None]
     if len(unknown) > allowed.unknown_dead:
-        reasons = "; ".join(letter.reason for letter in unknown[:SHOWN])
-        found.append(f"{len(unknown)} dead letters are of no known request: {reasons}")
+        reasons = "; ".join(letter.reason for letter in unknown[:MAX_SHOWN_IDS])
+        found.append(f"{len(unknown)} dead letters belong to no known request: {reasons}")
     for letter in facts.dead:
         if letter.request_id is None:
             continue
-        ending = facts.endings.get(letter.request_id)
+        ending = facts.outcomes.get(letter.request_id)
         if ending is None:
             found.append(f"a dead letter of {letter.request_id} has no outcome: {letter.reason}")
         elif ending.state != "succeeded" and not ending.error_class:
@@ -167,35 +167,37 @@ def _executions(facts: Facts, allowed: Allowance) -> list[str]:
     if facts.executions is None:
         return []
     often = {one for one, count in facts.executions.items() if count > allowed.each}
-    told = {one for one, ending in facts.endings.items() if ending.state == "succeeded"}
+    succeeded = {one for one, ending in facts.outcomes.items() if ending.state == "succeeded"}
     found = _ids(f"were executed more than {allowed.each} times", often)
-    found += _ids("succeeded and were never executed", (told & facts.confirmed) - facts.executions.keys())
+    found += _ids(
+        "succeeded and were never executed", (succeeded & facts.confirmed) - facts.executions.keys()
+    )
     if facts.surplus > allowed.surplus:
-        found.append(f"{facts.surplus} executions were done twice, {allowed.surplus} may be")
+        found.append(f"{facts.surplus} executions were repeated, {allowed.surplus} allowed")
     return found
 
 
 def _restarts(facts: Facts, allowed: Allowance) -> list[str]:
     return [
-        f"{name} ended {count} times, {allowed.restarts.get(name, 0)} may be"
+        f"{name} exited {count} times, {allowed.restarts.get(name, 0)} allowed"
         for name, count in facts.restarts.items()
         if count > allowed.restarts.get(name, 0)
     ]
 
 
-def recovery(endings: Mapping[str, Ending], over: float) -> float:
-    """Return how long after the fault's end it was still felt, in seconds.
+def recovery(outcomes: Mapping[str, RecordedOutcome], over: float) -> float:
+    """Return the recovery in seconds after the end of the fault.
 
-    It is felt until the last of the requests that were submitted before its end is answered, and until every
-    backend has answered the first of those that were submitted later.
+    Recovery ends when all requests submitted before the end of the fault have an outcome, and every backend
+    has answered its first request submitted after.
 
     Args:
-        endings: what the ledger has.
-        over: when the fault ended, seconds since the epoch.
+        outcomes: outcomes in the ledger by id.
+        over: end of the fault, in seconds since the epoch.
     """
     last = over
     first: dict[str | None, float] = {}
-    for end in endings.values():
+    for end in outcomes.values():
         if end.submitted_at is None:
             continue
         if end.submitted_at <= over:

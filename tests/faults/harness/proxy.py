@@ -1,4 +1,4 @@
-"""A TCP proxy between two parties that does to their connections what networks do."""
+"""TCP proxy that injects network faults into connections."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
-CHUNK: Final = 64 * 1024
-SLICE: Final = 0.1
-"""Seconds between two helpings of a narrow line."""
+CHUNK_BYTES: Final = 64 * 1024
+NARROW_INTERVAL_S: Final = 0.1
+"""Time between two slices on a narrow link."""
 
 
-class Weather(Enum):
-    """What a line does to what is sent over it."""
+class LinkState(Enum):
+    """Treatment of the data on a link; see `Proxy.set_state`."""
 
     CLEAR = auto()
     RESET = auto()
@@ -28,29 +28,29 @@ class Weather(Enum):
 
 
 @dataclass(eq=False)
-class Line:
-    """One connection through the proxy: its client's and its server's end; deaf, where it stays half open."""
+class Connection:
+    """One connection through the proxy; `half_open` once its server side was closed."""
 
-    near: asyncio.StreamWriter
-    far: asyncio.StreamWriter
-    deaf: bool = False
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    half_open: bool = False
 
 
 class Proxy:
-    """Listens on a free port of the loopback interface and passes everything on to `target`.
+    """Listen on a free loopback port and forward all connections to `target`.
 
     Args:
         target: port of the loopback interface.
-        latency: seconds that `SLOW` adds in each direction.
-        rate: bytes per second that `NARROW` lets through in each direction.
+        latency: delay that `SLOW` adds in each direction, in seconds.
+        rate: throughput of `NARROW` in each direction, in bytes per second.
     """
 
     def __init__(self, target: int, *, latency: float = 0.2, rate: int = 1000) -> None:
         self._target = target
         self._latency = latency
         self._rate = rate
-        self._weather = Weather.CLEAR
-        self._lines: set[Line] = set()
+        self._weather = LinkState.CLEAR
+        self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{target}", daemon=True)
@@ -60,21 +60,21 @@ class Proxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
-    def lines(self) -> int:
-        """How many connections there are."""
-        return len(self._lines)
+    def connections(self) -> int:
+        """Number of open connections."""
+        return len(self._connections)
 
-    def turn(self, weather: Weather) -> None:
-        """Change the weather, for the connections there are and those to come.
+    def set_state(self, state: LinkState) -> None:
+        """Set the state for present and new connections.
 
-        `RESET` breaks what there is and refuses what comes; `HALF_OPEN` closes the server's ends and leaves
-        the clients' open and silent, for good: only the client can end that; `CUT` breaks each connection
-        within the next message.
+        `RESET` resets present connections and refuses new ones. `BLACKHOLE` drops all data. `HALF_OPEN`
+        closes the server side of present connections and leaves the client side open and silent for good.
+        `CUT` breaks each connection within the next message.
         """
-        self._do(self._turn(weather))
+        self._do(self._set_state(state))
 
     def close(self) -> None:
-        """Break all connections and stop."""
+        """Reset all connections and stop."""
         self._do(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
@@ -83,76 +83,78 @@ class Proxy:
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _turn(self, weather: Weather) -> None:
-        was, self._weather = self._weather, weather
-        if weather is Weather.RESET or was is Weather.BLACKHOLE:
-            # What was swallowed is gone: a real line would not carry on in the middle of a frame either.
-            for line in list(self._lines):
-                _reset(line.near)
-                _reset(line.far)
-        if weather is Weather.HALF_OPEN:
-            for line in list(self._lines):
-                line.deaf = True
-                _reset(line.far)
+    async def _set_state(self, state: LinkState) -> None:
+        was, self._weather = self._weather, state
+        if state is LinkState.RESET or was is LinkState.BLACKHOLE:
+            # Dropped data is gone: a real connection would not continue in the middle of a frame either.
+            for connection in list(self._connections):
+                _reset(connection.client)
+                _reset(connection.server)
+        if state is LinkState.HALF_OPEN:
+            for connection in list(self._connections):
+                connection.half_open = True
+                _reset(connection.server)
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def _stop(self) -> None:
         self._server.close()
-        await self._turn(Weather.RESET)
+        await self._set_state(LinkState.RESET)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if self._weather is Weather.RESET:
-            _reset(near)
+        if self._weather is LinkState.RESET:
+            _reset(client)
             return
         try:
-            from_far, far = await asyncio.open_connection("127.0.0.1", self._target)
+            from_server, server = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            _reset(near)
+            _reset(client)
             return
-        line = Line(near, far)
-        self._lines.add(line)
+        connection = Connection(client, server)
+        self._connections.add(connection)
         try:
             ends = [
-                asyncio.ensure_future(self._pump(line, reader, far)),
-                asyncio.ensure_future(self._pump(line, from_far, near)),
+                asyncio.ensure_future(self._pump(connection, reader, server)),
+                asyncio.ensure_future(self._pump(connection, from_server, client)),
             ]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if line.deaf:
-                await ends[0]  # until the client gives up: it hears nothing
-            elif self._weather is Weather.BLACKHOLE:
+            if connection.half_open:
+                await ends[0]  # until the client gives up: it receives nothing
+            elif self._weather is LinkState.BLACKHOLE:
                 await self._changed.wait()
             for end in ends:
                 end.cancel()
         finally:
-            self._lines.discard(line)
-            for writer in (near, far):
+            self._connections.discard(connection)
+            for writer in (client, server):
                 with contextlib.suppress(Exception):
                     writer.close()
 
-    async def _pump(self, line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(CHUNK):
-                if not line.deaf:
+            while data := await reader.read(CHUNK_BYTES):
+                if not connection.half_open:
                     await self._pass_on(data, writer)
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         match self._weather:
-            case Weather.BLACKHOLE | Weather.HALF_OPEN:
+            case LinkState.BLACKHOLE | LinkState.HALF_OPEN:
                 return
-            case Weather.SLOW:
+            case LinkState.SLOW:
                 await asyncio.sleep(self._latency)
-            case Weather.NARROW:
+            case LinkState.NARROW:
                 await self._trickle(data, writer)
                 return
-            case Weather.CUT:
+            case LinkState.CUT:
                 writer.write(data[: max(1, len(data) // 2)])
                 await writer.drain()
                 raise ConnectionResetError
@@ -160,19 +162,19 @@ class Proxy:
         await writer.drain()
 
     async def _trickle(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        helping = max(1, int(self._rate * SLICE))
+        part = max(1, int(self._rate * NARROW_INTERVAL_S))
         while data:
-            if self._weather is Weather.NARROW:
-                await asyncio.sleep(SLICE)
+            if self._weather is LinkState.NARROW:
+                await asyncio.sleep(NARROW_INTERVAL_S)
             else:
-                helping = len(data)
-            writer.write(data[:helping])
+                part = len(data)
+            writer.write(data[:part])
             await writer.drain()
-            data = data[helping:]
+            data = data[part:]
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Break a connection off with RST."""
+    """Abort a connection with RST."""
     endpoint = writer.get_extra_info("socket")
     if endpoint is not None:
         with contextlib.suppress(OSError):

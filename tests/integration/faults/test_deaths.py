@@ -1,4 +1,4 @@
-"""A component's death takes with it what the component has started, as a deployment's does."""
+"""Terminating a session also ends its child processes, as a crash does in a deployment."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ import pytest
 
 from script.support import processes
 from script.support.processes import Process
-from tests.faults.harness.deaths import Death
-from tests.faults.harness.growth import Life
-from tests.faults.harness.memory import Memory
-from tests.faults.harness.scene import wait_for
-from tests.faults.harness.tree import descendants, session
+from tests.faults.harness.fault_stack import wait_for
+from tests.faults.harness.memory_growth import ProcessSamples
+from tests.faults.harness.memory_sampler import MemorySampler
+from tests.faults.harness.process_info import descendants, session
+from tests.faults.harness.termination import Termination
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,7 @@ import os, signal, subprocess, sys
 if os.fork() == 0:
     subprocess.Popen(["sleep", "600"], process_group=0)
     signal.pause()
-while True:  # as a server does that replaces its workers
+while True:  # like a server that replaces its workers
     os.wait()
     if os.fork() == 0:
         signal.pause()
@@ -40,24 +40,24 @@ def parent(tmp_path: Path) -> Iterator[Process]:
         cwd=tmp_path,
         environment=dict(os.environ),
     )
-    wait_for(lambda: len(session(started.pid)) == 3, lambda: "the family is not whole", 20)
+    wait_for(lambda: len(session(started.pid)) == 3, lambda: "a process of the session is missing", 20)
     yield started
     for process in session(started.pid):
         os.kill(process.pid, signal.SIGKILL)
 
 
-def test_who_is_killed_whole_leaves_nobody(parent: Process) -> None:
-    Death.KILLED_WHOLE.befall(parent)
+def test_sigkill_of_a_session_leaves_no_process(parent: Process) -> None:
+    Termination.SIGKILL_SESSION.apply(parent)
     wait_for(lambda: not session(parent.pid), lambda: f"{session(parent.pid)} are left", 20)
 
 
-def test_who_is_killed_alone_leaves_what_it_has_started(parent: Process) -> None:
-    Death.KILLED.befall(parent)
-    wait_for(lambda: not parent.alive(), lambda: "it lives", 20)
+def test_sigkill_of_a_process_leaves_its_children(parent: Process) -> None:
+    Termination.SIGKILL.apply(parent)
+    wait_for(lambda: not parent.alive(), lambda: "it is still alive", 20)
     assert len(session(parent.pid)) == 2
 
 
-def test_the_memory_of_each_process_is_its_own_and_has_a_name(parent: Process, tmp_path: Path) -> None:
+def test_each_process_of_a_session_has_its_own_named_samples(parent: Process, tmp_path: Path) -> None:
     seen = threading.Event()
 
     def watched() -> dict[str, Process]:
@@ -65,7 +65,7 @@ def test_the_memory_of_each_process_is_its_own_and_has_a_name(parent: Process, t
             seen.set()
         return {"family": parent}
 
-    memory = Memory(watched, tmp_path / "memory.csv", every=0.05)
+    memory = MemorySampler(watched, tmp_path / "memory.csv", interval=0.05)
     assert seen.wait(20)
     lives = memory.close()
     assert {life.name for life in lives} == {"family", "family, worker", "family: sleep"}
@@ -73,5 +73,5 @@ def test_the_memory_of_each_process_is_its_own_and_has_a_name(parent: Process, t
     assert all(size > 0 for life in lives for _, size in life.samples)
 
 
-def test_of_what_was_never_there_nothing_is_known(tmp_path: Path) -> None:
-    assert Memory(dict, tmp_path / "memory.csv", every=0.05).close() == list[Life]()
+def test_without_processes_there_are_no_samples(tmp_path: Path) -> None:
+    assert MemorySampler(dict, tmp_path / "memory.csv", interval=0.05).close() == list[ProcessSamples]()

@@ -1,4 +1,4 @@
-"""A fault that the proxy did not inject would make every row of the network pass."""
+"""The proxy injects the faults: otherwise every network case would pass."""
 
 import socket
 import threading
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.harness.proxy import Proxy, Weather
+from tests.faults.harness.proxy import LinkState, Proxy
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def echo() -> Iterator[int]:
-    """A server that says back what it hears."""
+    """Port of an echo server."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def answer(connection: socket.socket) -> None:
@@ -49,15 +49,15 @@ def connect(line: Proxy) -> socket.socket:
     return socket.create_connection(("127.0.0.1", line.port), timeout=1)
 
 
-def ask(connection: socket.socket, said: bytes = b"hello") -> bytes:
-    connection.sendall(said)
-    heard = b""
-    while len(heard) < len(said):
+def ask(connection: socket.socket, data: bytes = b"hello") -> bytes:
+    connection.sendall(data)
+    received = b""
+    while len(received) < len(data):
         more = connection.recv(65536)
         if not more:
             break
-        heard += more
-    return heard
+        received += more
+    return received
 
 
 def refuses(line: Proxy) -> bool:
@@ -68,56 +68,56 @@ def refuses(line: Proxy) -> bool:
         return True
 
 
-def test_a_clear_line_passes_everything_on(line: Proxy) -> None:
+def test_a_clear_link_forwards_everything(line: Proxy) -> None:
     with connect(line) as connection:
         assert ask(connection, b"x" * 300_000) == b"x" * 300_000
 
 
-def test_a_reset_line_breaks_what_is_and_refuses_what_comes(line: Proxy) -> None:
+def test_reset_breaks_present_connections_and_refuses_new_ones(line: Proxy) -> None:
     with connect(line) as old:
         ask(old)
-        line.turn(Weather.RESET)
+        line.set_state(LinkState.RESET)
         with pytest.raises(ConnectionError):
             ask(old)
     assert refuses(line)
 
 
-def test_a_black_hole_takes_everything_and_answers_nothing(line: Proxy) -> None:
+def test_a_black_hole_drops_everything(line: Proxy) -> None:
     with connect(line) as connection:
         ask(connection)
-        line.turn(Weather.BLACKHOLE)
+        line.set_state(LinkState.BLACKHOLE)
         with pytest.raises(TimeoutError):
             ask(connection)
 
 
-def test_a_half_open_line_stays_silent_when_others_are_well_again(line: Proxy) -> None:
+def test_a_half_open_connection_stays_silent_after_the_link_is_clear(line: Proxy) -> None:
     with connect(line) as old:
         ask(old)
-        line.turn(Weather.HALF_OPEN)
-        line.turn(Weather.CLEAR)
+        line.set_state(LinkState.HALF_OPEN)
+        line.set_state(LinkState.CLEAR)
         with connect(line) as new:
             assert ask(new) == b"hello"
         with pytest.raises(TimeoutError):
             ask(old)
 
 
-@pytest.mark.parametrize(("weather", "least"), [(Weather.SLOW, 0.4), (Weather.NARROW, 0.3)])
-def test_a_slow_and_a_narrow_line_take_their_time(line: Proxy, weather: Weather, least: float) -> None:
+@pytest.mark.parametrize(("state", "least"), [(LinkState.SLOW, 0.4), (LinkState.NARROW, 0.3)])
+def test_slow_and_narrow_links_delay_data(line: Proxy, state: LinkState, least: float) -> None:
     with connect(line) as connection:
         connection.settimeout(10)
         ask(connection)
-        line.turn(weather)
+        line.set_state(state)
         began = time.monotonic()
         assert ask(connection, b"x" * 300) == b"x" * 300
         assert time.monotonic() - began >= least
 
 
-def test_a_cut_line_breaks_within_a_message(line: Proxy) -> None:
+def test_a_cut_link_breaks_within_a_message(line: Proxy) -> None:
     with connect(line) as connection:
         ask(connection)
-        line.turn(Weather.CUT)
+        line.set_state(LinkState.CUT)
         try:
-            heard = ask(connection, b"0123456789")
+            received = ask(connection, b"0123456789")
         except ConnectionError:
-            heard = b""
-        assert len(heard) < 10
+            received = b""
+        assert len(received) < 10

@@ -15,7 +15,7 @@ from outcomes.queries.summary import summary
 from outcomes.recording.ledger import SOCKET_TIMEOUT_FACTOR, Ledger, Written
 from outcomes.rows.row_mapping import entry_of
 from straightline.contracts import Outcome, Recall
-from tests.faults.harness.proxy import Proxy, Weather
+from tests.faults.harness.proxy import LinkState, Proxy
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Outcome]
@@ -36,12 +36,12 @@ def test_a_silent_database_is_given_up(migrated_database_url: str, make_outcome:
     outcome = make_outcome()
     try:
         assert ledger.write(_entries([make_outcome()])) == Written(new=1)
-        line.turn(Weather.HALF_OPEN)
+        line.set_state(LinkState.HALF_OPEN)
         began = time.monotonic()
         with pytest.raises(LedgerUnavailable):
             ledger.write(_entries([outcome]))
         assert SOCKET_TIMEOUT_FACTOR * 0.25 <= time.monotonic() - began < 5
-        line.turn(Weather.CLEAR)
+        line.set_state(LinkState.CLEAR)
         assert ledger.write(_entries([outcome])) == Written(new=1)
     finally:
         ledger.close()

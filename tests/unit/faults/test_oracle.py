@@ -1,16 +1,16 @@
-"""The oracle can fail: each of its sentences is said when it must be, and no other."""
+"""The oracle reports each violation, and no other."""
 
 from dataclasses import replace
 
 import pytest
 
-from tests.faults.harness.oracle import Allowance, DeadLetter, Ending, Facts, recovery, violations
+from tests.faults.harness.oracle import Allowance, DeadLetter, Facts, RecordedOutcome, recovery, violations
 
-DONE = Ending(rows=1, state="succeeded")
+DONE = RecordedOutcome(rows=1, state="succeeded")
 SOUND = Facts(
     sent={"a", "b", "c"},
     confirmed={"a", "b"},
-    endings={"a": DONE, "b": DONE},
+    outcomes={"a": DONE, "b": DONE},
     executions={"a": 1, "b": 1},
     depths={"straightline.local": 0},
     restarts={"recorder": 0},
@@ -22,26 +22,26 @@ def test_facts_without_violations_pass() -> None:
 
 
 def test_an_unconfirmed_id_may_have_an_outcome_or_not() -> None:
-    assert violations(replace(SOUND, endings={**SOUND.endings, "c": DONE}), Allowance()) == []
+    assert violations(replace(SOUND, outcomes={**SOUND.outcomes, "c": DONE}), Allowance()) == []
 
 
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
-        (replace(SOUND, endings={"a": DONE}), "1 ids were confirmed and have no outcome: b"),
+        (replace(SOUND, outcomes={"a": DONE}), "1 ids were confirmed and have no outcome: b"),
         (
-            replace(SOUND, endings={"a": replace(DONE, rows=2), "b": DONE}),
+            replace(SOUND, outcomes={"a": replace(DONE, rows=2), "b": DONE}),
             "1 ids have more than one final outcome: a",
         ),
         (
-            replace(SOUND, told={"a": {"succeeded": 2}, "b": {"succeeded": 1, "failed": 1}}),
+            replace(SOUND, received={"a": {"succeeded": 2}, "b": {"succeeded": 1, "failed": 1}}),
             (
-                "1 ids were told to have ended as they have not: b (told {'succeeded': 1, 'failed': 1}, "
-                "(succeeded, None: None) stands)"
+                "1 ids were reported to a producer with another state: b "
+                "(received {'succeeded': 1, 'failed': 1}, ledger (succeeded, None: None))"
             ),
         ),
         (
-            replace(SOUND, endings={**SOUND.endings, "stranger": DONE}),
+            replace(SOUND, outcomes={**SOUND.outcomes, "stranger": DONE}),
             "1 ids have an outcome and were never sent: stranger (succeeded, None: None)",
         ),
         (
@@ -49,16 +49,18 @@ def test_an_unconfirmed_id_may_have_an_outcome_or_not() -> None:
             "a dead letter of c has no outcome: no JSON",
         ),
         (
-            replace(SOUND, dead=[DeadLetter("a", "x")], endings={"a": Ending(1, "rejected"), "b": DONE}),
+            replace(
+                SOUND, dead=[DeadLetter("a", "x")], outcomes={"a": RecordedOutcome(1, "rejected"), "b": DONE}
+            ),
             "the outcome of the dead letter of a has no reason",
         ),
         (
             replace(SOUND, dead=[DeadLetter(None, "scalar")]),
-            "1 dead letters are of no known request: scalar",
+            "1 dead letters belong to no known request: scalar",
         ),
         (replace(SOUND, executions={"a": 1}), "1 ids succeeded and were never executed: b"),
-        (replace(SOUND, executions={"a": 2, "b": 1}), "1 executions were done twice, 0 may be"),
-        (replace(SOUND, restarts={"recorder": 1}), "recorder ended 1 times, 0 may be"),
+        (replace(SOUND, executions={"a": 2, "b": 1}), "1 executions were repeated, 0 allowed"),
+        (replace(SOUND, restarts={"recorder": 1}), "recorder exited 1 times, 0 allowed"),
         (replace(SOUND, leaks=["scheduler.log"]), "a secret is in scheduler.log"),
         (replace(SOUND, depths={"straightline.dead": 3}), "3 messages are left in straightline.dead"),
     ],
@@ -78,14 +80,18 @@ def test_the_allowed_cost_of_a_fault_is_no_violation() -> None:
         executions={"a": 2, "b": 1},
         restarts={"recorder": 1},
         dead=[DeadLetter(None, "scalar"), DeadLetter("b", "null")],
-        endings={"a": DONE, "b": Ending(1, "rejected", "malformed"), "s": Ending(1, "rejected", "malformed")},
+        outcomes={
+            "a": DONE,
+            "b": RecordedOutcome(1, "rejected", "malformed"),
+            "s": RecordedOutcome(1, "rejected", "malformed"),
+        },
     )
     allowed = Allowance(surplus=1, restarts={"recorder": 1}, unknown_dead=1, unsent=1)
     assert violations(facts, allowed) == []
 
 
-def answered(submitted: float, finished: float, backend: str = "local") -> Ending:
-    return Ending(1, "succeeded", backend=backend, submitted_at=submitted, finished_at=finished)
+def answered(submitted: float, finished: float, backend: str = "local") -> RecordedOutcome:
+    return RecordedOutcome(1, "succeeded", backend=backend, submitted_at=submitted, finished_at=finished)
 
 
 def test_recovery_lasts_until_all_requests_from_before_the_faults_end_are_answered() -> None:
@@ -94,5 +100,5 @@ def test_recovery_lasts_until_all_requests_from_before_the_faults_end_are_answer
 
 
 def test_recovery_lasts_until_each_backend_answers_its_first_later_request() -> None:
-    endings = {"a": answered(10.5, 14.0), "b": answered(11.0, 30.0), "c": answered(12.0, 13.0, "serverless")}
-    assert recovery(endings, 10.0) == 4.0
+    outcomes = {"a": answered(10.5, 14.0), "b": answered(11.0, 30.0), "c": answered(12.0, 13.0, "serverless")}
+    assert recovery(outcomes, 10.0) == 4.0

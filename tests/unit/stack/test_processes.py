@@ -73,7 +73,7 @@ def test_a_willing_process_ends_without_being_killed(starter: Starter) -> None:
 
 def test_a_stubborn_process_is_killed(starter: Starter) -> None:
     process = starter(STUBBORN)
-    assert processes.stop([process], patience=0.3) == ["sleeper"]
+    assert processes.stop([process], timeout=0.3) == ["sleeper"]
     assert not process.alive()
 
 

@@ -1,7 +1,7 @@
-"""The model of the fault suite: it notes each execution, and does what the request tells it.
+"""Scripted model of the fault suite: logs each execution and obeys the command in the request.
 
-A request's only tensor is `note`, one text for each row: `<id> <command>` and then a line of anything, which
-may be long and holds the canary.
+The only input tensor is `script`, one text a row: `<id> <command>` and a second line of padding, which holds
+the canary.
 """
 
 import json
@@ -14,24 +14,24 @@ from typing import Final
 
 from straightline.contracts import ModelSpec, TensorSpec
 
-NAME: Final = "mind"
-TIMEOUT: Final = 5.0
-"""Seconds that one call may take: after it a silent backend counts as timed out."""
+NAME: Final = "scripted"
+TIMEOUT_S: Final = 5.0
+"""Time limit of one call; after it a silent backend counts as timed out."""
 
 _TOML: Final = f"""\
 name = "{NAME}"
 version = "1"
 flavour = "python"
-entry = "mind:predict"
-timeout = {TIMEOUT}
+entry = "scripted:predict"
+timeout = {TIMEOUT_S}
 
 [[inputs]]
-name = "note"
+name = "script"
 datatype = "BYTES"
 shape = [-1]
 
 [[outputs]]
-name = "said"
+name = "reply"
 datatype = "BYTES"
 shape = [-1]
 """
@@ -44,11 +44,11 @@ EXECUTIONS = {executions!r}
 
 
 def predict(tensors):
-    return {{"said": np.array([_do(str(note)) for note in tensors["note"]], dtype=object)}}
+    return {{"reply": np.array([_do(str(script)) for script in tensors["script"]], dtype=object)}}
 
 
-def _do(note):
-    request, _, rest = note.partition(" ")
+def _do(script):
+    request, _, rest = script.partition(" ")
     command, _, argument = rest.partition("\\n")[0].partition(":")
     _log(request)
     if command == "sleep":
@@ -60,7 +60,7 @@ def _do(note):
     elif command == "recursion":
         _recurse(0)
     elif command == "fail":
-        raise RuntimeError("told to fail")
+        raise RuntimeError("instructed to fail")
     elif command == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
@@ -74,7 +74,7 @@ def _log(request):
     try:
         file = os.open(EXECUTIONS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:
-        return  # in a container, which has nothing of this machine
+        return  # a container does not have the file
     try:
         os.write(file, (request + "\\n").encode())
     finally:
@@ -83,35 +83,35 @@ def _log(request):
 
 
 def specification() -> ModelSpec:
-    """Describe the model as its `model.toml` does."""
-    note, said = (TensorSpec(name=name, datatype="BYTES", shape=(-1,)) for name in ("note", "said"))
-    return ModelSpec(name=NAME, version="1", inputs=(note,), outputs=(said,), timeout=TIMEOUT)
+    """Return the specification that `model.toml` contains."""
+    script, reply = (TensorSpec(name=name, datatype="BYTES", shape=(-1,)) for name in ("script", "reply"))
+    return ModelSpec(name=NAME, version="1", inputs=(script,), outputs=(reply,), timeout=TIMEOUT_S)
 
 
 def write_bundle(models: Path, executions: Path) -> Path:
-    """Write the bundle below `models`; its model logs the ids that it served to `executions`."""
+    """Write the bundle below `models`; the model logs the ids that it executes to `executions`."""
     bundle = models / NAME / "1"
     bundle.mkdir(parents=True)
     (bundle / "model.toml").write_text(_TOML, encoding="utf-8")
-    (bundle / "mind.py").write_text(_CODE.format(executions=str(executions)), encoding="utf-8")
+    (bundle / "scripted.py").write_text(_CODE.format(executions=str(executions)), encoding="utf-8")
     return bundle
 
 
 def write_function(bundle: Path, functions: Path, root: Path) -> None:
     """Package the bundle as a serverless function."""
     argv = [sys.executable, "-m", "modelkit", "package", "--form", "function"]
-    argv += ["--bundle", str(bundle), "--out", str(functions.parent)]  # where it makes `functions`
+    argv += ["--bundle", str(bundle), "--out", str(functions.parent)]  # makes `functions` in it
     subprocess.run(argv, check=True, cwd=root, timeout=120, capture_output=True)
 
 
 def request(identity: str, command: str, padding: str) -> bytes:
-    """Return the V2 infer request that makes the model do something for that id."""
-    note = f"{identity} {command}\n{padding}"
+    """Return a V2 infer request that makes the model obey `command`."""
+    script = f"{identity} {command}\n{padding}"
     return json.dumps(
-        {"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": [note]}]}
+        {"inputs": [{"name": "script", "shape": [1], "datatype": "BYTES", "data": [script]}]}
     ).encode()
 
 
 def executions(file: Path) -> Mapping[str, int]:
-    """Count how often each id was served."""
+    """Count the executions of each id."""
     return Counter(file.read_text(encoding="utf-8").split()) if file.exists() else Counter()

@@ -1,4 +1,4 @@
-"""The database of the suite: what is done to it, and what the ledger in it says."""
+"""Database of the suite: fault injection and the ledger's contents."""
 
 import contextlib
 import signal
@@ -14,9 +14,9 @@ from script.stack.services import postgres, services
 from script.support import processes
 from script.support.readiness import wait_until
 from script.support.run import Run
-from tests.faults.harness.oracle import DeadLetter, Ending
+from tests.faults.harness.oracle import DeadLetter, RecordedOutcome
 
-_ENDINGS = """
+_OUTCOMES = """
 select request_id::text, state, error_class, error, backend, attempts,
        extract(epoch from submitted_at)::float8, extract(epoch from finished_at)::float8
 from outcomes where recorded_at >= to_timestamp(%s)
@@ -26,7 +26,7 @@ select pg_terminate_backend(pid) from pg_stat_activity where application_name = 
 """
 
 
-class Records:
+class LedgerDatabase:
     """A private Postgres that can be stopped and started again on its data."""
 
     def __init__(self, run: Run) -> None:
@@ -41,7 +41,7 @@ class Records:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port of the server."""
         return int(make_url(self.url).port or 0)
 
     @property
@@ -50,19 +50,19 @@ class Records:
         return self._server.process
 
     def stop(self) -> None:
-        """Stop it as `pg_ctl stop -m immediate` does: without goodbye, to be recovered at the next start."""
-        processes.stop([replace(self._server.process, stop_signal=int(signal.SIGQUIT))], patience=15)
+        """Stop the server like `pg_ctl stop -m immediate`; it recovers at the next start."""
+        processes.stop([replace(self._server.process, stop_signal=int(signal.SIGQUIT))], timeout=15)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        began = self._server.launch()
-        self._run.add(began)
-        self._server = replace(self._server, process=began)
+        """Start the server and wait until it answers."""
+        started = self._server.launch()
+        self._run.add(started)
+        self._server = replace(self._server, process=started)
         wait_until(lambda: services.database_answers(self.url), what="the database", seconds=60)
 
     @contextlib.contextmanager
     def connection(self, name: str = "straightline-faults") -> Iterator[Any]:
-        """Open a connection; what is done on it is committed at the end."""
+        """Open a connection whose transaction is committed at the end of the block."""
         parts = make_url(self.url)
         opened = psycopg2.connect(
             host=parts.host,
@@ -86,19 +86,19 @@ class Records:
             return list(cursor.fetchall()) if cursor.description else []
 
     def administer(self, statement: str) -> None:
-        """Run a statement on the server, outside of a transaction; `{database}` is our database's name."""
+        """Run a statement outside of a transaction; `{database}` is replaced by our database's name."""
         parts = make_url(self.url)
         services.administer(self.url, statement.format(database=f'"{parts.database}"'))
 
     def disconnect_others(self) -> None:
-        """End every other connection to our database, so that new settings hold for all."""
+        """Close every other connection to our database, so that new settings apply to all."""
         database = make_url(self.url).database
         statement = "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'"
         services.administer(self.url, statement.format(database))
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
-        """Take every connection that the server has to give, the recorder's too."""
+        """Occupy all of the server's connections, including the recorder's."""
         with contextlib.ExitStack() as held:
             first = held.enter_context(self.connection())
             deadline = time.monotonic() + 20
@@ -114,26 +114,30 @@ class Records:
             yield
 
     def is_behind(self, confirmed: Iterable[str]) -> bool:
-        """Whether some of these have no outcome yet, read through a connection of its own kind."""
+        """Whether some of these ids have no outcome yet."""
         return bool(set(confirmed) - self.recorded(confirmed))
 
     def recorded(self, ids: Iterable[str]) -> set[str]:
-        """Return which of these ids have an outcome."""
+        """Return the ids that have an outcome."""
         statement = "select request_id::text from outcomes where request_id = any(%s::uuid[])"
         return {row[0] for row in self.ask(statement, list(ids))}
 
-    def endings(self, since: float) -> Mapping[str, Ending]:
-        """Return the outcomes that were recorded from then on, by id."""
-        found: dict[str, Ending] = {}
-        for identity, state, word, error, backend, attempts, submitted, finished in self.ask(_ENDINGS, since):
+    def outcomes(self, since: float) -> Mapping[str, RecordedOutcome]:
+        """Return the outcomes recorded since that time, by id."""
+        found: dict[str, RecordedOutcome] = {}
+        for identity, state, error_class, error, backend, attempts, submitted, finished in self.ask(
+            _OUTCOMES, since
+        ):
             rows = found[identity].rows + 1 if identity in found else 1
-            found[identity] = Ending(rows, state, word, error, backend, attempts, submitted, finished)
+            found[identity] = RecordedOutcome(
+                rows, state, error_class, error, backend, attempts, submitted, finished
+            )
         return found
 
     def dead_letters(self, since: float) -> list[DeadLetter]:
-        """Return the dead letters that were seen to from then on, once for each request in them.
+        """Return the dead letters since that time, one for each request in them.
 
-        Those that were sent to the recorder once more are no dead letters any longer.
+        Those that were sent to the recorder again are left out.
         """
         rows = self.ask(
             "select requests::text[], coalesce(said, reason) from dead_letters "

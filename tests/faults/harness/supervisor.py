@@ -1,4 +1,4 @@
-"""Our own processes under a supervisor, which starts anew whatever ends, as a deployment does."""
+"""Supervisor of our own processes: restarts whichever exits, as a deployment does."""
 
 import contextlib
 import os
@@ -14,25 +14,27 @@ from script.stack.processes.components import Component
 from script.support import processes
 from script.support.processes import Process
 from script.support.run import Run
-from tests.faults.harness.deaths import Death
-from tests.faults.harness.tree import session
+from tests.faults.harness.process_info import session
+from tests.faults.harness.termination import Termination
 
-LOOK: Final = 0.1
+POLL_INTERVAL_S: Final = 0.1
 """Interval of the liveness checks, and so the longest delay of a restart."""
+STOP_TIMEOUT_S: Final = 20.0
 
 Environment = Callable[[Component], Mapping[str, str]]
 
 
-class Crew:
-    """Runs components; one that ends without being asked to is counted and started anew.
+class Supervisor:
+    """Run components; count and restart those that exit unasked.
 
-    `restarts` counts that, and `ended` has when it happened last, at most `LOOK` seconds too early.
+    `restarts` counts the exits by name. `ended` has the time of each component's last one, at most
+    `POLL_INTERVAL_S` too early.
 
     Args:
         run: records what is started.
         root: the checkout.
         parts: the components.
-        environment: asked for the whole environment of a component whenever it is started.
+        environment: returns the whole environment of a component; called at each start.
     """
 
     def __init__(self, run: Run, root: Path, parts: Iterable[Component], environment: Environment) -> None:
@@ -44,16 +46,16 @@ class Crew:
         self._running: dict[str, Process] = {}
         self._extra: dict[str, Mapping[str, str]] = {}
         self._down: set[str] = set(self._parts)
-        self._mortal: set[str] = set()
-        self._over = threading.Event()
+        self._one_shot: set[str] = set()
+        self._closing = threading.Event()
         self.restarts: Counter[str] = Counter()
         self.ended: dict[str, float] = {}
-        self._watcher = threading.Thread(target=self._watch, name="crew", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._watcher.start()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all components."""
+        """Names of all components."""
         return tuple(self._parts)
 
     def process(self, name: str) -> Process:
@@ -62,40 +64,40 @@ class Crew:
             return self._running[name]
 
     def changed(self) -> list[str]:
-        """Name the components that are down, or run with settings of one test."""
+        """Return the components that are down or run with settings of one test."""
         with self._lock:
             return sorted({*self._down, *(name for name, extra in self._extra.items() if extra)})
 
     def start(
-        self, name: str, once: Mapping[str, str] | None = None, *, mortal: bool = False, **extra: str
+        self, name: str, once: Mapping[str, str] | None = None, *, one_shot: bool = False, **extra: str
     ) -> Process:
         """Start a component that is down.
 
         Args:
             name: of the component.
-            once: variables that it has this time, and not when the supervisor starts it anew.
-            mortal: whether it stays down when it ends this time.
-            extra: variables that it has beside its own, also when it is started anew.
+            once: variables for this start only; later restarts do not have them.
+            one_shot: keep it down when it exits.
+            extra: additional variables, kept for restarts.
         """
         with self._lock:
             self._extra[name] = extra
             self._down.discard(name)
-            self._mortal = self._mortal | {name} if mortal else self._mortal - {name}
+            self._one_shot = self._one_shot | {name} if one_shot else self._one_shot - {name}
             return self._launch(name, once or {})
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Let a component do nothing, its session whole, and know nothing of it, while the block lasts."""
+        """Freeze all processes of a component's session while the block lasts."""
         leader = self.process(name)
-        whole = [leader, *(process for process in session(leader.pid) if process.pid != leader.pid)]
-        _signal(whole, signal.SIGSTOP)
+        members = [leader, *(process for process in session(leader.pid) if process.pid != leader.pid)]
+        _signal(members, signal.SIGSTOP)
         try:
             yield
         finally:
-            _signal(whole, signal.SIGCONT)
+            _signal(members, signal.SIGCONT)
 
-    def second(self, name: str) -> Process:
-        """Start one more process of a component that runs, unsupervised, with the same settings."""
+    def start_duplicate(self, name: str) -> Process:
+        """Start a further process of a running component with the same settings, unsupervised."""
         part = self._parts[name]
         process = processes.start(
             f"{name}-second",
@@ -108,29 +110,31 @@ class Crew:
         self._run.add(process)
         return process
 
-    def stop(self, name: str, *, patience: float = 20.0) -> bool:
-        """Ask a component to end, and keep it down; tell whether it ended by itself."""
+    def stop(self, name: str, *, timeout: float = STOP_TIMEOUT_S) -> bool:
+        """Stop a component and keep it down; return whether it exited within `timeout` seconds by itself."""
         with self._lock:
             process = self._keep_down(name)
-        return process is None or not processes.stop([process], patience=patience)
+        return process is None or not processes.stop([process], timeout=timeout)
 
     def restart(self, name: str, once: Mapping[str, str] | None = None, **extra: str) -> Process:
-        """Stop a component and start it, with variables of its own."""
+        """Stop a component and start it with other variables; see `start`."""
         self.stop(name)
-        return self.start(name, once, mortal=False, **extra)
+        return self.start(name, once, one_shot=False, **extra)
 
-    def die(self, name: str, death: Death = Death.KILLED, *, down: bool = False) -> Process:
-        """Let a component die; the supervisor starts it anew unless it is to stay `down`."""
+    def kill(
+        self, name: str, termination: Termination = Termination.SIGKILL, *, down: bool = False
+    ) -> Process:
+        """End a component; it is restarted unless it is to stay `down`."""
         with self._lock:
             process = self._running[name]
             if down:
                 self._keep_down(name)
-        death.befall(process)
+        termination.apply(process)
         return process
 
     def close(self) -> None:
         """Stop supervising; the run stops the processes."""
-        self._over.set()
+        self._closing.set()
         self._watcher.join(5)
 
     def _keep_down(self, name: str) -> Process | None:
@@ -148,20 +152,23 @@ class Crew:
         return process
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK):
+        while not self._closing.wait(POLL_INTERVAL_S):
             with self._lock:
                 for name, process in list(self._running.items()):
                     if name not in self._down and not process.alive():
-                        self.ended[name] = time.time() - LOOK  # it lived then
-                        self.restarts[name] += 1
-                        if name in self._mortal:
-                            self._down.add(name)
-                        else:
-                            self._launch(name, {})
+                        self._on_exit(name)
+
+    def _on_exit(self, name: str) -> None:
+        self.ended[name] = time.time() - POLL_INTERVAL_S  # it was alive then
+        self.restarts[name] += 1
+        if name in self._one_shot:
+            self._down.add(name)
+        else:
+            self._launch(name, {})
 
 
-def _signal(whole: Iterable[Process], number: signal.Signals) -> None:
-    for process in whole:
+def _signal(members: Iterable[Process], number: signal.Signals) -> None:
+    for process in members:
         if process.alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)

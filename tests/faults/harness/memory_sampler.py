@@ -1,4 +1,4 @@
-"""The memory of the stack's processes, sampled as they run, die and are started anew."""
+"""Sampler of the memory of the stack's processes across restarts."""
 
 import csv
 import itertools
@@ -9,73 +9,71 @@ from pathlib import Path
 from typing import Final
 
 from script.support.processes import Process
-from tests.faults.harness.deaths import private
-from tests.faults.harness.growth import Life
-from tests.faults.harness.tree import descendants
+from tests.faults.harness.memory_growth import ProcessSamples
+from tests.faults.harness.process_info import descendants, private_bytes
 
-EVERY: Final = 5.0
-"""Seconds between two samples."""
+SAMPLE_INTERVAL_S: Final = 5.0
 
-Watched = Callable[[], Mapping[str, Process]]
+WatchedProcesses = Callable[[], Mapping[str, Process]]
 
 
-class Memory:
-    """Samples the memory of processes and of all that they have started, each for itself, until `close`.
+class MemorySampler:
+    """Sample the memory of processes and of all their descendants, each by itself, until `close`.
 
     Args:
-        watched: asked each time for the processes there are, by name.
-        file: where to write each sample, for analysis.
-        every: seconds between two samples.
+        watched: returns the current processes by name.
+        file: CSV file for the samples.
+        interval: seconds between two samples.
     """
 
-    def __init__(self, watched: Watched, file: Path, *, every: float = EVERY) -> None:
+    def __init__(self, watched: WatchedProcesses, file: Path, *, interval: float = SAMPLE_INTERVAL_S) -> None:
         self._watched = watched
         self._file = file
-        self._every = every
-        self._lives: dict[tuple[int, int], Life] = {}
-        self._over = threading.Event()
+        self._interval = interval
+        self._samples: dict[tuple[int, int], ProcessSamples] = {}
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
         self._thread.start()
 
-    def close(self) -> list[Life]:
+    def close(self) -> list[ProcessSamples]:
         """Stop sampling; return the samples of each process."""
-        self._over.set()
+        self._closing.set()
         self._thread.join(10)
-        return list(self._lives.values())
+        return list(self._samples.values())
 
     def _run(self) -> None:
         began = time.monotonic()
         with self._file.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(("seconds", "process", "pid", "bytes"))
-            while not self._over.wait(self._every):
+            while not self._closing.wait(self._interval):
                 now = round(time.monotonic() - began, 1)
                 for name, process in self._processes():
                     try:
-                        size = private(process.pid)
+                        size = private_bytes(process.pid)
                     except (OSError, LookupError):
-                        continue  # it has just ended
-                    life = self._lives.setdefault((process.pid, process.started), Life(name))
-                    life.name = name  # one that starts as another program than it becomes has two
-                    life.samples.append((now, size))
+                        continue  # it has just exited
+                    samples = self._samples.setdefault((process.pid, process.started), ProcessSamples(name))
+                    samples.name = name  # a process may start as one program and become another
+                    samples.samples.append((now, size))
                     rows.writerow((now, name, process.pid, size))
-                file.flush()  # what was seen stays when the soak is broken off
+                file.flush()  # keeps the samples of an interrupted soak
 
     def _processes(self) -> Iterator[tuple[str, Process]]:
         for name, process in self._watched().items():
             yield name, process
-            named = {process.pid: (name, command(process.pid))}
+            named = {process.pid: (name, command_line(process.pid))}
             for child in descendants(process.pid):
                 parent = _parent(child.pid)
                 above, its = named.get(parent, (name, ()))
-                own = command(child.pid)
-                called = f"{name}: {kind(own)}" if own != its else f"{above}, worker"
+                own = command_line(child.pid)
+                called = f"{name}: {program_name(own)}" if own != its else f"{above}, worker"
                 named[child.pid] = (called, own)
                 yield called, child
 
 
-def command(pid: int) -> tuple[str, ...]:
-    """Return the command line of a process; nothing where it has ended."""
+def command_line(pid: int) -> tuple[str, ...]:
+    """Return the command line of a process; empty if it has exited."""
     try:
         text = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -83,8 +81,8 @@ def command(pid: int) -> tuple[str, ...]:
     return tuple(text.rstrip("\0").split("\0"))
 
 
-def kind(argv: tuple[str, ...]) -> str:
-    """Say in a word what a command line starts: the module or script of a Python, or else the program."""
+def program_name(argv: tuple[str, ...]) -> str:
+    """Return the name of what a command line runs: the Python module or script, otherwise the program."""
     for before, after in itertools.pairwise(argv):
         if before == "-m" or after.endswith(".py"):
             return after.removesuffix(".py").rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The suite's broker: faults injected into it, and the contents of its queues."""
+"""Broker of the suite: fault injection and queue contents."""
 
 import json
 import re
@@ -21,22 +21,22 @@ from script.stack.services.services import broker_answers
 from script.support import processes
 from script.support.readiness import wait_until
 from script.support.run import Run
-from tests.faults.harness.tree import descendants
+from tests.faults.harness.process_info import descendants
 
 QUEUES: Final = tuple(
     queue.name for queue in topology.QUEUES if queue.queue_arguments["x-queue-type"] == "quorum"
 )
-"""What must drain; a stream keeps what was read."""
+"""Queues that must drain; streams keep their messages."""
 _END_CONNECTIONS: Final = (
-    '[rabbit_networking:close_connection(Pid, <<"the tests want it">>)'
+    '[rabbit_networking:close_connection(Pid, <<"closed by a test">>)'
     ' || [{{pid, Pid}}, {{user, <<"{user}">>}}] <- rabbit_networking:connection_info_all([pid, user])].'
 )
-_TICK: Final = 500
-"""Milliseconds after which a quorum queue says anew what it holds, unacknowledged messages included."""
-_ADVANCED: Final = f"[{{rabbit, [{{quorum_tick_interval, {_TICK}}}, {{channel_tick_interval, 5000}}]}}].\n"
+_TICK_MS: Final = 500
+"""Interval at which a quorum queue reports its messages, unacknowledged ones included, in milliseconds."""
+_ADVANCED: Final = f"[{{rabbit, [{{quorum_tick_interval, {_TICK_MS}}}, {{channel_tick_interval, 5000}}]}}].\n"
 
 
-class Node:
+class BrokerNode:
     """A private RabbitMQ that can be stopped, killed and started again on its data."""
 
     def __init__(self, run: Run) -> None:
@@ -47,7 +47,7 @@ class Node:
         self.access = started.access
         self.url = started.access.admin
         self.wait(60)
-        for name, value in (("quorum_tick_interval", _TICK), ("channel_tick_interval", 5000)):
+        for name, value in (("quorum_tick_interval", _TICK_MS), ("channel_tick_interval", 5000)):
             self.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
         advanced = started.home / "advanced.config"  # the same after every restart
         advanced.write_text(_ADVANCED, encoding="ascii")
@@ -55,7 +55,7 @@ class Node:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port of the node."""
         return int(pika.URLParameters(self.url).port)
 
     @property
@@ -73,27 +73,27 @@ class Node:
         return self._broker.ctl(*arguments, stdin=stdin)
 
     def kill(self) -> None:
-        """Kill the node, which runs below a shell script, and wait until it has gone."""
+        """Kill the node, which runs below a shell script, and wait until its port is closed."""
         whole = [self.process, *descendants(self.process.pid)]
         processes.stop([replace(process, stop_signal=int(signal.SIGKILL)) for process in whole])
         wait_until(lambda: not accepts(self.port), what="the broker's end", seconds=10)
 
     def start(self) -> float:
-        """Start the node on its data, wait until it answers, and return when it first took a connection."""
-        began = self._broker.launch()
-        self._run.add(began)
-        self._broker = replace(self._broker, processes=(self._broker.processes[0], began))
-        wait_until(lambda: accepts(self.port), what="the broker", seconds=60, watched=(began,))
-        there = time.time()
+        """Start the node on its data, wait until it answers; return when it first accepted a connection."""
+        started = self._broker.launch()
+        self._run.add(started)
+        self._broker = replace(self._broker, processes=(self._broker.processes[0], started))
+        wait_until(lambda: accepts(self.port), what="the broker", seconds=60, watched=(started,))
+        accepted_at = time.time()
         self.wait(60)
-        return there
+        return accepted_at
 
     def wait(self, seconds: float) -> None:
-        """Wait until it takes connections."""
+        """Wait until the node accepts connections."""
         wait_until(lambda: broker_answers(self.url), what="the broker", seconds=seconds)
 
     def ready(self) -> Mapping[str, tuple[int, int]]:
-        """Count for each queue the messages that are ready, and its consumers."""
+        """Return (ready messages, consumers) by queue."""
         connection = pika.BlockingConnection(pika.URLParameters(self.url))
         try:
             channel = connection.channel()
@@ -106,7 +106,7 @@ class Node:
             connection.close()
 
     def setting(self, name: str) -> str:
-        """Return a setting of the node, as Erlang writes it."""
+        """Return a setting of the node as an Erlang term."""
         return self.ctl("eval", f"{{ok, V}} = application:get_env(rabbit, {name}), V.").strip()
 
     def bind(self, queue: str, exchange: str, key: str) -> None:
@@ -114,25 +114,25 @@ class Node:
         self._do(lambda channel: channel.queue_bind(queue, exchange, key))
 
     def unbind(self, queue: str, exchange: str, key: str) -> None:
-        """Take a binding away."""
+        """Remove a binding."""
         self._do(lambda channel: channel.queue_unbind(queue, exchange, key))
 
     def limit(self, queue: str, messages: int, *, delivery_limit: int = topology.DELIVERY_LIMIT) -> None:
-        """Limit a queue's length, approximately, and its deliveries of a message."""
+        """Set a queue's length limit (approximate) and its delivery limit."""
         pattern = f"^{re.escape(queue)}$"
         rule = json.dumps({"max-length": messages, "delivery-limit": delivery_limit})
         self.ctl("set_policy", "-p", self.vhost, "--apply-to", "queues", "faults", pattern, rule)
 
     def unlimit(self, queue: str) -> None:
-        """Lift the limit of `limit`, as an operator must: by a higher one.
+        """Lift the limit of `limit` by a higher one, as an operator must.
 
-        RabbitMQ 3.10 tells publishers whom it has refused that there is room when a queue comes below its
-        limit; without a limit it never is, and refuses them until they connect anew.
+        RabbitMQ 3.10 unblocks refused publishers when the queue falls below its limit. If the limit is
+        removed, this never happens, and they are refused until they reconnect.
         """
         self.limit(queue, 1_000_000)
 
-    def take_rights(self, user: str, what: str) -> None:
-        """Take from a component's user its password or all permissions, and end its connections."""
+    def revoke(self, user: str, what: str) -> None:
+        """Revoke the password or all permissions of a component's user, and close its connections."""
         name = USER_PREFIX + user
         if what == "password":
             self.ctl("change_password", name, secrets.token_hex(8))
@@ -140,8 +140,8 @@ class Node:
             self.ctl("clear_permissions", "-p", self.vhost, name)
         self.ctl("eval", _END_CONNECTIONS.format(user=name))
 
-    def give_rights(self, user: str) -> None:
-        """Undo `take_rights`."""
+    def grant(self, user: str) -> None:
+        """Undo `revoke`."""
         name, rights = USER_PREFIX + user, USERS[user].patterns()
         self.ctl("change_password", name, str(make_url(self.access.of(user)).password))
         patterns = (rights["configure"], rights["write"], rights["read"])
@@ -155,14 +155,14 @@ class Node:
             connection.close()
 
     def depths(self) -> Mapping[str, int]:
-        """Count the messages in each queue, unacknowledged ones included."""
+        """Return the number of messages by queue, unacknowledged ones included."""
         listed = self.ctl("list_queues", "-p", self.vhost, "name", "messages", "--formatter", "json")
         return {queue["name"]: queue["messages"] for queue in json.loads(listed) if queue["name"] in QUEUES}
 
     def publish(
         self, exchange: str, key: str, body: bytes, properties: pika.BasicProperties | None = None
     ) -> None:
-        """Publish a message of any kind, confirmed."""
+        """Publish any message with a confirm."""
         connection = pika.BlockingConnection(pika.URLParameters(self.url))
         try:
             channel = connection.channel()

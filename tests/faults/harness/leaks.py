@@ -1,4 +1,4 @@
-"""Search for secrets in logs, events, the ledger's texts and process arguments."""
+"""Search for secrets in logs, worker events and process arguments."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,58 +8,58 @@ from typing import Any
 import pika
 import pika.exceptions
 
-OVERLAP = 4096
-"""Bytes that two looks at a stream share, so that no secret falls between."""
+OVERLAP_BYTES = 4096
+"""Overlap of two reads of a log, so that a secret on the boundary is found."""
 
 
-class Ear:
-    """Listens to the events that Flower would get, and says whether a secret was among them."""
+class EventMonitor:
+    """Consume the worker events that Flower would get and record secrets found in them."""
 
     def __init__(self, url: str, secrets: Iterable[str]) -> None:
         self._url = url
         self._secrets = [secret.encode() for secret in secrets]
-        self._over = threading.Event()
-        self.heard = 0
+        self._closing = threading.Event()
+        self.received = 0
         self.leaks: set[str] = set()
-        self._thread = threading.Thread(target=self._listen, name="ear", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="event-monitor", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening."""
-        self._over.set()
+        """Stop consuming."""
+        self._closing.set()
         self._thread.join(10)
 
-    def _listen(self) -> None:
-        while not self._over.is_set():
+    def _run(self) -> None:
+        while not self._closing.is_set():
             try:
-                self._connected()
+                self._consume()
             except (pika.exceptions.AMQPError, OSError):
-                self._over.wait(1.0)  # the broker is away, or no worker has declared the exchange yet
+                self._closing.wait(1.0)  # the broker is down, or no worker has declared the exchange yet
 
-    def _connected(self) -> None:
+    def _consume(self) -> None:
         connection = pika.BlockingConnection(pika.URLParameters(self._url))
         try:
             channel = connection.channel()
             queue: Any = channel.queue_declare("", exclusive=True).method.queue
             channel.queue_bind(queue, "celeryev", "#")
             for method, _, body in channel.consume(queue, auto_ack=True, inactivity_timeout=0.5):
-                if self._over.is_set():
+                if self._closing.is_set():
                     return
                 if method is not None:
-                    self.heard += 1
+                    self.received += 1
                     self.leaks.update("an event" for secret in self._secrets if secret in body)
         finally:
             if connection.is_open:
                 connection.close()
 
 
-def sizes(directory: Path) -> dict[Path, int]:
-    """Return how long each log is now."""
+def log_sizes(directory: Path) -> dict[Path, int]:
+    """Return the current size of each log in bytes."""
     return {file: file.stat().st_size for file in directory.glob("*.log")}
 
 
 def in_logs(directory: Path, since: Mapping[Path, int], secrets: Iterable[str]) -> Iterator[str]:
-    """Say in which logs a secret was written after they had these sizes."""
+    """Yield the logs that got a secret after they had the sizes `since`."""
     wanted = [secret.encode() for secret in secrets]
     for file in sorted(directory.glob("*.log")):
         with file.open("rb") as log:
@@ -69,11 +69,11 @@ def in_logs(directory: Path, since: Mapping[Path, int], secrets: Iterable[str]) 
                 if any(secret in tail + chunk for secret in wanted):
                     yield f"the log {file.name}"
                     break
-                tail = chunk[-OVERLAP:]
+                tail = chunk[-OVERLAP_BYTES:]
 
 
 def in_arguments(pids: Iterable[int], secrets: Iterable[str]) -> Iterator[str]:
-    """Say of which processes the arguments, which every user can read, hold a secret."""
+    """Yield the processes with a secret in their arguments, which every user can read."""
     wanted = [secret.encode() for secret in secrets]
     for pid in pids:
         try:

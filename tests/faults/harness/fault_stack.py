@@ -1,4 +1,4 @@
-"""The private stack of the suite: broker, database, our processes with a standby scheduler, and one model."""
+"""Private stack of the suite: broker, database, our processes with a standby scheduler, and one model."""
 
 import os
 import re
@@ -23,19 +23,18 @@ from script.stack.processes.plan import Plan, Thresholds, with_ports
 from script.stack.services.ports import accepts
 from script.support.run import Run
 from straightline import names
-from tests.faults.harness import mind
-from tests.faults.harness.crew import Crew
-from tests.faults.harness.node import Node
-from tests.faults.harness.records import Records
-from tests.faults.harness.secrets import Ear
+from tests.faults.harness import scripted_model
+from tests.faults.harness.broker import BrokerNode
+from tests.faults.harness.database import LedgerDatabase
+from tests.faults.harness.leaks import EventMonitor
+from tests.faults.harness.supervisor import Supervisor
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SCHEDULERS: Final = ("scheduler", "standby")
 POOLS: Final = tuple(f"pool-{backend}" for backend in names.BACKENDS)
-PATIENCE: Final = 60.0
-"""Seconds until everything must be ready."""
+READY_TIMEOUT_S: Final = 60.0
 _THRESHOLDS: Final = Thresholds(F=25.0, window=2.0, D=64 * 1024)
-"""So low that the suite's small load meets every rule."""
+"""Low enough for the suite's small load to meet every rule."""
 _LEADS: Final = re.compile(r"^(\S+ \S+) .*this scheduler leads", re.MULTILINE)
 _CONSUMED: Final = (
     names.INTERACTIVE_QUEUE,
@@ -45,18 +44,18 @@ _CONSUMED: Final = (
 )
 
 
-class Scene:
-    """A stack to be harmed.
+class FaultStack:
+    """A stack to inject faults into.
 
     Attributes:
         run: its directory and processes.
-        node, records: broker and database.
+        broker, database: private servers that can be stopped and started.
         plan: ports, secrets, settings.
-        crew: our own processes, under a supervisor.
-        canary: a text that is in every payload and may be nowhere else.
-        executions: file in which the model logs the ids that it served.
-        sent: every id that was ever sent here.
-        wiring: for a component, or `*`: which port it finds in place of another.
+        supervisor: runs our own processes.
+        canary: a text in every payload that must appear nowhere else.
+        executions: file to which the model logs the ids that it executed.
+        sent: all ids sent so far.
+        redirects: by component: the port that it uses in place of a real one.
     """
 
     def __init__(self) -> None:
@@ -64,37 +63,37 @@ class Scene:
         self.canary = f"CANARY{secrets.token_hex(8)}"
         self.executions = self.run.directory / "executions.log"
         self.sent: set[str] = set()
-        self.wiring: dict[str, dict[int, int]] = {}
+        self.redirects: dict[str, dict[int, int]] = {}
 
     @classmethod
     def open(cls) -> Self:
-        """Start everything and wait until it is ready."""
-        scene = cls()
+        """Start the stack and wait until it is ready."""
+        stack = cls()
         try:
-            scene._start()
+            stack._start()
         except BaseException:
-            scene.close()
+            stack.close()
             raise
-        return scene
+        return stack
 
     def close(self) -> None:
-        """Stop everything and leave nothing."""
-        for part in (getattr(self, "ear", None), getattr(self, "crew", None)):
+        """Stop the stack; its logs are kept in `.straightline/faults`."""
+        for part in (getattr(self, "event_monitor", None), getattr(self, "supervisor", None)):
             if part is not None:
                 part.close()
         self.run.stop(keep_logs=ROOT / ".straightline" / "faults")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets, which must not appear in any log, event, error or argument."""
-        access = self.node.access
-        ledger = self.records.server.access
+        """Texts that must not appear in any log, event, error or process argument."""
+        access = self.broker.access
+        ledger = self.database.server.access
         urls = (*(access.admin, ledger.admin), *access.users.values(), *ledger.users.values())
         passwords = {str(make_url(url).password) for url in urls}
         return (self.canary, *passwords, self.plan.flower_password)
 
     def leader(self) -> str:
-        """Name the scheduler that took the lead last."""
+        """Return the scheduler that became leader last."""
         led: dict[str, datetime] = {}
         for name in SCHEDULERS:
             times = _LEADS.findall(self.run.log(name).read_text(encoding="utf-8"))
@@ -103,73 +102,73 @@ class Scene:
         return max(led, key=led.__getitem__)
 
     def wait_for_leader(self, name: str) -> None:
-        """Wait until that scheduler leads."""
+        """Wait until that scheduler is the leader."""
 
         def leads() -> bool:
-            return bool(self.node.ready()[names.INTERACTIVE_QUEUE][1]) and self.leader() == name
+            return bool(self.broker.ready()[names.INTERACTIVE_QUEUE][1]) and self.leader() == name
 
-        wait_for(leads, lambda: f"{name} does not lead", PATIENCE)
+        wait_for(leads, lambda: f"{name} is not the leader", READY_TIMEOUT_S)
 
-    def complaint(self) -> str:
-        """Say what is not ready; empty where all is."""
-        down = [name for name in self.crew.names if name not in _SPARE and not self._alive(name)]
+    def not_ready(self) -> str:
+        """Return what is not ready; empty if all is."""
+        down = [name for name in self.supervisor.names if name not in _OPTIONAL and not self._alive(name)]
         if down:
             return f"these are down: {', '.join(down)}"
         try:
-            ready = self.node.ready()
+            ready = self.broker.ready()
         except (pika.exceptions.AMQPError, OSError) as error:
             return f"the broker does not answer: {error!r}"
         idle = [queue for queue in _CONSUMED if not ready[queue][1]]
         if idle:
             return f"no consumer on {', '.join(idle)}"
-        deaf = [port for port in (self.plan.local_port, self.plan.functions_port) if not accepts(port)]
-        return f"nothing listens at {deaf}" if deaf else ""
+        closed = [port for port in (self.plan.local_port, self.plan.functions_port) if not accepts(port)]
+        return f"nothing listens at {closed}" if closed else ""
 
-    def wait_ready(self, patience: float = PATIENCE) -> None:
-        """Wait until every component works."""
-        wait_for(lambda: not self.complaint(), self.complaint, patience)
+    def wait_ready(self, timeout: float = READY_TIMEOUT_S) -> None:
+        """Wait until every component is ready."""
+        wait_for(lambda: not self.not_ready(), self.not_ready, timeout)
 
     def all_slots_free(self) -> bool:
-        """Whether no pool has anything in work, once it has come to rest."""
-        with readiness_probes.broker_probe(self.node.url) as broker:
+        """Wait until no pool has active requests; fail after 10 s."""
+        with readiness_probes.broker_probe(self.broker.url) as broker:
             for backend in names.BACKENDS:
                 wait_for(partial(broker.idle, backend), lambda: "a slot is still taken", 10)
         return True
 
     def declare(self) -> None:
         """Declare missing exchanges, queues and bindings."""
-        self._declare(self.node)
+        self._declare(self.broker)
 
-    def heal(self) -> None:
-        """Give every component its usual settings, and wait until all work."""
-        for name in self.crew.changed():
-            if name in _SPARE:
-                self.crew.stop(name)
+    def restore(self) -> None:
+        """Restart changed components with their usual settings and wait until all are ready."""
+        for name in self.supervisor.changed():
+            if name in _OPTIONAL:
+                self.supervisor.stop(name)
             else:
-                self.crew.restart(name)
+                self.supervisor.restart(name)
         self.wait_ready()
 
-    def rewire(self, wiring: Mapping[str, dict[int, int]]) -> None:
-        """Restart components so that they find other ports in place of the real ones, until it is undone."""
+    def redirect_ports(self, redirects: Mapping[str, dict[int, int]]) -> None:
+        """Restart components so that they use other ports in place of the real ones; `{}` undoes it."""
         with ThreadPoolExecutor(8) as pool:
-            self.wiring, touched = dict(wiring), {*self.wiring, *wiring}
-            list(pool.map(self.crew.restart, sorted(touched)))
+            self.redirects, touched = dict(redirects), {*self.redirects, *redirects}
+            list(pool.map(self.supervisor.restart, sorted(touched)))
         self.wait_ready()
 
     def _alive(self, name: str) -> bool:
         try:
-            return self.crew.process(name).alive()
+            return self.supervisor.process(name).alive()
         except KeyError:
             return False
 
     def _start(self) -> None:
         models, functions = self.run.directory / "models", self.run.directory / "functions"
         functions.mkdir()
-        bundle = mind.write_bundle(models, self.executions)
+        bundle = scripted_model.write_bundle(models, self.executions)
         with ThreadPoolExecutor(3) as pool:
-            package = pool.submit(mind.write_function, bundle, functions, ROOT)
-            node, records = pool.submit(self._node), pool.submit(self._records)
-            self.node, self.records = node.result(), records.result()
+            package = pool.submit(scripted_model.write_function, bundle, functions, ROOT)
+            broker, database = pool.submit(self._start_broker), pool.submit(self._start_database)
+            self.broker, self.database = broker.result(), database.result()
             package.result()
         self.plan = with_ports(
             Plan(
@@ -177,8 +176,8 @@ class Scene:
                 run=self.run.name,
                 directory=self.run.directory,
                 models=models,
-                broker=self.node.access,
-                database=self.records.server.access,
+                broker=self.broker.access,
+                database=self.database.server.access,
                 driver="process",
                 thresholds=_THRESHOLDS,
             )
@@ -186,25 +185,25 @@ class Scene:
         self.plan.store.mkdir()
         parts = components(self.plan)
         standby = replace(next(part for part in parts if part.name == "scheduler"), name="standby")
-        self.crew = Crew(self.run, ROOT, (*parts, standby), self._environment)
-        for name in self.crew.names:
-            if name not in _SPARE:
-                self.crew.start(name)
-        self.ear = Ear(self.node.url, self.secrets)
+        self.supervisor = Supervisor(self.run, ROOT, (*parts, standby), self._environment)
+        for name in self.supervisor.names:
+            if name not in _OPTIONAL:
+                self.supervisor.start(name)
+        self.event_monitor = EventMonitor(self.broker.url, self.secrets)
         self.wait_ready()
 
-    def _node(self) -> Node:
-        node = Node(self.run)
-        self._declare(node)
-        return node
+    def _start_broker(self) -> BrokerNode:
+        broker = BrokerNode(self.run)
+        self._declare(broker)
+        return broker
 
-    def _declare(self, node: Node) -> None:
-        self._command("broker_config", STRAIGHTLINE_BROKER_URL=node.url)
+    def _declare(self, broker: BrokerNode) -> None:
+        self._command("broker_config", STRAIGHTLINE_BROKER_URL=broker.url)
 
-    def _records(self) -> Records:
-        records = Records(self.run)
-        self._command("outcomes", "migrate", **records.server.migration)
-        return records
+    def _start_database(self) -> LedgerDatabase:
+        database = LedgerDatabase(self.run)
+        self._command("outcomes", "migrate", **database.server.migration)
+        return database
 
     def _command(self, *arguments: str, **variables: str) -> None:
         environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
@@ -219,7 +218,7 @@ class Scene:
 
     def _environment(self, part: Component) -> Mapping[str, str]:
         environment = {**self.plan.environment(os.environ), **part.environment}
-        for real, other in self.wiring.get(part.name, {}).items():
+        for real, other in self.redirects.get(part.name, {}).items():
             pattern = re.compile(rf"\b127\.0\.0\.1:{real}\b")
             environment = {
                 name: pattern.sub(f"127.0.0.1:{other}", value) for name, value in environment.items()
@@ -227,17 +226,17 @@ class Scene:
         return environment
 
 
-_SPARE: Final = ("flower",)
-"""Components that only some rows start."""
+_OPTIONAL: Final = ("flower",)
+"""Components that only some cases start."""
 
 
-def wait_for(ready: Callable[[], bool], complaint: Callable[[], str], seconds: float) -> None:
-    """Poll until it is so.
+def wait_for(ready: Callable[[], bool], not_ready: Callable[[], str], seconds: float) -> None:
+    """Poll `ready` until it is true.
 
     Raises:
-        AssertionError: it is not so in time.
+        AssertionError: it is not true within `seconds`; the message has `not_ready()`.
     """
     deadline = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < deadline, f"after {seconds:g} s: {complaint()}"
+        assert time.monotonic() < deadline, f"after {seconds:g} s: {not_ready()}"
         time.sleep(0.1)

@@ -173,7 +173,7 @@ def test_what_is_not_known_has_the_exit_code_5_and_3_where_no_scheduler_can_be_a
         return capsys.readouterr()
 
     with IdleLeader(system_url):
-        assert "never came" in wait_for(5).err
+        assert "is unknown" in wait_for(5).err
     told = wait_for(3)
     assert (told.out, told.err.count("\n")) == ("", 1)
     assert "no scheduler leads now" in told.err

@@ -141,7 +141,7 @@ def test_a_request_is_held_with_its_reason_then_runs_and_then_does_not(
     assert "held_reason" not in running
     assert f"worker         {running['worker']}\n" in command(gateway, "status", taken["id"])
     told = command(gateway, "why", taken["id"])
-    assert "1. local: under way" in told
+    assert "1. local: in progress" in told
     assert "3 of empirical" in told
     assert "running since" in told
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from straightline.support.logs import PACKAGES
-
+CONVERTED: Final = ("broker_config", "gateway", "outcomes", "workers")
+"""Packages that log events by name."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "log-events.md"
 LEVELS: Final = {
@@ -52,7 +52,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-def uses(packages: Sequence[str] = PACKAGES) -> Iterator[Use]:
+def uses(packages: Sequence[str] = CONVERTED) -> Iterator[Use]:
     """Yield each call that logs an event."""
     for package in packages:
         for file in sorted((ROOT / package).rglob("*.py")):
@@ -108,9 +108,4 @@ def _use(node: ast.Call, module: str) -> Use | None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(
-        updated(
-            PAGE.read_text(encoding="utf-8"), table(list(uses(("broker_config", "gateway", "outcomes"))))
-        ),
-        encoding="utf-8",
-    )
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8"), table(list(uses()))), encoding="utf-8")

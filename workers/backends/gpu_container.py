@@ -1,6 +1,5 @@
 """The gpu-container backend: each model in its own container, started on demand and kept warm."""
 
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from straightline.contracts import ModelSpec
 from straightline.models.registry_view import RegistryView
 from straightline.names import Backend as BackendName
 from straightline.settings import load
+from straightline.support.event_log import EventLogger
 from workers.containers.policy.scaling import prewarmed_models
 from workers.containers.pool.driver import Driver
 from workers.containers.pool.failure_analysis import classify
@@ -21,7 +21,7 @@ from workers.protocol.errors import BackendFault, ModelError
 
 _MAX_SWEEP_INTERVAL_S: Final = 2.0
 """Time between two sweeps; less if servers are removed after a shorter idle time."""
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class _ServerExited(Exception):  # noqa: N818 - control flow between two methods
@@ -132,9 +132,9 @@ def create(environ: Mapping[str, str]) -> GpuContainerBackend:
 def _driver(settings: ContainerSettings, environ: Mapping[str, str]) -> Driver:
     # Each driver is imported with its libraries only where it is used.
     if settings.container_driver == "process":
-        from workers.containers.process.process_driver import NOTICE, ProcessDriver  # noqa: PLC0415
+        from workers.containers.process.process_driver import ProcessDriver  # noqa: PLC0415
 
-        _log.warning(NOTICE)
+        _log.warning("containers_not_isolated")
         return ProcessDriver(settings.models_dir, environ, Path.cwd())
     from workers.containers.docker.docker_driver import DockerDriver  # noqa: PLC0415
     from workers.containers.docker.engine import Engine  # noqa: PLC0415

@@ -17,7 +17,9 @@ from celery.bootsteps import RUN
 from celery.exceptions import InvalidTaskError
 from celery.worker.consumer import Consumer
 
-logger = logging.getLogger(__name__)
+from straightline.support.event_log import EventLogger
+
+logger = EventLogger(__name__)
 
 EVENT_FLUSH_INTERVAL_S: Final = 0.25
 """How far Flower may lag behind."""
@@ -118,11 +120,7 @@ class PoolConsumer(Consumer):
             dispatcher.connection.collect()
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, (NotFound, AccessRefused)):
-            logger.error(
-                "cannot consume the queue: %s. declare it with `python -m broker_config`, or grant the user "
-                "read permission; trying again",
-                exc.reply_text,
-            )
+            logger.error("queue_not_consumed", error=exc.reply_text, retry_in_s=QUEUE_RETRY_INTERVAL_S)
             time.sleep(QUEUE_RETRY_INTERVAL_S)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -145,14 +143,13 @@ class PoolConsumer(Consumer):
         """Dead-letter a message; drop one of remote control, which is consumed without acknowledgement."""
         done = message.acknowledged or _is_no_ack(message)
         logger.error(
-            "a message of %d bytes is %s: %s: %s",
-            len(message.body or b""),
-            "dropped" if done else "dead-lettered",
-            type(error).__name__,
-            str(error)[:300],
+            "message_unusable",
+            size_bytes=len(message.body or b""),
+            dropped=done,
+            error=f"{type(error).__name__}: {error}",
         )
         if not done:
-            message.reject_log_error(logger, self.connection_errors)
+            message.reject_log_error(logging.getLogger("kombu"), self.connection_errors)
 
 
 def _is_no_ack(message: Any) -> bool:

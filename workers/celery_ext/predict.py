@@ -1,6 +1,5 @@
 """The Celery task `straightline.predict`: executes a placement and reports its results."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from celery.exceptions import Reject
 
 from straightline.names import PREDICT_TASK
 from straightline.support import failpoints
+from straightline.support.event_log import EventLogger
 from workers.coordination.latencies import FastestLatencies
 from workers.coordination.queue_withdrawal import QueueWithdrawal
 from workers.domain.placements import Work
@@ -16,7 +16,7 @@ from workers.domain.result import Results
 from workers.execution.executor import PlacementExecutor
 from workers.reporting.reporter import Reporter, ReportNotConfirmed
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class Predict(Task):
@@ -56,11 +56,11 @@ class Predict(Task):
         try:
             return _summary(self._run(work))
         except ReportNotConfirmed as error:
-            logger.warning("a placement is requeued: %s", error)
+            logger.warning("placement_requeued", request_id=_first_id(work), requests=len(work), error=error)
             raise Reject(str(error), requeue=True) from error
         # Celery's thread pool loses the message and the slot if one of these gets out.
         except BaseException as error:
-            logger.exception("a placement is requeued after an internal error in the worker")
+            logger.exception("placement_failed", request_id=_first_id(work), requests=len(work))
             raise Reject(type(error).__name__, requeue=True) from error
 
     def _run(self, work: list[Work]) -> Results:
@@ -81,6 +81,10 @@ class Predict(Task):
             if result.kind == "succeeded" and result.cold_start is None:
                 self.latencies.add(done.request.model, result.service)
         return results
+
+
+def _first_id(work: list[Work]) -> str | None:
+    return work[0].request.id if work else None
 
 
 def _summary(results: Results) -> str:

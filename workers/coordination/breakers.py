@@ -1,6 +1,5 @@
 """The scheduler's open breakers: requests placed before a breaker opened are given back without a call."""
 
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -8,8 +7,9 @@ from straightline.contracts import BreakerState
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.names import Backend
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 STATE_TTL_S: Final = 3.0
 """An open breaker is announced each second; without news it counts as closed after this time."""
@@ -34,7 +34,7 @@ class OpenBreakers:
         try:
             state = decode(body, BreakerState)
         except ContractError as error:
-            logger.warning("a breaker signal cannot be decoded: %s", error)
+            logger.warning("breaker_state_unreadable", error=error)
             return
         if state.backend != self._backend:
             return

@@ -1,6 +1,5 @@
 """The pool's heartbeat to the scheduler, once a second."""
 
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,13 +8,14 @@ from typing import Final
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Heartbeat
 from straightline.messages.signals import heartbeat_message
+from straightline.support.event_log import EventLogger
 from workers.coordination.latencies import FastestLatencies
 from workers.protocol.base import Backend, Health
 from workers.reporting.messages import Sender
 
 HEARTBEAT_INTERVAL_S: Final = 1.0
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class HeartbeatSender:
@@ -100,7 +100,7 @@ class HeartbeatSender:
                 if self._last is None or self._last.done():
                     self._last = self._sender.publish(self.heartbeat())
             except Exception:
-                logger.exception("a heartbeat could not be sent")  # the next one follows in a second
+                logger.exception("heartbeat_not_sent")  # the next one follows in a second
             self._wake.wait(HEARTBEAT_INTERVAL_S)
             self._wake.clear()
             if self._stopped:

@@ -1,6 +1,5 @@
 """The models that the pool can execute: its directory of bundles, and the announced deployments."""
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -9,11 +8,12 @@ from straightline.contracts import ModelSpec
 from straightline.contracts.deployed import Deployed
 from straightline.models.catalogue import Catalogue
 from straightline.models.registry_view import RegistryView
+from straightline.support.event_log import EventLogger
 
 VERSION_TIMEOUT_S: Final = 2.0
 """How long a placement waits for a version whose announcement has reached the scheduler but not this pool."""
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class ModelRegistryView:
@@ -44,7 +44,7 @@ class ModelRegistryView:
             self._listener(known)
         # A model that the backend cannot use must not stop the stream's reader.
         except Exception:
-            logger.exception("the backend could not apply a deployment")
+            logger.exception("deployment_not_applied")
 
     def find(self, name: str, version: str | None) -> ModelSpec | None:
         """Return a model; wait for an unknown version up to the timeout, then return None."""

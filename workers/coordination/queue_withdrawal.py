@@ -4,11 +4,11 @@ All pools of a backend consume one queue. A pool that has lost its model server 
 the fastest consumer it would take most of the work, and open the breaker for all pools.
 """
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Final
 
+from straightline.support.event_log import EventLogger
 from workers.coordination.peers import Peers
 from workers.domain.result import Results
 from workers.protocol.base import Health
@@ -18,7 +18,7 @@ CONSUMER_CANCEL_TIMEOUT_S: Final = 2.0
 NOT_REACHED: Final = "unreachable"
 """The fault of a request that never left this pool."""
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class QueueWithdrawal:
@@ -48,11 +48,11 @@ class QueueWithdrawal:
             if withdrawn != self._withdrawn:
                 self._withdrawn = withdrawn
                 if withdrawn:
-                    logger.warning("this pool stops consuming its queue: %s", health.reason or "unhealthy")
+                    logger.warning("queue_withdrawn", reason=health.reason or "unhealthy")
                 elif health.ok:
-                    logger.warning("this pool consumes its queue again: its backend is healthy")
+                    logger.warning("queue_resumed", reason="the backend is healthy")
                 else:
-                    logger.warning("this pool consumes its queue again: no other pool is healthy")
+                    logger.warning("queue_resumed", reason="no other pool is healthy")
         self._set_consuming(not withdrawn)
 
     def on_consuming_changed(self, consuming: bool) -> None:

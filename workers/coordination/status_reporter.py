@@ -1,18 +1,18 @@
 """Status events of the requests that this pool runs."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from straightline.contracts.status_events import StatusEvent, StatusEvents
 from straightline.messages.signals import status_events_message
+from straightline.support.event_log import EventLogger
 from workers.coordination.cancellation import CancellationTracker
 from workers.domain.outcomes import PoolIdentity
 from workers.domain.placements import Work
 from workers.reporting.messages import Sender
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 REPORT_INTERVAL_S: Final = 0.25
 """Time between two looks at what runs. A request that ends before the second look costs no event."""
@@ -68,7 +68,7 @@ class StatusReporter:
             try:
                 self.report()
             except Exception:  # a missing event must not end the thread
-                logger.exception("status events were not published")
+                logger.exception("status_events_not_published")
 
 
 def running_event(work: Work, since: float, pool: PoolIdentity, now: float) -> StatusEvent:

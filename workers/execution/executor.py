@@ -1,12 +1,12 @@
 """Execution of a placement: call the backend, and return one result for each request."""
 
-import logging
 from collections.abc import Callable, Iterable
 
 import msgspec
 
 from straightline.contracts import ModelSpec
 from straightline.errors import ContractError
+from straightline.support.event_log import EventLogger
 from workers.coordination.breakers import OpenBreakers
 from workers.coordination.cancellation import CancellationTracker
 from workers.domain.grouping import Group, PreparedRequest, group_requests
@@ -31,7 +31,7 @@ from workers.protocol.errors import BackendFault, ModelError
 
 FindModel = Callable[[str, str | None], ModelSpec | None]
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class PlacementExecutor:
@@ -107,7 +107,13 @@ class PlacementExecutor:
                 results += self._execute_group(model, group)
         # A defect of the worker, or an exit in a library: the requests still get their results.
         except (Exception, SystemExit) as error:
-            logger.exception("internal error in a call of %s", model.name)
+            logger.exception(
+                "backend_call_failed",
+                model=model.name,
+                version=model.version,
+                request_id=prepared[0].work.request.id,
+                requests=len(prepared),
+            )
             fault = BackendFault(
                 f"internal error in the worker: {type(error).__name__}. its log has the traceback",
                 error_class="out_of_memory" if isinstance(error, MemoryError) else "internal",

@@ -1,6 +1,5 @@
 """Reporting of results to the ledger, the scheduler and the producers."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from typing import Final
 
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
+from straightline.support.event_log import EventLogger
 from workers.domain.outcomes import PoolIdentity
 from workers.domain.placements import Work
 from workers.domain.result import CallTiming, Results, cancelled
@@ -24,7 +24,7 @@ SHUTDOWN_CONFIRM_TIMEOUT_S: Final = 10.0
 CONFIRM_POLL_INTERVAL_S: Final = 0.5
 """How often a wait for a confirm checks whether the pool stops."""
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class ReportNotConfirmed(StraightLineError):  # noqa: N818
@@ -101,7 +101,7 @@ class Reporter:
                 self._await_confirm(future)
             except (Rejected, Unroutable) as error:
                 if not message.mandatory:  # a reply; its outcome is in the ledger
-                    logger.warning("a reply was not delivered: %s", error)
+                    logger.warning("reply_not_delivered", request_id=message.message_id, error=error)
                     continue
                 refused.append(message)
                 problem = error

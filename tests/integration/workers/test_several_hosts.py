@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from tests.events import logged_lines
 from tests.integration.workers.conftest import Bench, V2Server
 from tests.integration.workers.worker_process import WorkerProcess
 
@@ -28,9 +29,9 @@ def test_a_host_that_loses_its_model_server_leaves_the_work_to_the_others(
         assert outcome.state == "succeeded"
         assert [attempt.worker for attempt in outcome.attempts] == ["local@well"]
     assert len(v2_server.calls) == before + 40
-    assert "stops consuming its queue" in sick.log
+    assert logged_lines(sick.log, "queue_withdrawn")
     with closing(V2Server(lost.port)) as back:
-        bench.wait_for("the host is back", lambda: "consumes its queue again" in sick.log)
+        bench.wait_for("the host is back", lambda: bool(logged_lines(sick.log, "queue_resumed")))
         bench.wait_for("both at work", lambda: _both_answer(bench, back, v2_server))
 
 

@@ -1,6 +1,5 @@
 """The pool of warm model servers: started on demand or prewarmed, shared, and removed when idle or dead."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +7,7 @@ from threading import Condition, Event, Thread, current_thread
 from typing import Final
 
 from straightline.contracts import ModelSpec
+from straightline.support.event_log import EventLogger
 from workers.containers.policy import scaling
 from workers.containers.policy.scaling import ModelKey
 from workers.containers.pool.cold_start import start_server
@@ -20,7 +20,7 @@ _CLOSE_TIMEOUT_S: Final = 15.0
 """How long `close` waits for each pending start to notice it."""
 _RETRY_INTERVAL_S: Final = 30.0
 """Delay after a failed start before a server that no request waits for is started again."""
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class WarmPool:
@@ -120,7 +120,9 @@ class WarmPool:
         for warm in ready:
             ended = warm.server.exit()
             if ended is not None:
-                _log.warning("%s", exit_fault(warm.server.title, ended))
+                _log.warning(
+                    "server_exited", server=warm.server.title, error=exit_fault(warm.server.title, ended)
+                )
                 self.discard(warm)
         with self._changed:
             for model in scaling.models_to_start(self._slots, self._prewarmed.values(), self._free()):
@@ -170,7 +172,7 @@ class WarmPool:
                     if self._is_removed(slot.key)
                     else f"it was idle for {now - slot.last_used:g} s"
                 )
-                _log.info("%s is removed: %s", slot.warm.server.title, why)
+                _log.info("server_removed", server=slot.warm.server.title, reason=why)
                 self._remove(slot.warm)
 
     def _enter(self, model: ModelSpec, deadline: float) -> tuple[Slot, bool]:
@@ -194,7 +196,12 @@ class WarmPool:
                     continue
                 self._take_out(evicted)
             if evicted.warm is not None:
-                _log.info("%s is evicted for %s %s", evicted.warm.server.title, model.name, model.version)
+                _log.info(
+                    "server_evicted",
+                    server=evicted.warm.server.title,
+                    model=model.name,
+                    version=model.version,
+                )
                 self._remove(evicted.warm)
 
     def _await_free_slot(self, deadline: float) -> None:
@@ -242,11 +249,12 @@ class WarmPool:
             fault = _as_fault(error)
             self._retry_at[slot.key] = self._clock() + _RETRY_INTERVAL_S
             if not self._settle(slot, None) and not slot.users:
-                _log.warning("a prewarmed server of %s %s could not be started: %s", *slot.key, fault)
+                name, version = slot.key
+                _log.warning("server_not_prewarmed", model=name, version=version, error=fault)
             slot.started.set_exception(fault)
             return
         if self._settle(slot, warm):
-            _log.info("%s is ready after %.3f s", warm.server.title, self._clock() - began)
+            _log.info("server_ready", server=warm.server.title, start_s=round(self._clock() - began, 3))
             slot.started.set_result(warm)
         else:
             warm.remove()
@@ -287,5 +295,5 @@ class WarmPool:
 def _as_fault(error: Exception) -> BackendFault:
     if isinstance(error, BackendFault):
         return error
-    _log.error("a server could not be started", exc_info=error)
+    _log.error("server_start_failed", raised=error)
     return BackendFault(f"the server could not be started: {error!r}", error_class="internal")

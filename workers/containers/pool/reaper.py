@@ -1,10 +1,10 @@
 """The reaper: a thread that removes idle, dead and orphaned servers, and starts prewarmed ones."""
 
-import logging
 import time
 from threading import Event, Lock, Thread
 from typing import Final
 
+from straightline.support.event_log import EventLogger
 from workers.containers.pool.driver import Driver
 from workers.containers.pool.pool import WarmPool
 from workers.protocol.errors import BackendFault
@@ -12,7 +12,7 @@ from workers.protocol.errors import BackendFault
 _ORPHAN_SWEEP_INTERVAL_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 5.0
 """How long `stop` waits for a running sweep."""
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class ContainerReaper:
@@ -54,13 +54,13 @@ class ContainerReaper:
                 last_warning = None
             except BackendFault as fault:
                 if str(fault) != last_warning:  # once for each outage, not for each sweep in it
-                    _log.warning("%s", fault)
+                    _log.warning("container_sweep_postponed", error=fault)
                 last_warning = str(fault)
             # A failed sweep must not be the last one.
             except Exception:  # noqa: BLE001
-                _log.exception("a sweep of the containers failed")
+                _log.exception("container_sweep_failed")
             self._stopping.wait(self._interval)
 
     def _remove_orphans(self) -> None:
         for title in self._driver.remove_orphans():
-            _log.warning("%s is removed: its worker died or lost its engine", title)
+            _log.warning("orphan_removed", server=title)

@@ -1,16 +1,16 @@
 """A warm model server, its slot in the pool, and the lease for one call."""
 
-import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from straightline.contracts import ModelSpec
+from straightline.support.event_log import EventLogger
 from workers.containers.policy.scaling import ModelKey
 from workers.containers.pool.driver import Server
 from workers.protocol.errors import BackendFault
 from workers.protocol.v2_http import V2Client
 
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 @dataclass(eq=False, frozen=True)
@@ -26,10 +26,10 @@ class WarmServer:
         try:
             self.server.remove()
         except BackendFault as fault:
-            _log.warning("%s could not be removed: %s", self.server.title, fault)
+            _log.warning("server_not_removed", server=self.server.title, error=fault)
         # Otherwise its slot would never be freed.
         except Exception:  # noqa: BLE001
-            _log.exception("%s could not be removed", self.server.title)
+            _log.exception("server_removal_failed", server=self.server.title)
 
 
 @dataclass(frozen=True)

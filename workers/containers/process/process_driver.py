@@ -4,7 +4,6 @@ It has neither isolation nor limits: it is for demonstrations and tests, and is 
 """
 
 import contextlib
-import logging
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import IO, Final
 from straightline.contracts import ModelSpec
 from straightline.errors import ConfigurationError
 from straightline.models.catalogue import read_catalogue
+from straightline.support.event_log import EventLogger
 from workers.containers.pool.diagnosis import MAX_LOG_LINES
 from workers.containers.pool.driver import Exit
 from workers.containers.process import process_supervisor
@@ -38,7 +38,7 @@ _INHERITED_VARIABLES: Final = (
 )
 """The variables that a server inherits: none with credentials."""
 _STOP_TIMEOUT_S: Final = process_supervisor.TERM_GRACE_S + 3.0
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class ProcessServer:
@@ -76,7 +76,7 @@ class ProcessServer:
         try:
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            _log.warning("%s does not stop and is killed", self.title)
+            _log.warning("server_killed", server=self.title)
             self._process.kill()
             self._process.wait()
         self._reader.join(1.0)
@@ -132,6 +132,7 @@ class ProcessDriver:
                     env={
                         **self._environment,
                         "PYTHONUNBUFFERED": "1",
+                        "STRAIGHTLINE_LOG_FORMAT": "text",  # its last lines are part of error messages
                         "STRAIGHTLINE_SERVE_BIND": f"fd://{listener.fileno()}",
                     },
                     pass_fds=(listener.fileno(),),

@@ -69,7 +69,7 @@ class EffectRunner:
         return list(tags)
 
     def stop_retrying(self) -> None:
-        """Publish rejected messages no more: their inputs are redelivered to the next scheduler."""
+        """Stop publishing rejected messages again: their inputs are redelivered to the next scheduler."""
         self._stopping = True
 
     def _publish(self, send: Send) -> None:

@@ -159,7 +159,7 @@ class Service:
         self._turn_soon()
 
     def _tick(self) -> None:
-        self._consumer.link.call_later(TICK_INTERVAL_S, self._tick)  # first, so that a fault stops no clock
+        self._consumer.link.call_later(TICK_INTERVAL_S, self._tick)  # first, so that ticks survive a fault
         self._handle(Tick())
         self._turn_soon()
 

@@ -1,7 +1,6 @@
 """Asks the placement policy where a request can go now, or why it is held."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -68,7 +67,7 @@ class PlacementDecider:
         state = self._state(pending, now)
         placement = empirical.place(features, state, self._thresholds)
         if placement.backend is None and only_excluded_left(features, state):
-            features = replace(features, excluded=())
+            features = features._replace(excluded=())
             placement = empirical.place(features, state, self._thresholds)
         if placement.backend is not None and self._yields_probe(pending, placement.backend):
             return None
@@ -78,7 +77,7 @@ class PlacementDecider:
         """Return why a request is held; empty where it is not held, or only waits for its turn."""
         if pending.ticket.held_since is None:
             return ""
-        features = replace(features_of(pending, now), time_left=inf, max_wait=inf)
+        features = features_of(pending, now)._replace(time_left=inf, max_wait=inf)
         model = pending.spec.name
         state = self._breakers.apply_to(self._backends.state, model, now)
         placement = empirical.place(features, state, self._thresholds)

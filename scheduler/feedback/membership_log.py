@@ -11,7 +11,7 @@ class MembershipChange(NamedTuple):
 
     Attributes:
         backend: the backend.
-        gone: workers that take no more requests, each with the reason.
+        gone: workers that stopped taking requests, each with the reason.
         come: workers that take requests from now on.
         slots: slots of each worker that takes requests now.
     """

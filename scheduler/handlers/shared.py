@@ -38,7 +38,7 @@ class Shared:
     cancelled: BoundedSet
 
     def is_duplicate_delivery(self, delivery: Delivery, subject: str) -> bool:
-        """Whether a message is already in work, or done; the first delivery then stands for both."""
+        """Whether a message is already in work, or done; the first delivery then represents both."""
         verdict, earlier = self.deduplicator.take(delivery, subject)
         if verdict == "redelivered" and earlier.pending:
             delivery.disown()  # the earlier delivery has its tag now

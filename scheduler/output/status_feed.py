@@ -26,7 +26,7 @@ class StatusFeed:
 
     Args:
         snapshot: looks requests up.
-        held: returns what is held in memory.
+        held: returns the requests held in memory.
     """
 
     def __init__(self, snapshot: Snapshot, held: Held) -> None:

@@ -1,9 +1,10 @@
-"""Inputs and result of a placement policy."""
+"""Inputs and result of a placement policy: tuples, since several are made for each request."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from straightline.names import Backend
 
@@ -11,6 +12,8 @@ SERVERLESS: Final[Backend] = "serverless"
 GPU_CONTAINER: Final[Backend] = "gpu-container"
 LOCAL: Final[Backend] = "local"
 ALL: Final[tuple[Backend, ...]] = (SERVERLESS, GPU_CONTAINER, LOCAL)
+
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,7 @@ class Thresholds:
     D: int = 262_144
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """Features of a request.
 
     Attributes:
@@ -43,15 +45,14 @@ class Features:
     r_d: int
     time_left: float
     backends: tuple[Backend, ...] = ALL
-    limits: Mapping[Backend, int] = field(default_factory=dict)
+    limits: Mapping[Backend, int] = NOTHING
     allow: tuple[Backend, ...] | None = None
     excluded: tuple[Backend, ...] = ()
     batch: bool = False
     max_wait: float = inf
 
 
-@dataclass(frozen=True, slots=True)
-class BackendState:
+class BackendState(NamedTuple):
     """State of one backend.
 
     Attributes:
@@ -68,7 +69,7 @@ class BackendState:
     free: int = 0
     models: frozenset[str] | None = None
     max_payload: int | None = None
-    best_cases: Mapping[str, float] = field(default_factory=dict)
+    best_cases: Mapping[str, float] = NOTHING
     busy: int = 0
     rate: float | None = None
 
@@ -77,8 +78,7 @@ State = Mapping[Backend, BackendState]
 """State by backend; a missing backend has never reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Decision of a policy, and its reasons.
 
     Attributes:
@@ -94,7 +94,7 @@ class Placement:
     rule: int
     s_f: bool = False
     s_d: bool = False
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = NOTHING
     infeasible: bool = False
 
 

@@ -1,6 +1,6 @@
 """Early rejection of a request that would not be answered in time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -60,7 +60,7 @@ def saturated(
         if (
             load is None
             or permanent_refusal(backend, features)
-            or transient_refusal(features, replace(load, rate=None))
+            or transient_refusal(features, load._replace(rate=None))
         ):
             continue
         if load.rate is None:

@@ -1,4 +1,4 @@
-"""A real scheduler and a real pool on a real broker, around a backend that does as it is told."""
+"""A real scheduler and a real pool on a real broker, around a scripted backend."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Cancelling is durable: who was away at the time honours it all the same."""
+"""Cancellations are durable: a worker or scheduler that was disconnected honours them later."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ DATA = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1
 QUEUE = names.backend_queue("local")
 
 
-def test_a_worker_that_was_away_does_not_run_what_was_cancelled_meanwhile(
+def test_a_worker_that_was_disconnected_does_not_run_a_cancelled_request(
     system: System, client: Client, v2_server: V2Server
 ) -> None:
     system.start_scheduler()
@@ -35,7 +35,7 @@ def test_a_worker_that_was_away_does_not_run_what_was_cancelled_meanwhile(
     system.until("its end being known", lambda: client.cancel(wanted, timeout=10.0) == "ended")
 
 
-def test_what_runs_ends_at_once_and_its_late_answer_changes_nothing(
+def test_a_running_request_is_cancelled_at_once_and_its_late_answer_changes_nothing(
     system: System, client: Client, v2_server: V2Server
 ) -> None:
     system.start_scheduler()
@@ -56,9 +56,7 @@ def test_what_runs_ends_at_once_and_its_late_answer_changes_nothing(
     assert [ended.state for ended in system.outcomes()] == ["cancelled", "succeeded"]
 
 
-def test_a_scheduler_that_takes_over_honours_what_its_predecessor_was_told(
-    system: System, client: Client
-) -> None:
+def test_a_new_leader_honours_cancellations_of_its_predecessor(system: System, client: Client) -> None:
     leader = system.start_scheduler()
     to_come = new_id()
     assert client.cancel(to_come, timeout=20.0) == "unknown"

@@ -1,4 +1,4 @@
-"""Who would wait in vain is told so at once, while those who have the time are answered."""
+"""Requests that would not be answered in time are rejected at once; the others are answered."""
 
 import time
 

@@ -157,7 +157,7 @@ def test_requests_that_waited_for_a_scheduler_are_placed_once_and_in_order(
     assert process.wait(DEADLINE) == 0
 
 
-def test_a_standby_says_that_it_is_one_and_takes_over_when_the_leader_is_killed(
+def test_a_standby_logs_its_role_and_takes_over_when_the_leader_is_killed(
     broker: Broker, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     leader = start()
@@ -165,7 +165,7 @@ def test_a_standby_says_that_it_is_one_and_takes_over_when_the_leader_is_killed(
     start()
     log = tmp_path / "scheduler-2.log"
     until(lambda: "another scheduler leads: this one stands by" in log.read_text(), pause=broker.beat)
-    # Held by the leader: placed by nobody yet.
+    # Held by the leader, not placed yet.
     held = [broker.request(allow=["serverless"]) for _ in range(3)]
     leader.kill()
     place(broker, [broker.request()])
@@ -261,7 +261,7 @@ def test_a_wrong_setting_is_named_in_one_line(start: Callable[..., subprocess.Po
 
 
 def announce(user_urls: dict[str, str], revision: int, *versions: str) -> None:
-    """Tell what is deployed: these versions of the model `fresh`."""
+    """Announce these versions of the model `fresh` as deployed."""
     tensors = (TensorSpec(name="images", datatype="FP32", shape=(-1, 64)),)
     there = {
         each: DeployedVersion(
@@ -279,7 +279,7 @@ def version_placed(broker: Broker) -> str | None:
     return None if body is None else str(json.loads(body)[0][0][0]["version"])
 
 
-def test_a_scheduler_knows_what_was_deployed_before_it_led_and_after(
+def test_a_scheduler_knows_deployments_from_before_and_after_it_led(
     broker: Broker, start: Callable[..., subprocess.Popen[bytes]], user_urls: dict[str, str]
 ) -> None:
     announce(user_urls, 1, "1")
@@ -295,7 +295,7 @@ def test_a_scheduler_knows_what_was_deployed_before_it_led_and_after(
     until(lambda: version_placed(broker) == "2", pause=ask)
 
 
-def test_a_scheduler_that_cannot_read_what_is_deployed_rejects_nothing_for_it(
+def test_a_scheduler_that_cannot_read_the_registry_rejects_no_request_for_it(
     broker_url: str,
     broker: Broker,
     start: Callable[..., subprocess.Popen[bytes]],

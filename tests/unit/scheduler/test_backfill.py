@@ -57,7 +57,7 @@ def run(backfill: Backfill, each: float, rounds: int, now: float = NOW, *, way: 
     return size
 
 
-def test_those_of_one_turn_share_a_slot_and_no_other_joins_what_was_sent() -> None:
+def test_requests_of_one_turn_share_a_slot_that_later_ones_do_not_join() -> None:
     backfill = slots_taken()
     assert len(fill(backfill, NOW)) == INITIAL_BATCH_SIZE
     assert (backfill.requests, backfill.slots_taken) == (INITIAL_BATCH_SIZE, 1)
@@ -65,11 +65,11 @@ def test_those_of_one_turn_share_a_slot_and_no_other_joins_what_was_sent() -> No
 
 
 @pytest.mark.parametrize(("each", "expected"), [(0.001, 20), (0.004, 5), (0.5, 1), (0.00001, MOST)])
-def test_a_lane_grows_and_shrinks_to_what_comes_back_in_its_turn(each: float, expected: int) -> None:
+def test_the_batch_size_follows_the_target_duration(each: float, expected: int) -> None:
     assert run(slots_taken(), each, 12) == pytest.approx(expected, abs=1)
 
 
-def test_a_lane_that_was_not_full_says_nothing_of_a_larger_one() -> None:
+def test_a_slot_that_was_not_full_is_no_evidence_for_a_larger_one() -> None:
     backfill = slots_taken()
     backfill.placed(KIND, "one", NOW, alone=False)
     backfill.sent()
@@ -86,7 +86,7 @@ def test_a_share_of_the_slots_may_be_lanes_and_only_free_ones() -> None:
     assert room(backfill, free=2) == 0
 
 
-def test_who_is_placed_twice_leaves_no_lane_behind() -> None:
+def test_a_request_placed_twice_leaves_no_slot_behind() -> None:
     """After a crash a request may be on its way twice; both times it comes back under the one id."""
     backfill = slots_taken(share=0.5)
     for _ in range(2):
@@ -97,7 +97,7 @@ def test_who_is_placed_twice_leaves_no_lane_behind() -> None:
     assert (backfill.requests, backfill.slots_taken) == (0, 0)
 
 
-def test_what_cannot_travel_with_others_has_a_slot_of_its_own() -> None:
+def test_a_request_that_travels_alone_has_its_own_slot() -> None:
     backfill = slots_taken(share=1.0)
     for number in range(3):
         backfill.placed(KIND, str(number), NOW, alone=True)
@@ -106,7 +106,7 @@ def test_what_cannot_travel_with_others_has_a_slot_of_its_own() -> None:
     assert (backfill.slots_taken, backfill.requests) == (2, 2)
 
 
-def test_what_left_before_it_was_sent_leaves_no_slot_taken() -> None:
+def test_a_request_that_left_before_it_was_sent_frees_its_slot() -> None:
     backfill = slots_taken()
     backfill.placed(KIND, "one", NOW, alone=False)
     backfill.left("one", NOW)

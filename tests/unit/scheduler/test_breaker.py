@@ -164,8 +164,8 @@ def test_a_crashing_model_closes_the_way_to_itself_alone() -> None:
     assert list(harness.core._breakers.open()) == [("local", "digits")]
 
 
-def test_a_probe_counts_though_the_scheduler_lost_count_of_what_is_on_its_way() -> None:
-    """As after a lost connection: which model was asked is then told by the probe alone."""
+def test_a_probe_counts_even_after_a_lost_connection() -> None:
+    """After a lost connection the probe alone tells which model was called."""
     harness = SchedulerHarness()
     harness.beat_all(local=100)
     for _ in range(5):
@@ -197,7 +197,7 @@ def test_a_clock_set_back_keeps_no_breaker_open_and_no_failure_in_its_window() -
 
 @pytest.mark.parametrize("late", [0.0, 0.5], ids=["in-order", "failures-are-told-late"])
 def test_a_backend_that_fails_every_other_call_is_found_out(late: float) -> None:
-    """Whatever the order in which failures and answers are told: a half is not on the edge."""
+    """In any order of failures and answers: a half is not on the edge."""
     breaker = Breaker(BreakerConfig())
     calls = [(number / 12 + late * (number % 2), number % 2 == 0) for number in range(120)]
     for at, ok in sorted(calls):

@@ -55,7 +55,7 @@ def test_a_held_request_ends_at_once() -> None:
     assert msgspec.json.decode(tickets(placement)[0].request)["id"] == other
 
 
-def test_what_is_placed_is_noted_for_the_pools_before_the_wish_is_acknowledged(
+def test_a_cancelled_placed_request_is_published_to_the_pools_before_the_acknowledgement(
     harness: SchedulerHarness,
 ) -> None:
     request_id = new_id()
@@ -71,7 +71,7 @@ def test_what_is_placed_is_noted_for_the_pools_before_the_wish_is_acknowledged(
     assert wish in harness.acked
 
 
-def test_what_waits_in_a_delay_queue_ends_at_once_with_its_history_and_is_dropped_when_it_comes(
+def test_a_delayed_request_is_cancelled_at_once_with_its_history_and_dropped_on_return(
     harness: SchedulerHarness,
 ) -> None:
     request_id = new_id()
@@ -96,7 +96,7 @@ def test_what_waits_in_a_delay_queue_ends_at_once_with_its_history_and_is_droppe
     assert {wish, copy} <= set(harness.acked)
 
 
-def test_what_is_held_in_the_broker_ends_at_once_too() -> None:
+def test_a_request_held_in_the_broker_is_cancelled_at_once() -> None:
     harness = SchedulerHarness(hold_window=1)
     first, second = new_id(), new_id()
     harness.request(id=first)
@@ -109,7 +109,7 @@ def test_what_is_held_in_the_broker_ends_at_once_too() -> None:
     assert harness.turn() == []
 
 
-def test_what_another_scheduler_may_have_met_since_ends_when_it_comes_back(harness: SchedulerHarness) -> None:
+def test_after_a_lost_connection_a_delayed_request_is_cancelled_on_return(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.request(id=request_id)
     (placement,) = placements(harness.turn())
@@ -136,7 +136,7 @@ def test_a_failed_attempt_of_a_cancelled_request_is_its_last(harness: SchedulerH
     assert outcome.state == "cancelled"
 
 
-def test_a_wish_may_overtake_its_request(harness: SchedulerHarness) -> None:
+def test_a_cancellation_may_overtake_its_request(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.cancel(request_id)
     published = harness.turn()
@@ -161,7 +161,7 @@ def test_another_scheduler_that_takes_over_knows_it_from_the_stream() -> None:
     assert outcome.state == "cancelled"
 
 
-def test_what_has_ended_stays_as_it_ended_and_the_answer_says_so(harness: SchedulerHarness) -> None:
+def test_a_finished_request_keeps_its_outcome_and_the_answer_says_so(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.request(id=request_id)
     (placement,) = placements(harness.turn())
@@ -184,7 +184,7 @@ def test_cancelling_twice_ends_once() -> None:
 
 
 @pytest.mark.parametrize("message_id", [None, "01932c07-20a9-7b41-bc76-764d7be3ebf6"])
-def test_a_wish_that_is_sent_again_is_answered_again_whatever_message_id_it_has(
+def test_a_repeated_cancellation_is_answered_again_whatever_its_message_id(
     harness: SchedulerHarness, message_id: str | None
 ) -> None:
     request_id = new_id()
@@ -200,7 +200,7 @@ def test_a_wish_that_is_sent_again_is_answered_again_whatever_message_id_it_has(
 
 
 @pytest.mark.parametrize("message_id", [None, "01932c07-20a9-7b41-bc76-764d7be3ebf6"])
-def test_a_wish_that_the_broker_delivers_again_is_answered_once(
+def test_a_redelivered_cancellation_is_answered_once(
     harness: SchedulerHarness, message_id: str | None
 ) -> None:
     request_id = new_id()
@@ -212,7 +212,7 @@ def test_a_wish_that_the_broker_delivers_again_is_answered_once(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"id": 7}', b'{"id": "moon"}', b"[" * 9_999])
-def test_a_wish_that_cannot_be_read_is_dead_lettered(harness: SchedulerHarness, body: bytes) -> None:
+def test_an_unreadable_cancellation_is_dead_lettered(harness: SchedulerHarness, body: bytes) -> None:
     delivery = harness.deliver(body, names.CANCELS_QUEUE)
     harness.message(delivery, body, Envelope())
     (dead,) = harness.turn()

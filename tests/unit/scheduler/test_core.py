@@ -51,7 +51,7 @@ def test_a_request_is_placed_with_its_reason_and_acknowledged_after_the_confirm(
     assert ticket.reply.to == "straightline.reply.test"
 
 
-def test_what_arrived_together_travels_together_and_shows_no_payload() -> None:
+def test_requests_that_arrive_together_share_a_message_that_shows_no_payload() -> None:
     harness = SchedulerHarness(coalesce=32)
     harness.beat_all(local=100)
     deliveries = [harness.request() for _ in range(40)]
@@ -63,7 +63,7 @@ def test_what_arrived_together_travels_together_and_shows_no_payload() -> None:
     assert sorted(d.tag for d in harness.acked) == [d.tag for d in deliveries]
 
 
-def test_what_travels_together_is_no_larger_than_the_broker_takes_whatever_stands_beside_the_data() -> None:
+def test_a_joined_message_stays_below_the_brokers_limit_whatever_is_beside_the_data() -> None:
     """A message that is refused would be sent again for ever, and its requests would never end."""
     harness = SchedulerHarness(coalesce=32, coalesce_bytes=10_000)
     harness.beat_all(local=100)
@@ -150,7 +150,7 @@ def test_bad_input_gets_one_outcome_with_a_clear_message_and_the_next_request_is
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[]", b"null", b"{", b"[" * 50_000, b'{"id": "x"}'])
-def test_what_has_no_usable_id_goes_to_the_dead_letters(harness: SchedulerHarness, body: bytes) -> None:
+def test_a_message_without_a_usable_id_is_dead_lettered(harness: SchedulerHarness, body: bytes) -> None:
     delivery = harness.request(body)
     (dead,) = harness.turn()
     assert (dead.exchange, dead.body) == (names.DEAD, body)
@@ -170,7 +170,7 @@ def test_an_oversize_body_without_an_id_is_cut_so_that_the_dead_letters_take_it(
 
 
 def test_a_dead_letter_without_an_id_is_given_none(harness: SchedulerHarness) -> None:
-    """Who buries it would take a new id for the request's, and end what nobody sent."""
+    """A new message id would pass for the id of a request, which does not exist."""
     harness.request(b"3")
     (dead,) = harness.turn()
     assert (dead.exchange, dead.message_id) == (names.DEAD, None)
@@ -357,7 +357,7 @@ def test_a_rejected_id_that_comes_again_is_recalled_not_rejected_twice(harness: 
     assert recall.type == names.TYPE_RECALL
 
 
-def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(harness: SchedulerHarness) -> None:
+def test_a_redelivery_of_a_request_in_work_is_not_processed_twice(harness: SchedulerHarness) -> None:
     body = request_body(NOW)
     harness.request(body)
     harness.turn(confirm=False)
@@ -368,7 +368,7 @@ def test_a_redelivery_of_what_is_in_work_is_not_worked_twice(harness: SchedulerH
     assert [(d.tag) for d in harness.acked] == [again.tag]
 
 
-def test_a_redelivery_of_what_is_done_is_only_acknowledged(harness: SchedulerHarness) -> None:
+def test_a_redelivery_of_a_finished_message_is_only_acknowledged(harness: SchedulerHarness) -> None:
     body = request_body(NOW)
     harness.request(body)
     harness.turn()
@@ -389,7 +389,7 @@ def test_a_hold_lost_with_its_connection_begins_anew_when_it_is_delivered_again(
     assert harness.acked == [again]
 
 
-def test_slots_whose_feedback_was_missed_are_free_again(harness: SchedulerHarness) -> None:
+def test_slots_with_missed_feedback_become_free(harness: SchedulerHarness) -> None:
     for _ in range(4):
         harness.request()
     harness.turn()
@@ -400,7 +400,7 @@ def test_slots_whose_feedback_was_missed_are_free_again(harness: SchedulerHarnes
     assert placement.routing_key == "local"
 
 
-def test_what_a_worker_has_from_an_earlier_scheduler_takes_its_slots(harness: SchedulerHarness) -> None:
+def test_requests_of_an_earlier_scheduler_take_slots(harness: SchedulerHarness) -> None:
     harness.beat("local", 4, active=4)
     harness.request()
     (placement,) = placements(harness.turn())
@@ -497,7 +497,7 @@ def test_a_rejection_delivered_again_is_no_conflict(harness: SchedulerHarness) -
     assert msgspec.json.decode(recall.body, type=Recall).conflict is False
 
 
-def test_what_nests_deep_is_refused_like_all_garbage(harness: SchedulerHarness) -> None:
+def test_deeply_nested_bodies_are_dead_lettered(harness: SchedulerHarness) -> None:
     body = b'{"x":' + b"[" * 100_000
     harness.signal(names.HEARTBEAT_KEY, body)
     harness.signal("feedback", body)
@@ -508,7 +508,7 @@ def test_what_nests_deep_is_refused_like_all_garbage(harness: SchedulerHarness) 
     assert len(harness.acked) == 3
 
 
-def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
+def test_an_internal_error_ends_its_request_and_no_other(
     harness: SchedulerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request_id = new_id()
@@ -524,7 +524,7 @@ def test_a_fault_of_ours_ends_the_request_it_met_and_no_other(
     answers = [
         (each.routing_key, each.correlation_id) for each in published if each.exchange == names.REPLIES
     ]
-    assert answers == [("reply.a", "c")]  # who waits is told
+    assert answers == [("reply.a", "c")]  # the waiting producer gets its outcome
     (outcome,) = outcomes(published)
     assert (outcome.request_id, outcome.state, outcome.error_class) == (
         request_id,
@@ -575,7 +575,7 @@ def test_a_worker_that_dies_after_the_clock_was_set_back_is_noticed(harness: Sch
     assert placements(harness.turn()) == []
 
 
-def test_what_a_dead_worker_had_is_not_counted_beside_who_has_it_now() -> None:
+def test_requests_of_a_dead_worker_are_not_counted_twice() -> None:
     harness = SchedulerHarness()
     harness.beat("local", 4, worker="one", active=4)
     harness.now += 3.1
@@ -586,7 +586,7 @@ def test_what_a_dead_worker_had_is_not_counted_beside_who_has_it_now() -> None:
     assert sum(len(tickets(publish)) for publish in placements(harness.turn())) == 4
 
 
-def test_a_slot_whose_feedback_was_lost_is_free_when_its_pool_is_idle() -> None:
+def test_a_slot_with_lost_feedback_is_free_once_its_pool_is_idle() -> None:
     harness = SchedulerHarness()
     harness.beat("local", 1)
     harness.request(request_body(harness.now, **{"class": "batch"}))
@@ -626,7 +626,7 @@ def test_a_slow_model_keeps_no_other_from_its_backend() -> None:
     assert len(placements(harness.turn())) == 1
 
 
-def test_a_request_that_fails_before_its_backend_is_asked_says_nothing_of_that_backend() -> None:
+def test_a_failure_before_the_backend_is_called_does_not_count_for_its_breaker() -> None:
     """As one whose stored input is gone: were it an answer, the breaker of a dead backend would close."""
     harness = SchedulerHarness()
     for _ in range(5):

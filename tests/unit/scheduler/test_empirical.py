@@ -1,6 +1,6 @@
 """The placing algorithm: each branch, feasibility before every branch, and what must hold for any input."""
 
-from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -22,23 +22,23 @@ def with_state(**changes: BackendState) -> dict[Backend, BackendState]:
 
 
 def test_many_small_requests_go_to_serverless_by_rule_1() -> None:
-    placement = place(replace(SMALL, f_t=50.1), FREE, THRESHOLDS)
+    placement = place(SMALL._replace(f_t=50.1), FREE, THRESHOLDS)
     assert (placement.backend, placement.rule) == ("serverless", 1)
 
 
 def test_a_frequency_of_just_f_is_not_above_it() -> None:
-    assert place(replace(SMALL, f_t=50.0), FREE, THRESHOLDS).rule == 3
+    assert place(SMALL._replace(f_t=50.0), FREE, THRESHOLDS).rule == 3
 
 
 def test_data_of_just_d_bytes_counts_as_large_whatever_the_frequency() -> None:
-    placement = place(replace(SMALL, f_t=500.0, r_d=1_000), FREE, THRESHOLDS)
+    placement = place(SMALL._replace(f_t=500.0, r_d=1_000), FREE, THRESHOLDS)
     assert (placement.backend, placement.rule) == ("gpu-container", 2)
-    assert place(replace(SMALL, f_t=500.0, r_d=999), FREE, THRESHOLDS).rule == 1
+    assert place(SMALL._replace(f_t=500.0, r_d=999), FREE, THRESHOLDS).rule == 1
 
 
 def test_large_data_queues_for_a_busy_container() -> None:
     busy = with_state(gpu=BackendState(free=0))
-    assert place(replace(SMALL, r_d=5_000), busy, THRESHOLDS).rule == 2
+    assert place(SMALL._replace(r_d=5_000), busy, THRESHOLDS).rule == 2
 
 
 def test_few_small_requests_go_local_then_to_a_container_then_to_serverless() -> None:
@@ -57,25 +57,25 @@ def test_few_small_requests_go_local_then_to_a_container_then_to_serverless() ->
 @pytest.mark.parametrize(
     ("features", "state", "why"),
     [
-        (replace(SMALL, f_t=99.0, backends=("local",)), FREE, "not made for it, or not deployed there"),
-        (replace(SMALL, f_t=99.0, allow=("local", "gpu-container")), FREE, "allow list"),
-        (replace(SMALL, f_t=99.0, excluded=("serverless",)), FREE, "earlier attempt"),
-        (replace(SMALL, f_t=99.0, limits={"serverless": 99}), FREE, "model's limit of 99"),
-        (replace(SMALL, f_t=99.0), with_state(serverless=BackendState("throttled")), "throttled"),
-        (replace(SMALL, f_t=99.0), with_state(serverless=BackendState(max_payload=99)), "limit of 99"),
+        (SMALL._replace(f_t=99.0, backends=("local",)), FREE, "not made for it, or not deployed there"),
+        (SMALL._replace(f_t=99.0, allow=("local", "gpu-container")), FREE, "allow list"),
+        (SMALL._replace(f_t=99.0, excluded=("serverless",)), FREE, "earlier attempt"),
+        (SMALL._replace(f_t=99.0, limits={"serverless": 99}), FREE, "model's limit of 99"),
+        (SMALL._replace(f_t=99.0), with_state(serverless=BackendState("throttled")), "throttled"),
+        (SMALL._replace(f_t=99.0), with_state(serverless=BackendState(max_payload=99)), "limit of 99"),
         (
-            replace(SMALL, f_t=99.0),
+            SMALL._replace(f_t=99.0),
             with_state(serverless=BackendState(models=frozenset({"other"}))),
             "not deployed",
         ),
         (
-            replace(SMALL, f_t=99.0, time_left=0.5),
+            SMALL._replace(f_t=99.0, time_left=0.5),
             with_state(serverless=BackendState(best_cases={SMALL.model: 0.6})),
             "best case",
         ),
     ],
 )
-def test_a_backend_that_cannot_take_it_is_no_candidate_and_the_reason_is_told(
+def test_a_backend_that_cannot_take_the_request_is_no_candidate_with_a_reason(
     features: Features, state: dict[Backend, BackendState], why: str
 ) -> None:
     placement = place(features, state, THRESHOLDS)
@@ -85,23 +85,23 @@ def test_a_backend_that_cannot_take_it_is_no_candidate_and_the_reason_is_told(
 
 def test_a_large_request_without_a_container_falls_through() -> None:
     state = with_state(gpu=BackendState("no pool reports"), serverless=BackendState(max_payload=6_000))
-    large = replace(SMALL, r_d=5_000)
+    large = SMALL._replace(r_d=5_000)
     assert place(large, state, THRESHOLDS).rule == 3
     assert place(large, state | {"local": BackendState()}, THRESHOLDS).rule == 5
-    too_large = place(replace(large, r_d=7_000), state | {"local": BackendState()}, THRESHOLDS)
+    too_large = place(large._replace(r_d=7_000), state | {"local": BackendState()}, THRESHOLDS)
     assert (too_large.backend, too_large.infeasible) == (None, False)
     assert too_large.refused["local"] == "no free slot"
 
 
-def test_what_no_backend_can_ever_take_is_fail_infeasible() -> None:
-    placement = place(replace(SMALL, backends=("local",), allow=("serverless",)), FREE, THRESHOLDS)
+def test_a_request_that_no_backend_can_ever_take_is_infeasible() -> None:
+    placement = place(SMALL._replace(backends=("local",), allow=("serverless",)), FREE, THRESHOLDS)
     assert (placement.backend, placement.infeasible) == (None, True)
     assert set(placement.refused) == set(ALL)
 
 
-def test_what_is_too_large_for_all_that_are_up_and_possible_is_fail_infeasible() -> None:
+def test_a_request_too_large_for_every_possible_backend_that_is_up_is_infeasible() -> None:
     small = BackendState(free=1, max_payload=99)
-    only = replace(SMALL, allow=("serverless", "local"))
+    only = SMALL._replace(allow=("serverless", "local"))
     assert place(only, with_state(serverless=small, local=small), THRESHOLDS).infeasible
     for other in (BackendState("throttled", max_payload=99), BackendState(models=frozenset())):
         assert not place(only, with_state(serverless=small, local=other), THRESHOLDS).infeasible
@@ -110,16 +110,16 @@ def test_what_is_too_large_for_all_that_are_up_and_possible_is_fail_infeasible()
 
 
 def test_backfill_takes_free_slots_only() -> None:
-    batch = replace(SMALL, batch=True, f_t=99.0)
+    batch = SMALL._replace(batch=True, f_t=99.0)
     assert place(batch, FREE, THRESHOLDS).rule == 3
     assert place(batch, with_state(local=BackendState(free=0)), THRESHOLDS).rule == 4
     busy = with_state(local=BackendState(), gpu=BackendState())
     assert place(batch, busy, THRESHOLDS).backend is None
-    assert place(replace(batch, r_d=5_000), busy, THRESHOLDS).backend is None
+    assert place(batch._replace(r_d=5_000), busy, THRESHOLDS).backend is None
 
 
 def test_backfill_with_no_slot_to_wait_for_goes_to_serverless() -> None:
-    batch = replace(SMALL, batch=True, backends=("serverless",))
+    batch = SMALL._replace(batch=True, backends=("serverless",))
     assert place(batch, FREE, THRESHOLDS).rule == 5
 
 
@@ -133,6 +133,8 @@ states = st.fixed_dictionaries(
             models=st.none() | st.sampled_from([frozenset({"digits"}), frozenset({"other"})]),
             max_payload=st.none() | st.integers(0, 5_000),
             best_cases=st.dictionaries(st.sampled_from(["digits", "other"]), st.floats(0, 5)),
+            busy=st.just(0),
+            rate=st.none(),
         )
         for backend in ALL
     },
@@ -149,6 +151,7 @@ requests = st.builds(
     allow=st.none() | subsets,
     excluded=subsets,
     batch=st.booleans(),
+    max_wait=st.just(inf),
 )
 
 
@@ -169,7 +172,7 @@ def can_take(features: Features, backend: Backend, state: BackendState | None) -
 def test_no_request_is_sent_where_it_must_fail_and_each_gets_the_first_branch_that_holds(
     features: Features, state: dict[Backend, BackendState]
 ) -> None:
-    features = replace(features, batch=False)
+    features = features._replace(batch=False)
     takes = {backend: can_take(features, backend, state.get(backend)) for backend in ALL}
     # A limit of 0 bytes is a limit: `or` above reads it as none.
     for backend, known in state.items():
@@ -208,7 +211,7 @@ def test_every_policy_places_only_where_it_is_feasible(
         else:
             known = state[placement.backend]
             assert known.max_payload is None or features.r_d <= known.max_payload
-            assert can_take(features, placement.backend, replace(known, max_payload=None))
+            assert can_take(features, placement.backend, known._replace(max_payload=None))
 
 
 def test_round_robin_goes_round() -> None:

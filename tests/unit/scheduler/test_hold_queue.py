@@ -1,4 +1,4 @@
-"""What waits is served in the order in which it came, however it waited."""
+"""Held requests are placed in order of arrival, in memory or in the broker."""
 
 import json
 from itertools import pairwise
@@ -66,7 +66,7 @@ def test_a_new_request_does_not_overtake_one_of_its_kind_and_does_another_kind()
     (first,) = hold(harness, 1)
     assert placed(harness) == [first]
     (second,) = hold(harness, 1)
-    harness.core._backends.left("local", first, harness.now)  # free, and nobody was told yet
+    harness.core._backends.left("local", first, harness.now)  # free, and no release has run yet
     (third,) = hold(harness, 1)
     harness.beat("serverless", 5, models=["cats"])
     (other,) = hold(harness, 1, allow=["local"])
@@ -82,7 +82,7 @@ def test_a_small_one_waits_for_no_large_one_that_fits_nowhere() -> None:
     assert placed(harness) == [small]
 
 
-def test_the_youngest_large_ones_wait_in_the_broker_where_the_window_is_full_of_bytes() -> None:
+def test_the_youngest_large_requests_move_to_the_broker_if_the_window_is_full_of_bytes() -> None:
     harness = SchedulerHarness(hold_window=4)  # 1 MiB
     large = infer(2_000)
     assert 500_000 > len(json.dumps(large)) > 350_000
@@ -100,7 +100,7 @@ def test_the_youngest_large_ones_wait_in_the_broker_where_the_window_is_full_of_
     assert [identity for identity in placed(harness) if identity != small] == [second, third]
 
 
-def test_many_in_the_broker_are_turned_over_more_slowly_and_none_beyond_its_deadline() -> None:
+def test_many_deferred_requests_are_retried_more_slowly_and_none_beyond_its_deadline() -> None:
     harness = SchedulerHarness(hold_window=1)
     hold(harness, 1_002)
     assert {publish.routing_key for publish in harness.turn()} == {"1000", "5000"}
@@ -109,7 +109,7 @@ def test_many_in_the_broker_are_turned_over_more_slowly_and_none_beyond_its_dead
     assert short.routing_key == "500"
 
 
-def test_a_hold_ends_at_its_deadline_once_wherever_it_waited() -> None:
+def test_a_hold_ends_once_at_its_deadline_in_memory_or_in_the_broker() -> None:
     harness = SchedulerHarness(hold_window=1)
     inside, outside = hold(harness, 2, deadline=NOW + 5)
     (away,) = harness.turn()
@@ -121,7 +121,7 @@ def test_a_hold_ends_at_its_deadline_once_wherever_it_waited() -> None:
     assert {outcome.state for outcome in ended} == {"expired"}
 
 
-def test_places_come_free_one_by_one_in_order() -> None:
+def test_slots_that_become_free_are_filled_in_order() -> None:
     harness = SchedulerHarness(hold_window=8)
     harness.beat("local", 1)
     ids = hold(harness, 6)

@@ -29,7 +29,7 @@ def test_a_placement_has_one_lease_that_names_its_requests_and_ends_after_their_
     assert (lease.placed_at, lease.until, lease.attempt) == (NOW, NOW + 54 + GRACE, 1)
 
 
-def test_all_that_is_placed_in_one_turn_is_told_in_one_message() -> None:
+def test_placements_of_one_turn_are_reported_in_one_message() -> None:
     harness = SchedulerHarness(coalesce=2)
     harness.beat_all(local=100)
     for _ in range(6):
@@ -53,7 +53,7 @@ def test_a_request_of_hours_does_not_lengthen_the_lease_of_one_of_seconds() -> N
     assert (long.until, long.class_, long.batch_id) == (NOW + 86_400 + GRACE, "batch", "job")
 
 
-def test_a_second_attempt_says_that_it_is_one() -> None:
+def test_a_lease_names_the_number_of_the_attempt() -> None:
     harness = _desk()
     harness.request()
     published = harness.turn()
@@ -65,7 +65,7 @@ def test_a_second_attempt_says_that_it_is_one() -> None:
     assert (lease.attempt, lease.backend) == (2, "gpu-container")
 
 
-def test_who_waits_is_named_once_with_the_places_of_what_it_waits_for() -> None:
+def test_a_reply_address_is_named_once_with_the_positions_of_its_requests() -> None:
     harness = _desk()
     harness.request(reply=False)
     harness.request()
@@ -86,13 +86,13 @@ def test_a_correlation_id_of_the_producers_own_is_kept() -> None:
     assert lease.awaited == [ReplyGroup(to="elsewhere", positions=[0], correlation_ids=["c-7"])]
 
 
-def test_what_is_held_has_no_lease() -> None:
+def test_a_held_request_has_no_lease() -> None:
     harness = SchedulerHarness()
     harness.request(request_body(NOW))
     assert leases(harness.turn()) == []
 
 
-def test_several_turns_are_told_in_one_message_and_their_inputs_stay_open_until_then() -> None:
+def test_several_turns_are_reported_in_one_message_and_acknowledged_after_it() -> None:
     harness = _desk()
     for _ in range(3):
         harness.request()

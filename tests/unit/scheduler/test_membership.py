@@ -35,7 +35,7 @@ def test_a_host_that_falls_silent_takes_its_own_slots_alone(harness: SchedulerHa
     assert free(harness) == 12
 
 
-def test_a_host_that_is_ill_or_says_goodbye_does_the_same(harness: SchedulerHarness) -> None:
+def test_an_unhealthy_or_closing_host_loses_its_own_slots_alone(harness: SchedulerHarness) -> None:
     harness.beat("local", 4, worker=A, healthy=False, reason="its server is away")
     assert free(harness) == 8
     harness.beat("local", 4, worker=A)
@@ -50,7 +50,7 @@ def test_only_when_all_are_gone_the_backend_is_down(harness: SchedulerHarness) -
     assert harness.core._backends.state["local"].down is not None
 
 
-def test_the_log_says_who_came_and_went_and_what_is_left(
+def test_the_log_names_workers_that_join_or_leave_and_the_slots_left(
     harness: SchedulerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "scheduler")
@@ -71,7 +71,7 @@ def test_the_log_says_who_came_and_went_and_what_is_left(
     ]
 
 
-def test_a_lane_on_a_silent_host_frees_its_own_slot_and_no_more(harness: SchedulerHarness) -> None:
+def test_a_batch_slot_on_a_silent_host_frees_its_own_slot_alone(harness: SchedulerHarness) -> None:
     """Four batch requests share a slot of B, and A has three others."""
     harness.beat("local", 4, worker=A)
     harness.beat("local", 8, worker=B)
@@ -88,7 +88,7 @@ def test_a_lane_on_a_silent_host_frees_its_own_slot_and_no_more(harness: Schedul
     assert free(harness) == 1
 
 
-def test_what_a_silent_host_took_with_it_takes_no_slot_of_the_others(harness: SchedulerHarness) -> None:
+def test_requests_of_a_silent_host_take_no_slot_of_other_hosts(harness: SchedulerHarness) -> None:
     for _ in range(10):
         harness.request()
     placed = [ticket for publish in placements(harness.turn()) for ticket in tickets(publish)]

@@ -1,4 +1,4 @@
-"""The scheduler alone settles which version answers, and what is settled stays."""
+"""The scheduler alone chooses the version that answers, once for each request."""
 
 from collections import Counter
 from typing import Any
@@ -132,7 +132,7 @@ def test_a_version_is_placed_where_it_is_in_place_alone() -> None:
 @pytest.mark.parametrize(
     "asked", [{"model": "unread"}, {"version": "2"}, {"data": TOO_LARGE}], ids=["model", "version", "tensors"]
 )
-def test_what_has_not_been_read_is_no_reason_to_reject(asked: dict[str, Any]) -> None:
+def test_an_unread_registry_is_no_reason_to_reject(asked: dict[str, Any]) -> None:
     harness = ready(informed=False)
     request = harness.request(**asked)
     published = harness.turn()
@@ -147,7 +147,7 @@ def test_what_has_not_been_read_is_no_reason_to_reject(asked: dict[str, Any]) ->
     assert outcome.state == "rejected"
 
 
-def test_what_waited_for_word_of_its_model_is_placed_when_it_comes() -> None:
+def test_a_request_deferred_for_its_model_is_placed_once_the_model_is_known() -> None:
     harness = ready(informed=False)
     harness.request(version="2")
     (waiting,) = delayed(harness.turn())

@@ -1,4 +1,4 @@
-"""What the scheduler remembers takes a small and fixed place, and is enough to know what comes again."""
+"""The caches of ids and deliveries have a small fixed size, and recognise repeated ones."""
 
 import hashlib
 import tracemalloc
@@ -39,7 +39,7 @@ def test_the_last_keys_are_known_and_older_ones_make_room() -> None:
         st.tuples(st.sampled_from([bytes(pair) for pair in product(b"\0\1\xff", repeat=2)]), st.booleans())
     )
 )
-def test_it_knows_what_a_dictionary_would_know(steps: list[tuple[bytes, bool]]) -> None:
+def test_it_behaves_like_a_dictionary(steps: list[tuple[bytes, bool]]) -> None:
     """They are made of few different bytes, so that keys also stand across two others."""
     lately, usual = FixedSizeKeyCache(1, 2), dict[bytes, int]()
     for key, kept in steps:
@@ -77,7 +77,7 @@ def test_an_id_and_its_message_take_few_bytes_and_take_them_at_the_start() -> No
     assert grown < 5 * SIZE, "a dictionary would take a hundred times as much"
 
 
-def test_of_an_id_is_known_what_it_asked_for_and_whether_it_has_ended() -> None:
+def test_the_content_and_the_end_of_an_id_are_remembered() -> None:
     idempotency = IdempotencyCache(SIZE)
     for one in (new_id(), "not a UUID \ud800"):
         assert idempotency.find(one) is None

@@ -1,4 +1,4 @@
-"""Retries have one owner, who bounds them by attempts, by the deadline and by a budget, and spreads them."""
+"""The scheduler owns retries: attempts, deadline and a budget bound them, and jitter spreads them."""
 
 from collections import Counter
 from typing import Any
@@ -46,7 +46,7 @@ def test_later_failures_wait_longer_and_every_rung_has_its_queue() -> None:
     assert {delay for rung in retries.BACKOFF_STEPS_MS for delay in rung} <= set(names.DELAYS_MS)
 
 
-def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(
+def test_a_request_with_one_backend_does_not_spend_all_attempts_in_a_short_outage(
     harness: SchedulerHarness,
 ) -> None:
     """One of five seconds costs no such request its answer, though no breaker may open in that time."""
@@ -62,7 +62,7 @@ def test_who_has_no_other_backend_does_not_spend_all_attempts_in_a_short_outage(
     assert len(ticket.attempts) == 2
 
 
-def test_what_came_of_several_attempts_is_told_once() -> None:
+def test_equal_attempts_are_summarized_once() -> None:
     def attempt(backend: Backend, error: str) -> Attempt:
         return Attempt(
             number=1,
@@ -145,7 +145,7 @@ def test_a_fault_that_the_request_may_have_caused_counts_as_a_probe_too(error_cl
     assert probes == len(outcome.attempts) == 3
 
 
-def test_who_may_be_to_blame_leaves_it_to_others_to_be_a_probe() -> None:
+def test_a_suspect_request_yields_the_probe_to_others() -> None:
     """Else the oldest would try a backend that fails again and again, until its attempts are spent."""
     harness = SchedulerHarness()
     harness.beat("local", 100)
@@ -168,7 +168,7 @@ def test_who_may_be_to_blame_leaves_it_to_others_to_be_a_probe() -> None:
     assert probes == [0, 0, 0, 1], "and when there is nobody else, it is one"
 
 
-def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after_another(
+def test_a_suspect_request_travels_alone_and_opens_no_further_breaker(
     harness: SchedulerHarness,
 ) -> None:
     """One request in four kills what it asks, and is sent to each backend: the others are answered there."""
@@ -193,7 +193,9 @@ def test_who_failed_and_may_be_to_blame_travels_alone_and_opens_no_breaker_after
     assert harness.core._breakers.open() == {}
 
 
-def test_what_a_pool_gave_back_unasked_does_not_count_either(harness: SchedulerHarness) -> None:
+def test_a_request_that_a_pool_returned_uncalled_does_not_count_either(
+    harness: SchedulerHarness,
+) -> None:
     ticket = place(harness)
     harness.fail(ticket, error_class="breaker_open")
     (placement,) = placements(harness.turn())
@@ -201,7 +203,7 @@ def test_what_a_pool_gave_back_unasked_does_not_count_either(harness: SchedulerH
     assert harness.core._breakers.open() == {}
 
 
-def test_a_pool_that_knows_not_yet_what_is_deployed_costs_no_attempt_and_is_given_time(
+def test_a_pool_that_has_not_read_the_registry_costs_no_attempt_and_gets_time(
     harness: SchedulerHarness,
 ) -> None:
     ticket = place(harness, allow=["local"])
@@ -285,7 +287,7 @@ def test_a_failed_request_never_comes_back_after_its_deadline(harness: Scheduler
     assert delayed.routing_key == "250"
 
 
-def test_what_failed_is_asked_again_where_all_others_are_down_and_not_where_one_is_busy() -> None:
+def test_an_excluded_backend_is_tried_again_if_all_others_are_down_but_not_if_one_is_busy() -> None:
     harness = SchedulerHarness()
     harness.beat("local", 4)
     harness.beat("gpu-container", 0)
@@ -298,7 +300,7 @@ def test_what_failed_is_asked_again_where_all_others_are_down_and_not_where_one_
     assert placement.routing_key == "local"
 
 
-def test_what_failed_is_asked_again_where_all_others_are_too_small_and_its_attempts_end() -> None:
+def test_an_excluded_backend_is_tried_again_if_all_others_are_too_small_until_attempts_end() -> None:
     harness = SchedulerHarness()
     harness.beat("local", 4)
     harness.beat("gpu-container", 4)

@@ -1,4 +1,4 @@
-"""What would wait in vain is told so at once, with when to come again; nothing else is refused."""
+"""A request that would not be answered in time is rejected at once with a retry time, and no other is."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_stall_is_no_measurement() -> None:
     assert throughput.rate(now + 30) == pytest.approx(100, rel=0.05)
 
 
-def test_what_is_answered_with_room_to_spare_says_nothing() -> None:
+def test_answers_with_free_slots_are_no_measurement() -> None:
     throughput = Throughput()
     for number in range(100):
         throughput.idle(NOW + number)
@@ -80,7 +80,7 @@ FULL: dict[Backend, BackendState] = {
 }
 
 
-def test_the_wait_is_what_is_ahead_over_what_is_answered() -> None:
+def test_the_wait_is_the_requests_ahead_over_the_throughput() -> None:
     why = saturated(features(), FULL, Limits(), held=500, before=20)
     assert why is not None
     assert why.retry_after == 22
@@ -104,7 +104,7 @@ def test_where_there_is_hope_it_is_held(changes: Any, state: Any, held: int) -> 
     assert saturated(features(**changes), state, Limits(), held=held, before=held) is None
 
 
-def test_the_operator_may_bound_what_is_held() -> None:
+def test_the_operator_may_bound_the_held_requests() -> None:
     assert saturated(features(), {}, Limits(most_held=10), held=10, before=0) is not None
 
 
@@ -159,7 +159,7 @@ def test_batch_work_waits_and_is_not_rejected(harness: SchedulerHarness) -> None
     assert [outcome.state for outcome in outcomes(harness.turn())] == []
 
 
-def test_what_was_taken_once_is_never_rejected(harness: SchedulerHarness) -> None:
+def test_an_accepted_request_is_never_rejected(harness: SchedulerHarness) -> None:
     harness.request(deadline=harness.now + 60, allow=["local"])  # held: no such pool
     taken = harness.core._dispatcher.holds._windows["interactive"].held[0]
     harness.core._dispatcher.holds.abandon()
@@ -219,5 +219,5 @@ def test_behind_others_of_its_kind_it_is_judged_by_all_that_come_before() -> Non
         assert [outcome.state for outcome in outcomes(harness.turn())] == state
 
 
-def test_what_other_models_wait_for_is_not_ahead(harness: SchedulerHarness) -> None:
+def test_held_requests_of_other_models_are_not_ahead(harness: SchedulerHarness) -> None:
     assert saturated(features(time_left=31.0), FULL, Limits(), held=100_000, before=0) is None

@@ -1,4 +1,4 @@
-"""What a fault of the scheduler's own must not do to the scheduler as it runs; no broker is needed for it."""
+"""An internal error does not stop the running scheduler; no broker is needed for these tests."""
 
 import threading
 from pathlib import Path

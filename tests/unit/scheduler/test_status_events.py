@@ -35,7 +35,7 @@ def ask(harness: SchedulerHarness, request_id: str) -> StatusEvent:
     return found
 
 
-def test_what_no_backend_can_take_is_held_and_why() -> None:
+def test_a_request_that_no_backend_can_take_is_held_with_the_reason() -> None:
     harness, request_id = SchedulerHarness(), new_id()
     harness.request(id=request_id, deadline=NOW + 30)
     harness.turn()
@@ -64,7 +64,7 @@ def test_the_reason_is_the_present_one() -> None:
     assert "serverless: not in the request's allow list" in why
 
 
-def test_what_is_held_in_the_broker_is_held_too() -> None:
+def test_a_request_held_in_the_broker_is_reported_as_held() -> None:
     harness = SchedulerHarness(hold_window=1)
     harness.request()
     harness.now += 0.1
@@ -81,7 +81,7 @@ def test_what_is_held_in_the_broker_is_held_too() -> None:
     assert ask(harness, away).state == "placed"
 
 
-def test_what_waits_to_be_known_says_so() -> None:
+def test_a_request_deferred_for_the_registry_names_that_reason() -> None:
     harness, request_id = SchedulerHarness(), new_id()
     harness.registry_synced = False
     harness.request(id=request_id, model="new")
@@ -90,7 +90,7 @@ def test_what_waits_to_be_known_says_so() -> None:
     assert (answer.state, answer.held_reason) == ("held", "it is not known yet what is deployed")
 
 
-def test_what_is_placed_says_where_until_it_comes_back(harness: SchedulerHarness) -> None:
+def test_a_placed_request_names_its_backend_until_it_ends(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.request(id=request_id)
     (placement,) = placements(harness.turn())
@@ -104,7 +104,7 @@ def test_what_is_placed_says_where_until_it_comes_back(harness: SchedulerHarness
     assert find(harness, request_id) is None, "it has ended: the ledger tells how"
 
 
-def test_what_waits_for_another_attempt_names_the_one_that_failed(harness: SchedulerHarness) -> None:
+def test_a_delayed_retry_names_the_failed_attempt(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.request(id=request_id)
     (placement,) = placements(harness.turn())
@@ -119,7 +119,7 @@ def test_what_waits_for_another_attempt_names_the_one_that_failed(harness: Sched
     assert (again.attempts, [attempt.backend for attempt in again.failed]) == (2, ["local"])
 
 
-def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(harness: SchedulerHarness) -> None:
+def test_a_request_that_was_seen_and_is_nowhere_in_memory_is_accepted(harness: SchedulerHarness) -> None:
     request_id = new_id()
     harness.request(id=request_id)
     harness.turn()
@@ -128,7 +128,7 @@ def test_what_was_seen_and_is_not_known_to_be_anywhere_is_accepted(harness: Sche
     assert find(harness, new_id()) is None
 
 
-def test_what_has_ended_is_not_held_though_a_copy_of_it_waits() -> None:
+def test_a_finished_request_is_not_held_even_if_a_duplicate_is() -> None:
     """One that the scheduler before this one placed came again with its queue."""
     harness, request_id = SchedulerHarness(), new_id()
     harness.request(id=request_id, redelivered=True)
@@ -186,13 +186,13 @@ def test_events_change_nothing_for_the_requests() -> None:
     assert harness.acked == [held]
 
 
-def test_a_leader_without_events_says_each_second_that_it_leads(harness: SchedulerHarness) -> None:
+def test_a_leader_without_events_reports_each_second_that_it_leads(harness: SchedulerHarness) -> None:
     for seconds, messages in ((LEADER_INTERVAL_S, 1), (LEADER_INTERVAL_S / 2, 0), (LEADER_INTERVAL_S, 1)):
         assert reported(harness, seconds) == []
         assert [message.leader for message in harness.status] == [True] * messages
 
 
-def test_a_standby_says_nothing() -> None:
+def test_a_standby_publishes_no_status() -> None:
     harness = SchedulerHarness()
     harness.request()
     harness.feed(LeadershipChanged(leading=False))
@@ -213,7 +213,7 @@ def test_a_clock_that_is_set_back_delays_no_event(harness: SchedulerHarness) -> 
     assert len(reported(harness, -3_600.0)) == 1
 
 
-def test_batch_work_that_waits_for_a_slot_says_so() -> None:
+def test_batch_work_without_a_free_slot_names_that_reason() -> None:
     harness, request_id = SchedulerHarness(), new_id()
     harness.beat("local", 0)
     changes: dict[str, Any] = {"id": request_id, "class": "batch"}
@@ -231,7 +231,7 @@ def ask_why(harness: SchedulerHarness, request_id: str) -> str:
     return answer.held_reason
 
 
-def test_batch_work_that_may_have_no_more_slots_says_so_though_some_are_free() -> None:
+def test_batch_work_that_has_used_its_share_names_that_reason() -> None:
     harness, request_id = SchedulerHarness(), new_id()
     harness.beat("gpu-container", 2)
     batch: dict[str, Any] = {"class": "batch", "allow": ["gpu-container"]}
@@ -242,7 +242,7 @@ def test_batch_work_that_may_have_no_more_slots_says_so_though_some_are_free() -
     assert ask_why(harness, request_id) == BATCH_SHARE_USED
 
 
-def test_batch_work_that_rests_beside_interactive_requests_says_so() -> None:
+def test_resting_batch_work_names_that_reason() -> None:
     harness, request_id = SchedulerHarness(), new_id()
     harness.beat("local", 4)
     harness.request(allow=["local"])
@@ -255,7 +255,7 @@ def test_batch_work_that_rests_beside_interactive_requests_says_so() -> None:
     assert ask_why(harness, request_id) == BATCH_RESTS
 
 
-def test_a_retry_whose_models_retries_are_spent_says_so() -> None:
+def test_a_retry_over_its_budget_names_that_reason() -> None:
     harness = SchedulerHarness(retry_floor=0, retry_share=0.0)
     harness.beat("local", 4)
     harness.beat("serverless", 4)
@@ -269,7 +269,7 @@ def test_a_retry_whose_models_retries_are_spent_says_so() -> None:
     assert ask_why(harness, request_id) == RETRY_BUDGET_SPENT
 
 
-def test_who_leaves_it_to_others_to_try_a_backend_that_fails_says_so() -> None:
+def test_a_request_that_yields_the_probe_names_that_reason() -> None:
     harness = SchedulerHarness()
     harness.beat("local", 100)
     suspects = [new_id() for _ in range(5)]

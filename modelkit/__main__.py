@@ -1,4 +1,4 @@
-"""`python -m modelkit`: from a model project to what can be deployed."""
+"""`python -m modelkit`: train, validate, package and deploy a model project."""
 
 import signal
 import sys
@@ -8,11 +8,11 @@ from typing import Never
 from modelkit.cli import main
 
 
-def _end(number: int, _: FrameType | None) -> Never:
-    """Unwind, so that a job that runs is ended and its container removed."""
+def _exit(number: int, _: FrameType | None) -> Never:
+    """Unwind the stack, so that a running job is ended and its container removed."""
     raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Compresses a project's ONNX model: smaller weights, a simpler graph; kept only where that costs little."""
+"""Compression of a project's ONNX model: quantised weights and an optimised graph."""
 
 import logging
 import tempfile
@@ -28,30 +28,31 @@ from straightline.errors import ConfigurationError, StraightLineError
 from straightline.support.atomic_directory import replace_directory
 
 _QUANTISED_OPERATORS: Final = ("MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM")
-"""Operators whose weights are held as 8-bit integers; convolutions lose more than they gain on processors."""
+"""Convolutions are left out: on CPUs they lose more than they gain."""
 
 
 class NotCompressed(StraightLineError):  # noqa: N818 - it reads as what happened
-    """The compressed model was refused: it costs too much of the figure, or gains no size."""
+    """The compressed model was rejected: its metric falls too far, or it is not smaller."""
 
 
 def compress(
     project: Project, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
 ) -> CompressionRecord:
-    """Compress the trained artifact, measure both, and take the compressed one into the bundle.
+    """Compress the trained artifact, validate both, and put the compressed one into the bundle.
 
     Returns:
-        What was gained, and what it cost.
+        Size and metric before and after.
 
     Raises:
-        ConfigurationError: the project has no ONNX artifact, or it cannot be read as one.
-        JobRefused, JobFailed: a measurement did not finish.
-        NotCompressed: it was refused; the uncompressed artifact stays in the bundle.
+        ConfigurationError: the project has no ONNX artifact, or the artifact cannot be read.
+        JobRefused, JobFailed: a validation did not finish.
+        NotCompressed: the compressed artifact was rejected; the bundle keeps the uncompressed one.
     """
     name = project.spec.artifact
     if name is None:
         raise ConfigurationError(
-            f"{project.title} has no ONNX file to compress: name one by artifact in model.toml"
+            f"{project.title} cannot be compressed: its model.toml names no artifact. Set artifact to an "
+            "ONNX file"
         )
     source = trained_artifact(project)
     before = _baseline_metrics(project, source, runtime, listener, wheelhouse)
@@ -82,16 +83,16 @@ def compress(
 
 
 def evaluate(found: CompressionRecord, step: Validation | None) -> CompressionRecord:
-    """Decide on a compressed artifact by its size and its figure; pure."""
+    """Accept or reject a compressed artifact by its size and metric."""
     reason = ""
     if found.bytes_after >= found.bytes_before:
-        reason = f"its {found.bytes_before} bytes would become {found.bytes_after}"
+        reason = f"its size would change from {found.bytes_before} to {found.bytes_after} bytes"
     elif step is not None and found.before is not None and found.after is not None:
         fall = f"its {step.metric} would fall from {found.before:.6g} to {found.after:.6g}"
         if found.before - found.after > step.tolerance:
             reason = (
-                f"{fall}, by more than the tolerance {step.tolerance:g}; raise tolerance in [validate] if "
-                "that will do"
+                f"{fall}, by more than the tolerance {step.tolerance:g}. Raise tolerance in [validate] if "
+                "that is acceptable"
             )
         elif found.after < step.minimum:
             reason = f"{fall}, below the minimum {step.minimum:g}"
@@ -99,22 +100,24 @@ def evaluate(found: CompressionRecord, step: Validation | None) -> CompressionRe
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Write the model with its weights as 8-bit integers and its graph optimised; the same gives the same.
+    """Write the model with 8-bit integer weights and an optimised graph. The output is reproducible.
+
+    Source: dynamic quantisation of ONNX Runtime (`quantize_dynamic`).
 
     Raises:
-        ConfigurationError: it is no ONNX model that ONNX Runtime loads.
+        ConfigurationError: ONNX Runtime cannot load the model.
     """
-    # Imported here: only who compresses needs them, and a server has no onnx.
+    # Imported here: a model server has no onnx.
     import onnxruntime  # noqa: PLC0415
     from onnx import TensorProto  # noqa: PLC0415
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="straightline-compress-") as scratch:
-        simpler = Path(scratch) / "simpler.onnx"
+        optimised = Path(scratch) / "optimised.onnx"
         options = onnxruntime.SessionOptions()
-        # What holds on every machine and in every provider: constants folded, what is idle removed.
+        # Basic: portable between machines and execution providers.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(simpler)
+        options.optimized_model_filepath = str(optimised)
         options.log_severity_level = 3
         try:
             onnxruntime.InferenceSession(
@@ -122,21 +125,21 @@ def quantise(source: Path, target: Path) -> None:
             )
             with _quiet_logging():
                 quantize_dynamic(
-                    simpler,
+                    optimised,
                     target,
                     op_types_to_quantize=list(_QUANTISED_OPERATORS),
                     weight_type=QuantType.QInt8,
-                    # For what shape inference cannot tell, behind operators of other domains (ai.onnx.ml).
+                    # For tensors whose type is unknown behind operators of other domains (ai.onnx.ml).
                     extra_options={"DefaultTensorType": TensorProto.FLOAT},
                 )
-        # ONNX Runtime's errors have no common root but this one.
+        # ONNX Runtime's errors have no other common base class.
         except Exception as error:
             raise ConfigurationError(f"{source} cannot be compressed: {error}") from error
 
 
 @contextmanager
 def _quiet_logging() -> Iterator[None]:
-    """Keep back the advice that the quantiser logs: its preparation was done."""
+    """Suppress the quantiser's advice to preprocess the model: that was done."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
@@ -149,7 +152,7 @@ def _quiet_logging() -> Iterator[None]:
 def _baseline_metrics(
     project: Project, source: Path, runtime: Runtime, listener: Listener, wheelhouse: Path | None
 ) -> Metrics | None:
-    """Return the uncompressed bundle's figures: the last validation's where it was of this bundle."""
+    """Return the metrics of the uncompressed bundle, from its last validation if there was one."""
     if project.spec.validate is None:
         return None
     bundle = assemble(project, artifact=source)

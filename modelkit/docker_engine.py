@@ -1,4 +1,4 @@
-"""A client of the container engine that the environment leads to; its faults in the words of who asks."""
+"""Client of the container engine; translates Docker errors into the caller's exception types."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,16 +14,16 @@ from straightline.errors import StraightLineError
 def connected_engine(
     environ: Mapping[str, str] | None, timeout: int, *, error_type: type[StraightLineError], hint: str
 ) -> Iterator[docker.DockerClient]:
-    """Give a client; it is closed at the end of the block.
+    """Yield a client of the engine, and close it after the block.
 
     Args:
-        environ: where DOCKER_HOST stands; None is this process's.
-        timeout: seconds without a word from the engine.
-        error_type: what is raised where the engine refuses, or does not answer.
-        hint: what to do where it does not answer; `{error}` in it is filled in.
+        environ: environment with DOCKER_HOST; None takes that of this process.
+        timeout: seconds of silence after which a call fails.
+        error_type: raised if the engine refuses a call or does not answer.
+        hint: cause and remedy if it does not answer; `{error}` is replaced by the error.
 
     Raises:
-        StraightLineError: `error_type`.
+        StraightLineError: an `error_type`.
     """
     try:
         client = docker.from_env(timeout=timeout, environment=None if environ is None else dict(environ))

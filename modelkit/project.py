@@ -1,14 +1,14 @@
-"""A model project: a directory with `model.toml` and the user's Python, and what is made of it.
+"""A model project: a directory with `model.toml` and the user's Python, and its build directory.
 
-Below its build directory (`build/` in the project, or another):
+The build directory (`build/` in the project by default) has:
 
 | | |
 |---|---|
-| `made/` | what the training wrote |
-| `compressed/` | the compressed artifact, where one was accepted |
-| `bundle/` | what is packaged: `model.toml`, the code of a callable, and the files above |
-| `training.json`, `metrics.json`, `compression.json` | what the steps found, with digests |
-| `train.log`, `validate.log` | what they wrote |
+| `made/` | output of the training |
+| `compressed/` | the compressed artifact, if one was accepted |
+| `bundle/` | the bundle to package: `model.toml`, the code of a callable, and the files above |
+| `training.json`, `metrics.json`, `compression.json` | results of the steps, with digests |
+| `train.log`, `validate.log`, `compress.log` | output of the steps |
 """
 
 import hashlib
@@ -32,12 +32,12 @@ METRICS: Final = "metrics.json"
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A directory that a model is made of.
+    """A model project.
 
     Attributes:
-        directory: where `model.toml` and the Python lie.
-        build: where what is made of it goes.
-        spec: what `model.toml` says.
+        directory: directory of `model.toml` and the user's Python.
+        build: build directory.
+        spec: content of `model.toml`.
     """
 
     directory: Path
@@ -46,30 +46,30 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Name and version, for people."""
+        """Name and version for messages."""
         return f"{self.spec.name} {self.spec.version}"
 
     @property
     def training_output(self) -> Path:
-        """What the training wrote."""
+        """Directory with the output of the training."""
         return self.build / "made"
 
     @property
     def compressed(self) -> Path:
-        """The compressed artifact."""
+        """Directory with the compressed artifact."""
         return self.build / "compressed"
 
 
 class CompressionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a compression gave; `compression.json`.
+    """The result of a compression, as in `compression.json`.
 
     Attributes:
-        accepted: whether the compressed artifact is taken into the bundle.
-        reason: why not; empty where it is.
-        source: sha256 of the artifact that it was made of.
+        accepted: whether the bundle gets the compressed artifact.
+        reason: why it was rejected; empty if accepted.
+        source: SHA-256 of the uncompressed artifact.
         bytes_before, bytes_after: sizes of the artifact.
-        metric: the figure that decides; None where the project has none.
-        before, after: that figure.
+        metric: name of the metric; None if the project has no validation.
+        before, after: values of the metric.
     """
 
     accepted: bool
@@ -83,20 +83,20 @@ class CompressionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_project(directory: Path, build: Path | None = None) -> Project:
-    """Read the project in `directory`.
+    """Read a project.
 
     Args:
-        directory: it has a `model.toml`.
-        build: where to build; None takes `build/` in the project.
+        directory: directory of `model.toml`.
+        build: build directory; None takes `build/` in the project.
 
     Raises:
-        ConfigurationError: `model.toml` is missing or wrong, or names a file that is not there.
+        ConfigurationError: `model.toml` is missing or invalid, or names a missing file.
     """
     file = directory.resolve() / MODEL_FILE
     if not file.is_file():
         raise ConfigurationError(
-            f"there is no model project in {directory}: it has no {MODEL_FILE}; "
-            "`python -m modelkit new` makes one"
+            f"there is no model project in {directory}: it has no {MODEL_FILE}. Create one with "
+            "`python -m modelkit new`"
         )
     spec = read_model(file)
     steps = [step for step in (spec.train, spec.validate) if step is not None]
@@ -111,26 +111,26 @@ def read_project(directory: Path, build: Path | None = None) -> Project:
 
 
 def project_digest(project: Project) -> str:
-    """Return the sha256 over the project's own files."""
+    """Return the SHA-256 over the project's own files."""
     return digest_files(project.directory, _own_files(project))
 
 
 def assemble(project: Project, *, artifact: Path | None = None) -> Path:
-    """Make the bundle of what the training wrote and the project's own files; the same gives the same.
+    """Assemble the bundle from the output of the training and the project's files. It is reproducible.
 
     Args:
-        project: what to assemble.
-        artifact: the file to take as the model's artifact; None takes the compressed one where one was
-            accepted, else the trained one.
+        project: the project.
+        artifact: the model's artifact; None takes the compressed one if it was accepted, else the trained
+            one.
 
     Returns:
-        The bundle's directory.
+        The directory of the bundle.
 
     Raises:
-        ConfigurationError: the model is not trained yet, or the training wrote not what `model.toml` names.
+        ConfigurationError: the model is not trained, or the training did not write the artifact.
     """
     if project.spec.train is not None and not project.training_output.is_dir():
-        raise ConfigurationError(f"{project.title} is not trained yet: run `train` first")
+        raise ConfigurationError(f"{project.title} is not trained yet. Run `train` first")
     with replace_directory(project.build / "bundle") as fresh:
         shutil.copyfile(project.directory / MODEL_FILE, fresh / MODEL_FILE)
         for name in _served_files(project):
@@ -139,8 +139,8 @@ def assemble(project: Project, *, artifact: Path | None = None) -> Path:
             for name in content_files(project.training_output):
                 if (fresh / name).exists():
                     raise ConfigurationError(
-                        f"the training wrote {name}, which the project has itself: write it under another "
-                        "name"
+                        f"the training wrote {name}, which is also a file of the project. Write it under "
+                        "another name"
                     )
                 _copy(project.training_output / name, fresh / name)
         if artifact is None and _compression_is_current(project):
@@ -153,7 +153,7 @@ def assemble(project: Project, *, artifact: Path | None = None) -> Path:
 
 
 def file_digest(file: Path) -> str:
-    """Return the sha256 of one file."""
+    """Return the SHA-256 of one file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -161,12 +161,12 @@ def _check_artifact(project: Project, bundle: Path) -> None:
     artifact = project.spec.artifact
     if artifact is not None and not (bundle / artifact).is_file():
         step = project.spec.train
-        cure = f"let {step.entry} write it into `output`" if step else f"put it into {project.directory}"
-        raise ConfigurationError(f"{project.title} has no {artifact}, which its {MODEL_FILE} names: {cure}")
+        hint = f"Let {step.entry} write it into `output`" if step else f"Put it into {project.directory}"
+        raise ConfigurationError(f"{project.title} has no {artifact}, which its {MODEL_FILE} names. {hint}")
 
 
 def trained_artifact(project: Project) -> Path:
-    """Return the artifact as the training wrote it, or as it lies in a project without training."""
+    """Return the uncompressed artifact: the output of the training, or a file of the project."""
     name = project.spec.artifact or ""
     return (
         project.training_output / name
@@ -176,7 +176,7 @@ def trained_artifact(project: Project) -> Path:
 
 
 def _compression_is_current(project: Project) -> bool:
-    """Whether the compressed artifact was accepted, and was made of what the training wrote last."""
+    """Return whether the compressed artifact was accepted and belongs to the last training."""
     try:
         record = decode((project.build / COMPRESSION).read_bytes(), CompressionRecord)
         return record.accepted and record.source == file_digest(trained_artifact(project))
@@ -185,7 +185,7 @@ def _compression_is_current(project: Project) -> bool:
 
 
 def _served_files(project: Project) -> Iterator[Path]:
-    """Give what a bundle takes of the project: for a callable all its Python, and files that are named."""
+    """Yield the project's files that a bundle gets: the Python of a callable, and named files."""
     spec = project.spec
     if spec.flavour == "python":
         for name in _own_files(project):

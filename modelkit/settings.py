@@ -1,4 +1,4 @@
-"""What the commands of modelkit read from the environment."""
+"""Settings of training, validation and packaging."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,17 +7,17 @@ import msgspec
 
 
 class KitSettings(msgspec.Struct, frozen=True):
-    """Read once, where a command starts; each name after `STRAIGHTLINE_`.
+    """Settings of images and builds; each name after `STRAIGHTLINE_`.
 
     Attributes:
-        train_image: image that models are trained in, such as NVIDIA's for a framework; it has `python3` and
-            what the project's training imports.
-        validate_image: light image that models are validated in; it has `python3`, the packages of
-            `requirements/serve.txt`, and what the project's validation imports.
+        train_image: image for training, such as NVIDIA's for a framework; it has `python3` and the imports of
+            the project's training.
+        validate_image: light image for validation; it has `python3`, the packages of `requirements/serve.txt`
+            and the imports of the project's validation.
         base_image: image that models' images are built on; it has `python3` with the module `venv`.
-        nvidia_base_image: the same for the NVIDIA variant; it also has CUDA's libraries.
-        wheelhouse: directory of wheels that builds install from; with it, nothing is fetched.
-        job_tmp: bytes that a training or validation may write to /tmp; they are memory.
+        nvidia_base_image: the same for the NVIDIA variant; it also has the libraries of CUDA.
+        wheelhouse: directory of wheels that builds install from; nothing is downloaded then.
+        job_tmp: bytes that a job may write to /tmp; they count as memory.
     """
 
     train_image: str = "straightline-train:latest"

@@ -1,4 +1,4 @@
-"""Trains a project's model: runs its entry point, and keeps what that wrote."""
+"""Training of a project's model through its entry point."""
 
 import time
 from pathlib import Path
@@ -15,15 +15,15 @@ from straightline.support.atomic_directory import replace_directory
 
 
 class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A training that finished; `training.json`.
+    """A finished training, as in `training.json`.
 
     Attributes:
-        model, version: what was trained.
-        project: sha256 over the project's files at that time.
-        bundle: sha256 over the bundle that came of it.
-        runtime: where it ran.
-        seconds: how long it took.
-        finished_at: when, seconds since the epoch.
+        model, version: the trained model.
+        project: SHA-256 over the project's files at that time.
+        bundle: SHA-256 over the resulting bundle.
+        runtime: `docker` or `local`.
+        seconds: duration.
+        finished_at: seconds since the epoch.
     """
 
     model: str
@@ -38,17 +38,17 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
 def train(
     project: Project, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
 ) -> TrainingRecord:
-    """Train, and assemble the bundle; what was trained before stays where this fails.
+    """Train the model and assemble its bundle. If this fails, the previous result is kept.
 
     Raises:
-        ConfigurationError: the project has nothing to train, or the training wrote not what it should.
+        ConfigurationError: the project has no training, or the training did not write the artifact.
         JobRefused: the job could not be started.
-        JobFailed: it did not finish.
+        JobFailed: the job did not finish.
     """
     step = project.spec.train
     if step is None:
         raise ConfigurationError(
-            f"{project.title} has nothing to train: its model.toml has no [train]; go on with `validate`"
+            f"{project.title} has nothing to train: its model.toml has no [train]. Continue with `validate`"
         )
     with replace_directory(project.training_output) as fresh:
         job = Job(
@@ -68,10 +68,10 @@ def train(
 
 
 def job_inputs(project: Project, step: Step, wheelhouse: Path | None) -> Path | None:
-    """Return the directory of what a step reads beside the project; None where it reads nothing.
+    """Return the directory with the unpacked `wheels` of a step; None if it names none.
 
     Raises:
-        ConfigurationError: it cannot be had.
+        ConfigurationError: the wheels cannot be downloaded or unpacked.
     """
     if step.wheels is None:
         return None
@@ -84,8 +84,8 @@ def _check_artifact_written(project: Project, made: Path) -> None:
         step = project.spec.train
         written = sorted(path.name for path in made.iterdir())
         raise ConfigurationError(
-            f"the training of {project.title} wrote {written or 'nothing'}, and model.toml names the "
-            f"artifact {artifact!r}: let {step.entry if step else 'it'} write it into `output`"
+            f"the training of {project.title} did not write the artifact {artifact!r} of its model.toml: it "
+            f"wrote {written or 'nothing'}. Let {step.entry if step else 'it'} write it into `output`"
         )
 
 
@@ -104,7 +104,7 @@ def _record(project: Project, runtime: Runtime, result: JobResult) -> TrainingRe
 
 
 def write_json(file: Path, record: msgspec.Struct) -> None:
-    """Write a record for people and programs; it appears whole."""
+    """Write a record as indented JSON, atomically."""
     draft = file.with_suffix(".draft")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
     draft.replace(file)

@@ -1,4 +1,4 @@
-"""Measures a project's bundle with its own entry point, and holds the figure against its minimum."""
+"""Validation of a project's bundle: its entry point measures a metric that must reach a minimum."""
 
 import contextlib
 import math
@@ -20,20 +20,20 @@ from straightline.errors import ConfigurationError, ContractError, StraightLineE
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a validation found; `metrics.json`.
+    """The result of a validation, as in `metrics.json`.
 
     Attributes:
-        model, version: what was measured.
-        metrics: all figures.
-        metric: the one that decides.
-        value: that figure.
-        minimum: what it must reach.
-        accepted: whether it does.
-        project: sha256 over the project's files at that time.
-        bundle: sha256 over the bundle that was measured.
-        runtime: where it ran.
-        seconds: how long it took.
-        finished_at: when, seconds since the epoch.
+        model, version: the validated model.
+        metrics: all metrics by name.
+        metric: name of the metric that decides.
+        value: its value.
+        minimum: the least value that is accepted.
+        accepted: whether `value` reaches `minimum`.
+        project: SHA-256 over the project's files at that time.
+        bundle: SHA-256 over the validated bundle.
+        runtime: `docker` or `local`.
+        seconds: duration.
+        finished_at: seconds since the epoch.
     """
 
     model: str
@@ -51,30 +51,30 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BelowMinimum(StraightLineError):  # noqa: N818 - it reads as what was found
-    """The model's figure is below the minimum that its `model.toml` sets."""
+    """The metric is below the minimum in `model.toml`."""
 
 
 class NotValidated(StraightLineError):  # noqa: N818
-    """A bundle has no accepted validation of its own: none was run, or it changed since."""
+    """The bundle has no accepted validation, or has changed since."""
 
 
 def validate(
     project: Project, bundle: Path, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
 ) -> Metrics:
-    """Measure a bundle and keep the figures as `metrics.json`, also those that do not suffice.
+    """Validate a bundle, and write `metrics.json` whether it is accepted or not.
 
     Raises:
-        ConfigurationError: the project has no validation, or that gives not the figure it names.
+        ConfigurationError: the project has no validation, or it does not return its metric.
         JobRefused: the job could not be started.
-        JobFailed: it did not finish.
-        BelowMinimum: the figure that decides is too low.
+        JobFailed: the job did not finish.
+        BelowMinimum: the metric is below the minimum.
     """
     found = measure(project, bundle, runtime, listener, wheelhouse=wheelhouse)
     write_json(project.build / METRICS, found)
     if not found.accepted:
         raise BelowMinimum(
-            f"{project.title} is refused: its {found.metric} is {found.value:.6g}, below the minimum "
-            f"{found.minimum:g} that model.toml sets; train it better, or lower the minimum if that will do"
+            f"{project.title} is rejected: its {found.metric} is {found.value:.6g}, below the minimum "
+            f"{found.minimum:g} of model.toml. Improve the training, or lower the minimum if acceptable"
         )
     return found
 
@@ -82,17 +82,17 @@ def validate(
 def measure(
     project: Project, bundle: Path, runtime: Runtime, listener: Listener, *, wheelhouse: Path | None = None
 ) -> Metrics:
-    """Measure a bundle and return the figures; nothing is kept.
+    """Measure a bundle without writing `metrics.json`.
 
     Raises:
-        ConfigurationError: the project has no validation, or that gives not the figure it names.
+        ConfigurationError: the project has no validation, or it does not return its metric.
         JobRefused: the job could not be started.
-        JobFailed: it did not finish.
+        JobFailed: the job did not finish.
     """
     step = project.spec.validate
     if step is None:
         raise ConfigurationError(
-            f"{project.title} promises no figure: add [validate] with entry, metric and minimum to model.toml"
+            f"{project.title} has no validation. Add [validate] with entry, metric and minimum to model.toml"
         )
     if project.spec.requirements is not None:
         wheels = wheelhouse_for([bundle / project.spec.requirements], project.build / "wheels", wheelhouse)
@@ -128,34 +128,35 @@ def measure(
 
 
 def read_metrics(project: Project) -> Metrics | None:
-    """Read what the last validation found; None where there is none."""
+    """Read the result of the last validation; None if there is none."""
     with contextlib.suppress(OSError, ContractError):
         return decode((project.build / METRICS).read_bytes(), Metrics)
     return None
 
 
 def require_validated(project: Project, bundle: Path) -> Metrics | None:
-    """Return the figures of this very bundle; None for a project that promises none.
+    """Return the metrics of this bundle; None for a project without validation.
 
     Raises:
-        NotValidated: there are none, or of another bundle, or they were refused.
+        NotValidated: the bundle was not validated, or has changed since.
+        BelowMinimum: the metric is below the minimum.
     """
     step = project.spec.validate
     if step is None:
         return None
     found = read_metrics(project)
     if found is None:
-        raise NotValidated(f"{project.title} is not validated: run `validate` first")
+        raise NotValidated(f"{project.title} is not validated. Run `validate` first")
     digest = content_digest(bundle)
     if found.bundle != digest:
         raise NotValidated(
-            f"{project.title} was validated as sha256:{found.bundle[:12]} and is sha256:{digest[:12]} now: "
-            "run `validate` again"
+            f"{project.title} has changed since its validation, from sha256:{found.bundle[:12]} to "
+            f"sha256:{digest[:12]}. Run `validate` again"
         )
     if found.value < step.minimum:
         raise BelowMinimum(
-            f"{project.title} is refused: its {found.metric} is {found.value:.6g}, below the minimum "
-            f"{step.minimum:g}; train it better"
+            f"{project.title} is rejected: its {found.metric} is {found.value:.6g}, below the minimum "
+            f"{step.minimum:g}. Improve the training"
         )
     return found
 
@@ -164,7 +165,7 @@ def _deciding_value(project: Project, step: Validation, figures: dict[str, float
     value = figures.get(step.metric)
     if value is None or not math.isfinite(value):
         raise ConfigurationError(
-            f"{step.entry} of {project.title} gave {figures}: model.toml wants a number for {step.metric!r}; "
-            "return it, or name another metric"
+            f"{step.entry} of {project.title} returned {figures} without a number for {step.metric!r}, the "
+            "metric of model.toml. Return it, or name another metric"
         )
     return value

@@ -1,4 +1,4 @@
-"""Wheels of a hashed list of packages: fetched once through pip, and unpacked where only files are wanted."""
+"""Download, unpacking and installation of the wheels in a hashed requirements file, through pip."""
 
 import hashlib
 import subprocess
@@ -12,38 +12,38 @@ from straightline.support.atomic_directory import replace_directory
 
 
 def download_wheels(lists: Sequence[Path], cache: Path) -> Path:
-    """Fetch the wheels of these lists, once for each state of them; return their directory.
+    """Download the wheels of requirements files into a cached directory, and return it.
 
-    Each list is taken as it is: what it does not name is not fetched.
+    Dependencies that a file does not list are not downloaded.
 
     Args:
-        lists: files of pinned packages with their hashes.
-        cache: where directories of wheels are kept.
+        lists: requirements files with pinned and hashed packages.
+        cache: directory of the cache; an entry is reused until a file changes.
 
     Raises:
-        ConfigurationError: pip cannot fetch them; the message has the end of what it says.
+        ConfigurationError: pip failed; the message has the end of its output.
     """
     target = cache / f"wheels-{_digest(lists)}-py{sys.version_info.major}{sys.version_info.minor}"
     if target.is_dir():
         return target
     with replace_directory(target) as fresh:
         for each in lists:
-            # One by one: two lists may have the same package, each with the hashes of its own choice.
+            # One by one: two files may list the same package with different hashes.
             run_pip(
                 *("download", "--no-deps", "--require-hashes", "--only-binary=:all:"),
                 *("-r", str(each), "-d", str(fresh)),
-                what=f"the wheels of {each} cannot be fetched",
+                what=f"the wheels of {each} cannot be downloaded",
             )
     return target
 
 
 def wheelhouse_for(lists: Sequence[Path], cache: Path, wheelhouse: Path | None) -> Path | None:
-    """Return where the wheels of these lists are: the wheelhouse, or else the cache, filled through pip.
+    """Return the directory with the wheels of requirements files; None if there are no files.
 
-    With a wheelhouse nothing is fetched. None where there is no list.
+    It is the wheelhouse if given, without any download, else the cache.
 
     Raises:
-        ConfigurationError: pip cannot fetch them.
+        ConfigurationError: pip cannot download the wheels.
     """
     if wheelhouse is not None or not lists:
         return wheelhouse
@@ -51,15 +51,15 @@ def wheelhouse_for(lists: Sequence[Path], cache: Path, wheelhouse: Path | None) 
 
 
 def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
-    """Return a directory with the files of the packages of a list; nothing is installed.
+    """Unpack the wheels of a requirements file into a cached directory, without installing them.
 
     Args:
-        listed: pinned packages with their hashes.
-        cache: where it is kept.
-        wheelhouse: directory that has the wheels; None fetches them.
+        listed: requirements file with pinned and hashed packages.
+        cache: directory of the cache.
+        wheelhouse: directory with the wheels; None downloads them.
 
     Raises:
-        ConfigurationError: a wheel is missing or is not the one that the list means.
+        ConfigurationError: a wheel is missing or has another hash.
     """
     target = cache / f"unpacked-{_digest([listed])}"
     if target.is_dir():
@@ -70,7 +70,7 @@ def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
         run_pip(
             *("download", "--no-deps", "--require-hashes", "--only-binary=:all:", *source),
             *("-r", str(listed), "-d", str(wheels)),
-            what=f"the wheels of {listed} cannot be had",
+            what=f"the wheels of {listed} cannot be downloaded",
         )
         for wheel in wheels.glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
@@ -79,25 +79,25 @@ def unpack_wheels(listed: Path, cache: Path, wheelhouse: Path | None) -> Path:
 
 
 def install_wheels(lists: Sequence[Path], wheelhouse: Path, target: Path) -> None:
-    """Install the packages of these lists into a plain directory, from the wheelhouse alone.
+    """Install the packages of requirements files into a plain directory, only from the wheelhouse.
 
     Raises:
-        ConfigurationError: a wheel is missing or is not the one that a list means.
+        ConfigurationError: a wheel is missing or has another hash.
     """
     for each in lists:
         run_pip(
             *("install", "--no-deps", "--no-index", "--find-links", str(wheelhouse), "--no-compile"),
             *("--target", str(target), "--no-cache-dir", "-r", str(each)),
-            what=f"the packages of {each} cannot be installed from {wheelhouse}: fill it with `pip download "
+            what=f"the packages of {each} cannot be installed from {wheelhouse}. Fill it with `pip download "
             f"--no-deps -r {each} -d {wheelhouse}`",
         )
 
 
 def run_pip(*arguments: str, what: str) -> None:
-    """Run pip of this interpreter.
+    """Run pip with this interpreter.
 
     Raises:
-        ConfigurationError: it fails; the message is `what` and the end of what pip says.
+        ConfigurationError: pip failed; the message is `what` and the end of pip's output.
     """
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],

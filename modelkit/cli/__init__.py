@@ -1,4 +1,4 @@
-"""The command line, `python -m modelkit`: one module a command, each with `register` and `run`."""
+"""The command line `python -m modelkit`: one module for each command, with `register` and `run`."""
 
 import argparse
 import os
@@ -18,11 +18,11 @@ COMMANDS: Final = (new, train, validate, compress, package, deploy, rollback, li
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; `python -m modelkit --help` says what the codes mean."""
+    """Run a command and return its exit code (see `modelkit.cli.exit_codes`)."""
     parser = argparse.ArgumentParser(
         prog="python -m modelkit",
-        description="From a model project to what is deployed.",
-        epilog=EXIT_CODES,
+        description="Train, validate, package and deploy a model project.",
+        epilog=f"Run `python -m modelkit COMMAND --help` for the options of a command.\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND")
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return USAGE
     try:
-        answer: CommandResult = chosen.run(chosen, os.environ)
+        result: CommandResult = chosen.run(chosen, os.environ)
     except StraightLineError as error:
         code = exit_code(error)
         print(f"modelkit: {error}", file=sys.stderr)
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     if chosen.json:
-        _print_json(answer.record)
+        _print_json(result.record)
     else:
-        print(answer.text)
-    return answer.code
+        print(result.text)
+    return result.code
 
 
 def _print_json(record: object) -> None:

@@ -1,4 +1,4 @@
-"""`python -m modelkit compress`: make the model smaller where that costs little."""
+"""`python -m modelkit compress`: reduce the size of an ONNX model."""
 
 import argparse
 from collections.abc import Mapping
@@ -14,36 +14,39 @@ from straightline.settings import load
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command's parser."""
     parser = add_command(
         commands,
         "compress",
         run,
-        summary="hold the weights of a project's ONNX model as 8-bit integers, and optimise its graph",
-        more="It is measured before and after in the validation image; where its figure falls by more than "
-        "the tolerance of model.toml, the uncompressed one stays.",
+        summary="quantise the weights of a project's ONNX model to 8 bits",
+        description="Quantise the weights of a project's ONNX model to 8-bit integers, and optimise its "
+        "graph. The model is validated before and after. The compressed model is rejected if the metric "
+        "falls by more than the tolerance in model.toml or below the minimum, or if the file does not get "
+        "smaller.",
+        example="python -m modelkit compress plane --runtime local",
     )
     add_project(parser)
-    add_runtime(parser)
+    add_runtime(parser, "STRAIGHTLINE_VALIDATE_IMAGE")
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
-    """Compress.
+    """Compress the project's model.
 
     Raises:
-        StraightLineError: any of what `modelkit.compression.compress` raises.
+        StraightLineError: as `modelkit.compression.compress`.
     """
     settings = load(KitSettings, environ)
     project = chosen_project(arguments)
     runtime = chosen_runtime(arguments, environ, settings, training=False)
     with Console(project.build / "compress.log") as console:
-        found = compress(project, runtime, console, wheelhouse=settings.wheelhouse)
-    return CommandResult(text=f"{project.title} is compressed: {_describe(found)}", record=found)
+        record = compress(project, runtime, console, wheelhouse=settings.wheelhouse)
+    return CommandResult(text=f"Compressed {project.title}: {_describe(record)}", record=record)
 
 
 def _describe(found: CompressionRecord) -> str:
     share = found.bytes_after / found.bytes_before
-    text = f"{found.bytes_before:,} bytes before, {found.bytes_after:,} after ({share:.0%})"
+    size = f"{found.bytes_before:,} to {found.bytes_after:,} bytes ({share:.0%})"
     if found.before is None or found.after is None:
-        return f"{text}; the project promises no figure, so none was measured"
-    return f"{text}; {found.metric} {found.before:.6g} before, {found.after:.6g} after"
+        return f"{size}; not validated, because model.toml has no [validate]"
+    return f"{size}; {found.metric} {found.before:.6g} to {found.after:.6g}"

@@ -1,4 +1,4 @@
-"""Shows a running job on standard error, and keeps its log."""
+"""Display of a running job on standard error, and its log file."""
 
 import sys
 from pathlib import Path
@@ -10,11 +10,11 @@ _LINES_WITHOUT_TERMINAL: Final = 10
 
 
 class Console:
-    """A `Listener` for people: lines as they come, and below them on a terminal how far it is.
+    """A `Listener` that prints lines, with a progress bar below them on a terminal.
 
     Args:
         log: file that gets every line.
-        stream: where it is shown; None takes standard error.
+        stream: where to print; None prints to standard error.
     """
 
     def __init__(self, log: Path, stream: TextIO | None = None) -> None:
@@ -34,7 +34,7 @@ class Console:
         self._log.close()
 
     def line(self, text: str) -> None:
-        """Show a line."""
+        """Print and log a line."""
         self._log.write(f"{text}\n")
         self._log.flush()
         self._clear()
@@ -42,7 +42,7 @@ class Console:
         self._stream.flush()
 
     def progress(self, done: float, total: float, text: str) -> None:
-        """Show how far it is; where there is no terminal, a line for each tenth."""
+        """Show the progress; without a terminal, print a line for each tenth."""
         share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
         words = f"{share:4.0%} {text}".rstrip()
         self._log.write(f"{words}\n")

@@ -1,4 +1,4 @@
-"""Exit codes, which scripts rely on."""
+"""Exit codes, a stable interface for scripts."""
 
 from typing import Final
 
@@ -47,28 +47,28 @@ _ERROR_CODES: Final[dict[type[StraightLineError], int]] = {
 
 EXIT_CODES: Final = """\
 exit codes:
-   0  done
-   1  refused or failed otherwise; the message says why
-   2  wrong usage: an argument, a setting, model.toml or a file it names cannot be used
-   3  the container engine does not answer, has not the image, or refuses the limits; the registry or the
-      broker cannot be reached
-   4  the project's entry point raised an exception, or exited before it returned
-   5  its process crashed: a signal ended it
-   6  it ran out of memory
-   7  it was ended at its time limit
-   8  the model's figure is below the minimum of its model.toml
-   9  the compressed model was refused; the uncompressed one stays
-  10  the bundle is not validated, or is not the one that was, or that a digest means; or its version is
-      deployed already with another content
-  11  it cannot be loaded, or its server, image or function does not become ready; it was not deployed
-  12  a place could not take it, or let it go
-  13  the registry refuses: no such version, nothing to roll back to, requests still go to it
- 130  interrupted
+    0  success
+    1  another failure; the message gives the reason
+    2  usage error: an argument, a setting, model.toml or a file that it names is invalid
+    3  unavailable: the container engine does not answer, has no such image or refuses the limits, or the
+       ledger or the broker cannot be reached
+    4  the entry point raised an exception, or exited before it returned
+    5  the job crashed: its process was ended by a signal
+    6  the job ran out of memory
+    7  the job exceeded its time limit
+    8  the metric is below the minimum in model.toml
+    9  the compressed model was rejected; the uncompressed one is kept
+   10  the bundle is not validated, has changed since, or has another digest than --digest; or its version
+       is already deployed with other content
+   11  the model does not load, or its server, image or function does not become ready; nothing was deployed
+   12  a deployment target could not take the version, or could not release it
+   13  the registry refused: no such version, nothing to roll back to, or the version still gets requests
+  130  interrupted
 """
 
 
 def exit_code(error: StraightLineError) -> int:
-    """Return the code for an error that ended a command."""
+    """Return the exit code of an error that ended a command."""
     if isinstance(error, JobFailed):
         return _JOB_CODES.get(error.result.status, FAILED)
     return next((code for kind, code in _ERROR_CODES.items() if isinstance(error, kind)), FAILED)

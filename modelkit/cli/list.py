@@ -1,9 +1,9 @@
-"""`python -m modelkit list`: what is deployed, and how often each version fails."""
+"""`python -m modelkit list`: list the deployed versions and their failure rates."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -14,22 +14,25 @@ from straightline.names import Backend
 from straightline.support.durations import duration_argument
 from straightline.support.terminal import moment, percent, printable, table
 
+if TYPE_CHECKING:
+    from outcomes.registry.registry import DeployedVersionInfo
+
 HEADINGS: Final = ("model", "version", "", "on", "outcomes", "failed", "rate", "deployed", "by", "digest")
 _DIGEST_DIGITS: Final = 12
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that is in place.
+    """A deployed version.
 
     Attributes:
-        model, version: what it is.
+        model, version: its names.
         role: `default`, `canary`, `previous`, or empty.
-        share: percent of the requests without a pin that it gets.
-        backends: where it is in place.
-        digest, image, function: of its forms.
+        share: percent of the requests without a version that it gets.
+        backends: where it is deployed.
+        digest, image, function: its forms.
         deployed_at: seconds since the epoch.
-        deployed_by: who put it there.
-        rate: how often it failed lately.
+        deployed_by: user and host.
+        rate: its failure rate.
     """
 
     model: str
@@ -46,30 +49,33 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command's parser."""
     parser = add_command(
         commands,
         "list",
         run,
-        summary="what is deployed, and how often each version failed lately",
-        more="The default, the one before it and a canary are marked, with their failure rates side by side.",
+        summary="list the deployed versions and their failure rates",
+        description="List the deployed versions of all models, or of one, with their roles (default, "
+        "previous default, canary) and recent failure rates.",
+        example="python -m modelkit list plane --since 15m",
     )
-    parser.add_argument("model", nargs="?", help="this one alone")
+    parser.add_argument("model", nargs="?", help="name of the model (default: all)")
     parser.add_argument(
         "--since",
         type=duration_argument,
         default="1h",
         metavar="T",
-        help="how far back: 30s, 15m, 1h, 7d (default 1h)",
+        help="period of the failure rates, such as 30s, 15m, 1h or 7d (default: 1h)",
     )
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
-    """Ask the registry and the ledger.
+    """Read the registry and the failure rates from the ledger.
 
     Raises:
         StraightLineError: the ledger cannot be reached.
     """
+    # Loads the libraries of the ledger.
     from modelkit.deployment.settings import database  # noqa: PLC0415
     from outcomes.db.database import connected  # noqa: PLC0415
     from outcomes.queries.version_rates import version_rates  # noqa: PLC0415
@@ -80,32 +86,35 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
     with connected(url, name="straightline-list", setting=setting) as connection:
         found = deployed_versions(connection, arguments.model)
         rates = version_rates(connection, since, model=arguments.model)
-    rows = [
-        Row(
-            model=each.model,
-            version=each.version,
-            role=each.role,
-            share=each.share,
-            backends=each.deployed.spec.backends,
-            digest=each.deployed.digest,
-            image=each.deployed.image,
-            function=each.deployed.function,
-            deployed_at=each.deployed_at,
-            deployed_by=each.deployed_by,
-            rate=rates.get((each.model, each.version), FailureRate(name=each.version)),
-        )
-        for each in found
-    ]
+    rows = [_row(each, rates) for each in found]
     return CommandResult(
         text=_describe(rows, arguments.model), record={"since": since.timestamp(), "versions": rows}
     )
 
 
+def _row(version: "DeployedVersionInfo", rates: Mapping[tuple[str, str], FailureRate]) -> Row:
+    return Row(
+        model=version.model,
+        version=version.version,
+        role=version.role,
+        share=version.share,
+        backends=version.deployed.spec.backends,
+        digest=version.deployed.digest,
+        image=version.deployed.image,
+        function=version.deployed.function,
+        deployed_at=version.deployed_at,
+        deployed_by=version.deployed_by,
+        rate=rates.get((version.model, version.version), FailureRate(name=version.version)),
+    )
+
+
 def _describe(rows: Sequence[Row], model: str | None) -> str:
     if not rows and model is not None:
-        return f"No version of {printable(model)} is deployed: `python -m modelkit list` shows what is."
+        return (
+            f"No version of {printable(model)} is deployed. List all models with `python -m modelkit list`."
+        )
     if not rows:
-        return "Nothing is deployed by `python -m modelkit deploy`."
+        return "No model is deployed. Deploy one with `python -m modelkit deploy`."
     cells = [
         (
             row.model,

@@ -1,9 +1,10 @@
-"""`python -m modelkit remove`: take a version away, or a whole model."""
+"""`python -m modelkit remove`: remove a version of a model, or the whole model."""
 
 import argparse
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,37 +22,39 @@ _log: Final = logging.getLogger(__name__)
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command's parser."""
     parser = add_command(
         commands,
         "remove",
         run,
-        summary="take a version of a model away, or the whole model",
-        more="Requests stop first; then its files, function and image go. The default and the canary stay: "
-        "roll back, or deploy another version, before.",
+        summary="remove a version of a model, or the whole model",
+        description="Stop the requests to a version, then delete its files, function and image. The default "
+        "and the canary cannot be removed alone: roll back or deploy another version first.",
+        example="python -m modelkit remove plane 1",
     )
-    parser.add_argument("model", help="its name")
+    parser.add_argument("model", help="name of the model")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("version", nargs="?", help="of it")
-    which.add_argument("--all", action="store_true", help="every version, and the model's name with them")
+    which.add_argument("version", nargs="?", help="version to remove")
+    which.add_argument("--all", action="store_true", help="remove every version and the name of the model")
     parser.add_argument(
         "--grace",
         type=float,
         default=5.0,
-        metavar="SECONDS",
-        help="for requests on their way, before anything is taken away (default: %(default)g)",
+        metavar="S",
+        help="seconds that requests in progress get before anything is deleted (default: %(default)g)",
     )
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
-    """Remove.
+    """Remove the version from the registry, announce it, and delete its forms.
 
     Raises:
-        RegistryRefused: it is not there, or requests go to it.
-        NotPlaced: a place did not let it go; the message says which.
-        BrokerUnavailable: it is out of the registry, and not everybody knows; the message says what is left.
+        RegistryRefused: the version is not deployed, or still gets requests.
+        NotPlaced: a target could not release the version; the message says which.
+        BrokerUnavailable: the removal is recorded but not announced; the message lists what is left.
         StraightLineError: the ledger or the broker cannot be reached.
     """
+    # Loads the libraries of the ledger.
     from modelkit.deployment.announce import announce, current_operator  # noqa: PLC0415
     from modelkit.deployment.builder import Builder, build_targets, kit_settings  # noqa: PLC0415
     from modelkit.deployment.settings import DeploySettings, broker_url, database  # noqa: PLC0415
@@ -74,32 +77,36 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
         ]
         connection.rollback()
         backends = tuple(each for each in BACKENDS if any(each in version.spec.backends for version in found))
-        # Made before the registry forgets the version: with a wrong setting nobody could name what is left.
+        # Built first, so that a wrong setting is found before the registry forgets the version.
         targets = build_targets(backends, builder, settings, environ)
-        left = _describe_leftovers(found, settings.models_dir)
-        try:
+        with _leftovers_named(_describe_leftovers(found, settings.models_dir)):
             deployed, gone = take_out(connection, arguments.model, arguments.version, who=current_operator())
             announce(broker, deployed)
             time.sleep(max(0.0, arguments.grace))
-        except (BrokerUnavailable, CommitUncertain) as error:
-            raise type(error)(
-                f"{error}. Once it is gone everywhere, remove by hand what is left: {left}"
-            ) from error
-        except KeyboardInterrupt:
-            _log.warning(
-                "it was interrupted: where it is out of the registry, remove by hand what is left: %s", left
-            )
-            raise
         _remove_from_targets(targets, gone)
     names = [version.spec.version for version in gone]
     return CommandResult(
-        text=f"{arguments.model} {', '.join(names)} is removed",
+        text=f"Removed {arguments.model} {', '.join(names)}",
         record={"model": arguments.model, "removed": names, "revision": deployed.revision},
     )
 
 
+@contextmanager
+def _leftovers_named(left: str) -> Iterator[None]:
+    """Name what must be removed by hand if the block fails after the registry was changed."""
+    try:
+        yield
+    except (BrokerUnavailable, CommitUncertain) as error:
+        raise type(error)(
+            f"{error}. When no process uses the version, remove by hand what is left: {left}"
+        ) from error
+    except KeyboardInterrupt:
+        _log.warning("interrupted. if the registry has lost the version, remove by hand: %s", left)
+        raise
+
+
 def _describe_leftovers(versions: Sequence[DeployedVersion], models: Path) -> str:
-    """Say what these versions have in their places."""
+    """Return the deployed forms of these versions as text."""
     named = []
     for version in versions:
         spec = version.spec
@@ -115,10 +122,10 @@ def _describe_leftovers(versions: Sequence[DeployedVersion], models: Path) -> st
 def _remove_from_targets(
     targets: Mapping[Backend, DeploymentTarget], gone: Sequence[DeployedVersion]
 ) -> None:
-    """Take versions away from where they are; where one place does not let go, the others do.
+    """Remove versions from all their targets, and go on after a target that fails.
 
     Raises:
-        NotPlaced: a place did not.
+        NotPlaced: a target failed.
     """
     left = []
     for version in gone:
@@ -129,6 +136,6 @@ def _remove_from_targets(
                 left.append(f"{backend}: {error}")
     if left:
         raise NotPlaced(
-            "it is out of the registry, and no request goes there; but this is left, remove it by hand: "
-            + "; ".join(left)
+            "the version is removed from the registry and gets no requests, but some of it is left. "
+            f"Remove it by hand: {'; '.join(left)}"
         )

@@ -1,14 +1,14 @@
-"""What a command gives back."""
+"""The result of a command."""
 
 import msgspec
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command prints, and its exit code.
+    """The output of a command and its exit code.
 
     Attributes:
-        text: for people.
-        record: the same for programs, printed with `--json`.
+        text: printed without `--json`.
+        record: printed as JSON with `--json`.
         code: the exit code.
     """
 

@@ -1,4 +1,4 @@
-"""`python -m modelkit rollback`: end a canary, or make the default before this one the default."""
+"""`python -m modelkit rollback`: end a canary, or restore the previous default."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,26 +9,29 @@ from modelkit.cli.result import CommandResult
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command's parser."""
     parser = add_command(
         commands,
         "rollback",
         run,
-        summary="move a model a step back: end its canary, or make the default before this one the default",
-        more="It moves at once for every request that comes after; those on their way keep their version. "
-        "One step alone is remembered: a second rollback makes that the default again which the first left.",
+        summary="end a model's canary, or restore its previous default version",
+        description="End a model's canary; without a canary, restore the previous default version. New "
+        "requests use it at once; requests in progress keep their version. Only one step is remembered, so "
+        "that a second rollback undoes the first.",
+        example="python -m modelkit rollback plane",
     )
-    parser.add_argument("model", help="its name")
+    parser.add_argument("model", help="name of the model")
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
-    """Roll back.
+    """Roll back the model and announce it.
 
     Raises:
-        RegistryRefused: there is nothing to go back to.
-        NotPlaced: it is moved, but which functions have instances ready could not be set.
+        RegistryRefused: there is nothing to roll back to.
+        NotPlaced: the model is rolled back, but its provisioned concurrency could not be set.
         StraightLineError: the ledger or the broker cannot be reached.
     """
+    # Loads the libraries of the ledger.
     from modelkit.deployment.announce import announce, current_operator  # noqa: PLC0415
     from modelkit.deployment.provisioned_concurrency import provision_model  # noqa: PLC0415
     from modelkit.deployment.settings import broker_url, database  # noqa: PLC0415
@@ -44,22 +47,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
         deployed = roll_back(connection, arguments.model, who=current_operator())
     announce(broker, deployed)
     model = deployed.models[arguments.model]
-    ended = before.canary if before is not None else None
-    was = before.default if before is not None else None
-    text = (
-        f"the canary {ended} of {arguments.model} has ended; the default is {model.default}"
-        if ended is not None
-        else f"the default of {arguments.model} is {model.default} again; it was {was}, "
-        "and a second rollback would make it so again"
-    )
-    provision_model(model, text)
-    return CommandResult(
-        text=text,
-        record={
-            "model": arguments.model,
-            "default": model.default,
-            "was": was,
-            "ended_canary": ended,
-            "revision": deployed.revision,
-        },
-    )
+    canary = before.canary if before is not None else None
+    previous = before.default if before is not None else None
+    if canary is not None:
+        done = text = f"the canary {canary} of {arguments.model} has ended; the default is {model.default}"
+    else:
+        done = f"the default of {arguments.model} is {model.default} again; it was {previous}"
+        text = f"{done}. A second rollback undoes this"
+    provision_model(model, done)
+    record = {"model": arguments.model, "default": model.default, "was": previous, "ended_canary": canary}
+    return CommandResult(text=text[0].upper() + text[1:], record={**record, "revision": deployed.revision})

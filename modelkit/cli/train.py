@@ -1,4 +1,4 @@
-"""`python -m modelkit train`: make the model."""
+"""`python -m modelkit train`: train a model."""
 
 import argparse
 from collections.abc import Mapping
@@ -13,23 +13,25 @@ from straightline.settings import load
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command's parser."""
     parser = add_command(
         commands,
         "train",
         run,
-        summary="train a project's model in the training image, and assemble its bundle",
-        more="The image is STRAIGHTLINE_TRAIN_IMAGE.",
+        summary="train a project's model",
+        description="Run the entry point of [train] in model.toml, and assemble the bundle. If the training "
+        "fails, the previous result is kept.",
+        example="python -m modelkit train plane --runtime local",
     )
     add_project(parser)
-    add_runtime(parser)
+    add_runtime(parser, "STRAIGHTLINE_TRAIN_IMAGE")
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
-    """Train.
+    """Train the project's model.
 
     Raises:
-        StraightLineError: any of what `modelkit.training.train` raises.
+        StraightLineError: as `modelkit.training.train`.
     """
     settings = load(KitSettings, environ)
     project = chosen_project(arguments)
@@ -37,7 +39,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
     with Console(project.build / "train.log") as console:
         record = train(project, runtime, console, wheelhouse=settings.wheelhouse)
     text = (
-        f"{project.title} is trained in {record.seconds:.1f} s ({record.runtime}); its bundle is "
-        f"{project.build / 'bundle'}, sha256:{record.bundle}"
+        f"Trained {project.title} in {record.seconds:.1f} s ({record.runtime}).\n"
+        f"  bundle  {project.build / 'bundle'}\n"
+        f"  digest  sha256:{record.bundle}"
     )
     return CommandResult(text=text, record=record)

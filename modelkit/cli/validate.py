@@ -1,4 +1,4 @@
-"""`python -m modelkit validate`: measure the model, and refuse it below its minimum."""
+"""`python -m modelkit validate`: measure a model against its minimum."""
 
 import argparse
 from collections.abc import Mapping
@@ -14,23 +14,26 @@ from straightline.settings import load
 
 
 def register(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command's parser."""
     parser = add_command(
         commands,
         "validate",
         run,
-        summary="measure a project's model in the validation image, and refuse it below its minimum",
-        more="The image is STRAIGHTLINE_VALIDATE_IMAGE; the figures are kept in metrics.json.",
+        summary="measure a project's model, and reject it below its minimum",
+        description="Run the entry point of [validate] in model.toml on the bundle, and write the metrics to "
+        "metrics.json. The model is rejected if the metric is below the minimum in model.toml. For an "
+        "external model without [validate], compare the server's metadata with model.toml.",
+        example="python -m modelkit validate plane --runtime local",
     )
     add_project(parser)
-    add_runtime(parser)
+    add_runtime(parser, "STRAIGHTLINE_VALIDATE_IMAGE")
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandResult:
-    """Validate.
+    """Validate the project's bundle.
 
     Raises:
-        StraightLineError: any of what `modelkit.validation.validate` raises.
+        StraightLineError: as `modelkit.validation.validate`.
     """
     settings = load(KitSettings, environ)
     project = chosen_project(arguments)
@@ -39,24 +42,22 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
     runtime = chosen_runtime(arguments, environ, settings, training=False)
     bundle = assemble(project)
     with Console(project.build / "validate.log") as console:
-        found = validate(project, bundle, runtime, console, wheelhouse=settings.wheelhouse)
-    return CommandResult(
-        text=f"{project.title} is valid: {_describe(found)}; sha256:{found.bundle}", record=found
-    )
+        metrics = validate(project, bundle, runtime, console, wheelhouse=settings.wheelhouse)
+    text = f"{project.title} is valid: {_describe(metrics)}\n  digest  sha256:{metrics.bundle}"
+    return CommandResult(text=text, record=metrics)
 
 
 def _check_external(project: Project) -> CommandResult:
-    """Hold an external server that promises no figure against its `model.toml`."""
-    from modelkit.job_runtime.remote import check_server  # noqa: PLC0415 - numpy for this alone
+    """Compare the metadata of an external server with `model.toml`."""
+    from modelkit.job_runtime.remote import check_server  # noqa: PLC0415 - loads numpy
 
     check_server(project.spec)
-    text = f"{project.title} is served at {project.spec.url} as its model.toml says"
     return CommandResult(
-        text=text, record={"model": project.spec.name, "url": project.spec.url, "ready": True}
+        text=f"{project.title} is valid: the server at {project.spec.url} matches model.toml",
+        record={"model": project.spec.name, "url": project.spec.url, "ready": True},
     )
 
 
 def _describe(found: Metrics) -> str:
-    """Return the figures for people."""
     others = [f"{name} {value:.6g}" for name, value in found.metrics.items() if name != found.metric]
     return ", ".join([f"{found.metric} {found.value:.6g} (minimum {found.minimum:g})", *others])

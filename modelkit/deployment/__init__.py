@@ -1,5 +1,4 @@
-"""Deploying: putting a bundle in place where it is to run, and telling everybody of it.
+"""Deployment of bundles: each backend's target takes and tests a bundle before the registry records it.
 
-Each place is tried before anybody is told. What a failed deployment has put in place is taken back, and the
-versions that run are not touched.
+A deployment that fails is rolled back, and the running versions are not touched.
 """

@@ -1,4 +1,4 @@
-"""Telling everybody of a change, and who made it."""
+"""Announcement of registry changes, and the user who makes them."""
 
 import getpass
 import socket
@@ -10,29 +10,30 @@ from straightline.errors import BrokerUnavailable, StraightLineError
 from straightline.messages.streams import deployed_message
 
 CONFIRM_TIMEOUT_S: Final = 15.0
+CLOSE_TIMEOUT_S: Final = 2.0
 
 
 def announce(broker_url: str, deployed: Deployed) -> None:
-    """Tell schedulers, pools and gateways what is deployed.
+    """Publish the deployed versions to schedulers, pools and gateways.
 
     Raises:
-        BrokerUnavailable: the broker does not take it now; the change stands, and the reconciler tells it.
-        ConfigurationError: the URL is none.
+        BrokerUnavailable: the broker did not confirm. The reconciler announces the recorded change later.
+        ConfigurationError: the URL is invalid.
     """
     publisher = Publisher(broker_url, name="straightline-deploy", confirm_timeout=CONFIRM_TIMEOUT_S)
     try:
         publisher.publish(deployed_message(deployed)).result()
     except StraightLineError as error:
         raise BrokerUnavailable(
-            f"the change is recorded, but could not be announced: {error}; the reconciler announces it when "
+            f"the change is recorded, but could not be announced: {error}. The reconciler announces it when "
             "it reaches the broker"
         ) from error
     finally:
-        publisher.close(timeout=2.0)
+        publisher.close(timeout=CLOSE_TIMEOUT_S)
 
 
 def current_operator() -> str:
-    """Return the name that changes are recorded under: the user of this process and its host."""
+    """Return the user of this process and its host, under which changes are recorded."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):

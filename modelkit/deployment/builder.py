@@ -1,4 +1,4 @@
-"""The places that the environment describes, with what builds the forms that go there."""
+"""Deployment targets from the settings, and the builder of the forms that they take."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -21,13 +21,13 @@ from straightline.settings import load
 
 
 class Builder:
-    """Builds a bundle's forms in a directory of its own, which goes with it.
+    """Builds the forms of a bundle in a temporary directory.
 
     Args:
         kit: base images and wheelhouse.
-        settings: of deploying.
-        environ: where DOCKER_HOST stands.
-        wheels: where wheels that are fetched are kept; None fetches them anew each time.
+        settings: settings of the deployment.
+        environ: environment with DOCKER_HOST.
+        wheels: directory that caches downloaded wheels; None keeps no cache.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Builder:
         self._held.close()
 
     def candidate(self, bundle: Path) -> Candidate:
-        """Return a bundle as it goes to its places.
+        """Stage a bundle for its targets.
 
         Raises:
-            ConfigurationError: bundle or wheelhouse cannot be used.
+            ConfigurationError: the bundle or the wheelhouse is unusable.
         """
         return Candidate(
             bundle=read_bundle(bundle),
@@ -68,11 +68,11 @@ class Builder:
         )
 
     def load_check(self, candidate: Candidate) -> None:
-        """Try a bundle; of an external one, ask its server.
+        """Load the bundle in a child process, or compare an external server with its model.toml.
 
         Raises:
-            NotReady: it cannot be loaded.
-            ConfigurationError: its server does not serve it as its model.toml says.
+            NotReady: the bundle cannot be loaded.
+            ConfigurationError: the external server does not match model.toml.
         """
         if candidate.bundle.spec.url is None:
             check_bundle_loads(
@@ -82,28 +82,28 @@ class Builder:
             connect(candidate.bundle.spec)
 
     def function(self, candidate: Candidate, whole: bool) -> Path:
-        """Build the function's package, with its libraries or without."""
+        """Build the function package, `whole` with its libraries or without, and return its path."""
         return Path(self._built(candidate.bundle.directory, "function-zip" if whole else "function")[0])
 
     def image(self, candidate: Candidate) -> tuple[str, str]:
-        """Build the image; return its name and its id."""
+        """Build the image and return its name and id."""
         return self._built(candidate.bundle.directory, "image")
 
     def _built(self, bundle: Path, form: Form) -> tuple[str, str]:
-        workshop = BuildContext(
+        context = BuildContext(
             out=self._work, settings=self._kit, environ=self._environ, tag=self._settings.container_image
         )
-        packages = build_forms(bundle, (form,), workshop)
+        packages = build_forms(bundle, (form,), context)
         return packages.forms[form], packages.images.get(form, "")
 
 
 def build_targets(
     backends: tuple[Backend, ...], builder: Builder, settings: DeploySettings, environ: Mapping[str, str]
 ) -> dict[Backend, DeploymentTarget]:
-    """Return the places of these backends.
+    """Return the deployment targets of these backends.
 
     Raises:
-        ConfigurationError: a setting of one is missing or wrong.
+        ConfigurationError: a setting is missing or invalid.
     """
     return {backend: _target(backend, builder, settings, environ) for backend in backends}
 
@@ -117,8 +117,8 @@ def _target(
     if backend == "gpu-container" and settings.container_driver == "process":
         return DirectoryTarget(
             settings.models_dir, None, settings.deploy_patience
-        )  # its servers start from there
-    # Each with its libraries only where it is used.
+        )  # the pool starts its servers from there
+    # Imported here, so that each loads its libraries only when used.
     if backend == "gpu-container":
         from modelkit.deployment.images import ImageTarget  # noqa: PLC0415
 
@@ -129,6 +129,6 @@ def _target(
 
 
 def kit_settings(environ: Mapping[str, str], wheelhouse: Path | None) -> KitSettings:
-    """Return the settings of the forms' builder; a wheelhouse that is given goes before the setting's."""
+    """Return the settings of the builder, with `wheelhouse` instead of the setting's if given."""
     settings = load(KitSettings, environ)
     return settings if wheelhouse is None else msgspec.structs.replace(settings, wheelhouse=wheelhouse)

@@ -1,4 +1,4 @@
-"""One deployment: try the bundle, put it in place, record it, tell everybody; or leave all as it was."""
+"""Deployment of one bundle to its targets and into the registry, rolled back if a step fails."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,13 +27,13 @@ LoadCheck = Callable[[Candidate], None]
 
 
 class DeployOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to become of a bundle.
+    """How to deploy a bundle.
 
     Attributes:
-        backends: where it is put; empty takes those of its model.toml.
-        share: percent of the requests without a pin that it gets as a canary; None makes it the default.
-        default: False leaves the model's name as it is.
-        who: deploys.
+        backends: where to deploy it; empty takes those of its model.toml.
+        share: percent of the requests without a version that it gets as a canary; None for no canary.
+        default: whether it becomes the default, without `share`.
+        who: user who deploys, for the registry.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -55,21 +55,21 @@ def deploy(
 
     Args:
         candidate: the bundle.
-        options: what is to become of it.
-        targets: for each backend.
-        database: that of the registry.
-        models: the directory of models: what lies there of a model's first deployment is adopted.
-        load_check: tries the bundle before it is put anywhere.
+        options: how to deploy it.
+        targets: the target of each backend.
+        database: database of the registry.
+        models: model directory; the first deployment of a model adopts the versions found there.
+        load_check: tests the bundle before any target takes it.
 
     Returns:
-        All that is deployed then; it is to be announced.
+        All deployed versions, to be announced.
 
     Raises:
-        OtherDigest: the version is there with another content.
-        RegistryRefused: it cannot be a canary, or somebody else deploys this model now.
-        NotReady, NotPlaced: it was not; what was put in place is taken back.
-        Unsettled: whether it is deployed is not known; what was put in place is left there.
-        StraightLineError: what building it, or the ledger, raises.
+        OtherDigest: the version is already deployed with other content.
+        RegistryRefused: it cannot be a canary, or another deployment of this model is running.
+        NotReady, NotPlaced: a target failed; the deployment is rolled back.
+        CommitUncertain: it is unknown whether the registry has the version; nothing is rolled back.
+        StraightLineError: building a form or the ledger failed.
     """
     spec = candidate.bundle.spec
     backends = check_backends(candidate.bundle, options.backends)
@@ -84,77 +84,82 @@ def deploy(
             candidate,
             receives_traffic=_receives_traffic(alias_of(connection, spec.name), spec.version, options),
         )
-        connection.rollback()  # what follows takes its time
+        connection.rollback()  # ends the transaction, since the rest may take minutes
         directory = models / spec.name / spec.version
-        there = _existing_backends(directory, candidate) if known is None else known.spec.backends
+        existing = _existing_backends(directory, candidate) if known is None else known.spec.backends
         load_check(candidate)
-        with _rollback_on_error(targets, there) as put:
-            placed = [put(backend, candidate) for backend in backends]
+        with _rollback_on_error(targets, existing) as deploy_to:
+            forms = [deploy_to(backend, candidate) for backend in backends]
             all_backends = {*backends, *(known.spec.backends if known else ())}
             return record(
                 connection,
-                _deployed_version(candidate, placed, all_backends, known),
+                _deployed_version(candidate, forms, all_backends, known),
                 who=options.who,
                 share=options.share,
                 default=options.default,
-                adopted=_unregistered_versions(models / spec.name, besides=spec.version),
+                adopted=_unregistered_versions(models / spec.name, excluding=spec.version),
             )
 
 
 def check_backends(bundle: Bundle, wanted: tuple[Backend, ...]) -> tuple[Backend, ...]:
-    """Return where a bundle is put: where it is wanted, or everywhere that it is made for.
+    """Return the wanted backends, or by default all of the bundle's model.toml.
 
     Raises:
-        ConfigurationError: it is not made for one of those.
+        ConfigurationError: the model.toml does not list a wanted backend.
     """
     for backend in wanted:
         if backend not in bundle.spec.backends:
             raise ConfigurationError(
-                f"{bundle.spec.name} {bundle.spec.version} is not made for {backend}: add it to `backends` "
-                f"in its model.toml, which has {', '.join(bundle.spec.backends)}"
+                f"{bundle.spec.name} {bundle.spec.version} is not made for {backend}: its model.toml lists "
+                f"{', '.join(bundle.spec.backends)}. Add {backend} to `backends`"
             )
     return wanted or bundle.spec.backends
 
 
 def _receives_traffic(alias: Alias, version: str, options: DeployOptions) -> bool:
-    """Whether requests that pin no version will go to this one."""
+    """Return whether requests without a version may go to this one."""
     return options.default or options.share is not None or version in (alias.version or version, alias.canary)
 
 
 @contextmanager
 def _rollback_on_error(
-    targets: Mapping[Backend, DeploymentTarget], there: Iterable[Backend]
+    targets: Mapping[Backend, DeploymentTarget], existing: Iterable[Backend]
 ) -> Iterator[Callable[[Backend, Candidate], DeployedForm]]:
-    """Give what puts a candidate into a place; where the block fails, what is new goes again."""
+    """Yield a function that deploys to a backend; if the block fails, remove what it has deployed.
+
+    Args:
+        targets: the target of each backend.
+        existing: backends that have had the version before; they are not rolled back.
+    """
     done: list[tuple[DeploymentTarget, DeployedVersion]] = []
 
-    def put(backend: Backend, candidate: Candidate) -> DeployedForm:
-        placed = targets[backend].deploy(candidate)
-        if backend not in there:
-            done.append((targets[backend], _deployed_version(candidate, [placed], {backend}, None)))
-        return placed
+    def deploy_to(backend: Backend, candidate: Candidate) -> DeployedForm:
+        form = targets[backend].deploy(candidate)
+        if backend not in existing:
+            done.append((targets[backend], _deployed_version(candidate, [form], {backend}, None)))
+        return form
 
     try:
-        yield put
+        yield deploy_to
     except CommitUncertain:
-        raise  # it may be deployed: who knows takes it away with `remove`
+        raise  # it may be deployed; `remove` deletes it
     except BaseException:
-        for place, version in reversed(done):
+        for target, version in reversed(done):
             try:
-                place.remove(version)
+                target.remove(version)
             except StraightLineError as error:
-                _log.warning("what was put in place could not be taken back: %s", error)
+                _log.warning("the deployment could not be rolled back: %s", error)
         raise
 
 
 def _deployed_version(
     candidate: Candidate,
-    placed: Iterable[DeployedForm],
+    forms: Iterable[DeployedForm],
     backends: set[Backend],
     known: DeployedVersion | None,
 ) -> DeployedVersion:
     image = function = None
-    for each in placed:
+    for each in forms:
         image, function = each.image or image, each.function or function
     return DeployedVersion(
         spec=_model_spec(candidate.bundle, tuple(each for each in BACKENDS if each in backends)),
@@ -169,16 +174,16 @@ def _model_spec(bundle: Bundle, backends: tuple[Backend, ...]) -> ModelSpec:
     return ModelSpec(**{**members, "backends": backends})
 
 
-def _unregistered_versions(model: Path, *, besides: str) -> list[DeployedVersion]:
-    """Return the versions of a model that lie in its directory, the newest last."""
+def _unregistered_versions(model: Path, *, excluding: str) -> list[DeployedVersion]:
+    """Return the versions in the directory of a model, the newest last."""
     found = []
     for file in sorted(model.glob("*/model.toml"), key=lambda file: version_key(file.parent.name)):
-        if file.parent.name == besides:
+        if file.parent.name == excluding:
             continue
         try:
             bundle = read_bundle(file.parent)
         except ConfigurationError as error:
-            _log.warning("a version that lies there is not adopted: %s", error)
+            _log.warning("a version in the model directory was not adopted: %s", error)
             continue
         digest = f"sha256:{content_digest(file.parent)}"
         found.append(DeployedVersion(spec=_model_spec(bundle, bundle.spec.backends), digest=digest))
@@ -186,7 +191,7 @@ def _unregistered_versions(model: Path, *, besides: str) -> list[DeployedVersion
 
 
 def _existing_backends(directory: Path, candidate: Candidate) -> tuple[Backend, ...]:
-    """Return what the directory serves that holds this very bundle, though nobody deployed it."""
+    """Return the backends that serve this bundle from the model directory without a deployment."""
     if not directory.is_dir():
         return ()
     if f"sha256:{content_digest(directory)}" != candidate.digest:

@@ -1,4 +1,4 @@
-"""The directory of models, and the model server that watches it."""
+"""Deployment to the model directory that a model server watches."""
 
 import shutil
 import time
@@ -20,7 +20,7 @@ from straightline.errors import ContractError
 from straightline.support.atomic_directory import replace_directory
 
 UNKNOWN_MODEL_TIMEOUT_S: Final = 10.0
-"""Seconds after which a server that does not know a version is taken to watch another directory."""
+"""After this time, a server that does not know the version is assumed to watch another directory."""
 POLL_INTERVAL_S: Final = 0.1
 
 
@@ -29,13 +29,12 @@ class _Error(msgspec.Struct):
 
 
 class DirectoryTarget:
-    """Puts bundles into the directory of models.
+    """Copies bundles into the model directory.
 
     Args:
         models: the directory.
-        server: base URL of the model server that watches it, which is asked whether it serves the version;
-            None asks nobody.
-        ready_timeout: seconds until it must.
+        server: base URL of the model server that watches it; None does not wait for a server.
+        ready_timeout: seconds until the server must serve the version.
     """
 
     def __init__(self, models: Path, server: str | None, ready_timeout: float) -> None:
@@ -44,7 +43,7 @@ class DirectoryTarget:
         self._ready_timeout = ready_timeout
 
     def deploy(self, candidate: Candidate) -> DeployedForm:
-        """Put it there; see `DeploymentTarget.deploy`."""
+        """Copy the bundle; see `DeploymentTarget.deploy`."""
         spec = candidate.bundle.spec
         target = self._models / spec.name / spec.version
         fresh = not target.is_dir()
@@ -66,12 +65,12 @@ class DirectoryTarget:
                 shutil.copytree(candidate.staged, fresh, dirs_exist_ok=True)
         except OSError as error:
             raise NotPlaced(
-                f"{candidate.title} cannot be written to {self._models} ({error}): let "
-                "STRAIGHTLINE_MODELS_DIR name a directory that you may write"
+                f"{candidate.title} cannot be written to {self._models}: {error}. Set "
+                "STRAIGHTLINE_MODELS_DIR to a writable directory"
             ) from error
 
     def remove(self, version: DeployedVersion) -> None:
-        """Take it away; see `DeploymentTarget.remove`."""
+        """Delete the version; see `DeploymentTarget.remove`."""
         model = self._models / version.spec.name
         try:
             shutil.rmtree(model / version.spec.version)
@@ -93,8 +92,8 @@ def _wait_ready(server: str, name: str, version: str, ready_timeout: float) -> N
                 response = http.request("GET", server.rstrip("/") + path, timeout=max(0.1, left))
             except HTTPError as error:
                 raise NotReady(
-                    f"the model server at STRAIGHTLINE_LOCAL_URL does not answer ({type(error).__name__}): "
-                    f"start it, or raise STRAIGHTLINE_DEPLOY_PATIENCE where {name} {version} takes longer to "
+                    f"the model server at STRAIGHTLINE_LOCAL_URL does not answer: {type(error).__name__}. "
+                    f"Start it, or raise STRAIGHTLINE_DEPLOY_PATIENCE if {name} {version} takes longer to "
                     "load"
                 ) from error
             if response.status == 200:
@@ -111,8 +110,8 @@ def _wait_ready(server: str, name: str, version: str, ready_timeout: float) -> N
                 )
             if not loading and waited > min(ready_timeout, UNKNOWN_MODEL_TIMEOUT_S):
                 raise NotReady(
-                    f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {name} {version}: {why}; let "
-                    "it watch the directory that STRAIGHTLINE_MODELS_DIR names (STRAIGHTLINE_SERVE_WATCH)"
+                    f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {name} {version}: {why}. "
+                    "Make it watch STRAIGHTLINE_MODELS_DIR (STRAIGHTLINE_SERVE_WATCH)"
                 )
             time.sleep(POLL_INTERVAL_S)
 

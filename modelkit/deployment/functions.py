@@ -1,4 +1,4 @@
-"""Functions, through AWS Lambda's API: AWS's own, or the function host's (AWS_ENDPOINT_URL_LAMBDA)."""
+"""Deployment of functions through the API of AWS Lambda or the function host (AWS_ENDPOINT_URL_LAMBDA)."""
 
 import io
 import logging
@@ -30,21 +30,21 @@ from straightline.errors import ConfigurationError, ContractError
 RUNTIME: Final = "python3.11"
 HANDLER: Final = "function.handler"
 MAX_PACKAGE_BYTES: Final = 50 * 1024 * 1024
-"""Bytes of a package that Lambda takes with the call itself, by its quotas."""
+"""Lambda's quota for a package that is uploaded with the call."""
 MAX_TIMEOUT_S: Final = 900
 MIN_MEMORY_MIB: Final = 128
 _NOT_FOUND: Final = "ResourceNotFoundException"
 _CONFLICT: Final = "ResourceConflictException"
 _TRIAL_SUFFIX: Final = "t"
-"""Ends the name of a function that is tried in place of a running one; names may have one more character."""
+"""Suffix of the function that tests a package for a running one; names have room for one more character."""
 _log = logging.getLogger(__name__)
 
 Build = Callable[[Candidate, bool], Path]
-"""Builds the function's package, a directory or a file, whole with its libraries where asked to."""
+"""Builds the function package, a directory or a file; True includes its libraries."""
 
 
 class _Failure(msgspec.Struct):
-    errorType: str = ""  # noqa: N815 - as Lambda writes it
+    errorType: str = ""  # noqa: N815 - Lambda's spelling
     errorMessage: str = ""  # noqa: N815
 
 
@@ -52,12 +52,12 @@ class FunctionTarget:
     """Creates, updates and deletes functions, one for each version of a model.
 
     Args:
-        build: makes packages.
-        role: that AWS runs them with; the function host needs none.
-        ready_timeout: seconds until one must answer.
+        build: builds packages.
+        role: AWS role of the functions; the function host needs none.
+        ready_timeout: seconds until a function must answer.
 
     Raises:
-        ConfigurationError: boto3 has no region, or a wrong endpoint.
+        ConfigurationError: boto3 has no region, or an invalid endpoint.
     """
 
     def __init__(self, build: Build, *, role: str | None, ready_timeout: float) -> None:
@@ -68,9 +68,11 @@ class FunctionTarget:
         self._aws = is_aws(self._client)
 
     def deploy(self, candidate: Candidate) -> DeployedForm:
-        """Create the version's function, or update it; see `DeploymentTarget.deploy`."""
+        """Create or update the function; see `DeploymentTarget.deploy`."""
         if self._aws and self._role is None:
-            raise ConfigurationError("AWS runs a function under a role: set STRAIGHTLINE_DEPLOY_ROLE")
+            raise ConfigurationError(
+                "functions cannot be deployed: AWS needs a role for them. Set STRAIGHTLINE_DEPLOY_ROLE"
+            )
         spec = candidate.bundle.spec
         name = deployed_function_name(spec.name, spec.version, candidate.digest)
         package = _zip_bytes(self._build(candidate, self._aws))
@@ -81,12 +83,12 @@ class FunctionTarget:
                 "the form function-image"
             )
         fresh = self._created(name, package, candidate)
-        changed = not fresh and not self._is(name, package, candidate)
+        changed = not fresh and not self._is_current(name, package, candidate)
         if changed:
-            self._rehearse(name + _TRIAL_SUFFIX, package, candidate)
+            self._test_under_other_name(name + _TRIAL_SUFFIX, package, candidate)
         try:
             self._finish(name, package if changed else None, candidate)
-            self._try(name, candidate.title)
+            self._check_invocable(name, candidate.title)
             return DeployedForm(function=self._keep_warm(name, candidate, fresh=fresh))
         except (NotReady, NotPlaced):
             if fresh:
@@ -94,12 +96,12 @@ class FunctionTarget:
             raise
 
     def remove(self, version: DeployedVersion) -> None:
-        """Delete a version's function; see `DeploymentTarget.remove`."""
+        """Delete the function; see `DeploymentTarget.remove`."""
         if version.function is not None:
             self._delete(unqualified_name(version.function))
 
     def _created(self, name: str, package: bytes, candidate: Candidate) -> bool:
-        """Create it; return whether it is new."""
+        """Create a function, and return whether it is new."""
         extra = {"Role": self._role or "arn:aws:iam::000000000000:role/none", "Runtime": RUNTIME}
         with _client_errors_as_not_placed(name):
             try:
@@ -116,8 +118,8 @@ class FunctionTarget:
                 return False
         return True
 
-    def _is(self, name: str, package: bytes, candidate: Candidate) -> bool:
-        """Whether a function has this package and these settings already."""
+    def _is_current(self, name: str, package: bytes, candidate: Candidate) -> bool:
+        """Return whether the function already has this package and these settings."""
         wanted = {**_settings(candidate), "CodeSha256": code_sha256(package)}
         with _client_errors_as_not_placed(name):
             found = self._client.get_function(FunctionName=name)["Configuration"]
@@ -125,21 +127,21 @@ class FunctionTarget:
             found.get(key) == wanted[key] for key in ("CodeSha256", "Handler", "Timeout", "MemorySize")
         )
 
-    def _rehearse(self, name: str, package: bytes, candidate: Candidate) -> None:
-        """Try a package under another name: the function that runs keeps answering, whatever comes of it."""
-        self._delete(name)  # of a deployment that was broken off
+    def _test_under_other_name(self, name: str, package: bytes, candidate: Candidate) -> None:
+        """Test a package under another name, so that a failure does not touch the running function."""
+        self._delete(name)  # of an interrupted deployment
         try:
             self._created(name, package, candidate)
             self._finish(name, None, candidate)
-            self._try(name, candidate.title)
+            self._check_invocable(name, candidate.title)
         finally:
             try:
                 self._delete(name)
             except NotPlaced as error:
-                _log.warning("it was there for a trial alone, delete it by hand: %s", error)
+                _log.warning("a test function was left over. delete it by hand: %s", error)
 
     def _finish(self, name: str, package: bytes | None, candidate: Candidate) -> None:
-        """Update it, where there is a package for that, and wait until it is active."""
+        """Update the function if there is a package, and wait until it is active."""
         with _client_errors_as_not_placed(name):
             if package is not None:
                 updated = self._client.get_waiter("function_updated_v2")
@@ -159,12 +161,12 @@ class FunctionTarget:
             why = error_message(error)
             raise NotPlaced(
                 f"the function {name} cannot have {warm.minimum} instances ready"
-                f"{f' and {warm.maximum} at most' if warm.maximum else ''}: {why}; change [warm] in its "
-                f"model.toml; on AWS the user needs {REQUIRED_PERMISSIONS}, and the account the concurrency"
+                f"{f' and {warm.maximum} at most' if warm.maximum else ''}: {why}. Change [warm] in its "
+                f"model.toml. On AWS, grant {REQUIRED_PERMISSIONS}, and check the account's concurrency"
             ) from error
 
-    def _try(self, name: str, title: str) -> None:
-        """Invoke it with what is no request: it says so where it has loaded the model."""
+    def _check_invocable(self, name: str, title: str) -> None:
+        """Invoke the function with an empty event; one that has loaded its model answers `InvalidInput`."""
         try:
             response = self._client.invoke(FunctionName=name, Payload=b"{}")
             payload = response["Payload"].read()
@@ -177,8 +179,8 @@ class FunctionTarget:
         if failure.errorType != "InvalidInput":
             raise NotReady(
                 f"the function {name} of {title} does not become ready ({failure.errorType or 'no answer'}): "
-                f"{failure.errorMessage or payload[:500].decode(errors='replace')}; correct the model, or "
-                "give it more `memory` in its model.toml"
+                f"{failure.errorMessage or payload[:500].decode(errors='replace')}. Fix the model, or raise "
+                "`memory` in its model.toml"
             )
 
     def _delete(self, name: str) -> None:
@@ -193,7 +195,7 @@ class FunctionTarget:
 
 @contextmanager
 def _client_errors_as_not_placed(name: str) -> Iterator[None]:
-    """Raise the client's errors as `NotPlaced`."""
+    """Raise errors of the client as `NotPlaced`."""
     try:
         yield
     except ClientError as error:
@@ -210,7 +212,7 @@ def _client_errors_as_not_placed(name: str) -> Iterator[None]:
 
 
 def deployed_function_name(model: str, version: str, digest: str) -> str:
-    """Return the name of a version's function, 64 characters at most; the digest tells apart what is cut."""
+    """Return the name of a version's function, at most 64 characters; the digest keeps cut names apart."""
     words = [text.replace(".", "-") for text in (model, version)]
     return f"straightline-{words[0][:24]}-{words[1][:12]}-{digest.removeprefix('sha256:')[:12]}"
 

@@ -1,4 +1,4 @@
-"""Images, for the gpu-container pool: built, tagged, and started once to see whether they become ready."""
+"""Deployment of images for the gpu-container pool: build, tag, and test in a container."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ from modelkit.package.forms import image_name
 from straightline.contracts.deployed import DeployedVersion
 
 Build = Callable[[Candidate], tuple[str, str]]
-"""Builds the image of a bundle, and returns its name and its id."""
+"""Builds the image of a bundle and returns its name and id."""
 
 ENGINE_TIMEOUT_S: Final = 120
 _ENGINE_HINT: Final = (
-    "start it, or set DOCKER_HOST to one that runs ({error}); without an engine, deploy with --on local "
+    "{error}. Start it, or set DOCKER_HOST to another one. Without an engine, deploy with --on local "
     "--on serverless"
 )
 LOG_TAIL_LINES: Final = 15
@@ -34,13 +34,13 @@ _READINESS_PROBE: Final = (
 
 
 class ImageTarget:
-    """Builds images on an engine and tries them.
+    """Builds and tests images on a container engine.
 
     Args:
-        build: builds and tags one.
-        environ: where DOCKER_HOST stands.
-        ready_timeout: seconds until one must be ready.
-        tag: the name of a model's image, with `{model}` and `{version}`.
+        build: builds and tags an image.
+        environ: environment with DOCKER_HOST.
+        ready_timeout: seconds until a container must be ready.
+        tag: name of a model's image, with `{model}` and `{version}`.
     """
 
     def __init__(self, build: Build, environ: Mapping[str, str], ready_timeout: float, *, tag: str) -> None:
@@ -50,35 +50,35 @@ class ImageTarget:
         self._tag = tag
 
     def deploy(self, candidate: Candidate) -> DeployedForm:
-        """Build, tag and try it; see `DeploymentTarget.deploy`."""
-        before = self._named(image_name(self._tag, candidate.bundle.spec))
+        """Build, tag and test the image; see `DeploymentTarget.deploy`."""
+        before = self._image_id(image_name(self._tag, candidate.bundle.spec))
         name, ident = self._build(candidate)
         try:
             check_image_starts(ident, candidate.title, self._ready_timeout, self._environ)
         except BaseException:
-            # The version may run already: what has gone before keeps its name.
+            # The version may be running: its image gets its name back.
             if before is None:
                 self._remove(ident, name)
             elif before != ident:
-                self._give_back(name, before, ident)
+                self._restore_name(name, before, ident)
             raise
         return DeployedForm(image=ident)
 
     def remove(self, version: DeployedVersion) -> None:
-        """Remove its image from the engine; see `DeploymentTarget.remove`."""
+        """Remove the image from the engine; see `DeploymentTarget.remove`."""
         if version.image is not None:
             self._remove(version.image, image_name(self._tag, version.spec))
 
-    def _named(self, name: str) -> str | None:
-        """Return the id of the image that has this name; None where none has."""
+    def _image_id(self, name: str) -> str | None:
+        """Return the id of the image with this name, or None."""
         with _engine(self._environ) as client:
             try:
                 return str(client.images.get(name).id)
             except ImageNotFound:
                 return None
 
-    def _give_back(self, name: str, image: str, other: str) -> None:
-        """Give a name back to the image that had it before another one took it."""
+    def _restore_name(self, name: str, image: str, other: str) -> None:
+        """Give the name back to the image that had it, and remove the other one."""
         repository, tag = parse_repository_tag(name)
         with _engine(self._environ) as client:
             client.api.tag(image, repository, tag)
@@ -86,9 +86,9 @@ class ImageTarget:
                 _remove_untagged(client, other)
 
     def _remove(self, image: str, name: str) -> None:
-        """Take its name from an image, and the image with the last one.
+        """Remove a name from an image, and the image with its last name.
 
-        Others may have given it names of theirs: what is built of the same files is the same image.
+        The image may have other names, since the same files build the same image.
         """
         with _engine(self._environ) as client:
             try:
@@ -96,18 +96,18 @@ class ImageTarget:
             except ImageNotFound:
                 return
             repository, tag = parse_repository_tag(name)
-            if f"{repository}:{tag or 'latest'}" in tags:  # the engine lists them whole
+            if f"{repository}:{tag or 'latest'}" in tags:  # the engine lists complete names
                 client.images.remove(name, force=True)
             elif not tags:
                 _remove_untagged(client, image)
 
 
 def check_image_starts(image: str, title: str, ready_timeout: float, environ: Mapping[str, str]) -> None:
-    """Start a container of an image without a network, and return when its server is ready; it is removed.
+    """Start a container of the image without a network, wait until its server is ready, and remove it.
 
     Raises:
-        NotReady: it ended, or was not ready in time.
-        NotPlaced: the engine does not answer, or cannot start it.
+        NotReady: the container exited, or was not ready in time.
+        NotPlaced: the engine does not answer, or cannot start the container.
     """
     with _engine(environ) as client:
         container = client.containers.create(
@@ -131,7 +131,7 @@ def _remove_untagged(client: docker.DockerClient, image: str) -> None:
     try:
         client.images.remove(image)
     except APIError as error:
-        if error.status_code != HTTPStatus.CONFLICT:  # a container of it still runs: it can be pruned later
+        if error.status_code != HTTPStatus.CONFLICT:  # still in use by a container; pruned later
             raise
 
 
@@ -142,7 +142,7 @@ def _wait_ready(container: Any, title: str, ready_timeout: float) -> None:
         if container.status in ("exited", "dead"):
             code = container.attrs["State"]["ExitCode"]
             raise NotReady(
-                f"the image of {title} ends when it is started (exit code {code}){_log_tail(container)}"
+                f"the image of {title} exits at its start (exit code {code}){_log_tail(container)}"
             )
         if container.status == "running":
             code, _ = container.exec_run([f"{ENVIRONMENT}/bin/python", "-c", _READINESS_PROBE])

@@ -1,4 +1,4 @@
-"""The client of AWS Lambda's API, wherever AWS_ENDPOINT_URL_LAMBDA says it is, and its errors."""
+"""The client of AWS Lambda's API, at AWS_ENDPOINT_URL_LAMBDA if set, and its errors."""
 
 import math
 from typing import Any, Final
@@ -12,17 +12,17 @@ from straightline.errors import ConfigurationError
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 CALL_TIMEOUT_S: Final = 60
-"""Seconds that a call may take which invokes nothing: it may carry a package."""
+"""For calls other than invocations, which may upload a package."""
 
 
-def lambda_client(ready_timeout: float = CALL_TIMEOUT_S) -> Any:
+def lambda_client(read_timeout: float = CALL_TIMEOUT_S) -> Any:
     """Return boto3's client.
 
     Args:
-        ready_timeout: seconds that an invocation may take.
+        read_timeout: seconds that an invocation may take.
 
     Raises:
-        ConfigurationError: boto3 has no region, or a wrong endpoint.
+        ConfigurationError: boto3 has no region, or an invalid endpoint.
     """
     try:
         session = boto3.session.Session()
@@ -31,30 +31,30 @@ def lambda_client(ready_timeout: float = CALL_TIMEOUT_S) -> Any:
             "lambda",
             config=Config(
                 connect_timeout=5,
-                read_timeout=max(CALL_TIMEOUT_S, math.ceil(ready_timeout)),
+                read_timeout=max(CALL_TIMEOUT_S, math.ceil(read_timeout)),
                 proxies={} if host in _LOOPBACK else None,
                 retries={"total_max_attempts": 3},
             ),
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"functions cannot be deployed: {error}; set AWS_DEFAULT_REGION and credentials, and "
-            "AWS_ENDPOINT_URL_LAMBDA where the functions do not run on AWS"
+            f"functions cannot be deployed: {error_message(error)}. Set AWS_DEFAULT_REGION and credentials, "
+            "and AWS_ENDPOINT_URL_LAMBDA unless the functions run on AWS"
         ) from error
 
 
 def is_aws(client: Any) -> bool:
-    """Whether it is AWS's own."""
+    """Return whether the client calls AWS itself."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def error_code(error: ClientError) -> str:
-    """Return the exception's name in the API."""
+    """Return the name of the exception in the API."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def error_message(error: Exception) -> str:
-    """Return what the API says of an error, or the error's own sentence."""
+    """Return the message of the API, or of the error itself."""
     known = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
-    return str(known.get("Message", error))
+    return str(known.get("Message", error)).rstrip(".")

@@ -1,4 +1,4 @@
-"""Loading a bundle in a child process before anybody serves it."""
+"""Test load of a bundle in a child process."""
 
 import contextlib
 import os
@@ -14,34 +14,34 @@ import modelkit
 from modelkit.deployment.errors import NotReady
 
 _PASSED_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-"""What of our environment it gets: nothing with credentials."""
+"""Variables that the child inherits: none has credentials."""
 OUTPUT_TAIL_LINES: Final = 15
 
 
 def check_bundle_loads(bundle: Path, title: str, ready_timeout: float, environ: Mapping[str, str]) -> None:
-    """Load a bundle as a model server does, and return where it can be.
+    """Load a bundle as a model server does, in a child process.
 
     Args:
-        bundle: its directory, with its packages.
-        title: name and version, for people.
+        bundle: directory of the bundle, with its packages.
+        title: name and version for messages.
         ready_timeout: seconds that it may take.
-        environ: paths and locale are passed on.
+        environ: environment; only paths and locale are inherited.
 
     Raises:
-        NotReady: it cannot be loaded, crashes, or takes too long.
+        NotReady: the bundle cannot be loaded, crashes, or takes too long.
     """
     code = Path(modelkit.__file__ or "").resolve().parents[1]
     environment = {name: environ[name] for name in _PASSED_VARIABLES if name in environ} | {
         "PYTHONPATH": str(code),
         "OMP_NUM_THREADS": "1",
     }
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
             [sys.executable, "-m", "model_server.load_check", str(bundle.resolve())],
-            cwd=place,
+            cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -49,25 +49,25 @@ def check_bundle_loads(bundle: Path, title: str, ready_timeout: float, environ: 
             ended = process.wait(ready_timeout)
         except subprocess.TimeoutExpired:
             raise NotReady(
-                f"{title} was not loaded within {ready_timeout:g} s: make its loading shorter, or raise "
-                "STRAIGHTLINE_DEPLOY_PATIENCE" + _output_tail(said.fileno())
+                f"{title} did not load within {ready_timeout:g} s. Make loading faster, or raise "
+                "STRAIGHTLINE_DEPLOY_PATIENCE" + _output_tail(output.fileno())
             ) from None
         finally:
             _kill_group(process)
         if ended:
             raise NotReady(
-                f"{title} {_describe_exit(ended)}. Fix it and package it again{_output_tail(said.fileno())}"
+                f"{title} {_describe_exit(ended)}. Fix it and package it again{_output_tail(output.fileno())}"
             )
 
 
 def _describe_exit(code: int) -> str:
     if code < 0:
-        return f"crashes when it is loaded ({signal.Signals(-code).name})"
+        return f"crashes when loaded ({signal.Signals(-code).name})"
     return "cannot be loaded"
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End it with all that it started."""
+    """Kill the child and all processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -77,4 +77,4 @@ def _output_tail(descriptor: int) -> str:
     size = os.fstat(descriptor).st_size
     text = os.pread(descriptor, 8192, max(0, size - 8192)).decode(errors="replace").strip()
     lines = "\n".join(text.splitlines()[-OUTPUT_TAIL_LINES:])
-    return f". It says:\n{lines}" if lines else ""
+    return f". Its output ends:\n{lines}" if lines else ""

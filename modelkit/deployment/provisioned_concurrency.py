@@ -1,6 +1,6 @@
-"""How many instances of a function stand ready, and how many there may be, through Lambda's API.
+"""Provisioned and reserved concurrency of functions, through Lambda's API.
 
-Lambda provisions published versions alone: a function with a minimum is invoked by its version from then on.
+Lambda provisions only published versions, so a function with a minimum is invoked by its version.
 """
 
 from collections.abc import Mapping
@@ -21,21 +21,21 @@ REQUIRED_PERMISSIONS = (
 
 
 def set_concurrency(client: Any, function: str, warm: WarmPool, *, ready: bool = True) -> str:
-    """Set a function's provisioned and reserved concurrency; calling it again changes nothing.
+    """Set the provisioned and reserved concurrency of a function. Repeating it changes nothing.
 
-    Provisioning goes on after this returns: until it is done, invocations start instances as ever.
+    Provisioning continues after this returns; until it is done, invocations start instances on demand.
 
     Args:
-        client: boto3's, of Lambda.
-        function: its plain name.
-        warm: what its model asks for; `idle` is for those who start instances, and no setting of Lambda.
-        ready: whether the minimum is provisioned now; it can be later, as the name to invoke is the same.
+        client: boto3's client of Lambda.
+        function: unqualified name of the function.
+        warm: the model's minimum and maximum; Lambda has no setting for `idle`.
+        ready: whether to provision the minimum now. The name to invoke is the same either way.
 
     Returns:
         The name to invoke.
 
     Raises:
-        ClientError, BotoCoreError: as the client.
+        ClientError, BotoCoreError: the call failed.
     """
     if warm.maximum is not None:
         client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=warm.maximum)
@@ -50,14 +50,14 @@ def set_concurrency(client: Any, function: str, warm: WarmPool, *, ready: bool =
 
 
 def provision_model(model: DeployedModel, done: str) -> None:
-    """Have the minima of a model's default and canary provisioned, and those of its other versions not.
+    """Provision the minimum of a model's default and canary, and nothing for its other versions.
 
     Args:
-        model: all of its versions.
-        done: what has been done before, for people.
+        model: the model with all its versions.
+        done: what the command has done so far, for the error message.
 
     Raises:
-        NotPlaced: it could not be set.
+        NotPlaced: the concurrency could not be set.
     """
     wanted = wanted_minimums(model)
     if not wanted:
@@ -74,41 +74,41 @@ def provision_model(model: DeployedModel, done: str) -> None:
 
 
 def wanted_minimums(model: DeployedModel) -> Mapping[str, int]:
-    """Return the functions that are invoked by a version, each with the minimum that it is to have now."""
-    standing = (model.default, model.canary)
+    """Return the minimum to provision for each function that is invoked by a version."""
+    with_traffic = (model.default, model.canary)
     return {
-        each.function: each.spec.warm.minimum if version in standing else 0
+        each.function: each.spec.warm.minimum if version in with_traffic else 0
         for version, each in model.versions.items()
         if each.function is not None and each.function != unqualified_name(each.function)
     }
 
 
 def provision_function(client: Any, function: str, minimum: int) -> None:
-    """Provision a function's minimum for the version that is invoked, and nothing for any other.
+    """Provision the minimum for one version of a function, and nothing for its other versions.
 
     Args:
-        client: boto3's, of Lambda.
-        function: its name, with the version that is invoked.
-        minimum: 0 provisions nothing.
+        client: boto3's client of Lambda.
+        function: name of the function, with the version to provision.
+        minimum: number of instances; 0 provisions nothing.
 
     Raises:
-        ClientError, BotoCoreError: as the client.
+        ClientError, BotoCoreError: the call failed.
     """
     name, _, wanted = function.partition(":")
-    there = 0
+    provisioned = 0
     for page in client.get_paginator("list_provisioned_concurrency_configs").paginate(FunctionName=name):
         for found in page["ProvisionedConcurrencyConfigs"]:
             version = found["FunctionArn"].rpartition(":")[2]
             if version == wanted and minimum:
-                there = found["RequestedProvisionedConcurrentExecutions"]
+                provisioned = found["RequestedProvisionedConcurrentExecutions"]
             else:
                 client.delete_provisioned_concurrency_config(FunctionName=name, Qualifier=version)
-    if there != minimum:
+    if provisioned != minimum:
         _provision(client, name, wanted, minimum)
 
 
 def unqualified_name(function: str) -> str:
-    """Return a function's name without its version: who deletes one deletes all of it."""
+    """Return the name of a function without its version."""
     return function.partition(":")[0]
 
 

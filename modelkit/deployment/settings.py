@@ -1,4 +1,4 @@
-"""What deploying reads from the environment."""
+"""Settings of a deployment."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ from straightline.settings import load
 
 
 class DeploySettings(msgspec.Struct, frozen=True):
-    """Read once, where a command starts; each name after `STRAIGHTLINE_`.
+    """Settings of the targets; each name after `STRAIGHTLINE_`.
 
     Attributes:
-        models_dir: directory of models that the model servers watch.
-        container_driver: `docker`, or `process`, as the gpu-container pool has it.
-        container_image: the image of a model, as the gpu-container pool has it.
-        deploy_role: role that functions are created with; AWS needs one, the function host none.
-        deploy_patience: seconds that a bundle, an image or a function has to become ready.
+        models_dir: model directory that the model servers watch.
+        container_driver: `docker` or `process`, as in the gpu-container pool.
+        container_image: name of a model's image, as in the gpu-container pool.
+        deploy_role: AWS role of the functions; the function host needs none.
+        deploy_patience: seconds until a bundle, an image or a function must be ready.
     """
 
     models_dir: Path
@@ -29,21 +29,22 @@ class DeploySettings(msgspec.Struct, frozen=True):
 
 
 class LocalServerSettings(msgspec.Struct, frozen=True):
-    """For a deployment to the local pool.
+    """Settings of a deployment to the local pool.
 
     Attributes:
-        local_url: base URL of its model server.
+        local_url: base URL of the pool's model server.
     """
 
     local_url: str
 
 
 class RegistryAccessSettings(msgspec.Struct, frozen=True):
-    """For every change of the registry.
+    """Settings of a change of the registry.
 
     Attributes:
-        deploy_broker_url: of the user who may announce; without it `STRAIGHTLINE_BROKER_URL` is that user's.
-        deploy_database_url: of the role that may write the registry; without it `STRAIGHTLINE_DATABASE_URL`.
+        deploy_broker_url: URL of a user who may announce; the default is `STRAIGHTLINE_BROKER_URL`.
+        deploy_database_url: URL of a role that may write the registry; the default is
+            `STRAIGHTLINE_DATABASE_URL`.
     """
 
     deploy_broker_url: str | None = None
@@ -56,27 +57,27 @@ class _FallbackUrls(msgspec.Struct, frozen=True):
 
 
 def broker_url(environ: Mapping[str, str]) -> str:
-    """Return the broker's URL for who deploys.
+    """Return the broker URL of the deploying user.
 
     Raises:
-        ConfigurationError: it is not set.
+        ConfigurationError: the URL is not set.
     """
     found = load(RegistryAccessSettings, environ).deploy_broker_url or load(_FallbackUrls, environ).broker_url
     return _require_url(found, "BROKER", "amqp://straightline-deployer:password@host:port/vhost")
 
 
 class Database(NamedTuple):
-    """The registry's database, for who deploys: its URL, and the setting that gave it."""
+    """URL of the registry's database, and the setting that has it."""
 
     url: str
     setting: str
 
 
 def database(environ: Mapping[str, str]) -> Database:
-    """Return the registry's database for who deploys.
+    """Return the registry's database with the deploying role.
 
     Raises:
-        ConfigurationError: its URL is not set.
+        ConfigurationError: the URL is not set.
     """
     own = load(RegistryAccessSettings, environ).deploy_database_url
     found = own or load(_FallbackUrls, environ).database_url
@@ -87,7 +88,7 @@ def database(environ: Mapping[str, str]) -> Database:
 def _require_url(url: str | None, what: str, example: str) -> str:
     if url is None:
         raise ConfigurationError(
-            f"STRAIGHTLINE_DEPLOY_{what}_URL is not set, nor STRAIGHTLINE_{what}_URL in its place: set it to "
-            f"{example}, for who deploys"
+            f"STRAIGHTLINE_DEPLOY_{what}_URL is not set, nor STRAIGHTLINE_{what}_URL instead. Set it to "
+            f"{example}"
         )
     return url

@@ -1,4 +1,4 @@
-"""What every place offers that a bundle can be put into."""
+"""The interface of a deployment target."""
 
 from pathlib import Path
 from typing import Protocol
@@ -10,14 +10,15 @@ from straightline.contracts.deployed import DeployedVersion
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A bundle that is to be deployed.
+    """A bundle to deploy.
 
     Attributes:
-        bundle: as it was packaged.
-        digest: of it, `sha256:` and hexadecimal.
-        staged: a copy with the packages that it needs, as a model server takes it.
-        work: a directory for what is built on the way.
-        receives_traffic: whether it becomes, or stays, the default or the canary, so that its `warm` holds.
+        bundle: the bundle as packaged.
+        digest: its digest, `sha256:` and hexadecimal.
+        staged: directory with a copy and the packages that it needs, as a model server takes it.
+        work: directory for intermediate files.
+        receives_traffic: whether it is the default or the canary after the deployment, so that `warm` of its
+            model.toml applies.
     """
 
     bundle: Bundle
@@ -28,34 +29,39 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Name and version, for people."""
+        """Name and version for messages."""
         return f"{self.bundle.spec.name} {self.bundle.spec.version}"
 
 
 class DeployedForm(msgspec.Struct, frozen=True, kw_only=True):
-    """What is recorded of a place; None where it has nothing of the kind."""
+    """The parts of a deployed version that the registry records.
+
+    Attributes:
+        image: id of the image; None if there is none.
+        function: name that invokes the function; None if there is none.
+    """
 
     image: str | None = None
     function: str | None = None
 
 
 class DeploymentTarget(Protocol):
-    """Where a bundle can run."""
+    """A place where a version of a model can run."""
 
     def deploy(self, candidate: Candidate) -> DeployedForm:
-        """Put it there, try it, and return what others must know of it; again changes nothing.
+        """Deploy a version and test it. Deploying the same one again changes nothing.
 
         Raises:
-            NotReady: it does not answer there.
-            NotPlaced: it could not be put there.
-            StraightLineError: what building it raises.
+            NotReady: the version does not answer there.
+            NotPlaced: the target cannot take it.
+            StraightLineError: building its form failed.
         """
         ...
 
     def remove(self, version: DeployedVersion) -> None:
-        """Take a version away; one that is not there is no fault.
+        """Remove a version, if it is there.
 
         Raises:
-            NotPlaced: it could not be taken away.
+            NotPlaced: the version could not be removed.
         """
         ...

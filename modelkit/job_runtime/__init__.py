@@ -1,1 +1,1 @@
-"""What runs inside of a job, in its container or child process; `runner.py` is its first code."""
+"""Code that runs inside a job, in its container or child process; it starts with `runner.py`."""

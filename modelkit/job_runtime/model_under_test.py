@@ -1,4 +1,4 @@
-"""The model that a validation asks: a bundle's own, or the server of an external one."""
+"""The model that a validation calls: that of a bundle, or an external server."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ from straightline.contracts.tensors.v2 import shape_matches
 
 
 def load_predict(bundle: Path) -> Predict:
-    """Return the function that asks the model of the bundle; what it gives is held against `model.toml`.
+    """Return a function that calls the bundle's model, and checks its tensors against `model.toml`.
 
     Raises:
-        ConfigurationError: it cannot be loaded, or its server does not answer for it.
+        ConfigurationError: the model cannot be loaded, or its external server does not serve it.
     """
     found = read_bundle(bundle)
     if found.spec.url is not None:
-        # Only where it is needed: the client of a server is no part of a served model.
+        # Imported here: the images of models have no client of a server.
         from modelkit.job_runtime.remote import connect  # noqa: PLC0415
 
         predict = connect(found.spec)
@@ -29,24 +29,23 @@ def load_predict(bundle: Path) -> Predict:
         predict = load_engine(found).predict
     engine = Engine(found.spec, predict)
 
-    def asked(inputs: Tensors) -> Tensors:
+    def checked_predict(inputs: Tensors) -> Tensors:
         _check_input_shapes(found.spec, inputs)
         tensors = engine.answer(inputs)
         for spec in found.spec.outputs:
             encode_tensor(spec.name, spec.datatype, tensors[spec.name][:1])
         return tensors
 
-    return asked
+    return checked_predict
 
 
 def _check_input_shapes(spec: ModelSpec, inputs: Tensors) -> None:
-    """Refuse what the served model would refuse, or a wrong model.toml is met by its first request."""
+    """Refuse the inputs that a server would refuse, so that validation finds a wrong model.toml."""
     for wanted in spec.inputs:
         if wanted.name not in inputs:
-            continue  # the model itself says what it lacks
+            continue  # the model reports a missing input itself
         shape = np.shape(inputs[wanted.name])
         if not shape_matches(shape, wanted.shape):
             raise InvalidInput(
-                f"input {wanted.name!r} is asked with the shape {list(shape)}; "
-                f"model.toml says {list(wanted.shape)}"
+                f"input {wanted.name!r} has the shape {list(shape)}, but model.toml says {list(wanted.shape)}"
             )

@@ -1,4 +1,4 @@
-"""A server that is not ours, asked in the Open Inference Protocol (V2)."""
+"""Client of an external server that speaks the Open Inference Protocol (V2)."""
 
 import urllib.error
 import urllib.request
@@ -17,9 +17,8 @@ from straightline.errors import ConfigurationError, ContractError
 from straightline.support.no_redirect import open_url
 
 CHECK_TIMEOUT_S: Final = 10.0
-"""Seconds that a look at the server may take."""
+"""For a readiness or metadata request."""
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of an answer; more is not read."""
 
 
 class _Tensor(msgspec.Struct):
@@ -36,10 +35,10 @@ class _Metadata(msgspec.Struct):
 
 
 def connect(spec: ModelSpec) -> Predict:
-    """Hold a server's own description of the model against ours, and return the function that asks it.
+    """Check an external server as `check_server` does, and return a function that calls its model.
 
     Raises:
-        ConfigurationError: it does not answer, is not ready for the model, or describes other tensors.
+        ConfigurationError: the server does not answer, is not ready for the model, or has other tensors.
     """
     check_server(spec)
 
@@ -58,23 +57,23 @@ def connect(spec: ModelSpec) -> Predict:
 
 
 def check_server(spec: ModelSpec) -> None:
-    """Hold a server's own description of the model against ours.
+    """Compare the metadata of an external server with `model.toml`.
 
     Raises:
-        ConfigurationError: it does not answer, is not ready for the model, or describes other tensors.
+        ConfigurationError: the server does not answer, is not ready for the model, or has other tensors.
     """
     try:
         _request(f"{_model_url(spec)}/ready", None, CHECK_TIMEOUT_S)
         found = decode(_request(_model_url(spec), None, CHECK_TIMEOUT_S), _Metadata)
     except (ModelError, ContractError) as error:
         raise ConfigurationError(
-            f"the server at {spec.url} does not serve {spec.name} in V2: {error}; start it, or correct url "
+            f"the server at {spec.url} does not serve {spec.name} in V2: {error}. Start it, or correct url "
             "or name in model.toml"
         ) from error
     if found.versions and spec.version not in found.versions:
         raise ConfigurationError(
-            f"the server at {spec.url} has the versions {found.versions[:8]} of {spec.name}, model.toml says "
-            f"{spec.version!r}: name one of them"
+            f"the server at {spec.url} has the versions {found.versions[:8]} of {spec.name}, but model.toml "
+            f"says {spec.version!r}. Use one of them"
         )
     for kind, ours, theirs in (
         ("inputs", spec.inputs, found.inputs),
@@ -82,14 +81,14 @@ def check_server(spec: ModelSpec) -> None:
     ):
         wanted: dict[str, str] = {tensor.name: tensor.datatype for tensor in ours}
         given = {tensor.name: tensor.datatype for tensor in theirs}
-        # A server may give more than is asked of it, and some describe no tensors at all.
+        # A server may have more outputs, and some describe no tensors at all.
         if given and (
             any(given.get(name) != datatype for name, datatype in wanted.items())
             or (kind == "inputs" and len(given) != len(wanted))
         ):
             raise ConfigurationError(
-                f"the server at {spec.url} has the {kind} {given} for {spec.name}, model.toml lists "
-                f"{wanted}: make them the same"
+                f"the server at {spec.url} has the {kind} {given} for {spec.name}, but model.toml lists "
+                f"{wanted}. Make them equal"
             )
 
 
@@ -99,15 +98,15 @@ def _model_url(spec: ModelSpec) -> str:
 
 def _request(url: str, body: bytes | None, timeout: float) -> bytes:
     headers = {"Content-Type": "application/json"} if body is not None else {}
-    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - model.toml allows http(s) alone
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - model.toml allows only http(s)
     try:
         with open_url(request, timeout) as response:
             content = response.read(MAX_RESPONSE_BYTES + 1)
     except urllib.error.HTTPError as error:
         text = error.read(500).decode(errors="replace")
-        raise ModelError(f"{url} answered {error.code}: {text}") from error
+        raise ModelError(f"{url} returned {error.code}: {text}") from error
     except OSError as error:
-        raise ModelError(f"{url} cannot be reached ({error})") from error
+        raise ModelError(f"{url} cannot be reached: {error}") from error
     if len(content) > MAX_RESPONSE_BYTES:
-        raise ModelError(f"{url} answered with more than {MAX_RESPONSE_BYTES} bytes")
+        raise ModelError(f"{url} returned more than {MAX_RESPONSE_BYTES} bytes")
     return content

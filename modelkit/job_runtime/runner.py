@@ -1,12 +1,11 @@
-"""First code of a job, in its container or child process: calls the entry point and tells how it ended.
+"""The first process of a job: runs the entry point in a child, and reports its result.
 
-Runs as a script and needs the standard library alone (to call a model, also the serving code). Its one
-argument is a JSON object: `kind` (`train`, `validate`), `entry`, `project`, `output`, `inputs`, `bundle`,
-`code`, `timeout` in seconds, `memory` in bytes or null. It writes events to standard output, each a line that
-begins with the record separator: `{"progress": [done, total, text]}`, `{"result": ...}`, `{"failed": "..."}`
-and, last, `{"ended": {"code", "signal", "timed_out", "out_of_memory"}}`; all else is the entry point's.
-
-The entry point runs in a child of this process, which so can tell every way in which it may end.
+It is a script that needs only the standard library (and the serving code, for a validation). Its argument is
+a JSON object: `kind` (`train`, `validate`), `entry`, `project`, `output`, `inputs`, `bundle`, `code`,
+`timeout` in seconds, `memory` in bytes or null. It writes events to standard output, each a line that begins
+with the record separator: `{"progress": [done, total, text]}`, `{"result": ...}`, `{"failed": "..."}` and,
+last, `{"ended": {"code", "signal", "timed_out", "out_of_memory"}}`. All other lines are output of the entry
+point.
 """
 
 import contextlib
@@ -35,13 +34,13 @@ _CGROUP_EVENT_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/me
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job that the argument describes and return its exit code."""
+    """Run the job in the argument and return its exit code."""
     call: dict[str, Any] = json.loads(arguments[0])
-    killed_before = _oom_kill_count()
+    kills_before = _oom_kill_count()
     child = os.fork()
     if child == 0:
         _run_child(call)
-    return _supervise(child, call, killed_before)
+    return _supervise(child, call, kills_before)
 
 
 def _run_child(call: dict[str, Any]) -> None:
@@ -61,13 +60,13 @@ def _run_child(call: dict[str, Any]) -> None:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         emit({"failed": f"it called sys.exit({error.code!r})"})
-    except BaseException as error:  # noqa: BLE001 - whatever ends an entry point is told
+    except BaseException as error:  # noqa: BLE001 - every end of an entry point is reported
         if not _is_self_explanatory(error):
             traceback.print_exc()
-        # The serving code tells want of memory in a model by an error of its own.
+        # The error of the serving code for a model that runs out of memory.
         no_memory = type(error).__name__ == "OutOfMemory"
-        told = str(error) if _is_self_explanatory(error) else f"{type(error).__name__}: {error}"
-        emit({"failed": told, "out_of_memory": no_memory})
+        message = str(error) if _is_self_explanatory(error) else f"{type(error).__name__}: {error}"
+        emit({"failed": message, "out_of_memory": no_memory})
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -75,23 +74,22 @@ def _run_child(call: dict[str, Any]) -> None:
 
 
 class EntryPointMismatch(TypeError):  # noqa: N818 - it reads as what was found
-    """What model.toml names and what the project has do not fit: the sentence says all."""
+    """The entry point in model.toml does not match the project; the message is complete."""
 
 
 def _is_self_explanatory(error: BaseException) -> bool:
-    """Whether a traceback would only show our own code; the serving code has an error of its own for that."""
+    """Return whether the message is complete, so that a traceback would only show internal code."""
     ours = isinstance(error, EntryPointMismatch) or type(error).__name__ == "ConfigurationError"
     return ours and error.__cause__ is None
 
 
-def _supervise(child: int, call: dict[str, Any], killed_before: int) -> int:
-    """Wait for the child within its time, end what it started, and tell how it ended."""
+def _supervise(child: int, call: dict[str, Any], kills_before: int) -> int:
+    """Wait for the child until its time limit, kill its process group, and report how it ended."""
     with contextlib.suppress(OSError):
         os.setpgid(child, child)
     signal.signal(signal.SIGTERM, lambda *_: _kill_group(child))
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal's Ctrl-C is for who started us, who then ends us
+    # The parent handles Ctrl-C and then ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     deadline = time.monotonic() + call["timeout"]
     descriptor = os.pidfd_open(child)
@@ -103,7 +101,7 @@ def _supervise(child: int, call: dict[str, Any], killed_before: int) -> int:
         "code": max(code, 0),
         "signal": signal.Signals(-code).name if code < 0 else None,
         "timed_out": timed_out,
-        "out_of_memory": _oom_kill_count() > killed_before,
+        "out_of_memory": _oom_kill_count() > kills_before,
     }
     emit({"ended": ended})
     return code if code >= 0 else 128 - code
@@ -121,7 +119,7 @@ def _kill_group(child: int) -> None:
 
 
 def emit(event: dict[str, Any]) -> None:
-    """Write one event as one whole line."""
+    """Write an event as one line."""
     sys.stdout.flush()
     with contextlib.suppress(BrokenPipeError):
         os.write(1, (SEPARATOR + json.dumps(event, default=str) + "\n").encode())
@@ -140,15 +138,15 @@ def _validate(call: dict[str, Any]) -> dict[str, float]:
     module = importlib.import_module("modelkit.job_runtime.model_under_test")
     found = _call(call, predict=module.load_predict(Path(call["bundle"])))
     if not isinstance(found, dict) or not found:
-        raise TypeError(f"{call['entry']} must return a dict of figures, it returned {type(found).__name__}")
-    figures = {str(name): float(value) for name, value in found.items()}
-    if wrong := [name for name, value in figures.items() if not math.isfinite(value)]:
-        raise ValueError(f"{call['entry']} returned no finite number for {wrong}")
-    return figures
+        raise TypeError(f"{call['entry']} must return a dict of metrics; it returned {type(found).__name__}")
+    metrics = {str(name): float(value) for name, value in found.items()}
+    if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise ValueError(f"{call['entry']} did not return a finite number for {wrong}")
+    return metrics
 
 
 def _call(call: dict[str, Any], **given: Any) -> Any:
-    """Call the entry point with those of `given`, `inputs` and `report` that it names."""
+    """Call the entry point with the arguments that it names: `inputs`, `report`, or one of `given`."""
     entry = _entry_point(Path(call["project"]), call["entry"])
     inputs = None if call["inputs"] is None else Path(call["inputs"])
     offered = {**given, "inputs": inputs, "report": _report}
@@ -161,7 +159,7 @@ def _call(call: dict[str, Any], **given: Any) -> Any:
 
 
 def _entry_point(project: Path, entry: str) -> Callable[..., Any]:
-    """Import the project as a package of its own: its modules import each other relatively."""
+    """Import the project as a package, whose modules import each other relatively."""
     sys.dont_write_bytecode = True  # the project is read-only
     module, _, name = entry.partition(":")
     spec = importlib.machinery.ModuleSpec(_PACKAGE, None, is_package=True)
@@ -170,18 +168,18 @@ def _entry_point(project: Path, entry: str) -> Callable[..., Any]:
     found = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name, None)
     if not callable(found):
         raise EntryPointMismatch(
-            f"{module}.py has no callable {name!r}, which model.toml names as entry: correct one of them"
+            f"{module}.py has no callable {name!r}, the entry of model.toml. Correct one of them"
         )
     return found
 
 
 def _die_with_parent() -> None:
-    """Let the kernel end this process when its parent ends, however that came (prctl(2))."""
+    """Make the kernel kill this process when its parent ends for any reason (prctl(2))."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _oom_kill_count() -> int:
-    """Return how many processes of this container the kernel has killed for want of memory."""
+    """Return the number of out-of-memory kills in this container."""
     for place in _CGROUP_EVENT_FILES:
         with contextlib.suppress(OSError):
             for line in Path(place).read_text(encoding="ascii").splitlines():

@@ -1,6 +1,6 @@
-"""Jobs as child processes: the runtime `local`, for a machine without an engine.
+"""The runtime `local`: jobs as child processes, for machines without a container engine.
 
-The limits of time and memory hold as in a container. It is kept from nothing else: it reaches the network,
+The limits of time and memory apply as in a container. There is no other isolation: a job reaches the network
 and the files of its user.
 """
 
@@ -24,10 +24,10 @@ EXIT_TIMEOUT_S: Final = 10.0
 
 
 class ChildRuntime:
-    """Runs jobs with this process's own interpreter.
+    """Runs jobs with this interpreter.
 
     Args:
-        environ: the environment; a job gets its paths and locale, none of its settings and secrets.
+        environ: environment; jobs inherit only paths and locale, no settings or secrets.
     """
 
     name: Final = "local"
@@ -54,13 +54,13 @@ class ChildRuntime:
             )
         except OSError as error:
             raise JobRefused(f"{job.title} could not be started: {error}") from error
-        assert process.stdout is not None  # noqa: S101 - it was asked for
+        assert process.stdout is not None  # noqa: S101 - PIPE was requested
         try:
             while chunk := os.read(process.stdout.fileno(), 65536):
                 stream.feed(chunk)
             code = process.wait(EXIT_TIMEOUT_S)
         finally:
-            # The runner ends what the job has started when it is told to end; its children end with it.
+            # On SIGTERM the runner kills the processes of the job.
             process.terminate()
             process.wait()
             process.stdout.close()

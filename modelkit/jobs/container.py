@@ -1,4 +1,4 @@
-"""Jobs in containers of a Docker engine, confined: the runtime `docker`."""
+"""The runtime `docker`: jobs in isolated containers."""
 
 import contextlib
 import json
@@ -22,20 +22,20 @@ from modelkit.package.code import copy_code
 
 LABEL: Final = "straightline.job"
 ENGINE_TIMEOUT_S: Final = 60
-_ENGINE_HINT: Final = "start it, set DOCKER_HOST to one that runs, or take --runtime local ({error})"
+_ENGINE_HINT: Final = "{error}. Start it, set DOCKER_HOST to another one, or use --runtime local"
 KILL_GRACE_S: Final = 10.0
-"""Seconds beyond its own time limit after which a job that did not see to it itself is ended from outside."""
-_TMP: Final = "/tmp"  # noqa: S108 - inside of the container
+"""Time beyond the job's own limit after which its container is killed."""
+_TMP: Final = "/tmp"  # noqa: S108 - inside the container
 
 
 class ContainerRuntime:
-    """Runs each job in a container of its own, which is removed when it has ended.
+    """Runs each job in a container of its own, and removes it afterwards.
 
     Args:
-        image: the image; it has `python3` and what the entry point imports.
-        environ: where DOCKER_HOST stands.
-        setting: what names the image, for messages.
-        tmp: bytes that a job may write beside its output; they are memory.
+        image: image with `python3` and the imports of the entry point.
+        environ: environment with DOCKER_HOST.
+        setting: option or variable that names the image, for messages.
+        tmp: bytes that a job may write to /tmp; they count as memory.
     """
 
     name: Final = "docker"
@@ -63,10 +63,10 @@ class ContainerRuntime:
                     client.api.remove_container(container, v=True, force=True)
 
     def _create(self, client: docker.DockerClient, job: Job, code: Path) -> str:
-        facts = client.info()
-        if job.step.gpus and "nvidia" not in (facts.get("Runtimes") or {}):
+        info = client.info()
+        if job.step.gpus and "nvidia" not in (info.get("Runtimes") or {}):
             raise JobRefused(
-                f"{job.title} asks for {job.step.gpus} GPU(s), and the engine has no NVIDIA runtime: install "
+                f"{job.title} needs {job.step.gpus} GPU(s), and the engine has no NVIDIA runtime. Install "
                 f"NVIDIA's container toolkit, or set gpus = 0 in [{job.kind}]"
             )
         try:
@@ -79,11 +79,11 @@ class ContainerRuntime:
                 working_dir="/output",
                 mounts=_mounts(job, code),
                 network_mode="bridge" if job.step.network else "none",
-                **_sandbox_options(job, float(facts["NCPU"]), self._tmp),
+                **_sandbox_options(job, float(info["NCPU"]), self._tmp),
             )
         except ImageNotFound as error:
             raise JobRefused(
-                f"the engine has no image {self._image}: pull or build it, or name another one with "
+                f"the engine has no image {self._image}. Pull or build it, or choose another one with "
                 f"{self._setting}"
             ) from error
         return str(created.id)
@@ -95,37 +95,37 @@ class ContainerRuntime:
             client.api.start(container)
         except APIError as error:
             raise JobRefused(
-                f"{job.title} could not be started in {self._image}: {error.explanation or error}; the image "
-                "must have python3, and the engine must see this machine's directories"
+                f"{job.title} could not be started in {self._image}: {error.explanation or error}. Check "
+                "that the image has python3, and that the engine can mount this machine's directories"
             ) from error
-        late = threading.Event()
-        clock = threading.Timer(job.step.timeout + KILL_GRACE_S, self._kill, (client, container, late))
-        clock.daemon = True
-        clock.start()
+        timed_out = threading.Event()
+        timer = threading.Timer(job.step.timeout + KILL_GRACE_S, self._kill, (client, container, timed_out))
+        timer.daemon = True
+        timer.start()
         try:
             for chunk in client.api.logs(container, stream=True, follow=True):
                 stream.feed(chunk)
             stream.close()
             client.api.wait(container)
         finally:
-            clock.cancel()
+            timer.cancel()
         state = client.api.inspect_container(container)["State"]
         return stream.result(
             code=state["ExitCode"],
             out_of_memory=bool(state["OOMKilled"]),
-            timed_out=late.is_set(),
+            timed_out=timed_out.is_set(),
             seconds=time.monotonic() - began,
         )
 
-    def _kill(self, client: docker.DockerClient, container: str, late: threading.Event) -> None:
-        late.set()
+    def _kill(self, client: docker.DockerClient, container: str, timed_out: threading.Event) -> None:
+        timed_out.set()
         with contextlib.suppress(DockerException, requests.RequestException):
             client.api.kill(container)
 
 
 def _sandbox_options(job: Job, processors: float, tmp: int) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "user": f"{os.getuid()}:{os.getgid()}",  # so that what it writes is the caller's
+        "user": f"{os.getuid()}:{os.getgid()}",  # so that its output belongs to the caller
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "read_only": True,
@@ -135,7 +135,7 @@ def _sandbox_options(job: Job, processors: float, tmp: int) -> dict[str, Any]:
         "nano_cpus": int(min(job.step.cpus or processors, processors) * 1e9),
     }
     if job.memory_bytes is not None:
-        options |= {"mem_limit": job.memory_bytes, "memswap_limit": job.memory_bytes}  # no swap on top
+        options |= {"mem_limit": job.memory_bytes, "memswap_limit": job.memory_bytes}  # no swap
     if job.step.gpus:
         options["device_requests"] = [DeviceRequest(count=job.step.gpus, capabilities=[["gpu"]])]
     return options
@@ -161,5 +161,5 @@ def _runner_argument(job: Job) -> dict[str, object]:
         "bundle": None if job.bundle is None else "/bundle",
         "code": "/code",
         "timeout": job.step.timeout,
-        "memory": None,  # the container's own limit holds
+        "memory": None,  # the container has the limit
     }

@@ -1,4 +1,4 @@
-"""What a job is, and how one may end; pure."""
+"""Jobs, their results and the interface of a runtime."""
 
 from pathlib import Path
 from typing import Literal, Protocol
@@ -12,16 +12,16 @@ JobStatus = Literal["finished", "failed", "exited", "killed", "out_of_memory", "
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry point of a project, to be run once.
+    """One run of a project's entry point.
 
     Attributes:
-        kind: what the entry point is for.
-        title: for people.
+        kind: `train` or `validate`.
+        title: name for messages.
         step: the entry point and its limits.
-        project: directory of the project; it is only read.
+        project: directory of the project, read-only.
         output: directory that the entry point writes to.
-        inputs: directory with what it reads beside the project; None for nothing.
-        bundle: directory of the model to ask; None where there is none yet.
+        inputs: directory with the unpacked `wheels` of the step; None if it has none.
+        bundle: directory of the bundle to validate; None for a training.
     """
 
     kind: Literal["train", "validate"]
@@ -34,21 +34,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def memory_bytes(self) -> int | None:
-        """The limit of its memory; None for none."""
+        """Memory limit in bytes; None for no limit."""
         return None if self.step.memory is None else self.step.memory * 1024 * 1024
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
-        status: `finished`, or the entry point `failed` (raised), `exited`, was `killed` by a signal, went
+        status: `finished`, or the entry point `failed` (raised), `exited`, was `killed` by a signal, ran
             `out_of_memory`, or `timed_out`.
-        code: exit code, with `exited`.
-        signal: its name, with `killed`.
-        message: what the entry point raised, where it did.
-        value: what it returned, as JSON gives it.
-        seconds: how long it took.
+        code: exit code, for `exited`.
+        signal: name of the signal, for `killed`.
+        message: the exception of the entry point, if it raised one.
+        value: the value that it returned, decoded from JSON.
+        seconds: duration.
     """
 
     status: JobStatus
@@ -60,39 +60,39 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listener(Protocol):
-    """Hears of a job while it runs."""
+    """Receives the output of a running job."""
 
     def line(self, text: str) -> None:
-        """Take a line that it wrote."""
+        """Receive a line of output."""
 
     def progress(self, done: float, total: float, text: str) -> None:
-        """Take how far it is."""
+        """Receive a progress report: `done` of `total`."""
 
 
 class Runtime(Protocol):
-    """Where jobs run."""
+    """Runs jobs."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name of the runtime: `docker` or `local`."""
 
     def run(self, job: Job, listener: Listener) -> JobResult:
-        """Run a job and return how it ended.
+        """Run a job and return its result.
 
         Raises:
-            JobRefused: it could not be started.
+            JobRefused: the job could not be started.
         """
 
 
 class JobRefused(StraightLineError):  # noqa: N818 - it reads as what happened
-    """A job could not be started: the engine does not answer, has not the image, or refuses the limits."""
+    """The job could not be started: the engine does not answer, has no such image, or refuses the limits."""
 
 
 class JobFailed(StraightLineError):  # noqa: N818
-    """A job was started and did not finish; the message says how it ended and what to change.
+    """The job did not finish; the message has the cause and the remedy.
 
     Attributes:
-        result: how it ended.
+        result: the result of the job.
     """
 
     def __init__(self, message: str, result: JobResult) -> None:
@@ -101,26 +101,26 @@ class JobFailed(StraightLineError):  # noqa: N818
 
 
 def require_finished(job: Job, result: JobResult) -> None:
-    """Do nothing for a job that finished.
+    """Check that a job finished.
 
     Raises:
-        JobFailed: it ended otherwise.
+        JobFailed: it did not.
     """
     if result.status != "finished":
-        raise JobFailed(f"{job.title}: {_describe(job, result)}", result)
+        raise JobFailed(f"{job.title} failed: {_describe(job, result)}", result)
 
 
 def _describe(job: Job, result: JobResult) -> str:
     section, step = f"[{job.kind}]", job.step
     match result.status:
         case "failed":
-            return f"{step.entry} raised {result.message}; its log above has the traceback"
+            return f"{step.entry} raised {result.message}. See the traceback in the log"
         case "exited":
             return f"{step.entry} ended with exit code {result.code} before it returned ({result.message})"
         case "killed":
-            return f"the process of {step.entry} crashed ({result.signal}); the end of its log may say where"
+            return f"the process of {step.entry} crashed ({result.signal}). See the end of the log"
         case "out_of_memory":
-            limit = f"its limit is {step.memory} MiB" if step.memory else "the machine has no more"
-            return f"{step.entry} ran out of memory, {limit}: raise memory in {section}, or use less"
+            limit = f"its limit is {step.memory} MiB" if step.memory else "all of the machine's memory"
+            return f"{step.entry} ran out of memory ({limit}). Raise memory in {section}, or use less"
         case _:
-            return f"{step.entry} was ended after {step.timeout:g} s: raise timeout in {section}, or do less"
+            return f"{step.entry} exceeded {step.timeout:g} s. Raise timeout in {section}, or do less"

@@ -1,4 +1,4 @@
-"""The output of a job, chunk by chunk: lines for people, events for us; pure."""
+"""Parser of a job's output: lines of the entry point, and events of the runner."""
 
 import codecs
 import signal
@@ -12,22 +12,22 @@ from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 
 MAX_LINE_CHARS: Final = 64 * 1024
-"""Characters of a line; a longer one is cut into several."""
+"""Longer lines are split."""
 
 
 class OutputParser:
-    """Takes a job's output, tells the listener of it, and knows in the end how the job ended."""
+    """Passes the output of a job to a listener, and collects the result of the job."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._rest = ""
-        self._seen: dict[str, Any] = {}
+        self._events: dict[str, Any] = {}
         self._bad_alloc = False
 
     def feed(self, chunk: bytes) -> None:
-        """Take a piece of output."""
-        # A carriage return is how progress bars write over their line.
+        """Parse a chunk of output."""
+        # Progress bars overwrite their line with a carriage return.
         text = self._rest + self._decoder.decode(chunk).replace("\r\n", "\n").replace("\r", "\n")
         *lines, self._rest = text.split("\n")
         if len(self._rest) > MAX_LINE_CHARS:
@@ -36,22 +36,22 @@ class OutputParser:
             self._line(line)
 
     def close(self) -> None:
-        """Take the end of the output."""
+        """Parse the rest at the end of the output."""
         if self._rest:
             self._line(self._rest)
             self._rest = ""
 
     def result(self, *, code: int, out_of_memory: bool, timed_out: bool, seconds: float) -> JobResult:
-        """Return how the job ended.
+        """Return the result of the job.
 
         Args:
-            code: exit code of its first process; above 128, or below 0, for a signal.
-            out_of_memory: whether whoever ran it knows that it was killed for want of memory.
-            timed_out: whether whoever ran it has ended it.
-            seconds: how long it took.
+            code: exit code of the runner; above 128, or below 0, for a signal.
+            out_of_memory: whether the runtime saw an out-of-memory kill.
+            timed_out: whether the runtime ended the job at its time limit.
+            seconds: duration.
         """
-        ended = self._seen.get("ended") or {}
-        message = self._seen.get("failed", "")
+        ended = self._events.get("ended") or {}
+        message = self._events.get("failed", "")
         name = ended.get("signal") or (_signal_name(code) if not ended else None)
         code = ended.get("code", code)
         result = JobResult(status="finished", code=code, message=message, seconds=seconds)
@@ -61,17 +61,17 @@ class OutputParser:
         if (
             out_of_memory
             or ended.get("out_of_memory")
-            or self._seen.get("out_of_memory")
+            or self._events.get("out_of_memory")
             or (name and self._bad_alloc)
         ):
             return replace(result, status="out_of_memory")
         if name:
             return replace(result, status="killed", signal=name)
-        if "result" in self._seen and not message:
-            return replace(result, value=self._seen["result"])
+        if "result" in self._events and not message:
+            return replace(result, value=self._events["result"])
         if message and not message.startswith("it called sys.exit"):
             return replace(result, status="failed")
-        return replace(result, status="exited", message=message or "the runner did not tell why")
+        return replace(result, status="exited", message=message or "no reason was reported")
 
     def _line(self, line: str) -> None:
         text, mark, event = line.partition(SEPARATOR)
@@ -85,13 +85,13 @@ class OutputParser:
         try:
             told = decode(event, dict[str, Any])
         except ContractError:
-            self._listener.line(event)  # not ours
+            self._listener.line(event)  # output of the entry point
             return
         if "progress" in told:
             done, total, text = told["progress"]
             self._listener.progress(done, total, text)
         else:
-            self._seen |= told
+            self._events |= told
 
 
 def _signal_name(code: int) -> str | None:

@@ -1,4 +1,4 @@
-"""A bundle as a zip for AWS Lambda: the function package with every library; the same each time."""
+"""Reproducible zip archives for AWS Lambda: the function package with all libraries."""
 
 import compileall
 import py_compile
@@ -16,7 +16,7 @@ from modelkit.wheels import install_wheels
 from straightline.errors import ConfigurationError
 
 MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024
-"""Bytes that Lambda takes, unzipped."""
+"""Lambda's limit of an unzipped package."""
 _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -28,18 +28,18 @@ def package_archive(
     memory: int | None = None,
     requirements: Sequence[Path] = (REQUIREMENTS,),
 ) -> Path:
-    """Write `out/<function name>-<version>.zip`, for Lambda's Python of the version that this one has.
+    """Write `out/<function name>-<version>.zip`, for Lambda with the Python version of this interpreter.
 
     Args:
-        bundle: the bundle's directory.
-        out: the directory of archives.
-        wheelhouse: directory with a wheel for each of the requirements, the model's own too.
-        memory: limit of an instance in MiB; None takes the model's own.
-        requirements: lists of the packages that go in, beside the model's own.
+        bundle: directory of the bundle.
+        out: directory of archives.
+        wheelhouse: directory with the wheels of all requirements, including the model's own.
+        memory: memory of an instance in MiB; None takes the model's own.
+        requirements: requirements files to install, beside the model's own.
 
     Raises:
-        ConfigurationError: the bundle or the wheelhouse cannot be used, `out` cannot be written, or the
-            function is larger than Lambda takes.
+        ConfigurationError: the bundle or the wheelhouse is unusable, `out` cannot be written, or the archive
+            is too large for Lambda.
     """
     source = read_bundle(bundle)
     check_servable(source)
@@ -62,7 +62,7 @@ def package_archive(
 
 
 def write_archive(content: Path, target: Path | IO[bytes]) -> None:
-    """Write a directory as a zip that depends on names and contents alone."""
+    """Write a directory as a zip that depends only on names and contents."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for file in sorted(path for path in content.rglob("*") if path.is_file()):
             member = zipfile.ZipInfo(file.relative_to(content).as_posix(), _ZIP_EPOCH)
@@ -72,13 +72,13 @@ def write_archive(content: Path, target: Path | IO[bytes]) -> None:
 
 
 def _remove_unused_files(content: Path) -> None:
-    """Leave out what no function runs: commands, which name this machine's Python, and libraries' tests."""
+    """Remove files that no function needs: scripts with this machine's paths, and tests of libraries."""
     for folder in [content / "bin", *content.rglob("tests")]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _compile(content: Path) -> None:
-    """Compile all of it, without looking at the sources again: nobody changes them on Lambda."""
+    """Compile all modules; on Lambda the sources never change, so they are not checked again."""
     compileall.compile_dir(
         content,
         quiet=2,

@@ -1,4 +1,4 @@
-"""The code that a served model needs, and nothing beside it."""
+"""Copies of the code that a served model needs."""
 
 import shutil
 from pathlib import Path
@@ -17,17 +17,17 @@ STRAIGHTLINE_MEMBERS: Final = (
     "settings.py",
     "support",
 )
-"""The parts of `straightline` that a model server imports."""
+"""Members of `straightline` that a model server imports."""
 
 
 def copy_code(target: Path, *, also: tuple[str, ...] = ()) -> None:
     """Copy the serving code into `target` as the packages `model_server` and `straightline`.
 
-    The `__init__.py` of `straightline` stays empty there: the SDK needs libraries that a model server
-    does not have.
+    The copied `straightline/__init__.py` is empty, since the SDK needs libraries that a model server does not
+    have.
 
     Args:
-        target: a directory.
+        target: the directory.
         also: members of `modelkit` to copy as well.
     """
     _copy(_package_directory(model_server.__file__), target / "model_server")
@@ -38,7 +38,7 @@ def copy_code(target: Path, *, also: tuple[str, ...] = ()) -> None:
 
 def _package_directory(file: str | None) -> Path:
     if file is None:
-        raise RuntimeError("the package has no __init__.py: this checkout is damaged")
+        raise RuntimeError("the package has no __init__.py: the checkout is damaged")
     return Path(file).parent
 
 

@@ -1,4 +1,4 @@
-"""What is sent to the engine to build an image: a tar that is the same for the same content."""
+"""The build context of an image: a reproducible tar."""
 
 import re
 import tarfile
@@ -12,7 +12,7 @@ from straightline.errors import ConfigurationError
 
 _EXECUTABLE_BIT: Final = 0o100
 _PACKAGE_NAME: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
-"""What a line of a list begins with."""
+"""The name at the beginning of a requirement."""
 
 
 def write_context(
@@ -28,29 +28,29 @@ def write_context(
     """Write the context as an uncompressed tar.
 
     Args:
-        target: what it is written to.
-        dockerfile: the Dockerfile's text.
+        target: output file.
+        dockerfile: text of the Dockerfile.
         bundle: directory of the bundle.
         wheelhouse: directory of wheels.
-        requirements: the list of packages.
-        own_requirements: the bundle's own list of packages, a file in it.
-        handler: text of a function's `function.py`, which goes with the code; None for a server.
+        requirements: requirements file.
+        own_requirements: name of the bundle's own requirements file.
+        handler: text of a function's `function.py`; None for a server.
 
     Raises:
-        ConfigurationError: the wheelhouse holds no wheel, or the requirements are not there.
+        ConfigurationError: the wheelhouse has no wheel, or the requirements file is missing.
     """
     if not requirements.is_file():
-        raise ConfigurationError(f"there is no list of requirements at {requirements}: give --requirements")
+        raise ConfigurationError(f"the image cannot be built: there is no requirements file {requirements}")
     wheels = named_wheels(wheelhouse, requirements)
     if not wheels:
         raise ConfigurationError(
-            f"there is no wheel in {wheelhouse}: fill it with `pip download --only-binary=:all: -r "
+            f"there is no wheel in {wheelhouse}. Fill it with `pip download --only-binary=:all: -r "
             f"{requirements} -d {wheelhouse}`"
         )
     own = [] if own_requirements is None else named_wheels(wheelhouse, bundle / own_requirements)
     with (
         tempfile.TemporaryDirectory(prefix="straightline-image-") as scratch,
-        # Links would point out of the context: their targets are sent.
+        # Links would point out of the context, so their targets are added.
         tarfile.open(fileobj=target, mode="w", dereference=True) as tar,
     ):
         work = Path(scratch)
@@ -70,9 +70,9 @@ def write_context(
 
 
 def named_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:
-    """Return the wheels of the packages that a list names, in the order of their names.
+    """Return the wheels of the packages in a requirements file, sorted by name.
 
-    Only these: what else lies in the wheelhouse would change the image's layers, which models share.
+    Other wheels of the wheelhouse would change the layers that images share.
     """
     listed = _PACKAGE_NAME.findall(requirements.read_text(encoding="utf-8"))
     names = {re.sub(r"[-_.]+", "_", name).lower() for name in listed}
@@ -82,7 +82,7 @@ def named_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:
 
 
 def _normalise(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave out caches, and what differs between machines: owners, times, and modes that shut others out."""
+    """Drop caches, and normalise what differs between machines: owners, times and modes."""
     if "__pycache__" in Path(member.name).parts:
         return None
     member.uid = member.gid = 0

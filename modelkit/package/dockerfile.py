@@ -1,4 +1,4 @@
-"""The text of the Dockerfile of a model's image."""
+"""Text of the Dockerfile of a model's image."""
 
 import json
 import re
@@ -11,11 +11,11 @@ ImageForm = Literal["server", "function"]
 
 PORT: Final = 8080
 USER: Final = "65532:65532"
-"""The image's user: neither root nor anybody of the host's."""
+"""User of the image: not root, and not a user of the host."""
 CODE: Final = "/srv/straightline"
 MODELS: Final = "/srv/models"
 TASK: Final = "/var/task"
-"""Where Lambda has a function's files."""
+"""Directory of a function on Lambda."""
 ENVIRONMENT: Final = "/opt/straightline"
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
@@ -26,27 +26,27 @@ def dockerfile(
 ) -> str:
     """Return the Dockerfile for a context with `wheelhouse/`, `requirements.txt`, `code/` and `bundle/`.
 
-    What changes seldom comes first, so that a new version of a model costs one small layer.
+    Layers that rarely change come first, so that a new version of a model adds one small layer.
 
     Args:
         spec: the model.
-        digest: sha256 over the files of its bundle, in hexadecimal.
-        base: the image to build on; it has `python3` with the module `venv`.
-        form: a V2 server, or a function for AWS Lambda; that one's context also has `function.py`.
-        requirements: the bundle's own list of packages, a file in it.
+        digest: SHA-256 over the files of its bundle, in hexadecimal.
+        base: image to build on, with `python3` and the module `venv`.
+        form: a V2 server, or a function for AWS Lambda, whose context also has `function.py`.
+        requirements: name of the bundle's own requirements file.
 
     Raises:
-        ConfigurationError: a name cannot be part of a Dockerfile.
+        ConfigurationError: a name cannot be used in a Dockerfile.
     """
     for what, word, pattern in (
         ("the model's name", spec.name, _WORD),
         ("the model's version", spec.version, _WORD),
         ("the base image", base, _REFERENCE),
-        ("the list of requirements", requirements or "none", _REFERENCE),
+        ("the requirements file", requirements or "none", _REFERENCE),
     ):
         if not pattern.fullmatch(word):
             raise ConfigurationError(
-                f"{what} {word!r} cannot stand in a Dockerfile: it matches not {pattern.pattern}"
+                f"{what} {word!r} cannot be used in a Dockerfile: it does not match {pattern.pattern}"
             )
     labels = {
         "straightline.model": spec.name,
@@ -59,7 +59,7 @@ def dockerfile(
             *_packages(base, requirements),
             f"FROM {base}",
             f"COPY --from=packages {ENVIRONMENT} {ENVIRONMENT}",
-            # Whoever runs something else in the image (a validation) finds the same Python.
+            # A validation in the image uses the same Python.
             f"ENV PATH={ENVIRONMENT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp",
             *ending,
@@ -73,14 +73,14 @@ def _packages(base: str, requirements: str | None) -> list[str]:
     lines = [
         f"FROM {base} AS packages",
         'RUN ["python3", "-m", "venv", "/pip"]',
-        # What is served has no installer.
+        # The served environment has no installer.
         f'RUN ["python3", "-m", "venv", "--without-pip", "{ENVIRONMENT}"]',
         "COPY wheelhouse /wheelhouse",
         "COPY requirements.txt /requirements.txt",
         f"RUN {json.dumps(_install('/requirements.txt', '/wheelhouse'))}",
     ]
     if requirements is not None:
-        # The list is taken as it is, as in the forms without an installer.
+        # No dependencies, as in the forms without an installer.
         own = _install("/own-requirements.txt", "/own-wheelhouse", "--no-deps")
         lines += [
             "COPY own-wheelhouse /own-wheelhouse",
@@ -100,7 +100,7 @@ def _install(listed: str, wheels: str, *options: str) -> list[str]:
 
 
 def _code(place: str) -> list[str]:
-    # The root file system is read-only where it runs: what is compiled must be so before.
+    # The root file system is read-only at run time, so modules are compiled now.
     compiled = [f"{ENVIRONMENT}/bin/python", "-m", "compileall", "-q", place]
     return [f"COPY code {place}", f"RUN {json.dumps(compiled)}", f"WORKDIR {place}", f"USER {USER}"]
 
@@ -122,7 +122,7 @@ def _server(spec: ModelSpec) -> list[str]:
 def _function() -> list[str]:
     return [
         *_code(TASK),
-        # As AWS's own images: the entry point is the runtime's client, the command is the handler.
+        # As in AWS's own images: the entry point is the runtime client, the command is the handler.
         f"ENTRYPOINT {json.dumps([f'{ENVIRONMENT}/bin/python', '-m', 'awslambdaric'])}",
         'CMD ["function.handler"]',
         f"COPY bundle {TASK}/bundle",

@@ -1,4 +1,4 @@
-"""The forms that a bundle can be deployed in, each built by its name."""
+"""The deployable forms of a bundle, and their builders."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,13 +18,13 @@ _FROM_WHEELS: Final = ("function-zip", "function-image", "image", "image-nvidia"
 
 
 class Packages(msgspec.Struct, frozen=True, kw_only=True):
-    """A bundle in the forms that were built of it.
+    """The built forms of a bundle.
 
     Attributes:
-        model, version: what it is.
-        digest: of the bundle, `sha256:` and hexadecimal; each form carries it.
-        forms: for each form, the directory or file, or the image's name.
-        images: for each form that is an image, its id.
+        model, version: the model.
+        digest: digest of the bundle, `sha256:` and hexadecimal; each form carries it.
+        forms: directory, file or image name of each form.
+        images: id of each form that is an image.
     """
 
     model: str
@@ -35,13 +35,13 @@ class Packages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What packages are built with.
+    """Settings of a build.
 
     Attributes:
-        out: gets `models/`, `functions/` and `archives/`, and `wheels/` where no wheelhouse is set.
+        out: directory for `models/`, `functions/`, `archives/`, and `wheels/` without a wheelhouse.
         settings: base images and wheelhouse.
-        environ: where DOCKER_HOST stands.
-        tag: template of the images' names with `{model}` and `{version}`; the variants add to it.
+        environ: environment with DOCKER_HOST.
+        tag: template of image names with `{model}` and `{version}`; variants append a suffix.
     """
 
     out: Path
@@ -50,11 +50,11 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     tag: str = "straightline/{model}:{version}"
 
 
-def build_forms(bundle: Path, forms: tuple[Form, ...], workshop: BuildContext) -> Packages:
-    """Build each of these forms of one bundle.
+def build_forms(bundle: Path, forms: tuple[Form, ...], context: BuildContext) -> Packages:
+    """Build forms of a bundle.
 
     Raises:
-        ConfigurationError: the bundle, the wheelhouse or a name cannot be used.
+        ConfigurationError: the bundle, the wheelhouse or a name is unusable.
         ImageBuildFailed: an image cannot be built.
     """
     spec = read_bundle(bundle).spec
@@ -62,54 +62,52 @@ def build_forms(bundle: Path, forms: tuple[Form, ...], workshop: BuildContext) -
     images: dict[str, str] = {}
     for form in forms:
         if form.endswith(("image", "image-nvidia")):
-            built[form], images[form] = _image(bundle, form, workshop)
+            built[form], images[form] = _image(bundle, form, context)
         else:
-            built[form] = str(_FILES[form](bundle, form, workshop))
+            built[form] = str(_FILES[form](bundle, form, context))
     digest = f"sha256:{content_digest(bundle)}"
     return Packages(model=spec.name, version=spec.version, digest=digest, forms=built, images=images)
 
 
-def _server(bundle: Path, form: Form, workshop: BuildContext) -> Path:
-    from modelkit.package.server import package_server  # noqa: PLC0415 - each form loads what it needs
+def _server(bundle: Path, form: Form, context: BuildContext) -> Path:
+    from modelkit.package.server import package_server  # noqa: PLC0415 - each form loads only its libraries
 
-    return package_server(bundle, workshop.out / "models", wheelhouse=_wheelhouse(bundle, form, workshop))
+    return package_server(bundle, context.out / "models", wheelhouse=_wheelhouse(bundle, form, context))
 
 
-def _function(bundle: Path, form: Form, workshop: BuildContext) -> Path:
+def _function(bundle: Path, form: Form, context: BuildContext) -> Path:
     from modelkit.package.function import package_function  # noqa: PLC0415
 
-    return package_function(
-        bundle, workshop.out / "functions", wheelhouse=_wheelhouse(bundle, form, workshop)
-    )
+    return package_function(bundle, context.out / "functions", wheelhouse=_wheelhouse(bundle, form, context))
 
 
-def _archive(bundle: Path, form: Form, workshop: BuildContext) -> Path:
+def _archive(bundle: Path, form: Form, context: BuildContext) -> Path:
     from modelkit.package.archive import package_archive  # noqa: PLC0415
 
-    wheels = _require_wheelhouse(_wheelhouse(bundle, form, workshop))
-    return package_archive(bundle, workshop.out / "archives", wheelhouse=wheels)
+    wheels = _require_wheelhouse(_wheelhouse(bundle, form, context))
+    return package_archive(bundle, context.out / "archives", wheelhouse=wheels)
 
 
 def image_name(template: str, spec: ModelSpec) -> str:
-    """Fill in `{model}` and `{version}`; Docker wants names in lower case."""
+    """Fill in `{model}` and `{version}`; Docker needs lower-case names."""
     return template.format(model=spec.name.lower(), version=spec.version)
 
 
-def _image(bundle: Path, form: Form, workshop: BuildContext) -> tuple[str, str]:
+def _image(bundle: Path, form: Form, context: BuildContext) -> tuple[str, str]:
     from modelkit.package.image import package_image  # noqa: PLC0415
 
-    spec, settings = read_bundle(bundle).spec, workshop.settings
+    spec, settings = read_bundle(bundle).spec, context.settings
     nvidia, function = form == "image-nvidia", form == "function-image"
-    tag = image_name(workshop.tag, spec)
+    tag = image_name(context.tag, spec)
     tag += "-nvidia" if nvidia else "-function" if function else ""
     ident = package_image(
         bundle,
         base=settings.nvidia_base_image if nvidia else settings.base_image,
-        wheelhouse=_require_wheelhouse(_wheelhouse(bundle, form, workshop)),
+        wheelhouse=_require_wheelhouse(_wheelhouse(bundle, form, context)),
         tag=tag,
         requirements=NVIDIA_REQUIREMENTS if nvidia else REQUIREMENTS,
         form="function" if function else "server",
-        environ=workshop.environ,
+        environ=context.environ,
     )
     return tag, ident
 
@@ -121,16 +119,16 @@ _FILES: Final[Mapping[str, Callable[[Path, Form, BuildContext], Path]]] = {
 }
 
 
-def _wheelhouse(bundle: Path, form: Form, workshop: BuildContext) -> Path | None:
-    """Return where the form's wheels are; None where it needs none."""
+def _wheelhouse(bundle: Path, form: Form, context: BuildContext) -> Path | None:
+    """Return the directory with the wheels of a form; None if it needs none."""
     own = read_bundle(bundle).spec.requirements
     lists = [bundle / own] if own is not None else []
     if form in _FROM_WHEELS:
         lists.insert(0, NVIDIA_REQUIREMENTS if form == "image-nvidia" else REQUIREMENTS)
-    return wheelhouse_for(lists, workshop.out / "wheels", workshop.settings.wheelhouse)
+    return wheelhouse_for(lists, context.out / "wheels", context.settings.wheelhouse)
 
 
 def _require_wheelhouse(wheelhouse: Path | None) -> Path:
     if wheelhouse is None:
-        raise AssertionError("a form that is built of wheels has a list of them")
+        raise AssertionError("a form that installs packages has a requirements file")
     return wheelhouse

@@ -1,8 +1,8 @@
-"""A bundle as a serverless function: a directory that AWS's runtime interface client runs as it is.
+"""The function package of a bundle: a directory that AWS's runtime interface client can run.
 
-It holds the code, the bundle, `function.py` with the handler, and `function.toml` that tells how to run
-it. The libraries of `requirements/serve.txt` are expected where it runs: in the function host's environment,
-or in the image or layer that goes to AWS.
+It has the code, the bundle, `function.py` with the handler, and `function.toml` with the settings. The
+libraries of `requirements/serve.txt` must be installed where it runs: in the environment of the function
+host, or in the image or layer on AWS.
 """
 
 import compileall
@@ -19,12 +19,12 @@ from straightline.errors import ConfigurationError
 from straightline.support.atomic_directory import replace_directory
 
 DEFAULT_MEMORY_MIB: Final = 1024
-"""Enough for ONNX Runtime with a small model and the largest payload that Lambda takes."""
+"""Enough for ONNX Runtime with a small model and Lambda's largest payload."""
 
 MIN_MEMORY_MIB: Final = 128
-"""Less is not given by Lambda."""
+"""Lambda's minimum."""
 
-HANDLER: Final = '''"""The function's handler; its bundle is loaded when this module is."""
+HANDLER: Final = '''"""The function's handler; importing this module loads the bundle."""
 
 from pathlib import Path
 
@@ -35,28 +35,26 @@ handler = create(Path(__file__).parent / "bundle")
 
 
 def function_name(model: str) -> str:
-    """Return the name under which a model's function is deployed: Lambda allows no dots."""
+    """Return the name of a model's function, without the dots that Lambda does not allow."""
     return f"straightline-{model.replace('.', '-')}"
 
 
 def package_function(
     bundle: Path, out: Path, *, memory: int | None = None, wheelhouse: Path | None = None
 ) -> Path:
-    """Build the function package of the bundle in `bundle`, as `out/<function name>/`.
-
-    What stood there is replaced; the package appears whole, or not at all.
+    """Build the function package `out/<function name>/`, and atomically replace an earlier one.
 
     Args:
-        bundle: the bundle's directory.
-        out: the directory of packages.
-        memory: limit of an instance in MiB; None takes the model's own, or `DEFAULT_MEMORY_MIB`.
-        wheelhouse: where the wheels of the model's own requirements lie, if it has any.
+        bundle: directory of the bundle.
+        out: directory of function packages.
+        memory: memory of an instance in MiB; None takes the model's own, or `DEFAULT_MEMORY_MIB`.
+        wheelhouse: directory with the wheels of the model's own requirements, if it has any.
 
     Returns:
-        The package's directory.
+        The directory of the package.
 
     Raises:
-        ConfigurationError: the bundle or the wheelhouse cannot be used, or `out` cannot be written.
+        ConfigurationError: the bundle or the wheelhouse is unusable, or `out` cannot be written.
     """
     source = read_bundle(bundle)
     check_servable(source)
@@ -70,10 +68,10 @@ def package_function(
 
 
 def write_package(target: Path, bundle: Bundle, *, memory: int | None, wheelhouse: Path | None) -> None:
-    """Write the package of a bundle into `target`, which is empty.
+    """Write the function package of a bundle into the empty directory `target`.
 
     Raises:
-        ConfigurationError: the wheelhouse cannot be used.
+        ConfigurationError: the wheelhouse is unusable.
     """
     memory = memory or bundle.spec.resources.memory or DEFAULT_MEMORY_MIB
     copy_code(target)
@@ -91,8 +89,8 @@ def write_package(target: Path, bundle: Bundle, *, memory: int | None, wheelhous
         f'digest = "{content_digest(bundle.directory)}"  # sha256 over the bundle\n',
         encoding="utf-8",
     )
-    # Compiled here once, so that no cold start does; by content, since times change when files are copied,
-    # and with the paths that it has on Lambda, so that the same bundle gives the same files.
+    # Compiled now, so that no cold start has to. Checked by content, since copying changes file times; with
+    # the paths on Lambda, so that the same bundle gives the same files.
     compileall.compile_dir(
         target,
         quiet=2,
@@ -108,13 +106,13 @@ def _warm_lines(warm: WarmPool) -> str:
 
 
 def check_servable(bundle: Bundle) -> None:
-    """Do nothing for a bundle that we can serve.
+    """Check that a bundle has a model to serve.
 
     Raises:
-        ConfigurationError: it is served by somebody else.
+        ConfigurationError: it is external.
     """
     if bundle.flavour == "external":
         raise ConfigurationError(
-            f"{bundle.spec.name} is external: {bundle.spec.url} serves it, and only the form `server`, which "
-            "registers it, can be made of it"
+            f"{bundle.spec.name} cannot be packaged in this form: it is external, served by "
+            f"{bundle.spec.url}. Use only the form `server`, which registers it"
         )

@@ -1,4 +1,4 @@
-"""The Docker image of a model: its bundle, the serving code and its packages, installed without a network."""
+"""Build of a model's Docker image: bundle, serving code and packages, installed without a network."""
 
 import tempfile
 from collections import deque
@@ -17,14 +17,14 @@ from modelkit.package.function import HANDLER, check_servable
 from modelkit.package.requirement_files import REQUIREMENTS
 from straightline.errors import StraightLineError
 
-_ENGINE_HINT: Final = "start it, or set DOCKER_HOST to one that runs ({error})"
+_ENGINE_HINT: Final = "{error}. Start it, or set DOCKER_HOST to another one"
 LOG_TAIL_LINES: Final = 25
 ENGINE_TIMEOUT_S: Final = 600
-"""Seconds without a word from the engine: installing the packages is one silent step."""
+"""The engine is silent while packages are installed."""
 
 
 class ImageBuildFailed(StraightLineError):  # noqa: N818 - the name says it
-    """The engine does not answer, or could not build the image; the message has the end of its log."""
+    """The engine does not answer, or could not build the image; the message has the end of the log."""
 
 
 def package_image(
@@ -39,21 +39,20 @@ def package_image(
 ) -> str:
     """Build the image of a bundle and return its id.
 
-    Nothing is fetched: the base image is there, and the packages are in
-    the wheelhouse, as wheels for the base image's Python.
+    Nothing is downloaded: the engine must have the base image, and the wheelhouse the wheels for its Python.
 
     Args:
         bundle: directory of the bundle.
-        base: image to build on; it has `python3` with the module `venv`.
-        wheelhouse: directory with a wheel for each of the requirements, the model's own too.
-        tag: name of the image, `straightline/<model>:<version>` by convention.
-        requirements: the packages, pinned; where it has hashes, the wheels are held against them.
+        base: image to build on, with `python3` and the module `venv`.
+        wheelhouse: directory with the wheels of all requirements, including the model's own.
+        tag: name of the image, by convention `straightline/<model>:<version>`.
+        requirements: requirements file with pinned packages; hashes in it are checked.
         form: a V2 server, or a function for AWS Lambda.
-        environ: where DOCKER_HOST stands; None takes the process's environment.
+        environ: environment with DOCKER_HOST; None takes that of this process.
 
     Raises:
-        ConfigurationError: the bundle, the wheelhouse or a name cannot be used.
-        ImageBuildFailed: the engine does not answer, has not the base image, or a step failed.
+        ConfigurationError: the bundle, the wheelhouse or a name is unusable.
+        ImageBuildFailed: the engine does not answer, has no base image, or a step failed.
     """
     found = read_bundle(bundle)
     check_servable(found)
@@ -93,7 +92,7 @@ def _require_base_image(client: docker.DockerClient, base: str) -> None:
         client.images.get(base)
     except ImageNotFound as error:
         raise ImageBuildFailed(
-            f"the engine has no image {base} to build on: pull it, or make one with `script/engine base`"
+            f"the engine has no base image {base}. Pull it, or build one with `script/engine base`"
         ) from error
 
 
@@ -105,9 +104,9 @@ def _image_id(messages: Iterable[Mapping[str, Any]]) -> str:
         if "error" in message:
             lines = "\n".join(line for line in log if line)
             raise ImageBuildFailed(
-                f"the image could not be built: {message['error']}; the log ends:\n{lines}"
+                f"the image could not be built: {message['error']}. The log ends:\n{lines}"
             )
         found = message.get("aux", {}).get("ID", found)
     if found is None:
-        raise ImageBuildFailed("the engine ended the build without an image")
+        raise ImageBuildFailed("the image could not be built: the engine returned no image id")
     return str(found)

@@ -1,4 +1,4 @@
-"""Which packages a served model is built with."""
+"""Requirements files of a served model."""
 
 from pathlib import Path
 from typing import Final
@@ -6,4 +6,4 @@ from typing import Final
 _HOME: Final = Path(__file__).parents[2] / "requirements"
 REQUIREMENTS: Final = _HOME / "serve.txt"
 NVIDIA_REQUIREMENTS: Final = _HOME / "serve-nvidia.txt"
-"""The same with ONNX Runtime's build for CUDA, whose libraries are the base image's."""
+"""With ONNX Runtime's build for CUDA; the base image has the libraries of CUDA."""

@@ -1,4 +1,4 @@
-"""A bundle for a model server: `<models>/<name>/<version>/`, with the packages that the model needs."""
+"""The server form of a bundle: `<models>/<name>/<version>/`, with the packages that the model needs."""
 
 import shutil
 from pathlib import Path
@@ -10,27 +10,27 @@ from straightline.support.atomic_directory import replace_directory
 
 
 def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None) -> Path:
-    """Put the bundle under `models`; it appears whole, or not at all.
+    """Copy the bundle into the model directory, atomically.
 
-    A server reads it there: `STRAIGHTLINE_MODELS_DIR=<models> gunicorn -c python:model_server.gunicorn_conf
+    Serve it with `STRAIGHTLINE_MODELS_DIR=<models> gunicorn -c python:model_server.gunicorn_conf
     'model_server.app:create()'`.
 
     Args:
-        bundle: the bundle's directory.
-        models: the directory of models.
-        wheelhouse: where the wheels of the model's own requirements lie, if it has any.
+        bundle: directory of the bundle.
+        models: the model directory.
+        wheelhouse: directory with the wheels of the model's own requirements, if it has any.
 
     Returns:
-        The directory of this version.
+        The directory of the version.
 
     Raises:
-        ConfigurationError: the bundle or the wheelhouse cannot be used, or `models` cannot be written.
+        ConfigurationError: the bundle or the wheelhouse is unusable, or `models` cannot be written.
     """
     spec = read_bundle(bundle).spec
     target = models / spec.name / spec.version
     try:
         models.mkdir(parents=True, exist_ok=True)
-        # Beside the names of models, since readers of theirs take each directory within for a version.
+        # The scratch directory is not below the name, where readers would take it for a version.
         with replace_directory(target, scratch=models) as fresh:
             copy_bundle(bundle, fresh)
             install_requirements(bundle, fresh / PACKAGES_DIRECTORY, wheelhouse)
@@ -40,24 +40,24 @@ def package_server(bundle: Path, models: Path, *, wheelhouse: Path | None = None
 
 
 def copy_bundle(bundle: Path, target: Path) -> None:
-    """Copy the files that make a bundle what it is, and no others."""
+    """Copy the files that the digest of a bundle covers."""
     for name in content_files(bundle):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle / name, target / name)
 
 
 def install_requirements(bundle: Path, target: Path, wheelhouse: Path | None) -> None:
-    """Install what the model needs beside the server's own packages into a directory, if anything.
+    """Install the model's own requirements, if it has any, into a directory.
 
     Raises:
-        ConfigurationError: a wheel is missing or is not the one that the list means.
+        ConfigurationError: a wheel is missing or has another hash.
     """
     requirements = read_bundle(bundle).spec.requirements
     if requirements is None:
         return
     if wheelhouse is None:
         raise ConfigurationError(
-            f"the model in {bundle} has requirements of its own: give a directory with their wheels by "
+            f"the requirements of the model in {bundle} cannot be installed: there is no wheelhouse. Set "
             "--wheelhouse or STRAIGHTLINE_WHEELHOUSE"
         )
     install_wheels([bundle / requirements], wheelhouse, target)

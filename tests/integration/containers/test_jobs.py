@@ -70,7 +70,7 @@ def test_a_project_is_trained_and_validated_with_a_live_log(runtime: Runtime, tm
             "memory = 128",
             ("out_of_memory", "128 MiB"),
         ),
-        ("time.sleep(3600)", "timeout = 1.0", ("timed_out", "after 1 s: raise timeout in [train]")),
+        ("time.sleep(3600)", "timeout = 1.0", ("timed_out", "exceeded 1 s. Raise timeout in [train]")),
     ],
 )
 def test_each_way_to_fail_is_reported_and_the_earlier_model_stays(

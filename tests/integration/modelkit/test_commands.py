@@ -164,11 +164,11 @@ def hold_external(url: str, project: Path, capsys: pytest.CaptureFixture[str]) -
     file.write_text(file.read_text(encoding="utf-8").replace("FP32", "INT64", 1), encoding="utf-8")
     code, record, _ = run(capsys, "validate", str(project))
     assert code == 2
-    assert "model.toml lists {'features': 'INT64'}: make them the same" in record["error"]
+    assert "model.toml lists {'features': 'INT64'}. Make them equal" in record["error"]
     file.write_text(file.read_text(encoding="utf-8").replace('"1"', '"7"', 1), encoding="utf-8")
     code, record, _ = run(capsys, "validate", str(project))
     assert code == 2
-    assert "has the versions ['1'] of plane, model.toml says '7'" in record["error"]
+    assert "has the versions ['1'] of plane, but model.toml says '7'" in record["error"]
 
 
 def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(
@@ -186,7 +186,7 @@ def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(
     with (project / "model.py").open("a") as file:
         file.write("# changed\n")
     code, record, _ = run(capsys, "package", str(project))
-    assert (code, "run `validate` again" in record["error"]) == (10, True)
+    assert (code, "Run `validate` again" in record["error"]) == (10, True)
 
 
 def test_digits_are_compressed_measured_and_what_is_packaged_is_the_compressed_one(

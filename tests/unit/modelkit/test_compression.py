@@ -16,7 +16,7 @@ STEP = Validation(entry="a:b", metric="accuracy", minimum=0.9, tolerance=0.02)
         (25, 0.95, 0.97, ""),
         (25, 0.95, 0.92, "accuracy would fall from 0.95 to 0.92, by more than the tolerance 0.02"),
         (25, 0.91, 0.895, "below the minimum 0.9"),
-        (100, 0.95, 0.95, "its 100 bytes would become 100"),
+        (100, 0.95, 0.95, "its size would change from 100 to 100 bytes"),
         (25, None, None, ""),
     ],
 )

@@ -92,6 +92,6 @@ def test_requirements_without_their_wheels_are_refused(bundle: Path, tmp_path: P
     (bundle / "own.txt").write_text("absent==1.0 --hash=sha256:" + "0" * 64)
     with pytest.raises(ConfigurationError, match="--wheelhouse or STRAIGHTLINE_WHEELHOUSE"):
         package_server(bundle, tmp_path / "models")
-    with pytest.raises(ConfigurationError, match=r"cannot be installed from .*: fill it with `pip download"):
+    with pytest.raises(ConfigurationError, match=r"cannot be installed from .*. Fill it with `pip download"):
         package_server(bundle, tmp_path / "models", wheelhouse=tmp_path)
     assert not (tmp_path / "models" / "echo" / "1").exists()

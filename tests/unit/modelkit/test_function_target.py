@@ -77,5 +77,5 @@ def test_without_a_region_the_cure_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(ConfigurationError, match="set AWS_DEFAULT_REGION"):
+    with pytest.raises(ConfigurationError, match="Set AWS_DEFAULT_REGION"):
         FunctionTarget(lambda _candidate, _whole: tmp_path, role=None, ready_timeout=1.0)

@@ -46,7 +46,7 @@ def run(rig: Rig) -> list[Result]:
 def overhead(rig: Rig, servers: dict[str, Served], rounds: int, calls: int) -> Rounds:
     """Return each server's p50 less that of the model in-process, in milliseconds."""
     engine = load_engine(read_bundle(rig.models / "digits" / "1"))
-    alternating: dict[str, Call] = {"in-process": lambda: engine.answer({"images": IMAGE})}
+    alternating: dict[str, Call] = {"in-process": lambda: engine.run({"images": IMAGE})}
     alternating |= {name: server.call for name, server in servers.items()}
     medians(alternating, WARM_UP_CALLS, PAUSE_S)
     found = [medians(alternating, calls, PAUSE_S) for _ in range(rounds)]

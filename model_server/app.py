@@ -1,18 +1,17 @@
-"""The Open Inference Protocol (V2) over HTTP, as a Flask application, with binary tensors in and out.
+"""Flask application of the Open Inference Protocol (V2), with the binary tensor extension.
 
-Every error is `{"error": "<sentence>"}` with a status that tells whose fault it is, and the header
-`X-StraightLine-Error` with a stable word:
+An error response is `{"error": "<message>"}`, with a stable word in the header `X-StraightLine-Error`:
 
 | status | word | meaning |
 |---|---|---|
-| 400 | `invalid_input` | the request does not fit the model or is not V2: final |
-| 422 | `model_error` | the model raised in predict: final |
-| 404 | `unknown_model` | not deployed on this server |
-| 503 | `loading` | it is being loaded: ask again in a moment |
+| 400 | `invalid_input` | the request is not V2 or does not fit the model; do not retry |
+| 422 | `model_error` | the model raised an exception; do not retry |
+| 404 | `unknown_model` | the model or version is not deployed here |
+| 503 | `loading` | the model is being loaded; retry in a moment |
 | 404, 405 | `not_found` | no such route |
-| 413 | `too_large` | the body is above STRAIGHTLINE_SERVE_MAX_BODY |
-| 507 | `out_of_memory` | this server had not memory enough: another may |
-| 500 | `server_fault` | a fault of the server itself |
+| 413 | `too_large` | the body exceeds STRAIGHTLINE_SERVE_MAX_BODY |
+| 507 | `out_of_memory` | not enough memory here; another server may have more |
+| 500 | `server_fault` | internal error |
 """
 
 import logging
@@ -54,8 +53,8 @@ def create() -> Flask:
     """Load the models of `STRAIGHTLINE_MODELS_DIR` and return the application that serves them.
 
     Raises:
-        ConfigurationError: a setting is wrong, or no bundle of those that are there can be loaded; where the
-            directory is not watched, one that cannot is enough.
+        ConfigurationError: a setting is invalid; no model can be loaded though there are some; or, if the
+            directory is not watched, one model cannot be loaded.
     """
     settings = load(Settings, os.environ)
     models = Path(settings.models_dir)
@@ -72,7 +71,7 @@ def create() -> Flask:
 
 
 def _watched_registry(models: Path, engine_of: Callable[[Bundle], Engine], interval: float) -> Registry:
-    """Serve what can be served of a directory; what cannot be loaded keeps nothing else from being served."""
+    """Return a registry that follows a model directory; a broken bundle does not affect the others."""
     check_directory(models)
     registry = Registry(())
     watch = ModelWatcher(models, registry, engine_of, {})
@@ -100,7 +99,7 @@ def build(registry: Registry, *, max_body: int) -> Flask:
 
     @app.get("/v2/health/ready")
     def ready() -> Response:
-        return _json({"ready": True})  # every model is loaded before the first request is taken
+        return _json({"ready": True})  # every model is loaded before the first request
 
     @app.route("/v2/repository/index", methods=["GET", "POST"])
     def index() -> Response:
@@ -143,13 +142,13 @@ def _error_response(error: Exception) -> Response:
     status, word = _STATUS_CODES.get(type(error), (500, "server_fault"))
     message = str(error)
     if isinstance(error, RequestEntityTooLarge):
-        message = "the body is above what this server takes (STRAIGHTLINE_SERVE_MAX_BODY): send fewer at once"
+        message = "the body exceeds STRAIGHTLINE_SERVE_MAX_BODY. Send less in one request"
     elif isinstance(error, HTTPException):
         status, word = error.code or 500, "not_found"
         message = error.description or error.name
     elif status == 500:
-        _log.exception("a request failed in the server itself", exc_info=error)
-        message = "the server failed; its log says more"
+        _log.exception("a request failed with an internal error", exc_info=error)
+        message = "internal error. See the log of the model server"
     response = _json({"error": message}, status)
     response.headers[ERROR_HEADER] = word
     return response

@@ -1,22 +1,22 @@
-"""What may go wrong when a model is asked; the class names are also the `errorType` of the Lambda form.
+"""Errors of an inference; the class names are also the `errorType` of the Lambda form.
 
-| error | HTTP | Lambda `errorType` | whose fault | again elsewhere? |
+| error | HTTP | Lambda `errorType` | cause | retry elsewhere |
 |---|---|---|---|---|
-| `InvalidInput` | 400 | `InvalidInput` | the request's | no |
-| `ModelError` | 422 | `ModelError` | the model's, in predict | no |
-| `OutOfMemory` | 507 | `OutOfMemory` | the backend's: another may have more | yes |
+| `InvalidInput` | 400 | `InvalidInput` | the request | no |
+| `ModelError` | 422 | `ModelError` | the model | no |
+| `OutOfMemory` | 507 | `OutOfMemory` | the backend, another may have more memory | yes |
 """
 
 from straightline.errors import StraightLineError
 
 
-class InvalidInput(StraightLineError):  # noqa: N818 - the name is what an invoker sees
-    """The request does not fit the model; the same request will never do."""
+class InvalidInput(StraightLineError):  # noqa: N818 - the name is the errorType
+    """The request does not fit the model, and never will."""
 
 
 class ModelError(StraightLineError):
-    """The model raised an exception, or gave what its `model.toml` does not promise; it would again."""
+    """The model raised an exception, or returned other tensors than `model.toml` lists."""
 
 
 class OutOfMemory(StraightLineError):  # noqa: N818
-    """There was not memory enough for this request here."""
+    """There was not enough memory for the request."""

@@ -1,6 +1,6 @@
 """Gunicorn's settings: `gunicorn -c python:model_server.gunicorn_conf 'model_server.app:create()'`.
 
-What may be set is in `model_server.settings`; a wrong setting ends it with a line.
+They come from `model_server.settings`. An invalid setting ends the process with a message.
 """
 
 import os
@@ -14,15 +14,15 @@ _settings = load_checked(os.environ)
 bind = _settings.serve_bind
 worker_class = "gthread"
 workers = _settings.serve_workers
-# Two more than there are slots: a pool with all of them busy must still answer that it is healthy.
+# Two more than there are slots, so that health checks are answered while all slots are busy.
 threads = _settings.serve_threads + 2
 graceful_timeout = _settings.serve_grace
-# The heartbeat of a worker's main loop, not of a request: a long prediction does not trip it.
+# Heartbeat of the worker's main loop; a long prediction does not exceed it.
 timeout = 60
 keepalive = 75
-# Heartbeats stay off the disk, which may be read-only.
+# The disk may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - shared memory, no secrets
-control_socket_disable = True  # it would be written to the home directory
+control_socket_disable = True  # gunicorn would write it to the home directory
 accesslog = None
 errorlog = "-"
 loglevel = "warning"

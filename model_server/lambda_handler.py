@@ -1,4 +1,4 @@
-"""A model as an AWS Lambda function: the event is a V2 infer request, the answer a V2 infer response."""
+"""Handler of AWS Lambda for a model: the event is a V2 infer request, the result a V2 infer response."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,21 +17,25 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 def create(bundle: Path, *, threads: int = 1) -> Handler:
-    """Load the bundle and return the function's handler.
+    """Load the bundle and return the handler of its function.
 
-    Call it while the function is initialised, so that the cold start bears the loading and no call does.
+    Call it at import time, so that the model is loaded in the cold start.
 
-    The handler raises `InvalidInput`, `ModelError` or `OutOfMemory` (`model_server.errors`): the
-    invoker sees the class's name as `errorType`.
+    The handler raises `InvalidInput`, `ModelError` or `OutOfMemory` (`model_server.errors`). Lambda returns
+    the class name as `errorType`.
+
+    Args:
+        bundle: directory of the bundle.
+        threads: threads of one call, for ONNX models.
 
     Raises:
-        ConfigurationError: the bundle cannot be loaded; an invoker sees it as a failed initialisation.
+        ConfigurationError: the bundle cannot be loaded; Lambda reports a failed initialisation.
     """
     engine = load_engine(read_bundle(bundle), threads=threads)
 
-    def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda gives both
+    def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes both
         try:
-            # The runtime has parsed the event already; tensors are read from JSON, as everywhere.
+            # Lambda has parsed the event; it is encoded again, since tensors are decoded from JSON.
             request = decode_infer_request(msgspec.json.encode(event))
         except ContractError as error:
             raise InvalidInput(str(error)) from error

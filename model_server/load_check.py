@@ -1,6 +1,6 @@
-"""Loading one bundle to see whether it can be: `python -m model_server.load_check BUNDLE`.
+"""Test load of one bundle: `python -m model_server.load_check BUNDLE`.
 
-It is a program of its own so that a bundle which crashes, exits or hangs harms nobody.
+It is a separate process, so that a bundle that crashes, exits or hangs does not affect the caller.
 """
 
 import os
@@ -13,11 +13,11 @@ from straightline.errors import ConfigurationError
 
 
 def main(bundle: str) -> int:
-    """Return 0 where it can be loaded; else 1, with one line on standard error."""
+    """Return 0 if the bundle can be loaded; else 1, with a message on stderr."""
     try:
         load_engine(read_bundle(Path(bundle)))
     except ConfigurationError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - it is what the program is for
+        print(error, file=sys.stderr)  # noqa: T201 - the output of this program
         return 1
     return 0
 
@@ -25,4 +25,4 @@ def main(bundle: str) -> int:
 if __name__ == "__main__":
     code = main(sys.argv[1])
     sys.stderr.flush()
-    os._exit(code)  # threads that the model started do not keep it
+    os._exit(code)  # without waiting for threads that the model started

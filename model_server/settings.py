@@ -1,4 +1,4 @@
-"""What the model server reads from the environment (`STRAIGHTLINE_` + the name in capitals)."""
+"""Settings of the model server, from `STRAIGHTLINE_` and the name in capitals."""
 
 import sys
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from straightline.support.logs import LogSettings
 Count = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 INHERITED_SOCKETS: Final = "GUNICORN_FD"
-"""Gunicorn's variable for sockets that the process before it has bound."""
+"""Gunicorn's variable for sockets that a previous process has bound."""
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """For the application.
+    """Settings of the application.
 
     Attributes:
-        models_dir: the directory of bundles.
-        serve_max_body: the largest request in bytes.
-        serve_model_threads: threads that one call of a model may use.
-        serve_watch: seconds between looks for models that were deployed or removed; 0 never looks.
+        models_dir: the model directory.
+        serve_max_body: size limit of a request in bytes.
+        serve_model_threads: threads of one call of an ONNX model.
+        serve_watch: seconds between scans for deployed or removed models; 0 disables them.
     """
 
     models_dir: str
@@ -35,12 +35,12 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
-    """For gunicorn.
+    """Settings of gunicorn.
 
     Attributes:
-        serve_bind: where it listens.
-        serve_workers: processes, each with the models loaded.
-        serve_threads: requests at once in each.
+        serve_bind: address to listen on.
+        serve_workers: processes, each with all models loaded.
+        serve_threads: concurrent requests of a process.
         serve_grace: seconds that running requests get on SIGTERM.
     """
 
@@ -51,7 +51,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
 
 
 def load_checked(environ: Mapping[str, str]) -> ServerSettings:
-    """Return gunicorn's settings where a server can start with these variables; else end with a line."""
+    """Return gunicorn's settings, or end the process with a message if the server cannot start."""
     try:
         settings, server = load(Settings, environ), load(ServerSettings, environ)
         load(LogSettings, environ)
@@ -59,17 +59,17 @@ def load_checked(environ: Mapping[str, str]) -> ServerSettings:
         if INHERITED_SOCKETS not in environ:
             check_bind("STRAIGHTLINE_SERVE_BIND", server.serve_bind)
     except ConfigurationError as error:
-        # Gunicorn, which reads this, would tell of an error by a traceback.
-        print(f"model server: {error}", file=sys.stderr)  # noqa: T201 - it is what its starter reads
+        # Raised into gunicorn, the error would be a traceback.
+        print(f"model server: {error}", file=sys.stderr)  # noqa: T201 - the message for the operator
         raise SystemExit(1) from None
     return server
 
 
 def check_directory(models: Path) -> None:
-    """Do nothing where there is a directory of models.
+    """Check that the model directory exists.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: it does not.
     """
     if not models.is_dir():
-        raise ConfigurationError(f"there is no directory of models at {models}: set STRAIGHTLINE_MODELS_DIR")
+        raise ConfigurationError(f"there is no model directory {models}. Set STRAIGHTLINE_MODELS_DIR")

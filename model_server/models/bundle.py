@@ -1,4 +1,4 @@
-"""A bundle: the directory of one version of a model, its `model.toml` and the files beside it."""
+"""Bundles: the directory of one version of a model, with `model.toml` and its files."""
 
 import hashlib
 import re
@@ -13,23 +13,23 @@ from straightline.errors import ConfigurationError, StraightLineError
 from straightline.models.catalogue import read_catalogue, read_model
 
 PACKAGES_DIRECTORY: Final = ".packages"
-"""Where a form that has no installer of its own keeps the model's requirements, beside the bundle's files."""
+"""Directory of the model's installed requirements, in forms without an installer."""
 
 
 _DIGEST: Final = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
 class DigestMismatch(StraightLineError):  # noqa: N818 - it reads as what was found
-    """A bundle's content is not what its digest says."""
+    """The content of a bundle does not have the expected digest."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that can be served.
+    """A bundle.
 
     Attributes:
-        directory: where its files lie.
-        spec: its tensors and limits.
-        artifact: the model's file; None for the flavour `external`, and where a callable needs none.
+        directory: directory of its files.
+        spec: content of its `model.toml`.
+        artifact: file of the model; None for the flavour `external`, and for a callable without one.
         entry: module and callable, for the flavour `python`.
     """
 
@@ -40,15 +40,15 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def flavour(self) -> Flavour:
-        """Which runtime it needs."""
+        """Runtime that the model needs."""
         return self.spec.flavour
 
 
 def read_bundle(directory: Path) -> Bundle:
-    """Read the bundle in `directory`; the model itself is not loaded.
+    """Read a bundle without loading its model.
 
     Raises:
-        ConfigurationError: `model.toml` is missing or wrong, or names a file that is not there.
+        ConfigurationError: `model.toml` is missing or invalid, or names a missing file.
     """
     file = directory / "model.toml"
     spec = read_model(file)
@@ -63,10 +63,10 @@ def read_bundle(directory: Path) -> Bundle:
 
 
 def read_bundles(models: Path) -> list[Bundle]:
-    """Read every bundle `<name>/<version>/` under `models`, the versions of a model in rising order.
+    """Read all bundles `<name>/<version>/` of a model directory, the versions of a model in ascending order.
 
     Raises:
-        ConfigurationError: there is none, or one of them is wrong.
+        ConfigurationError: there is none, or one of them is invalid.
     """
     catalogue = read_catalogue(models).models
     bundles = [
@@ -74,21 +74,20 @@ def read_bundles(models: Path) -> list[Bundle]:
     ]
     if not bundles:
         raise ConfigurationError(
-            f"there is no model under {models}: a bundle is <name>/<version>/model.toml with its files"
+            f"there is no model in {models}. Deploy one, as <name>/<version>/model.toml with its files"
         )
     return bundles
 
 
 def content_digest(directory: Path) -> str:
-    """Return the sha256 over the names and contents of a directory's files, in the order of their names."""
+    """Return the SHA-256 over the names and contents of `content_files`, in hexadecimal."""
     return digest_files(directory, content_files(directory))
 
 
 def content_files(directory: Path) -> Iterator[Path]:
-    """Give the files that make a bundle what it is, relative to its directory, in the order of their names.
+    """Yield the files of a bundle that its digest covers, as sorted paths relative to the directory.
 
-    Caches of the interpreter are not among them: they come and go with its version. Nor are the packages
-    that were installed beside it, which its list of requirements stands for.
+    Interpreter caches are left out, and so are installed packages, which the requirements file determines.
     """
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):
         name = file.relative_to(directory)
@@ -97,7 +96,7 @@ def content_files(directory: Path) -> Iterator[Path]:
 
 
 def digest_files(directory: Path, names: Iterator[Path]) -> str:
-    """Return the sha256 over these names and the contents of their files."""
+    """Return the SHA-256 over these names and the contents of their files, in hexadecimal."""
     total = hashlib.sha256()
     for name in names:
         content = hashlib.sha256((directory / name).read_bytes()).hexdigest()
@@ -106,50 +105,59 @@ def digest_files(directory: Path, names: Iterator[Path]) -> str:
 
 
 def check_digest(directory: Path, digest: str) -> None:
-    """Do nothing for a bundle of this digest, with or without `sha256:` before it.
+    """Check the digest of a bundle.
+
+    Args:
+        directory: directory of the bundle.
+        digest: 64 hexadecimal digits, with or without `sha256:`.
 
     Raises:
-        DigestMismatch: it has another one.
-        ConfigurationError: the digest is none.
+        DigestMismatch: the bundle has another digest.
+        ConfigurationError: `digest` is not a digest.
     """
     if not _DIGEST.fullmatch(digest):
         raise ConfigurationError(
-            f"{digest[:80]!r} is no digest of a bundle: give all 64 hexadecimal digits that `package` and "
-            "`deploy` print, with or without `sha256:` before them"
+            f"{digest[:80]!r} is not the digest of a bundle. Give the 64 hexadecimal digits that `package` "
+            "and `deploy` print, with or without `sha256:`"
         )
     found = content_digest(directory)
     if found != digest.removeprefix("sha256:"):
         raise DigestMismatch(
-            f"the bundle in {directory} is sha256:{found}, and not {digest}: it was changed after it was "
-            "made; make it anew, or give the digest that is meant"
+            f"the bundle in {directory} has the digest sha256:{found}, not {digest}: it has changed since it "
+            "was built. Build it again, or correct the digest"
         )
 
 
 def bundle_file(file: Path, member: str, name: str) -> Path:
-    """Return the file that a member of `model.toml` names, which lies in the directory of that.
+    """Return the file of the bundle that a member of `model.toml` names.
+
+    Args:
+        file: the `model.toml`.
+        member: name of the member, for messages.
+        name: path relative to the bundle.
 
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: there is no such file in the bundle.
     """
     path = file.parent / name
     if not path.resolve().is_relative_to(file.parent.resolve()) or not path.is_file():
         raise ConfigurationError(
-            f"{file} names the {member} {name!r}, which is not a file in its directory: write it, or correct "
+            f"{file} names the {member} {name!r}, which is not a file in its directory. Add it, or correct "
             "the name"
         )
     return path
 
 
 def entry_point(file: Path, entry: str) -> tuple[str, str]:
-    """Return module and callable of an entry point of `model.toml`; the module lies beside it.
+    """Return module and callable of an entry point in `model.toml`.
 
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: the bundle does not have the module.
     """
     module, _, name = entry.partition(":")
     if not (file.parent / Path(*module.split("."))).with_suffix(".py").is_file():
         raise ConfigurationError(
-            f"{file} names the module {module!r}, which is not in its directory: write {module}.py with "
-            f"{name!r} in it, or correct the name"
+            f"{file} names the module {module!r}, which is not in its directory. Add {module}.py with "
+            f"{name!r}, or correct the name"
         )
     return module, name

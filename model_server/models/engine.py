@@ -1,4 +1,4 @@
-"""One loaded model: a V2 infer request in, a V2 infer response out."""
+"""A loaded model that answers V2 infer requests."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -17,23 +17,23 @@ from straightline.errors import ContractError
 
 
 class Engine(msgspec.Struct, frozen=True):
-    """A model ready to answer; safe to use from several threads.
+    """A loaded model; safe to use from several threads.
 
     Attributes:
-        spec: its tensors.
-        predict: the function that runs it.
+        spec: name, version and tensors.
+        predict: runs the model.
     """
 
     spec: ModelSpec
     predict: runtimes.Predict
 
     def infer(self, request: InferRequest) -> InferResponse:
-        """Answer a request whose tensors are JSON, and in JSON.
+        """Answer a request whose tensors are JSON, in JSON.
 
         Raises:
             InvalidInput: the request does not fit the model.
-            ModelError: the model raised, or its answer is not what `model.toml` promises.
-            OutOfMemory: there was not memory enough.
+            ModelError: the model raised an exception, or returned other tensors than `model.toml` lists.
+            OutOfMemory: there was not enough memory.
         """
         tensors = self.tensors(request)
         return InferResponse(
@@ -51,15 +51,15 @@ class Engine(msgspec.Struct, frozen=True):
         """Answer a request with the outputs that it asks for, by name.
 
         Args:
-            request: what is asked.
+            request: the request.
             raw: the binary content of each input, None of one in JSON; empty if all are in JSON.
 
         Raises:
             InvalidInput: the request does not fit the model.
-            ModelError: the model raised, or its answer is not what `model.toml` promises.
-            OutOfMemory: there was not memory enough.
+            ModelError: the model raised an exception, or returned other tensors than `model.toml` lists.
+            OutOfMemory: there was not enough memory.
         """
-        wanted = self._wanted(request)
+        wanted = self._requested_outputs(request)
         try:
             check_inputs(request, self.spec)
             inputs = {
@@ -69,54 +69,58 @@ class Engine(msgspec.Struct, frozen=True):
         except ContractError as error:
             raise InvalidInput(str(error)) from error
         except MemoryError as error:
-            raise OutOfMemory("there is not memory enough to read this request") from error
-        answer = self.answer(inputs)
-        return {name: answer[name] for name in wanted}
+            raise OutOfMemory("there is not enough memory to decode the request") from error
+        outputs = self.run(inputs)
+        return {name: outputs[name] for name in wanted}
 
-    def answer(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
-        """Call the model and return its outputs, each of which has the shape that `model.toml` promises.
+    def run(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
+        """Call the model, check the shapes of its outputs against `model.toml`, and return them.
 
         Raises:
-            ModelError: the model raised, or gave something else.
-            OutOfMemory: there was not memory enough.
+            ModelError: the model raised an exception, or an output is missing or has another shape.
+            OutOfMemory: there was not enough memory.
         """
         tensors = self._call(inputs)
         for spec in self.spec.outputs:
             array = tensors.get(spec.name)
             if array is None:
-                raise ModelError(f"model {self.spec.name} gave no output {spec.name!r}")
+                raise ModelError(f"model {self.spec.name} returned no output {spec.name!r}")
             if not shape_matches(array.shape, spec.shape):
                 raise ModelError(
-                    f"output {spec.name!r} has the shape {list(array.shape)}; "
-                    f"model.toml says {list(spec.shape)}"
+                    f"output {spec.name!r} has the shape {list(array.shape)}, "
+                    f"but model.toml says {list(spec.shape)}"
                 )
         return tensors
 
-    def _wanted(self, request: InferRequest) -> list[str]:
-        """Return the names of the outputs that are asked for; all where the request names none."""
+    def _requested_outputs(self, request: InferRequest) -> list[str]:
+        """Return the names of the requested outputs; all if the request names none."""
         known = [spec.name for spec in self.spec.outputs]
-        asked = [output.get("name") for output in request.outputs]
-        for name in asked:
+        requested = [output.get("name") for output in request.outputs]
+        for name in requested:
             if name not in known:
                 raise InvalidInput(
-                    f"model {self.spec.name} gives {known}; the request asks for {str(name)[:64]!r}"
+                    f"model {self.spec.name} has no output {str(name)[:64]!r}; its outputs are {known}"
                 )
-        return [name for name in known if not asked or name in asked]
+        return [name for name in known if not requested or name in requested]
 
     def _call(self, inputs: runtimes.Tensors) -> runtimes.Tensors:
         try:
             return self.predict(inputs)
         except MemoryError as error:
             raise OutOfMemory("the model ran out of memory") from error
-        # SystemExit, KeyboardInterrupt and the like would end the server's thread, or the whole server.
+        # SystemExit, KeyboardInterrupt and the like would end the thread or the server.
         except BaseException as error:
             raise ModelError(f"model {self.spec.name} raised {type(error).__name__}: {error}") from error
 
 
 def load_engine(bundle: Bundle, *, threads: int = 1) -> Engine:
-    """Load a bundle's model.
+    """Load the model of a bundle.
+
+    Args:
+        bundle: the bundle.
+        threads: threads of one call, for ONNX models.
 
     Raises:
-        ConfigurationError: it cannot be loaded.
+        ConfigurationError: the model cannot be loaded.
     """
     return Engine(bundle.spec, runtimes.load(bundle, threads=threads))

@@ -1,4 +1,4 @@
-"""The loaded models of a server, by name and version."""
+"""Registry of the loaded models of a server, by name and version."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -13,19 +13,19 @@ ModelKey = tuple[str, str]
 _NO_ERRORS: Final[Mapping[ModelKey, str]] = MappingProxyType({})
 
 
-class UnknownModel(StraightLineError):  # noqa: N818 - it reads as what the caller asked for
-    """No model of this name, or version, is served here."""
+class UnknownModel(StraightLineError):  # noqa: N818 - names a state
+    """The model or version is not served here."""
 
 
-class ModelLoading(StraightLineError):  # noqa: N818 - it reads as what the caller is told
-    """The model is there, and is being loaded: it may be asked for again."""
+class ModelLoading(StraightLineError):  # noqa: N818 - names a state
+    """The model is being loaded. Retry in a moment."""
 
 
 class Registry:
-    """Finds the engine of a model. What it has is replaced as a whole, so that many threads may ask.
+    """Finds the engine of a model. Its content is replaced atomically, so that threads can read it.
 
     Args:
-        engines: of the models that are served.
+        engines: engines of the served models.
     """
 
     def __init__(self, engines: Iterable[Engine]) -> None:
@@ -35,12 +35,12 @@ class Registry:
     def replace(
         self, engines: Iterable[Engine], broken: Mapping[ModelKey, str], loading: Collection[ModelKey] = ()
     ) -> None:
-        """Serve these from now on.
+        """Replace the content.
 
         Args:
-            engines: of the models that are served.
-            broken: why others that are there cannot be served.
-            loading: which may be served soon.
+            engines: engines of the served models.
+            broken: versions that cannot be loaded, with the reason.
+            loading: versions that are being loaded.
         """
         fresh: dict[str, dict[str, Engine]] = {}
         for engine in sorted(engines, key=lambda engine: version_key(engine.spec.version)):
@@ -50,11 +50,11 @@ class Registry:
         self._loading = frozenset(loading)
 
     def refresh_when_unknown(self, refresh: Callable[[], None]) -> None:
-        """Have `look` called before a model is refused, since it may have been deployed meanwhile."""
+        """Call `refresh` before an unknown model is refused, since it may just have been deployed."""
         self._refresh = refresh
 
     def index(self) -> list[dict[str, str]]:
-        """Return every version that is there, whether it is ready, and why not."""
+        """Return every version with its state and, if unavailable, the reason."""
         ready = [
             {"name": name, "version": version, "state": "READY", "reason": ""}
             for name, versions in sorted(self._engines.items())
@@ -77,11 +77,11 @@ class Registry:
         return list(self._engines.get(name, ()))
 
     def find(self, name: str, version: str | None = None) -> Engine:
-        """Return the engine of that version; of the newest where none is asked for.
+        """Return the engine of a version, by default of the newest one.
 
         Raises:
-            UnknownModel: there is none, or it could not be loaded.
-            ModelLoading: it is being loaded.
+            UnknownModel: the version is not served.
+            ModelLoading: the version is being loaded.
         """
         found = self._find(name, version)
         if found is None:
@@ -91,14 +91,16 @@ class Registry:
             return found
         if any(key[0] == name and version in (None, key[1]) for key in self._loading):
             raise ModelLoading(
-                f"model {name} {version or ''}".rstrip() + " is being loaded: ask again in a moment"
+                f"model {name} {version or ''}".rstrip() + " is being loaded. Retry in a moment"
             )
         why = self._broken.get((name, version or ""))
         if why is not None:
             raise UnknownModel(f"model {name} {version} is not served: {why}")
         versions = self._engines.get(name)
         if not versions:
-            raise UnknownModel(f"model {name[:128]!r} is not served here; these are: {sorted(self._engines)}")
+            raise UnknownModel(
+                f"model {name[:128]!r} is not served here; served models: {sorted(self._engines)}"
+            )
         raise UnknownModel(f"model {name} has the versions {list(versions)}, not {(version or '')[:128]!r}")
 
     def _find(self, name: str, version: str | None) -> Engine | None:

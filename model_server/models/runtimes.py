@@ -1,4 +1,4 @@
-"""What runs a model: ONNX Runtime, or a Python callable of the bundle."""
+"""Runtimes of models: ONNX Runtime, and Python callables."""
 
 import importlib
 import importlib.machinery
@@ -17,7 +17,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 Predict = Callable[[Tensors], Tensors]
 
 _PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
-"""What runs an ONNX model, the fastest first; only its build for CUDA has the first."""
+"""Execution providers, the fastest first; the first needs the build for CUDA."""
 _V2_DATATYPES: Final = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -33,22 +33,22 @@ _V2_DATATYPES: Final = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
-"""Datatypes of V2 by ONNX Runtime's words for them."""
+"""V2 datatypes by their names in ONNX Runtime."""
 
 
 def load(bundle: Bundle, *, threads: int = 1) -> Predict:
-    """Load a bundle's model and return the function that answers for it.
+    """Load the model of a bundle and return a function that runs it.
 
     Args:
-        bundle: what to load.
-        threads: how many a single call may use, where the runtime can be told.
+        bundle: the bundle.
+        threads: threads of one call, for ONNX models.
 
     Raises:
-        ConfigurationError: it cannot be loaded; the message names the bundle and the cause.
+        ConfigurationError: the model cannot be loaded; the message names the bundle and the cause.
     """
     try:
         return _load_onnx(bundle, threads) if bundle.flavour == "onnx" else _load_python(bundle)
-    # Whatever a bundle's code raises while it is imported, SystemExit too, is a fault of the bundle.
+    # Any exception of the bundle's code at import, even SystemExit, is a fault of the bundle.
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | GeneratorExit | ConfigurationError):
             raise
@@ -58,16 +58,16 @@ def load(bundle: Bundle, *, threads: int = 1) -> Predict:
 
 
 def _load_onnx(bundle: Bundle, threads: int) -> Predict:
-    # Imported here: a bundle in Python needs no ONNX Runtime, and its start need not wait for it.
+    # Imported here: a bundle in Python does not need ONNX Runtime, which is slow to import.
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin while they wait take the time of the other processes on a small machine.
+    # Spinning threads take CPU time from other processes on a small machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    there = onnxruntime.get_available_providers()
-    providers = [name for name in _PROVIDERS if name in there]
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in _PROVIDERS if name in available]
     session = onnxruntime.InferenceSession(str(bundle.artifact), sess_options=options, providers=providers)
     names = [spec.name for spec in bundle.spec.outputs]
     _check_names(bundle, session)
@@ -80,23 +80,25 @@ def _load_onnx(bundle: Bundle, threads: int) -> Predict:
 
 
 def _check_names(bundle: Bundle, session: Any) -> None:
-    """Find a wrong name in model.toml when the model is loaded, not when it is first asked."""
+    """Check the tensor names of model.toml when the model is loaded, before the first request."""
     inputs = {tensor.name for tensor in session.get_inputs()}
     outputs = {tensor.name for tensor in session.get_outputs()}
     if inputs != {spec.name for spec in bundle.spec.inputs}:
         raise ConfigurationError(
-            f"{bundle.artifact} takes {sorted(inputs)}: model.toml must list these inputs"
+            f"{bundle.artifact} has the inputs {sorted(inputs)}. List these in model.toml"
         )
     if not outputs >= {spec.name for spec in bundle.spec.outputs}:
-        raise ConfigurationError(f"{bundle.artifact} gives {sorted(outputs)}: model.toml lists other outputs")
+        raise ConfigurationError(
+            f"{bundle.artifact} has the outputs {sorted(outputs)}. List only these in model.toml"
+        )
 
 
 def _check_inputs(bundle: Bundle, session: Any) -> None:
-    """Refuse inputs that the model could take from no request: requests are held against model.toml alone."""
+    """Check the input types and shapes of model.toml, against which requests are checked."""
     taken = {tensor.name: tensor for tensor in session.get_inputs()}
     for spec in bundle.spec.inputs:
         tensor = taken[spec.name]
-        # A dimension of a name, or of none, takes any size, as -1 does in model.toml.
+        # A symbolic or missing dimension takes any size, as -1 does in model.toml.
         shape = [size if isinstance(size, int) and size >= 0 else -1 for size in tensor.shape]
         datatype = _V2_DATATYPES.get(tensor.type, tensor.type)
         fits = len(shape) == len(spec.shape) and all(
@@ -104,22 +106,22 @@ def _check_inputs(bundle: Bundle, session: Any) -> None:
         )
         if not fits or datatype != spec.datatype:
             raise ConfigurationError(
-                f"{bundle.artifact} takes {spec.name!r} as {datatype} {shape}, and model.toml says "
-                f"{spec.datatype} {list(spec.shape)}: correct model.toml, or the model"
+                f"{bundle.artifact} takes {spec.name!r} as {datatype} {shape}, but model.toml says "
+                f"{spec.datatype} {list(spec.shape)}. Correct model.toml or the model"
             )
 
 
 def _load_python(bundle: Bundle) -> Predict:
-    """Import the entry as a module of a package of the bundle's own.
+    """Import the bundle as a package of its own, and return its callable.
 
-    Two bundles may so have modules of the same name; inside a bundle, imports of its modules are relative.
+    Two bundles can have modules with the same name. Inside a bundle, modules import each other relatively.
     """
     if bundle.entry is None:
-        raise ConfigurationError(f"{bundle.directory} names no entry")
+        raise ConfigurationError(f"the model.toml in {bundle.directory} names no entry")
     module_name, callable_name = bundle.entry
     packages = str(bundle.directory.resolve() / PACKAGES_DIRECTORY)
     if packages not in sys.path:
-        # At the end: what the server itself runs on comes first.
+        # At the end, after the libraries of the server itself.
         sys.path.append(packages)
     package = f"straightline_bundle_{content_digest(bundle.directory)}"
     if package not in sys.modules:

@@ -1,4 +1,4 @@
-"""Watching the directory of models: what is new is loaded, what is gone is dropped, without a restart."""
+"""Watcher of the model directory: loads new versions and drops removed ones, without a restart."""
 
 import logging
 import threading
@@ -13,22 +13,22 @@ from model_server.models.registry import ModelKey, Registry
 from straightline.errors import ConfigurationError
 
 FileStamp = tuple[int, int, int]
-"""Of a `model.toml`: inode, time and size. A bundle is replaced whole, so another one has another inode."""
+"""Inode, modification time and size of a `model.toml`. A replaced bundle has another inode."""
 MIN_SCAN_INTERVAL_S: Final = 0.2
-"""Seconds between two looks for those who ask for what is not there."""
+"""Bounds the scans that requests for unknown models cause."""
 SCAN_WAIT_TIMEOUT_S: Final = 2.0
-"""Seconds after which nobody waits any more for a look that was asked for: some model takes long to load."""
+"""Longest time that a request waits for a scan, since a model may take long to load."""
 _log = logging.getLogger(__name__)
 
 
 class ModelWatcher:
-    """Keeps a registry as its directory is. Thread-safe.
+    """Keeps a registry in step with the model directory. Thread-safe.
 
     Args:
-        models: the directory of bundles.
-        registry: what is kept.
-        load: makes the engine of a bundle.
-        loaded: what the registry has at the start.
+        models: the model directory.
+        registry: the registry to update.
+        load: loads the engine of a bundle.
+        loaded: initial content of the registry.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class ModelWatcher:
         self._requested_at = float("-inf")
 
     def start(self, interval: float) -> None:
-        """Look every `interval` seconds from a thread of its own."""
+        """Scan every `interval` seconds in a thread."""
         threading.Thread(target=self._run, args=(interval,), name="models", daemon=True).start()
 
     def scan(self) -> None:
-        """Load what is new or other than before, and drop what is gone; one that cannot be loaded is told."""
+        """Load new and changed versions, and drop removed ones; those that cannot be loaded are logged."""
         with self._lock:
             if time.monotonic() - self._scanned_at < MIN_SCAN_INTERVAL_S:
                 return
-            there = self._read_directory()
-            if there != self._stamps:
-                self._apply(there)
+            stamps = self._read_directory()
+            if stamps != self._stamps:
+                self._apply(stamps)
             self._scanned_at = time.monotonic()
 
     def request_scan(self) -> None:
-        """Have it looked, and wait for that, but not for long: who asks holds one of few threads."""
+        """Start a scan and wait for it, but not for long, since callers hold one of few threads."""
         with self._request_lock:
             if self._request_done.is_set() and time.monotonic() - self._scanned_at >= MIN_SCAN_INTERVAL_S:
                 self._request_done.clear()
@@ -75,20 +75,20 @@ class ModelWatcher:
         self._request_done.wait(max(0.0, self._requested_at + SCAN_WAIT_TIMEOUT_S - time.monotonic()))
 
     def _scan_requested(self) -> None:
-        self._scan_safely()  # where it fails, who waits learns that it is not there
+        self._scan_safely()  # if it fails, waiting requests find the model unknown
         self._request_done.set()
 
-    def _apply(self, there: dict[ModelKey, FileStamp]) -> None:
-        for key in [key for key in (*self._engines, *self._broken) if key not in there]:
-            _log.warning("model %s %s is served no more", *key)
+    def _apply(self, stamps: dict[ModelKey, FileStamp]) -> None:
+        for key in [key for key in (*self._engines, *self._broken) if key not in stamps]:
+            _log.warning("model %s %s was removed", *key)
             self._engines.pop(key, None)
             self._broken.pop(key, None)
-        fresh = [key for key, stamp in there.items() if self._stamps.get(key) != stamp]
+        fresh = [key for key, stamp in stamps.items() if self._stamps.get(key) != stamp]
         try:
             while fresh:
                 self._registry.replace(self._engines.values(), dict(self._broken), fresh)
                 self._load_version(fresh.pop(0))
-            self._stamps = there
+            self._stamps = stamps
         finally:
             self._registry.replace(self._engines.values(), dict(self._broken))
 
@@ -98,19 +98,19 @@ class ModelWatcher:
             bundle = read_bundle(self._models / name / version)
             if (bundle.spec.name, bundle.spec.version) != key:
                 raise ConfigurationError(
-                    f"its model.toml says {bundle.spec.name} {bundle.spec.version}: it must lie in "
+                    f"its model.toml says {bundle.spec.name} {bundle.spec.version}. Move it to "
                     "<name>/<version>/"
                 )
-            if bundle.flavour == "external":  # its own server answers for it
+            if bundle.flavour == "external":  # served by its own server
                 return
             self._engines[key] = self._load(bundle)
         except ConfigurationError as error:
-            _log.warning("model %s %s cannot be served: %s", name, version, error)
+            _log.warning("model %s %s cannot be loaded: %s", name, version, error)
             self._engines.pop(key, None)
             self._broken[key] = str(error)
         else:
             self._broken.pop(key, None)
-            _log.warning("model %s %s is served", name, version)
+            _log.warning("model %s %s was loaded", name, version)
 
     def _read_directory(self) -> dict[ModelKey, FileStamp]:
         found: dict[ModelKey, FileStamp] = {}
@@ -118,7 +118,7 @@ class ModelWatcher:
             try:
                 status = file.stat()
             except OSError:
-                continue  # it went in this moment
+                continue  # removed meanwhile
             found[file.parts[-3], file.parts[-2]] = (status.st_ino, status.st_mtime_ns, status.st_size)
         return found
 
@@ -130,6 +130,6 @@ class ModelWatcher:
     def _scan_safely(self) -> None:
         try:
             self.scan()
-        # A look that failed must not be the last one.
+        # The thread must survive a failed scan.
         except Exception:  # noqa: BLE001
-            _log.exception("looking for models failed")
+            _log.exception("scan of the model directory failed")

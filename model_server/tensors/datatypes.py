@@ -8,7 +8,7 @@ import numpy as np
 from model_server.errors import InvalidInput
 
 BYTES: Final = "BYTES"
-"""Texts: in JSON strings, in numpy an object array of `str`."""
+"""Strings in JSON, an object array of `str` in numpy."""
 
 NUMPY: Final = MappingProxyType(
     {
@@ -27,18 +27,16 @@ NUMPY: Final = MappingProxyType(
         BYTES: np.dtype(np.object_),
     }
 )
-"""Every datatype that has a JSON form; BF16 exists in the protocol's binary form alone."""
+"""All datatypes except BF16, which has only a binary form."""
 
 
 def numpy_type(datatype: str) -> np.dtype[Any]:
     """Return the numpy type of a V2 datatype.
 
     Raises:
-        InvalidInput: there is none of this name.
+        InvalidInput: the datatype is unknown.
     """
     try:
         return NUMPY[datatype]
     except KeyError:
-        raise InvalidInput(
-            f"datatype {datatype[:16]!r} is not known in JSON; it is one of {', '.join(NUMPY)}"
-        ) from None
+        raise InvalidInput(f"unknown datatype {datatype[:16]!r}: use one of {', '.join(NUMPY)}") from None

@@ -1,7 +1,7 @@
-"""V2 tensors from JSON to numpy.
+"""Decoding of V2 tensors from JSON to numpy.
 
-The content is read by a decoder of exactly its type (`list[float]`, `list[list[int]]`, ...), so that a wrong
-element is found while parsing, in C, and no nesting deeper than the shape is ever built.
+The content is parsed by a decoder of its exact type (`list[float]`, `list[list[int]]`, ...). A wrong element
+is found while parsing, in C, and nesting deeper than the shape is never built.
 """
 
 import functools
@@ -23,10 +23,10 @@ _SPACE: Final = b" \t\r\n"
 
 
 def decode_tensor(tensor: InferInput | InferOutput) -> npt.NDArray[Any]:
-    """Return a tensor's content as an array of its shape and datatype.
+    """Return the content of a tensor as an array of its shape and datatype.
 
     Args:
-        tensor: its `data` is flat (row-major) or nested just as `shape` says.
+        tensor: a tensor whose `data` is flat (row-major) or nested as `shape` says.
 
     Raises:
         InvalidInput: the content does not fit the shape or the datatype; the message names the tensor.
@@ -35,18 +35,19 @@ def decode_tensor(tensor: InferInput | InferOutput) -> npt.NDArray[Any]:
     shape = tuple(tensor.shape)
     if len(shape) > MAX_DIMENSIONS or any(size < 0 for size in shape):
         raise InvalidInput(
-            f"tensor {tensor.name!r} has the shape {tensor.shape[:MAX_DIMENSIONS]}, which none can"
+            f"tensor {tensor.name!r} has an invalid shape {tensor.shape[:MAX_DIMENSIONS]}: use at most "
+            f"{MAX_DIMENSIONS} dimensions, each >= 0"
         )
     depth = 1 if _is_flat(tensor.data) else max(1, len(shape))
     try:
         content = decode(tensor.data, _content_type(dtype.kind, depth))
-        with np.errstate(over="ignore"):  # what overflows a float is found below, and told
+        with np.errstate(over="ignore"):  # an overflowing float is found below
             array = np.array(content, dtype=dtype)
     except ContractError as error:
         raise InvalidInput(f"tensor {tensor.name!r} is not {tensor.datatype}: {error}") from error
     except OverflowError as error:
         raise InvalidInput(
-            f"tensor {tensor.name!r} holds a number out of the range of {tensor.datatype}"
+            f"tensor {tensor.name!r} has a number outside the range of {tensor.datatype}"
         ) from error
     except ValueError as error:
         raise InvalidInput(
@@ -62,18 +63,18 @@ def _check(
     wanted = math.prod(shape)
     if array.size != wanted:
         raise InvalidInput(
-            f"tensor {tensor.name!r} has {array.size} elements, its shape {list(shape)} wants {wanted}"
+            f"tensor {tensor.name!r} has {array.size} elements, its shape {list(shape)} needs {wanted}"
         )
     if depth > 1 and array.shape != shape and wanted:
         raise InvalidInput(
-            f"tensor {tensor.name!r} is nested as {list(array.shape)}, its shape says {list(shape)}"
+            f"tensor {tensor.name!r} is nested as {list(array.shape)}, but its shape is {list(shape)}"
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InvalidInput(f"tensor {tensor.name!r} holds a number out of the range of {tensor.datatype}")
+        raise InvalidInput(f"tensor {tensor.name!r} has a number outside the range of {tensor.datatype}")
 
 
 def _is_flat(data: msgspec.Raw) -> bool:
-    """Tell `[1, 2]` from `[[1, 2]]` by its second bracket."""
+    """Distinguish `[1, 2]` from `[[1, 2]]` by the second bracket."""
     start = bytes(memoryview(data)[:64]).lstrip(_SPACE)
     return not start.startswith(b"[") or not start[1:].lstrip(_SPACE).startswith(b"[")
 

@@ -1,8 +1,7 @@
-"""Numpy arrays to V2 tensors, in JSON and in binary.
+"""Encoding of numpy arrays as V2 tensors, in JSON and in binary.
 
-JSON has no NaN and no infinity. In an answer each of them becomes `null`, and the tensor says how many there
-are in `parameters.non_finite`, so that a reader never takes one for a number, and the others still arrive.
-In binary they are what they are.
+JSON has no NaN and no infinity: they become `null`, and `parameters.non_finite` counts them. Binary tensors
+keep them.
 """
 
 from collections.abc import Mapping
@@ -22,10 +21,10 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def encode_tensor(name: str, datatype: str, array: npt.NDArray[Any]) -> InferOutput:
-    """Return an array as a V2 tensor, its content flat and row-major.
+    """Return an array as a V2 tensor with flat, row-major content.
 
     Raises:
-        ModelError: the array is not of the datatype, and no safe cast makes it so.
+        ModelError: the array cannot be cast safely to the datatype.
     """
     content, parameters = _content(name, datatype, array)
     return InferOutput(
@@ -43,19 +42,19 @@ def encode_response(
     tensors: Mapping[str, npt.NDArray[Any]],
     binary: frozenset[str] | bool,
 ) -> tuple[bytes, int | None]:
-    """Write an answer, the tensors that were wished for in binary.
+    """Encode a response.
 
     Args:
-        spec: of the model that answered.
-        request_id: of the request.
-        tensors: the outputs that were asked for.
-        binary: names of those that are wished for in binary, or all, or none.
+        spec: the model.
+        request_id: id of the request.
+        tensors: the requested outputs.
+        binary: names of the outputs to encode in binary; or True for all, False for none.
 
     Returns:
-        The body, and the length of its header; None where nothing in it is binary.
+        The body, and the length of its JSON header; None if no tensor is binary.
 
     Raises:
-        ModelError: an array is not of its datatype, and no safe cast makes it so.
+        ModelError: an array cannot be cast safely to its datatype.
     """
     outputs: list[InferOutput | dict[str, Any]] = []
     pieces: list[bytes] = []
@@ -85,7 +84,7 @@ def _raw(name: str, datatype: str, array: npt.NDArray[Any]) -> bytes:
     try:
         return to_raw(_cast(name, datatype, array))
     except UnicodeEncodeError:
-        raise ModelError(f"output {name!r} holds a text with half of a character in it") from None
+        raise ModelError(f"output {name!r} has a string that is not valid Unicode") from None
 
 
 def _content(name: str, datatype: str, array: npt.NDArray[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -101,19 +100,19 @@ def _content(name: str, datatype: str, array: npt.NDArray[Any]) -> tuple[list[An
 
 
 def _cast(name: str, datatype: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array of the datatype: itself, or a cast that loses no more than a float's precision."""
+    """Cast an array to the datatype; only the precision of floats may be lost."""
     wanted = numpy_type(datatype)
     if datatype == BYTES:
         for item in array.ravel().tolist():
             if not isinstance(item, str | bytes):
-                raise ModelError(f"output {name!r} holds a {type(item).__name__}, model.toml says BYTES")
+                raise ModelError(f"output {name!r} has a {type(item).__name__}, but model.toml says BYTES")
         return array.astype(np.object_, copy=False)
     if not np.can_cast(array.dtype, wanted, casting="same_kind"):
-        raise ModelError(f"output {name!r} is {array.dtype}, model.toml says {datatype}")
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is counted
+        raise ModelError(f"output {name!r} is {array.dtype}, but model.toml says {datatype}")
+    with np.errstate(over="ignore"):  # overflows become infinite, and are counted
         cast = array.astype(wanted, copy=False)
     if wanted.kind in "iu" and array.dtype != wanted and not np.array_equal(cast, array):
-        raise ModelError(f"output {name!r} holds a number out of the range of {datatype}")
+        raise ModelError(f"output {name!r} has a number outside the range of {datatype}")
     return cast
 
 
@@ -123,4 +122,4 @@ def _text(name: str, item: str | bytes) -> str:
     try:
         return item.decode()
     except UnicodeDecodeError:
-        raise ModelError(f"output {name!r} holds bytes that are not UTF-8; JSON cannot carry them") from None
+        raise ModelError(f"output {name!r} has bytes that are not UTF-8, which JSON cannot hold") from None

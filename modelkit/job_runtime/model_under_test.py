@@ -31,7 +31,7 @@ def load_predict(bundle: Path) -> Predict:
 
     def checked_predict(inputs: Tensors) -> Tensors:
         _check_input_shapes(found.spec, inputs)
-        tensors = engine.answer(inputs)
+        tensors = engine.run(inputs)
         for spec in found.spec.outputs:
             encode_tensor(spec.name, spec.datatype, tensors[spec.name][:1])
         return tensors

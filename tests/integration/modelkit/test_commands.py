@@ -85,7 +85,7 @@ def test_an_entry_point_that_is_not_there_is_named(
     file.write_text(file.read_text().replace("training:train", "making:train"))
     code, record, _ = run(capsys, "train", str(project), "--runtime", "local")
     assert code == 2
-    assert "'making', which is not in its directory: write making.py with 'train' in it" in record["error"]
+    assert "'making', which is not in its directory. Add making.py with 'train'" in record["error"]
     file.write_text(file.read_text().replace("making:train", "training:fit"))
     code, record, said = run(capsys, "train", str(project), "--runtime", "local")
     assert code == 4
@@ -101,8 +101,8 @@ def test_a_model_that_gives_other_tensors_than_its_file_says_is_refused(
     run(capsys, "train", str(project), "--runtime", "local")
     code = project / "model.py"
     for wrong, told in (
-        ('inputs["features"] @ _WEIGHTS).ravel()', "has the shape [500]; model.toml says [-1, 1]"),
-        ('inputs["features"] @ _WEIGHTS).astype(complex)', "is complex128, model.toml says FP32"),
+        ('inputs["features"] @ _WEIGHTS).ravel()', "has the shape [500], but model.toml says [-1, 1]"),
+        ('inputs["features"] @ _WEIGHTS).astype(complex)', "is complex128, but model.toml says FP32"),
     ):
         text = code.read_text()
         code.write_text(text.replace('inputs["features"] @ _WEIGHTS', f"({wrong}"))

@@ -347,9 +347,9 @@ def test_a_broken_bundle_is_refused_and_what_runs_is_left_alone(
 
 def test_a_digest_that_does_not_match_is_refused(bench: Bench, as_before: Callable[[], None]) -> None:
     code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "sha256:" + "0" * 64)
-    assert (code, "it was changed after it was made" in record["error"]) == (10, True)
+    assert (code, "it has changed since it was built" in record["error"]) == (10, True)
     code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "abc")
-    assert (code, "'abc' is no digest of a bundle" in record["error"]) == (2, True)
+    assert (code, "'abc' is not the digest of a bundle" in record["error"]) == (2, True)
     code, record = bench.deploy("1", code=GOOD.format(factor=7))
     assert (code, "another `version` in its model.toml" in record["error"]) == (10, True)
     as_before()

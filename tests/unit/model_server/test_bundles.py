@@ -58,7 +58,7 @@ def test_versions_are_read_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_models_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no model under"):
+    with pytest.raises(ConfigurationError, match="there is no model in"):
         read_bundles(tmp_path)
 
 

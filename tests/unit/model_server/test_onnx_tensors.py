@@ -44,9 +44,9 @@ def test_a_shape_that_some_request_can_have_is_taken(
 @pytest.mark.parametrize(
     ("datatype", "shape", "told"),
     [
-        ("FP32", "[-1, 5]", "takes 'x' as FP32 [-1, 4], and model.toml says FP32 [-1, 5]"),
-        ("FP32", "[-1]", "takes 'x' as FP32 [-1, 4], and model.toml says FP32 [-1]"),
-        ("INT64", "[-1, 4]", "takes 'x' as FP32 [-1, 4], and model.toml says INT64 [-1, 4]"),
+        ("FP32", "[-1, 5]", "takes 'x' as FP32 [-1, 4], but model.toml says FP32 [-1, 5]"),
+        ("FP32", "[-1]", "takes 'x' as FP32 [-1, 4], but model.toml says FP32 [-1]"),
+        ("INT64", "[-1, 4]", "takes 'x' as FP32 [-1, 4], but model.toml says INT64 [-1, 4]"),
     ],
 )
 def test_an_input_that_no_request_can_fit_is_refused_when_the_model_is_loaded(
@@ -60,5 +60,5 @@ def test_an_input_that_no_request_can_fit_is_refused_when_the_model_is_loaded(
 def test_a_validation_is_refused_what_the_served_model_would_refuse(tmp_path: Path) -> None:
     predict = load_predict(bundle(tmp_path, "FP32", "[-1, 5]", ["n", None]))
     assert predict({"x": np.zeros((2, 5), np.float32)})["y"].shape == (2, 5)
-    with pytest.raises(InvalidInput, match=r"shape \[2, 4\]; model.toml says \[-1, 5\]"):
+    with pytest.raises(InvalidInput, match=r"shape \[2, 4\], but model.toml says \[-1, 5\]"):
         predict({"x": np.zeros((2, 4), np.float32)})

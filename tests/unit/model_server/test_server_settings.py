@@ -20,7 +20,7 @@ CASES = [
     ("SERVE_WATCH", "x", "a number"),
     ("SERVE_BIND", "foo bar", "such as 127.0.0.1"),
     ("MODELS_DIR", "", "is not set"),
-    ("MODELS_DIR", "/nowhere", "no directory"),
+    ("MODELS_DIR", "/nowhere", "no model directory"),
 ]
 
 

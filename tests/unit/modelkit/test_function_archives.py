@@ -73,7 +73,7 @@ def test_the_server_form_has_the_digest_of_its_bundle_and_a_changed_one_is_found
     digest = f"sha256:{content_digest(bundle)}"
     check_digest(placed, digest)
     (placed / "model.py").write_text("evil = True\n")
-    with pytest.raises(DigestMismatch, match="it was changed after it was made"):
+    with pytest.raises(DigestMismatch, match="it has changed since it was built"):
         check_digest(placed, digest)
 
 

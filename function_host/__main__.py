@@ -12,11 +12,20 @@ from straightline.support import logs
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the host until SIGTERM; 1 with one line on stderr where it cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m function_host", description=__doc__)
-    parser.add_argument("--packages", help="directory of function packages")
-    parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", help="port to listen on")
+    """Run the host until SIGTERM. Return 1, with a message on stderr, if it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m function_host",
+        description="Run function packages behind AWS Lambda's Invoke API.",
+        epilog="example:\n  python -m function_host --packages packages/functions --port 9001",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--packages", metavar="DIR", help="directory of packages (default: STRAIGHTLINE_FUNCTIONS_PACKAGES)"
+    )
+    parser.add_argument(
+        "--host", help="address to listen on (default: STRAIGHTLINE_FUNCTIONS_HOST, else 127.0.0.1)"
+    )
+    parser.add_argument("--port", help="port to listen on (default: STRAIGHTLINE_FUNCTIONS_PORT, else 9001)")
     given = {
         f"STRAIGHTLINE_FUNCTIONS_{name.upper()}": value
         for name, value in vars(parser.parse_args(arguments)).items()
@@ -25,9 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(Settings, os.environ | given, prefix="STRAIGHTLINE_FUNCTIONS_")
         if not Path(settings.packages).is_dir():
-            raise ConfigurationError(
-                f"there is no directory of packages at {settings.packages}: give --packages"
-            )
+            raise ConfigurationError(f"there is no package directory {settings.packages}. Set --packages")
         logs.set_up("function-host")
     except StraightLineError as error:
         print(f"function_host: {error}", file=sys.stderr)

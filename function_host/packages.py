@@ -1,4 +1,4 @@
-"""The functions that are deployed: a directory of packages, `<name>/function.toml` with its files."""
+"""The package directory: the deployed functions, each `<name>/function.toml` with its files."""
 
 import base64
 import functools
@@ -18,20 +18,20 @@ _NAME = re.compile(
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """A function as its `function.toml` says it.
+    """A deployed function; all attributes but the last two are members of `function.toml`.
 
     Attributes:
-        name: what invokers call it.
-        handler: module and callable, with a dot between them.
+        name: name that callers invoke.
+        handler: module and callable, joined by a dot.
         timeout: seconds that one invocation may take.
-        memory: limit of an instance in MiB.
-        environment: variables for its processes.
-        minimum: instances that stand ready though nobody invokes it.
-        maximum: at most so many at once; None leaves it to the host.
-        idle: seconds that an instance above the minimum stays unused; None leaves it to the host.
-        code: sha256 of the package that came through the API, in base64; empty for one put there by hand.
-        directory: where its package lies; not of the file.
-        revision: changes with every deployment; not of the file.
+        memory: memory limit of an instance in MiB.
+        environment: environment variables of its processes.
+        minimum: instances that are kept ready without invocations.
+        maximum: limit of instances; None for the host's limit.
+        idle: seconds that an unused instance above the minimum is kept; None for the host's setting.
+        code: SHA-256 in base64 of the package deployed through the API; empty if copied by hand.
+        directory: directory of the package.
+        revision: changes with every deployment.
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,140}$")]
@@ -48,19 +48,19 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plain_name(name: str) -> str | None:
-    """Return the function's name of what the Invoke API calls so (a name or an ARN); None for others.
+    """Return the plain name of a function from a name or ARN of the Invoke API; None for anything else.
 
-    The only qualifiers that exist here are `$LATEST` and `1`, which is what was published of it: the same.
+    The only qualifiers are `$LATEST` and `1`, the published version, which is the same function.
     """
     found = _NAME.fullmatch(name)
     return None if found is None else found["name"]
 
 
 def find_function(packages: Path, name: str) -> Function | None:
-    """Read the function of this plain name as it is deployed now; None where there is none.
+    """Read the deployed function with this plain name; None if there is none.
 
     Raises:
-        ConfigurationError: its `function.toml` cannot be used.
+        ConfigurationError: its `function.toml` is invalid.
     """
     file = packages / name / "function.toml"
     try:
@@ -69,15 +69,15 @@ def find_function(packages: Path, name: str) -> Function | None:
         return None
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    # A package is replaced whole: another inode is another deployment, were even its text the same.
+    # A package is replaced as a whole, so another inode is another deployment, even with the same text.
     return _read(file, f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}")
 
 
 def list_functions(packages: Path) -> list[Function]:
-    """Read every function that is deployed, by name.
+    """Read all deployed functions, sorted by name.
 
     Raises:
-        ConfigurationError: a `function.toml` cannot be used.
+        ConfigurationError: a `function.toml` is invalid.
     """
     names = sorted(file.parent.name for file in packages.glob("*/function.toml"))
     return [function for name in names if (function := find_function(packages, name)) is not None]
@@ -85,18 +85,18 @@ def list_functions(packages: Path) -> list[Function]:
 
 @functools.lru_cache(maxsize=256)
 def _read(file: Path, revision: str) -> Function:
-    """Read a `function.toml`; once for each revision, since every invocation asks."""
+    """Read a `function.toml`, cached by revision, since every invocation needs it."""
     try:
         function = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Function)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be used: {error}") from error
+        raise ConfigurationError(f"{file} is invalid: {error}") from error
     if function.name != file.parent.name:
         raise ConfigurationError(
-            f"{file} names the function {function.name}: its directory must have that name"
+            f"{file} is invalid: it names the function {function.name}. Rename its directory to that"
         )
     return msgspec.structs.replace(function, directory=file.parent.resolve(), revision=revision)
 
 
 def code_sha256(package: bytes) -> str:
-    """Return what Lambda calls the CodeSha256 of a zipped package: sha256 in base64."""
+    """Return Lambda's CodeSha256 of a zipped package: its SHA-256 in base64."""
     return base64.b64encode(hashlib.sha256(package).digest()).decode()

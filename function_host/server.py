@@ -1,4 +1,4 @@
-"""The host under gunicorn: one worker process with threads, since the instances belong to one process."""
+"""The function host under gunicorn, with one worker process, which owns the instances."""
 
 import threading
 from pathlib import Path
@@ -18,19 +18,18 @@ THREAD_START_TIMEOUT_S: Final = 30
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What the host reads from the environment, each name after `STRAIGHTLINE_FUNCTIONS_`.
+    """Settings of the host; each name after `STRAIGHTLINE_FUNCTIONS_`.
 
     Attributes:
-        packages: the directory of function packages.
+        packages: directory of function packages.
         host: address to listen on.
         port: port to listen on.
-        concurrency: instances of all functions together.
-        function_concurrency: instances of one function.
-        idle: seconds that an instance stays warm unused.
+        concurrency: limit of instances of all functions.
+        function_concurrency: limit of instances of one function.
+        idle: seconds that an unused instance is kept.
         init_limit: seconds that a cold start may take.
         grace: seconds that running invocations get on SIGTERM.
-        deploy: whether functions may be created, updated and deleted through the API: who can then reach it
-            runs code of theirs here.
+        deploy: whether the API may create, update and delete functions. Any client can then run code here.
     """
 
     packages: str
@@ -45,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Server(BaseApplication):
-    """Runs until SIGTERM; then running invocations end, and with them every instance."""
+    """Runs until SIGTERM, then finishes running invocations and ends all instances."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,7 +58,8 @@ class Server(BaseApplication):
             "bind": f"{self._settings.host}:{self._settings.port}",
             "worker_class": "gthread",
             "workers": 1,
-            # More than there are instances, so that what is too much is told so at once instead of waiting.
+            # More than there are instances, so that excess invocations are throttled at once instead of
+            # waiting.
             "threads": self._settings.concurrency + 24,
             "graceful_timeout": self._settings.grace + INSTANCE_SHUTDOWN_S,
             "timeout": 60,
@@ -76,8 +76,8 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Make the host in the worker's process, where its threads and its children belong."""
-        # The worker's copy: it stops waiting before the arbiter kills it, and so can end its instances.
+        """Create the host in the worker process, which owns its threads and children."""
+        # The worker stops waiting before the arbiter kills it, so that it can end its instances.
         self.cfg.set("graceful_timeout", self._settings.grace)
         limits = Limits(
             per_function=self._settings.function_concurrency,
@@ -101,7 +101,7 @@ def _take_over_log(_arbiter: Any) -> None:
 
 
 def _start_threads(worker: Any) -> None:
-    """Start every thread of the worker now: else it grows whenever more is asked at once than ever before."""
-    all_there = threading.Barrier(worker.cfg.threads)
+    """Start all threads of the worker now, so that no invocation has to wait for a thread to start."""
+    all_started = threading.Barrier(worker.cfg.threads)
     for _ in range(worker.cfg.threads):
-        worker.tpool.submit(all_there.wait, THREAD_START_TIMEOUT_S)
+        worker.tpool.submit(all_started.wait, THREAD_START_TIMEOUT_S)

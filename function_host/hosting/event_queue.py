@@ -1,4 +1,4 @@
-"""Invocations of type Event: taken at once, run when there is room, their answers go nowhere."""
+"""Queue of asynchronous invocations (type Event), whose results are discarded."""
 
 import logging
 import threading
@@ -14,40 +14,40 @@ _log = logging.getLogger(__name__)
 
 
 class EventQueue:
-    """A bounded queue of events and the threads that work it off; what waits in it dies with the host."""
+    """A bounded queue of events in memory, and its threads. Queued events are lost when the host ends."""
 
-    def __init__(self, host: Host, *, threads: int = 2, waiting: int = 128) -> None:
+    def __init__(self, host: Host, *, threads: int = 2, queue_size: int = 128) -> None:
         self._host = host
-        self._room = threading.BoundedSemaphore(threads + waiting)
+        self._capacity = threading.BoundedSemaphore(threads + queue_size)
         self._closing = threading.Event()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="event")
 
     def submit(self, name: str, event: Event) -> None:
-        """Take an event for a function that is deployed.
+        """Queue an event for a deployed function.
 
         Raises:
-            Throttled: too many wait already.
+            Throttled: the queue is full.
         """
-        if not self._room.acquire(blocking=False):
+        if not self._capacity.acquire(blocking=False):
             raise Throttled(TOTAL_LIMIT)
-        self._executor.submit(self._run, name, event).add_done_callback(lambda _: self._room.release())
+        self._executor.submit(self._run, name, event).add_done_callback(lambda _: self._capacity.release())
 
     def close(self) -> None:
-        """Drop what waits; what runs ends with the host."""
+        """Drop queued events; running ones end with the host."""
         self._closing.set()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, name: str, event: Event) -> None:
         while True:
             try:
-                answer = self._host.invoke(name, event)
+                result = self._host.invoke(name, event)
             except Throttled:
                 if self._closing.wait(RETRY_INTERVAL_S):
                     return
-            except Exception:  # noqa: BLE001 - nobody waits for the future: what is not told here is lost
-                _log.exception("%s: the event %s was not run", name, event.request_id)
+            except Exception:  # noqa: BLE001 - the future is discarded, so errors are logged here
+                _log.exception("%s: event %s was not run", name, event.request_id)
                 return
             else:
-                if answer.failed:
-                    _log.warning("%s: the event %s failed", name, event.request_id)
+                if result.failed:
+                    _log.warning("%s: event %s failed", name, event.request_id)
                 return

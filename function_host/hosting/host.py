@@ -1,4 +1,4 @@
-"""The function host: finds the function, takes or starts an instance of it, and sees to all instances."""
+"""The function host: runs invocations on instances, and starts, reaps and replaces instances."""
 
 import dataclasses
 import logging
@@ -22,15 +22,15 @@ from straightline.errors import ConfigurationError, StraightLineError
 _log = logging.getLogger(__name__)
 
 
-class UnknownFunction(StraightLineError):  # noqa: N818 - it reads as what the caller asked for
-    """No function of this name is deployed."""
+class UnknownFunction(StraightLineError):  # noqa: N818 - named as in Lambda's API
+    """No function with this name is deployed."""
 
 
 class Throttled(StraightLineError):  # noqa: N818
-    """A limit on instances is reached.
+    """A limit of instances is reached.
 
     Attributes:
-        reason: which, in Lambda's words.
+        reason: Lambda's name of the limit.
     """
 
     def __init__(self, reason: pools.ThrottleReason) -> None:
@@ -39,22 +39,22 @@ class Throttled(StraightLineError):  # noqa: N818
 
 
 class NotReady(StraightLineError):  # noqa: N818
-    """An instance that was to stand ready does not become so."""
+    """A prestarted instance did not become ready."""
 
 
 _RAISE_LIMIT_HINT: Final = (
-    "raise its limit, or the host's (STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY, "
+    "Raise its limit, or the host's (STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY, "
     "STRAIGHTLINE_FUNCTIONS_CONCURRENCY)"
 )
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the host may use.
+    """Limits of the host.
 
     Attributes:
         per_function: instances of one function.
-        total: instances of all.
-        idle: seconds that an instance stays warm unused.
+        total: instances of all functions.
+        idle: seconds that an unused instance is kept.
         init: seconds that a cold start may take.
     """
 
@@ -71,33 +71,33 @@ class _Acquired:
 
 
 class Host:
-    """Runs functions on demand; safe to use from several threads."""
+    """Runs functions on demand. Thread-safe."""
 
     def __init__(self, packages: Path, limits: Limits) -> None:
-        """Start with no instance.
+        """Start without instances.
 
         Args:
-            packages: the directory of function packages.
-            limits: what it may use.
+            packages: directory of function packages.
+            limits: limits of the host.
         """
         self.packages = packages
         self._limits = limits
         self._lock = threading.Lock()
         self._empty = threading.Condition(self._lock)
         self._pool = pools.Pool(per_function=limits.per_function, total=limits.total)
-        self._instances: dict[int, Instance] = {}  # until their process is cleared away
+        self._instances: dict[int, Instance] = {}  # until their process has been reaped
         self._stopping = threading.Event()
-        # The kernel ends an instance with the *thread* that started it; this one lives as long as the host.
+        # PR_SET_PDEATHSIG ends an instance with the thread that started it, so one thread starts them all.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
         self._watcher = Watcher(self._on_exit, self._reap)
         self._warmer = Warmer(packages, self.prestart)
 
     def find(self, name: str) -> Function:
-        """Return a function that is deployed.
+        """Return a deployed function.
 
         Raises:
-            UnknownFunction: it is not.
-            ConfigurationError: its package is broken.
+            UnknownFunction: it is not deployed.
+            ConfigurationError: its package is invalid.
         """
         function = find_function(self.packages, name)
         if function is None:
@@ -105,34 +105,34 @@ class Host:
         return function
 
     def invoke(self, name: str, event: Event) -> InvocationResult:
-        """Run a function's handler on an event and wait for what comes of it.
+        """Run a function on an event and wait for the result.
 
         Raises:
             UnknownFunction: it is not deployed.
-            Throttled: no instance is free and no more may be started.
-            ConfigurationError: its package is broken.
+            Throttled: no instance is free and a limit is reached.
+            ConfigurationError: its package is invalid.
             OSError: no process can be started.
         """
         function = self.find(name)
         while True:
-            taken = self._take(function)
-            answer = None
+            acquired = self._acquire(function)
+            result = None
             try:
-                init_limit = self._limits.init if taken.cold else None
-                answer = invoke(taken.instance, event, arn(name), init_limit=init_limit)
+                init_limit = self._limits.init if acquired.cold else None
+                result = invoke(acquired.instance, event, arn(name), init_limit=init_limit)
             finally:
-                self._release(taken.instance, usable=answer is not None and answer.usable)
-            if answer is not None:  # else a warm instance had ended before the event reached it
-                return answer
+                self._release(acquired.instance, usable=result is not None and result.usable)
+            if result is not None:  # else a warm instance had ended before it read the event
+                return result
 
     def prestart(self, function: Function) -> bool:
-        """Start one more instance where a function has fewer than its minimum, and wait until it is ready.
+        """If a function has fewer instances than its minimum, start one and wait until it is ready.
 
         Returns:
-            whether it has its minimum now, or cannot have more.
+            True if nothing is left to start.
 
         Raises:
-            NotReady: one was started and did not become ready.
+            NotReady: the instance did not become ready, or a limit is below the minimum.
         """
         with self._lock:
             if self._stopping.is_set():
@@ -141,8 +141,8 @@ class Host:
         if number is None:
             if function.minimum > self.max_instances(function):
                 raise NotReady(
-                    f"{function.name} is to have {function.minimum} instances ready, and may have "
-                    f"{self.max_instances(function)}: {_RAISE_LIMIT_HINT}"
+                    f"{function.name} cannot have its minimum of {function.minimum} instances: its limit is "
+                    f"{self.max_instances(function)}. {_RAISE_LIMIT_HINT}"
                 )
             return True
         instance = self._start(function, number)
@@ -155,12 +155,12 @@ class Host:
         return False
 
     def max_instances(self, function: Function) -> int:
-        """Return how many instances a function may have."""
+        """Return the limit of instances of a function."""
         of_host = min(self._limits.per_function, self._limits.total)
         return of_host if function.maximum is None else min(of_host, function.maximum)
 
     def ready_count(self, function: Function) -> int:
-        """Count the instances of a function, as it is deployed now, that are initialised."""
+        """Count the initialised instances of the current deployment of a function."""
         with self._lock:
             return sum(
                 each.function.revision == function.revision and _initialised(each)
@@ -169,18 +169,18 @@ class Host:
             )
 
     def close(self) -> None:
-        """End every instance, and wait until their processes are gone."""
+        """End all instances and wait for their processes."""
         with self._lock:
             self._stopping.set()
             for instance in self._instances.values():
                 instance.kill()
-        self._warmer.close()  # what it has just started is killed, too
+        self._warmer.close()  # an instance that it is starting is killed too
         with self._lock:
             self._empty.wait_for(lambda: not self._instances, timeout=5)
         self._watcher.stop()
         self._starter.shutdown()
 
-    def _take(self, function: Function) -> _Acquired:
+    def _acquire(self, function: Function) -> _Acquired:
         with self._lock:
             if self._stopping.is_set():
                 raise Throttled(pools.TOTAL_LIMIT)
@@ -217,9 +217,9 @@ class Host:
                 self._pool.remove(instance.number)
 
     def _on_exit(self, instance: Instance) -> None:
-        """Clear away an instance whose process ended; called by the watcher."""
+        """Remove an instance whose process has ended; called by the watcher."""
         gone = instance.wait()
-        _log.info("%s: instance %d is gone: %s", instance.function.name, instance.number, gone.status)
+        _log.info("%s: instance %d ended: %s", instance.function.name, instance.number, gone.status)
         with self._lock:
             self._pool.remove(instance.number)
             del self._instances[instance.number]
@@ -243,7 +243,7 @@ class Host:
 
 def _initialised(instance: Instance) -> bool:
     ready = instance.channel.ready
-    return ready.done() and ready.exception() is None  # a start that failed is done, too
+    return ready.done() and ready.exception() is None  # a failed start is done, too
 
 
 def _key(function: Function) -> pools.FunctionKey:
@@ -251,5 +251,5 @@ def _key(function: Function) -> pools.FunctionKey:
 
 
 def arn(name: str) -> str:
-    """Return the ARN of a function of this host."""
+    """Return the ARN of a function."""
     return f"arn:aws:lambda:local:000000000000:function:{name}"

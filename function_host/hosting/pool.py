@@ -1,7 +1,7 @@
-"""Which instance takes an invocation: pure state, no clock, no process; time is an argument.
+"""The pool of instances, which decides what runs an invocation.
 
-The rules are Lambda's: one invocation at a time in an instance, a warm one before a new one, a new one up to
-the limits, and beyond them the invocation is throttled.
+Lambda's rules apply: an instance runs one invocation at a time, a warm instance is preferred to a new one,
+and an invocation beyond the limits is throttled.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ TOTAL_LIMIT: Final[ThrottleReason] = "ConcurrentInvocationLimitExceeded"
 
 @dataclasses.dataclass(frozen=True)
 class FunctionKey:
-    """A function as it was deployed: after a new deployment the old one's instances take nothing more."""
+    """A deployment of a function. Instances of an earlier deployment get no more invocations."""
 
     function: str
     revision: str
@@ -34,7 +34,7 @@ class Reuse:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Start this instance and invoke it; stop those of `evicted`, which it takes the place of."""
+    """Start this instance and invoke it, in place of the `evicted` ones, which must be stopped."""
 
     instance: int
     evicted: tuple[int, ...] = ()
@@ -42,14 +42,19 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Throttle:
-    """Refuse: the limit named by `reason` is reached."""
+    """Refuse the invocation: the limit `reason` is reached."""
 
     reason: ThrottleReason
 
 
 @dataclasses.dataclass(frozen=True)
 class Retention:
-    """So many instances of a function stay though unused, and the others for so many seconds."""
+    """How long unused instances of a function are kept.
+
+    Attributes:
+        minimum: instances that are always kept.
+        idle: seconds that the others are kept.
+    """
 
     minimum: int
     idle: float
@@ -62,26 +67,26 @@ class _Instance:
 
 
 class Pool:
-    """The instances of a host and what each is doing. Not thread-safe: its owner holds a lock."""
+    """The instances of a host and their states. Not thread-safe: the owner holds a lock."""
 
     def __init__(self, *, per_function: int, total: int) -> None:
-        """Make an empty pool.
+        """Create an empty pool.
 
         Args:
-            per_function: instances that one function may have.
-            total: instances that all functions together may have.
+            per_function: limit of instances of one function.
+            total: limit of instances of all functions.
         """
         self._per_function = per_function
         self._total = total
         self._instances: dict[int, _Instance] = {}
         self._next = 1
 
-    def acquire(self, key: FunctionKey, most: int | None = None) -> Reuse | Start | Throttle:
-        """Decide who takes an invocation of `key`; that instance is busy from now on.
+    def acquire(self, key: FunctionKey, maximum: int | None = None) -> Reuse | Start | Throttle:
+        """Choose the instance for an invocation of `key`, and mark it busy.
 
         Args:
             key: the function.
-            most: instances that it may have itself; None leaves it to the pool's limit.
+            maximum: limit of its own instances; None for the pool's limit.
         """
         idle = [
             number
@@ -89,51 +94,52 @@ class Pool:
             if each.key == key and each.idle_since is not None
         ]
         if idle:
-            # The one used last: so those that are not needed grow old and are reaped.
+            # The most recently used one, so that unneeded instances age and are reaped.
             number = max(idle, key=self._idle_since)
             self._instances[number].idle_since = None
             return Reuse(number)
-        evicted = self._make_room(key, most)
+        evicted = self._make_room(key, maximum)
         if not isinstance(evicted, tuple):
             return Throttle(evicted)
         for number in evicted:
             del self._instances[number]
         return Start(self._add(key), evicted)
 
-    def prestart(self, key: FunctionKey, least: int, most: int | None = None) -> int | None:
-        """Return a new instance, busy with its start, where `key` has fewer than `least`; None where not.
+    def prestart(self, key: FunctionKey, minimum: int, maximum: int | None = None) -> int | None:
+        """Add an instance, busy until it is started, if `key` has fewer than `minimum` instances.
 
-        None makes room for it: it is there for those who come, and some have come to the others.
+        Returns:
+            Its number; None if there are enough or a limit is reached. No other instance is evicted for it.
         """
-        there = sum(each.key == key for each in self._instances.values())
-        full = self.count(key.function) >= self._most(most) or self.count() >= self._total
-        return None if there >= least or full else self._add(key)
+        count = sum(each.key == key for each in self._instances.values())
+        full = self.count(key.function) >= self._limit(maximum) or self.count() >= self._total
+        return None if count >= minimum or full else self._add(key)
 
     def release(self, instance: int, now: float) -> None:
-        """Note that an instance has answered, and is free since `now`."""
+        """Mark an instance as idle since `now`."""
         if instance in self._instances:
             self._instances[instance].idle_since = now
 
     def remove(self, instance: int) -> None:
-        """Forget an instance that is gone; its place is free."""
+        """Remove an instance."""
         self._instances.pop(instance, None)
 
-    def reap(self, now: float, stay: Callable[[FunctionKey], Retention]) -> list[int]:
-        """Forget the instances that were idle too long and are more than is to stay, and return them."""
+    def reap(self, now: float, retention: Callable[[FunctionKey], Retention]) -> list[int]:
+        """Remove instances that were idle too long and exceed the minimum, and return them."""
         idle = [number for number, each in self._instances.items() if each.idle_since is not None]
-        there = Counter(each.key for each in self._instances.values())
-        stays = {key: stay(key) for key in {self._instances[number].key for number in idle}}
+        counts = Counter(each.key for each in self._instances.values())
+        rules = {key: retention(key) for key in {self._instances[number].key for number in idle}}
         old = []
         for number in sorted(idle, key=self._idle_since):
             key = self._instances[number].key
-            if self._idle_since(number) <= now - stays[key].idle and there[key] > stays[key].minimum:
-                there[key] -= 1
+            if self._idle_since(number) <= now - rules[key].idle and counts[key] > rules[key].minimum:
+                counts[key] -= 1
                 del self._instances[number]
                 old.append(number)
         return old
 
     def count(self, function: str | None = None) -> int:
-        """Return how many instances there are, of one function or of all."""
+        """Count the instances of one function, or of all."""
         return sum(function in (None, each.key.function) for each in self._instances.values())
 
     def _add(self, key: FunctionKey) -> int:
@@ -141,14 +147,14 @@ class Pool:
         self._instances[number] = _Instance(key)
         return number
 
-    def _most(self, own: int | None) -> int:
+    def _limit(self, own: int | None) -> int:
         return self._per_function if own is None else min(own, self._per_function)
 
-    def _make_room(self, key: FunctionKey, most: int | None) -> tuple[int, ...] | ThrottleReason:
-        """Return the idle instances to stop for a new one of `key`, or the limit that stands against it."""
+    def _make_room(self, key: FunctionKey, maximum: int | None) -> tuple[int, ...] | ThrottleReason:
+        """Return the idle instances to stop for a new one of `key`, or the limit that forbids it."""
         evicted: tuple[int, ...] = ()
-        if self.count(key.function) >= self._most(most):
-            # Idle ones of the same function can only be of an older deployment here.
+        if self.count(key.function) >= self._limit(maximum):
+            # An idle instance of the same function can only belong to an older deployment here.
             oldest = self._oldest_idle(key.function)
             if oldest is None:
                 return FUNCTION_LIMIT

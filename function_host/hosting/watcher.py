@@ -1,4 +1,4 @@
-"""One thread that sees to all instances: takes in their logs and notices when they end."""
+"""Thread that drains the logs of all instances and detects their ends."""
 
 import functools
 import logging
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Calls `on_end(instance)` once for each instance whose process ended, and `on_tick()` twice a second."""
+    """Calls `on_end(instance)` once for each ended instance, and `on_tick()` twice a second."""
 
     def __init__(self, on_end: Callable[[Instance], None], on_tick: Callable[[], None]) -> None:
         self._on_end = on_end
@@ -39,7 +39,7 @@ class Watcher:
             self._epoll.register(instance.process_descriptor, select.EPOLLIN)
 
     def stop(self) -> None:
-        """End the thread; no instance is watched any more."""
+        """Stop the thread."""
         self._stopping = True
         os.write(self._waker, b"x")
         self._thread.join()
@@ -66,8 +66,8 @@ class Watcher:
     def _guard(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception:  # noqa: BLE001 - without this thread no instance would ever be cleared away again
-            _log.exception("an instance could not be seen to")
+        except Exception:  # noqa: BLE001 - the thread must survive
+            _log.exception("handling an instance failed")
 
     def _forget(self, watched: dict[int, Instance], descriptor: int) -> None:
         with self._lock:

@@ -1,7 +1,6 @@
-"""AWS Lambda's Invoke API, as far as an invoker needs it, as a Flask application.
+"""Flask application of AWS Lambda's API: Invoke, reads, and the routes of deployment and concurrency.
 
-Source: the API reference of AWS Lambda (Invoke, GetFunction, GetFunctionConfiguration, ListFunctions, and
-`function_host.http.deploy_api`).
+Source: the API reference of AWS Lambda (Invoke, GetFunction, GetFunctionConfiguration, ListFunctions).
 """
 
 import base64
@@ -40,8 +39,8 @@ def build(host: Host, events: EventQueue, *, deploy: bool = False) -> Flask:
     """Return the application.
 
     Args:
-        host: runs the functions.
-        events: runs what is invoked as an event.
+        host: runs invocations.
+        events: runs asynchronous invocations.
         deploy: whether functions may be created, updated and deleted.
     """
     app = Flask(__name__)
@@ -60,7 +59,7 @@ def build(host: Host, events: EventQueue, *, deploy: bool = False) -> Flask:
             return _empty(202, event)
         if kind == "DryRun":
             return _empty(204, event)
-        raise BadRequest("InvalidParameterValueException", f"there is no invocation type {kind[:32]!r}")
+        raise BadRequest("InvalidParameterValueException", f"unknown invocation type {kind[:32]!r}")
 
     @app.get(_FUNCTIONS, strict_slashes=False)
     def functions() -> Response:
@@ -119,20 +118,20 @@ def _check_deploy_allowed(allowed: bool) -> None:
     if not allowed:
         raise BadRequest(
             "AccessDeniedException",
-            "this host deploys nothing: start it with STRAIGHTLINE_FUNCTIONS_DEPLOY=true",
+            "deployment is disabled on this host. Start it with STRAIGHTLINE_FUNCTIONS_DEPLOY=true",
             403,
         )
 
 
 def _invoke(host: Host, name: str, event: Event) -> Response:
-    answer = host.invoke(name, event)
-    response = Response(answer.payload, 200, mimetype="application/json")
+    result = host.invoke(name, event)
+    response = Response(result.payload, 200, mimetype="application/json")
     response.headers["X-Amzn-RequestId"] = event.request_id
     response.headers["X-Amz-Executed-Version"] = VERSION
-    if answer.failed:
+    if result.failed:
         response.headers["X-Amz-Function-Error"] = "Unhandled"
     if request.headers.get("X-Amz-Log-Type") == "Tail":
-        response.headers["X-Amz-Log-Result"] = base64.b64encode(log_tail(answer.log)).decode()
+        response.headers["X-Amz-Log-Result"] = base64.b64encode(log_tail(result.log)).decode()
     return response
 
 
@@ -198,8 +197,8 @@ def _error_response(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         content = {"Type": "User", "message": error.description or error.name}
         return _error(error.code or 500, "UnknownOperationException", content)
-    _log.error("the host failed", exc_info=error)
-    message = f"the function host failed: {error}"
+    _log.error("internal error in the function host", exc_info=error)
+    message = f"internal error in the function host: {error}"
     return _error(500, "ServiceException", {"Type": "Service", "Message": message})
 
 

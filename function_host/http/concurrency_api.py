@@ -1,6 +1,6 @@
-"""How many instances a function has, through Lambda's API: provisioned and reserved concurrency.
+"""Lambda's API for the provisioned and reserved concurrency of functions.
 
-What is published of a function is version 1 here, and the function itself: Lambda provisions versions alone.
+Lambda provisions only published versions. Here, the only one is version 1, which is the function itself.
 
 Source: the API reference of AWS Lambda (PublishVersion, PutProvisionedConcurrencyConfig,
 GetProvisionedConcurrencyConfig, ListProvisionedConcurrencyConfigs, DeleteProvisionedConcurrencyConfig,
@@ -38,14 +38,14 @@ def add_concurrency_routes(
     most: Callable[[Function], int],
     describe: Callable[[Function], dict[str, Any]],
 ) -> None:
-    """Add the endpoints.
+    """Add the routes.
 
     Args:
-        app: where to.
-        find: the function of a name, if it may be changed.
-        ready: how many of its instances are.
-        most: how many it may have.
-        describe: a function as Lambda does.
+        app: the application.
+        find: returns the function with a name, if deployment is allowed.
+        ready: counts the initialised instances of a function.
+        most: returns the limit of instances of a function.
+        describe: returns Lambda's description of a function.
     """
 
     @app.post(_VERSIONS)
@@ -59,9 +59,9 @@ def add_concurrency_routes(
         if wanted > most(function):
             raise BadRequest(
                 "InvalidParameterValueException",
-                f"{wanted} provisioned instances are more than the {most(function)} that it may have "
-                "here; this host's limits are STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY and "
-                "STRAIGHTLINE_FUNCTIONS_CONCURRENCY",
+                f"{wanted} provisioned instances exceed the limit of {most(function)}. Raise the function's "
+                "limit, or STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY and "
+                "STRAIGHTLINE_FUNCTIONS_CONCURRENCY of this host",
             )
         return _state(update_concurrency(function, minimum=wanted), 0), 202
 

@@ -1,6 +1,6 @@
-"""Functions created, updated and deleted through Lambda's API, in the directory of packages.
+"""Lambda's API to create, update and delete functions in the package directory.
 
-A package is replaced whole: instances of the one before end their invocations and take no more.
+A package is replaced atomically. Instances of the previous one finish their invocations and get no more.
 
 Source: the API reference of AWS Lambda (CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration,
 DeleteFunction).
@@ -24,17 +24,17 @@ from straightline.errors import ContractError, StraightLineError
 from straightline.support.atomic_directory import replace_directory
 
 MAX_DEPLOY_BODY_BYTES: Final = 70 * 1024 * 1024
-"""Bytes of a request with a package: Lambda takes 50 MB of it, which are here in base64."""
+"""Lambda's limit of 50 MB for a package, in base64."""
 MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024
-"""Bytes of a package without compression, by Lambda's quotas."""
+"""Lambda's quota of an unzipped package."""
 
 
-class BadRequest(StraightLineError):  # noqa: N818 - the base of what a caller did wrong
-    """The request cannot be taken.
+class BadRequest(StraightLineError):  # noqa: N818 - named as the HTTP status
+    """The request is invalid.
 
     Attributes:
-        kind: the exception's name in Lambda's API.
-        status: of HTTP.
+        kind: name of the exception in Lambda's API.
+        status: HTTP status.
     """
 
     def __init__(self, kind: str, message: str, status: int = 400) -> None:
@@ -74,12 +74,12 @@ def create_function(packages: Path, body: bytes) -> Function:
     """Create a function.
 
     Raises:
-        BadRequest: it is there already, or cannot be what is asked.
+        BadRequest: the function exists, or the request is invalid.
     """
     asked = decode_body(body, _Create)
     name = plain_name(asked.function_name)
     if name is None or asked.package_type != "Zip" or asked.handler is None:
-        raise _invalid("this host takes a plain FunctionName, PackageType Zip, and a Handler")
+        raise _invalid("this host needs a plain FunctionName, PackageType Zip, and a Handler")
     if (packages / name).exists():
         raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
     function = _with_settings(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
@@ -89,10 +89,10 @@ def create_function(packages: Path, body: bytes) -> Function:
 
 
 def update_function_code(function: Function, body: bytes) -> Function:
-    """Give a function another package.
+    """Replace the package of a function.
 
     Raises:
-        BadRequest: it is no package.
+        BadRequest: the package is invalid.
     """
     code = decode_body(body, _Code)
     with replace_directory(function.directory) as fresh:
@@ -101,10 +101,10 @@ def update_function_code(function: Function, body: bytes) -> Function:
 
 
 def update_function_settings(function: Function, body: bytes) -> Function:
-    """Give a function other settings.
+    """Change the settings of a function.
 
     Raises:
-        BadRequest: they are none.
+        BadRequest: the settings are invalid.
     """
     return _rewrite_description(_with_settings(function, decode_body(body, _Configuration)))
 
@@ -112,17 +112,17 @@ def update_function_settings(function: Function, body: bytes) -> Function:
 def update_concurrency(
     function: Function, *, minimum: int | None = None, maximum: int | None = None
 ) -> Function:
-    """Give a function another number of instances that stand ready, or another limit; None changes nothing.
+    """Change the minimum or the limit of a function's instances; None keeps it, a maximum of 0 removes it.
 
     Raises:
-        BadRequest: the minimum would be above the limit.
+        BadRequest: the minimum would exceed the limit.
     """
     least = function.minimum if minimum is None else minimum
     most = function.maximum if maximum is None else maximum or None
     if most is not None and least > most:
-        raise _invalid(f"{least} provisioned instances are more than the function's limit of {most}")
+        raise _invalid(f"{least} provisioned instances exceed the function's limit of {most}")
     changed = msgspec.structs.replace(function, minimum=least, maximum=most)
-    # A description that is written again ends the instances that are warm.
+    # Rewriting the description ends warm instances.
     return function if changed == function else _rewrite_description(changed)
 
 
@@ -142,10 +142,10 @@ def _with_settings(function: Function, asked: _Configuration) -> Function:
 
 
 def decode_body(body: bytes, kind: type[T]) -> T:
-    """Read the body of a request.
+    """Decode the body of a request.
 
     Raises:
-        BadRequest: it is not of that kind.
+        BadRequest: the body is invalid.
     """
     try:
         return decode(body, kind)
@@ -154,7 +154,7 @@ def decode_body(body: bytes, kind: type[T]) -> T:
 
 
 def _unpack(code: _Code, target: Path) -> str:
-    """Unpack a package, whose names lead nowhere else, and return its digest as Lambda does."""
+    """Unpack a package without paths out of its directory, and return its CodeSha256."""
     try:
         package = base64.b64decode(code.zip_file, validate=True)
         archive = zipfile.ZipFile(io.BytesIO(package))
@@ -167,7 +167,7 @@ def _unpack(code: _Code, target: Path) -> str:
         for member in members:
             path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
-                raise _invalid(f"the package has {member.filename[:128]!r}, which leads out of it")
+                raise _invalid(f"the package has the path {member.filename[:128]!r}, which leads out of it")
         try:
             archive.extractall(target)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
@@ -176,7 +176,7 @@ def _unpack(code: _Code, target: Path) -> str:
 
 
 def _rewrite_description(function: Function) -> Function:
-    """Give a function's package another description, and return it as it is found then."""
+    """Rewrite the `function.toml` of a package and return the new function."""
     with replace_directory(function.directory) as fresh:
         shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
         _write_description(function, fresh)
@@ -184,7 +184,7 @@ def _rewrite_description(function: Function) -> Function:
 
 
 def _write_description(function: Function, target: Path) -> None:
-    """Write what the host reads; JSON's strings and numbers are TOML's too."""
+    """Write a `function.toml`. JSON strings and numbers are valid TOML."""
     lines = [
         f"name = {_text(function.name)}",
         f"handler = {_text(function.handler)}",
@@ -207,7 +207,7 @@ def _text(text: str) -> str:
 def _reload(packages: Path, name: str) -> Function:
     function = find_function(packages, name)
     if function is None:
-        raise AssertionError("a package that was just written is gone")
+        raise AssertionError("a package disappeared right after it was written")
     return function
 
 

@@ -1,4 +1,4 @@
-"""What passes between the thread that invokes an instance and the thread that its runtime talks to."""
+"""Channel between the thread that invokes an instance and the thread that serves its runtime."""
 
 import dataclasses
 import queue
@@ -10,43 +10,43 @@ from straightline.errors import StraightLineError
 T = TypeVar("T")
 
 MAX_PAYLOAD_BYTES: Final = 6 * 1024 * 1024
-"""Largest event and answer of a synchronous invocation in bytes, as on AWS."""
+"""AWS's limit of an event and of a response."""
 
 
-class InitFailed(StraightLineError):  # noqa: N818 - it reads as what happened
-    """The runtime reported that the function cannot be initialised.
+class InitFailed(StraightLineError):  # noqa: N818 - names what happened
+    """The initialisation of the function failed.
 
     Attributes:
-        payload: the error as the runtime reported it, JSON.
+        payload: the runtime's error report, JSON.
     """
 
     def __init__(self, payload: bytes) -> None:
-        super().__init__("the function could not be initialised")
+        super().__init__("the initialisation of the function failed")
         self.payload = payload
 
 
 class InstanceGone(StraightLineError):  # noqa: N818
-    """The instance's process ended.
+    """The process of the instance ended.
 
     Attributes:
-        status: how, in Lambda's words (`exit status 1`, `signal: killed`).
+        status: Lambda's name of the cause, such as `exit status 1` or `signal: killed`.
         out_of_memory: whether it was at its memory limit.
     """
 
     def __init__(self, status: str, *, out_of_memory: bool = False) -> None:
-        super().__init__(f"the instance's process ended: {status}")
+        super().__init__(f"the process of the instance ended: {status}")
         self.status = status
         self.out_of_memory = out_of_memory
 
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeResponse:
-    """What the runtime posted.
+    """A response of the runtime.
 
     Attributes:
-        payload: the handler's answer, or the error that it raised, JSON; empty where it was too large.
+        payload: result or error of the handler, JSON; empty if too large.
         failed: whether it is an error.
-        too_large: whether it was above MAX_PAYLOAD.
+        too_large: whether it exceeded MAX_PAYLOAD_BYTES.
     """
 
     payload: bytes
@@ -56,15 +56,15 @@ class RuntimeResponse:
 
 @dataclasses.dataclass(frozen=True)
 class Invocation:
-    """An event on its way to the handler.
+    """An invocation of an instance.
 
     Attributes:
-        request_id: names it in both APIs.
-        event: JSON.
-        deadline_ms: when it times out, milliseconds since the epoch.
-        arn: the function's.
-        client_context: JSON of the invoker's, for the handler.
-        answer: what comes of it.
+        request_id: id in both APIs.
+        event: the event, JSON.
+        deadline_ms: time limit, milliseconds since the epoch.
+        arn: ARN of the function.
+        client_context: the caller's client context, JSON.
+        response: resolved with the response, or with `InstanceGone`.
     """
 
     request_id: str
@@ -72,15 +72,15 @@ class Invocation:
     deadline_ms: int
     arn: str
     client_context: str | None = None
-    answer: Future[RuntimeResponse] = dataclasses.field(default_factory=Future)
+    response: Future[RuntimeResponse] = dataclasses.field(default_factory=Future)
 
 
 class Channel:
-    """One instance's: at most one invocation at a time goes through it."""
+    """The channel of one instance, for one invocation at a time."""
 
     def __init__(self) -> None:
         self.ready: Future[None] = Future()
-        """Done when the runtime asks for its first invocation; raises InitFailed or InstanceGone."""
+        """Done when the runtime requests its first invocation; raises InitFailed or InstanceGone."""
         self._waiting: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
         self._current: Invocation | None = None
         self._handed: Invocation | None = None
@@ -88,48 +88,48 @@ class Channel:
         self._gone: InstanceGone | None = None
 
     def offer(self, invocation: Invocation) -> None:
-        """Hand the runtime an invocation; its `answer` is resolved whatever happens to the instance."""
+        """Queue an invocation for the runtime; its `response` is resolved even if the instance ends."""
         self._current = invocation
         self._waiting.put(invocation)
         if self._gone is not None:
-            _fail(invocation.answer, self._gone)
+            _fail(invocation.response, self._gone)
 
     def next(self) -> Invocation | None:
-        """Wait for an invocation, as the runtime does; None when the instance is to end."""
+        """Wait for the next invocation; None when the instance must end."""
         _resolve(self.ready, None)
         self._handed = self._waiting.get()
         return self._handed
 
     def mark_broken(self) -> None:
-        """Note that the runtime ended with something unread of what was sent to it."""
+        """Record that the runtime closed its connection with unread data."""
         self._broken = True
 
     def was_read(self, invocation: Invocation) -> bool:
-        """Whether the runtime has read an invocation; certain once the instance is gone."""
+        """Return whether the runtime has read an invocation; certain only after the instance ended."""
         return self._handed is invocation and not self._broken
 
-    def answer(self, request_id: str, answer: RuntimeResponse) -> bool:
-        """Take what the runtime posted; False where no such invocation is under way."""
+    def respond(self, request_id: str, response: RuntimeResponse) -> bool:
+        """Resolve the running invocation; False if `request_id` is another one."""
         current = self._current
         if current is None or current.request_id != request_id:
             return False
-        return _resolve(current.answer, answer)
+        return _resolve(current.response, response)
 
     def init_failed(self, payload: bytes) -> None:
-        """Take the runtime's report that it could not start."""
+        """Report that the initialisation failed."""
         _fail(self.ready, InitFailed(payload))
 
     def stop(self) -> None:
-        """Release the runtime's side: the process has ended, or is being ended."""
+        """Release the thread of the runtime; the process has ended or is ending."""
         self._waiting.put(None)
 
     def close(self, reason: InstanceGone) -> None:
-        """Release both sides."""
+        """Release both threads."""
         self._gone = reason
         self.stop()
         _fail(self.ready, reason)
         if self._current is not None:
-            _fail(self._current.answer, reason)
+            _fail(self._current.response, reason)
 
 
 def _resolve(future: Future[T], value: T) -> bool:
@@ -144,4 +144,4 @@ def _fail(future: Future[Any], error: Exception) -> None:
     try:
         future.set_exception(error)
     except InvalidStateError:
-        return  # it had its end already; the first one counts
+        return  # already resolved; the first result counts

@@ -1,4 +1,4 @@
-"""One instance of a function: its process, the endpoint its runtime talks to, and its log."""
+"""One instance of a function: its process, the endpoint of its runtime, and its log."""
 
 import contextlib
 import os
@@ -19,17 +19,17 @@ from function_host.packages import Function
 
 MIB: Final = 1024 * 1024
 _OOM_SHARE: Final = 0.9
-"""A process that dies with so much of its memory in use is taken to have died of that."""
+"""A process that ends with this share of its memory in use counts as out of memory."""
 
 
 class Instance:
     """A process that runs a function's handler under AWS's runtime interface client."""
 
     def __init__(self, function: Function, number: int) -> None:
-        """Start it; `channel.ready` tells when it can be invoked.
+        """Start the process; `channel.ready` is done when it can be invoked.
 
         Raises:
-            OSError: the machine has no process or no port for it.
+            OSError: no process can be started, or no port is free.
         """
         self.function = function
         self.number = number
@@ -44,16 +44,16 @@ class Instance:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # so that what a model starts ends with it
+                process_group=0,  # so that child processes of a model end with it
             )
         except OSError:
             self._endpoint.close()
             raise
-        assert self._process.stdout is not None  # noqa: S101 - it was asked for above
+        assert self._process.stdout is not None  # noqa: S101 - PIPE was requested
         self._stream = self._process.stdout
         os.set_blocking(self._stream.fileno(), False)
         self._log = bytearray()
-        self._log_lock = threading.Lock()  # the host's watcher drains it, and whoever invokes
+        self._log_lock = threading.Lock()  # drained by the watcher and by invocations
         self._end_lock = threading.Lock()
         self._peak: int | None = None
         try:
@@ -68,17 +68,17 @@ class Instance:
 
     @property
     def log_descriptor(self) -> int:
-        """The descriptor that the function's output is read from; `drain` does."""
+        """Descriptor of the function's output, which `drain` reads."""
         return self._stream.fileno()
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
+        """Whether the process is running."""
         with self._end_lock:
             return self._process.returncode is None and not _has_ended(self.process_descriptor)
 
     def drain(self) -> bool:
-        """Take in what the function has written, and keep the end of it; False when its stream has ended."""
+        """Read the output of the function and keep its end; False at the end of the stream."""
         with self._log_lock:
             while not self._stream.closed:
                 try:
@@ -92,7 +92,7 @@ class Instance:
             return False
 
     def take_log(self) -> bytes:
-        """Return what was written since the last call; the function has written it before it answered."""
+        """Return the output since the last call. The function writes it before it responds."""
         self.drain()
         with self._log_lock:
             log = bytes(self._log)
@@ -100,7 +100,7 @@ class Instance:
         return log
 
     def memory_used(self) -> int:
-        """Return the highest resident size of its process so far in MiB."""
+        """Return the peak resident size of the process in MiB."""
         if self._peak is not None:
             return self._peak
         with contextlib.suppress(OSError):
@@ -110,12 +110,12 @@ class Instance:
         return 0
 
     def kill(self) -> None:
-        """End the process and all it started, at once."""
+        """Kill the process and its children."""
         with self._end_lock:
             self._kill_group()
 
     def wait(self) -> InstanceGone:
-        """Clear away what is left of the process, which has ended or was killed, and say how it ended."""
+        """Reap the process, which has ended or was killed, and return the cause."""
         os.waitid(os.P_PIDFD, self.process_descriptor, os.WEXITED | os.WNOWAIT)
         with self._end_lock:
             self._kill_group()
@@ -131,12 +131,12 @@ class Instance:
         with self._log_lock:
             self._stream.close()
         self.channel.stop()
-        self._endpoint.close()  # then it is known what the runtime had read
+        self._endpoint.close()  # after this it is known what the runtime has read
         self.channel.close(gone)
         return gone
 
     def _kill_group(self) -> None:
-        # Until it is waited for, its id cannot be another's.
+        # Until it is reaped, its id is not reused.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -150,12 +150,12 @@ def _has_ended(process_descriptor: int) -> bool:
 
 def _command(function: Function) -> list[str]:
     memory = str(function.memory * MIB)
-    # -I and -S: the launcher needs no site packages, and so starts in a few milliseconds.
+    # -I and -S: without site packages, the launcher starts in a few milliseconds.
     return [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), memory, function.handler]
 
 
 def _environment(function: Function, runtime_api: str, number: int) -> dict[str, str]:
-    """Nothing of the host's environment: its settings and credentials are none of a function's business."""
+    """Return the environment of the process, without settings or credentials of the host."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -172,7 +172,7 @@ def _environment(function: Function, runtime_api: str, number: int) -> dict[str,
         "AWS_REGION": "local",
         "LAMBDA_TASK_ROOT": str(function.directory),
         "_HANDLER": function.handler,
-        # An instance has about one core, and its memory limit counts what each thread of these reserves.
+        # An instance has about one core, and memory that library threads reserve counts against its limit.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",

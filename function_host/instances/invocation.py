@@ -1,4 +1,4 @@
-"""One invocation of one instance, from the event to Lambda's answer."""
+"""One invocation of one instance, from the event to Lambda's result."""
 
 import dataclasses
 import time
@@ -14,12 +14,12 @@ from straightline.errors import ContractError
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """What a function is invoked with.
+    """The input of an invocation.
 
     Attributes:
-        request_id: names the invocation.
-        payload: JSON.
-        client_context: JSON of the invoker's.
+        request_id: id of the invocation.
+        payload: the event, JSON.
+        client_context: the caller's client context, JSON.
     """
 
     request_id: str
@@ -29,13 +29,13 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class InvocationResult:
-    """What came of an invocation.
+    """The result of an invocation.
 
     Attributes:
-        payload: the handler's answer, or the error, JSON.
+        payload: result or error of the handler, JSON.
         failed: whether it is an error.
-        log: what the function wrote, with Lambda's lines around it.
-        usable: whether the instance may take another invocation.
+        log: output of the function, with Lambda's lines around it.
+        usable: whether the instance can take another invocation.
     """
 
     payload: bytes
@@ -46,7 +46,7 @@ class InvocationResult:
 
 @dataclasses.dataclass(frozen=True)
 class _End:
-    """How an invocation ended; `status` as on the REPORT line, None where the runtime answered."""
+    """The end of an invocation; `status` as on the REPORT line, None if the runtime responded."""
 
     payload: bytes
     failed: bool = True
@@ -56,16 +56,16 @@ class _End:
 def invoke(
     instance: Instance, event: Event, arn: str, *, init_limit: float | None
 ) -> InvocationResult | None:
-    """Give an instance an event and wait for the answer, at most the function's timeout.
+    """Run an event on an instance, and wait at most for the function's timeout.
 
     Args:
-        instance: busy with nothing else.
-        event: for the handler.
-        arn: the function's.
-        init_limit: seconds that its cold start may take; None for a warm one.
+        instance: a free instance.
+        event: the event.
+        arn: ARN of the function.
+        init_limit: seconds that the cold start may take; None for a warm instance.
 
     Returns:
-        The answer; None where a warm instance turns out to have ended, and so has not read the event.
+        The result; None if a warm instance had ended before it read the event.
     """
     if init_limit is None:
         return _run(instance, event, arn, init=None) if instance.alive else None
@@ -76,7 +76,7 @@ def invoke(
 
 
 def _initialise(instance: Instance, event: Event, limit: float) -> InvocationResult | None:
-    """Wait until a new instance is ready; return the answer where it does not become so."""
+    """Wait until a new instance is ready; return the result if it does not become ready."""
     kind = None
     try:
         instance.channel.ready.result(limit)
@@ -104,7 +104,7 @@ def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> I
     started = time.monotonic()
     instance.channel.offer(invocation)
     try:
-        answer = invocation.answer.result(timeout)
+        response = invocation.response.result(timeout)
     except TimeoutError:
         message = f"Task timed out after {timeout:.2f} seconds"
         end = _End(_error(event, "Sandbox.Timedout", message), status="timeout")
@@ -113,8 +113,8 @@ def _run(instance: Instance, event: Event, arn: str, *, init: float | None) -> I
             return None
         end = _End(_exited(event, error), status="error")
     else:
-        end = _End(answer.payload, failed=answer.failed)
-        if answer.too_large:
+        end = _End(response.payload, failed=response.failed)
+        if response.too_large:
             message = (
                 f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_BYTES} bytes)."
             )

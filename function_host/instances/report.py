@@ -1,11 +1,11 @@
-"""The lines that Lambda writes around an invocation's log, and its end as an invoker gets it."""
+"""Lambda's log lines around an invocation, and the log tail of a response."""
 
 import math
 from typing import Final
 
 VERSION: Final = "$LATEST"
 TAIL_BYTES: Final = 4096
-"""What `X-Amz-Log-Result` holds of the log: its end."""
+"""Size of `X-Amz-Log-Result`."""
 
 
 def start_line(request_id: str) -> str:
@@ -25,12 +25,12 @@ def end_lines(
     """Return the lines after an invocation's log.
 
     Args:
-        request_id: the invocation's.
+        request_id: id of the invocation.
         duration: seconds in the handler.
-        memory: the limit in MiB.
-        used: the highest resident size so far in MiB.
-        init: seconds of a cold start; None where the instance was warm.
-        status: `timeout` or `error`; None where the runtime answered.
+        memory: memory limit in MiB.
+        used: peak resident size in MiB.
+        init: seconds of the cold start; None for a warm instance.
+        status: `timeout` or `error`; None if the runtime responded.
     """
     milliseconds = duration * 1000
     report = (
@@ -47,11 +47,11 @@ def end_lines(
 
 
 def init_report_line(init: float, status: str, error_type: str | None = None) -> str:
-    """Return the line about an initialisation that failed (`error`) or took too long (`timeout`)."""
+    """Return the line of a failed (`error`) or slow (`timeout`) initialisation."""
     line = f"INIT_REPORT Init Duration: {init * 1000:.2f} ms\tPhase: init\tStatus: {status}"
     return f"{line}\tError Type: {error_type}\n" if error_type else f"{line}\n"
 
 
 def log_tail(log: bytes) -> bytes:
-    """Return the end of a log that travels with an answer."""
+    """Return the end of a log, for a response."""
     return log[-TAIL_BYTES:]

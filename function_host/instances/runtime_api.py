@@ -1,9 +1,9 @@
-"""AWS Lambda's Runtime API, one endpoint on loopback for each instance.
+"""AWS Lambda's Runtime API, with one endpoint on loopback for each instance.
 
-Source: "Using the Lambda runtime API for custom runtimes" in AWS's developer guide. An instance has an
-endpoint of its own since nothing in the runtime's requests tells which instance sends them. It is served by
-the standard library's server and not by Werkzeug's, which closes the connection after every answer: with the
-connection kept an invocation costs a third of the time.
+Source: "Using the Lambda runtime API for custom runtimes" in AWS's developer guide. Each instance has its own
+endpoint, since requests of the runtime do not identify the instance. The standard library's server is used
+instead of Werkzeug's, which closes the connection after every response: a kept connection takes a third of
+the time.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ _ACCEPTED: Final = b'{"status":"OK"}\n'
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # the runtime keeps its connection
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave together
+    wbufsize = -1  # headers and body are sent together
     server: "_Server"
 
     def handle(self) -> None:
-        """Serve the connection until it ends, and note whether its other end closed with something unread.
+        """Serve the connection until it ends, and record whether the runtime closed it with unread data.
 
-        The kernel resets a connection that is closed so (RFC 1122, 4.2.2.13), and one that is written to when
-        its other end has closed before.
+        The kernel resets a connection that is closed with unread data (RFC 1122, 4.2.2.13), or written to
+        after the other end closed it.
         """
         try:
             super().handle()
@@ -46,13 +46,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.channel.mark_broken()
 
     def do_GET(self) -> None:
-        """Hand out the next invocation, when there is one."""
+        """Return the next invocation, when there is one."""
         if self.path.strip("/").split("/") != [*_ROOT, "invocation", "next"]:
             self._refuse(404)
             return
         invocation = self.server.channel.next()
         if invocation is None:
-            self._refuse(410)  # the instance is being ended
+            self._refuse(410)  # the instance is ending
             return
         headers = {
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
@@ -64,31 +64,31 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(200, invocation.event, headers)
 
     def do_POST(self) -> None:
-        """Take an answer, or an error."""
+        """Accept a response or an error."""
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            self._refuse(411, {"Connection": "close"})  # where its body ends cannot be known
+            self._refuse(411, {"Connection": "close"})  # the end of the body is unknown
             return
         payload, too_large = self._read(int(length))
         channel = self.server.channel
         match self.path.strip("/").split("/"):
             case [*root, "invocation", request_id, "response" | "error" as kind] if root == _ROOT:
-                taken = channel.answer(request_id, RuntimeResponse(payload, kind == "error", too_large))
+                accepted = channel.respond(request_id, RuntimeResponse(payload, kind == "error", too_large))
             case [*root, "init", "error"] if root == _ROOT:
                 channel.init_failed(payload)
-                taken = True
+                accepted = True
             case _:
-                taken = False
-        if taken:
+                accepted = False
+        if accepted:
             self._answer(202, _ACCEPTED)
         else:
             self._refuse(404)
 
     def log_message(self, *_args: Any) -> None:
-        """Say nothing: the host's own log tells what matters."""
+        """Log nothing; the host has its own log."""
 
     def _read(self, length: int) -> tuple[bytes, bool]:
-        """Return the body and whether it is too large; it is then read, but not kept."""
+        """Return the body and whether it is too large; a body that is too large is discarded."""
         if length <= MAX_PAYLOAD_BYTES:
             return self.rfile.read(length), False
         while length > 0 and (chunk := self.rfile.read(min(length, READ_CHUNK_BYTES))):
@@ -121,17 +121,17 @@ class _Server(socketserver.TCPServer):
         return self.connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: an ending process breaks its connection, and its end is told elsewhere."""
+        """Log nothing; an ending process breaks its connection, and the watcher logs the end."""
 
 
 class Endpoint:
-    """Serves one instance's runtime, which has one connection, in a thread of its own."""
+    """Serves the single connection of one instance's runtime, in a thread."""
 
     def __init__(self, channel: Channel) -> None:
         """Listen on a free port of loopback.
 
         Raises:
-            OSError: there is none.
+            OSError: no port is free.
         """
         self._server = _Server(channel)
         self._thread = threading.Thread(
@@ -141,16 +141,16 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """Host and port, as `AWS_LAMBDA_RUNTIME_API` holds them."""
+        """Host and port, for `AWS_LAMBDA_RUNTIME_API`."""
         return f"{_LOOPBACK}:{self._server.server_address[1]}"
 
     def close(self) -> None:
-        """Stop listening and break the connection; the channel must be stopped, or `next` goes on waiting."""
+        """Stop listening and break the connection. Stop the channel first, which may block in `next`."""
         threading.Thread(target=self._server.shutdown, daemon=True).start()
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         while self._thread.is_alive() and time.monotonic() < deadline:
             if self._server.connection is not None:
-                # Something that the process has left behind may still hold the other end.
+                # A child of the process may still hold the other end.
                 with contextlib.suppress(OSError):
                     self._server.connection.shutdown(socket.SHUT_RDWR)
             self._thread.join(0.05)

@@ -48,7 +48,7 @@ def _run_child(call: dict[str, Any]) -> None:
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if call["memory"] is not None:
-        # Private memory, not address space: libraries reserve far more addresses than they ever touch.
+        # Private memory, not address space: libraries reserve far more addresses than they use.
         resource.setrlimit(resource.RLIMIT_DATA, (call["memory"], call["memory"]))
     code = 1
     try:

@@ -163,7 +163,7 @@ def _a_broken_version_changes_nothing(deployer: Deployer) -> None:
     refused = deployer.kit("deploy", "--bundle", broken, code=11)
     assert "plane 3 cannot be loaded" in refused["error"]
     refused = deployer.kit("deploy", "--bundle", bundle, "--digest", "sha256:" + "0" * 64, code=10)
-    assert "it was changed after it was made" in refused["error"]
+    assert "it has changed since it was built" in refused["error"]
     after = deployer.kit("list", "plane")["versions"]
     assert [(row["version"], row["digest"]) for row in after] == [
         (row["version"], row["digest"]) for row in listed

@@ -142,5 +142,5 @@ def test_an_image_that_does_not_become_ready_is_not_deployed_and_leaves_nothing(
 def test_an_exited_image_is_reported_with_the_end_of_its_log(
     images: str, docker_engine: Mapping[str, str]
 ) -> None:
-    with pytest.raises(NotReady, match=r"ends when it is started \(exit code"):
+    with pytest.raises(NotReady, match=r"exits at its start \(exit code"):
         check_image_starts(images.format(model="broken", version="1"), "broken 1", 60.0, docker_engine)

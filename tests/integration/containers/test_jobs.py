@@ -165,10 +165,10 @@ def test_a_missing_capability_of_the_engine_is_reported_with_the_remedy(
     docker_engine: Mapping[str, str], image: str, tmp_path: Path
 ) -> None:
     project = project_that(FINE, tmp_path / "project", limits="gpus = 1")
-    with pytest.raises(JobRefused, match="install NVIDIA's container toolkit, or set gpus = 0"):
+    with pytest.raises(JobRefused, match="Install NVIDIA's container toolkit, or set gpus = 0"):
         train(project, ContainerRuntime(image, docker_engine, "--image", 1024**2), Heard())
     plain = project_that(FINE, tmp_path / "plain")
-    with pytest.raises(JobRefused, match=r"no image absent/image:1: pull or build it, or name another"):
+    with pytest.raises(JobRefused, match=r"no image absent/image:1. Pull or build it, or choose another"):
         train(plain, ContainerRuntime("absent/image:1", docker_engine, "--image", 1024**2), Heard())
 
 

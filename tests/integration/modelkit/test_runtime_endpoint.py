@@ -75,7 +75,7 @@ def test_an_event_goes_out_with_its_headers_and_its_answer_comes_back_on_one_con
     assert taken.body == b'{"n": 1}'  # type: ignore[attr-defined]
     kept = connection.sock
     assert ask(connection, "POST", "/invocation/id-1/response", b"2").status == 202
-    assert invocation.answer.result(10) == RuntimeResponse(b"2", failed=False)
+    assert invocation.response.result(10) == RuntimeResponse(b"2", failed=False)
     assert connection.sock is kept
 
 
@@ -85,7 +85,7 @@ def test_an_error_of_the_handler_is_told_from_its_answer(
     invocation = offer(channel)
     ask(connection, "GET", "/invocation/next")
     assert ask(connection, "POST", "/invocation/id-1/error", b'{"errorType": "E"}').status == 202
-    assert invocation.answer.result(10).failed
+    assert invocation.response.result(10).failed
 
 
 def test_only_the_first_answer_counts_and_only_for_the_invocation_under_way(
@@ -94,10 +94,10 @@ def test_only_the_first_answer_counts_and_only_for_the_invocation_under_way(
     invocation = offer(channel)
     ask(connection, "GET", "/invocation/next")
     assert ask(connection, "POST", "/invocation/id-0/response", b"0").status == 404
-    assert not invocation.answer.done()
+    assert not invocation.response.done()
     assert ask(connection, "POST", "/invocation/id-1/response", b"1").status == 202
     assert ask(connection, "POST", "/invocation/id-1/response", b"2").status == 404
-    assert invocation.answer.result(10).payload == b"1"
+    assert invocation.response.result(10).payload == b"1"
 
 
 def test_what_is_too_large_is_read_but_not_kept(
@@ -106,7 +106,7 @@ def test_what_is_too_large_is_read_but_not_kept(
     invocation = offer(channel)
     ask(connection, "GET", "/invocation/next")
     assert ask(connection, "POST", "/invocation/id-1/response", b"x" * (MAX_PAYLOAD_BYTES + 1)).status == 202
-    assert invocation.answer.result(10) == RuntimeResponse(b"", failed=False, too_large=True)
+    assert invocation.response.result(10) == RuntimeResponse(b"", failed=False, too_large=True)
     assert ask(connection, "POST", "/nonsense", b"").status == 404
 
 
@@ -139,7 +139,7 @@ def test_an_instance_that_ends_fails_what_waits_for_it_and_what_comes_later(chan
     before = offer(channel)
     channel.close(InstanceGone("signal: killed"))
     after = offer(channel)
-    for future in (before.answer, after.answer, channel.ready):
+    for future in (before.response, after.response, channel.ready):
         with pytest.raises(InstanceGone, match="signal: killed"):
             future.result(10)
 

@@ -141,8 +141,16 @@ def _infer_response(outcome: Outcome, binary_outputs: frozenset[str] | bool) -> 
     }
     if not binary_outputs:
         return Response(bytes(outcome.result), 200, headers, mimetype="application/json")
-    response = decode(outcome.result, InferResponse)
-    body, length = binary.write_response(response, binary_outputs)
+    try:
+        response = decode(outcome.result, InferResponse)
+        body, length = binary.write_response(response, binary_outputs)
+    except (ContractError, ValueError, OverflowError, TypeError) as error:
+        raise ApiError(
+            502,
+            "bad_result",
+            f"the result of the model cannot be written in binary: {error}. Ask for JSON, or mend the model",
+            request_id=outcome.request_id,
+        ) from error
     if length is None:
         return Response(body, 200, headers, mimetype="application/json")
     return Response(body, 200, headers | {LENGTH_HEADER: str(length)}, mimetype="application/octet-stream")

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gateway.http.rendering import binary
-from straightline.contracts import InferResponse
+from gateway.http.rendering.problems import ApiError
+from gateway.http.routes import v2
+from straightline.contracts import InferResponse, Outcome
 from straightline.contracts.tensors.binary_tensors import take_binary_outputs
 from straightline.contracts.tensors.v2 import InferOutput
 from straightline.errors import ContractError
@@ -102,3 +104,20 @@ def test_binary_output_parameters_are_removed_from_the_request() -> None:
     request = binary.read_request(encoded, str(len(encoded)))
     assert take_binary_outputs(request) == frozenset({"a"})
     assert "binary" not in msgspec.json.encode(request).decode()
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b'{"name":"y","shape":[1],"datatype":"BYTES","data":[["nested"]]}',
+        b'{"name":"y","shape":[1],"datatype":"FP32","data":["text"]}',
+        b'{"name":"y","shape":[1],"datatype":"UINT8","data":[300]}',
+        b'{"name":"y","shape":[1],"datatype":"INT64","data":{"not":"a list"}}',
+    ],
+)
+def test_a_result_that_has_no_binary_form_is_the_backends_fault(output: bytes) -> None:
+    result = msgspec.Raw(b'{"model_name":"m","outputs":[' + output + b"]}")
+    outcome = Outcome(request_id="1", state="succeeded", finished_at=1.0, result=result)
+    with pytest.raises(ApiError) as failed:
+        v2._infer_response(outcome, binary_outputs=True)
+    assert (failed.value.problem.status, failed.value.problem.error_class) == (502, "bad_result")

@@ -1,4 +1,4 @@
-"""A base image for models, made of this machine's own distribution and its configured mirror."""
+"""Base image for models, made with debootstrap from this machine's distribution and mirror."""
 
 import os
 import re
@@ -25,10 +25,10 @@ _SKIPPED: Final = (
 
 
 def provide_base(client: docker.DockerClient, cache: Path) -> str:
-    """Give the engine a Debian with Python, and return its name; the second time it comes from the cache.
+    """Load a Debian image with Python into the engine, cached in `cache`; return its name.
 
     Raises:
-        StackError: it cannot be made here.
+        StackError: it cannot be made.
     """
     try:
         client.images.get(TAG)
@@ -45,8 +45,7 @@ def _make(file: Path) -> None:
     install_missing(BASE_IMAGE_PROGRAMS)
     if os.geteuid() != 0:
         raise StackError(
-            "only root can make the base image; or give the engine any image with python3 and venv under the "
-            f"name {TAG}"
+            f"making the base image needs root. Or tag any image with python3 and venv in the engine as {TAG}"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=file.parent) as scratch:
@@ -71,12 +70,12 @@ def _codename() -> str:
     text = Path("/etc/os-release").read_text(encoding="utf-8")
     found = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', text, re.MULTILINE)
     if found is None:
-        raise StackError("this is not a Debian: /etc/os-release has no VERSION_CODENAME")
+        raise StackError("making the base image needs Debian: /etc/os-release has no VERSION_CODENAME")
     return found[1]
 
 
 def _mirror() -> str:
-    """Read from apt where it gets this release's main packages."""
+    """Return the URL of apt's mirror of this release's main packages."""
     listed = subprocess.run(
         [
             "apt-get",
@@ -94,12 +93,12 @@ def _mirror() -> str:
         if (release, component) == (_codename(), "main"):
             return uri
     raise StackError(
-        f"apt knows no source of {_codename()} main: run apt-get update, or set it in apt's sources"
+        f"apt has no source of {_codename()} main. Run apt-get update, or add one to apt's sources"
     )
 
 
 def _proxies() -> dict[str, str]:
-    """Hand apt's proxy to debootstrap, which does not read apt's configuration."""
+    """Return apt's proxies as variables; debootstrap does not read apt's configuration."""
     done = subprocess.run(
         ["apt-config", "shell", "http_proxy", "Acquire::http::Proxy", "https_proxy", "Acquire::https::Proxy"],
         check=False,

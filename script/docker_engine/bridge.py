@@ -1,4 +1,4 @@
-"""A network bridge of our own, for the containers of a private engine or for hosts of a test."""
+"""Private network bridge for the containers of a private engine or the hosts of a test."""
 
 import fcntl
 import ipaddress
@@ -13,14 +13,14 @@ from script.docker_engine.engine_packages import PROGRAM_PATH
 from script.support.errors import StackError
 
 _ADDRESS_RANGE: Final = ipaddress.IPv4Network("172.31.192.0/18")
-"""At the end of a private range, where few networks lie; the first free part of it is taken."""
+"""End of a private range that few networks use; the first free /24 is taken."""
 _LOCK: Final = Path("/run/lock/straightline-bridge")
-"""Held while an address is looked for and taken: another run may do the same."""
+"""Held while an address is chosen and assigned, since other runs do the same."""
 _ENVIRONMENT: Final = {"PATH": PROGRAM_PATH, "LANG": "C.UTF-8"}
 
 
 def add_bridge(name: str) -> ipaddress.IPv4Network:
-    """Make the bridge with an address that no other network of this machine has; it is the network's first.
+    """Create the bridge in an unused network of this machine; its address is the network's first.
 
     Raises:
         StackError: the kernel or the sandbox does not allow it.
@@ -36,7 +36,7 @@ def _add(name: str) -> ipaddress.IPv4Network:
     )
     network = next(free, None)
     if network is None:
-        raise StackError(f"all of {_ADDRESS_RANGE} is in use: there is no address left for a bridge")
+        raise StackError(f"no free network for a bridge: all of {_ADDRESS_RANGE} is in use")
     _ip("link", "add", "name", name, "type", "bridge")
     _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", name)
     _ip("link", "set", name, "up")
@@ -52,7 +52,7 @@ def _locked() -> Iterator[None]:
 
 
 def remove_bridge(name: str) -> None:
-    """Remove the bridge; a missing one is no fault."""
+    """Remove the bridge; a missing one is not an error."""
     subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True, env=_ENVIRONMENT)
 
 
@@ -65,6 +65,6 @@ def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True, env=_ENVIRONMENT)
     if done.returncode != 0:
         raise StackError(
-            f"a network for containers cannot be made (ip {' '.join(arguments)}): {done.stderr.strip()}"
+            f"creating a network for containers failed (ip {' '.join(arguments)}): {done.stderr.strip()}"
         )
     return done.stdout

@@ -1,4 +1,4 @@
-"""Settling on the gpu-container pool's driver, with the image that real containers are started from."""
+"""Choice of the gpu-container pool's driver, and the image for its containers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,23 +16,23 @@ IMAGE: Final = "straightline/digits:1"
 
 
 def provide_driver(bundle: Path, screen: Console, environ: Mapping[str, str]) -> Driver:
-    """Choose the driver; where it is Docker, give the engine the image of the example.
+    """Choose the driver; if it is Docker, build the image of the example.
 
-    Where an engine answers but can be given no image, the driver is `process`, unless the environment asked
-    for Docker.
+    If an engine answers but the image cannot be built, the driver is `process`, unless the environment sets
+    Docker.
 
     Args:
-        bundle: of the example model.
+        bundle: bundle of the example model.
         screen: shows the step.
         environ: the caller's environment.
 
     Raises:
-        StackError: the environment asks for Docker, and the image cannot be built.
+        StackError: the environment sets Docker, and the image cannot be built.
     """
     driver = choose_driver(environ)
     if driver.name != "docker" or environ.get("STRAIGHTLINE_CONTAINER_IMAGE"):
         return driver
-    # Only where there is an engine: the builder's libraries take their time.
+    # Loaded only if there is an engine: its libraries load slowly.
     from script.docker_engine.model_image import build_image  # noqa: PLC0415
 
     try:
@@ -40,7 +40,7 @@ def provide_driver(bundle: Path, screen: Console, environ: Mapping[str, str]) ->
             built = build_image(bundle, IMAGE, environ)
     except (StackError, StraightLineError) as error:
         if environ.get("STRAIGHTLINE_CONTAINER_DRIVER"):
-            raise StackError(f"the image of the digits model cannot be built: {error}") from error
+            raise StackError(f"building the image of the digits model failed: {error}") from error
         first = str(error).partition("\n")[0]
-        return Driver("process", f"an engine answers, but no image could be built for it ({first})")
+        return Driver("process", f"a Docker engine answers, but building the image failed: {first}")
     return replace(driver, digests=(built,))

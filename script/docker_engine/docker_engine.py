@@ -1,4 +1,4 @@
-"""`python -m script.docker_engine.docker_engine up|down|base`: the Docker engine of this checkout."""
+"""`script/engine`: start and stop a Docker engine private to this checkout."""
 
 import argparse
 import fcntl
@@ -21,46 +21,46 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def engine(root: Path = ROOT) -> Iterator[Mapping[str, str]]:
-    """Give the variables that lead to a running engine, for as long as the context lasts.
+    """Provide a running engine while the block lasts; yield the variables that select it.
 
-    An engine that answers already is used. Otherwise the private one of this checkout is, which ends with its
-    last user unless `up` started it.
+    An engine that already answers is used. Otherwise this checkout's private engine is started; it stops with
+    its last user unless `up` started it.
 
     Raises:
-        StackError: there is none, and none can be started here.
+        StackError: no engine answers, and none can be started.
     """
     if dockerd.answers(None):
         yield {}
         return
     home = _home(root)
     with (home / "users.lock").open("w") as users:
-        # Everybody who uses it holds the lock shared; who gets it alone is the last one.
+        # Users hold the lock shared; the one that can get it exclusively is the last.
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield {"DOCKER_HOST": _started(home).url}
         finally:
-            if not (home / "stays").exists() and _is_last_user(users):
+            if not (home / "persistent").exists() and _is_last_user(users):
                 _stop(home)
 
 
 def up(root: Path) -> str:
-    """Start the private engine where none answers, and leave it running; return its URL, or nothing."""
+    """Start the private engine unless one answers; return its URL, empty if another answers."""
     if dockerd.answers(None):
         return ""
     home = _home(root)
-    (home / "stays").touch()
+    (home / "persistent").touch()
     return _started(home).url
 
 
 def down(root: Path) -> None:
-    """Stop the private engine; none is no fault."""
+    """Stop the private engine, if any."""
     home = _home(root)
-    (home / "stays").unlink(missing_ok=True)
+    (home / "persistent").unlink(missing_ok=True)
     _stop(home)
 
 
 def base(root: Path, environ: Mapping[str, str]) -> str:
-    """Give the engine of `environ` the base image and return its name."""
+    """Load the base image into the engine of `environ` and return its name."""
     client = docker.from_env(environment=dict(environ))
     try:
         with _exclusive(_home(root) / "base.lock"):
@@ -75,7 +75,7 @@ def _started(home: Path) -> dockerd.Engine:
         if known is not None:
             if known.process.alive() and dockerd.answers(known.url):
                 return known
-            dockerd.stop(known, home)  # what it left behind
+            dockerd.stop(known, home)  # cleans up after a crash
         install_missing(ENGINE_PROGRAMS)
         return dockerd.start(home)
 
@@ -109,9 +109,13 @@ def _exclusive(file: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run the command; what it prints is for the shell."""
+    """Run the command; its standard output is for `eval` in a shell."""
     parser = argparse.ArgumentParser(prog="script/engine", description=__doc__)
-    parser.add_argument("command", choices=("up", "down", "base"))
+    parser.add_argument(
+        "command",
+        choices=("up", "down", "base"),
+        help="up: start the engine, print its variable; down: stop it; base: up, and make the base image",
+    )
     command = parser.parse_args().command
     try:
         if command == "down":
@@ -124,7 +128,7 @@ def main() -> int:
             environ = {**os.environ, **({"DOCKER_HOST": url} if url else {})}
             print(f"# base image: {base(ROOT, environ)}")
     except StackError as error:
-        print(f"It did not work: {error}", file=sys.stderr)
+        print(f"script/engine {command} failed: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""A private Docker engine: own data, socket and bridge, no rule in the machine's packet filter."""
+"""Private Docker engine: its own data, socket and bridge, without packet filter rules."""
 
 import json
 import os
@@ -24,7 +24,6 @@ from script.support.readiness import wait_until
 NAME: Final = "the Docker engine"
 _START_TIMEOUT_S: Final = 60.0
 _API_TIMEOUT_S: Final = 5
-"""Seconds that an engine has to answer."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ class Engine:
     """A started engine.
 
     Attributes:
-        url: for DOCKER_HOST.
-        mark: a random word in the environment of its processes.
+        url: value for DOCKER_HOST.
+        mark: random word in the environment of its processes.
         bridge: its network interface.
-        exec_root: its directory of sockets and of what runs.
+        exec_root: directory of its sockets and runtime state.
         process: the daemon.
     """
 
@@ -46,12 +45,12 @@ class Engine:
     process: processes.Process
 
     def write(self, file: Path) -> None:
-        """Note it, for whoever stops it."""
+        """Write the record with which the engine can be stopped."""
         file.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     @classmethod
     def read(cls, file: Path) -> "Engine | None":
-        """Read the note; None where there is none."""
+        """Read the record; None if there is none."""
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -60,7 +59,7 @@ class Engine:
 
 
 def answers(url: str | None) -> bool:
-    """Whether an engine answers at that URL, or with None, where Docker's own client would look."""
+    """Whether an engine answers at `url`; None is the default of Docker's client."""
     try:
         client = (
             docker.DockerClient(base_url=url, timeout=_API_TIMEOUT_S)
@@ -77,12 +76,12 @@ def start(home: Path) -> Engine:
     """Start an engine with its data below `home` and wait until it answers.
 
     Raises:
-        StackError: it cannot run here; the message has the end of its log.
+        StackError: it cannot run; the message has the end of its log.
     """
     if os.geteuid() != 0:
-        raise StackError("a private Docker engine needs root; a running one is found by DOCKER_HOST")
+        raise StackError("a private Docker engine needs root. Or set DOCKER_HOST to a running engine")
     mark = secrets.token_hex(4)
-    # A socket's path may have 107 bytes at most, and a checkout may lie deep.
+    # A socket's path is limited to 107 bytes, and a checkout may be deeper.
     exec_root = tempfile.mkdtemp(prefix="straightline-engine-", dir=_run_directory())
     bridge = f"slbr-{mark}"
     try:
@@ -95,10 +94,10 @@ def start(home: Path) -> Engine:
 
 
 def launch(home: Path, mark: str, bridge: str, exec_root: str) -> Engine:
-    """Start the daemon on a bridge and a directory that are there, and wait until it answers.
+    """Start the daemon on an existing bridge and directory and wait until it answers.
 
     Raises:
-        StackError: it does not start; nothing of it runs then.
+        StackError: it did not start; no process of it remains.
     """
     log = home / "dockerd.log"
     log.unlink(missing_ok=True)
@@ -117,7 +116,7 @@ def launch(home: Path, mark: str, bridge: str, exec_root: str) -> Engine:
 
 
 def stop(engine: Engine, home: Path) -> None:
-    """Remove its containers, end it, and take back what it put on the machine; its images stay in `home`."""
+    """Remove its containers, mounts and bridge and stop it; its images stay in `home`."""
     _remove_containers(engine.url)
     processes.stop((engine.process,))
     processes.stop_strays(engine.mark)
@@ -136,8 +135,8 @@ def _command(home: Path, exec_root: Path, bridge: str) -> list[str]:
         f"--pidfile={exec_root / 'docker.pid'}",
         f"--host=unix://{exec_root}/docker.sock",
         f"--bridge={bridge}",
-        # Ports are published by Docker's proxy on the loopback interface: the machine's packet filter and its
-        # forwarding stay as they are, and containers reach nothing but the machine.
+        # Docker's proxy publishes ports on the loopback interface: packet filter and forwarding stay
+        # unchanged, and containers reach only this machine.
         *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"),
         "--userland-proxy=true",
         f"--config-file={home / 'daemon.json'}",  # not the machine's
@@ -157,7 +156,7 @@ def _remove_containers(url: str) -> None:
 
 
 def _mounts_below(*directories: Path) -> list[str]:
-    """Mount points below the directories, the innermost first."""
+    """Return the mount points below the directories, innermost first."""
     lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     points = [line.split()[1] for line in lines]
     return sorted(

@@ -1,4 +1,4 @@
-"""Which driver the gpu-container pool is to use: real containers where an engine answers."""
+"""Choice between Docker and child processes for the gpu-container pool."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import requests
 
 @dataclass(frozen=True)
 class Driver:
-    """The driver's name, why it was chosen, for people, and the digests of the images that it may run."""
+    """A driver's name, the reason of its choice, and the digests of the images that it may run."""
 
     name: str
     why: str
@@ -18,14 +18,13 @@ class Driver:
 
 
 def choose_driver(environ: Mapping[str, str]) -> Driver:
-    """Take what the environment says, else Docker where it answers, else child processes.
+    """Return the driver of the environment, otherwise Docker if an engine answers, otherwise child processes.
 
-    This choice is for trying the system out: a deployment says `docker`, which is the default of the pool
-    itself, and never falls back.
+    The fallback is for trials only: the pool's own default is `docker`, and it never falls back.
     """
     given = environ.get("STRAIGHTLINE_CONTAINER_DRIVER")
     if given:
-        return Driver(given, "STRAIGHTLINE_CONTAINER_DRIVER says so")
+        return Driver(given, "set by STRAIGHTLINE_CONTAINER_DRIVER")
     try:
         client = docker.from_env(timeout=3, environment=dict(environ))
         try:
@@ -33,5 +32,5 @@ def choose_driver(environ: Mapping[str, str]) -> Driver:
         finally:
             client.close()
     except (docker.errors.DockerException, requests.RequestException, OSError):
-        return Driver("process", "no Docker engine answers, so the same server runs as a child process")
-    return Driver("docker", f"Docker {version} answers")
+        return Driver("process", "no Docker engine answers, so the same model server runs as a child process")
+    return Driver("docker", f"Docker {version}")

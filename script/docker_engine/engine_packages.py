@@ -1,4 +1,4 @@
-"""The programs of a private engine and of its base image, installed when they are first needed."""
+"""Programs of a private engine and of its base image, installed on first use."""
 
 import os
 import shutil
@@ -17,22 +17,22 @@ _COMMAND: Final = Path(__file__).parents[1] / "engine"
 
 
 def install_missing(programs: Iterable[str]) -> None:
-    """Install the packages of `script/engine` where one of the programs is missing.
+    """Install the packages of `script/engine` if a program is missing.
 
     Raises:
-        StackError: they cannot be installed here.
+        StackError: they cannot be installed.
     """
     missing = _missing(programs)
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise StackError(
-            f"{', '.join(missing)} are missing, and only root can install them, with Debian's packages; the "
-            "other way is DOCKER_HOST with an engine that runs"
+            f"missing programs: {', '.join(missing)}. Run this as root on Debian to install them, or set "
+            "DOCKER_HOST to a running engine"
         )
     done = subprocess.run([str(_COMMAND), "packages"], check=False, stdout=sys.stderr)
     if done.returncode != 0 or _missing(missing):
-        raise StackError(f"the packages of a Docker engine could not be installed: {', '.join(missing)}")
+        raise StackError(f"installing the packages of a Docker engine failed; missing: {', '.join(missing)}")
 
 
 def _missing(programs: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The image of a model for an engine, with all that it takes: base image, wheels, build."""
+"""Container image of a model: base image, wheels, build."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,20 +21,20 @@ def build_image(
     lists: tuple[Path, ...] = (),
     root: Path = ROOT,
 ) -> str:
-    """Build the image of a bundle as `tag` on the engine of `environ`, and return its id.
+    """Build the image of a bundle as `tag` on the engine of `environ` and return its id.
 
-    Base image and wheels are kept in the checkout's cache and in the engine: only the first time is long.
+    Base image and wheels are cached in the checkout and the engine; only the first build takes long.
 
     Args:
         bundle: the bundle's directory.
         tag: the image's name.
-        environ: leads to the engine.
-        form: a server, or a function.
-        lists: the model's own lists of packages.
+        environ: variables that select the engine.
+        form: server or function.
+        lists: the model's own requirement files.
         root: the checkout.
 
     Raises:
-        StackError: the base image or the wheels cannot be had.
+        StackError: the base image or the wheels cannot be provided.
         StraightLineError: the image cannot be built.
     """
     return package_image(
@@ -48,10 +48,10 @@ def build_image(
 
 
 def provide_wheels(cache: Path, *more: Path) -> Path:
-    """Fetch the wheels of a model server's packages and of `more` lists; once for each state; return where.
+    """Download the wheels of the model server and of `more` requirement files; return the cache directory.
 
     Raises:
-        StackError: they cannot be fetched.
+        StackError: they cannot be downloaded.
     """
     try:
         return modelkit.wheels.download_wheels([REQUIREMENTS, *more], cache)

@@ -1,4 +1,4 @@
-"""`python -m script.stack COMMAND`: what `script/demo`, `up` and `down` do after bootstrapping."""
+"""`python -m script.stack COMMAND`: `script/demo`, `up` and `down` after bootstrapping."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
-    """Run the command and return its exit status."""
+    """Run a command and return its exit status."""
     options = _read(sys.argv[1:])
     screen = console()
     state = Path(os.environ.get("STRAIGHTLINE_STATE") or ROOT / ".straightline").absolute()
@@ -38,27 +38,27 @@ def main() -> int:
             case "down":
                 return up_down.down(state, screen)
             case _:
-                # Its libraries take a second or two to load; `down` shall not wait for them.
+                # Loaded only here: its libraries take a second or two.
                 from script.stack.demo import demo  # noqa: PLC0415
 
                 file = output_file(options.json)
                 trial = demo.Trial(requests=options.requests, seed=options.seed, file=file)
                 return demo.run(ROOT, state, screen, trial)
     except KeyboardInterrupt:
-        print("Interrupted; all that was started is stopped.", file=sys.stderr)
+        print("Interrupted. All started processes are stopped.", file=sys.stderr)
         return 130
     except (StackError, StraightLineError) as error:
-        print(f"It did not work: {error}", file=sys.stderr)
+        print(f"script/{options.command} failed: {error}", file=sys.stderr)
         return 1
 
 
 def _forget_sourced(screen: Console) -> None:
-    """Take what an earlier `script/up` told this shell out of the environment."""
+    """Remove the variables that the shell sourced from `.straightline/env`."""
     names = sourced(os.environ)
     for name in names:
         del os.environ[name]
     if names:
-        screen.print("What this shell has sourced from script/up does not count as services to use.")
+        screen.print("Ignoring the variables sourced from .straightline/env.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> Never:
@@ -68,21 +68,27 @@ def _interrupt(_number: int, _frame: FrameType | None) -> Never:
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script")
     commands = parser.add_subparsers(dest="command", required=True)
-    trial = commands.add_parser("demo", prog="script/demo", description="Run the whole system once.")
-    trial.add_argument("--requests", type=_positive, default=2_000, metavar="N", help="how many (2000)")
-    trial.add_argument("--seed", type=int, default=1, metavar="S", help="which workload (1)")
-    trial.add_argument("--json", type=Path, metavar="FILE", help="also write the report's figures there")
-    commands.add_parser("up", prog="script/up", description="Start the stack and leave it running.")
-    commands.add_parser("down", prog="script/down", description="Stop what script/up started.")
+    trial = commands.add_parser(
+        "demo",
+        prog="script/demo",
+        description="Start a private stack, run real requests through it, print a report, stop the stack.",
+    )
+    trial.add_argument(
+        "--requests", type=_positive, default=2_000, metavar="N", help="number of requests (default 2000)"
+    )
+    trial.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the workload (default 1)")
+    trial.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON to FILE")
+    commands.add_parser("up", prog="script/up", description="Start a stack and leave it running.")
+    commands.add_parser("down", prog="script/down", description="Stop the stack that script/up started.")
     options, unknown = parser.parse_known_args(arguments)
-    if unknown:  # argparse would say it in the name of the parser of them all
+    if unknown:  # argparse would report it under the name of the main parser
         commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return options
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
 
 

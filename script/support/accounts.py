@@ -1,4 +1,4 @@
-"""The accounts that services run under: Postgres refuses root, and RabbitMQ should not have it."""
+"""System accounts of the services: Postgres refuses to run as root, and RabbitMQ should not."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the system; `switch` says whether we must become it."""
+    """A system user; `switch` says whether processes must change to it."""
 
     name: str
     uid: int
@@ -24,7 +24,7 @@ class Account:
     switch: bool
 
     def give(self, path: Path) -> None:
-        """Make this account the owner of `path` and all below it."""
+        """Make this account the owner of `path` and everything below."""
         if not self.switch:
             return
         os.chown(path, self.uid, self.gid)
@@ -34,24 +34,26 @@ class Account:
 
 
 def account(name: str) -> Account:
-    """Return the account for a service: its own one when we are root, ours otherwise.
+    """Return the account for a service: its own as root, the current user otherwise.
 
     Raises:
-        StackError: we are root and the account is missing.
+        StackError: called as root, and the account is missing.
     """
     if os.geteuid() != 0:
         return Account(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid(), os.getegid(), switch=False)
     try:
         entry = pwd.getpwnam(name)
     except KeyError as error:
-        raise StackError(f"there is no user {name!r}: the service's package makes it") from error
+        raise StackError(
+            f"no user {name!r} on this system: the service's package creates it. Install the package"
+        ) from error
     return Account(name, entry.pw_uid, entry.pw_gid, switch=True)
 
 
 def service_home(run: Path) -> Path:
-    """Make a directory that the services can use: below `run`, or else below /var/tmp.
+    """Create a directory that the services can use: below `run`, otherwise below /var/tmp.
 
-    Their accounts must reach it, and its path stands in their settings, where a space means something.
+    Their accounts must be able to reach it, and their settings cannot contain a path with spaces.
     """
     if _PLAIN.fullmatch(str(run)) and (os.geteuid() != 0 or _open_to_all(run)):
         home = run / "services"
@@ -63,7 +65,7 @@ def service_home(run: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a directory and all below it; a missing one is no fault."""
+    """Remove a directory tree; a missing one is not an error."""
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,5 +1,5 @@
-"""What the stack says when it cannot go on."""
+"""Error of the commands in `script/`."""
 
 
 class StackError(Exception):
-    """A step failed; the message says which one, why, and what mends it."""
+    """A step of a command failed; the message names the step, the reason and the remedy."""

@@ -1,4 +1,4 @@
-"""The file that an option such as `--json` names."""
+"""File argument of an option such as `--json`."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ from script.support.errors import StackError
 
 
 def output_file(given: Path | None) -> Path | None:
-    """Return the file as the directory that the command was called from has it; None where none is given.
+    """Resolve the file relative to the directory that the command was called from.
 
     Raises:
-        StackError: its directory does not exist; better reported before the work than after it.
+        StackError: its directory does not exist; reported before the work starts.
     """
     if given is None:
         return None
     file = Path(os.environ.get("STRAIGHTLINE_CALLED_FROM", "."), given).absolute()
     if not file.parent.is_dir():
-        raise StackError(f"--json {given}: there is no directory {file.parent}")
+        raise StackError(f"--json {given}: directory {file.parent} does not exist. Create it first")
     return file

@@ -1,4 +1,4 @@
-"""Processes that outlive the call that starts them: in their own session, known by pid and start time."""
+"""Background processes in sessions of their own, identified by pid and start time."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from script.support.accounts import Account
 from script.support.errors import StackError
 
 RUN_VARIABLE: Final = "STRAIGHTLINE_RUN"
-"""Environment variable that every process of a run carries, so that strays are found."""
+"""Environment variable of every process of a run, by which strays are found."""
 _POLL_INTERVAL_S: Final = 0.05
 
 
@@ -22,12 +22,12 @@ class Process:
     """A started process.
 
     Attributes:
-        name: what we call it.
-        pid: its id, which the system may give to another after it.
-        started: clock ticks after boot at which it started, which tells it from a later owner of its id.
-        log: where its output goes.
-        stop_signal: number of the signal that asks it to end.
-        tier: lower tiers are ended first; what others depend on has a higher one.
+        name: our name for it.
+        pid: process id, which the system may reuse.
+        started: start time in clock ticks after boot, which distinguishes it from a later process of that id.
+        log: file of its output.
+        stop_signal: number of the signal that stops it.
+        tier: order of stopping, lowest first; a process has a higher tier than those that use it.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Process:
     tier: int = 0
 
     def alive(self) -> bool:
-        """Whether it still runs (a zombie does not)."""
+        """Whether it is running; a zombie is not."""
         _collect(self.pid)
         return _started(self.pid) == self.started
 
     def tail(self, lines: int = 15) -> str:
-        """Return the end of its log."""
+        """Return the last lines of its log."""
         try:
             text = Path(self.log).read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -62,10 +62,10 @@ def start(
     stop_signal: signal.Signals = signal.SIGTERM,
     tier: int = 0,
 ) -> Process:
-    """Start a process in the background, in its own session, its output in `log`.
+    """Start a background process in its own session, with its output in `log`.
 
     Raises:
-        StackError: it cannot be started at all.
+        StackError: it cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     other = account if account is not None and account.switch else None
@@ -84,16 +84,16 @@ def start(
                 extra_groups=[] if other else None,
             )
     except OSError as error:
-        raise StackError(f"{name} cannot be started ({argv[0]}): {error}") from error
-    child.returncode = 0  # we wait by pid ourselves: keep the interpreter from warning of a running child
+        raise StackError(f"{name} cannot be started: {argv[0]}: {error}") from error
+    child.returncode = 0  # waited for by pid; avoids the warning about a running child
     return Process(name, child.pid, _started(child.pid) or 0, str(log), int(stop_signal), tier)
 
 
 def stop(processes: Iterable[Process], *, timeout: float = 15.0) -> list[str]:
-    """End these processes together: asked first, killed where they are still there after `patience` seconds.
+    """Stop processes together: signal them, and kill those still running after `timeout` seconds.
 
     Returns:
-        the names of those that had to be killed.
+        names of the processes that had to be killed.
     """
     waiting = [process for process in processes if process.alive()]
     for process in waiting:
@@ -107,7 +107,7 @@ def stop(processes: Iterable[Process], *, timeout: float = 15.0) -> list[str]:
 
 
 def stop_strays(run: str) -> list[int]:
-    """Kill whatever still carries the mark of the run; return their pids."""
+    """Kill all processes that still have the run's variable; return their pids."""
     mark = f"{RUN_VARIABLE}={run}".encode()
     found = [pid for pid in _pids() if pid != os.getpid() and mark in _environment(pid)]
     for pid in found:
@@ -125,7 +125,7 @@ def _wait(processes: Sequence[Process], seconds: float) -> None:
 
 
 def _started(pid: int) -> int | None:
-    """Read when a process started, None where there is none or it is a zombie."""
+    """Return the start time of a process; None if there is none or it is a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -153,13 +153,13 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _collect(pid: int) -> None:
-    """Take the exit status of a dead child of ours, so that it does not stay a zombie."""
+    """Reap a child process that has exited."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return  # started by another process: whoever adopted it collects it
+        return  # not our child: its parent reaps it
 
 
 def this_process() -> Process:
-    """Describe the calling process."""
+    """Return the calling process."""
     return Process("owner", os.getpid(), _started(os.getpid()) or 0, "")

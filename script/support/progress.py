@@ -1,4 +1,4 @@
-"""Showing on a terminal, or in a plain log, what is being done and how long it took."""
+"""Progress of steps, on a terminal or in a plain log."""
 
 import time
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ MAX_WIDTH = 100
 
 
 def console() -> Console:
-    """Return the console for people: at most 100 columns, without colours where nobody watches."""
+    """Return a console of at most 100 columns; without colours if it is not a terminal."""
     wide = Console(highlight=False)
     return Console(highlight=False, width=min(wide.width, MAX_WIDTH) if wide.is_terminal else MAX_WIDTH)
 
 
 @contextmanager
 def step(screen: Console, title: str) -> Iterator[None]:
-    """Show that `title` goes on for as long as the block lasts, and that it is done, and in what time."""
+    """Show a step while the block runs, and its duration when it is done."""
     began = time.monotonic()
     text = escape(title)
     if screen.is_terminal:

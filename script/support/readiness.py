@@ -1,4 +1,4 @@
-"""Waiting until something answers, with a deadline, and with its log where it does not."""
+"""Waiting for readiness with a time limit; errors include the log."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,28 +21,30 @@ def wait_until(
     """Poll `ready` until it is true.
 
     Args:
-        ready: asked again and again; must return quickly.
-        what: what we wait for, for the message.
-        seconds: how long at most.
-        watched: processes without which it cannot become true.
-        detail: asked for more to say when the time is over.
+        ready: polled; must return quickly.
+        what: name of what is waited for, for the message.
+        seconds: time limit.
+        watched: processes that must stay alive meanwhile.
+        detail: called on timeout for the rest of the sentence.
 
     Raises:
-        StackError: the time is over, or one of `watched` ended; the message has the end of its log.
+        StackError: time limit exceeded, or one of `watched` exited; the message has the end of its log.
     """
     deadline = time.monotonic() + seconds
     while not ready():
         for process in watched:
             if not process.alive():
                 raise StackError(
-                    f"{process.name} ended while it started; its log ends:\n{indent(process.tail())}"
+                    f"{process.name} exited during start-up. End of its log:\n{indent(process.tail())}"
                 )
         if time.monotonic() > deadline:
-            logs = "".join(f"\n{process.name}'s log ends:\n{indent(process.tail())}" for process in watched)
-            raise StackError(f"{what} is not there after {seconds:g} s{detail()}{logs}")
+            logs = "".join(
+                f"\nEnd of the log of {process.name}:\n{indent(process.tail())}" for process in watched
+            )
+            raise StackError(f"{what} was not ready after {seconds:g} s{detail()}{logs}")
         time.sleep(_POLL_INTERVAL_S)
 
 
 def indent(text: str) -> str:
-    """Set a log off from the message around it."""
+    """Indent each line of a log."""
     return "\n".join(f"    {line}" for line in text.splitlines())

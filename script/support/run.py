@@ -1,4 +1,4 @@
-"""A run of the stack: its directory, and the record of what it started, from which anybody can stop it."""
+"""A run: its private directory, and the record of its processes, with which any command can stop it."""
 
 import json
 import secrets
@@ -17,14 +17,14 @@ RECORD: Final = "run.json"
 
 @dataclass
 class Run:
-    """What one `script/up`, `script/demo` or test session has started.
+    """The processes and directories of one `script/up`, `script/demo` or test session.
 
     Attributes:
-        directory: its private directory, below `.straightline/runs/`.
-        name: a random word, in the environment of all its processes.
-        home: the directory of its services' data.
-        owner: the process that will stop it; None where it stays until `script/down`.
-        started: its processes, in the order of their start.
+        directory: private directory below `.straightline/runs/`.
+        name: random word, in the environment of all its processes.
+        home: directory of the services' data.
+        owner: the process that stops it; None if it stays until `script/down`.
+        started: its processes in order of start.
     """
 
     directory: Path
@@ -36,7 +36,7 @@ class Run:
 
     @classmethod
     def create(cls, state: Path, *, stays: bool) -> Self:
-        """Make a fresh run below `state`/runs."""
+        """Create a run below `state`/runs."""
         name = secrets.token_hex(4)
         directory = state / "runs" / name
         directory.mkdir(parents=True)
@@ -50,7 +50,7 @@ class Run:
         """Read the record of a run.
 
         Raises:
-            StackError: there is none, or it is damaged.
+            StackError: the record is missing or damaged.
         """
         try:
             record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
@@ -61,37 +61,37 @@ class Run:
             raise StackError(f"the record of the run in {directory} cannot be read: {error}") from error
 
     def add(self, *started: Process) -> None:
-        """Record processes, so that they are stopped with the run."""
-        with self._lock:  # services are started from several threads
+        """Record processes to be stopped with the run."""
+        with self._lock:  # several threads start services
             self.started.extend(started)
             self._write()
 
     def abandoned(self) -> bool:
-        """Whether the process that should have stopped this run is gone."""
+        """Whether the owner exited without stopping this run."""
         return self.owner is not None and not self.owner.alive()
 
     def stop(self, *, keep_logs: Path | None = None) -> list[str]:
-        """Stop all of it, tier by tier, and whatever carries its mark; then remove its directories.
+        """Stop all processes, tier by tier, then strays; remove the directories.
 
         Args:
-            keep_logs: where to put its logs, in place of what is there; None removes them too.
+            keep_logs: move the logs here, replacing older ones; None removes them.
 
         Returns:
-            what did not end by itself, for people.
+            names of the processes that had to be killed.
         """
-        stubborn = []
+        killed = []
         for tier in sorted({process.tier for process in self.started}):
-            stubborn += processes.stop(process for process in self.started if process.tier == tier)
-        stubborn += [f"process {pid}" for pid in processes.stop_strays(self.name)]
+            killed += processes.stop(process for process in self.started if process.tier == tier)
+        killed += [f"process {pid}" for pid in processes.stop_strays(self.name)]
         if keep_logs is not None and (self.directory / "logs").is_dir():
             remove(keep_logs)
             (self.directory / "logs").rename(keep_logs)
         remove(self.home)
         remove(self.directory)
-        return stubborn
+        return killed
 
     def log(self, name: str) -> Path:
-        """Where the output of the process of that name goes."""
+        """Log file of the process of that name."""
         return self.directory / "logs" / f"{name}.log"
 
     def _write(self) -> None:
@@ -107,7 +107,7 @@ class Run:
 
 
 def runs(state: Path) -> list[Run]:
-    """Every run that has a record below `state`.
+    """Return all recorded runs below `state`.
 
     Raises:
         StackError: a record is damaged.
@@ -117,6 +117,6 @@ def runs(state: Path) -> list[Run]:
         try:
             found.append(Run.read(file.parent))
         except StackError:
-            if file.exists():  # otherwise its own command has removed it meanwhile
+            if file.exists():  # otherwise its own command has just removed it
                 raise
     return found

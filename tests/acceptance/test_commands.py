@@ -149,7 +149,7 @@ def test_help_installs_nothing(command: Any, state: Path) -> None:
 def test_a_component_that_cannot_start_is_told_with_its_log(command: Any, state: Path) -> None:
     up = command("up", STRAIGHTLINE_PREFETCH="many")
     assert up.returncode == 1
-    assert "scheduler ended while it started" in up.stderr
+    assert "scheduler exited during start-up" in up.stderr
     assert "STRAIGHTLINE_" in up.stderr
     assert (state / "failed" / "scheduler.log").is_file()
     assert not (state / "env").exists()

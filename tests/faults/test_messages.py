@@ -168,7 +168,7 @@ def test_21_oversize__is_refused_with_a_message_and_the_channel_stays_usable(cas
     usual = broker.setting("max_message_size")
     url = broker.access.of("producer")
     large, small = "x" * (MAX_BODY_BYTES + 1), b'"' + b"x" * 2_000_000 + b'"'
-    with Client(url) as client, pytest.raises(Rejected, match="give the client a store"):
+    with Client(url) as client, pytest.raises(Rejected, match="create the client with a store"):
         client.submit(scripted_model.NAME, scripted_model.request(new_id(), "echo", large))
     broker.ctl("eval", "application:set_env(rabbit, max_message_size, 1000000).")
     try:

@@ -1,4 +1,7 @@
-"""The processes of StraightLine itself, as data: what each is called, how it is run, what it is told."""
+"""StraightLine's own processes as data: name, command, variables.
+
+A test compares them with the services of `docker-compose.yml`.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -14,8 +17,8 @@ class Component:
     Attributes:
         name: of the process and its log.
         argv: the command.
-        environment: variables for it alone.
-        tier: when it is stopped; lower ones first, so that pools can end what they have begun.
+        environment: variables of this process only.
+        tier: order of stopping, lowest first, so that pools can finish their requests.
     """
 
     name: str
@@ -25,7 +28,7 @@ class Component:
 
 
 def components(plan: Plan) -> tuple[Component, ...]:
-    """Every process of the stack but the services."""
+    """Return all processes of the stack except RabbitMQ and Postgres."""
     python = (sys.executable, "-m")
     return (
         Component(
@@ -51,9 +54,9 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "STRAIGHTLINE_FUNCTIONS_PORT": str(plan.functions_port),
                 "STRAIGHTLINE_FUNCTIONS_PACKAGES": str(plan.functions),
                 "STRAIGHTLINE_FUNCTIONS_DEPLOY": "true",
-                # As many as the pool asks for at once: with fewer it would be throttled.
+                # The concurrency of the pool, which would be throttled with less.
                 "STRAIGHTLINE_FUNCTIONS_FUNCTION_CONCURRENCY": str(SLOTS["serverless"]),
-                # Its threads are many, and what each keeps for itself only grows.
+                # It has many threads, and a cache per thread only grows.
                 "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
             },
             tier=1,
@@ -102,7 +105,7 @@ def components(plan: Plan) -> tuple[Component, ...]:
                 "FLOWER_BASIC_AUTH": f"straightline:{plan.flower_password}",
                 "FLOWER_READ_ONLY": "true",
                 "FLOWER_TASKS_COLUMNS": "name,uuid,state,args,result,received,runtime,worker",
-                "FLOWER_MAX_TASKS": "5000",  # by default 100,000, of some KiB each
+                "FLOWER_MAX_TASKS": "5000",  # the default is 100,000, of some KiB each
             },
         ),
     )
@@ -122,7 +125,7 @@ def _pool(plan: Plan, backend: str, slots: int) -> Component:
         (
             *(sys.executable, "-m", "celery", "-A", "workers", "worker"),
             *("-Q", f"straightline.{backend}", "-n", f"{backend}@%h", "-P", "threads", "-c", str(slots)),
-            # Pools need nothing of each other; both would make each start wait for the others' answers.
+            # Pools need nothing from each other; both options would delay each start.
             *("--without-gossip", "--without-mingle"),
         ),
         _broker(plan, f"pool-{backend}"),

@@ -1,4 +1,4 @@
-"""What a stack consists of, decided before anything is started: ports, secrets, thresholds, environment."""
+"""Plan of a stack, made before anything is started: ports, secrets, thresholds, environment."""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ from script.stack.services.ports import free_ports
 from script.support.processes import RUN_VARIABLE
 
 SLOTS: Final[Mapping[str, int]] = MappingProxyType({"local": 4, "gpu-container": 2, "serverless": 4})
-"""Requests that each pool takes at once; few, so that a demo on a small machine sees them taken."""
+"""Concurrent requests of each pool; few, so that a demo on a small machine uses them up."""
 
 SECRET: Final = frozenset(
     {
@@ -27,12 +27,12 @@ SECRET: Final = frozenset(
         "STRAIGHTLINE_API_KEY",
     }
 )
-"""Variables with passwords, of which a process has those that it uses."""
+"""Variables with passwords; a process gets only those that it uses."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """`F` in requests/s, taken over `window` seconds, and `D` in bytes."""
+    """Thresholds of the placing algorithm: `F` in requests/s over `window` seconds, `D` in bytes."""
 
     F: float
     window: float
@@ -41,20 +41,20 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where everything of one stack is to be.
+    """Locations, ports and secrets of one stack.
 
     Attributes:
         root: the checkout.
         run: name of the run.
-        directory: the run's private directory.
-        models: the directory of bundles.
+        directory: private directory of the run.
+        models: directory of bundles.
         broker, database: URLs of RabbitMQ and Postgres.
-        driver: of the gpu-container pool, `docker` or `process`.
-        digests: of the images that the driver may run; none leaves it to the environment.
-        thresholds: for the scheduler; None leaves its defaults.
-        api_key: of the HTTP gateway, with every scope.
-        local_port, functions_port, flower_port, gateway_port: on the loopback interface.
-        flower_password: of its user `straightline`.
+        driver: driver of the gpu-container pool, `docker` or `process`.
+        digests: digests of the images that the driver may run; empty leaves them to the environment.
+        thresholds: for the scheduler; None keeps its defaults.
+        api_key: key of the HTTP gateway with every scope.
+        local_port, functions_port, flower_port, gateway_port: ports on the loopback interface.
+        flower_password: password of Flower's user `straightline`.
     """
 
     root: Path
@@ -75,20 +75,20 @@ class Plan:
 
     @property
     def store(self) -> Path:
-        """Where large bodies lie."""
+        """Directory of large request bodies and results."""
         return self.directory / "store"
 
     @property
     def functions(self) -> Path:
-        """Where the packages of serverless functions lie."""
+        """Directory of function packages."""
         return self.directory / "functions"
 
     def public(self) -> dict[str, str]:
-        """Return the variables that a user of this stack needs, as `.straightline/env` has them."""
+        """Return the variables for users of this stack, as written to `.straightline/env`."""
         functions = f"http://127.0.0.1:{self.functions_port}"
         return {
             "STRAIGHTLINE_BROKER_URL": self.broker.of("producer"),
-            # Celery makes a queue of results under a name of its own, which the producer may not.
+            # Celery declares a result queue under its own name, which the producer's user may not.
             "STRAIGHTLINE_CELERY_BROKER_URL": self.broker.of("celery-producer"),
             "STRAIGHTLINE_DATABASE_URL": self.database.of("reader"),
             "STRAIGHTLINE_DATABASE_OWNER_URL": self.database.admin,
@@ -104,27 +104,27 @@ class Plan:
             "STRAIGHTLINE_STORE": self.store.as_uri(),
             "STRAIGHTLINE_CONTAINER_DRIVER": self.driver,
             "AWS_ENDPOINT_URL_LAMBDA": functions,
-            # The function host checks no signature; boto3 cannot send without something to sign with.
+            # The function host checks no signature, but boto3 requires credentials.
             "AWS_ACCESS_KEY_ID": "straightline",
             "AWS_SECRET_ACCESS_KEY": "straightline",
             "AWS_DEFAULT_REGION": "eu-central-1",
         }
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """Return what every process of this stack is told; who uses a service is given its URL besides."""
+        """Return the common environment of all processes; it has no secret, which each gets by itself."""
         programs = self.root / ".venv" / "bin"
         ours = self.public() | {
             RUN_VARIABLE: self.run,
             "PATH": f"{programs}{os.pathsep}{inherited.get('PATH', os.defpath)}",
             "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
-            # Who tries webhooks here has a receiver here.
+            # For trials, the receiver of webhooks runs on this machine.
             "STRAIGHTLINE_WEBHOOK_HOSTS": inherited.get("STRAIGHTLINE_WEBHOOK_HOSTS", "127.0.0.1,localhost"),
-            # Many processes on few cores: libraries that start a thread per core get in each other's way.
+            # Many processes share few cores: libraries must not start a thread per core.
             "OMP_NUM_THREADS": "1",
-            # Else each thread has a heap of its own, and memory grows until each has held a large request.
+            # With a heap per thread, memory grows until each heap has held a large request.
             "MALLOC_ARENA_MAX": "2",
-            # Else one large request that is freed moves the line above which memory is given back at once.
+            # Fixed: freeing one large request would raise the size above which memory is returned at once.
             "MALLOC_MMAP_THRESHOLD_": "131072",
             "MALLOC_TRIM_THRESHOLD_": "131072",
         }
@@ -141,6 +141,6 @@ class Plan:
 
 
 def with_ports(plan: Plan) -> Plan:
-    """Return the plan with free ports in it."""
+    """Return the plan with free ports."""
     local, functions, flower, gateway = free_ports(4)
     return replace(plan, local_port=local, functions_port=functions, flower_port=flower, gateway_port=gateway)

@@ -1,4 +1,4 @@
-"""What must stand before StraightLine's own processes start: broker, database, model; all made at once."""
+"""Preparation of broker, database and example model, in parallel, before StraightLine's processes start."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from script.support.run import Run
 
 @dataclass(frozen=True)
 class Prerequisites:
-    """URLs of a broker with the topology and of a migrated database, and a key to the HTTP gateway."""
+    """URLs of a broker with the topology and of a migrated database, and an API key of the gateway."""
 
     broker: Access
     database: Access
@@ -30,13 +30,13 @@ class Prerequisites:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Makes the ground for a run.
+    """Prepares the prerequisites of a run.
 
     Attributes:
         root: the checkout.
-        run: records what is started.
-        models: the directory that the example's bundle goes to.
-        functions: the directory that its function package goes to.
+        run: records the started processes.
+        models: directory for the example's bundle.
+        functions: directory for its function package.
     """
 
     root: Path
@@ -45,7 +45,7 @@ class Preparation:
     functions: Path
 
     def make(self, broker_url: str | None, database_url: str | None) -> Prerequisites:
-        """Start the services whose URL is None, give them topology and tables, and train the example.
+        """Start the services whose URL is None, declare topology and tables, and train the example.
 
         Raises:
             StackError: a step failed; the message says which and why.
@@ -54,9 +54,9 @@ class Preparation:
             model = pool.submit(self._model)
             broker = pool.submit(self._broker, broker_url)
             database = pool.submit(self._database, database_url)
-            ground = Prerequisites(broker.result(), *database.result())
+            prerequisites = Prerequisites(broker.result(), *database.result())
             model.result()
-        return ground
+        return prerequisites
 
     def _broker(self, url: str | None) -> Access:
         access = Access(url) if url else start_broker(self.run).access
@@ -66,19 +66,19 @@ class Preparation:
 
     def _database(self, url: str | None) -> tuple[Access, str]:
         if url:
-            access, told = Access(url), {"STRAIGHTLINE_DATABASE_OWNER_URL": url}
+            access, variables = Access(url), {"STRAIGHTLINE_DATABASE_OWNER_URL": url}
         else:
             database = start_database(self.run)
-            access, told = database.access, database.migration
+            access, variables = database.access, database.migration
         with _hint_private(url, "STRAIGHTLINE_DATABASE_URL"):
-            self._call("migrating the database", "outcomes", "migrate", **told)
+            self._call("migrating the database", "outcomes", "migrate", **variables)
         scopes = [word for scope in SCOPES for word in ("--scope", scope)]
-        made = self._call(
-            "making a key to the gateway",
+        created = self._call(
+            "creating an API key of the gateway",
             *("outcomes", "keys", "create", self.run.name, *scopes, "--json"),
             STRAIGHTLINE_DATABASE_OWNER_URL=access.admin,
         )
-        return access, json.loads(made)["key"]
+        return access, json.loads(created)["key"]
 
     def _model(self) -> None:
         self.models.mkdir(parents=True, exist_ok=True)
@@ -117,12 +117,12 @@ class Preparation:
 
 @contextmanager
 def _hint_private(given: str | None, variable: str) -> Iterator[None]:
-    """Add to a failure with a service that was given how to go on without it."""
+    """Add to an error with a given service how to use a private one."""
     try:
         yield
     except StackError as error:
         if not given:
             raise
         raise StackError(
-            f"{error}\n{variable} names it; unset that variable to have a private one."
+            f"{error}\nThe service is set by {variable}. Unset the variable to use a private one."
         ) from error

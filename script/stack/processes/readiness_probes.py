@@ -1,4 +1,4 @@
-"""The signs that a started stack is ready, each a question that is quick to ask again and again."""
+"""Readiness probes of a started stack; each returns quickly, so that it can be polled."""
 
 import urllib.error
 import urllib.request
@@ -15,9 +15,11 @@ from straightline import names
 from straightline.amqp.connection.parameters import parameters
 from straightline.contracts import Heartbeat
 
+Probe = Callable[[], bool]
+
 
 def answers_http(url: str) -> bool:
-    """Whether a GET there says 200."""
+    """Whether a GET of `url` returns status 200."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback URL
             return bool(response.status == HTTPStatus.OK)
@@ -26,7 +28,7 @@ def answers_http(url: str) -> bool:
 
 
 class BrokerProbe:
-    """What the broker tells of the processes that hang on it."""
+    """Consumers and heartbeats, as the broker shows them."""
 
     def __init__(self, url: str) -> None:
         self._connection = pika.BlockingConnection(parameters(url, "straightline-stack"))
@@ -35,50 +37,49 @@ class BrokerProbe:
         self._channel.queue_bind(queue, names.SIGNALS, "heartbeat")
         self._healthy: set[str] = set()
         self._active: dict[str, int] = {}
-        self._ill: dict[str, str] = {}
-        self._channel.basic_consume(queue, self._beat, auto_ack=True)
+        self._unhealthy_reasons: dict[str, str] = {}
+        self._channel.basic_consume(queue, self._on_heartbeat, auto_ack=True)
 
     def consumed(self, queue: str) -> bool:
-        """Whether somebody consumes that queue."""
+        """Whether a queue has a consumer."""
         found: Any = self._channel.queue_declare(queue, passive=True)
         return bool(found.method.consumer_count)
 
     def healthy(self, backend: str) -> bool:
-        """Whether a pool of that backend has reported health."""
+        """Whether a pool of the backend has reported to be healthy."""
         self._connection.process_data_events(0)
         return backend in self._healthy
 
     def idle(self, backend: str) -> bool:
-        """Whether the pool of that backend has reported that it has nothing in work."""
+        """Whether the last heartbeat of the backend's pool had no active request."""
         self._connection.process_data_events(0)
         return self._active.get(backend) == 0
 
-    def complaint(self, backend: str) -> str:
-        """Return what the backend's pool last said of not being healthy, as the end of a sentence."""
-        return f"; it says: {self._ill[backend]}" if backend in self._ill else "; it has said nothing"
+    def unhealthy_reason(self, backend: str) -> str:
+        """Return why the backend's pool was not healthy in its last heartbeat, as the end of a sentence."""
+        if backend in self._unhealthy_reasons:
+            return f"; it reports: {self._unhealthy_reasons[backend]}"
+        return "; it has sent no heartbeat"
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close the connection."""
         if self._connection.is_open:
             self._connection.close()
 
-    def _beat(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
+    def _on_heartbeat(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
         beat = msgspec.json.decode(body, type=Heartbeat)
         self._active[beat.backend] = beat.active
         if beat.healthy and not beat.closing:
             self._healthy.add(beat.backend)
         else:
-            self._ill[beat.backend] = beat.reason or "it gave no reason"
+            self._unhealthy_reasons[beat.backend] = beat.reason or "no reason given"
 
 
 @contextmanager
 def broker_probe(url: str) -> Iterator[BrokerProbe]:
-    """Watch the broker for as long as the block lasts."""
-    signs = BrokerProbe(url)
+    """Connect a probe to the broker while the block lasts."""
+    probe = BrokerProbe(url)
     try:
-        yield signs
+        yield probe
     finally:
-        signs.close()
-
-
-Probe = Callable[[], bool]
+        probe.close()

@@ -1,4 +1,4 @@
-"""Starting the whole stack, and knowing that it is ready."""
+"""Start of the whole stack, until every process is ready."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from script.support.run import Run
 from straightline import names
 
 _READY_TIMEOUT_S: Final = 60.0
-"""Seconds until every process must be ready; a few on an idle machine."""
+"""Time limit for each process to become ready; on an idle machine all take a few seconds."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that is ready: what it is, and the driver that its gpu-container pool uses."""
+    """A ready stack: its plan, and the driver of its gpu-container pool."""
 
     plan: Plan
     driver: Driver
@@ -43,20 +43,20 @@ def start_stack(
     thresholds: Thresholds | None,
     environ: Mapping[str, str],
 ) -> Stack:
-    """Start everything for `run` and return when it is ready.
+    """Start the stack of a run and return when it is ready.
 
     Args:
         root: the checkout.
-        run: records what is started; the caller stops it, also when this raises.
+        run: records the started processes; the caller stops it, also if this raises.
         screen: shows the steps.
-        models: the directory that the example's bundle goes to.
-        thresholds: for the scheduler; None leaves them to the environment and its defaults.
-        environ: the caller's environment; services whose URL it names are used and not started.
+        models: directory for the example's bundle.
+        thresholds: for the scheduler; None keeps those of the environment or the defaults.
+        environ: the caller's environment; services whose URL it sets are used, not started.
 
     Raises:
         StackError: a step failed; the message says which and why.
     """
-    ground = _prepare(Preparation(root, run, models, run.directory / "functions"), screen, environ)
+    prerequisites = _prepare(Preparation(root, run, models, run.directory / "functions"), screen, environ)
     driver = provide_driver(models / "digits" / "1", screen, environ)
     plan = with_ports(
         Plan(
@@ -64,9 +64,9 @@ def start_stack(
             run=run.name,
             directory=run.directory,
             models=models,
-            broker=ground.broker,
-            database=ground.database,
-            api_key=ground.api_key,
+            broker=prerequisites.broker,
+            database=prerequisites.database,
+            api_key=prerequisites.api_key,
             driver=driver.name,
             digests=driver.digests,
             thresholds=thresholds,
@@ -85,22 +85,22 @@ def _prepare(preparation: Preparation, screen: Console, environ: Mapping[str, st
         "RabbitMQ": environ.get("STRAIGHTLINE_BROKER_URL") or None,
         "Postgres": environ.get("STRAIGHTLINE_DATABASE_URL") or None,
     }
-    theirs = [name for name, url in given.items() if url]
-    ours = [name for name, url in given.items() if not url]
-    if theirs:
-        screen.print(f"Using {' and '.join(theirs)} as the environment says.")
-    start = f"Starting a private {' and '.join(ours)}, d" if ours else "D"
+    external = [name for name, url in given.items() if url]
+    private = [name for name, url in given.items() if not url]
+    if external:
+        screen.print(f"Using {' and '.join(external)} from the environment.")
+    start = f"Starting a private {' and '.join(private)}, d" if private else "D"
     with step(screen, f"{start}eclaring queues and tables, training the digits model"):
         return preparation.make(given["RabbitMQ"], given["Postgres"])
 
 
 def _refuse_shared_broker(plan: Plan) -> None:
-    """Stop where another stack works on the broker that we were given: they would share its requests."""
+    """Refuse a given broker on which another scheduler runs: the two stacks would share requests."""
     with readiness_probes.broker_probe(plan.broker.admin) as broker:
         if broker.consumed(names.INTERACTIVE_QUEUE):
             raise StackError(
-                "another scheduler already works on the broker that STRAIGHTLINE_BROKER_URL names: "
-                "stop it, or unset that variable to get a private broker"
+                "the stack cannot start: another scheduler runs on the broker of STRAIGHTLINE_BROKER_URL. "
+                "Stop it, or unset the variable to use a private broker"
             )
 
 
@@ -141,8 +141,8 @@ def _wait(plan: Plan, started: Mapping[str, processes.Process]) -> None:
         for backend in SLOTS:
             wait_until(
                 partial(broker.healthy, backend),
-                what=f"a healthy {backend} pool",
+                what=f"the {backend} pool",
                 seconds=_READY_TIMEOUT_S,
                 watched=(started[f"pool-{backend}"],),
-                detail=partial(broker.complaint, backend),
+                detail=partial(broker.unhealthy_reason, backend),
             )

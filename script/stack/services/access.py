@@ -1,4 +1,4 @@
-"""Which URL of a service each component uses: its own user's, or one for all where the service was given."""
+"""URLs of a service by component: of its own user, or the same for all if the service was given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ class Access:
     """URLs of one service.
 
     Attributes:
-        admin: of the user who declares, migrates and watches.
-        users: of each component's own user; empty where all use the same.
+        admin: URL of the administrator, for topology, migrations and readiness probes.
+        users: URL by component; empty if all use the administrator's.
     """
 
     admin: str

@@ -1,4 +1,4 @@
-"""Administration of a broker under test, whether it is private or another's."""
+"""Administration of a broker under test, private or given."""
 
 import subprocess
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from script.support.errors import StackError
 
 @dataclass(frozen=True)
 class BrokerAdmin:
-    """A node under test.
+    """Administration of one node.
 
     Attributes:
         url: AMQP URL of one of its virtual hosts.
-        run_ctl: runs its rabbitmqctl.
+        run_ctl: runs the node's rabbitmqctl.
     """
 
     url: str
     run_ctl: Callable[..., str]
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
-        """Run `rabbitmqctl ARGUMENTS` there and return what it prints.
+        """Run `rabbitmqctl ARGUMENTS` on the node and return its output.
 
         Raises:
             StackError: it failed.
@@ -29,7 +29,7 @@ class BrokerAdmin:
 
 
 def system_ctl(*arguments: str, stdin: str = "") -> str:
-    """Run the `rabbitmqctl` that the path gives.
+    """Run the `rabbitmqctl` found on PATH and return its output.
 
     Raises:
         StackError: it failed.

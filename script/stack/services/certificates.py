@@ -1,4 +1,4 @@
-"""The certificate with which a private service speaks TLS, besides plain text."""
+"""Certificate for the TLS listener of a private service."""
 
 import shutil
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Certificate:
-    """PEM files of a service: who it is, its key, and whose certificates it takes from clients."""
+    """PEM files of a service: certificate, key, and the authority of client certificates."""
 
     certificate: Path
     key: Path
     authority: Path
 
     def copied(self, directory: Path) -> "Certificate":
-        """Copy the files where the service's account may read them, and it alone."""
+        """Copy the files to `directory`, readable by their owner only."""
         copies = Certificate(directory / "tls.pem", directory / "tls.key", directory / "tls-ca.pem")
         for source, copy in (
             (self.certificate, copies.certificate),

@@ -8,14 +8,14 @@ from script.support.errors import StackError
 
 FIRST_PORT: Final = 20_000
 LAST_PORT: Final = 31_999
-"""Below Linux's ephemeral range: no outgoing connection takes a port between its choice and its use."""
+"""Below Linux's ephemeral range, so that no outgoing connection takes a port before it is used."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many different ports on which nobody listens.
+    """Return `count` different ports without a listener.
 
     Raises:
-        StackError: there are not so many.
+        StackError: there are fewer.
     """
     candidates = random.SystemRandom().sample(range(FIRST_PORT, LAST_PORT + 1), LAST_PORT - FIRST_PORT + 1)
     found: list[int] = []
@@ -24,11 +24,11 @@ def free_ports(count: int) -> list[int]:
             return found
         if _is_free(port):
             found.append(port)
-    raise StackError(f"there are no {count} free TCP ports between {FIRST_PORT} and {LAST_PORT}")
+    raise StackError(f"no {count} free TCP ports between {FIRST_PORT} and {LAST_PORT}")
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody accepts connections on that port of the loopback interface."""
+    """Whether a loopback port accepts connections."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
@@ -37,7 +37,7 @@ def accepts(port: int) -> bool:
 
 
 def _is_free(port: int) -> bool:
-    # The wildcard address: a listener on any interface would make ours fail, or answer in its place.
+    # The wildcard address: a listener on any interface would conflict with ours.
     with socket.socket() as probe:
         try:
             probe.bind(("", port))

@@ -1,4 +1,4 @@
-"""A private Postgres: own cluster, port and password, reached over the loopback interface alone."""
+"""Private Postgres: its own cluster, port and passwords, on the loopback interface only."""
 
 import os
 import secrets
@@ -32,9 +32,9 @@ class Database:
     """A started Postgres.
 
     Attributes:
-        access: SQLAlchemy URLs of our database in it, which is yet to be made, as its roles are.
+        access: SQLAlchemy URLs of our database; the caller creates the database and its roles.
         process: the server.
-        launch: starts the server anew on the same data, once it has ended.
+        launch: restarts a stopped server on the same data.
     """
 
     access: Access
@@ -43,19 +43,19 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The owner's URL."""
+        """URL of the owner."""
         return self.access.admin
 
     @property
     def migration(self) -> dict[str, str]:
-        """What `python -m outcomes migrate` is told, so that it makes the roles of `access`, too."""
+        """Variables with which `python -m outcomes migrate` also creates the roles of `access`."""
         urls = self.access.users.items()
         passwords = {variable(PASSWORD_PREFIX, role): make_url(url).password or "" for role, url in urls}
         return {"STRAIGHTLINE_DATABASE_OWNER_URL": self.access.admin, **passwords}
 
 
 def programs() -> Path | None:
-    """Find the directory of the newest server's programs."""
+    """Return the directory with the programs of the newest installed server; None if there is none."""
     found = [file.parent for place in _PLACES for file in Path(place).glob("*/bin/initdb")]
     path = [Path(directory) for directory in os.environ.get("PATH", "").split(os.pathsep)]
     found += [place for place in path if all((place / name).exists() for name in ("initdb", "postgres"))]
@@ -63,14 +63,14 @@ def programs() -> Path | None:
 
 
 def start(home: Path, log: Path, run: str, certificate: Certificate | None = None) -> Database:
-    """Make a cluster in `home`/postgres and start it; it is not ready yet when this returns.
+    """Create a cluster in `home`/postgres and start it, without waiting until it is ready.
 
     Raises:
-        StackError: it is not installed, or the cluster cannot be made.
+        StackError: Postgres is not installed, or the cluster cannot be created.
     """
     found = programs()
     if found is None:
-        raise StackError("Postgres is not installed: as root, apt-get install postgresql")
+        raise StackError("Postgres is not installed. As root: apt-get install postgresql")
     owner = account("postgres")
     directory = home / "postgres"
     directory.mkdir(mode=0o700)
@@ -97,7 +97,7 @@ def start(home: Path, log: Path, run: str, certificate: Certificate | None = Non
         cwd=directory,
         environment=environment,
         account=owner,
-        stop_signal=signal.SIGINT,  # "fast": do not wait for clients to leave
+        stop_signal=signal.SIGINT,  # "fast": disconnects clients
         tier=2,
     )
     return Database(_access(port, password), launch(), launch)
@@ -122,7 +122,7 @@ def _make_cluster(found: Path, directory: Path, environment: dict[str, str], own
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale=C.UTF-8",
-            "--no-sync",  # nothing is lost where a cluster that was never used dies with the machine
+            "--no-sync",  # an unused cluster may be lost in a crash of the machine
             "--no-instructions",
         ],
         capture_output=True,
@@ -143,7 +143,7 @@ def _options(port: int, tls: Certificate | None) -> list[str]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
-        # A socket's path may have 107 bytes at most, and a checkout may lie deep: TCP alone.
+        # TCP only: a socket's path is limited to 107 bytes, and a checkout may be deeper.
         "unix_socket_directories": "",
         "max_connections": "100",
         "shared_buffers": "64MB",
@@ -154,6 +154,6 @@ def _options(port: int, tls: Certificate | None) -> list[str]:
 
 
 def _version(directory: Path) -> tuple[int, ...]:
-    """Read the version from `<version>/bin`; a directory without one comes last."""
+    """Return the version in `<version>/bin`; (0,) if there is none."""
     name = directory.parent.name
     return tuple(int(part) for part in name.split(".")) if name.replace(".", "").isdigit() else (0,)

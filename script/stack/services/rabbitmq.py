@@ -1,4 +1,4 @@
-"""A private RabbitMQ: own node, ports, data, log, plugins, cookie and user; nothing of the system's."""
+"""Private RabbitMQ: its own node, ports, data, log, plugins, cookie and users, apart from the system's."""
 
 import json
 import os
@@ -33,14 +33,14 @@ class Broker:
 
     Attributes:
         access: AMQP URLs, with user, password and virtual host.
-        tls_port: where it speaks TLS, if it has a certificate.
-        management_port: where its HTTP API is, if it was asked for.
-        programs: the directory of its command line tools.
-        environment: what they need to find this node.
-        owner: the account that it runs under.
+        tls_port: port of the TLS listener; used only with a certificate.
+        management_port: port of the HTTP API; used only with `management`.
+        programs: directory of the command line tools.
+        environment: variables with which the tools find this node.
+        owner: account that it runs under.
         home: its directory.
-        processes: its port mapper and itself, in the order of their start.
-        launch: starts the node anew on the same data, once it has ended.
+        processes: port mapper and node, in order of start.
+        launch: restarts a stopped node on the same data.
     """
 
     access: Access
@@ -55,14 +55,14 @@ class Broker:
 
     @property
     def url(self) -> str:
-        """The administrator's URL."""
+        """URL of the administrator."""
         return self.access.admin
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
-        """Run `rabbitmqctl` on this node and return what it prints.
+        """Run `rabbitmqctl` on this node and return its output.
 
         Raises:
-            StackError: it failed; the message is what it said.
+            StackError: it failed; the message has its output.
         """
         other = self.owner if self.owner.switch else None
         done = subprocess.run(
@@ -84,7 +84,7 @@ class Broker:
 
 
 def programs() -> Path | None:
-    """Find RabbitMQ's own programs (not Debian's wrappers, which insist on the system's node)."""
+    """Return the directory of RabbitMQ's own programs; Debian's wrappers work only with the system's node."""
     for place in _PLACES:
         if os.access(f"{place}/rabbitmq-server", os.X_OK):
             return Path(place)
@@ -100,17 +100,22 @@ def start(
     management: bool = False,
     also: Sequence[str] = (),
 ) -> Broker:
-    """Start a node with its data in `home`/rabbitmq; it is not ready yet when this returns.
+    """Start a node with its data in `home`/rabbitmq, without waiting until it is ready.
 
-    With a certificate it speaks TLS, too, on `Broker.tls_port`; with `management` it has its HTTP API;
-    it listens on the loopback interface and at the addresses in `also`.
+    Args:
+        home: directory for the node's own.
+        log: file of its output.
+        run: name of the run.
+        certificate: adds a TLS listener on `Broker.tls_port`.
+        management: adds the HTTP API on `Broker.management_port`.
+        also: addresses to listen on besides the loopback interface.
 
     Raises:
-        StackError: it is not installed, or cannot be started.
+        StackError: RabbitMQ is not installed or cannot be started.
     """
     found, mapper = programs(), shutil.which("epmd", path=f"{os.environ.get('PATH', '')}:/usr/bin")
     if found is None or mapper is None:
-        raise StackError("RabbitMQ is not installed: as root, apt-get install rabbitmq-server")
+        raise StackError("RabbitMQ is not installed. As root: apt-get install rabbitmq-server")
     owner = account("rabbitmq")
     directory = home / "rabbitmq"
     port, tls_port, management_port, distribution, mapping = free_ports(5)
@@ -125,7 +130,7 @@ def start(
             configuration.write(f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n")
     owner.give(directory)
     environment = _environment(directory, run, distribution, mapping)
-    # Our own port mapper: one that the node started as a daemon would outlive it.
+    # Started by us: a port mapper started by the node would outlive it.
     epmd = processes.start(
         "epmd",
         [mapper, "-port", str(mapping), "-address", "127.0.0.1"],
@@ -182,7 +187,7 @@ def _write(directory: Path, port: int, passwords: Mapping[str, str], also: Seque
 
 
 def _definitions(passwords: Mapping[str, str]) -> str:
-    """Return what the node starts with. It makes no user `guest` and no virtual host `/` then."""
+    """Return the definitions to import at start, with which it creates no user `guest` and no vhost `/`."""
     made = definitions({user: passwords[user] for user in USERS}, [VHOST])
     made["vhosts"] = [{"name": VHOST}]
     made["users"].append({"name": ADMIN, "tags": "administrator", **hashed(passwords[ADMIN])})
@@ -200,11 +205,11 @@ def _configuration(directory: Path, port: int, also: Sequence[str]) -> str:
             "log.console = true",
             "log.console.level = info",
             "log.file = false",
-            # Small machines run this beside everything else: warn late, and never stop producers for disk
-            # that a throw-away node will not use.
+            # For small machines: the memory alarm comes late, and a low disk limit does not block producers,
+            # since a temporary node uses little disk.
             "disk_free_limit.absolute = 200MB",
             "vm_memory_high_watermark.relative = 0.4",
-            # Quorum queues keep in memory what their journal has: half a gigabyte by default.
+            # Quorum queues keep their journal in memory: 512 MiB by default.
             "raft.wal_max_size_bytes = 134217728",
             "",
         )
@@ -236,7 +241,7 @@ def _environment(directory: Path, run: str, distribution: int, mapping: int) -> 
         "RABBITMQ_NODENAME": f"straightline-{run}@localhost",
         "RABBITMQ_DIST_PORT": str(distribution),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-        # The system's own environment file would bring the system's names back.
+        # The system's environment file would set the system's node name again.
         "RABBITMQ_CONF_ENV_FILE": str(directory / "environment.conf"),
         "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),

@@ -1,4 +1,4 @@
-"""RabbitMQ and Postgres for a run: started, then waited for; and what is done with them by hand."""
+"""Start of RabbitMQ and Postgres for a run, and administration of both."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -17,7 +17,7 @@ from script.support.run import Run
 from straightline.amqp.connection.parameters import parameters
 
 _READY_TIMEOUT_S: Final = 90.0
-"""Seconds; RabbitMQ takes about six on an idle machine."""
+"""RabbitMQ takes about 6 s on an idle machine."""
 
 
 def start_broker(
@@ -42,7 +42,7 @@ def start_broker(
 
 
 def start_database(run: Run, certificate: Certificate | None = None) -> postgres.Database:
-    """Start a private Postgres for the run, and wait until it answers and has our database."""
+    """Start a private Postgres for the run, wait until it answers, and create our database."""
     database = postgres.start(run.home, run.log("postgres"), run.name, certificate)
     run.add(database.process)
     wait_until(
@@ -56,7 +56,7 @@ def start_database(run: Run, certificate: Certificate | None = None) -> postgres
 
 
 def broker_answers(url: str) -> bool:
-    """Whether the broker takes a connection with the user and virtual host of `url`."""
+    """Whether the broker accepts a connection with the user and virtual host of `url`."""
     wanted = parameters(url, "straightline-stack")
     if not accepts(wanted.port):
         return False
@@ -69,7 +69,7 @@ def broker_answers(url: str) -> bool:
 
 
 def database_answers(url: str) -> bool:
-    """Whether the server of `url` takes a connection."""
+    """Whether the server of `url` accepts a connection."""
     try:
         _connect(url, "postgres").close()
     except psycopg2.OperationalError:
@@ -78,12 +78,12 @@ def database_answers(url: str) -> bool:
 
 
 def create_database(url: str, name: str, *, template: str = "template0") -> None:
-    """Make a database on the server of `url`."""
+    """Create a database on the server of `url`."""
     administer(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
 
 def drop_database(url: str, name: str) -> None:
-    """Remove a database of the server of `url`, with its connections."""
+    """Drop a database on the server of `url` and close its connections."""
     administer(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
@@ -91,7 +91,7 @@ def administer(url: str, statement: str) -> None:
     """Run a statement on the server of `url`, outside of a transaction."""
     connection = _connect(url, "postgres")
     try:
-        connection.autocommit = True  # databases are not made in transactions
+        connection.autocommit = True  # CREATE DATABASE cannot run in a transaction
         with connection.cursor() as cursor:
             cursor.execute(statement)
     finally:
@@ -104,7 +104,7 @@ def _connect(url: str, database: str) -> psycopg2.extensions.connection:
 
 
 def delete_queues(url: str, names: Iterable[str]) -> None:
-    """Delete queues of a virtual host, whatever is in them; a missing one is no fault."""
+    """Delete queues with their messages; missing ones are not an error."""
     connection = pika.BlockingConnection(parameters(url, "straightline-stack"))
     try:
         channel = connection.channel()

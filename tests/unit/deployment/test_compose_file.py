@@ -3,11 +3,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from broker_config import definitions
 from broker_config.users import USER_PREFIX
 from outcomes.schema.roles import GRANTS, ROLE_PREFIX
 from script.stack.processes.components import components
-from script.stack.processes.plan import Plan
+from script.stack.processes.plan import Plan, Thresholds
 from script.stack.services.access import Access
 from straightline import names
 from straightline.contracts.request import MAX_BODY_BYTES
@@ -176,8 +178,21 @@ def test_every_command_is_there(services: Services) -> None:
     assert [module for module in found if importlib.util.find_spec(module) is None] == []
 
 
-def test_the_processes_are_started_as_script_up_starts_them(services: Services, tmp_path: Path) -> None:
-    plan = Plan(
+ONLY_SCRIPT_UP = {"functions": {"STRAIGHTLINE_FUNCTIONS_DEPLOY"}}
+"""Settings of a component that compose leaves at their default: models are deployed by its `deployer`."""
+ONLY_COMPOSE = {
+    "reconciler": {"STRAIGHTLINE_STORE_KEEP", "STRAIGHTLINE_SWEEP_INTERVAL"},
+    "pool-gpu-container": {
+        *("STRAIGHTLINE_CONTAINER_IMAGE", "STRAIGHTLINE_CONTAINER_NETWORK", "STRAIGHTLINE_CONTAINER_OWNER"),
+        *("STRAIGHTLINE_CONTAINER_MEMORY", "STRAIGHTLINE_CONTAINER_CPUS"),
+    },
+}
+"""Settings of a service that script/up takes from the caller's environment or leaves at their default."""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(
         root=tmp_path,
         run="r",
         directory=tmp_path,
@@ -185,15 +200,33 @@ def test_the_processes_are_started_as_script_up_starts_them(services: Services, 
         broker=Access("amqp://"),
         database=Access("postgresql://"),
         driver="docker",
+        digests=("sha256:a",),
+        thresholds=Thresholds(F=1, window=1, D=1),
     )
 
+
+def test_script_up_and_compose_start_the_same_processes(services: Services, plan: Plan) -> None:
+    lasting = {name for name, service in services.items() if not once(service)}
+    assert {component.name for component in components(plan)} == lasting - {"broker", "database"}
+
+
+def test_script_up_and_compose_start_processes_with_the_same_commands(services: Services, plan: Plan) -> None:
     def plain(words: list[str]) -> list[str]:
-        """Drop the interpreter, and the number of slots, which is a setting here."""
+        """Drop the interpreter and the number of slots, which is a setting in compose."""
         places = [place for place, word in enumerate(words) if word == "-c" and "worker" in words]
         return [word for place, word in enumerate(words) if place and place - 1 not in places]
 
     for component in components(plan):
         assert plain(list(component.argv)) == plain(services[component.name]["command"]), component.name
+
+
+def test_script_up_and_compose_use_the_same_settings(services: Services, plan: Plan) -> None:
+    shared = plan.environment({}).keys()
+    for component in components(plan):
+        name, own = component.name, component.environment.keys()
+        compose = services[name]["environment"].keys()
+        assert own - compose == ONLY_SCRIPT_UP.get(name, set()), name
+        assert compose - own - shared == ONLY_COMPOSE.get(name, set()), name
 
 
 def test_all_use_one_store(services: Services) -> None:

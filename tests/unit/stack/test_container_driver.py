@@ -1,4 +1,4 @@
-"""The driver of the gpu-container pool: real containers where there can be any, else it says so."""
+"""Driver of the gpu-container pool: Docker if it can be used, otherwise child processes, with the reason."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SCREEN = Console(quiet=True)
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """An engine that answers and builds; the names of the images it built."""
+    """Images built by an engine that answers."""
     built: list[str] = []
     monkeypatch.setattr(container_driver, "choose_driver", lambda _: Driver("docker", "it answers"))
     monkeypatch.setattr(model_image, "build_image", lambda bundle, tag, environ: built.append(tag))
@@ -32,29 +32,29 @@ def cannot_build(builds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_image, "build_image", build)
 
 
-def test_what_the_environment_says_is_taken() -> None:
+def test_the_environment_selects_the_driver() -> None:
     assert choose_driver({"STRAIGHTLINE_CONTAINER_DRIVER": "process"}).name == "process"
     assert choose_driver({"STRAIGHTLINE_CONTAINER_DRIVER": "docker"}).name == "docker"
 
 
-def test_without_an_engine_it_is_the_child_process_and_says_so() -> None:
+def test_without_an_engine_child_processes_are_used_and_the_reason_given() -> None:
     driver = choose_driver({"DOCKER_HOST": "unix:///nowhere/docker.sock"})
     assert driver.name == "process"
     assert "no Docker engine answers" in driver.why
 
 
-def test_an_engine_is_given_the_image(builds: list[str]) -> None:
+def test_the_image_is_built_on_an_engine_that_answers(builds: list[str]) -> None:
     assert provide_driver(BUNDLE, SCREEN, {}).name == "docker"
     assert builds == ["straightline/digits:1"]
 
 
-def test_an_image_of_the_users_is_not_built(builds: list[str]) -> None:
+def test_a_given_image_is_not_built(builds: list[str]) -> None:
     assert provide_driver(BUNDLE, SCREEN, {"STRAIGHTLINE_CONTAINER_IMAGE": "mine/{model}"}).name == "docker"
     assert builds == []
 
 
 @pytest.mark.usefixtures("cannot_build")
-def test_an_engine_without_an_image_falls_back_in_one_line() -> None:
+def test_a_failed_build_falls_back_with_a_reason_of_one_line() -> None:
     driver = provide_driver(BUNDLE, SCREEN, {})
     assert driver.name == "process"
     assert "no base image" in driver.why
@@ -62,6 +62,6 @@ def test_an_engine_without_an_image_falls_back_in_one_line() -> None:
 
 
 @pytest.mark.usefixtures("cannot_build")
-def test_docker_by_the_environment_never_falls_back() -> None:
+def test_a_docker_driver_set_by_the_environment_never_falls_back() -> None:
     with pytest.raises(StackError, match="no base image"):
         provide_driver(BUNDLE, SCREEN, {"STRAIGHTLINE_CONTAINER_DRIVER": "docker"})

@@ -1,4 +1,4 @@
-"""What a stack's processes and its users are told."""
+"""Commands and variables of a stack's processes and users."""
 
 import shlex
 import socket
@@ -29,7 +29,7 @@ PLAN = Plan(
 )
 
 
-def test_the_public_variables_say_where_everything_is() -> None:
+def test_public_variables_have_all_addresses() -> None:
     public = PLAN.public()
     assert public["STRAIGHTLINE_BROKER_URL"] == USERS["producer"]
     assert public["STRAIGHTLINE_CELERY_BROKER_URL"] == USERS["celery-producer"]
@@ -40,13 +40,13 @@ def test_the_public_variables_say_where_everything_is() -> None:
     assert public["AWS_ENDPOINT_URL_LAMBDA"] == "http://127.0.0.1:4"
 
 
-def test_webhooks_may_be_tried_on_this_machine_or_where_the_caller_says() -> None:
+def test_webhook_hosts_are_this_machine_unless_the_caller_sets_them() -> None:
     name = "STRAIGHTLINE_WEBHOOK_HOSTS"
     assert PLAN.environment({})[name] == "127.0.0.1,localhost"
     assert PLAN.environment({name: "hooks.example"})[name] == "hooks.example"
 
 
-def test_thresholds_reach_the_scheduler_and_override_what_is_inherited() -> None:
+def test_thresholds_override_inherited_ones() -> None:
     environment = PLAN.environment({"STRAIGHTLINE_F": "7", "KEPT": "yes", "PATH": "/bin"})
     assert environment["STRAIGHTLINE_F"] == "10.0"
     assert environment["STRAIGHTLINE_WINDOW"] == "2.0"
@@ -55,7 +55,7 @@ def test_thresholds_reach_the_scheduler_and_override_what_is_inherited() -> None
     assert environment["PATH"].split(":") == ["/checkout/.venv/bin", "/bin"]
 
 
-def test_without_thresholds_the_inherited_ones_stand() -> None:
+def test_without_thresholds_inherited_ones_are_kept() -> None:
     plan = Plan(**{**PLAN.__dict__, "thresholds": None})
     assert plan.environment({"STRAIGHTLINE_F": "7"})["STRAIGHTLINE_F"] == "7"
 
@@ -92,40 +92,52 @@ def test_a_plan_gets_its_ports_and_keeps_the_rest() -> None:
     assert plan.flower_password == PLAN.flower_password
 
 
-def test_the_bootstrap_is_a_shell_script_without_mistakes_of_syntax() -> None:
+def test_shell_scripts_have_no_syntax_error() -> None:
     root = Path(__file__).resolve().parents[3]
-    for name in ("bootstrap.sh", "demo", "up", "down", "test", "lint"):
+    for name in (
+        "bootstrap.sh",
+        "demo",
+        "up",
+        "down",
+        "test",
+        "lint",
+        "faults",
+        "soak",
+        "engine",
+        "bench",
+        "compose-env",
+    ):
         done = subprocess.run(["bash", "-n", root / "script" / name], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-def test_a_process_is_given_the_url_of_its_own_user_alone() -> None:
+def test_each_process_gets_only_the_urls_of_its_own_users() -> None:
     shared = PLAN.environment({"STRAIGHTLINE_BROKER_URL": "amqp://inherited", "STRAIGHTLINE_FLOWER_URL": "x"})
-    told = {part.name: {**shared, **part.environment} for part in components(PLAN)}
-    given = {name: each.get("STRAIGHTLINE_BROKER_URL") for name, each in told.items()}
+    environments = {part.name: {**shared, **part.environment} for part in components(PLAN)}
+    given = {name: each.get("STRAIGHTLINE_BROKER_URL") for name, each in environments.items()}
     assert given == {
         "local-server": None,
         "functions": None,
         **{name: USERS[name] for name in given if name not in ("local-server", "functions")},
     }
     url = "STRAIGHTLINE_DATABASE_URL"
-    assert {name: each[url] for name, each in told.items() if url in each} == {
+    assert {name: each[url] for name, each in environments.items() if url in each} == {
         role: ROLES[role] for role in set(ROLES) - {"reader", "deployer"}
     }
-    assert not any("STRAIGHTLINE_DATABASE_OWNER_URL" in each for each in told.values())
-    assert not any(name.startswith("STRAIGHTLINE_DEPLOY_") for each in told.values() for name in each)
-    assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in told.values())
-    assert not any("STRAIGHTLINE_CELERY_BROKER_URL" in each for each in told.values())
+    assert not any("STRAIGHTLINE_DATABASE_OWNER_URL" in each for each in environments.values())
+    assert not any(name.startswith("STRAIGHTLINE_DEPLOY_") for each in environments.values() for name in each)
+    assert not any("STRAIGHTLINE_FLOWER_URL" in each for each in environments.values())
+    assert not any("STRAIGHTLINE_CELERY_BROKER_URL" in each for each in environments.values())
 
 
-def test_a_given_broker_is_used_by_all_with_its_one_url() -> None:
+def test_a_given_broker_is_used_by_all_with_the_same_url() -> None:
     plan = Plan(**{**PLAN.__dict__, "broker": Access("amqp://given")})
     assert plan.public()["STRAIGHTLINE_BROKER_URL"] == "amqp://given"
     urls = {part.environment.get("STRAIGHTLINE_BROKER_URL", "amqp://given") for part in components(plan)}
     assert urls == {"amqp://given"}
 
 
-def test_the_images_that_were_built_are_those_that_may_be_run() -> None:
+def test_built_images_are_allowed_to_run() -> None:
     name = "STRAIGHTLINE_CONTAINER_DIGESTS"
     plan = Plan(**{**PLAN.__dict__, "digests": ("sha256:a",)})
     assert plan.environment({})[name] == "sha256:a"
@@ -134,12 +146,12 @@ def test_the_images_that_were_built_are_those_that_may_be_run() -> None:
     assert name not in PLAN.environment({})
 
 
-def test_threads_share_heaps_in_every_process_and_large_requests_are_given_back() -> None:
+def test_malloc_settings_limit_heaps_and_return_large_blocks() -> None:
     environment = PLAN.environment({})
     assert environment["MALLOC_ARENA_MAX"] == "2"
     assert environment["MALLOC_MMAP_THRESHOLD_"] == environment["MALLOC_TRIM_THRESHOLD_"] == "131072"
 
 
-def test_the_function_host_keeps_nothing_by_thread() -> None:
+def test_the_function_host_has_no_malloc_cache_per_thread() -> None:
     (host,) = (component for component in components(PLAN) if component.name == "functions")
     assert host.environment["GLIBC_TUNABLES"] == "glibc.malloc.tcache_count=0"

@@ -1,4 +1,4 @@
-"""A run is stopped from its record alone, by whoever reads it, and leaves nothing."""
+"""Any process can stop a run from its record, and nothing is left."""
 
 import re
 import sys
@@ -26,7 +26,7 @@ def _start(run: Run, name: str) -> processes.Process:
     return process
 
 
-def test_whoever_reads_the_record_can_stop_it(tmp_path: Path) -> None:
+def test_a_run_can_be_stopped_from_its_record(tmp_path: Path) -> None:
     process = _start(Run.create(tmp_path, stays=True), "one")
     (found,) = runs(tmp_path)
     assert found.started == [process]
@@ -46,7 +46,7 @@ def test_logs_are_kept_where_asked_and_replace_older_ones(tmp_path: Path) -> Non
     assert [file.name for file in kept.iterdir()] == ["one.log"]
 
 
-def test_stopping_twice_is_no_fault(tmp_path: Path) -> None:
+def test_stopping_twice_is_not_an_error(tmp_path: Path) -> None:
     run = Run.create(tmp_path, stays=True)
     _start(run, "one")
     run.stop()
@@ -62,7 +62,7 @@ def test_data_outside_of_the_checkout_is_removed_too(tmp_path: Path) -> None:
     assert not run.home.exists()
 
 
-def test_a_run_whose_command_lives_is_not_abandoned(tmp_path: Path) -> None:
+def test_a_run_is_abandoned_once_its_command_is_gone(tmp_path: Path) -> None:
     run = Run.create(tmp_path, stays=False)
     assert not run.abandoned()
     assert run.owner is not None
@@ -71,13 +71,13 @@ def test_a_run_whose_command_lives_is_not_abandoned(tmp_path: Path) -> None:
     run.stop()
 
 
-def test_a_run_that_stays_is_never_abandoned(tmp_path: Path) -> None:
+def test_a_persistent_run_is_never_abandoned(tmp_path: Path) -> None:
     run = Run.create(tmp_path, stays=True)
     assert not run.abandoned()
     run.stop()
 
 
-def test_runs_have_nothing_in_common(tmp_path: Path) -> None:
+def test_stopping_one_run_leaves_the_others(tmp_path: Path) -> None:
     first, second = Run.create(tmp_path, stays=True), Run.create(tmp_path, stays=True)
     kept = _start(second, "kept")
     _start(first, "one")
@@ -86,7 +86,7 @@ def test_runs_have_nothing_in_common(tmp_path: Path) -> None:
     second.stop()
 
 
-def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     run = Run.create(tmp_path, stays=True)
     (run.directory / RECORD).write_text("{")
     with pytest.raises(StackError, match="cannot be read"):
@@ -95,7 +95,7 @@ def test_a_damaged_record_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["two words", "été", "a#b", "it's", "a=b"])
-def test_services_are_spared_a_path_that_their_settings_cannot_hold(tmp_path: Path, name: str) -> None:
+def test_services_use_another_directory_if_settings_cannot_have_the_path(tmp_path: Path, name: str) -> None:
     run = Run.create(tmp_path / name, stays=True)
     try:
         assert re.fullmatch(r"[A-Za-z0-9/._-]+", str(run.home))

@@ -1,4 +1,4 @@
-"""What the commands of a stack that stays say."""
+"""Messages of the commands of a persistent stack."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from script.support.run import Run, runs
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_who_starts_anew_is_told_that_the_data_of_what_had_died_goes(
+def test_a_new_stack_after_a_crash_reports_which_data_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -24,15 +24,15 @@ def test_who_starts_anew_is_told_that_the_data_of_what_had_died_goes(
     Run.create(tmp_path, stays=True)
     with pytest.raises(StackError, match="no services"):
         up_down.up(ROOT, tmp_path, Console())
-    said = capsys.readouterr().out
-    assert "Something of an earlier stack has died" in said
-    assert "goes with it: ledger, keys, queues" in said
-    assert f"The models stay in {tmp_path / 'models'}" in said
+    output = capsys.readouterr().out
+    assert "A process of the previous stack has exited" in output
+    assert "deleted: ledger, API keys, queues" in output
+    assert f"Models are kept in {tmp_path / 'models'}" in output
     assert runs(tmp_path) == []
 
 
 @pytest.mark.parametrize("command", ["up", "down", "demo"])
-def test_arguments_that_are_not_known_are_told_in_the_commands_name(command: str) -> None:
+def test_unknown_arguments_are_reported_under_the_name_of_the_command(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "script.stack", command, "--wat"],
         capture_output=True,

@@ -1,6 +1,6 @@
-"""The words on the wire: backends, classes, states, exchanges, queues and message types.
+"""Names on the wire: backends, classes, states, exchanges, queues, keys and message types.
 
-They stand in the published package because producers in any language need them too.
+They are part of the published package because producers in other languages need them too.
 """
 
 from typing import Final, Literal
@@ -10,46 +10,46 @@ BACKENDS: Final[tuple[Backend, ...]] = ("serverless", "gpu-container", "local")
 
 RequestClass = Literal["interactive", "batch"]
 State = Literal["succeeded", "failed", "expired", "cancelled", "rejected"]
-"""How a request ended."""
+"""Final state of a request."""
 Stage = Literal["accepted", "held", "placed", "running"]
-"""How far a request came that has not ended."""
+"""State of a request that has not ended."""
 BatchState = Literal["waiting", "running", "done", "cancelled", "failed"]
-"""How far a batch job is that came over HTTP, or how it ended."""
+"""State of a batch job submitted over HTTP."""
 
 REQUESTS: Final = "straightline.requests"
 """Exchange that producers write to; the routing key is the request's class, or `cancel`."""
 PLACEMENTS: Final = "straightline.placements"
 """Exchange that only the scheduler writes to; the routing key is the backend, or `cancelled`."""
 OUTCOMES: Final = "straightline.outcomes"
-"""Exchange for final outcomes (key `outcome`), recalls (`recall`), leases of what was placed (`placement`)
-and failed attempts (`attempt`)."""
+"""Exchange for final outcomes (key `outcome`), recalls (`recall`), leases (`placement`) and failed attempts
+(`attempt`)."""
 REPLIES: Final = "straightline.replies"
-"""Exchange for results pushed to producers; the routing key is the request's `reply_to`. Who may bind a queue
-of its own to it may bind it with any key, and keys are secret but for those of the doors."""
+"""Exchange for results pushed to producers; the routing key is the request's `reply_to`. A user that may bind
+a queue may bind it with any key, so keys are secret, except those of the adapters."""
 ADAPTER_REPLIES: Final = "straightline.doors"
-"""Exchange for results that a door passes on: to callers with Celery, and to webhooks."""
+"""Exchange for results that an adapter passes on: to Celery callers and webhooks."""
 SIGNALS: Final = "straightline.signals"
-"""Exchange for what may be lost: pool heartbeats (key `heartbeat`), feedback on slots (`feedback`), how
-breakers stand (`breaker`)."""
+"""Exchange for signals, which may be lost: pool heartbeats (key `heartbeat`), freed slots (`feedback`),
+breaker states (`breaker`)."""
 STATUS: Final = "straightline.status"
 """Exchange for status events (key `status`), from the scheduler and the pools."""
 DELAYS: Final = "straightline.delays"
 """Exchange to the delay queues; the routing key is the delay in milliseconds."""
 RETURNS: Final = "straightline.returns"
-"""Exchange that delay queues dead-letter to: requests coming back for placement."""
+"""Exchange that delay queues dead-letter to: requests to place again."""
 REGISTRY: Final = "straightline.registry"
-"""Exchange for what is deployed (key `deployed`), from who deploys and from the reconciler."""
+"""Exchange for deployment announcements (key `deployed`), from deploying tools and the reconciler."""
 DEAD: Final = "straightline.dead"
-"""Exchange and queue of messages that could not be understood."""
+"""Exchange and queue of dead letters."""
 
 INTERACTIVE_QUEUE: Final = "straightline.requests.interactive"
 BATCH_QUEUE: Final = "straightline.requests.batch"
 REQUEST_QUEUES: Final = (INTERACTIVE_QUEUE, BATCH_QUEUE)
-"""What producers feed."""
+"""The queues of requests."""
 CANCELS_QUEUE: Final = "straightline.requests.cancel"
-"""What producers want to have cancelled (key `cancel`)."""
+"""Cancellations of producers (key `cancel`)."""
 CANCELLED_STREAM: Final = "straightline.cancelled"
-"""Stream of the ids that must not run any more; every pool and scheduler reads it from two days ago on."""
+"""Stream of cancelled request ids; every pool and scheduler reads it from two days ago."""
 CANCELLED_KEY: Final = "cancelled"
 CANCEL_KEY: Final = "cancel"
 """Routing key on `straightline.requests` of cancellations."""
@@ -66,41 +66,40 @@ FEEDBACK_KEY: Final = "feedback"
 HEARTBEAT_KEY: Final = "heartbeat"
 """Routing key on `straightline.signals` of the pools' heartbeats."""
 BREAKER_KEY: Final = "breaker"
-"""Routing key on `straightline.signals` of how a breaker stands, from the scheduler."""
+"""Routing key on `straightline.signals` of breaker states from the scheduler."""
 STATUS_STREAM: Final = "straightline.status.events"
 """Stream of the states of unfinished requests; every gateway follows it."""
 STATUS_KEY: Final = "status"
 """Routing key on `straightline.status` of status events."""
 MARK_KEY: Final = "mark"
-"""Routing key on `straightline.signals` of a message that its own reader of the stream waits for: what was
-appended before it has then been read."""
+"""Routing key on `straightline.signals` of marks: a stream reader that reads its own mark has caught up."""
 DEPLOYED_STREAM: Final = "straightline.deployed"
-"""Stream of what is deployed, whole with each change; its entry of the highest revision stands."""
+"""Stream of the deployed models, complete in each entry; the highest revision is valid."""
 DEPLOYED_KEY: Final = "deployed"
 DEPLOYED_MARK_KEY: Final = "deployed-mark"
-"""As `MARK_KEY`, for readers of this stream."""
+"""`MARK_KEY` for readers of the stream of deployed models."""
 RETURNS_QUEUE: Final = "straightline.requests.returned"
 ATTEMPTS_QUEUE: Final = "straightline.attempts"
 OUTCOMES_QUEUE: Final = "straightline.outcomes"
 DEAD_QUEUE: Final = "straightline.dead"
 CELERY_QUEUE: Final = "straightline.requests.celery"
-"""Tasks of Celery producers, which write to the same exchange with the key `celery`."""
+"""Tasks of Celery producers, published to the exchange of requests with the key `celery`."""
 CELERY_REPLY_KEY: Final = "straightline.celery"
 """The reply address of requests that were Celery tasks."""
 CELERY_REPLIES_QUEUE: Final = "straightline.replies.celery"
-"""Outcomes on their way to become Celery results."""
+"""Outcomes to be converted to Celery results."""
 WEBHOOK_REPLY_KEY: Final = "straightline.webhooks"
-"""The reply address of requests whose end is told by a webhook."""
+"""The reply address of requests with a webhook."""
 WEBHOOKS_QUEUE: Final = "straightline.replies.webhooks"
-"""Outcomes that webhooks are to be told of."""
+"""Outcomes to be delivered to webhooks."""
 LEADER_QUEUE: Final = "straightline.scheduler.leader"
-"""Exclusive queue held by the one scheduler that works."""
+"""Exclusive queue held by the leading scheduler."""
 BREAKERS_QUEUE_PREFIX: Final = "straightline.breakers."
-"""Exclusive queues in which pools hear signals: breakers, heartbeats."""
+"""Exclusive queues in which pools receive signals: breaker states and heartbeats."""
 REPLY_QUEUE_PREFIX: Final = "straightline.reply."
 
 DELAYS_MS: Final[tuple[int, ...]] = (250, 350, 500, 1_000, 1_400, 2_000, 5_000, 7_000, 10_000, 30_000)
-"""What messages may wait; several of a kind, so that what failed together does not come back together."""
+"""Delays of retries; several similar ones, so that requests that failed together do not return together."""
 
 PREDICT_TASK: Final = "straightline.predict"
 INFER_TASK: Final = "straightline.infer"
@@ -124,15 +123,15 @@ TYPE_DEPLOYED: Final = "straightline.deployed.v1"
 
 
 def reply_exchange(reply_to: str) -> str:
-    """Name of the exchange that results for this reply address are pushed to."""
+    """Return the exchange for results to a reply address."""
     return ADAPTER_REPLIES if reply_to in (CELERY_REPLY_KEY, WEBHOOK_REPLY_KEY) else REPLIES
 
 
 def backend_queue(backend: str) -> str:
-    """Name of the queue that a backend's Celery pool consumes."""
+    """Return the queue that a backend's Celery pool consumes."""
     return f"straightline.{backend}"
 
 
 def delay_queue(milliseconds: int) -> str:
-    """Name of the queue that holds messages for so long."""
+    """Return the queue that delays messages by that time."""
     return f"straightline.delay.{milliseconds}"

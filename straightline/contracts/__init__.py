@@ -1,4 +1,4 @@
-"""The messages of StraightLine as typed structures; JSON on the wire.
+"""The messages of StraightLine as typed structures, encoded as JSON.
 
 All times are seconds since the Unix epoch, UTC, as JSON numbers; durations are seconds, sizes are bytes.
 """

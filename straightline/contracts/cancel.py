@@ -1,4 +1,4 @@
-"""Taking a request back."""
+"""Cancellation of requests."""
 
 from typing import Annotated, Literal
 
@@ -8,22 +8,22 @@ CancelResult = Literal["cancelled", "noted", "ended", "unknown"]
 
 
 class Cancel(msgspec.Struct, kw_only=True):
-    """The wish that a request be not answered any more; `id` is the request's.
+    """A cancellation; `id` is the request's id.
 
-    The scheduler appends it as it is to the stream of cancelled ids.
+    The scheduler appends it unchanged to the stream of cancelled ids.
     """
 
     id: Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class CancelAnswer(msgspec.Struct, kw_only=True):
-    """What the scheduler answers to whoever asked with a `reply_to`.
+    """The scheduler's answer to a cancellation with a `reply_to`.
 
     Attributes:
-        id: of the request.
-        verdict: `cancelled`: it has ended so. `noted`: it is on its way, and ends so where it is met before
-            it has an answer. `ended`: it had its outcome, which stands. `unknown`: no such request is known
-            here; should it come, or be met in a pool, it ends cancelled.
+        id: the request's id.
+        verdict: `cancelled`: the request has ended so. `noted`: it is in progress and will be cancelled
+            unless a result arrives first. `ended`: it had already ended. `unknown`: the scheduler does not
+            know it; it will be cancelled if it arrives, or waits in a pool.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What is deployed, as it is announced: every model with its versions, its default and its canary."""
+"""Announcements of the deployed models, with their versions, defaults and canaries."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
 class DeployedVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One version of a model that is in place.
+    """A deployed version of a model.
 
     Attributes:
-        spec: its tensors and limits; its `backends` are those where it is in place.
-        digest: of its bundle, `sha256:` and hexadecimal.
-        image: id of its container image, which may be run; None where it has none.
-        function: name of its serverless function; None where it goes by the model's name alone.
+        spec: its tensors and limits; `backends` are those where it is deployed.
+        digest: of its bundle, `sha256:` and hexadecimal digits.
+        image: id of its container image, which is allowed to run; None if it has none.
+        function: name of its serverless function; None if that is the model's name.
     """
 
     spec: ModelSpec
@@ -29,10 +29,10 @@ class DeployedModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The versions of a model.
 
     Attributes:
-        versions: by their names, the one deployed last at the end; none where the model was removed.
-        default: what a request gets that pins none; None where the model was removed.
-        canary: the version that a share of those requests gets instead.
-        share: percent of them.
+        versions: by name, in order of deployment; empty if the model was removed.
+        default: version for requests that pin none; None if the model was removed.
+        canary: version that a share of those requests gets instead.
+        share: percent of those requests.
     """
 
     versions: dict[str, DeployedVersion] = {}
@@ -42,10 +42,10 @@ class DeployedModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is deployed; the one of the highest revision stands.
+    """All deployed models; the announcement with the highest revision is valid.
 
     Attributes:
-        revision: rises with each change.
+        revision: increases with each change.
         models: by name.
     """
 

@@ -1,6 +1,6 @@
-"""What the HTTP gateway answers to who asks about requests, models and failures; JSON.
+"""Responses of the HTTP gateway about requests, models, backends, failures and batch jobs.
 
-The command line reads these, the gateway writes them. An error is a `Problem` (RFC 9457).
+The gateway encodes them, the command line decodes them. An error is a `Problem` (RFC 9457).
 """
 
 import msgspec
@@ -11,24 +11,23 @@ from straightline.names import Backend, BatchState, RequestClass, Stage, State
 
 
 class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
-    """Where a request is: the answer of `GET` and `DELETE /v1/requests/{id}`.
+    """The status of a request: the response of `GET` and `DELETE /v1/requests/{id}`.
 
     Attributes:
         id: the request's id.
-        state: how it ended, or how far it came.
-        model, version, class_, batch_id: as in the request; `version` as settled by the scheduler.
-        backend: which one has it, or answered or failed last, or had it when it ended; None where it was
-            placed nowhere.
-        worker: the Celery worker's node name, while it runs.
-        attempts: placements that were tried or are under way.
-        held_reason: why no backend has it now; None where it is not held.
-        note: what else is to be known of this answer: why it may be old.
-        error_class, error: what went wrong, as in its outcome.
-        has_result: whether `GET /v1/requests/{id}/result` brings an answer of the model.
-        cancelling: whether somebody asked to cancel it and it has not ended yet.
+        state: current or final state.
+        model, version, class_, batch_id: as in the request; `version` as resolved by the scheduler.
+        backend: the current or last backend; None if it was never placed.
+        worker: node name of the Celery worker, while it runs.
+        attempts: placements tried, including the current one.
+        held_reason: why no backend can take it now; None if it is not held.
+        note: why this status may be out of date.
+        error_class, error: as in its outcome.
+        has_result: whether `GET /v1/requests/{id}/result` returns the model's answer.
+        cancelling: whether a cancellation was requested and the request has not ended yet.
         submitted_at, received_at, placed_at, finished_at, deadline: seconds since the epoch.
-        held_since: likewise, while it is held.
-        started_at: likewise, while it runs: since when that worker has it in work.
+        held_since: seconds since the epoch, while it is held.
+        started_at: seconds since the epoch when the worker started it, while it runs.
         r_d: bytes of the input data.
         cost: estimated, in US dollars.
     """
@@ -60,20 +59,20 @@ class RequestStatus(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"c
 
 
 class PlacementStep(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One placement of a request, and what came of it.
+    """One placement of a request and its result.
 
     Attributes:
-        number: 1 for the first.
-        backend: where.
-        reason: why there; None where that is not known any more.
-        succeeded: whether it brought the answer; None while it is under way, and where the request ended
-            before anything came from there.
-        worker: the Celery worker's node name.
+        number: 1 for the first placement.
+        backend: where it was placed.
+        reason: why it was placed there; None if that is no longer known.
+        succeeded: whether it returned the result; None while it is in progress, and where the request ended
+            before.
+        worker: node name of the Celery worker.
         placed_at, started_at, finished_at: seconds since the epoch.
         wait: seconds between placement and start.
         service: seconds in the backend, cold start included.
-        cold_start: seconds of `service` that went into starting the backend; None where it was warm.
-        error_class, error: what went wrong.
+        cold_start: seconds of `service` spent on starting the backend; None if it was warm.
+        error_class, error: why it failed.
     """
 
     number: int
@@ -92,18 +91,17 @@ class PlacementStep(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class PlacementHistory(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
-    """Why a request was placed where it was: the answer of `GET /v1/placements/{id}`.
+    """The placements of a request, with reasons: the response of `GET /v1/placements/{id}`.
 
     Attributes:
         id: the request's id.
-        state: how it ended, or how far it came.
-        model, version, class_: which model answers, and of which class it is.
-        steps: every placement that is known, the first one first; empty where it was refused or is held
-            before any.
-        held_reason: why no backend can take it now; None where it is not held.
-        error_class, error: what went wrong, as in its outcome.
+        state: current or final state.
+        model, version, class_: as in the request; `version` as resolved by the scheduler.
+        steps: the known placements in order; empty if it was rejected, or is held before the first one.
+        held_reason: why no backend can take it now; None if it is not held.
+        error_class, error: as in its outcome.
         submitted_at, finished_at: seconds since the epoch.
-        deadline: likewise; None where it has ended.
+        deadline: seconds since the epoch; None if it has ended.
     """
 
     id: str
@@ -121,18 +119,18 @@ class PlacementHistory(msgspec.Struct, kw_only=True, omit_defaults=True, rename=
 
 
 class ModelEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One version of a model, as it is deployed.
+    """A deployed version of a model.
 
     Attributes:
-        name: what requests call it.
-        version: a word of the owner's.
-        default: whether a request that pins no version gets this one.
-        share: percent of those requests that a canary takes; None where it takes none.
+        name: the model's name.
+        version: the version's name.
+        default: whether requests that pin no version get this one.
+        share: percent of those requests that this canary takes; None if it is no canary.
         inputs, outputs: its tensors.
         backends: where it may run.
-        max_payload: for a backend, the largest `data` in bytes that it takes; absent means no limit.
-        timeout: seconds that one call may take.
-        digest: of its bundle.
+        max_payload: maximum size of `data` in bytes by backend; absent means no limit.
+        timeout: maximum duration of one call, seconds.
+        digest: digest of its bundle.
     """
 
     name: str
@@ -148,22 +146,22 @@ class ModelEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ModelList(msgspec.Struct, kw_only=True):
-    """The answer of `GET /v1/models`: every version of every model, by name and rising version."""
+    """The response of `GET /v1/models`: every version of every model, sorted by name and version."""
 
     models: list[ModelEntry]
 
 
 class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A pool on a host, by its last heartbeat.
+    """A pool on a host, as of its last heartbeat.
 
     Attributes:
-        worker: the Celery worker's node name.
-        slots: requests it can take at once.
+        worker: node name of the Celery worker.
+        slots: maximum number of concurrent requests.
         active: requests it has now.
-        healthy: whether it can answer.
-        reason: why not, for people; or what else is to be known of it.
-        models: names of the models deployed there; None where it takes any.
-        heard: seconds since that heartbeat.
+        healthy: whether it can answer requests.
+        reason: why it is not healthy, or a note, for people.
+        models: names of the models deployed there; None if it takes any.
+        heard: seconds since the heartbeat.
     """
 
     worker: str
@@ -176,14 +174,14 @@ class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class BackendEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A backend as its pools report it.
+    """A backend, as its pools report it.
 
     Attributes:
-        backend: which one.
-        healthy: whether one of its workers can answer.
-        slots: of the healthy ones together.
-        active: requests that these have now.
-        workers: all that were heard of in the last minute, by name.
+        backend: its name.
+        healthy: whether at least one of its workers is healthy.
+        slots: sum over its healthy workers.
+        active: requests that its healthy workers have now.
+        workers: all workers with a heartbeat in the last minute, sorted by name.
     """
 
     backend: Backend
@@ -194,27 +192,26 @@ class BackendEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendList(msgspec.Struct, kw_only=True):
-    """The answer of `GET /v1/backends`: every backend, whether anybody reports for it or not."""
+    """The response of `GET /v1/backends`: every backend, with or without workers."""
 
     backends: list[BackendEntry]
 
 
 class FailureRate(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a backend, or a model, failed in a window.
+    """Failure rates of a backend or model in a window.
 
     Attributes:
-        name: the backend or model; None stands for outcomes that never reached one.
-        attempts: placements tried there.
-        attempts_failed: those that brought no answer.
+        name: the backend or model; None for outcomes that never reached one.
+        attempts: placements tried.
+        attempts_failed: placements without a result.
         attempt_failure_rate: their share, 0..1; None without attempts.
-        outcomes: final outcomes that count: succeeded, failed and expired. A rejected request never was work,
-            and a cancelled one was given up by its owner.
-        outcomes_failed: those that failed or expired.
+        outcomes: succeeded, failed and expired outcomes; rejected and cancelled ones do not count.
+        outcomes_failed: failed and expired outcomes.
         failure_rate: their share, 0..1; None without outcomes.
-        rejected: outcomes of requests that were refused.
-        cold_starts: attempts that waited for a start of a container or function instance.
-        cold_start: seconds that these waited on average; None without any.
-        errors: how often each error class ended an attempt, or an outcome that had no attempt.
+        rejected: rejected outcomes.
+        cold_starts: attempts that waited for the start of a container or function instance.
+        cold_start: their mean wait in seconds; None without cold starts.
+        errors: number of attempts, or of outcomes without an attempt, by error class.
     """
 
     name: str | None
@@ -231,12 +228,12 @@ class FailureRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `GET /v1/failures`: rates over `since` <= finished < `until`, worst first.
+    """The response of `GET /v1/failures`: rates over `since` <= finished < `until`, worst first.
 
     Attributes:
         since, until: seconds since the epoch.
         by_backend, by_model: the rates.
-        by_version: those of the models of which several versions were asked, named by model and version.
+        by_version: rates by model and version, for models with requests for several versions.
     """
 
     since: float
@@ -247,21 +244,20 @@ class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchStatus(msgspec.Struct, kw_only=True):
-    """Where a batch job is: the answer of `POST`, `GET` and `DELETE /v1/batches/{id}`.
+    """The status of a batch job: the response of `POST`, `GET` and `DELETE /v1/batches/{id}`.
 
     Attributes:
-        id: names it, and is the `batch_id` of its requests.
-        state: `waiting`, `running`, or how it ended: `done`, `cancelled`, or `failed` where it could not be
-            run.
-        succeeded: lines with an answer.
-        failed: lines of which the request ended otherwise.
-        refused: lines that were no request.
-        states: how many requests ended how.
-        lines: with something in them; None until all were read.
-        read: number of the last line that was read.
-        size, done: bytes of the lines, and how many of them are behind the first one that is not done.
-        cancelling: whether somebody asked to cancel it and it has not ended yet.
-        error: why it could not be run.
+        id: the job's id, and the `batch_id` of its requests.
+        state: `waiting`, `running`, or final: `done`, `cancelled`, or `failed` if it could not run.
+        succeeded: lines with a result.
+        failed: lines whose request ended without a result.
+        refused: lines that are not valid requests.
+        states: number of ended requests by state.
+        lines: number of non-empty lines; None until all were read.
+        read: number of the last line read.
+        size, done: bytes of the input, and bytes before the first unfinished line.
+        cancelling: whether a cancellation was requested and the job has not ended yet.
+        error: why it could not run.
         created_at, finished_at: seconds since the epoch.
     """
 
@@ -282,11 +278,11 @@ class BatchStatus(msgspec.Struct, kw_only=True):
 
 
 class BatchList(msgspec.Struct, kw_only=True):
-    """The answer of `GET /v1/batches`: the jobs of the caller's key, the newest first.
+    """The response of `GET /v1/batches`: the jobs of the caller's key, newest first.
 
     Attributes:
-        batches: some of them.
-        next: what the next ones are asked for with, as `before`; None where there are no older ones.
+        batches: one page of jobs.
+        next: the `before` parameter of the next page; None on the last page.
     """
 
     batches: list[BatchStatus]
@@ -294,18 +290,18 @@ class BatchList(msgspec.Struct, kw_only=True):
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Why something was refused: problem details of RFC 9457, `application/problem+json`.
+    """An error response: problem details of RFC 9457, `application/problem+json`.
 
     Attributes:
-        type: names the kind of problem; a relative or absolute URI.
+        type: kind of problem, as a relative or absolute URI.
         title: the same for people.
         status: the HTTP status.
-        detail: what is wrong in this case, and what mends it.
-        instance: what it happened to.
-        request_id: the request that it is about.
-        state: of that request, where the problem is that it has not ended, or ended without a result.
+        detail: what is wrong in this case, and what to do.
+        instance: the resource concerned.
+        request_id: the request concerned.
+        state: of that request, if it has not ended, or ended without a result.
         error_class: as in its outcome.
-        retry_after: seconds after which it may be tried again.
+        retry_after: seconds to wait before the next try.
     """
 
     type: str = "about:blank"
@@ -320,7 +316,7 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def step_of(attempt: Attempt) -> PlacementStep:
-    """Return the placement that an attempt tells of."""
+    """Return an attempt as a placement step."""
     return PlacementStep(
         number=attempt.number,
         backend=attempt.backend,

@@ -1,4 +1,4 @@
-"""What the ledger is told when requests are placed, so that it can tell when one was lost."""
+"""Leases: until when placed requests must have an outcome, so that the ledger detects lost ones."""
 
 import msgspec
 
@@ -6,12 +6,12 @@ from straightline.names import Backend, RequestClass
 
 
 class ReplyGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Those of a lease whose results are pushed to one address.
+    """Requests of a lease whose results are pushed to one address.
 
     Attributes:
         to: routing key on `straightline.replies`.
-        positions: of their ids in the lease, from 0.
-        correlation_ids: theirs, in the same order; empty where each is the request's own id.
+        positions: indexes of their ids in the lease, from 0.
+        correlation_ids: their correlation ids, in the same order; empty if each is the request's id.
     """
 
     to: str
@@ -20,18 +20,18 @@ class ReplyGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Lease(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
-    """Requests that were placed together, and until when each must have an outcome.
+    """Requests placed together, and until when each must have an outcome.
 
     Attributes:
-        task_id: of the Celery task that carries them.
-        part: of that task, from 0: its requests may differ in what a lease says.
-        ids: of the requests.
+        task_id: id of the Celery task that carries them.
+        part: part of that task, from 0; the requests of one part have the same lease.
+        ids: ids of the requests.
         backend: where they were placed.
         model, version, class_, batch_id: as in the requests.
-        attempt: which one this is for each of them, 1 for the first.
+        attempt: number of the attempt for each of them, 1 for the first.
         placed_at: seconds since the epoch.
-        until: the end of the lease, seconds since the epoch: their last deadline, and some grace.
-        awaited: who waits for results.
+        until: end of the lease in seconds since the epoch: their last deadline and a grace period.
+        awaited: addresses of the results.
     """
 
     task_id: str
@@ -49,6 +49,6 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": 
 
 
 class LeaseBatch(msgspec.Struct, kw_only=True):
-    """The message on `straightline.outcomes` with key `placement`: what was placed in one turn."""
+    """The message on `straightline.outcomes` with key `placement`: the leases of one scheduler turn."""
 
     leases: list[Lease]

@@ -1,4 +1,4 @@
-"""What the system knows of a model: its tensors, its limits, where it may run, and how it is made."""
+"""Models: tensors, limits, backends, and how a model is built."""
 
 from typing import Annotated, Literal
 
@@ -6,17 +6,17 @@ import msgspec
 
 from straightline.names import BACKENDS, Backend
 
-# `$` also matches before a last newline in Python, and `\Z` is no JSON Schema: hence the look-ahead.
+# `$` also matches before a final newline in Python, and JSON Schema has no `\Z`: hence the look-ahead.
 Name = Annotated[
     str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")
 ]
 Datatype = Annotated[str, msgspec.Meta(pattern=r"^(BOOL|U?INT(8|16|32|64)|FP(16|32|64)|BYTES)$(?!\n)")]
-"""A datatype of the Open Inference Protocol that has a JSON form."""
+"""A datatype of the Open Inference Protocol with a JSON form."""
 EntryPoint = Annotated[
     str,
     msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$(?!\n)"),
 ]
-"""Module and callable, `module:callable`; the module lies in the model's directory."""
+"""`module:callable`; the module is in the model's directory."""
 Flavour = Literal["onnx", "python", "external"]
 Mebibytes = Annotated[int, msgspec.Meta(ge=64)]
 Processors = Annotated[float, msgspec.Meta(gt=0)]
@@ -25,7 +25,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tensor of the Open Inference Protocol (V2): `shape` holds -1 where any size is taken."""
+    """A tensor of the Open Inference Protocol (V2); -1 in `shape` accepts any size."""
 
     name: str
     datatype: Datatype
@@ -33,12 +33,12 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one server, container or function instance of a model needs; None leaves it to the backend.
+    """Resources of one server, container or function instance of a model; None leaves them to the backend.
 
     Attributes:
-        cpus: processors.
+        cpus: number of processors.
         memory: MiB.
-        gpus: devices.
+        gpus: number of devices.
     """
 
     cpus: Processors | None = None
@@ -47,12 +47,12 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class WarmPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many containers and function instances of a model stand ready; None leaves it to the backend.
+    """Number of warm containers and function instances of a model; None leaves it to the backend.
 
     Attributes:
-        minimum: kept ready though nobody asks.
-        maximum: at most so many at once.
-        idle: seconds without a request after which one above the minimum goes.
+        minimum: instances kept warm without requests.
+        maximum: instances at most.
+        idle: seconds without a request after which an instance above the minimum is stopped.
     """
 
     minimum: Count = 0
@@ -61,19 +61,19 @@ class WarmPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a model, as who places and serves it sees it.
+    """One version of a model.
 
     Attributes:
-        name: what requests call it.
-        version: a word of the owner's; `version` in a request pins one.
-        inputs: the tensors it takes, all of them required.
-        outputs: the tensors it gives.
+        name: the model's name.
+        version: the version's name; `version` in a request pins one.
+        inputs: the input tensors, all of them required.
+        outputs: the output tensors.
         backends: where it may run.
-        max_payload: for a backend, the largest `data` in bytes that it takes; absent means no limit.
-        timeout: seconds that one call may take.
-        resources: what one of its servers needs.
-        warm: how many of them stand ready.
-        url: where a server that is not ours answers for it in V2; None where ours do.
+        max_payload: maximum size of `data` in bytes by backend; absent means no limit.
+        timeout: maximum duration of one call, seconds.
+        resources: of one of its servers.
+        warm: number of warm servers.
+        url: of an external V2 server that answers for it; None if StraightLine runs its servers.
     """
 
     name: Name
@@ -89,20 +89,20 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def batchable(self) -> bool:
-        """Whether requests may be joined along the first dimension: every tensor leaves it open."""
+        """Whether requests can be merged along the first dimension, which is -1 in every tensor."""
         return all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A callable of the project that runs in a container of its own, within limits.
+    """A callable of the project that runs in a container of its own.
 
     Attributes:
         entry: the callable.
-        timeout: seconds that it may take.
-        cpus: processors; None takes all of the machine.
+        timeout: maximum duration, seconds.
+        cpus: number of processors; None takes all.
         memory: MiB; None sets no limit.
-        gpus: devices that it is given.
-        network: whether it reaches one.
+        gpus: number of devices.
+        network: whether it has network access.
         wheels: file with a hashed list of packages whose files it reads; they are unpacked, not installed.
     """
 
@@ -116,12 +116,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Validation(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The step that measures a model, and what it must reach. More is better: negate a loss.
+    """The step that evaluates a model, and the minimum it must reach. Higher is better: negate a loss.
 
     Attributes:
-        metric: which of the figures decides.
-        minimum: below it the model is refused.
-        tolerance: how much of the metric compression may cost.
+        metric: name of the deciding metric.
+        minimum: a model below it is refused.
+        tolerance: loss of the metric that compression may cause.
     """
 
     metric: str
@@ -130,15 +130,15 @@ class Validation(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelFile(ModelSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of a `model.toml`: of a project, and of the bundle that is made of it.
+    """The content of a `model.toml`, of a project and of its bundle.
 
     Attributes:
-        flavour: `onnx` (a file), `python` (a callable) or `external` (a server that is not ours).
-        artifact: the model's ONNX file; `onnx` needs it, `python` may name one that its callable reads.
+        flavour: `onnx` (a file), `python` (a callable) or `external` (a server elsewhere).
+        artifact: the ONNX file, required for `onnx`; for `python` a file that its callable reads.
         entry: for `python`, the callable `dict[str, ndarray] -> dict[str, ndarray]`.
-        requirements: for `python`, a file with a hashed list of packages beside those of the server.
-        train: makes the model; None where there is nothing to train.
-        validate: measures it; None where nothing is promised.
+        requirements: for `python`, a file with a hashed list of packages in addition to the server's.
+        train: the training step; None if the artifact is given.
+        validate: the validation step; None if there is none.
     """
 
     flavour: Flavour

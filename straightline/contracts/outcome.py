@@ -1,4 +1,4 @@
-"""How a request ended, and what was tried on the way."""
+"""Outcomes: how requests ended."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -21,25 +21,25 @@ __all__ = ["Attempt", "Outcome", "OutcomeBatch", "Recall"]
 
 
 class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
-    """The one final outcome of a request.
+    """The final outcome of a request.
 
     Attributes:
         request_id: the request's id.
-        state: how it ended.
-        model, version, class_, batch_id: as in the request; None where it could not be read.
-        backend: which one answered or failed last; None where none was asked.
-        attempts: every placement that was tried, the last one last.
-        error_class: a stable word for what went wrong; None when it succeeded.
-        error: the sentence for people.
-        result: the V2 infer response, undecoded; empty where there is none.
-        result_ref: where the result lies, where it is too large to travel.
-        submitted_at: as the producer said, clamped to the scheduler's clock.
-        received_at: when the scheduler first had it.
-        finished_at: when this outcome was made.
+        state: the final state.
+        model, version, class_, batch_id: as in the request; None if it could not be decoded.
+        backend: the last backend that ran it; None if none did.
+        attempts: every placement tried, in order.
+        error_class: stable name of the error; None if it succeeded.
+        error: the error, for people.
+        result: the V2 infer response, undecoded; empty if there is none.
+        result_ref: reference of a result that is too large for a message.
+        submitted_at: the producer's time, clamped to the scheduler's clock; seconds since the epoch.
+        received_at: when the scheduler first received it; seconds since the epoch.
+        finished_at: when the outcome was created; seconds since the epoch.
         r_d: bytes of the input data.
-        cost: estimated, in US dollars.
-        digest: of the request's content, which tells a repeated id from a conflicting one.
-        retry_after: seconds after which a request like it (under a new id) may do better; only where it was
+        cost: estimate in US dollars.
+        digest: digest of the request's content, which distinguishes a repeated id from a conflicting one.
+        retry_after: seconds to wait before a similar request (with a new id) may succeed; only if it was
             rejected as `saturated`.
     """
 
@@ -64,21 +64,23 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_"
     retry_after: float | None = None
 
     def response(self) -> InferResponse:
-        """Return the answer of the model.
+        """Return the model's answer.
 
         Raises:
             NoResult: the request did not succeed; the error says how it ended.
-            ContractError: the answer is no V2 infer response.
+            ContractError: the result is not a V2 infer response.
         """
         if self.state != "succeeded":
             raise NoResult(self.request_id, self.state, self.error_class, self.error)
         if not self.result:
-            where = "in no message" if self.result_ref is None else f"at {self.result_ref.uri}"
-            raise ContractError(f"the result lies {where}: read it through a client with that store")
+            where = (
+                "not in the message" if self.result_ref is None else f"in a store, at {self.result_ref.uri}"
+            )
+            raise ContractError(f"the result is {where}: read it through a client with that store")
         return decode_infer_response(self.result)
 
     def outputs(self) -> "dict[str, Array]":
-        """Return the tensors of the answer as numpy arrays by their names.
+        """Return the output tensors as numpy arrays by name.
 
         Raises:
             NoResult, ContractError: as `response`.
@@ -88,24 +90,24 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_"
 
 
 class OutcomeBatch(msgspec.Struct, kw_only=True):
-    """The message on `straightline.outcomes`: what one task brought, 1..n outcomes."""
+    """The message on `straightline.outcomes`: 1..n outcomes of one task."""
 
     outcomes: list[Outcome]
 
 
 class Recall(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A repeated id: the recorder notes it and answers with the outcome that stands in the ledger.
+    """A repeated request id: the recorder counts it and replies with the outcome in the ledger.
 
-    It travels behind that outcome in the same queue, so the recorder has the outcome when it reads this.
+    It follows that outcome in the same queue, so that the recorder has recorded the outcome before.
 
     Attributes:
-        request_id: the id that came again.
-        digest: of the later request's content.
-        conflict: whether that content differed from the first.
-        seen_at: when it came.
+        request_id: the repeated id.
+        digest: digest of the later request's content.
+        conflict: whether that content differs from the first.
+        seen_at: when it was received, seconds since the epoch.
         reply: where to send the first outcome again (or, in a conflict, a rejection).
-        repeated: False where no id came again, and the outcome of somebody else's sending is to be told from
-            the ledger; nothing is noted then.
+        repeated: False if no id was repeated and only the outcome in the ledger is requested; it is not
+            counted then.
     """
 
     request_id: str

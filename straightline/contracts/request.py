@@ -1,4 +1,4 @@
-"""What a producer publishes, and the only way in: `decode_request`."""
+"""Requests, and `decode_request`, which every request passes."""
 
 import math
 from typing import Annotated, Final
@@ -15,19 +15,19 @@ from straightline.ids import canonical
 from straightline.names import Backend, RequestClass
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""Largest message body in bytes; anything larger goes by reference."""
+"""Of a message; larger data is sent by reference."""
 MAX_INLINE_BYTES: Final = 256 * 1024
-"""Above so many bytes the SDK sends `data` by reference, where it was given a store."""
+"""The SDK sends larger `data` by reference if it has a store."""
 
 NO_DATA: Final = msgspec.Raw()
-"""The empty value: an optional `Raw` cannot be None, for msgspec would then decode it.
+"""The empty value of an optional `Raw`, which cannot be None: msgspec would then decode it.
 
-Use this one: msgspec leaves out a default by identity, and another empty `Raw` would break the JSON.
+Use this object: msgspec omits a default by identity, and another empty `Raw` would break the JSON.
 """
 
 
 class DataRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the `data` of a request lies: the bytes at `uri` are the V2 infer request as JSON."""
+    """Reference of a request's `data`: the bytes at `uri` are a V2 infer request as JSON."""
 
     uri: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
     size: Annotated[int, msgspec.Meta(ge=0)]
@@ -35,19 +35,19 @@ class DataRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Request(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
-    """A request for one answer of one model.
+    """A request for one call of one model.
 
     Attributes:
         id: UUID (version 7 by convention), the idempotency key.
         model: the model's name.
-        version: a version of it, where the default will not do.
+        version: version of the model; None takes the deployed default or canary.
         class_: `interactive` or `batch`; `class` on the wire.
-        submitted_at: when the producer made it, seconds since the epoch.
-        deadline: when the answer is of no more use, seconds since the epoch; None takes the class's.
-        allow: the only backends that may answer it; None allows all.
+        submitted_at: when the producer created it, seconds since the epoch.
+        deadline: when it expires, seconds since the epoch; None takes the class's default.
+        allow: allowlist of backends; None allows all.
         batch_id: the batch job it belongs to.
-        data: a V2 infer request, undecoded; or
-        data_ref: where that lies.
+        data: a V2 infer request, undecoded; either this or `data_ref`.
+        data_ref: reference of that data.
     """
 
     id: Annotated[str, msgspec.Meta(max_length=64)]
@@ -69,7 +69,7 @@ class Request(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_"
         return len(memoryview(self.data))
 
     def infer_request(self) -> InferRequest:
-        """Read the inline `data`.
+        """Decode the inline `data`.
 
         Raises:
             ContractError: it is not a V2 infer request.
@@ -82,19 +82,19 @@ class _IdOnly(msgspec.Struct):
 
 
 def decode_request(body: bytes, *, message_id: str | None = None, max_body: int = MAX_BODY_BYTES) -> Request:
-    """Read a request as a producer published it, checking all that needs no knowledge of models.
+    """Decode a request and check everything that needs no model.
 
     Args:
         body: the message's body, JSON in UTF-8.
-        message_id: the AMQP property, which names the request where the body cannot.
-        max_body: largest body taken, in bytes.
+        message_id: the AMQP property, which names the request if the body cannot be decoded.
+        max_body: bytes of a body at most.
 
     Raises:
-        ContractError: with the request's id where one could be read, and a message that says what to change.
+        ContractError: the request is invalid; the error has its id, if known, and says what to change.
     """
     if len(body) > max_body:
         raise ContractError(
-            f"the request is {len(body)} bytes, the limit is {max_body}: send its data by reference",
+            f"the request has {len(body)} bytes, the limit is {max_body}: send its data by reference",
             error_class="too_large",
             request_id=canonical(message_id or ""),
         )
@@ -102,14 +102,14 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
         request = decode(body, Request)
     except ContractError as error:
         raise ContractError(
-            f"the request cannot be read: {explain(error, Request)}",
+            f"the request is invalid: {explain(error, Request)}",
             error_class=error.error_class,
             request_id=find_id(body, message_id),
         ) from error
     unfit = limit_violation(body)
     if unfit is not None:
         raise ContractError(
-            f"the request cannot travel: {unfit}",
+            f"the request is invalid: {unfit}",
             request_id=canonical(request.id) or canonical(message_id or ""),
         )
     identity = canonical(request.id)
@@ -127,17 +127,17 @@ def decode_request(body: bytes, *, message_id: str | None = None, max_body: int 
 def _check(request: Request) -> None:
     problem = None
     if bool(request.data) == (request.data_ref is not None):
-        problem = "a request has either data or data_ref, and just one of them"
+        problem = "the request needs either data or data_ref, not both"
     elif not math.isfinite(request.submitted_at) or request.submitted_at < 0:
-        problem = "submitted_at is not a time in seconds since the epoch"
+        problem = "submitted_at is invalid: it must be a time in seconds since the epoch"
     elif request.deadline is not None and not math.isfinite(request.deadline):
-        problem = "deadline is not a time in seconds since the epoch"
+        problem = "deadline is invalid: it must be a time in seconds since the epoch"
     if problem is not None:
         raise ContractError(problem, error_class="wrong_type", request_id=request.id)
 
 
 def find_id(body: bytes, message_id: str | None) -> str | None:
-    """Return the id that a message names in its body or its properties, or None."""
+    """Return the request id in a message's body or properties, or None."""
     try:
         found = canonical(decode(body, _IdOnly).id or "")
     except ContractError:

@@ -1,4 +1,4 @@
-"""What workers tell the scheduler now and then; each may be lost, the next one mends it."""
+"""Signals between workers and scheduler. Any may be lost: the next one replaces it."""
 
 from typing import Annotated, Final
 
@@ -11,26 +11,26 @@ Interval = Annotated[float, msgspec.Meta(gt=0, le=60)]
 
 
 MAX_MISSED_HEARTBEATS: Final = 3
-"""Heartbeats that may be missed before a worker counts as gone."""
+"""A worker counts as down after this many missed heartbeats."""
 FORGET_AFTER_HEARTBEATS: Final = 60
-"""Heartbeats that may be missed before it is forgotten."""
+"""A worker is removed after this many missed heartbeats."""
 
 
 class Heartbeat(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The state of one worker's pool, sent every `interval` seconds.
 
     Attributes:
-        backend: which backend the pool drives.
-        worker: the Celery worker's node name.
+        backend: the pool's backend.
+        worker: node name of the Celery worker.
         sent_at: seconds since the epoch.
-        interval: seconds until the next one, a minute at most.
-        slots: requests it can take at once.
-        active: requests it has now (running, or reserved).
+        interval: seconds until the next heartbeat, at most 60.
+        slots: maximum number of concurrent requests.
+        active: requests it has now, running or reserved.
         healthy: whether its backend can answer.
-        reason: why not, for people.
-        models: names of the models deployed there; None where the backend takes any.
-        max_payload: largest `data` in bytes that it takes; None without limit.
-        best_cases: by model, seconds of its fastest answer lately; one that has not answered is not there.
+        reason: why it is not healthy, for people.
+        models: names of the models deployed there; None if the backend takes any.
+        max_payload: maximum size of `data` in bytes; None without limit.
+        best_cases: recent minimum latency in seconds by model; models without a result are absent.
         closing: True in the last heartbeat of a worker that stops.
     """
 
@@ -52,11 +52,11 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A request that left a pool.
 
     Attributes:
-        id: of the request.
-        state: final, or None for a failed attempt.
+        id: the request's id.
+        state: its final state, or None for a failed attempt.
         service: seconds in the backend.
-        fault: what the backend did wrong, where the request ended by it since its deadline left no time for
-            another attempt.
+        fault: error class of a backend fault that ended the request, since no time was left for another
+            attempt.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Feedback(msgspec.Struct, kw_only=True):
-    """Slots that a worker has free again."""
+    """Slots that a worker has freed."""
 
     backend: Backend
     worker: str
@@ -74,12 +74,12 @@ class Feedback(msgspec.Struct, kw_only=True):
 
 
 class BreakerState(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """How a breaker stands: told when it changes, and once a second while it is open.
+    """The state of a circuit breaker, sent when it changes, and every second while it is open.
 
     Attributes:
-        backend: whose.
-        model: of which model there; None for the whole backend.
-        open: whether it lets only probes through.
+        backend: the breaker's backend.
+        model: the breaker's model; None for the whole backend.
+        open: whether it admits probes only.
         why: why it is open, for people.
         at: seconds since the epoch.
     """

@@ -1,4 +1,4 @@
-"""A request on its way: what the scheduler decided, and what was tried so far."""
+"""Tickets: requests inside the system, with their placement and attempts."""
 
 import msgspec
 
@@ -9,16 +9,16 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a request was placed where it was.
 
     Attributes:
-        policy: the policy's name.
-        rule: which branch decided, 1..5 in `empirical`.
+        policy: name of the policy.
+        rule: number of the deciding branch, 1..5 in `empirical`.
         f_t: requests per second of this model over the window, at the time of the request.
-        F: the threshold on it.
+        F: threshold of `f_t`.
         r_d: bytes of the input data.
-        D: the threshold on it.
+        D: threshold of `r_d`.
         s_f: whether a local server was available.
         s_d: whether a GPU container was available.
-        refused: for each backend that was no candidate, why.
-        probe: whether it went to a backend that was failing, to see whether it has recovered.
+        refused: why each other backend was not a candidate.
+        probe: whether it tested a failing backend for recovery.
     """
 
     policy: str
@@ -34,22 +34,22 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One try on one backend.
+    """One try of a request on one backend.
 
     Attributes:
-        number: 1 for the first.
-        backend: where.
-        succeeded: whether it brought the answer.
-        worker: the Celery worker's node name.
+        number: 1 for the first attempt.
+        backend: where it was tried.
+        succeeded: whether it returned the result.
+        worker: node name of the Celery worker.
         reason: why it was placed there.
         placed_at, started_at, finished_at: seconds since the epoch.
-        wait: seconds between placement and start (the queue).
+        wait: seconds between placement and start, in the queue.
         service: seconds in the backend, cold start included.
-        cold_start: seconds of `service` that went into starting the backend; None where it was warm.
+        cold_start: seconds of `service` spent on starting the backend; None if it was warm.
         error_class: `unreachable`, `throttled`, `timed_out`, `crashed`, `out_of_memory`, `bad_protocol`,
-            `cold_start_timed_out`, `breaker_open` and `not_informed` (not asked), `model_error`, ...; None
-            when it succeeded.
-        error: the sentence for people.
+            `cold_start_timed_out`, `breaker_open` and `not_informed` (not called), `model_error`, ...; None
+            if it succeeded.
+        error: the error, for people.
     """
 
     number: int
@@ -68,28 +68,28 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ReplyAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a result is pushed: routing key on `straightline.replies`, and the AMQP correlation id."""
+    """Address of a result: routing key on `straightline.replies`, and AMQP correlation id."""
 
     to: str
     correlation_id: str
 
 
 class Ticket(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A request with its history. It is the argument of the placement task, and what waits in delay queues.
+    """A request with its history: the argument of the placement task, and the message in delay queues.
 
     Attributes:
-        request: the producer's message body as it came (JSON), already validated.
-        digest: of the request's content.
-        submitted_at: the producer's time, clamped to the scheduler's clock.
-        received_at: when the scheduler first had it.
-        deadline: when it expires.
+        request: the producer's message body (JSON), unchanged and validated.
+        digest: digest of the request's content.
+        submitted_at: the producer's time, clamped to the scheduler's clock; seconds since the epoch.
+        received_at: when the scheduler first received it; seconds since the epoch.
+        deadline: when it expires; seconds since the epoch.
         r_d: bytes of the input data.
-        attempts: what was tried so far.
-        excluded: backends not to be tried again.
-        reply: where the result is pushed.
-        held_since: since when no backend could take it; None where it is not held.
-        version: the version of the model that answers, settled by the scheduler; None before it is placed.
-        backend, reason, placed_at: the placement; None before it is placed.
+        attempts: the attempts so far.
+        excluded: backends that must not be tried again.
+        reply: address of the result.
+        held_since: since when no backend could take it; None if it is not held.
+        version: version of the model as resolved by the scheduler; None before placement.
+        backend, reason, placed_at: the placement; None before it.
         trace, trace_state: W3C `traceparent` and `tracestate` of the producer.
     """
 
@@ -112,13 +112,13 @@ class Ticket(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class FailedAttempt(msgspec.Struct, kw_only=True):
-    """A backend fault: the ticket as it was placed, and the attempt that failed."""
+    """A backend fault: the ticket as placed, and the failed attempt."""
 
     ticket: Ticket
     attempt: Attempt
 
 
 class FailedAttempts(msgspec.Struct, kw_only=True):
-    """The message on `straightline.outcomes` with key `attempt`: requests going back for placement."""
+    """The message on `straightline.outcomes` with key `attempt`: requests to place again."""
 
     failed: list[FailedAttempt]

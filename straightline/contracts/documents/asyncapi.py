@@ -1,6 +1,6 @@
-"""`python -m straightline.contracts.documents.asyncapi [FILE]`: write the AsyncAPI document for producers.
+"""`python -m straightline.contracts.documents.asyncapi [FILE]`: the AsyncAPI document for producers.
 
-The application that it describes is the producer: what it sends, and what it is answered.
+It describes the producer: the messages it sends and receives.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from straightline import contracts, names
 from straightline.contracts.documents.schema import components
 
 VERSION: Final = "1"
-"""Of the messages, as in their AMQP types."""
+"""Version of the messages, as in their AMQP types."""
 SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "Request": contracts.Request,
     "InferRequest": contracts.InferRequest,
@@ -24,7 +24,7 @@ SCHEMAS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "CancelAnswer": contracts.CancelAnswer,
 }
 OWN: Final = ("id", "submitted_at")
-"""Members of a request that a Celery task has no argument for."""
+"""Fields of a request that are not arguments of the Celery task."""
 
 _BINDING: Final = {"bindingVersion": "0.3.0"}
 _UUID: Final = {"type": "string", "format": "uuid"}
@@ -37,26 +37,27 @@ _ANSWER: Final = {
 _TRACE: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
-        "traceparent": {"type": "string", "description": "W3C trace context, where there is one"},
+        "traceparent": {"type": "string", "description": "W3C trace context, optional"},
         "tracestate": {"type": "string"},
     },
 }
 _CORRELATION: Final = {
     "location": "$message.header#/correlation_id",
-    "description": "the AMQP property `correlation_id`; the answer has the same",
+    "description": "the AMQP property `correlation_id`, repeated in the reply",
 }
 
 
 def document() -> dict[str, Any]:
-    """Return the whole document."""
+    """Return the document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "StraightLine, as its producers see it",
+            "title": "StraightLine for producers",
             "version": VERSION,
             "description": (
-                "Machine-learning requests, answered where it is soonest and surest. Publish in confirm "
-                "mode: a request is handed in once the broker has confirmed it and has not returned it."
+                "Machine-learning requests, placed on the backend that answers soonest and most reliably. "
+                "Publish in confirm mode: a request is submitted once the broker has confirmed it and "
+                "has not returned it."
             ),
         },
         "defaultContentType": "application/json",
@@ -91,12 +92,12 @@ def _channels() -> dict[str, Any]:
         "cancel": _route("cancel", "cancel"),
         "celery": _route("celery", "celeryTask"),
         "replies": _queue(
-            f"The producer's own queue. Its name begins with `{names.REPLY_QUEUE_PREFIX}`; it is bound to "
-            f"`{names.REPLIES}` with that name as the key, and consumed before anything is published.",
+            f"The producer's own queue, whose name begins with `{names.REPLY_QUEUE_PREFIX}`. Bind it to "
+            f"`{names.REPLIES}` with that name as the key, and consume it before publishing.",
             "outcome",
             "cancelAnswer",
         ),
-        "celeryResults": _queue("The caller's queue of results, which Celery makes.", "celeryResult"),
+        "celeryResults": _queue("The caller's queue of results, declared by Celery.", "celeryResult"),
     }
 
 
@@ -122,18 +123,18 @@ def _queue(description: str, *messages: str) -> dict[str, Any]:
 def _operations() -> dict[str, Any]:
     return {
         "submitInteractive": _ask(
-            "Ask a model, and have the outcome pushed", "interactive", "request", ("replies", "outcome")
+            "Submit a request and receive its outcome", "interactive", "request", ("replies", "outcome")
         ),
         "submitBatch": _ask(
-            "Ask for what may wait until resources are free", "batch", "request", ("replies", "outcome")
+            "Submit a request that may wait for free resources", "batch", "request", ("replies", "outcome")
         ),
-        "cancel": _ask("Take a request back", "cancel", "cancel", ("replies", "cancelAnswer")),
+        "cancel": _ask("Cancel a request", "cancel", "cancel", ("replies", "cancelAnswer")),
         "sendTask": _ask(
-            "Ask as a Celery producer, without code of StraightLine",
+            "Submit a request as a Celery task, without code of StraightLine",
             "celery",
             "celeryTask",
             ("celeryResults", "celeryResult"),
-            mandatory=False,  # Celery knows no such thing
+            mandatory=False,  # Celery does not support it
         ),
     }
 
@@ -151,7 +152,7 @@ def _ask(
         "reply": {
             "address": {
                 "location": "$message.header#/reply_to",
-                "description": "the AMQP property `reply_to`; without it nothing is answered",
+                "description": "the AMQP property `reply_to`; without it no reply is sent",
             },
             "channel": {"$ref": f"#/channels/{into}"},
             "messages": [{"$ref": f"#/channels/{into}/messages/{answer}"}],
@@ -184,7 +185,7 @@ def _messages() -> dict[str, Any]:
 
 
 def _message(body: str, kind: str | None, *examples: dict[str, Any]) -> dict[str, Any]:
-    """Return the message with that body; a `kind` is its AMQP type. Celery's own messages have none."""
+    """Return a message with that body; `kind` is its AMQP type, or None for Celery's messages."""
     message: dict[str, Any] = {
         "name": kind or body,
         "contentType": "application/json",
@@ -207,7 +208,7 @@ def _message(body: str, kind: str | None, *examples: dict[str, Any]) -> dict[str
 
 
 def _bodies() -> dict[str, Any]:
-    """Return the contracts' schemas, with those of the parts that the contracts leave undecoded."""
+    """Return the schemas of the contracts, and of the members that they leave undecoded."""
     schemas = components(SCHEMAS)
     request = schemas["Request"]
     request["properties"]["data"] = _ref("schemas", "InferRequest")
@@ -240,8 +241,8 @@ def _celery_bodies() -> dict[str, Any]:
     canvas = {name: {"type": ["array", "null"], "maxItems": 0} for name in ("callbacks", "errbacks", "chain")}
     embed = {"type": "object", "properties": {**canvas, "chord": {"type": "null"}}}
     task = {
-        "description": "Celery's protocol 2: positional arguments, of which there are none; keyword "
-        "arguments, which are members of a request; what else Celery is to do, which is nothing.",
+        "description": "Celery's protocol 2: no positional arguments; fields of a request as keyword "
+        "arguments; no callbacks, errbacks, chain or chord.",
         "type": "array",
         "items": [{"type": "array", "maxItems": 0}, kwargs, embed],
         "minItems": 3,
@@ -276,14 +277,14 @@ def _ref(kind: str, name: str) -> dict[str, str]:
 
 
 def render() -> str:
-    """Return the text of the document's file."""
+    """Return the document as text."""
     encoded = msgspec.json.encode(document())
     return msgspec.json.format(encoded, indent=2).decode() + "\n"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description="Write the AsyncAPI document of what producers send and get."
+        description="Write the AsyncAPI document of the messages that producers send and receive."
     )
     parser.add_argument("file", nargs="?", type=Path, default=Path("docs/contracts/asyncapi.json"))
     parser.parse_args().file.write_text(render(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`python -m straightline.contracts.documents.schema [DIRECTORY]`: write the JSON Schema of every message."""
+"""`python -m straightline.contracts.documents.schema [DIRECTORY]`: the JSON Schema of each message."""
 
 import argparse
 import inspect
@@ -38,7 +38,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "batch-list": contracts.BatchList,
     "problem": contracts.Problem,
 }
-"""The messages by the name of their file."""
+"""The messages by file name."""
 
 
 def schema(message: type[msgspec.Struct]) -> dict[str, Any]:
@@ -50,9 +50,9 @@ def schema(message: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def components(messages: Mapping[str, type[msgspec.Struct]]) -> dict[str, Any]:
-    """Return the schemas of messages, by the names given, and of the structures in them, by their own.
+    """Return the schemas of messages by the given names, and of the structures in them by their own.
 
-    They refer to one another as the components of an OpenAPI or AsyncAPI document do.
+    References between them are those of components in an OpenAPI or AsyncAPI document.
     """
     found: dict[str, Any] = {}
     for name, message in messages.items():
@@ -76,7 +76,7 @@ def _moved(content: Any) -> Any:
 
 
 def _documentable(kind: Any) -> Any:
-    """Return the same structure without defaults of `Raw`, which msgspec cannot write into a schema."""
+    """Return the structure without defaults of `Raw`, which msgspec cannot encode in a schema."""
     if get_origin(kind) is list:
         return GenericAlias(list, (_documentable(get_args(kind)[0]),))
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -112,7 +112,7 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def render(message: type[msgspec.Struct]) -> str:
-    """Return the text of a message's schema file."""
+    """Return a message's schema as text."""
     encoded = msgspec.json.encode(schema(message), order="sorted")
     return msgspec.json.format(encoded, indent=2).decode() + "\n"
 

@@ -1,4 +1,4 @@
-"""Says of what msgspec finds wrong in a message what would be right there, which it leaves out. Pure."""
+"""Hints for msgspec's errors: what would be valid at the place of the error."""
 
 import re
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
@@ -9,29 +9,29 @@ _PLACE: Final = re.compile(r"(?P<key>`key` in )?`\$(?P<path>[^`]*)`")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _WORD: Final = (
-    "it has letters, digits, dots, dashes and underscores, at most 128, and begins with a letter or digit"
+    "use letters, digits, dots, dashes and underscores, at most 128, beginning with a letter or digit"
 )
 _FORMS: Final = {
     "name": _WORD,
     "model": _WORD,
     "version": _WORD,
-    "sha256": "it is 64 hexadecimal digits, the letters small",
-    "datatype": "it is BOOL, BYTES, FP16, FP32, FP64, or INT or UINT with 8, 16, 32 or 64",
-    "entry": 'it names a module and a callable, as "module:callable"',
-    "url": 'it begins with http:// or https:// and names a host, as "http://127.0.0.1:8000"',
+    "sha256": "use 64 lower-case hexadecimal digits",
+    "datatype": "use BOOL, BYTES, FP16, FP32, FP64, or INT or UINT with 8, 16, 32 or 64",
+    "entry": 'name a module and a callable, as "module:callable"',
+    "url": 'use http:// or https:// and a host, as "http://127.0.0.1:8000"',
 }
-"""What the texts that have a pattern look like, by the member that holds them: a pattern tells nobody."""
+"""Descriptions of texts with a pattern, by member: a regular expression helps no user."""
 
 Path = tuple[str | int, ...]
 
 
 class FieldError(NamedTuple):
-    """An error of msgspec, taken apart.
+    """A parsed error of msgspec.
 
     Attributes:
-        what: is wrong.
-        path: to the member; an index is 0 where it is not told.
-        of_key: whether a key of the object there is meant.
+        what: what is wrong.
+        path: of the member; an unknown index is 0.
+        of_key: whether the error is about a key of the object at `path`.
     """
 
     what: str
@@ -40,19 +40,19 @@ class FieldError(NamedTuple):
 
     @property
     def unknown(self) -> str | None:
-        """The name of the field that is not known, where that is wrong."""
+        """The name of an unknown field, if that is the error."""
         found = _UNKNOWN.search(self.what)
         return found and found["name"]
 
     @property
     def form(self) -> str | None:
-        """What the text looks like whose pattern is not met, in words."""
+        """The description of a text whose pattern does not match, or None."""
         name = next((step for step in reversed(self.path) if isinstance(step, str)), "")
         return _FORMS.get(name) if "matching regex" in self.what else None
 
 
 def parse_error(error: str) -> FieldError:
-    """Take the text of an error of msgspec apart; it may be as long as the message that holds the fault."""
+    """Parse an error of msgspec, which may be as long as the message that caused it."""
     what, _, place = error.rpartition(" - at ")
     found = _PLACE.fullmatch(place)
     if found is None:
@@ -73,18 +73,18 @@ def explain(error: Exception, kind: Any) -> str:
 
 
 def hint(fault: FieldError, kind: Any) -> str | None:
-    """Return what may stand at the place of a fault within `kind`; None where that is not known."""
+    """Return what is valid at the place of an error within `kind`, or None if unknown."""
     if fault.unknown is not None:
         known = members(kind, fault.path)
-        return f"known are {', '.join(known)}" if known else None
+        return f"valid fields are {', '.join(known)}" if known else None
     if "Invalid enum value" in fault.what:
         values = _choices(_at(kind, fault.path, of_key=fault.of_key))
-        return f"it is one of {', '.join(map(str, values))}" if values else None
+        return f"use one of {', '.join(map(str, values))}" if values else None
     return fault.form
 
 
 def members(kind: Any, path: Path) -> list[str]:
-    """Return the members of the structure at `path` within `kind`, as they are written."""
+    """Return the encoded field names of the structure at `path` within `kind`."""
     found = _at(kind, path)
     for each in (found, *_parts(found)):
         if isinstance(each, type) and issubclass(each, msgspec.Struct):
@@ -93,7 +93,7 @@ def members(kind: Any, path: Path) -> list[str]:
 
 
 def _at(kind: Any, path: Path, *, of_key: bool = False) -> Any:
-    """Return the type at `path` within `kind`; None where there is none."""
+    """Return the type at `path` within `kind`, or None."""
     for step in path:
         kind = next((inner for each in (kind, *_parts(kind)) if (inner := _inside(each, step))), None)
     if of_key:
@@ -102,7 +102,7 @@ def _at(kind: Any, path: Path, *, of_key: bool = False) -> Any:
 
 
 def _inside(kind: Any, step: str | int) -> Any:
-    """Return the type of what `step` leads to, where it leads anywhere."""
+    """Return the type of a member or element of `kind`, or None."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         fields = msgspec.structs.fields(kind)
         return next((field.type for field in fields if field.encode_name == step), None)
@@ -112,13 +112,13 @@ def _inside(kind: Any, step: str | int) -> Any:
 
 
 def _parts(kind: Any) -> list[Any]:
-    """Return what a union, or a type with notes, is made of, to the innermost."""
+    """Return the members of a union or annotated type, recursively."""
     if get_origin(kind) in (list, tuple, dict, Literal):
         return []
     return [part for each in get_args(kind) for part in (each, *_parts(each))]
 
 
 def _choices(kind: Any) -> list[Any]:
-    """Return the values of the literals that a type consists of."""
+    """Return the values of the literals in a type."""
     parts = (kind, *_parts(kind))
     return [value for each in parts if get_origin(each) is Literal for value in get_args(each)]

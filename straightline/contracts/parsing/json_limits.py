@@ -1,16 +1,16 @@
-"""JSON that is well-formed to a lenient reader and breaks a later one.
+"""Limits of JSON that lenient decoders accept and stricter ones reject.
 
-A request's `data` travels undecoded inside other messages, beside the requests of others, so it must hold
-nothing that any JSON reader on the way refuses: Python's, which reads Celery's messages, has its own limits.
+A request's `data` is passed on undecoded inside messages with other requests, so it must not contain anything
+that a later decoder rejects. Python's `json`, which decodes Celery's messages, has limits of its own.
 """
 
 import re
 from typing import Final
 
 MAX_DEPTH: Final = 64
-"""Levels of nesting; Python's reader gives up some hundred levels below its stack's limit."""
+"""Of nesting; Python's decoder fails some hundred levels below its stack limit."""
 MAX_DIGITS: Final = 1024
-"""Digits in a row; Python refuses integers of more than 4,300."""
+"""In a row; Python rejects integers of more than 4,300."""
 
 _OPENERS_TO_ARRAYS: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -19,9 +19,9 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def limit_violation(body: bytes) -> str | None:
-    """Say what makes well-formed JSON unfit to travel, or None where nothing does.
+    """Return which limit well-formed JSON exceeds, or None.
 
-    Costs no more than a few passes of C code over the bytes.
+    Costs a few passes of C code over the bytes.
     """
     if not body.isascii():
         try:
@@ -40,7 +40,7 @@ def limit_violation(body: bytes) -> str | None:
 
 
 def _too_deep(body: bytes) -> bool:
-    """Tell whether brackets are left when the innermost pairs were taken away so many times."""
+    """Return whether brackets remain after removing the innermost pairs `MAX_DEPTH` times."""
     brackets = body.translate(_OPENERS_TO_ARRAYS, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
         if not brackets:

@@ -1,6 +1,6 @@
-"""Arrays to V2 tensors and back. numpy is imported when the first array is met, and not before.
+"""Conversion between numpy arrays and V2 tensors; numpy is imported with the first array.
 
-JSON has neither NaN nor infinity: an input that holds one is refused. An answer's `null` reads as NaN.
+JSON has neither NaN nor infinity: an input with one is rejected. `null` in a result becomes NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 BYTES: Final = "BYTES"
-"""Texts."""
+"""Datatype of texts."""
 DATATYPES: Final = {
     "BOOL": "bool",
     "UINT8": "uint8",
@@ -34,16 +34,16 @@ DATATYPES: Final = {
     "FP64": "float64",
     BYTES: "object",
 }
-"""numpy's name of each V2 datatype that has a JSON form."""
+"""numpy's names of the V2 datatypes with a JSON form."""
 
 _V2: Final = {name: datatype for datatype, name in DATATYPES.items()}
 _NUMBER: Final = float | None
 _CHUNK_ELEMENTS: Final = 65_536
-"""Elements made Python objects at once: a large array must not become as many of them."""
+"""Converted to Python objects at once, so that a large array does not need memory for all."""
 
 
 def are_arrays(data: Mapping[str, Any]) -> bool:
-    """Tell arrays by the names of their tensors from a V2 infer request, which has a list of `inputs`."""
+    """Return whether `data` maps tensor names to arrays; a V2 infer request has a list of `inputs`."""
     if not data or isinstance(data.get("inputs"), list | tuple):
         return False
     return all(hasattr(value, "__array__") for value in data.values())
@@ -55,15 +55,15 @@ def infer_request(
     outputs: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
 ) -> InferRequest:
-    """Make a V2 infer request of arrays.
+    """Return a V2 infer request with arrays as inputs.
 
     Args:
-        arrays: by the names of their tensors; whatever numpy can make an array of.
-        outputs: the only outputs wanted; empty wants all.
+        arrays: values that numpy can convert to arrays, by tensor name.
+        outputs: names of the outputs to return; empty returns all.
         parameters: of the request.
 
     Raises:
-        ContractError: an array has no V2 datatype, or holds what JSON cannot carry; the message names it.
+        ContractError: an array has no V2 datatype, or a value that JSON cannot encode; the message names it.
         ConfigurationError: numpy is not installed.
     """
     return InferRequest(
@@ -74,7 +74,7 @@ def infer_request(
 
 
 def tensor(name: str, array: Any) -> InferInput:
-    """Make a V2 tensor of an array, its content flat and row-major.
+    """Return an array as a V2 tensor with flat, row-major data.
 
     Raises:
         ContractError, ConfigurationError: as `infer_request`.
@@ -83,13 +83,13 @@ def tensor(name: str, array: Any) -> InferInput:
     try:
         made = numpy.asarray(array)
     except Exception as error:
-        raise _refused(name, f"numpy cannot make an array of it: {error}") from error
+        raise _refused(name, f"numpy cannot convert it: {error}") from error
     datatype = BYTES if made.dtype.kind in "US" else _V2.get(made.dtype.name)
     if datatype is None:
-        raise _refused(name, f"{made.dtype} is no V2 datatype; it is one of {', '.join(_V2)} or text")
+        raise _refused(name, f"{made.dtype} is not a V2 datatype; use {', '.join(_V2)} or text")
     flat = made.ravel()
     if made.dtype.kind == "f" and not numpy.isfinite(flat).all():
-        raise _refused(name, "it holds NaN or infinity, which JSON cannot carry")
+        raise _refused(name, "it contains NaN or infinity, which JSON cannot encode")
     texts = datatype == BYTES
     pieces = (
         flat[start : start + _CHUNK_ELEMENTS].tolist() for start in range(0, flat.size, _CHUNK_ELEMENTS)
@@ -104,18 +104,18 @@ def tensor(name: str, array: Any) -> InferInput:
 
 
 def array_of(output: InferInput | InferOutput) -> "Array":
-    """Return a tensor as an array; of `BYTES`, as an object array of `str`.
+    """Return a tensor as an array; `BYTES` becomes an object array of `str`.
 
     Raises:
-        ContractError: its content is not what its datatype and shape say.
+        ContractError: the data does not match its datatype or shape.
         ConfigurationError: numpy is not installed.
     """
     numpy = _numpy()
     name = DATATYPES.get(output.datatype)
     if name is None:
-        raise _unread(output, f"its datatype {output.datatype[:16]!r} is not known")
+        raise _unread(output, f"its datatype {output.datatype[:16]!r} is unknown")
     if any(size < 0 for size in output.shape):
-        raise _unread(output, f"nothing has the shape {output.shape[:16]}")
+        raise _unread(output, f"its shape {output.shape[:16]} is invalid: dimensions must be >= 0")
     try:
         content = decode(output.data, _content_type(name, output))
         return numpy.array(content, dtype=name).reshape(output.shape)
@@ -124,7 +124,7 @@ def array_of(output: InferInput | InferOutput) -> "Array":
 
 
 def arrays_of(response: InferResponse) -> "dict[str, Array]":
-    """Return the outputs of an answer as arrays by their names.
+    """Return the outputs of a response as arrays by name.
 
     Raises:
         ContractError, ConfigurationError: as `array_of`.
@@ -133,7 +133,7 @@ def arrays_of(response: InferResponse) -> "dict[str, Array]":
 
 
 def _content_type(name: str, output: InferInput | InferOutput) -> Any:
-    """Return what the content is read as: elements of just this kind, flat or nested as the shape says."""
+    """Return the Python type of the data: elements of the datatype, flat or nested as the shape."""
     kinds = {"bool": bool, "object": str, "float16": _NUMBER, "float32": _NUMBER, "float64": _NUMBER}
     kind: Any = kinds.get(name, int)
     nested = bytes(memoryview(output.data)[:64]).translate(None, b" \t\r\n").startswith(b"[[")
@@ -149,8 +149,10 @@ def _text(name: str, item: Any) -> str:
         try:
             return item.decode()
         except UnicodeDecodeError:
-            raise _refused(name, "it holds bytes that are not UTF-8: encode them, as base64 say") from None
-    raise _refused(name, f"it holds a {type(item).__name__}; arrays of objects are of str or bytes")
+            raise _refused(
+                name, "it contains bytes that are not UTF-8: encode them, for example as base64"
+            ) from None
+    raise _refused(name, f"it contains a {type(item).__name__}; an object array must contain str or bytes")
 
 
 def _refused(name: str, why: str) -> ContractError:
@@ -158,12 +160,12 @@ def _refused(name: str, why: str) -> ContractError:
 
 
 def _unread(output: InferInput | InferOutput, why: str) -> ContractError:
-    return ContractError(f"the tensor {output.name!r} cannot be read as an array: {why}")
+    return ContractError(f"the tensor {output.name!r} cannot be converted to an array: {why}")
 
 
 def _numpy() -> Any:
     try:
-        import numpy as np  # noqa: PLC0415 - optional, and slow to import for who sends lists
+        import numpy as np  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
         raise ConfigurationError(
             "arrays need numpy: install it with `pip install straightline[arrays]`"

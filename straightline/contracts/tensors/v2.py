@@ -1,7 +1,7 @@
 """The bodies of the Open Inference Protocol, version 2 (JSON form).
 
-Source: the protocol's inference request and response objects, as KServe publishes them. The tensor's content
-stays undecoded (`msgspec.Raw`), so that reading a request costs the same for one image and for ten thousand.
+Source: the inference request and response objects of the protocol as published by KServe. Tensor data stays
+undecoded (`msgspec.Raw`), so that decoding a request costs the same for one image and for ten thousand.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from straightline.errors import ContractError
 
 
 class InferInput(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A named tensor: `data` is a JSON array, flat (row-major) or nested as `shape` says."""
+    """An input tensor; `data` is a JSON array, flat (row-major) or nested as in `shape`."""
 
     name: str
     shape: list[int]
@@ -25,7 +25,7 @@ class InferInput(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class InferRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a model is asked."""
+    """A V2 inference request."""
 
     inputs: list[InferInput]
     id: str | None = None
@@ -34,7 +34,7 @@ class InferRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class InferOutput(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A named tensor of an answer; `data` is a flat (row-major) or nested JSON array."""
+    """An output tensor; `data` is a JSON array, flat (row-major) or nested."""
 
     name: str
     shape: list[int]
@@ -44,7 +44,7 @@ class InferOutput(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class InferResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a model answers."""
+    """A V2 inference response."""
 
     model_name: str
     outputs: list[InferOutput]
@@ -54,10 +54,10 @@ class InferResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
-    """Read a V2 infer request.
+    """Decode a V2 infer request.
 
     Raises:
-        ContractError: `data` is not a V2 infer request; the message says which member is wrong.
+        ContractError: `data` is not a V2 infer request; the message names the member.
     """
     try:
         return decode(data, InferRequest)
@@ -70,10 +70,10 @@ def decode_infer_request(data: bytes | msgspec.Raw) -> InferRequest:
 
 
 def decode_infer_response(result: bytes | msgspec.Raw) -> InferResponse:
-    """Read a V2 infer response.
+    """Decode a V2 infer response.
 
     Raises:
-        ContractError: `result` is none; the message says which member is wrong.
+        ContractError: `result` is not a V2 infer response; the message names the member.
     """
     try:
         return decode(result, InferResponse)
@@ -82,37 +82,37 @@ def decode_infer_response(result: bytes | msgspec.Raw) -> InferResponse:
 
 
 def shape_matches(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether a tensor of this shape is one that a model's description wants, where -1 is any size."""
+    """Return whether a shape matches a model's, in which -1 accepts any size."""
     return len(shape) == len(wanted) and all(
         want in (-1, size) for size, want in zip(shape, wanted, strict=True)
     )
 
 
 def check_inputs(request: InferRequest, model: ModelSpec) -> None:
-    """Hold the tensors of a request against those that the model takes (names, datatypes, shapes).
+    """Check names, datatypes and shapes of a request's inputs against the model.
 
     Raises:
-        ContractError: an input is missing, unknown, or of another datatype or shape; the message says which.
+        ContractError: an input is missing, unknown, or has another datatype or shape; the message names it.
     """
     given = {tensor.name: tensor for tensor in request.inputs}
     wanted = {spec.name: spec for spec in model.inputs}
     if len(given) != len(request.inputs) or given.keys() != wanted.keys():
         names = [tensor.name for tensor in request.inputs]
         raise ContractError(
-            f"model {model.name} takes the inputs {sorted(wanted)}, each once; the request has {names[:16]}",
+            f"the inputs do not match model {model.name}: it takes {sorted(wanted)}, each once; the request "
+            f"has {names[:16]}",
             error_class="wrong_inputs",
         )
     for name, spec in wanted.items():
         tensor = given[name]
         if any(size < 0 for size in tensor.shape):
             raise ContractError(
-                f"input {name!r} has the shape {tensor.shape[:16]}: a request says how many there are, "
-                "-1 stands in a model's description alone",
+                f"input {name!r} has the invalid shape {tensor.shape[:16]}: dimensions must be >= 0",
                 error_class="wrong_inputs",
             )
         if tensor.datatype != spec.datatype or not shape_matches(tensor.shape, spec.shape):
             raise ContractError(
-                f"input {name!r} of model {model.name} is {spec.datatype} {list(spec.shape)}; "
+                f"input {name!r} of model {model.name} must be {spec.datatype} {list(spec.shape)}; "
                 f"the request has {tensor.datatype[:16]} {tensor.shape[:16]}",
                 error_class="wrong_inputs",
             )

@@ -68,8 +68,8 @@ def hold_metadata(client: triton.InferenceServerClient) -> None:
 def hold_errors(client: triton.InferenceServerClient, images: Any) -> None:
     """Errors arrive as its own exception, with our sentence."""
     for inputs, model, message in (
-        (asked("images", "FP32", images[:, :3], binary=True), "digits", r"is FP32 \[-1, 64\]"),
-        (asked("pictures", "FP32", images, binary=True), "digits", "takes the inputs"),
+        (asked("images", "FP32", images[:, :3], binary=True), "digits", r"must be FP32 \[-1, 64\]"),
+        (asked("pictures", "FP32", images, binary=True), "digits", "it takes"),
         (asked("images", "FP32", images, binary=True), "absent", "is not served here"),
     ):
         with pytest.raises(InferenceServerException, match=message):

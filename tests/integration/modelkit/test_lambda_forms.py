@@ -34,4 +34,4 @@ def test_the_zip_answers_under_aws_emulator_and_tells_what_is_wrong_with_a_reque
         assert np.mean(np.array(labels) == held_out()[1][:7]) > 0.8
         wrong = invoke(url, {"inputs": [{"name": "images", "shape": [1], "datatype": "FP32", "data": [1]}]})
         assert wrong["errorType"] == "InvalidInput"
-        assert "input 'images' of model digits is FP32 [-1, 64]" in wrong["errorMessage"]
+        assert "input 'images' of model digits must be FP32 [-1, 64]" in wrong["errorMessage"]

@@ -183,7 +183,7 @@ def test_the_own_model_server_works_as_an_external_one(
         assert values(ask(backend, catalogue)) == [3.0, -4.0]
         with pytest.raises(ModelError, match="below zero"):
             ask(backend, catalogue, body=BODY.replace(b"1.5", b"-1.5"))
-        with pytest.raises(ModelError, match=r"is FP32 \[-1, 2\]"):
+        with pytest.raises(ModelError, match=r"must be FP32 \[-1, 2\]"):
             ask(backend, catalogue, body=BODY.replace(b"[1, 2]", b"[2, 1]"))
     finally:
         server.stop()

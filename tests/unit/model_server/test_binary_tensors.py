@@ -153,9 +153,9 @@ WORDS = struct.pack("<I1sI1s", 1, b"a", 1, b"b")
     ("datatype", "head", "rest", "told"),
     [
         ("FP32", header(8, shape=[-2]), b"\0" * 8, "-2"),
-        ("FP32", header(8, shape=[1, 2]), b"\0" * 8, "is FP32 [-1]"),
-        ("FP32", header(8, name="z"), b"\0" * 8, "takes the inputs ['x']"),
-        ("FP32", header(8, "INT32"), b"\0" * 8, "is FP32"),
+        ("FP32", header(8, shape=[1, 2]), b"\0" * 8, "must be FP32 [-1]"),
+        ("FP32", header(8, name="z"), b"\0" * 8, "it takes ['x']"),
+        ("FP32", header(8, "INT32"), b"\0" * 8, "must be FP32"),
         ("BOOL", header(2, "BOOL"), b"\1\2", "neither 0 nor 1"),
         ("BYTES", header(9, "BYTES"), WORDS[:9], "does not have 2 elements"),
         ("BYTES", header(7, "BYTES"), WORDS[:7], "does not have 2 elements"),

@@ -33,15 +33,15 @@ def said_of(content: object, kind: Any) -> str:
     [
         (
             {"allow": ["lokal"]},
-            "Invalid enum value 'lokal' - at `$.allow[0]`; it is one of serverless, gpu-container, local",
+            "Invalid enum value 'lokal' - at `$.allow[0]`; use one of serverless, gpu-container, local",
         ),
-        ({"class": "bach"}, "Invalid enum value 'bach' - at `$.class`; it is one of interactive, batch"),
-        ({"model": "-"}, "the text has a wrong form - at `$.model`; it has letters, digits, dots, dashes"),
+        ({"class": "bach"}, "Invalid enum value 'bach' - at `$.class`; use one of interactive, batch"),
+        ({"model": "-"}, "the text has a wrong form - at `$.model`; use letters, digits, dots, dashes"),
         (
             {"data_ref": {"uri": "file:///x", "size": 1, "sha256": "zz"}},
-            "the text has a wrong form - at `$.data_ref.sha256`; it is 64 hexadecimal digits",
+            "the text has a wrong form - at `$.data_ref.sha256`; use 64 lower-case hexadecimal digits",
         ),
-        ({"data_ref": {"url": "x"}}, "unknown field `url` - at `$.data_ref`; known are uri, size, sha256"),
+        ({"data_ref": {"url": "x"}}, "unknown field `url` - at `$.data_ref`; valid fields are uri, size, sha256"),
         ({"class": 7}, "Expected `str`, got `int` - at `$.class`"),
     ],
 )
@@ -55,15 +55,15 @@ def test_a_request_is_refused_with_what_is_valid(members: dict[str, Any], words:
 
 def test_who_submits_a_request_of_no_class_is_told_which_there_are() -> None:
     wrong: Any = "bach"
-    with pytest.raises(ContractError, match="it is one of interactive, batch"):
+    with pytest.raises(ContractError, match="use one of interactive, batch"):
         prepare(Submission(model="digits", data=DATA, class_=wrong), by_reference=False, now=1.0)
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ({"data": DATA, "modle": "digits"}, "unknown field `modle`; known are custom_id, model, version,"),
-        ({"data": DATA, "allow": ["lokal"]}, "`$.allow[0]`; it is one of serverless, gpu-container, local"),
+        ({"data": DATA, "modle": "digits"}, "unknown field `modle`; valid fields are custom_id, model, version,"),
+        ({"data": DATA, "allow": ["lokal"]}, "`$.allow[0]`; use one of serverless, gpu-container, local"),
     ],
 )
 def test_a_line_of_a_job_is_refused_with_what_there_is(line: dict[str, Any], words: str) -> None:
@@ -74,14 +74,14 @@ def test_a_line_of_a_job_is_refused_with_what_there_is(line: dict[str, Any], wor
 
 
 def test_parameters_of_a_job_and_keys_of_an_object_are_told_with_what_is_valid() -> None:
-    backends = "it is one of serverless, gpu-container, local"
+    backends = "use one of serverless, gpu-container, local"
     assert backends in said_of({"allow": ["lokal"]}, Defaults)
     spec = {"name": "m", "version": "1", "inputs": [], "outputs": [], "max_payload": {"lokal": 1}}
     assert backends in said_of(spec, ModelSpec)
 
 
 def test_a_setting_is_refused_with_what_is_valid() -> None:
-    with pytest.raises(ConfigurationError, match="it is one of serverless, gpu-container, local"):
+    with pytest.raises(ConfigurationError, match="use one of serverless, gpu-container, local"):
         load(Settings, {"STRAIGHTLINE_BACKEND": "lokal"})
 
 
@@ -90,4 +90,4 @@ def test_a_fault_of_many_bytes_is_explained_at_once() -> None:
     began = time.thread_time()
     said = said_of({"backend": " - at `$" * 1_000_000}, Settings)
     assert time.thread_time() - began < 0.25
-    assert said.endswith("`$.backend`; it is one of serverless, gpu-container, local")
+    assert said.endswith("`$.backend`; use one of serverless, gpu-container, local")

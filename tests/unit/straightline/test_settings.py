@@ -28,7 +28,7 @@ class Settings(msgspec.Struct):
         ("MANY", "0", "expected a whole number >= 1"),
         ("LONGEST", "x", "expected a number"),
         ("DEPLOY", "perhaps", "expected true or false"),
-        ("DRIVER", "none", "invalid enum value 'none'; it is one of docker, process"),
+        ("DRIVER", "none", "invalid enum value 'none'; use one of docker, process"),
     ],
 )
 def test_a_wrong_one_is_named_in_full_with_what_it_takes(name: str, value: str, takes: str) -> None:

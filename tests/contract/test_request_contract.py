@@ -151,7 +151,9 @@ def test_an_id_that_is_no_uuid_is_refused_and_the_message_id_names_the_request(i
 def test_a_request_with_data_and_a_reference_or_neither_is_refused() -> None:
     reference = {"uri": "file:///x", "size": 1, "sha256": "0" * 64}
     assert "either data or data_ref" in str(refusal(body(data_ref=reference)))
-    assert "either data or data_ref" in str(refusal(json.dumps({"id": ID, "model": "m", "submitted_at": 1}).encode()))
+    assert "either data or data_ref" in str(
+        refusal(json.dumps({"id": ID, "model": "m", "submitted_at": 1}).encode())
+    )
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:

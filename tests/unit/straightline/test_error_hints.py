@@ -41,7 +41,10 @@ def said_of(content: object, kind: Any) -> str:
             {"data_ref": {"uri": "file:///x", "size": 1, "sha256": "zz"}},
             "the text has a wrong form - at `$.data_ref.sha256`; use 64 lower-case hexadecimal digits",
         ),
-        ({"data_ref": {"url": "x"}}, "unknown field `url` - at `$.data_ref`; valid fields are uri, size, sha256"),
+        (
+            {"data_ref": {"url": "x"}},
+            "unknown field `url` - at `$.data_ref`; valid fields are uri, size, sha256",
+        ),
         ({"class": 7}, "Expected `str`, got `int` - at `$.class`"),
     ],
 )
@@ -62,7 +65,10 @@ def test_who_submits_a_request_of_no_class_is_told_which_there_are() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ({"data": DATA, "modle": "digits"}, "unknown field `modle`; valid fields are custom_id, model, version,"),
+        (
+            {"data": DATA, "modle": "digits"},
+            "unknown field `modle`; valid fields are custom_id, model, version,",
+        ),
         ({"data": DATA, "allow": ["lokal"]}, "`$.allow[0]`; use one of serverless, gpu-container, local"),
     ],
 )

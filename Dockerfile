@@ -1,15 +1,15 @@
 # Images of StraightLine, by target:
-#   application (the default)  every process of the system; the command chooses which
-#   digits                     the example model in its container form, for the gpu-container pool
-#   train, validate            what models are trained and validated in, without GPUs
-#   digits-release             the application with the trained example beside it, which fills the volumes
+#   application (default)      all processes of the system; the command selects one
+#   digits                     image form of the example model, for the gpu-container pool
+#   train, validate            environments of training and validation, without GPUs
+#   digits-release             the application and the trained example, to fill the volumes
 #
-# The base needs `python3` (3.11 or newer) with the module `venv`. Packages come from the index that pip is set
-# to, or, with PIP_FIND_LINKS and PIP_NO_INDEX=1, from a directory of wheels alone; their hashes are checked.
+# The base image needs `python3` (3.11 or newer) with the module `venv`. Packages come from pip's index or, with
+# PIP_FIND_LINKS and PIP_NO_INDEX=1, from a directory of wheels. Their hashes are checked.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS installer
-# What runs has no installer: pip stays in this stage.
+# pip stays in this stage: the final images have no installer.
 RUN ["python3", "-m", "venv", "/pip"]
 RUN ["python3", "-m", "venv", "--without-pip", "/opt/straightline"]
 COPY requirements /requirements
@@ -34,7 +34,7 @@ ARG PIP_FIND_LINKS
 ARG PIP_NO_INDEX
 RUN ["/pip/bin/python", "-m", "pip", "install", "-r", "/requirements/dev.txt"]
 
-# What `python -m modelkit train` and `validate` run a project's entry points in: packages, and nothing of ours.
+# Environments of `python -m modelkit train` and `validate`: only packages, no code of StraightLine.
 FROM ${PYTHON_IMAGE} AS train
 COPY --from=training-packages /opt/straightline /opt/straightline
 ENV PATH=/opt/straightline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
@@ -56,7 +56,7 @@ COPY function_host /srv/straightline/function_host
 COPY modelkit /srv/straightline/modelkit
 COPY gateway /srv/straightline/gateway
 COPY migrations /srv/straightline/migrations
-# A checkout may shut others out; and what is not compiled now never is, on a read-only root.
+# File modes of a checkout may exclude other users. Modules are compiled now, since the root is read-only later.
 RUN chmod -R a+rX,go-w /srv/straightline && python3 -m compileall -q /srv/straightline
 
 FROM training-packages AS digits-trained
@@ -65,7 +65,7 @@ COPY examples/digits /srv/straightline/examples/digits
 WORKDIR /srv/straightline
 ENV PYTHONPATH=/srv/straightline
 RUN ["/opt/straightline/bin/python", "-m", "examples.digits.make_model", "--out", "/release/models"]
-# The serving code alone, as `python -m modelkit package --form image` puts it into the image of any other model.
+# Only the serving code, as in images of `python -m modelkit package --form image`.
 RUN ["/opt/straightline/bin/python", "-c", \
      "from pathlib import Path; from modelkit.package.code import copy_code; copy_code(Path('/release/code'))"]
 RUN chmod -R a+rX,go-w /release && python3 -m compileall -q /release/code
@@ -83,7 +83,7 @@ CMD ["/opt/straightline/bin/python", "-m", "gunicorn", "-c", "python:model_serve
      "model_server.app:create()"]
 
 FROM ${PYTHON_IMAGE} AS application
-# The directories are where volumes go: an empty volume takes their owner from here.
+# Mount points of volumes: an empty volume takes over the owner.
 RUN groupadd --gid 10001 straightline \
     && useradd --uid 10001 --gid straightline --no-create-home --home-dir /tmp --shell /usr/sbin/nologin straightline \
     && install -d -o straightline -g straightline /models /functions /store
@@ -100,5 +100,5 @@ FROM application AS digits-release
 COPY --from=digits-trained /release/models /release/models
 CMD ["sh", "-c", "cp -R /release/models/. /models/ && exec python -m modelkit package --bundle /models/digits/1 --form function --out /"]
 
-# The default target is the last one.
+# The last target is the default.
 FROM application

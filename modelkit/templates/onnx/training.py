@@ -1,6 +1,6 @@
-"""Makes and measures the model: put your data and your fit here.
+"""Training and validation of the model. Replace the data and the fit by your own.
 
-Modules beside this one are imported relatively (`from .mine import ...`).
+Import modules of this directory relatively (`from .mine import ...`).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Array = npt.NDArray[np.float32]
 
 
 def train(output: Path, report: Callable[[float, float, str], None]) -> None:
-    """Fit, and write `model.onnx` into `output`; `report(done, total, text)` tells how far it is."""
+    """Fit the model and write `model.onnx` into `output`; `report(done, total, text)` shows the progress."""
     features, targets = data(seed=1)
     weights = np.zeros((4, 1), dtype=np.float32)
     for epoch in range(1, 101):
@@ -25,14 +25,14 @@ def train(output: Path, report: Callable[[float, float, str], None]) -> None:
 
 
 def validate(predict: Callable[[dict[str, Array]], dict[str, Array]]) -> dict[str, float]:
-    """Return the figures of the model that `predict` asks; `model.toml` says which one decides."""
+    """Return metrics by name; `predict` calls the model, and `model.toml` names the metric that decides."""
     features, targets = data(seed=2)
     estimate = predict({"features": features})["estimate"]
     return {"r2": float(1 - np.square(estimate - targets).sum() / np.square(targets - targets.mean()).sum())}
 
 
 def data(seed: int) -> tuple[Array, Array]:
-    """Return features `[500, 4]` and targets `[500, 1]`: a plane with some noise."""
+    """Return features `[500, 4]` and targets `[500, 1]`: a plane with noise."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(500, 4)).astype(np.float32)
     noise = random.normal(scale=0.1, size=(500, 1))
@@ -40,7 +40,7 @@ def data(seed: int) -> tuple[Array, Array]:
 
 
 def as_onnx(weights: Array) -> bytes:
-    """Return the model as ONNX with the tensors of `model.toml`."""
+    """Export the model to ONNX, with the tensor names of `model.toml`."""
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["features", "weights"], ["estimate"])],
         "NAME",

@@ -68,7 +68,7 @@ class Site:
 
     def slots(self) -> int:
         """Return how many slots the scheduler counts, by its own last word."""
-        found = re.findall(r"WARNING.* local: .*?(?:(\d+) slots now|no worker is left)", self.said())
+        found = re.findall(r"WARNING.*\blocal: .*?(?:(\d+) slots now|no worker is left)", self.said())
         return int(found[-1] or 0) if found else 0
 
     def wait(self, slots: int) -> None:

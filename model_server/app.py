@@ -14,7 +14,6 @@ An error response is `{"error": "<message>"}`, with a stable word in the header 
 | 500 | `server_fault` | internal error |
 """
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +33,7 @@ from model_server.tensors.encode import encode_response
 from straightline.contracts.tensors.binary_tensors import LENGTH_HEADER, read_body, take_binary_outputs
 from straightline.errors import ConfigurationError, ContractError
 from straightline.settings import load
+from straightline.support.event_log import EventLogger
 
 ERROR_HEADER: Final = "X-StraightLine-Error"
 _STATUS_CODES: Final[dict[type[Exception], tuple[int, str]]] = {
@@ -46,7 +46,7 @@ _STATUS_CODES: Final[dict[type[Exception], tuple[int, str]]] = {
     OutOfMemory: (507, "out_of_memory"),
     MemoryError: (507, "out_of_memory"),
 }
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 def create() -> Flask:
@@ -147,7 +147,7 @@ def _error_response(error: Exception) -> Response:
         status, word = error.code or 500, "not_found"
         message = error.description or error.name
     elif status == 500:
-        _log.exception("a request failed with an internal error", exc_info=error)
+        _log.error("http_request_failed", raised=error)
         message = "internal error. See the log of the model server"
     response = _json({"error": message}, status)
     response.headers[ERROR_HEADER] = word

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CONVERTED: Final = ("broker_config", "gateway", "outcomes", "workers")
+from straightline.support.logs import PACKAGES
+
+CONVERTED: Final = tuple(package for package in PACKAGES if package != "scheduler")
 """Packages that log events by name."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "log-events.md"

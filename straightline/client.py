@@ -1,6 +1,5 @@
 """The blocking client: submits requests and receives their results."""
 
-import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -23,8 +22,9 @@ from straightline.producer.producer import (
 from straightline.producer.submission import Data, Options, Submission, submission_of
 from straightline.producer.submission_batch import BatchTracker
 from straightline.storage.store import Store
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class Client:
@@ -204,7 +204,7 @@ class Client:
             if error is None:
                 self._callbacks.run(lambda: on_result(done.result()))
             else:
-                logger.warning("callback not called, no outcome arrived: %s", error)
+                logger.warning("callback_not_called", request_id=id, error=error)
 
         self.future(id).add_done_callback(arrived)
 

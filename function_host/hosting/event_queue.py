@@ -1,6 +1,5 @@
 """Queue of asynchronous invocations (type Event), whose results are discarded."""
 
-import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -8,9 +7,10 @@ from typing import Final
 from function_host.hosting.host import Host, Throttled
 from function_host.hosting.pool import TOTAL_LIMIT
 from function_host.instances.invocation import Event
+from straightline.support.event_log import EventLogger
 
 RETRY_INTERVAL_S: Final = 0.2
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class EventQueue:
@@ -45,9 +45,9 @@ class EventQueue:
                 if self._closing.wait(RETRY_INTERVAL_S):
                     return
             except Exception:  # noqa: BLE001 - the future is discarded, so errors are logged here
-                _log.exception("%s: event %s was not run", name, event.request_id)
+                _log.exception("function_event_not_run", function=name, event_id=event.request_id)
                 return
             else:
                 if result.failed:
-                    _log.warning("%s: event %s failed", name, event.request_id)
+                    _log.warning("function_event_failed", function=name, event_id=event.request_id)
                 return

@@ -1,7 +1,6 @@
 """The function host: runs invocations on instances, and starts, reaps and replaces instances."""
 
 import dataclasses
-import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,9 @@ from function_host.instances.instance import Instance
 from function_host.instances.invocation import Event, InvocationResult, invoke
 from function_host.packages import Function, find_function
 from straightline.errors import ConfigurationError, StraightLineError
+from straightline.support.event_log import EventLogger
 
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class UnknownFunction(StraightLineError):  # noqa: N818 - named as in Lambda's API
@@ -205,7 +205,7 @@ class Host:
             if self._stopping.is_set():
                 instance.kill()
         self._watcher.add(instance)
-        _log.info("%s: instance %d started", function.name, instance.number)
+        _log.info("instance_started", function=function.name, instance=instance.number)
         return instance
 
     def _release(self, instance: Instance, *, usable: bool) -> None:
@@ -219,7 +219,9 @@ class Host:
     def _on_exit(self, instance: Instance) -> None:
         """Remove an instance whose process has ended; called by the watcher."""
         gone = instance.wait()
-        _log.info("%s: instance %d ended: %s", instance.function.name, instance.number, gone.status)
+        _log.info(
+            "instance_ended", function=instance.function.name, instance=instance.number, status=gone.status
+        )
         with self._lock:
             self._pool.remove(instance.number)
             del self._instances[instance.number]

@@ -1,6 +1,5 @@
 """Thread that prestarts instances up to the `minimum` of each function."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -9,11 +8,12 @@ from typing import Final
 
 from function_host.packages import Function, find_function
 from straightline.errors import StraightLineError
+from straightline.support.event_log import EventLogger
 
 CHECK_INTERVAL_S: Final = 1.0
 RETRY_INTERVAL_S: Final = 30.0
 """After a failed start of the same deployment."""
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class Warmer:
@@ -51,9 +51,9 @@ class Warmer:
                 if self._stopping.is_set() or self._prestart(function):
                     return
         except (StraightLineError, OSError) as error:
-            _log.warning("%s", error)
+            _log.warning("instance_not_prestarted", function=name, error=error)
         except Exception:  # noqa: BLE001 - the thread must survive
-            _log.exception("%s: prestart failed", name)
+            _log.exception("instance_prestart_failed", function=name)
         else:
             return
         if function is not None:

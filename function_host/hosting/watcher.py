@@ -1,7 +1,6 @@
 """Thread that drains the logs of all instances and detects their ends."""
 
 import functools
-import logging
 import os
 import select
 import threading
@@ -9,9 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from function_host.instances.instance import Instance
+from straightline.support.event_log import EventLogger
 
 TICK_INTERVAL_S: Final = 0.5
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class Watcher:
@@ -67,7 +67,7 @@ class Watcher:
         try:
             action()
         except Exception:  # noqa: BLE001 - the thread must survive
-            _log.exception("handling an instance failed")
+            _log.exception("instance_watch_failed")
 
     def _forget(self, watched: dict[int, Instance], descriptor: int) -> None:
         with self._lock:

@@ -5,7 +5,6 @@ Source: the API reference of AWS Lambda (Invoke, GetFunction, GetFunctionConfigu
 
 import base64
 import binascii
-import logging
 import uuid
 from typing import Any, Final
 
@@ -30,9 +29,10 @@ from function_host.instances.report import VERSION, log_tail
 from function_host.packages import Function, list_functions, plain_name
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
+from straightline.support.event_log import EventLogger
 
 _FUNCTIONS: Final = "/2015-03-31/functions"
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 def build(host: Host, events: EventQueue, *, deploy: bool = False) -> Flask:
@@ -197,7 +197,7 @@ def _error_response(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         content = {"Type": "User", "message": error.description or error.name}
         return _error(error.code or 500, "UnknownOperationException", content)
-    _log.error("internal error in the function host", exc_info=error)
+    _log.error("http_request_failed", raised=error)
     message = f"internal error in the function host: {error}"
     return _error(500, "ServiceException", {"Type": "Service", "Message": message})
 

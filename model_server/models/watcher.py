@@ -1,6 +1,5 @@
 """Watcher of the model directory: loads new versions and drops removed ones, without a restart."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from model_server.models.bundle import Bundle, read_bundle
 from model_server.models.engine import Engine
 from model_server.models.registry import ModelKey, Registry
 from straightline.errors import ConfigurationError
+from straightline.support.event_log import EventLogger
 
 FileStamp = tuple[int, int, int]
 """Inode, modification time and size of a `model.toml`. A replaced bundle has another inode."""
@@ -18,7 +18,7 @@ MIN_SCAN_INTERVAL_S: Final = 0.2
 """Bounds the scans that requests for unknown models cause."""
 SCAN_WAIT_TIMEOUT_S: Final = 2.0
 """Longest time that a request waits for a scan, since a model may take long to load."""
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 
 class ModelWatcher:
@@ -80,7 +80,8 @@ class ModelWatcher:
 
     def _apply(self, stamps: dict[ModelKey, FileStamp]) -> None:
         for key in [key for key in (*self._engines, *self._broken) if key not in stamps]:
-            _log.warning("model %s %s was removed", *key)
+            name, version = key
+            _log.info("model_removed", model=name, version=version)
             self._engines.pop(key, None)
             self._broken.pop(key, None)
         fresh = [key for key, stamp in stamps.items() if self._stamps.get(key) != stamp]
@@ -105,12 +106,12 @@ class ModelWatcher:
                 return
             self._engines[key] = self._load(bundle)
         except ConfigurationError as error:
-            _log.warning("model %s %s cannot be loaded: %s", name, version, error)
+            _log.warning("model_not_served", model=name, version=version, error=error)
             self._engines.pop(key, None)
             self._broken[key] = str(error)
         else:
             self._broken.pop(key, None)
-            _log.warning("model %s %s was loaded", name, version)
+            _log.info("model_served", model=name, version=version)
 
     def _read_directory(self) -> dict[ModelKey, FileStamp]:
         found: dict[ModelKey, FileStamp] = {}
@@ -132,4 +133,4 @@ class ModelWatcher:
             self.scan()
         # The thread must survive a failed scan.
         except Exception:  # noqa: BLE001
-            _log.exception("scan of the model directory failed")
+            _log.exception("model_scan_failed")

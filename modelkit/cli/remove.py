@@ -1,12 +1,12 @@
 """`python -m modelkit remove`: remove a version of a model, or the whole model."""
 
 import argparse
-import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from modelkit.cli.options import add_command
 from modelkit.cli.result import CommandResult
@@ -17,8 +17,6 @@ from straightline.contracts import DeployedVersion
 from straightline.errors import BrokerUnavailable
 from straightline.names import BACKENDS, Backend
 from straightline.settings import load
-
-_log: Final = logging.getLogger(__name__)
 
 
 def register(commands: Any) -> None:
@@ -101,7 +99,10 @@ def _leftovers_named(left: str) -> Iterator[None]:
             f"{error}. When no process uses the version, remove by hand what is left: {left}"
         ) from error
     except KeyboardInterrupt:
-        _log.warning("interrupted. if the registry has lost the version, remove by hand: %s", left)
+        print(
+            f"modelkit: interrupted. If the registry has lost the version, remove by hand: {left}",
+            file=sys.stderr,
+        )
         raise
 
 

@@ -1,6 +1,5 @@
 """Deployment of one bundle to its targets and into the registry, rolled back if a step fails."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,9 @@ from straightline.contracts.deployed import Deployed, DeployedVersion
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.models.catalogue import version_key
 from straightline.names import BACKENDS, Backend
+from straightline.support.event_log import EventLogger
 
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 LoadCheck = Callable[[Candidate], None]
 
 
@@ -148,7 +148,7 @@ def _rollback_on_error(
             try:
                 target.remove(version)
             except StraightLineError as error:
-                _log.warning("the deployment could not be rolled back: %s", error)
+                _log.warning("rollback_incomplete", error=error)
         raise
 
 
@@ -183,7 +183,7 @@ def _unregistered_versions(model: Path, *, excluding: str) -> list[DeployedVersi
         try:
             bundle = read_bundle(file.parent)
         except ConfigurationError as error:
-            _log.warning("a version in the model directory was not adopted: %s", error)
+            _log.warning("version_not_adopted", error=error)
             continue
         digest = f"sha256:{content_digest(file.parent)}"
         found.append(DeployedVersion(spec=_model_spec(bundle, bundle.spec.backends), digest=digest))

@@ -1,7 +1,6 @@
 """Deployment of functions through the API of AWS Lambda or the function host (AWS_ENDPOINT_URL_LAMBDA)."""
 
 import io
-import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from straightline.contracts.deployed import DeployedVersion
 from straightline.contracts.model import WarmPool
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ConfigurationError, ContractError
+from straightline.support.event_log import EventLogger
 
 RUNTIME: Final = "python3.11"
 HANDLER: Final = "function.handler"
@@ -37,7 +37,7 @@ _NOT_FOUND: Final = "ResourceNotFoundException"
 _CONFLICT: Final = "ResourceConflictException"
 _TRIAL_SUFFIX: Final = "t"
 """Suffix of the function that tests a package for a running one; names have room for one more character."""
-_log = logging.getLogger(__name__)
+_log = EventLogger(__name__)
 
 Build = Callable[[Candidate, bool], Path]
 """Builds the function package, a directory or a file; True includes its libraries."""
@@ -138,7 +138,7 @@ class FunctionTarget:
             try:
                 self._delete(name)
             except NotPlaced as error:
-                _log.warning("a test function was left over. delete it by hand: %s", error)
+                _log.warning("test_function_not_deleted", function=name, error=error)
 
     def _finish(self, name: str, package: bytes | None, candidate: Candidate) -> None:
         """Update the function if there is a package, and wait until it is active."""

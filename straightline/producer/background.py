@@ -1,12 +1,13 @@
 """Work that must not block a connection's thread: store access and callbacks."""
 
-import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-logger = logging.getLogger(__name__)
+from straightline.support.event_log import EventLogger
+
+logger = EventLogger(__name__)
 
 _END: Final = None
 
@@ -51,4 +52,4 @@ class BackgroundWorker:
             try:
                 task()
             except Exception:
-                logger.exception("a task for a result failed")
+                logger.exception("background_task_failed")

@@ -4,7 +4,6 @@ Nothing here blocks except the store, and methods with a timeout.
 """
 
 import inspect
-import logging
 import secrets
 import threading
 import time
@@ -30,9 +29,10 @@ from straightline.producer.results import ResultBuffer
 from straightline.producer.stored_inputs import StoredInputs
 from straightline.producer.submission import Draft, Submission, compose, prepare
 from straightline.storage.store import Store
+from straightline.support.event_log import EventLogger
 from straightline.tracing import headers
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 MAX_KEPT_RESULTS: Final = 100_000
 MAX_KEPT_BYTES: Final = 256 * 1024 * 1024
@@ -211,7 +211,7 @@ class Producer:
     def _arrived(self, correlation_id: str | None, body: bytes) -> None:
         identity = canonical(correlation_id or "")
         if identity is None:
-            logger.warning("dropped a result without a request id")
+            logger.warning("reply_without_request_id")
             return
         self.results.put(identity, body)
         self._inputs.ended(identity, body)

@@ -1,12 +1,13 @@
 """Results that have arrived, within bounds, and the callers waiting for others."""
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-logger = logging.getLogger(__name__)
+from straightline.support.event_log import EventLogger
+
+logger = EventLogger(__name__)
 
 OnBody = Callable[[bytes | None], None]
 """Called once with a body, or with None when no result can arrive any more; it must not block."""
@@ -127,5 +128,5 @@ class ResultBuffer:
             return
         self._bytes -= len(self._unread.popitem(last=False)[1])
         if self.dropped == 0:
-            logger.warning("results arrive faster than they are read: dropping the oldest")
+            logger.warning("results_dropped")
         self.dropped += 1

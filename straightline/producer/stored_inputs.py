@@ -1,6 +1,5 @@
 """Inputs that a producer has stored for its requests, removed when these end."""
 
-import logging
 from typing import Final
 
 import msgspec
@@ -11,8 +10,9 @@ from straightline.errors import ContractError, StoreUnavailable
 from straightline.producer.background import BackgroundWorker
 from straightline.storage.store import Store
 from straightline.support.bounded_dict import BoundedDict
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 MAX_REMEMBERED: Final = 100_000
 """Requests; `straightline sweep` removes the inputs of older ones."""
@@ -57,7 +57,7 @@ class StoredInputs:
         try:
             self._store.remove(reference)
         except (StoreUnavailable, ContractError) as error:
-            logger.warning("a stored input could not be removed and is left to the sweep: %s", error)
+            logger.warning("stored_input_not_removed", error=error)
 
 
 def _is_conflict(outcome: bytes) -> bool:

@@ -13,8 +13,9 @@ from straightline.amqp.connection.failures import AuthFailures, describe
 from straightline.amqp.connection.loop_thread import AMQPThread
 from straightline.amqp.connection.parameters import parameters
 from straightline.support.backoff import Backoff
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 MAX_RECONNECT_DELAY_S: Final = 5.0
 RECONNECT_BACKOFF: Final = Backoff(0.1, MAX_RECONNECT_DELAY_S)
@@ -82,7 +83,7 @@ class ManagedConnection:
         """Record that the channel is usable: the next loss is followed by an immediate reconnect."""
         if self._logged is not None:
             # At the level of the loss, so that a log that shows one shows the other.
-            logger.warning("the AMQP connection works again")
+            logger.warning("amqp_connected_again")
             self._logged = None
         self._failures = 0
         self._on_failed = None
@@ -138,7 +139,7 @@ class ManagedConnection:
     def _blocked(self, _connection: Any, frame: Any) -> None:
         self.trouble = f"the broker blocks publishers ({frame.method.reason}): check its memory and disk"
         self._logged = self.trouble
-        logger.warning("%s", self.trouble)
+        logger.warning("amqp_publishing_blocked", reason=self.trouble)
 
     def _channel_closed(self, channel: Any, reason: BaseException) -> None:
         if channel.connection is not self._connection:
@@ -171,7 +172,7 @@ class ManagedConnection:
         seconds = RECONNECT_BACKOFF.delay(self._failures)
         self._logged = self.trouble
         level = logging.WARNING if news else logging.DEBUG
-        logger.log(level, "no AMQP connection: %s; trying again in %.1f s", self.trouble, seconds)
+        logger.log(level, "amqp_not_connected", error=self.trouble, retry_in_s=round(seconds, 1))
         self._loop.call_later(seconds, self._connect)
 
     def _stop(self) -> None:

@@ -1,13 +1,14 @@
 """The thread that runs AMQP connections: one each for most, a shared one for two that work together."""
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from pika.adapters.select_connection import IOLoop
 
-logger = logging.getLogger(__name__)
+from straightline.support.event_log import EventLogger
+
+logger = EventLogger(__name__)
 
 
 class LoopClient(Protocol):
@@ -92,6 +93,6 @@ class AMQPThread:
 
     def _fault(self, error: Exception) -> None:
         """Reconnect all clients after an unexpected exception, so that no caller waits for a dead thread."""
-        logger.error("unexpected fault on the AMQP thread; reconnecting", exc_info=error)
+        logger.error("amqp_thread_failed", raised=error)
         for client in tuple(self._clients):
             client.abandon(error)

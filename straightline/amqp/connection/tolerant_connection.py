@@ -1,6 +1,5 @@
 """A pika connection that survives messages with undecodable headers, and that can be abandoned."""
 
-import logging
 import struct
 from typing import Any, Final
 
@@ -9,8 +8,9 @@ from pika import frame, spec
 from pika.exceptions import AMQPConnectionError
 
 from straightline.amqp.connection.header_repair import strip_headers
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _HEAD: Final = struct.Struct(">BHL")
 """Of a frame: type, channel, size of the payload."""
@@ -46,9 +46,7 @@ class TolerantConnection(pika.SelectConnection):
             found = _without_headers(self._frame_buffer)
             if found is None:
                 raise
-            logger.warning(
-                "dropped the headers of a message, which cannot be decoded (%s)", type(error).__name__
-            )
+            logger.warning("message_headers_dropped", error=type(error).__name__)
             return found
 
 

@@ -1,6 +1,5 @@
 """The stream of cancelled request ids."""
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -10,8 +9,9 @@ from straightline.amqp.consuming.stream import StreamReader
 from straightline.contracts import Cancel
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 LOOKBACK: Final = timedelta(days=2)
 """Retention of the stream: twice the longest default lifetime of a request. A request with a later deadline
@@ -48,4 +48,4 @@ class CancellationStream(StreamReader):
         try:
             self._on_id(decode(body, Cancel).id)
         except ContractError as error:
-            logger.warning("skipped an entry of %s that cannot be decoded: %s", names.CANCELLED_STREAM, error)
+            logger.warning("stream_entry_skipped", stream=names.CANCELLED_STREAM, error=error)

@@ -1,6 +1,5 @@
 """The stream of deployed models: its reader, and the message that appends to it."""
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -10,8 +9,9 @@ from straightline.amqp.consuming.stream import StreamReader
 from straightline.contracts.deployed import Deployed
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 EMPTY_STREAM_TIMEOUT_S: Final = 30.0
 """A stream that stays empty this long means that nothing was ever deployed: the reconciler announces when it
@@ -65,7 +65,7 @@ class DeploymentStream(StreamReader):
         try:
             deployed = decode(body, Deployed)
         except ContractError as error:
-            logger.warning("skipped an entry of %s that cannot be decoded: %s", names.DEPLOYED_STREAM, error)
+            logger.warning("stream_entry_skipped", stream=names.DEPLOYED_STREAM, error=error)
             return
         if deployed.revision > self._revision:
             self._revision = deployed.revision

@@ -1,6 +1,5 @@
 """The stream of status events, as gateways follow it."""
 
-import logging
 from collections.abc import Callable
 
 from straightline import names
@@ -8,8 +7,9 @@ from straightline.amqp.consuming.stream import StreamReader
 from straightline.contracts.parsing.decoding import decode
 from straightline.contracts.status_events import StatusEvents
 from straightline.errors import ContractError
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class StatusEventReader(StreamReader):
@@ -42,6 +42,6 @@ class StatusEventReader(StreamReader):
         try:
             events = decode(body, StatusEvents)
         except ContractError as error:
-            logger.warning("an entry of %s cannot be read: %s", names.STATUS_STREAM, error)
+            logger.warning("stream_entry_skipped", stream=names.STATUS_STREAM, error=error)
             return
         self._on_events(events)

@@ -1,6 +1,5 @@
 """A reader of a broker stream: all entries that it keeps, then new ones as they arrive."""
 
-import logging
 import secrets
 import threading
 import time
@@ -12,8 +11,9 @@ from pika import BasicProperties
 
 from straightline import names
 from straightline.amqp.consuming.consumer import Consumer
+from straightline.support.event_log import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 CATCH_UP_TIMEOUT_S: Final = 10.0
 """Work starts after this time even if the stream was not read to its end."""
@@ -106,10 +106,10 @@ class StreamReader:
             return False
         self._timed_out = True
         logger.warning(
-            "%s cannot be read (%s), %s: see `python -m broker_config`",
-            self._stream,
-            self._connection.trouble,
-            self._without,
+            "stream_not_read",
+            stream=self._stream,
+            error=self._connection.trouble,
+            consequence=self._without,
         )
         return True
 

@@ -1,6 +1,5 @@
 """Confirmed publishing from any thread, over a connection that reconnects by itself."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +17,6 @@ from straightline.amqp.publishing.confirm_tracker import ConfirmTracker
 from straightline.amqp.publishing.outgoing import SERIAL_HEADER, Outgoing, invalid_reason
 from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.errors import BrokerUnavailable, Rejected, StraightLineError, Unroutable
-
-logger = logging.getLogger(__name__)
 
 PUBLISH_BATCH_SIZE: Final = 512
 """Messages written before the thread reads the broker's confirms again."""

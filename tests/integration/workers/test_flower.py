@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from broker_config.apply import apply
+from tests.events import logged_lines
 from tests.integration.modelkit.processes import free_port
 from tests.integration.workers.worker_process import WorkerProcess
 from workers.celery_ext.app import create
@@ -131,7 +132,7 @@ def test_a_worker_waits_for_a_queue_that_it_may_not_declare(
     bench.channel.queue_delete("straightline.local")
     worker = WorkerProcess(worker_environ)
     try:
-        bench.wait_for("a refusal", lambda: "python -m broker_config" in worker.log)
+        bench.wait_for("a refusal", lambda: bool(logged_lines(worker.log, "queue_not_consumed")))
         apply(broker_url)
         bench.place(bench.ticket([1.0, 2.0]))
         bench.outcomes(1)

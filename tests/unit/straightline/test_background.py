@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from straightline.producer.background import BackgroundWorker
+from tests.events import logged
 
 
 def test_errands_are_done_in_order_and_before_it_closes() -> None:
@@ -22,6 +23,7 @@ def test_one_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None
     errands.run(done.set)
     assert done.wait(30)
     errands.close(30)
+    assert logged(caplog, "background_task_failed")
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -19,6 +19,7 @@ from straightline.amqp.connection.failures import REFUSAL_TIMEOUT_S, AuthFailure
 from straightline.amqp.connection.parameters import parameters
 from straightline.amqp.consuming.reply_queue import ReplyQueue
 from straightline.errors import BrokerUnavailable, ConfigurationError
+from tests.events import logged
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,8 @@ def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFi
             link.trouble = trouble
             link._reconnect_later()
     link._loop.close()
-    told = [
-        record.getMessage().split(";")[0].removeprefix("no AMQP connection: ") for record in caplog.records
-    ]
+    assert len(caplog.records) == 3
+    told = [fields["error"] for fields in logged(caplog, "amqp_not_connected")]
     assert told == ["refused", "no password", "refused"]
 
 
@@ -82,9 +82,9 @@ def test_the_end_of_a_loss_is_told_once(caplog: pytest.LogCaptureFixture) -> Non
         link.mark_working()
         link.mark_working()
     link._loop.close()
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
-        "no AMQP connection",
-        "the AMQP connection works again",
+    assert [str(record.msg).split()[0] for record in caplog.records] == [
+        "amqp_not_connected",
+        "amqp_connected_again",
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.loop_thread import AMQPThread
+from tests.events import logged
 
 NOBODY = "amqp://127.0.0.1:1/"
 PATIENCE = 10.0
@@ -61,7 +62,7 @@ def test_an_unexpected_fault_costs_both_their_connections_and_neither_its_thread
     for link in links:
         link.stop(PATIENCE)
     assert all(isinstance(told[0], ZeroDivisionError) for told in lost)
-    assert "unexpected fault" in caplog.text
+    assert logged(caplog, "amqp_thread_failed")
 
 
 def test_a_timer_that_raises_takes_no_other_one_with_it() -> None:

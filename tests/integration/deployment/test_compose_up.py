@@ -121,7 +121,7 @@ def submit(compose: Compose, *arguments: str) -> dict[str, object]:
     return outcome
 
 
-def test_everything_becomes_healthy_or_ends_well(compose: Compose) -> None:
+def test_all_services_become_healthy_or_succeed(compose: Compose) -> None:
     deadline = time.monotonic() + PATIENCE
     while not all(state in {"healthy", "exited 0"} for state in compose.states().values()):
         assert time.monotonic() < deadline, compose.states()
@@ -135,7 +135,7 @@ def test_a_request_is_answered_by_each_backend(compose: Compose, backend: str) -
     assert (outcome["state"], outcome["backend"]) == ("succeeded", backend)
 
 
-def test_outcomes_stand_in_the_ledger(compose: Compose) -> None:
+def test_outcomes_are_in_the_ledger(compose: Compose) -> None:
     submit(compose)
     deadline = time.monotonic() + PATIENCE
     while (

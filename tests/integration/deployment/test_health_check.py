@@ -15,7 +15,7 @@ def test_consumers_of_a_queue_are_counted(broker_url: str) -> None:
         assert health.consumers(broker_url, names.OUTCOMES_QUEUE) == 1
 
 
-def test_a_consumer_makes_the_process_well_and_its_absence_ill(
+def test_health_requires_a_consumer(
     broker_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_BROKER_URL", broker_url)
@@ -26,12 +26,12 @@ def test_a_consumer_makes_the_process_well_and_its_absence_ill(
         assert health.main([names.OUTCOMES_QUEUE]) == 0
 
 
-def test_a_queue_that_is_not_there_is_named(broker_url: str) -> None:
+def test_a_missing_queue_is_named(broker_url: str) -> None:
     with pytest.raises(ConfigurationError, match="no-such-queue"):
         health.consumers(broker_url, "no-such-queue")
 
 
-def test_a_broker_that_does_not_answer_is_said(broker_url: str) -> None:
+def test_an_unreachable_broker_is_reported(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
     wrong = f"amqp://nobody:wrong@{parameters.host}:{parameters.port}/none"
     with pytest.raises(BrokerUnavailable):

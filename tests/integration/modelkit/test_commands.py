@@ -30,7 +30,7 @@ def test_each_command_has_help_with_its_exit_codes(command: Any, capsys: pytest.
 
 
 @pytest.mark.parametrize("flavour", ["onnx", "python"])
-def test_a_new_project_trains_and_validates_at_once(
+def test_a_new_project_trains_and_validates(
     flavour: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = str(tmp_path / "plane")
@@ -54,7 +54,7 @@ def test_a_new_project_trains_and_validates_at_once(
         (["validate", "PROJECT", "--runtime", "local"], 2, "not trained yet"),
     ],
 )
-def test_a_fault_is_one_sentence_with_its_exit_code(
+def test_an_error_is_one_message_with_its_exit_code(
     arguments: list[str], code: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = str(tmp_path / "plane")
@@ -66,9 +66,7 @@ def test_a_fault_is_one_sentence_with_its_exit_code(
     assert "Traceback" not in text
 
 
-def test_a_new_project_does_not_write_over_what_is_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_new_project_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     code, record, _ = run(capsys, "new", "plane", "--directory", str(tmp_path))
     assert code == 2
@@ -76,9 +74,7 @@ def test_a_new_project_does_not_write_over_what_is_there(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_entry_point_that_is_not_there_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_entry_point_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = tmp_path / "plane"
     run(capsys, "new", "plane", "--directory", str(project))
     file = project / "model.toml"
@@ -93,7 +89,7 @@ def test_an_entry_point_that_is_not_there_is_named(
     assert "Traceback" not in said
 
 
-def test_a_model_that_gives_other_tensors_than_its_file_says_is_refused(
+def test_outputs_that_contradict_model_toml_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tmp_path / "plane"
@@ -112,7 +108,7 @@ def test_a_model_that_gives_other_tensors_than_its_file_says_is_refused(
         assert told in record["error"]
 
 
-def test_an_external_server_that_does_not_answer_is_refused(
+def test_an_unreachable_external_server_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = str(tmp_path / "theirs")
@@ -126,7 +122,7 @@ def test_an_external_server_that_does_not_answer_is_refused(
 
 
 @pytest.mark.parametrize("flavour", ["onnx", "python"])
-def test_a_new_project_is_packaged_and_answers_as_server_and_as_function(
+def test_a_new_project_answers_as_server_and_function(
     flavour: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], make_host: HostMaker
 ) -> None:
     project = tmp_path / "plane"
@@ -171,7 +167,7 @@ def hold_external(url: str, project: Path, capsys: pytest.CaptureFixture[str]) -
     assert "has the versions ['1'] of plane, but model.toml says '7'" in record["error"]
 
 
-def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(
+def test_only_a_validated_unchanged_bundle_can_be_packaged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tmp_path / "plane"
@@ -189,7 +185,7 @@ def test_only_a_bundle_that_was_validated_as_it_is_can_be_packaged(
     assert (code, "Run `validate` again" in record["error"]) == (10, True)
 
 
-def test_digits_are_compressed_measured_and_what_is_packaged_is_the_compressed_one(
+def test_the_bundle_gets_the_compressed_digits_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = ["examples/digits", "--build", str(tmp_path / "build"), "--runtime", "local"]
@@ -204,9 +200,7 @@ def test_digits_are_compressed_measured_and_what_is_packaged_is_the_compressed_o
     assert (tmp_path / "build" / "bundle" / "model.onnx").stat().st_size == found["bytes_after"]
 
 
-def test_a_compression_that_gains_nothing_is_refused_and_the_uncompressed_one_stays(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_useless_compression_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = str(tmp_path / "plane")
     run(capsys, "new", "plane", "--directory", project)
     trained = run(capsys, "train", project, "--runtime", "local")[1]

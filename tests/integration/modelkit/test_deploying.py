@@ -153,7 +153,7 @@ def as_before(bench: Bench, functions: FunctionHost) -> Callable[[], None]:
     return hold
 
 
-def test_versions_are_deployed_side_by_side_and_everybody_hears_of_each(
+def test_versions_are_deployed_side_by_side_and_announced(
     bench: Bench, heard: list[Deployed], functions: FunctionHost
 ) -> None:
     for version in ("1", "2"):
@@ -170,7 +170,7 @@ def test_versions_are_deployed_side_by_side_and_everybody_hears_of_each(
         assert json.loads(answer["Payload"].read())["outputs"][0]["data"] == [expected]
 
 
-def test_the_same_again_changes_nothing_but_the_revision(bench: Bench) -> None:
+def test_a_repeated_deployment_changes_only_the_revision(bench: Bench) -> None:
     first = bench.deploy("1")[1]
     before = bench.deployed().models
     code, again = bench.deploy("1")
@@ -178,16 +178,14 @@ def test_the_same_again_changes_nothing_but_the_revision(bench: Bench) -> None:
     assert bench.deployed().models == before
 
 
-def test_a_version_can_be_put_in_more_places_later(bench: Bench) -> None:
+def test_a_version_can_be_deployed_to_more_backends_later(bench: Bench) -> None:
     assert bench.deploy("1", "--on", "local")[1]["function"] is None
     record = bench.deploy("1", "--on", "serverless")[1]
     assert record["function"] is not None
     assert set(record["backends"]) == {"local", "serverless"}
 
 
-def test_a_model_that_is_to_stand_ready_does_so_as_soon_as_it_is_deployed(
-    bench: Bench, functions: FunctionHost
-) -> None:
+def test_a_minimum_is_provisioned_at_the_deployment(bench: Bench, functions: FunctionHost) -> None:
     bundle = Path(bench.bundle("1", backends=("serverless",)))
     with (bundle / "model.toml").open("a") as file:
         file.write("[warm]\nminimum = 1\nmaximum = 2\n")
@@ -233,9 +231,7 @@ class Warm:
         return found
 
 
-def test_instances_stand_ready_of_the_default_and_the_canary_alone(
-    bench: Bench, functions: FunctionHost
-) -> None:
+def test_only_default_and_canary_are_provisioned(bench: Bench, functions: FunctionHost) -> None:
     warm = Warm(bench, functions)
     warm.deploy("1", "--no-default")
     assert warm.wanted() == {"1": 1}, "the first one becomes the default whatever is asked"
@@ -275,7 +271,7 @@ def test_a_canary_that_becomes_the_default_stays_warm(bench: Bench, functions: F
     assert not cold(), "the same package and settings leave the function alone"
 
 
-def test_a_function_that_runs_keeps_answering_where_what_comes_in_its_place_does_not(
+def test_a_running_function_survives_a_failed_update(
     bench: Bench, functions: FunctionHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.deploy("1", "--on", "serverless")
@@ -319,7 +315,7 @@ def test_a_canary_a_rollback_and_a_removal(bench: Bench, functions: FunctionHost
     assert list(bench.models.iterdir()) == []
 
 
-def test_what_lay_in_the_directory_is_adopted(bench: Bench) -> None:
+def test_versions_in_the_directory_are_adopted(bench: Bench) -> None:
     shutil.copytree(bench.bundle("1"), bench.models / "m" / "1")
     assert bench.deploy("2")[1]["default"] == "2"
     assert bench.run("rollback", "m")[1]["default"] == "1"
@@ -335,7 +331,7 @@ def test_what_lay_in_the_directory_is_adopted(bench: Bench) -> None:
         ("runs = 1\n", "has no callable 'run'"),
     ],
 )
-def test_a_broken_bundle_is_refused_and_what_runs_is_left_alone(
+def test_a_broken_bundle_is_refused_and_running_versions_stay(
     bench: Bench, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch, code: str, told: str
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_PATIENCE", "4")
@@ -345,7 +341,7 @@ def test_a_broken_bundle_is_refused_and_what_runs_is_left_alone(
     as_before()
 
 
-def test_a_digest_that_does_not_match_is_refused(bench: Bench, as_before: Callable[[], None]) -> None:
+def test_a_wrong_digest_is_refused(bench: Bench, as_before: Callable[[], None]) -> None:
     code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "sha256:" + "0" * 64)
     assert (code, "it has changed since it was built" in record["error"]) == (10, True)
     code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "abc")
@@ -355,16 +351,14 @@ def test_a_digest_that_does_not_match_is_refused(bench: Bench, as_before: Callab
     as_before()
 
 
-def test_another_content_in_the_directory_is_not_written_over(bench: Bench) -> None:
+def test_other_content_in_the_directory_is_not_overwritten(bench: Bench) -> None:
     shutil.copytree(bench.bundle("1", GOOD.format(factor=9)), bench.models / "m" / "1")
     code, record = bench.deploy("1")
     assert (code, "is not in the registry" in record["error"]) == (10, True)
     until(lambda: bench.ask("1") == 9.0, "the server serves what lies there")
 
 
-def test_a_function_that_does_not_become_ready_takes_the_other_places_back(
-    bench: Bench, as_before: Callable[[], None]
-) -> None:
+def test_a_failed_function_rolls_back_the_other_targets(bench: Bench, as_before: Callable[[], None]) -> None:
     only_there = "import os\nif 'AWS_LAMBDA_FUNCTION_NAME' in os.environ:\n    raise OSError('no licence')\n"
     code, record = bench.deploy("2", code=only_there + GOOD.format(factor=3))
     assert (code, "does not become ready" in record["error"]) == (11, True)
@@ -373,7 +367,7 @@ def test_a_function_that_does_not_become_ready_takes_the_other_places_back(
     as_before()
 
 
-def test_a_server_that_cannot_load_it_though_it_could_be_loaded_here(
+def test_a_bundle_that_only_the_server_cannot_load_is_refused(
     bench: Bench, as_before: Callable[[], None]
 ) -> None:
     only_there = (
@@ -393,7 +387,7 @@ def test_a_server_that_cannot_load_it_though_it_could_be_loaded_here(
         ("STRAIGHTLINE_DEPLOY_DATABASE_URL", "mysql://x", 2),
     ],
 )
-def test_what_is_away_is_named(
+def test_an_unreachable_service_is_named(
     bench: Bench, as_before: Callable[[], None], variable: str, value: str, exit_code: int
 ) -> None:
     with pytest.MonkeyPatch.context() as changed:
@@ -404,14 +398,14 @@ def test_what_is_away_is_named(
 
 
 @pytest.mark.parametrize("what", ["BROKER", "DATABASE"])
-def test_a_url_that_is_missing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_a_missing_url_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     monkeypatch.delenv(f"STRAIGHTLINE_DEPLOY_{what}_URL")
     monkeypatch.delenv(f"STRAIGHTLINE_{what}_URL", raising=False)
     code, record = bench.deploy("1")
     assert (code, f"STRAIGHTLINE_DEPLOY_{what}_URL is not set" in record["error"]) == (2, True), record
 
 
-def test_a_function_host_that_deploys_nothing_says_how_to_let_it(
+def test_a_function_host_without_deployment_names_the_setting(
     bench: Bench, make_host: HostMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     packages = tmp_path / "others"
@@ -421,7 +415,7 @@ def test_a_function_host_that_deploys_nothing_says_how_to_let_it(
     assert (code, "STRAIGHTLINE_FUNCTIONS_DEPLOY=true" in record["error"]) == (12, True)
 
 
-def test_a_place_that_does_not_let_go_is_named_and_the_others_do(
+def test_a_target_that_cannot_remove_is_named_and_the_others_do(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.deploy("1")
@@ -432,9 +426,7 @@ def test_a_place_that_does_not_let_go_is_named_and_the_others_do(
     assert bench.deployed().models["m"].versions == {}
 
 
-def test_a_removal_that_cannot_be_announced_names_what_is_left(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unannounced_removal_names_what_is_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     function = bench.deploy("1")[1]["function"]
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
     monkeypatch.setattr("modelkit.deployment.announce.CONFIRM_TIMEOUT_S", 1.0)
@@ -444,7 +436,7 @@ def test_a_removal_that_cannot_be_announced_names_what_is_left(
     assert left in record["error"]
 
 
-def test_a_place_that_the_model_is_not_made_for_is_refused(bench: Bench) -> None:
+def test_a_backend_that_the_model_does_not_list_is_refused(bench: Bench) -> None:
     code, record = bench.deploy("1", "--on", "serverless", backends=("local",))
     assert (code, "is not made for serverless" in record["error"]) == (2, True)
 
@@ -455,7 +447,7 @@ def test_a_first_version_cannot_be_a_canary(bench: Bench) -> None:
     assert list(bench.models.iterdir()) == []
 
 
-def test_a_broker_that_is_away_leaves_the_change_recorded_and_says_so(
+def test_without_a_broker_the_change_is_recorded_and_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_DEPLOY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}/x")
@@ -465,7 +457,7 @@ def test_a_broker_that_is_away_leaves_the_change_recorded_and_says_so(
     assert bench.deployed().models["m"].default == "1"
 
 
-def test_a_connection_that_is_lost_at_the_commit_takes_nothing_back_that_stands(
+def test_a_connection_lost_after_the_commit_rolls_nothing_back(
     bench: Bench, heard: list[Deployed], migrated_database_url: str
 ) -> None:
     with lost_at_commit(migrated_database_url, stands=True):
@@ -476,7 +468,7 @@ def test_a_connection_that_is_lost_at_the_commit_takes_nothing_back_that_stands(
     assert bench.ask("1") == 2.0
 
 
-def test_a_connection_that_is_lost_before_the_commit_leaves_all_as_it_was(
+def test_a_connection_lost_before_the_commit_rolls_back(
     bench: Bench, as_before: Callable[[], None], migrated_database_url: str
 ) -> None:
     with lost_at_commit(migrated_database_url, stands=False):
@@ -485,7 +477,7 @@ def test_a_connection_that_is_lost_before_the_commit_leaves_all_as_it_was(
     as_before()
 
 
-def test_what_may_be_deployed_is_left_in_place_where_nobody_can_be_asked(
+def test_an_uncertain_deployment_is_not_rolled_back(
     bench: Bench, functions: FunctionHost, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("outcomes.registry.commit_check.VERIFY_TIMEOUT_S", 0.0)
@@ -497,9 +489,7 @@ def test_what_may_be_deployed_is_left_in_place_where_nobody_can_be_asked(
     assert len(list(functions.packages.iterdir())) == 1
 
 
-def test_the_failure_rates_of_canary_and_default_stand_side_by_side(
-    bench: Bench, migrated_database_url: str
-) -> None:
+def test_list_shows_failure_rates_of_canary_and_default(bench: Bench, migrated_database_url: str) -> None:
     bench.deploy("1", "--on", "local")
     bench.deploy("2", "--on", "local", "--canary", "20")
     engine = create_engine(migrated_database_url)

@@ -67,7 +67,7 @@ def test_the_first_invocation_is_a_cold_start_and_the_next_is_warm(host: Functio
     assert "Init Duration: " not in warm.log
 
 
-def test_what_a_function_prints_is_in_the_tail_of_the_log_and_no_more_than_its_end(
+def test_the_log_tail_has_only_the_end_of_the_output(
     host: FunctionHost,
 ) -> None:
     host.deploy("talks", "def handler(event, context):\n    print('x' * 10_000 + 'the end')\n")
@@ -76,7 +76,7 @@ def test_what_a_function_prints_is_in_the_tail_of_the_log_and_no_more_than_its_e
     assert len(answer.log) <= 4096
 
 
-def test_an_instance_knows_its_limits_and_nothing_of_the_hosts_environment(host: FunctionHost) -> None:
+def test_an_instance_does_not_inherit_the_hosts_environment(host: FunctionHost) -> None:
     host.deploy(
         "looks",
         "import os\ndef handler(event, context):\n"
@@ -93,7 +93,7 @@ def test_an_instance_knows_its_limits_and_nothing_of_the_hosts_environment(host:
     assert arn.endswith(":function:looks")
 
 
-def test_above_its_timeout_a_function_is_ended_and_told_so(host: FunctionHost) -> None:
+def test_a_function_above_its_timeout_is_ended_and_reported(host: FunctionHost) -> None:
     host.deploy("hangs", HANG, timeout=0.5)
     before = set(host.instances())
     answer = invoke(host, "hangs")
@@ -114,7 +114,7 @@ def test_above_its_timeout_a_function_is_ended_and_told_so(host: FunctionHost) -
         ("raise SystemExit(1)", "exit status 1"),
     ],
 )
-def test_a_crash_is_told_and_the_next_invocation_has_a_new_instance(
+def test_a_crash_is_reported_and_the_instance_replaced(
     host: FunctionHost, statement: str, status: str
 ) -> None:
     host.deploy(
@@ -138,12 +138,12 @@ def test_an_exception_of_the_handler_leaves_its_instance_warm(host: FunctionHost
     assert "Init Duration" not in second.log
 
 
-def test_the_memory_limit_holds(host: FunctionHost) -> None:
+def test_the_memory_limit_is_enforced(host: FunctionHost) -> None:
     host.deploy("grows", "def handler(event, context):\n    return len(bytearray(300 << 20))\n", memory=256)
     assert invoke(host, "grows").payload["errorType"] == "MemoryError"
 
 
-def test_a_crash_at_the_memory_limit_is_want_of_memory(host: FunctionHost) -> None:
+def test_a_crash_at_the_memory_limit_is_out_of_memory(host: FunctionHost) -> None:
     host.deploy(
         "full",
         "import os\nkept = []\ndef handler(event, context):\n    try:\n"
@@ -163,9 +163,7 @@ def test_a_crash_at_the_memory_limit_is_want_of_memory(host: FunctionHost) -> No
         ("import os\nos._exit(5)", "Runtime.ExitError"),
     ],
 )
-def test_a_function_that_cannot_be_initialised_says_why(
-    host: FunctionHost, code: str, error_type: str
-) -> None:
+def test_a_failed_initialisation_reports_the_reason(host: FunctionHost, code: str, error_type: str) -> None:
     host.deploy("unfit", code)
     answer = invoke(host, "unfit")
     assert answer.error == "Unhandled"
@@ -174,9 +172,7 @@ def test_a_function_that_cannot_be_initialised_says_why(
     assert f"Status: error\tError Type: {error_type}" in answer.log
 
 
-def test_more_at_once_than_the_limit_is_throttled_and_each_instance_has_one_invocation(
-    host: FunctionHost, tmp_path: Path
-) -> None:
+def test_concurrency_beyond_the_limit_is_throttled(host: FunctionHost, tmp_path: Path) -> None:
     host.deploy("blocks", BLOCK)
     mark = str(tmp_path / "go")
     with ThreadPoolExecutor(2) as threads:
@@ -197,7 +193,7 @@ def test_more_at_once_than_the_limit_is_throttled_and_each_instance_has_one_invo
     assert isinstance(invoke(host, "blocks", {"mark": mark}).payload, int)
 
 
-def test_what_is_wrong_with_a_request_is_told_as_lambda_does(host: FunctionHost) -> None:
+def test_invalid_requests_get_lambdas_errors(host: FunctionHost) -> None:
     host.deploy("pid", PID)
     wanted = {
         "ResourceNotFoundException": {"FunctionName": "nobody", "Payload": b"{}"},
@@ -214,19 +210,19 @@ def test_what_is_wrong_with_a_request_is_told_as_lambda_does(host: FunctionHost)
     assert Answered(host.client.invoke(FunctionName="pid")).payload["event"] == {}
 
 
-def test_an_answer_above_six_megabytes_is_an_error_of_the_function(host: FunctionHost) -> None:
+def test_a_response_above_six_megabytes_is_a_function_error(host: FunctionHost) -> None:
     host.deploy("verbose", "def handler(event, context):\n    return 'x' * event\n")
     assert len(invoke(host, "verbose", 6_000_000).payload) == 6_000_000
     assert invoke(host, "verbose", 7_000_000).payload["errorType"] == "Function.ResponseSizeTooLarge"
 
 
-def test_an_event_of_the_largest_size_arrives(host: FunctionHost) -> None:
+def test_an_event_of_the_maximum_size_arrives(host: FunctionHost) -> None:
     host.deploy("counts", "def handler(event, context):\n    return len(event)\n")
     size = 6 * 1024 * 1024 - 2
     assert invoke(host, "counts", "x" * size).payload == size
 
 
-def test_an_asynchronous_invocation_is_taken_at_once_and_run(host: FunctionHost, tmp_path: Path) -> None:
+def test_an_asynchronous_invocation_is_accepted_at_once_and_run(host: FunctionHost, tmp_path: Path) -> None:
     host.deploy("notes", "def handler(event, context):\n    open(event, 'w').close()\n")
     note = tmp_path / "note"
     assert invoke(host, "notes", str(note), InvocationType="Event").status == 202
@@ -234,7 +230,7 @@ def test_an_asynchronous_invocation_is_taken_at_once_and_run(host: FunctionHost,
     assert invoke(host, "notes", InvocationType="DryRun").status == 204
 
 
-def test_what_is_deployed_can_be_listed(host: FunctionHost) -> None:
+def test_deployed_functions_are_listed(host: FunctionHost) -> None:
     host.deploy("pid", PID, timeout=9, memory=300)
     listed = {each["FunctionName"]: each for each in host.client.list_functions()["Functions"]}
     assert (listed["pid"]["Timeout"], listed["pid"]["MemorySize"]) == (9, 300)
@@ -242,7 +238,7 @@ def test_what_is_deployed_can_be_listed(host: FunctionHost) -> None:
     assert host.client.get_function_configuration(FunctionName="pid")["State"] == "Active"
 
 
-def test_an_instance_that_was_killed_while_idle_costs_no_invocation(host: FunctionHost) -> None:
+def test_an_instance_killed_while_idle_fails_no_invocation(host: FunctionHost) -> None:
     host.deploy("pid", PID)
     pid = invoke(host, "pid").payload["pid"]
     end = os.pidfd_open(pid)
@@ -254,7 +250,7 @@ def test_an_instance_that_was_killed_while_idle_costs_no_invocation(host: Functi
     assert answer.payload["pid"] != pid
 
 
-def test_an_instance_that_dies_before_it_has_read_its_event_costs_no_invocation(host: FunctionHost) -> None:
+def test_an_instance_that_ends_before_reading_its_event_fails_no_invocation(host: FunctionHost) -> None:
     host.deploy("pid", PID)
     pid = invoke(host, "pid").payload["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -276,7 +272,7 @@ def test_a_new_deployment_answers_at_once(host: FunctionHost) -> None:
     assert invoke(host, "changes").payload == "new"
 
 
-def test_a_cold_start_above_its_limit_is_told_apart(make_host: HostMaker) -> None:
+def test_a_cold_start_timeout_has_its_own_report(make_host: HostMaker) -> None:
     host = make_host(init_limit="0.5")
     host.deploy("slow", "import time\ntime.sleep(3600)\ndef handler(event, context): pass\n")
     answer = invoke(host, "slow")
@@ -286,7 +282,7 @@ def test_a_cold_start_above_its_limit_is_told_apart(make_host: HostMaker) -> Non
     until(lambda: not host.instances(), "the instance is gone")
 
 
-def test_unused_instances_go_and_the_next_invocation_is_cold_again(make_host: HostMaker) -> None:
+def test_unused_instances_are_reaped(make_host: HostMaker) -> None:
     host = make_host(idle="0.3")
     host.deploy("pid", PID)
     assert "Init Duration" in invoke(host, "pid").log
@@ -323,7 +319,7 @@ def handler(event, context):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_the_host_ends(make_host: HostMaker, how: signal.Signals) -> None:
+def test_no_process_is_left_when_the_host_ends(make_host: HostMaker, how: signal.Signals) -> None:
     host = make_host()
     host.deploy("parent", PARENT)
     pids = [*invoke(host, "parent").payload, *descendants(host.process.pid)]
@@ -333,9 +329,7 @@ def test_nothing_is_left_when_the_host_ends(make_host: HostMaker, how: signal.Si
     until(lambda: not any(map(lives, pids)), "all of its processes are gone")
 
 
-def test_a_running_invocation_does_not_keep_the_host_from_ending(
-    make_host: HostMaker, tmp_path: Path
-) -> None:
+def test_a_running_invocation_does_not_block_the_shutdown(make_host: HostMaker, tmp_path: Path) -> None:
     host = make_host(grace="1")
     mark = tmp_path / "mark"
     child = "import subprocess\nsubprocess.Popen(['sleep', '3600'])\n"
@@ -350,7 +344,7 @@ def test_a_running_invocation_does_not_keep_the_host_from_ending(
         assert answer.exception() is not None or answer.result().error == "Unhandled"
 
 
-def test_nothing_is_left_when_only_the_serving_process_is_killed_and_it_comes_back(
+def test_a_killed_serving_process_leaves_no_process_and_is_restarted(
     make_host: HostMaker,
 ) -> None:
     host = make_host()
@@ -362,7 +356,7 @@ def test_nothing_is_left_when_only_the_serving_process_is_killed_and_it_comes_ba
     assert invoke(host, "pid").payload["pid"] != pid
 
 
-def test_all_threads_are_there_before_anything_is_asked(host: FunctionHost) -> None:
+def test_all_threads_are_started_in_advance(host: FunctionHost) -> None:
     """What grows with the most that was ever asked at once is never seen to be flat."""
     all_of_them = Settings(packages="").concurrency + 24
 

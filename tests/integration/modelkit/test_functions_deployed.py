@@ -83,7 +83,7 @@ def test_a_function_lives_from_its_creation_to_its_deletion(open_host: FunctionH
     assert list(open_host.packages.iterdir()) == []
 
 
-def test_one_that_is_there_is_not_created_again(open_host: FunctionHost) -> None:
+def test_an_existing_function_is_not_created_again(open_host: FunctionHost) -> None:
     client = open_host.client
     client.create_function(FunctionName="f", Code={"ZipFile": package("1")}, **SETTINGS)
     with pytest.raises(client.exceptions.ResourceConflictException):
@@ -101,9 +101,7 @@ def test_one_that_is_there_is_not_created_again(open_host: FunctionHost) -> None
         zipped({"link": "/etc/passwd"}, link=True),
     ],
 )
-def test_a_package_that_leads_out_of_its_directory_or_is_none_is_refused(
-    open_host: FunctionHost, code: bytes
-) -> None:
+def test_an_invalid_or_escaping_package_is_refused(open_host: FunctionHost, code: bytes) -> None:
     client = open_host.client
     with pytest.raises(client.exceptions.InvalidParameterValueException):
         client.create_function(FunctionName="f", Code={"ZipFile": code}, **SETTINGS)
@@ -124,7 +122,7 @@ def test_a_package_that_leads_out_of_its_directory_or_is_none_is_refused(
         {"Code": {"ZipFile": "no base64!"}},
     ],
 )
-def test_what_cannot_be_a_function_is_refused(open_host: FunctionHost, changes: dict[str, Any]) -> None:
+def test_an_invalid_function_is_refused(open_host: FunctionHost, changes: dict[str, Any]) -> None:
     body = {
         "FunctionName": "f",
         "Handler": "function.handler",
@@ -136,7 +134,7 @@ def test_what_cannot_be_a_function_is_refused(open_host: FunctionHost, changes: 
     assert list(open_host.packages.iterdir()) == []
 
 
-def test_a_host_that_was_not_told_to_deploys_nothing(make_host: HostMaker, tmp_path: Path) -> None:
+def test_deployment_is_disabled_by_default(make_host: HostMaker, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     packages.mkdir()
     host = make_host(packages)
@@ -157,7 +155,7 @@ def test_a_host_that_was_not_told_to_deploys_nothing(make_host: HostMaker, tmp_p
 SLOW = "import os, time\ntime.sleep(0.3)\ndef handler(event, context):\n    return os.getpid()\n"
 
 
-def test_provisioned_instances_stand_ready_before_anybody_invokes_and_never_grow_too_old(
+def test_provisioned_instances_are_started_ahead_and_never_reaped(
     make_host: HostMaker, tmp_path: Path
 ) -> None:
     packages = tmp_path / "packages"
@@ -188,7 +186,7 @@ def test_provisioned_instances_stand_ready_before_anybody_invokes_and_never_grow
         )  # above the limit
 
 
-def test_more_instances_than_the_host_may_have_are_refused(make_host: HostMaker, tmp_path: Path) -> None:
+def test_a_minimum_above_the_hosts_limit_is_refused(make_host: HostMaker, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     packages.mkdir()
     client = make_host(packages, deploy="true", function_concurrency="2").client
@@ -198,9 +196,7 @@ def test_more_instances_than_the_host_may_have_are_refused(make_host: HostMaker,
     assert set_concurrency(client, "f", WarmPool(minimum=2)) == "f:1"
 
 
-def test_a_function_that_does_not_start_does_not_keep_the_host_busy(
-    make_host: HostMaker, tmp_path: Path
-) -> None:
+def test_failed_prestarts_back_off(make_host: HostMaker, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     packages.mkdir()
     host = make_host(packages, deploy="true")

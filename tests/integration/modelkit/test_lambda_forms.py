@@ -17,9 +17,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.timeout(600)  # it may fetch the wheels and the emulator
-def test_the_zip_answers_under_aws_emulator_and_tells_what_is_wrong_with_a_request(
-    digits_models: Path, tmp_path: Path
-) -> None:
+def test_the_zip_runs_under_awss_emulator(digits_models: Path, tmp_path: Path) -> None:
     wheels = provide_wheels(CACHE)
     archive = package_archive(digits_models / "digits" / "1", tmp_path, wheelhouse=wheels)
     assert archive.name == "straightline-digits-1.zip"

@@ -95,7 +95,7 @@ def make_server() -> Iterator[MakeServer]:
         server.stop()
 
 
-def test_the_server_and_the_function_give_the_same_right_answer(
+def test_server_and_function_give_the_same_correct_answer(
     digits_models: Path, make_server: MakeServer, make_host: HostMaker, tmp_path: Path
 ) -> None:
     package_function(digits_models / "digits" / "1", tmp_path)
@@ -113,13 +113,13 @@ def test_the_server_and_the_function_give_the_same_right_answer(
     assert accuracy(served) >= 0.95
 
 
-def test_thousands_of_images_are_answered_in_one_call(digits_models: Path, make_server: MakeServer) -> None:
+def test_thousands_of_images_fit_in_one_call(digits_models: Path, make_server: MakeServer) -> None:
     server = make_server(digits_models)
     answer = requests.post(f"{server.url}/v2/models/digits/infer", json=images(9000), timeout=60)
     assert accuracy(answer.json()) >= 0.95
 
 
-def test_callers_at_once_get_their_own_answers(digits_models: Path, make_server: MakeServer) -> None:
+def test_concurrent_callers_get_their_own_answers(digits_models: Path, make_server: MakeServer) -> None:
     url = f"{make_server(digits_models).url}/v2/models/digits/infer"
 
     def ask(number: int) -> bool:
@@ -131,7 +131,7 @@ def test_callers_at_once_get_their_own_answers(digits_models: Path, make_server:
         assert all(threads.map(ask, range(80)))
 
 
-def test_faults_of_a_model_are_told_by_status_and_the_server_goes_on(
+def test_model_faults_have_status_codes_and_the_server_continues(
     faulty_bundle: Path, make_server: MakeServer
 ) -> None:
     server = make_server(faulty_bundle.parents[1], threads="2")
@@ -144,7 +144,7 @@ def test_faults_of_a_model_are_told_by_status_and_the_server_goes_on(
     assert requests.post(url, data=b"{", timeout=30).status_code == 400
 
 
-def test_faults_of_a_model_are_told_by_error_type_and_its_instance_stays_warm(
+def test_model_faults_have_error_types_and_the_instance_stays_warm(
     faulty_bundle: Path, make_host: HostMaker, tmp_path: Path
 ) -> None:
     packages = tmp_path / "packages"
@@ -166,9 +166,7 @@ def test_faults_of_a_model_are_told_by_error_type_and_its_instance_stays_warm(
     assert host.instances() == instances
 
 
-def test_a_running_request_is_answered_when_the_server_is_told_to_stop(
-    tmp_path: Path, make_server: MakeServer
-) -> None:
+def test_a_running_request_is_answered_during_shutdown(tmp_path: Path, make_server: MakeServer) -> None:
     directory = tmp_path / "slow" / "1"
     directory.mkdir(parents=True)
     mark = tmp_path / "started"
@@ -192,7 +190,7 @@ def test_a_server_with_a_broken_bundle_does_not_start_and_names_it(faulty_bundle
     assert server.process.wait(30) != 0
 
 
-def test_training_writes_nothing_below_its_minimum(
+def test_a_model_below_its_minimum_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(evaluate, "validate", lambda predict: {"accuracy": 0.5})
@@ -201,7 +199,7 @@ def test_training_writes_nothing_below_its_minimum(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bundle_and_a_package_are_replaced_whole(digits_models: Path, tmp_path: Path) -> None:
+def test_bundles_and_packages_are_replaced_atomically(digits_models: Path, tmp_path: Path) -> None:
     for _ in range(2):
         written = package_server(digits_models / "digits" / "1", tmp_path)
         package = package_function(written, tmp_path / "functions")
@@ -210,7 +208,7 @@ def test_a_bundle_and_a_package_are_replaced_whole(digits_models: Path, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits", "functions"]
 
 
-def test_the_packaging_command_says_what_is_wrong(tmp_path: Path) -> None:
+def test_package_reports_an_invalid_bundle(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "modelkit", "package", "--bundle", str(tmp_path), "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2

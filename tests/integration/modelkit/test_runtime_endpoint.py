@@ -62,7 +62,7 @@ def offer(channel: Channel) -> Invocation:
     return invocation
 
 
-def test_an_event_goes_out_with_its_headers_and_its_answer_comes_back_on_one_connection(
+def test_event_and_response_use_one_connection(
     channel: Channel, connection: http.client.HTTPConnection
 ) -> None:
     invocation = offer(channel)
@@ -79,7 +79,7 @@ def test_an_event_goes_out_with_its_headers_and_its_answer_comes_back_on_one_con
     assert connection.sock is kept
 
 
-def test_an_error_of_the_handler_is_told_from_its_answer(
+def test_a_handler_error_is_marked_as_failed(
     channel: Channel, connection: http.client.HTTPConnection
 ) -> None:
     invocation = offer(channel)
@@ -88,7 +88,7 @@ def test_an_error_of_the_handler_is_told_from_its_answer(
     assert invocation.response.result(10).failed
 
 
-def test_only_the_first_answer_counts_and_only_for_the_invocation_under_way(
+def test_only_the_first_response_of_the_running_invocation_counts(
     channel: Channel, connection: http.client.HTTPConnection
 ) -> None:
     invocation = offer(channel)
@@ -100,9 +100,7 @@ def test_only_the_first_answer_counts_and_only_for_the_invocation_under_way(
     assert invocation.response.result(10).payload == b"1"
 
 
-def test_what_is_too_large_is_read_but_not_kept(
-    channel: Channel, connection: http.client.HTTPConnection
-) -> None:
+def test_a_too_large_response_is_discarded(channel: Channel, connection: http.client.HTTPConnection) -> None:
     invocation = offer(channel)
     ask(connection, "GET", "/invocation/next")
     assert ask(connection, "POST", "/invocation/id-1/response", b"x" * (MAX_PAYLOAD_BYTES + 1)).status == 202
@@ -110,7 +108,7 @@ def test_what_is_too_large_is_read_but_not_kept(
     assert ask(connection, "POST", "/nonsense", b"").status == 404
 
 
-def test_a_failed_initialisation_is_told_to_who_waits_for_it(
+def test_a_failed_initialisation_is_raised_to_the_waiter(
     channel: Channel, connection: http.client.HTTPConnection
 ) -> None:
     assert ask(connection, "POST", "/init/error", b'{"errorType": "E"}').status == 202
@@ -119,7 +117,7 @@ def test_a_failed_initialisation_is_told_to_who_waits_for_it(
     assert caught.value.payload == b'{"errorType": "E"}'
 
 
-def test_what_is_not_of_the_api_is_refused_and_the_endpoint_goes_on(
+def test_unknown_requests_are_refused_and_the_endpoint_continues(
     channel: Channel, connection: http.client.HTTPConnection
 ) -> None:
     assert ask(connection, "GET", "/nothing").status == 404
@@ -135,7 +133,7 @@ def test_what_is_not_of_the_api_is_refused_and_the_endpoint_goes_on(
     assert ask(connection, "GET", "/invocation/next").status == 200
 
 
-def test_an_instance_that_ends_fails_what_waits_for_it_and_what_comes_later(channel: Channel) -> None:
+def test_an_ended_instance_fails_pending_and_later_invocations(channel: Channel) -> None:
     before = offer(channel)
     channel.close(InstanceGone("signal: killed"))
     after = offer(channel)
@@ -145,7 +143,7 @@ def test_an_instance_that_ends_fails_what_waits_for_it_and_what_comes_later(chan
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_runtime_that_ends_with_its_event_unread_is_told_from_one_that_dies_of_it(
+def test_an_unread_event_is_distinguished_from_a_crash(
     channel: Channel, endpoint: Endpoint, whole: bool
 ) -> None:
     host, _, port = endpoint.address.partition(":")
@@ -160,9 +158,7 @@ def test_a_runtime_that_ends_with_its_event_unread_is_told_from_one_that_dies_of
     assert channel.was_read(invocation) is whole
 
 
-def test_an_event_that_came_when_the_runtime_had_ended_has_not_reached_it(
-    channel: Channel, endpoint: Endpoint
-) -> None:
+def test_an_event_after_the_end_of_the_runtime_is_unread(channel: Channel, endpoint: Endpoint) -> None:
     host, _, port = endpoint.address.partition(":")
     with socket.create_connection((host, int(port))) as runtime:
         runtime.sendall(f"GET {RUNTIME}/invocation/next HTTP/1.1\r\n\r\n".encode())
@@ -173,9 +169,7 @@ def test_an_event_that_came_when_the_runtime_had_ended_has_not_reached_it(
     assert not channel.was_read(invocation)
 
 
-def test_an_instance_that_cannot_be_watched_is_not_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwatchable_instance_is_cleaned_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_descriptor(*_: object) -> int:
         raise OSError(errno.EMFILE, "too many open files")
 

@@ -27,12 +27,12 @@ def values(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
-def test_it_writes_all_that_compose_requires(checkout: Path, compose_text: str) -> None:
+def test_all_required_variables_are_written(checkout: Path, compose_text: str) -> None:
     assert write(checkout).returncode == 0
     assert set(values(checkout / ".env")) == set(REQUIRED.findall(compose_text))
 
 
-def test_secrets_are_long_random_and_for_the_owner_alone(checkout: Path) -> None:
+def test_secrets_are_long_random_and_private(checkout: Path) -> None:
     write(checkout)
     file = checkout / ".env"
     first = values(file)
@@ -60,7 +60,7 @@ def test_a_link_is_not_followed(checkout: Path) -> None:
     assert not (checkout / "elsewhere").exists()
 
 
-def test_secrets_go_neither_into_the_history_nor_into_an_image(root: Path) -> None:
+def test_secrets_are_ignored_by_git_and_docker(root: Path) -> None:
     assert ".env" in (root / ".gitignore").read_text(encoding="utf-8").splitlines()
     allowed = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in allowed

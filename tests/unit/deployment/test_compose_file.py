@@ -50,13 +50,13 @@ def python_modules(service: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_every_service_is_checked_or_ends_by_itself(services: Services) -> None:
+def test_every_service_has_a_health_check_or_ends(services: Services) -> None:
     unchecked = [name for name, service in services.items() if "healthcheck" not in service]
     assert all(once(services[name]) for name in unchecked), unchecked
     assert not any(once(service) for service in services.values() if "healthcheck" in service)
 
 
-def test_what_is_waited_for_can_come_true(services: Services) -> None:
+def test_dependencies_are_satisfiable(services: Services) -> None:
     for name, service in services.items():
         for other, wanted in service.get("depends_on", {}).items():
             expected = "service_completed_successfully" if once(services[other]) else "service_healthy"
@@ -111,7 +111,7 @@ def test_every_image_is_pinned(services: Services, compose_text: str) -> None:
         assert re.search(r":[0-9]", image), name
 
 
-def test_services_of_others_are_new_enough(services: Services) -> None:
+def test_third_party_services_are_recent_enough(services: Services) -> None:
     broker = re.search(r"rabbitmq:(\d+)[.\d]*-management", services["broker"]["image"])
     database = re.search(r"postgres:(\d+)", services["database"]["image"])
     assert broker
@@ -121,7 +121,7 @@ def test_services_of_others_are_new_enough(services: Services) -> None:
     assert services["database"]["volumes"] == ["database:/var/lib/postgresql"]
 
 
-def test_ports_are_published_on_the_loopback_interface_alone(services: Services) -> None:
+def test_ports_are_published_only_on_loopback(services: Services) -> None:
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert set(ports) == {"broker", "flower", "gateway"}
     assert all(port.startswith("127.0.0.1:") for found in ports.values() for port in found)
@@ -141,19 +141,19 @@ def test_every_service_is_confined(services: Services) -> None:
             assert "stop_grace_period" in service, name
 
 
-def test_the_broker_outlives_those_that_use_it(services: Services) -> None:
+def test_the_broker_stops_after_its_clients(services: Services) -> None:
     for name, service in services.items():
         if "messaging" in service.get("networks", ()) and name not in {"broker", "client", "deployer"}:
             assert "broker" in service["depends_on"], name
 
 
-def test_the_engine_is_within_reach_of_one_service_alone(services: Services) -> None:
+def test_only_one_service_reaches_the_engine(services: Services) -> None:
     reach = {name for name, service in services.items() if "docker.sock" in str(service.get("volumes"))}
     assert reach == {"pool-gpu-container"}
     assert "scale" not in services["pool-gpu-container"], "two would take each other's containers for orphans"
 
 
-def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], services: Services) -> None:
+def test_networks_separate_unrelated_services(compose: dict[str, Any], services: Services) -> None:
     def members(network: str) -> set[str]:
         return {name for name, service in services.items() if network in service.get("networks", ())}
 
@@ -172,7 +172,7 @@ def test_networks_keep_apart_what_need_not_meet(compose: dict[str, Any], service
         assert service.get("networks") or service.get("network_mode") == "none", name
 
 
-def test_every_command_is_there(services: Services) -> None:
+def test_every_command_exists(services: Services) -> None:
     found = {module for service in services.values() for module in python_modules(service)}
     assert {"broker_config", "broker_config.health", "scheduler", "outcomes", "celery"} <= found
     assert [module for module in found if importlib.util.find_spec(module) is None] == []
@@ -239,7 +239,7 @@ def test_all_use_one_store(services: Services) -> None:
     assert set(stores.values()) == {"${STRAIGHTLINE_STORE:-file:///store}"}
 
 
-def test_who_takes_webhooks_and_who_calls_them_trust_the_same_hosts(services: Services) -> None:
+def test_gateway_and_webhooks_allow_the_same_hosts(services: Services) -> None:
     found = {
         name: hosts
         for name, service in services.items()
@@ -248,21 +248,21 @@ def test_who_takes_webhooks_and_who_calls_them_trust_the_same_hosts(services: Se
     assert found == dict.fromkeys(["gateway", "webhooks"], "${STRAIGHTLINE_WEBHOOK_HOSTS:-}")
 
 
-def test_pools_listen_to_their_own_queue(services: Services) -> None:
+def test_pools_consume_their_own_queue(services: Services) -> None:
     for backend in names.BACKENDS:
         pool = services[f"pool-{backend}"]
         assert pool["command"][pool["command"].index("-Q") + 1] == names.backend_queue(backend)
         assert pool["healthcheck"]["test"][-1] == names.backend_queue(backend)
 
 
-def test_a_scheduler_stands_by(services: Services) -> None:
+def test_there_is_a_standby_scheduler(services: Services) -> None:
     assert services["scheduler"]["scale"] == 2
     assert services["scheduler"]["healthcheck"]["test"][-1] == names.INTERACTIVE_QUEUE
     assert services["recorder"]["healthcheck"]["test"][-1] == names.OUTCOMES_QUEUE
     assert services["reconciler"]["healthcheck"]["test"][-1] == names.DEAD_QUEUE
 
 
-def test_the_broker_is_set_up_for_what_it_carries(services: Services, root: Path) -> None:
+def test_the_broker_is_configured_for_its_load(services: Services, root: Path) -> None:
     lines = (root / "broker_config" / "rabbitmq.conf").read_text(encoding="ascii").splitlines()
     settings = dict(line.split(" = ") for line in lines if line and not line.startswith("#"))
     assert int(settings["max_message_size"]) > 2 * MAX_BODY_BYTES
@@ -276,7 +276,7 @@ def test_the_broker_is_set_up_for_what_it_carries(services: Services, root: Path
     assert 4 * journal < int(watermark[1]) * UNITS[watermark[2]], "queues keep a journal or two in memory"
 
 
-def test_what_flower_keeps_of_tasks_fits_into_its_memory(services: Services) -> None:
+def test_flowers_task_history_fits_into_memory(services: Services) -> None:
     limit = re.fullmatch(r"(\d+)([mg])", services["flower"]["mem_limit"])
     assert limit
     kept = int(services["flower"]["environment"]["FLOWER_MAX_TASKS"])

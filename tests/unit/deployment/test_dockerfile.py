@@ -14,7 +14,7 @@ def sources(instructions: list[list[str]]) -> list[str]:
     return [words[1] for words in instructions if words[0] == "COPY" and not words[1].startswith("--from")]
 
 
-def test_all_that_is_copied_is_there_and_is_sent(instructions: list[list[str]], root: Path) -> None:
+def test_copied_paths_exist_and_are_in_the_context(instructions: list[list[str]], root: Path) -> None:
     sent = {line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(sources(instructions)) == sent
     assert all((root / source).is_dir() for source in sent)
@@ -39,7 +39,7 @@ def test_the_base_image_is_an_argument_with_a_pinned_default(instructions: list[
     assert bases <= stages | {"${PYTHON_IMAGE}"}
 
 
-def test_what_runs_does_so_without_root_and_without_an_installer(instructions: list[list[str]]) -> None:
+def test_images_have_no_root_user_and_no_installer(instructions: list[list[str]]) -> None:
     final: dict[str, list[list[str]]] = {}
     for words in instructions:
         if words[0] == "FROM":
@@ -56,13 +56,13 @@ def test_what_runs_does_so_without_root_and_without_an_installer(instructions: l
     assert instructions[-1] == ["FROM", "application"]
 
 
-def test_no_wheel_of_generic_names_is_installed(instructions: list[list[str]]) -> None:
+def test_no_wheel_with_a_generic_name_is_installed(instructions: list[list[str]]) -> None:
     environment = {word for words in instructions if words[0] == "ENV" for word in words[1:]}
     assert "PYTHONPATH=/srv/straightline" in environment
     assert "pyproject.toml" not in sources(instructions)
 
 
-def test_threads_share_heaps_in_what_runs(instructions: list[list[str]]) -> None:
+def test_images_limit_malloc_arenas(instructions: list[list[str]]) -> None:
     application = instructions[[words[-1] for words in instructions].index("application") :]
     environment = {word for words in application if words[0] == "ENV" for word in words[1:]}
     assert {"MALLOC_ARENA_MAX=2", "MALLOC_MMAP_THRESHOLD_=131072"} <= environment

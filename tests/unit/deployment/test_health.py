@@ -21,12 +21,12 @@ def test_another_port_does_not_count() -> None:
     assert not health.connected([HEAD + TO_BROKER], 5671)
 
 
-def test_a_process_without_a_connection_is_not_well() -> None:
+def test_a_process_without_a_connection_is_unhealthy() -> None:
     wrong = health.problem("amqp://u:p@127.0.0.1:5672/v", "q", [HEAD])
     assert wrong == "the process has no connection to the broker"
 
 
-def test_a_missing_setting_is_one_line(
+def test_a_missing_setting_is_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("STRAIGHTLINE_BROKER_URL", raising=False)

@@ -59,17 +59,17 @@ def test_the_search_finds_the_settings(expected: dict[str, set[str]]) -> None:
     assert {"STRAIGHTLINE_D", "STRAIGHTLINE_FUNCTIONS_PORT", "STRAIGHTLINE_SERVE_BIND"} <= set(expected)
 
 
-def test_every_setting_stands_in_the_table_with_its_default(expected: dict[str, set[str]], page: str) -> None:
+def test_every_setting_is_in_the_table_with_its_default(expected: dict[str, set[str]], page: str) -> None:
     rows = ROW.findall(page)
     assert len(rows) == len(dict(rows)), "a variable stands there twice"
     assert {name: {default} for name, default in rows} == expected
 
 
-def test_every_variable_of_compose_is_explained(compose_text: str, page: str) -> None:
+def test_every_compose_variable_is_documented(compose_text: str, page: str) -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", compose_text))
     secret = {name for name in used if re.search("PASSWORD|ACCESS_KEY", name)}
     assert [name for name in sorted(used - secret) if f"`{name}`" not in page] == []
 
 
-def test_every_service_is_explained(services: dict[str, Any], page: str) -> None:
+def test_every_service_is_documented(services: dict[str, Any], page: str) -> None:
     assert [name for name in services if f"`{name}`" not in page] == []

@@ -25,7 +25,7 @@ from straightline.errors import ConfigurationError
         ("f" * 141, None),
     ],
 )
-def test_a_function_is_named_as_on_aws(name: str, plain: str | None) -> None:
+def test_names_and_arns_are_parsed_as_on_aws(name: str, plain: str | None) -> None:
     assert plain_name(name) == plain
 
 
@@ -58,22 +58,22 @@ def test_a_new_deployment_has_another_revision(tmp_path: Path) -> None:
         'name = "f"\nhandler = "m.h"\nmemory = 1',
     ],
 )
-def test_a_broken_package_is_named(tmp_path: Path, content: str) -> None:
+def test_an_invalid_package_is_named(tmp_path: Path, content: str) -> None:
     deploy(tmp_path, content)
     with pytest.raises(ConfigurationError, match=r"f/function\.toml"):
         find_function(tmp_path, "f")
 
 
-def test_what_is_not_deployed_is_not_found(tmp_path: Path) -> None:
+def test_an_undeployed_function_is_not_found(tmp_path: Path) -> None:
     assert find_function(tmp_path, "f") is None
     assert list_functions(tmp_path) == []
 
 
-def test_a_models_function_has_no_dots_in_its_name() -> None:
+def test_function_names_have_no_dots() -> None:
     assert function_name("bert.base") == "straightline-bert-base"
 
 
-def test_the_report_says_what_lambda_says() -> None:
+def test_report_lines_match_lambda() -> None:
     lines = end_lines("id", duration=0.0015, memory=128, used=64, init=0.2, status="timeout")
     assert lines == (
         "END RequestId: id\nREPORT RequestId: id\tDuration: 1.50 ms\tBilled Duration: 202 ms\t"

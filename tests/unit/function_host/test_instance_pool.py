@@ -25,7 +25,7 @@ def start(pool: Pool, key: FunctionKey) -> int:
     return decision.instance
 
 
-def test_a_warm_instance_is_taken_before_a_new_one_and_the_last_used_first() -> None:
+def test_the_most_recently_used_warm_instance_is_preferred() -> None:
     pool = Pool(per_function=3, total=3)
     first, second = start(pool, A), start(pool, A)
     pool.release(first, 1.0)
@@ -35,7 +35,7 @@ def test_a_warm_instance_is_taken_before_a_new_one_and_the_last_used_first() -> 
     assert isinstance(pool.acquire(A), Start)
 
 
-def test_beyond_a_functions_limit_it_is_throttled_and_others_are_not() -> None:
+def test_a_function_beyond_its_limit_is_throttled_alone() -> None:
     pool = Pool(per_function=1, total=2)
     start(pool, A)
     assert pool.acquire(A) == Throttle(FUNCTION_LIMIT)
@@ -43,7 +43,7 @@ def test_beyond_a_functions_limit_it_is_throttled_and_others_are_not() -> None:
     assert pool.acquire(C) == Throttle(TOTAL_LIMIT)
 
 
-def test_an_idle_instance_makes_room_for_another_function_the_oldest_first() -> None:
+def test_the_oldest_idle_instance_is_evicted_for_another_function() -> None:
     pool = Pool(per_function=2, total=2)
     old, young = start(pool, A), start(pool, B)
     pool.release(young, 2.0)
@@ -53,7 +53,7 @@ def test_an_idle_instance_makes_room_for_another_function_the_oldest_first() -> 
     assert decision.evicted == (old,)
 
 
-def test_an_older_deployment_takes_nothing_more_and_makes_room() -> None:
+def test_instances_of_an_older_deployment_are_evicted() -> None:
     pool = Pool(per_function=1, total=1)
     old = start(pool, A)
     pool.release(old, 1.0)
@@ -62,7 +62,7 @@ def test_an_older_deployment_takes_nothing_more_and_makes_room() -> None:
     assert decision.evicted == (old,)
 
 
-def test_only_what_was_idle_long_enough_is_reaped() -> None:
+def test_only_instances_past_their_idle_time_are_reaped() -> None:
     pool = Pool(per_function=3, total=3)
     idle, fresh, _busy = start(pool, A), start(pool, A), start(pool, A)
     pool.release(idle, 1.0)
@@ -72,7 +72,7 @@ def test_only_what_was_idle_long_enough_is_reaped() -> None:
     assert pool.count() == 2
 
 
-def test_a_minimum_stays_and_the_longest_unused_of_the_others_go() -> None:
+def test_the_minimum_is_kept_and_the_longest_idle_are_reaped() -> None:
     pool = Pool(per_function=4, total=4)
     numbers = [start(pool, A) for _ in range(3)]
     for at, number in enumerate(numbers):
@@ -82,7 +82,7 @@ def test_a_minimum_stays_and_the_longest_unused_of_the_others_go() -> None:
     assert pool.reap(100.0, lambda key: Retention(0 if key == A else 2, 10.0)) == numbers[1:]
 
 
-def test_what_is_missing_to_a_minimum_is_started_ahead_and_taken_warm() -> None:
+def test_instances_below_the_minimum_are_prestarted_and_reused() -> None:
     pool = Pool(per_function=2, total=3)
     first, second = pool.prestart(A, 2), pool.prestart(A, 2)
     assert first is not None
@@ -92,27 +92,27 @@ def test_what_is_missing_to_a_minimum_is_started_ahead_and_taken_warm() -> None:
     assert pool.acquire(A) == Reuse(second)
 
 
-def test_instances_of_an_older_deployment_are_not_the_minimum_of_the_new_one() -> None:
+def test_older_deployments_do_not_count_for_the_minimum() -> None:
     pool = Pool(per_function=2, total=2)
     start(pool, A)
     assert pool.prestart(A2, 1) is not None
     assert pool.prestart(A2, 2) is None
 
 
-def test_nobody_makes_room_for_what_is_only_to_stand_ready() -> None:
+def test_a_prestart_evicts_nothing() -> None:
     pool = Pool(per_function=1, total=1)
     pool.release(start(pool, A), 1.0)
     assert pool.prestart(B, 1) is None
 
 
-def test_a_function_may_have_fewer_than_the_host_allows() -> None:
+def test_a_function_can_have_a_lower_limit_than_the_host() -> None:
     pool = Pool(per_function=2, total=3)
     assert isinstance(pool.acquire(A, 1), Start)
     assert pool.acquire(A, 1) == Throttle(FUNCTION_LIMIT)
     assert pool.prestart(A, 2, 1) is None
 
 
-def test_what_is_gone_leaves_its_place() -> None:
+def test_a_removed_instance_frees_its_place() -> None:
     pool = Pool(per_function=1, total=1)
     pool.remove(start(pool, A))
     start(pool, A)
@@ -187,7 +187,7 @@ TestPoolMachine.settings = settings(max_examples=60, stateful_step_count=30, dea
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_a_full_pool_throttles_until_someone_answers(limit: int) -> None:
+def test_a_full_pool_throttles_until_a_release(limit: int) -> None:
     pool = Pool(per_function=limit, total=limit)
     numbers = [start(pool, A) for _ in range(limit)]
     assert isinstance(pool.acquire(A), Throttle)

@@ -77,7 +77,7 @@ def arrays(draw: st.DrawFn) -> tuple[str, npt.NDArray[Any]]:
 
 
 @given(arrays())
-def test_a_tensor_comes_back_as_it_went_bit_by_bit(case: tuple[str, npt.NDArray[Any]]) -> None:
+def test_a_binary_tensor_round_trips_bit_by_bit(case: tuple[str, npt.NDArray[Any]]) -> None:
     datatype, array = case
     back = ask(serve(datatype, (-1,) * array.ndim), datatype, array)
     assert back.shape == array.shape
@@ -89,12 +89,12 @@ def test_a_tensor_comes_back_as_it_went_bit_by_bit(case: tuple[str, npt.NDArray[
 
 
 @pytest.mark.parametrize(("into", "out"), [(True, False), (False, True)])
-def test_one_way_may_be_json(into: bool, out: bool) -> None:
+def test_request_and_response_may_mix_json_and_binary(into: bool, out: bool) -> None:
     array = np.array([[1.5, -2.0]], dtype=np.float32)
     assert ask(serve("FP32", (-1, 2)), "FP32", array, into=into, out=out).tolist() == [[1.5, -2.0]]
 
 
-def test_all_outputs_are_binary_where_the_request_says_so_and_an_output_may_say_otherwise() -> None:
+def test_binary_output_is_set_per_request_and_overridden_per_output() -> None:
     tensor = {"name": "x", "shape": [2], "datatype": "INT64", "data": [1, 2]}
     client = serve("INT64", (-1,))
     everything = {"inputs": [tensor], "parameters": {"binary_data_output": True}, "id": "7"}
@@ -114,27 +114,27 @@ def test_all_outputs_are_binary_where_the_request_says_so_and_an_output_may_say_
     assert answer.json["outputs"][0]["data"] == [1, 2]
 
 
-def test_an_answer_keeps_its_row_major_order_and_takes_its_datatype() -> None:
+def test_an_output_keeps_row_major_order_and_gets_its_datatype() -> None:
     turned = np.arange(6, dtype=np.int32).reshape(2, 3).T
     back = ask(serve("INT64", (3, 2), turned), "INT64", np.zeros((3, 2), np.int64))
     assert back.dtype == np.int64
     assert back.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_a_model_may_answer_with_bytes_that_are_no_text() -> None:
+def test_a_binary_output_may_have_bytes_that_are_not_text() -> None:
     client = serve(BYTES, (-1,), np.array([b"\xff\0", "é"], dtype=object))
     assert ask(client, BYTES, np.array(["a"], dtype=object)).tolist() == [b"\xff\0", "é".encode()]
 
 
 @pytest.mark.parametrize("answer", [np.array([300]), np.array([1.5]), np.array(["a"])])
-def test_an_answer_of_another_datatype_is_the_models_error(answer: npt.NDArray[Any]) -> None:
+def test_an_output_of_another_datatype_is_a_model_error(answer: npt.NDArray[Any]) -> None:
     tensor = {"name": "x", "shape": [1], "datatype": "INT8", "data": [1]}
     body = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
     told = post(serve("INT8", (-1,), answer), json.dumps(body).encode(), None)
     assert (told.status_code, told.headers[ERROR_HEADER]) == (422, "model_error")
 
 
-def test_half_of_a_character_in_an_answer_is_the_models_error() -> None:
+def test_an_invalid_string_in_an_output_is_a_model_error() -> None:
     tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["a"]}
     body = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
     told = post(serve(BYTES, (-1,), np.array(["\ud800"], dtype=object)), json.dumps(body).encode(), None)
@@ -165,7 +165,7 @@ WORDS = struct.pack("<I1sI1s", 1, b"a", 1, b"b")
         ("BYTES", header(10, "BYTES"), WORDS.replace(b"a", b"\xff"), "not UTF-8"),
     ],
 )
-def test_a_body_that_does_not_hold_what_it_says_is_refused(
+def test_a_body_that_contradicts_its_header_is_refused(
     datatype: str, head: bytes, rest: bytes, told: str
 ) -> None:
     answer = post(serve(datatype, (-1,)), head + rest, len(head))
@@ -174,12 +174,12 @@ def test_a_body_that_does_not_hold_what_it_says_is_refused(
 
 
 @given(st.integers(0, 80), st.binary(max_size=80))
-def test_no_body_harms_the_server(length: int, rest: bytes) -> None:
+def test_arbitrary_bodies_get_a_client_error(length: int, rest: bytes) -> None:
     whole = header(8) + rest
     answer = post(serve("FP32", (-1,)), whole, len(header(8)) + 40 - length)
     assert answer.status_code in (200, 400)
 
 
-def test_the_server_says_that_it_takes_binary_tensors() -> None:
+def test_server_metadata_names_the_binary_extension() -> None:
     told: Any = serve("FP32", (-1,)).get("/v2").json
     assert told["extensions"] == ["binary_tensor_data"]

@@ -41,9 +41,7 @@ def test_a_bundle_of_each_flavour_is_read(tmp_path: Path) -> None:
         ('flavour = "python"\nentry = "..code:run"', "entry"),
     ],
 )
-def test_a_wrong_bundle_is_refused_and_the_message_says_what_is_wrong(
-    tmp_path: Path, serving: str, told: str
-) -> None:
+def test_an_invalid_bundle_is_refused_with_the_reason(tmp_path: Path, serving: str, told: str) -> None:
     directory = bundle(tmp_path, serving)
     with pytest.raises(ConfigurationError) as caught:
         read_bundle(directory)
@@ -51,7 +49,7 @@ def test_a_wrong_bundle_is_refused_and_the_message_says_what_is_wrong(
     assert str(directory / "model.toml") in str(caught.value)
 
 
-def test_versions_are_read_in_their_order(tmp_path: Path) -> None:
+def test_versions_are_read_in_ascending_order(tmp_path: Path) -> None:
     for version in ("10", "9", "1"):
         bundle(tmp_path, 'flavour = "python"\nentry = "code:run"', version=version)
     assert [each.spec.version for each in read_bundles(tmp_path)] == ["1", "9", "10"]
@@ -62,7 +60,7 @@ def test_a_directory_without_models_is_refused(tmp_path: Path) -> None:
         read_bundles(tmp_path)
 
 
-def test_the_digest_follows_names_and_contents_and_nothing_else(tmp_path: Path) -> None:
+def test_the_digest_depends_only_on_names_and_contents(tmp_path: Path) -> None:
     one, two = (tmp_path / name for name in ("one", "two"))
     for directory in (one, two):
         (directory / "sub").mkdir(parents=True)

@@ -55,7 +55,7 @@ def start(models: Path) -> tuple[Registry, ModelWatcher]:
     return registry, watch
 
 
-def test_a_new_version_is_served_when_it_is_first_asked_for(tmp_path: Path, put: Put) -> None:
+def test_a_new_version_is_served_at_its_first_request(tmp_path: Path, put: Put) -> None:
     put("1", times(2))
     registry, _ = start(tmp_path)
     client = build(registry, max_body=1 << 20).test_client()
@@ -67,7 +67,7 @@ def test_a_new_version_is_served_when_it_is_first_asked_for(tmp_path: Path, put:
     assert registry.versions("m") == ["1", "2"]
 
 
-def test_a_model_that_loads_slowly_holds_up_no_other_and_nobody_for_long(
+def test_a_slowly_loading_model_delays_no_other_model(
     tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watcher, "SCAN_WAIT_TIMEOUT_S", 0.2)
@@ -95,7 +95,7 @@ def test_a_model_that_loads_slowly_holds_up_no_other_and_nobody_for_long(
     assert registry.versions("m") == ["1", "2", "3"]
 
 
-def test_a_broken_bundle_is_told_and_the_running_versions_are_left_alone(tmp_path: Path, put: Put) -> None:
+def test_a_broken_bundle_is_reported_and_running_versions_stay(tmp_path: Path, put: Put) -> None:
     put("1", times(2))
     registry, watch = start(tmp_path)
     before = registry.find("m", "1")
@@ -116,7 +116,7 @@ def test_a_broken_bundle_is_told_and_the_running_versions_are_left_alone(tmp_pat
     assert registry.find("m", "2") is not before
 
 
-def test_what_is_removed_is_dropped(tmp_path: Path, put: Put) -> None:
+def test_a_removed_version_is_dropped(tmp_path: Path, put: Put) -> None:
     put("1", times(2))
     put("2", times(3))
     registry, watch = start(tmp_path)
@@ -125,7 +125,7 @@ def test_what_is_removed_is_dropped(tmp_path: Path, put: Put) -> None:
     assert registry.versions("m") == ["1"]
 
 
-def test_what_is_as_before_is_not_loaded_again(tmp_path: Path, put: Put) -> None:
+def test_an_unchanged_version_is_not_loaded_again(tmp_path: Path, put: Put) -> None:
     put("1", times(2))
     registry, watch = start(tmp_path)
     before = registry.find("m", "1")
@@ -136,7 +136,7 @@ def test_what_is_as_before_is_not_loaded_again(tmp_path: Path, put: Put) -> None
     assert registry.versions("m") == ["1", "9", "10"]
 
 
-def test_a_bundle_that_broke_meanwhile_does_not_keep_a_server_from_starting_with_the_others(
+def test_a_server_starts_with_a_broken_bundle_beside_good_ones(
     tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("1", times(2))
@@ -154,7 +154,7 @@ def test_a_bundle_that_broke_meanwhile_does_not_keep_a_server_from_starting_with
         create()
 
 
-def test_a_server_starts_with_an_empty_directory_and_serves_what_comes(
+def test_a_server_starts_with_an_empty_directory_and_serves_new_models(
     tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_MODELS_DIR", str(tmp_path))

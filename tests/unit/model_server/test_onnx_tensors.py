@@ -35,9 +35,7 @@ def bundle(directory: Path, datatype: str, shape: str, taken: list[int | str | N
     ("shape", "taken"),
     [("[-1, 4]", ["n", 4]), ("[2, 4]", ["n", 4]), ("[-1, 4]", [None, None]), ("[-1, -1]", ["n", 4])],
 )
-def test_a_shape_that_some_request_can_have_is_taken(
-    shape: str, taken: list[int | str | None], tmp_path: Path
-) -> None:
+def test_a_compatible_shape_is_accepted(shape: str, taken: list[int | str | None], tmp_path: Path) -> None:
     load_engine(read_bundle(bundle(tmp_path, "FP32", shape, taken)))
 
 
@@ -49,7 +47,7 @@ def test_a_shape_that_some_request_can_have_is_taken(
         ("INT64", "[-1, 4]", "takes 'x' as FP32 [-1, 4], but model.toml says INT64 [-1, 4]"),
     ],
 )
-def test_an_input_that_no_request_can_fit_is_refused_when_the_model_is_loaded(
+def test_an_incompatible_input_is_refused_at_load_time(
     datatype: str, shape: str, told: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -57,7 +55,7 @@ def test_an_input_that_no_request_can_fit_is_refused_when_the_model_is_loaded(
     assert told in str(caught.value)
 
 
-def test_a_validation_is_refused_what_the_served_model_would_refuse(tmp_path: Path) -> None:
+def test_validation_refuses_inputs_that_a_server_refuses(tmp_path: Path) -> None:
     predict = load_predict(bundle(tmp_path, "FP32", "[-1, 5]", ["n", None]))
     assert predict({"x": np.zeros((2, 5), np.float32)})["y"].shape == (2, 5)
     with pytest.raises(InvalidInput, match=r"shape \[2, 4\], but model.toml says \[-1, 5\]"):

@@ -25,7 +25,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "value", "takes"), CASES)
-def test_a_wrong_one_is_told_in_a_line(
+def test_an_invalid_setting_ends_with_one_message(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, value: str, takes: str
 ) -> None:
     environ = {"STRAIGHTLINE_SERVE_BIND": "127.0.0.1:0", "STRAIGHTLINE_MODELS_DIR": str(tmp_path)}
@@ -39,7 +39,7 @@ def test_a_wrong_one_is_told_in_a_line(
     assert takes in said
 
 
-def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
+def test_gunicorn_exits_with_only_that_message(tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "STRAIGHTLINE_MODELS_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, *SERVE],
@@ -54,9 +54,7 @@ def test_gunicorn_ends_with_that_line_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, line)
 
 
-def test_sockets_that_were_handed_down_are_not_looked_at(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_inherited_sockets_are_not_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bind_check, "BIND_TIMEOUT_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         environ = {

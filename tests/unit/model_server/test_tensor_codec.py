@@ -40,7 +40,7 @@ def arrays(draw: st.DrawFn) -> tuple[str, npt.NDArray[Any]]:
 
 
 @given(arrays())
-def test_a_tensor_comes_back_as_it_went_flat(case: tuple[str, npt.NDArray[Any]]) -> None:
+def test_a_flat_tensor_round_trips(case: tuple[str, npt.NDArray[Any]]) -> None:
     datatype, array = case
     back = decode_tensor(encode_tensor("x", datatype, array))
     assert back.dtype == array.dtype
@@ -49,7 +49,7 @@ def test_a_tensor_comes_back_as_it_went_flat(case: tuple[str, npt.NDArray[Any]])
 
 
 @given(arrays())
-def test_a_tensor_comes_back_as_it_went_nested(case: tuple[str, npt.NDArray[Any]]) -> None:
+def test_a_nested_tensor_round_trips(case: tuple[str, npt.NDArray[Any]]) -> None:
     datatype, array = case
     if array.ndim == 0:
         array = array.reshape(1)
@@ -60,9 +60,7 @@ def test_a_tensor_comes_back_as_it_went_nested(case: tuple[str, npt.NDArray[Any]
 
 
 @given(st.sampled_from(list(NUMPY)), st.lists(st.integers(-2, 4), max_size=4), st.binary(max_size=40))
-def test_bytes_that_are_no_tensor_are_refused_and_nothing_else_is_raised(
-    datatype: str, shape: list[int], data: bytes
-) -> None:
+def test_arbitrary_bytes_raise_only_invalid_input(datatype: str, shape: list[int], data: bytes) -> None:
     try:
         array = decode_tensor(tensor(datatype, shape, data))
     except InvalidInput:
@@ -99,7 +97,7 @@ def test_bytes_that_are_no_tensor_are_refused_and_nothing_else_is_raised(
         ("BF16", [1], [1.0], "BF16"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_reason(
+def test_invalid_content_is_refused_with_the_reason(
     datatype: str, shape: list[int], content: Any, told: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -107,16 +105,16 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     assert told in str(caught.value)
 
 
-def test_whole_numbers_are_taken_for_floats() -> None:
+def test_integers_are_accepted_as_floats() -> None:
     assert decode_tensor(tensor("FP32", [2], [1, 2])).tolist() == [1.0, 2.0]
 
 
-def test_space_before_the_brackets_does_not_hide_the_nesting() -> None:
+def test_whitespace_before_brackets_does_not_hide_nesting() -> None:
     assert decode_tensor(tensor("INT64", [1, 2], b" \n[ \t[1, 2]]")).tolist() == [[1, 2]]
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20))
-def test_what_is_not_finite_is_null_in_an_answer_and_counted(values: list[float]) -> None:
+def test_non_finite_values_are_null_and_counted(values: list[float]) -> None:
     output = encode_tensor("y", "FP32", np.array(values, dtype=np.float32))
     content = json.loads(bytes(output.data))
     assert [each is None for each in content] == [not math.isfinite(each) for each in values]
@@ -124,7 +122,7 @@ def test_what_is_not_finite_is_null_in_an_answer_and_counted(values: list[float]
     assert output.parameters == ({"non_finite": count} if count else {})
 
 
-def test_an_answer_of_another_type_is_a_models_error_unless_nothing_is_lost() -> None:
+def test_an_unsafe_cast_of_an_output_is_a_model_error() -> None:
     assert json.loads(bytes(encode_tensor("y", "INT64", np.array([1], dtype=np.int32)).data)) == [1]
     with pytest.raises(ModelError, match="outside the range of INT8"):
         encode_tensor("y", "INT8", np.array([300]))
@@ -137,6 +135,6 @@ def test_an_answer_of_another_type_is_a_models_error_unless_nothing_is_lost() ->
     assert json.loads(bytes(encode_tensor("y", "BYTES", np.array(["é", "a"])).data)) == ["é", "a"]
 
 
-def test_an_array_that_is_not_contiguous_keeps_its_row_major_order() -> None:
+def test_a_non_contiguous_array_keeps_row_major_order() -> None:
     array = np.arange(6, dtype=np.int64).reshape(2, 3).T
     assert json.loads(bytes(encode_tensor("y", "INT64", array).data)) == [0, 3, 1, 4, 2, 5]

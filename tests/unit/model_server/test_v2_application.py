@@ -39,7 +39,7 @@ def ask(client: FlaskClient, name: str, body: Any = ASK) -> Any:
     return client.post(f"/v2/models/{name}/infer", json=body)
 
 
-def test_a_model_answers_with_its_name_version_and_the_requests_id(tmp_path: Path, write: Write) -> None:
+def test_a_response_has_name_version_and_request_id(tmp_path: Path, write: Write) -> None:
     write("double", "return {'y': inputs['x'] * 2}")
     answer = ask(serve(tmp_path), "double", {**ASK, "id": "7"})
     assert answer.status_code == 200
@@ -51,7 +51,7 @@ def test_a_model_answers_with_its_name_version_and_the_requests_id(tmp_path: Pat
     }
 
 
-def test_without_a_version_the_newest_answers(tmp_path: Path, write: Write) -> None:
+def test_without_a_version_the_newest_one_answers(tmp_path: Path, write: Write) -> None:
     for version in ("9", "10"):
         write("double", f"return {{'y': inputs['x'] * {version}}}", version)
     client = serve(tmp_path)
@@ -76,7 +76,7 @@ def test_without_a_version_the_newest_answers(tmp_path: Path, write: Write) -> N
         "return {'y': np.array(['a'])}",
     ],
 )
-def test_whatever_a_model_does_wrong_is_422_and_the_server_goes_on(
+def test_any_fault_of_a_model_is_422_and_the_server_continues(
     tmp_path: Path, write: Write, body: str
 ) -> None:
     write("broken", body)
@@ -88,7 +88,7 @@ def test_whatever_a_model_does_wrong_is_422_and_the_server_goes_on(
     assert ask(client, "double").status_code == 200
 
 
-def test_want_of_memory_is_the_servers_and_not_final(tmp_path: Path, write: Write) -> None:
+def test_out_of_memory_is_507_and_retryable(tmp_path: Path, write: Write) -> None:
     write("hungry", "raise MemoryError")
     answer = ask(serve(tmp_path), "hungry")
     assert (answer.status_code, answer.headers[ERROR_HEADER]) == (507, "out_of_memory")
@@ -108,7 +108,7 @@ def test_want_of_memory_is_the_servers_and_not_final(tmp_path: Path, write: Writ
         b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1.0]}],"outputs":[{"name":"q"}]}',
     ],
 )
-def test_what_does_not_fit_the_model_is_400(tmp_path: Path, write: Write, body: bytes) -> None:
+def test_a_request_that_does_not_fit_is_400(tmp_path: Path, write: Write, body: bytes) -> None:
     write("double", "return {'y': inputs['x'] * 2}")
     answer = serve(tmp_path).post("/v2/models/double/infer", data=body)
     assert (answer.status_code, answer.headers[ERROR_HEADER]) == (400, "invalid_input")
@@ -116,7 +116,7 @@ def test_what_does_not_fit_the_model_is_400(tmp_path: Path, write: Write, body: 
     assert answer.json["error"]
 
 
-def test_what_is_not_there_or_too_large_is_told_apart(tmp_path: Path, write: Write) -> None:
+def test_unknown_models_routes_and_large_bodies_have_their_own_errors(tmp_path: Path, write: Write) -> None:
     write("double", "return {'y': inputs['x'] * 2}")
     client = serve(tmp_path, max_body=200)
     told = {
@@ -135,7 +135,7 @@ def test_what_is_not_there_or_too_large_is_told_apart(tmp_path: Path, write: Wri
     assert client.get("/v2/models/double/infer").status_code == 405
 
 
-def test_health_and_metadata_are_there(tmp_path: Path, write: Write) -> None:
+def test_health_and_metadata_are_served(tmp_path: Path, write: Write) -> None:
     write("double", "return {'y': inputs['x'] * 2}")
     client = serve(tmp_path)
     for path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/double/ready"):
@@ -145,7 +145,7 @@ def test_health_and_metadata_are_there(tmp_path: Path, write: Write) -> None:
     assert client.get("/v2/models/nobody/ready").status_code == 404
 
 
-def test_a_model_that_cannot_be_loaded_stops_the_start_with_its_name(
+def test_a_broken_model_stops_the_start_and_is_named(
     tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("double", "return {'y': inputs['x'] * 2}\nraise SystemExit(3)")
@@ -154,7 +154,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_start_with_its_name(
         create()
 
 
-def test_two_bundles_may_have_modules_of_one_name_and_import_their_own(tmp_path: Path, write: Write) -> None:
+def test_bundles_with_equal_module_names_import_their_own(tmp_path: Path, write: Write) -> None:
     for name, factor in (("two", 2), ("three", 3)):
         write(name, "from . import factor; return {'y': inputs['x'] * factor.VALUE}")
         (tmp_path / name / "1" / "factor.py").write_text(f"VALUE = {factor}\n")

@@ -40,7 +40,7 @@ def place(built: str) -> images.ImageTarget:
 
 
 @pytest.mark.parametrize("built", ["sha256:old", "sha256:new"])
-def test_an_image_that_runs_keeps_its_name_where_it_is_deployed_again_and_is_not_ready(
+def test_a_failed_redeployment_restores_the_image_name(
     engine: MagicMock, monkeypatch: pytest.MonkeyPatch, built: str
 ) -> None:
     named = {NAME: SimpleNamespace(id="sha256:old"), "sha256:new": SimpleNamespace(tags=[])}
@@ -54,7 +54,7 @@ def test_an_image_that_runs_keeps_its_name_where_it_is_deployed_again_and_is_not
 
 
 @pytest.mark.parametrize("name", ["straightline/m", "host:5000/m", "straightline/m:1"])
-def test_an_image_is_removed_by_the_name_that_it_was_given(engine: MagicMock, name: str) -> None:
+def test_an_image_is_removed_by_its_own_name(engine: MagicMock, name: str) -> None:
     whole = name if name.endswith(":1") else f"{name}:latest"
     engine.images.get.return_value = SimpleNamespace(tags=[whole, "others/m:1"])
     version: Any = SimpleNamespace(image="sha256:new", spec=CANDIDATE.bundle.spec)
@@ -62,7 +62,7 @@ def test_an_image_is_removed_by_the_name_that_it_was_given(engine: MagicMock, na
     assert [call.args[0] for call in engine.images.remove.call_args_list] == [name]
 
 
-def test_an_image_that_cannot_be_started_leaves_neither_container_nor_name(engine: MagicMock) -> None:
+def test_an_unstartable_image_leaves_no_container_and_no_name(engine: MagicMock) -> None:
     there = SimpleNamespace(tags=[NAME])
     engine.images.get.side_effect = [ImageNotFound("none yet"), there]
     engine.containers.create.return_value.start.side_effect = APIError("no such program")
@@ -72,9 +72,7 @@ def test_an_image_that_cannot_be_started_leaves_neither_container_nor_name(engin
     assert [call.args[0] for call in engine.images.remove.call_args_list] == [NAME]
 
 
-def test_a_function_that_does_not_become_active_is_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_inactive_new_function_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client, package = MagicMock(), tmp_path / "package.zip"
     package.write_bytes(b"")
     client.get_waiter.return_value.wait.side_effect = WaiterError("FunctionActiveV2", "failed", {})
@@ -87,7 +85,7 @@ def test_a_function_that_does_not_become_active_is_deleted(
     assert client.delete_function.called
 
 
-def test_nothing_is_taken_out_of_the_registry_where_a_place_cannot_be_asked(
+def test_the_registry_is_unchanged_if_a_target_is_misconfigured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     @contextmanager

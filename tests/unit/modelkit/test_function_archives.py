@@ -56,7 +56,7 @@ def test_a_package_is_the_same_wherever_it_was_built(bundle: Path, tmp_path: Pat
     assert "memory = 128" in text, "Lambda gives no less"
 
 
-def test_what_is_larger_than_lambda_takes_is_refused_with_the_way_out(
+def test_a_too_large_archive_is_refused_with_the_remedy(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "MAX_UNZIPPED_BYTES", 1000)
@@ -65,9 +65,7 @@ def test_what_is_larger_than_lambda_takes_is_refused_with_the_way_out(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_the_server_form_has_the_digest_of_its_bundle_and_a_changed_one_is_found(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_the_server_form_keeps_the_digest_and_changes_are_detected(bundle: Path, tmp_path: Path) -> None:
     placed = package_server(bundle, tmp_path / "models")
     assert placed == tmp_path / "models" / "echo" / "1"
     digest = f"sha256:{content_digest(bundle)}"
@@ -77,7 +75,7 @@ def test_the_server_form_has_the_digest_of_its_bundle_and_a_changed_one_is_found
         check_digest(placed, digest)
 
 
-def test_an_external_model_is_registered_and_nothing_else(bundle: Path, tmp_path: Path) -> None:
+def test_an_external_model_has_only_the_server_form(bundle: Path, tmp_path: Path) -> None:
     text = TOML.replace('"python"', '"external"').replace(
         'entry = "model:run"', 'url = "http://h:1"\nbackends = ["local"]'
     )

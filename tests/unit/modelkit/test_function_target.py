@@ -26,11 +26,11 @@ outputs = [{name = "y", datatype = "FP32", shape = [-1]}]
 @pytest.mark.parametrize(
     ("model", "version"), [("m", "1"), ("a.b_c-d", "1.0.3"), ("x" * 128, "9" * 128), ("9", "v")]
 )
-def test_lambda_takes_every_name(model: str, version: str) -> None:
+def test_function_names_are_valid_on_lambda(model: str, version: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", deployed_function_name(model, version, DIGEST))
 
 
-def test_what_is_cut_alike_is_told_apart_by_its_digest() -> None:
+def test_truncated_names_differ_by_digest() -> None:
     other = DIGEST.replace("0", "1")
     assert deployed_function_name("x" * 100, "1", DIGEST) != deployed_function_name("x" * 100, "1", other)
     assert deployed_function_name("m", "1", DIGEST) == "straightline-m-1-0123456789ab"
@@ -49,7 +49,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
 
 
-def test_aws_is_not_asked_without_a_role(candidate: Candidate) -> None:
+def test_aws_needs_a_role(candidate: Candidate) -> None:
     def build(_candidate: Candidate, _whole: bool) -> Path:
         raise AssertionError("nothing is built in vain")
 
@@ -57,7 +57,7 @@ def test_aws_is_not_asked_without_a_role(candidate: Candidate) -> None:
         FunctionTarget(build, role=None, ready_timeout=1.0).deploy(candidate)
 
 
-def test_a_package_that_lambda_would_refuse_is_told_with_both_sizes(
+def test_a_too_large_package_is_reported_with_both_sizes(
     candidate: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
@@ -73,7 +73,9 @@ def test_a_package_that_lambda_would_refuse_is_told_with_both_sizes(
     assert asked == [True], "AWS has none of the libraries"
 
 
-def test_without_a_region_the_cure_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_region_is_reported_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))

@@ -40,7 +40,7 @@ def test_chunks_may_cut_lines_events_and_characters_anywhere() -> None:
         assert heard.steps == [(1, 4, "ä")]
 
 
-def test_what_only_looks_like_an_event_is_a_line_and_a_line_without_end_is_cut() -> None:
+def test_invalid_events_are_lines_and_long_lines_are_split() -> None:
     heard = Heard()
     stream = OutputParser(heard)
     stream.feed(b"\x1enot json\n" + b"x" * 70_000)
@@ -64,14 +64,14 @@ def test_what_only_looks_like_an_event_is_a_line_and_a_line_without_end_is_cut()
         (b"", 0, "exited"),
     ],
 )
-def test_each_ending_is_told_apart(output: bytes, code: int, how: str) -> None:
+def test_each_status_is_recognised(output: bytes, code: int, how: str) -> None:
     stream = OutputParser(Heard())
     stream.feed(output)
     stream.close()
     assert stream.result(code=code, out_of_memory=False, timed_out=False, seconds=1).status == how
 
 
-def test_who_ran_it_knows_of_time_and_memory_too() -> None:
+def test_the_runtime_can_report_timeout_and_out_of_memory() -> None:
     stream = OutputParser(Heard())
     assert stream.result(code=137, out_of_memory=True, timed_out=False, seconds=1).status == "out_of_memory"
     assert stream.result(code=137, out_of_memory=False, timed_out=True, seconds=1).status == "timed_out"

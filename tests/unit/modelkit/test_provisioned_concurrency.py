@@ -34,9 +34,7 @@ def lambda_(client: Any) -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
-def test_a_minimum_is_provisioned_on_a_published_version_which_is_invoked(
-    client: Any, lambda_: Stubber
-) -> None:
+def test_a_minimum_is_provisioned_on_the_invoked_published_version(client: Any, lambda_: Stubber) -> None:
     reserved = {"FunctionName": "f", "ReservedConcurrentExecutions": 5}
     lambda_.add_response("put_function_concurrency", {"ReservedConcurrentExecutions": 5}, reserved)
     lambda_.add_response("publish_version", {"FunctionName": "f", "Version": "7"}, {"FunctionName": "f"})
@@ -55,15 +53,13 @@ def test_without_a_minimum_the_function_itself_is_invoked_and_without_a_maximum_
     assert set_concurrency(client, "f", WarmPool()) == "f"
 
 
-def test_what_lambda_refuses_is_not_hidden(client: Any, lambda_: Stubber) -> None:
+def test_errors_of_lambda_are_raised(client: Any, lambda_: Stubber) -> None:
     lambda_.add_client_error("put_function_concurrency", "InvalidParameterValueException", "below the floor")
     with pytest.raises(ClientError):
         set_concurrency(client, "f", WarmPool(maximum=1))
 
 
-def test_what_is_not_to_stand_ready_yet_is_published_and_not_provisioned(
-    client: Any, lambda_: Stubber
-) -> None:
+def test_a_version_without_traffic_is_published_and_not_provisioned(client: Any, lambda_: Stubber) -> None:
     lambda_.add_response("delete_function_concurrency", {}, {"FunctionName": "f"})
     lambda_.add_response("publish_version", {"FunctionName": "f", "Version": "7"}, {"FunctionName": "f"})
     assert set_concurrency(client, "f", WarmPool(minimum=2), ready=False) == "f:7"
@@ -90,7 +86,7 @@ def test_only_the_version_that_is_invoked_stays_provisioned(client: Any, lambda_
     provision_function(client, "f:7", 2)
 
 
-def test_what_becomes_the_default_again_is_provisioned_again(client: Any, lambda_: Stubber) -> None:
+def test_a_restored_default_is_provisioned_again(client: Any, lambda_: Stubber) -> None:
     listed(lambda_)
     lambda_.add_response(
         "put_provisioned_concurrency_config",
@@ -100,13 +96,13 @@ def test_what_becomes_the_default_again_is_provisioned_again(client: Any, lambda
     provision_function(client, "f:7", 2)
 
 
-def test_what_is_the_default_no_more_has_nothing_provisioned(client: Any, lambda_: Stubber) -> None:
+def test_a_former_default_is_not_provisioned(client: Any, lambda_: Stubber) -> None:
     listed(lambda_, v7=2)
     lambda_.add_response("delete_provisioned_concurrency_config", {}, {"FunctionName": "f", "Qualifier": "7"})
     provision_function(client, "f:7", 0)
 
 
-def test_default_and_canary_have_their_minimum_and_no_other_version() -> None:
+def test_only_default_and_canary_have_their_minimum() -> None:
     def version(name: str, function: str | None, minimum: int = 2) -> DeployedVersion:
         spec = ModelSpec(name="m", version=name, inputs=(), outputs=(), warm=WarmPool(minimum=minimum))
         return DeployedVersion(spec=spec, digest="sha256:a", function=function)

@@ -1,4 +1,4 @@
-"""The whole system in containers, where an engine and the images of `standins/make` are at hand."""
+"""The whole system in containers; needs an engine and the images of `standins/make`."""
 
 import json
 import os
@@ -29,7 +29,7 @@ SECRET = "of-this-test-alone"
 
 
 class Compose:
-    """The compose command with this project's files and variables."""
+    """Runs the compose command with the files and variables of this project."""
 
     def __init__(self, engine: docker.DockerClient, command: list[str], socket: str) -> None:
         self.engine = engine
@@ -48,7 +48,7 @@ class Compose:
             "STRAIGHTLINE_DOCKER_GID": str(Path(socket).stat().st_gid),
             "STRAIGHTLINE_CONTAINER_NETWORK": f"{PROJECT}-models",
             "STRAIGHTLINE_RUN": PROJECT,
-            # Free ones, which the engine chooses.
+            # The engine chooses free ports.
             "STRAIGHTLINE_BROKER_PORT": "0",
             "STRAIGHTLINE_MANAGEMENT_PORT": "0",
             "STRAIGHTLINE_FLOWER_PORT": "0",
@@ -67,7 +67,7 @@ class Compose:
         )
 
     def states(self) -> dict[str, str]:
-        """Health, or exit status, of every container by its name."""
+        """Return the health or exit status of each container by name."""
         found = {}
         for container in self.engine.containers.list(
             all=True, filters={"label": f"com.docker.compose.project={PROJECT}"}

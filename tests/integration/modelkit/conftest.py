@@ -11,7 +11,7 @@ from tests.integration.modelkit.processes import FunctionHost, HostMaker
 
 @pytest.fixture(scope="session")
 def digits_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of models with the trained digits model in it."""
+    """Return a model directory with the trained digits model."""
     models = tmp_path_factory.mktemp("models")
     assert train(["--out", str(models)]) == 0
     return models
@@ -35,7 +35,7 @@ def make_host(tmp_path: Path) -> Iterator[HostMaker]:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionHost]:
-    """A function host that the tests of a module share, each with functions of its own."""
+    """Return a function host that the tests of a module share."""
     shared = FunctionHost(tmp_path_factory.mktemp("packages"), {"function_concurrency": "2"})
     shared.wait_until_ready()
     yield shared

@@ -1,4 +1,4 @@
-"""AWS's own emulator of Lambda, around a function of ours."""
+"""AWS's emulator of Lambda (RIE), running a function package."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ INVOKE = "/2015-03-31/functions/function/invocations"
 
 
 def provide_emulator() -> Path:
-    """Return the emulator's program; it is fetched once, inside a wheel of AWS's."""
+    """Return the emulator's program, downloaded once in a wheel of AWS."""
     names = {"x86_64": "x86_64", "aarch64": "arm64"}
     folder = unpack_wheels(Path(__file__).with_name("emulator.txt"), CACHE, None)
     program = folder / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{names[platform.machine()]}"
@@ -26,12 +26,12 @@ def provide_emulator() -> Path:
 
 
 def invoke(url: str, event: Any) -> Any:
-    """Invoke the function behind the emulator, as AWS's documentation does."""
+    """Invoke the function through the emulator, as in AWS's documentation."""
     return requests.post(url + INVOKE, json=event, timeout=DEADLINE).json()
 
 
 def await_emulator(url: str) -> None:
-    """Wait until the emulator listens; it starts the function when it is first invoked."""
+    """Wait until the emulator listens; it starts the function at the first invocation."""
 
     def listens() -> bool:
         with contextlib.suppress(requests.ConnectionError):
@@ -42,7 +42,7 @@ def await_emulator(url: str) -> None:
 
 
 class Emulator:
-    """The emulator as a process, with a function's files as its task."""
+    """Run the emulator as a process, with a function's files as its task."""
 
     def __init__(self, task: Path, command: list[str]) -> None:
         port, runtime_port = free_port(), free_port()
@@ -65,5 +65,5 @@ class Emulator:
         return self.url
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()  # it ends the function with it
+        self._process.terminate()  # ends the function, too
         self._process.wait(DEADLINE)

@@ -1,4 +1,4 @@
-"""Processes of model servers and function hosts on free ports, and how to look at them."""
+"""Model servers and function hosts as processes on free ports, and helpers to inspect them."""
 
 import contextlib
 import itertools
@@ -58,14 +58,14 @@ def lives(pid: int) -> bool:
 
 
 def command(pid: int) -> bytes:
-    """Return the command line of a process; nothing where there is none any more."""
+    """Return the command line of a process; empty if it has ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return b""
 
 
 def unread_bytes(pid: int) -> int:
-    """Count the bytes that have come for the TCP connections of a process and that it has not read."""
+    """Count the received bytes that a process has not read from its TCP connections."""
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def unread_bytes(pid: int) -> int:
 
 
 class Served:
-    """A process of ours that listens on a port."""
+    """A process that listens on a port."""
 
     def __init__(self, command: list[str], environment: dict[str, str], port: int, path: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -86,7 +86,7 @@ class Served:
 
     def wait_until_ready(self) -> None:
         def answers() -> bool:
-            assert self.process.poll() is None, "the process ended instead of listening"
+            assert self.process.poll() is None, "the process ended before it listened"
             with contextlib.suppress(requests.ConnectionError):
                 return requests.get(self.url + self._path, timeout=5).ok
             return False
@@ -100,7 +100,7 @@ class Served:
 
 
 class FunctionHost(Served):
-    """A function host with its packages, as boto3 sees it."""
+    """A function host, its packages and a boto3 client."""
 
     def __init__(self, packages: Path, settings: dict[str, str]) -> None:
         port = free_port()
@@ -124,27 +124,27 @@ class FunctionHost(Served):
         )
 
     def deploy(self, name: str, code: str, **settings: Any) -> None:
-        """Put a function package there; `code` defines `handler(event, context)`."""
+        """Write a function package; `code` defines `handler(event, context)`."""
         directory = self.packages / name
         directory.mkdir(exist_ok=True)
         (directory / "function.py").write_text(code)
         lines = [f'name = "{name}"', 'handler = "function.handler"']
         lines += [f"{key} = {value}" for key, value in settings.items()]
-        lines.append(f"deployment = {next(_deployments)}")  # each is another revision, as a new package is
+        lines.append(f"deployment = {next(_deployments)}")  # makes each package another revision
         (directory / "function.toml").write_text("\n".join(lines))
 
     def instances(self) -> list[int]:
-        """Return the processes of its instances: whatever is below the process that serves."""
+        """Return the processes below the serving process: its instances."""
         return [pid for worker in self.workers() for pid in descendants(worker)]
 
     def workers(self) -> list[int]:
-        """Return the process that serves, gunicorn's only worker."""
+        """Return the serving process, gunicorn's only worker."""
         tasks = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in tasks.read_text().split()]
 
 
 class ModelServer(Served):
-    """A V2 server under gunicorn, with its own settings file."""
+    """A model server under gunicorn."""
 
     def __init__(self, models: Path, settings: dict[str, str]) -> None:
         port = free_port()

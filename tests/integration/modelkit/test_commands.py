@@ -1,4 +1,4 @@
-"""The commands write and read projects, print JSON where asked, and end with the code they document."""
+"""The commands write and read projects, print JSON with --json, and return their documented exit codes."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
-    """Run a command with --json; its exit code, what it prints as JSON, and what it tells people."""
+    """Run a command with --json, and return exit code, decoded stdout, and stderr."""
     code = main([*arguments, "--json"])
     printed = capsys.readouterr()
     return code, json.loads(printed.out), printed.err
@@ -150,7 +150,7 @@ def test_a_new_project_answers_as_server_and_function(
 
 
 def hold_external(url: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A server that speaks V2 is taken as it is, and refused where it describes other tensors."""
+    """Check that an external V2 server is accepted, and refused if its tensors differ."""
     run(capsys, "new", "plane", "--flavour", "external", "--url", url, "--directory", str(project))
     assert run(capsys, "validate", str(project))[0] == 0
     code, packages, _ = run(capsys, "package", str(project), "--form", "server")

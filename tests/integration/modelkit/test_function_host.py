@@ -1,4 +1,4 @@
-"""The function host is Lambda as boto3 sees it, on real instances of AWS's runtime client."""
+"""The function host behaves as Lambda for boto3, with real instances of AWS's runtime client."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ def handler(event, context):
 
 
 class Answered:
-    """An answer as boto3 gives it, read."""
+    """A decoded response of boto3."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.error = answer.get("FunctionError")
@@ -102,7 +102,7 @@ def test_a_function_above_its_timeout_is_ended_and_reported(host: FunctionHost) 
     assert "Task timed out after 0.50 seconds" in answer.payload["errorMessage"]
     assert "Status: timeout" in answer.log
     assert "INIT_REPORT" not in answer.log
-    until(lambda: set(host.instances()) <= before, "the instance that hung is gone")
+    until(lambda: set(host.instances()) <= before, "the hung instance is gone")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_an_instance_killed_while_idle_fails_no_invocation(host: FunctionHost) -
     pid = invoke(host, "pid").payload["pid"]
     end = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
-    assert select.select([end], [], [], 10)[0], "it has ended; until then it is not idle but dying"
+    assert select.select([end], [], [], 10)[0], "it must have ended, else it is still dying and not idle"
     os.close(end)
     answer = invoke(host, "pid")
     assert answer.error is None
@@ -256,7 +256,8 @@ def test_an_instance_that_ends_before_reading_its_event_fails_no_invocation(host
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(invoke, host, "pid", "x" * 5000)
-        # Where it was stopped before it asked for the next event, none comes; that must cost nothing either.
+        # If it was stopped before it asked for the next event, it gets none, and no invocation may fail
+        # either.
         end = time.monotonic() + 2
         while unread_bytes(pid) < 5000 and time.monotonic() < end:
             time.sleep(0.01)
@@ -308,7 +309,7 @@ def test_many_invocations_at_once_are_all_answered_or_throttled(make_host: HostM
         results = list(threads.map(ask, range(60)))
     assert results.count("answered") + results.count("throttled") == 60
     assert "answered" in results
-    assert len(host.instances()) <= 3  # two, and one that may still be going
+    assert len(host.instances()) <= 3  # two, and one that may be ending
 
 
 PARENT = """
@@ -357,7 +358,7 @@ def test_a_killed_serving_process_leaves_no_process_and_is_restarted(
 
 
 def test_all_threads_are_started_in_advance(host: FunctionHost) -> None:
-    """What grows with the most that was ever asked at once is never seen to be flat."""
+    """Threads that start on demand would make the memory of the host grow over time."""
     all_of_them = Settings(packages="").concurrency + 24
 
     def complete() -> bool:

@@ -1,4 +1,4 @@
-"""One bundle gives the same right answers as a REST server and as a serverless function."""
+"""A bundle gives the same correct answers as a server and as a function."""
 
 import json
 import signal
@@ -136,7 +136,7 @@ def test_model_faults_have_status_codes_and_the_server_continues(
 ) -> None:
     server = make_server(faulty_bundle.parents[1], threads="2")
     url = f"{server.url}/v2/models/faulty.model/infer"
-    # More of each than there are threads: none of them may cost one.
+    # More of each than there are threads, since none may be lost.
     statuses = [
         requests.post(url, json=fault(number), timeout=30).status_code for number in (0, 1, 2, 3, 4, 5) * 3
     ]

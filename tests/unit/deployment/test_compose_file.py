@@ -30,7 +30,7 @@ USERS = {
     "deployer": "deployer",
     **{f"pool-{backend}": f"pool-{backend}" for backend in names.BACKENDS},
 }
-"""The broker's user of each service that has one."""
+"""Broker user of each service that has one."""
 UNITS = {"m": 1024**2, "g": 1024**3, "MiB": 1024**2}
 
 
@@ -117,7 +117,7 @@ def test_third_party_services_are_recent_enough(services: Services) -> None:
     assert broker
     assert int(broker[1]) >= 4
     assert database
-    assert int(database[1]) >= 18, "before 18 the volume lies elsewhere"
+    assert int(database[1]) >= 18, "before 18 the volume is elsewhere"
     assert services["database"]["volumes"] == ["database:/var/lib/postgresql"]
 
 
@@ -150,7 +150,9 @@ def test_the_broker_stops_after_its_clients(services: Services) -> None:
 def test_only_one_service_reaches_the_engine(services: Services) -> None:
     reach = {name for name, service in services.items() if "docker.sock" in str(service.get("volumes"))}
     assert reach == {"pool-gpu-container"}
-    assert "scale" not in services["pool-gpu-container"], "two would take each other's containers for orphans"
+    assert "scale" not in services["pool-gpu-container"], (
+        "two replicas would remove each other's containers as orphans"
+    )
 
 
 def test_networks_separate_unrelated_services(compose: dict[str, Any], services: Services) -> None:
@@ -168,7 +170,7 @@ def test_networks_separate_unrelated_services(compose: dict[str, Any], services:
     outward = {name for name, network in compose["networks"].items() if not network.get("internal")}
     assert outward == {"edge"}
     for name, service in services.items():
-        # One that names no network would be put on a default one, which leads outside.
+        # A service without networks gets the default one, which has a route out.
         assert service.get("networks") or service.get("network_mode") == "none", name
 
 
@@ -179,7 +181,7 @@ def test_every_command_exists(services: Services) -> None:
 
 
 ONLY_SCRIPT_UP = {"functions": {"STRAIGHTLINE_FUNCTIONS_DEPLOY"}}
-"""Settings of a component that compose leaves at their default: models are deployed by its `deployer`."""
+"""Settings that compose leaves at their default, since its `deployer` deploys models."""
 ONLY_COMPOSE = {
     "reconciler": {"STRAIGHTLINE_STORE_KEEP", "STRAIGHTLINE_SWEEP_INTERVAL"},
     "pool-gpu-container": {

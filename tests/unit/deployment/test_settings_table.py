@@ -24,7 +24,7 @@ ROW = re.compile(r"^\| `(STRAIGHTLINE_\w+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 
 def structures(root: Path) -> Iterator[tuple[str, type[msgspec.Struct]]]:
-    """Every structure of settings in the code, with the module it stands in."""
+    """Yield every settings class of the code, with its module."""
     for package in PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
             module = ".".join(file.relative_to(root).with_suffix("").parts)
@@ -41,7 +41,7 @@ def shown(default: Any) -> str:
 
 @pytest.fixture(scope="module")
 def expected(root: Path) -> dict[str, set[str]]:
-    """For each variable that the code reads, its default; several where components differ."""
+    """Return the default of each variable that the code reads; several if components differ."""
     found: dict[str, set[str]] = {}
     for module, structure in structures(root):
         for field in msgspec.structs.fields(structure):
@@ -61,7 +61,7 @@ def test_the_search_finds_the_settings(expected: dict[str, set[str]]) -> None:
 
 def test_every_setting_is_in_the_table_with_its_default(expected: dict[str, set[str]], page: str) -> None:
     rows = ROW.findall(page)
-    assert len(rows) == len(dict(rows)), "a variable stands there twice"
+    assert len(rows) == len(dict(rows)), "a variable is listed twice"
     assert {name: {default} for name, default in rows} == expected
 
 

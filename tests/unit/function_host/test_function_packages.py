@@ -1,4 +1,4 @@
-"""Functions are found by name or ARN, and a broken package says what is wrong with it."""
+"""Functions are found by name or ARN, and an invalid package is reported."""
 
 from pathlib import Path
 

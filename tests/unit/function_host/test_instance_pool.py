@@ -119,7 +119,7 @@ def test_a_removed_instance_frees_its_place() -> None:
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Random invocations, answers, deaths and reaping, held against a plain account of who is busy."""
+    """Random acquisitions, releases, removals and reaping, checked against a simple model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.idle.pop(decision.instance) == key
             self.busy[decision.instance] = key
         elif isinstance(decision, Start):
-            assert key not in self.idle.values(), "a warm one was there"
+            assert key not in self.idle.values(), "there was a warm instance"
             for number in decision.evicted:
                 del self.idle[number]
             assert decision.instance not in self.busy
@@ -143,7 +143,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.busy[decision.instance] = key
         else:
             of_function = sum(each.function == key.function for each in self.busy.values())
-            assert of_function == 2 or len(self.busy) == 3, "there was room"
+            assert of_function == 2 or len(self.busy) == 3, "there was capacity"
 
     @precondition(lambda self: self.busy)
     @rule(data=st.data())

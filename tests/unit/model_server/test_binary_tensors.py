@@ -1,4 +1,4 @@
-"""Binary tensors, in and out, as Triton's own client writes and reads them; what does not fit is refused."""
+"""Binary tensors as Triton's own client writes and reads them, and invalid ones."""
 
 import json
 import struct
@@ -23,13 +23,13 @@ from straightline.contracts.tensors.binary_tensors import LENGTH_HEADER
 
 
 def serve(datatype: str, shape: tuple[int, ...], answer: Any = None) -> FlaskClient:
-    """Serve a model that gives back what it gets, or `answer`."""
+    """Serve a model that returns its input, or `answer`."""
 
     def predict(inputs: Tensors) -> Tensors:
         if answer is not None:
             return {"y": answer}
         if inputs["x"].size and inputs["x"].dtype.kind != "O":
-            inputs["x"].flat[0] = inputs["x"].flat[0]  # it may write to what it is given
+            inputs["x"].flat[0] = inputs["x"].flat[0]  # a model may write to its inputs
         return {"y": inputs["x"]}
 
     spec = ModelSpec(
@@ -49,7 +49,7 @@ def post(client: FlaskClient, body: bytes, length: int | str | None) -> Any:
 def ask(
     client: FlaskClient, datatype: str, array: npt.NDArray[Any], *, into: bool = True, out: bool = True
 ) -> npt.NDArray[Any]:
-    """Ask as tritonclient does, and read the answer as it does."""
+    """Call the server through tritonclient's encoding and decoding."""
     tensor = triton.InferInput("x", list(array.shape), datatype)
     tensor.set_data_from_numpy(array, binary_data=into)
     wish = [triton.InferRequestedOutput("y", binary_data=out)]
@@ -67,7 +67,7 @@ def ask(
 
 @st.composite
 def arrays(draw: st.DrawFn) -> tuple[str, npt.NDArray[Any]]:
-    """Draw an array of any datatype, NaN and infinities among them."""
+    """Draw an array of any datatype, including NaN and infinities."""
     datatype = draw(st.sampled_from(list(NUMPY)))
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4))
     elements: Any = (
@@ -84,7 +84,7 @@ def test_a_binary_tensor_round_trips_bit_by_bit(case: tuple[str, npt.NDArray[Any
     if datatype == BYTES:
         assert [each.decode() for each in back.ravel()] == array.ravel().tolist()
     else:
-        assert back.dtype == array.dtype or not array.size  # the client knows no empty ones
+        assert back.dtype == array.dtype or not array.size  # the client cannot decode empty tensors
         assert back.tobytes() == array.tobytes()
 
 

@@ -1,4 +1,4 @@
-"""A bundle is read whole or refused with the file's name; its digest is that of its content."""
+"""Bundles are read or refused with the file's name; the digest covers their content."""
 
 from pathlib import Path
 

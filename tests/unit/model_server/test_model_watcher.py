@@ -1,4 +1,4 @@
-"""A server takes up what is put into its directory, and drops what is taken out of it, while it answers."""
+"""A running server loads new versions from its directory and drops removed ones."""
 
 import shutil
 import time
@@ -83,7 +83,7 @@ def test_a_slowly_loading_model_delays_no_other_model(
     told = [client.get(ready) for _ in range(50)]
     assert [each.status_code for each in told] == [503] * 50
     assert told[0].headers[ERROR_HEADER] == "loading"
-    assert time.monotonic() - began < 5.0, "they wait for a moment together, not each"
+    assert time.monotonic() - began < 5.0, "requests wait at the same time, not one after the other"
     states = {each["version"]: each["state"] for each in client.post("/v2/repository/index").json or []}
     assert (states["1"], states["2"]) == ("READY", "LOADING")
     assert client.post("/v2/models/m/versions/1/infer", json=ASK).status_code == 200

@@ -1,4 +1,4 @@
-"""A model whose tensors are not those of its `model.toml` is refused before a request meets it."""
+"""A model whose tensors differ from its `model.toml` is refused before its first request."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from straightline.errors import ConfigurationError
 
 
 def bundle(directory: Path, datatype: str, shape: str, taken: list[int | str | None]) -> Path:
-    """Write a bundle that says `shape` of a model which takes `taken`."""
+    """Write a bundle whose model.toml says `shape`, with a model that takes `taken`."""
     graph = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["y"])],
         "echo",

@@ -1,4 +1,4 @@
-"""A model server that cannot start with its settings ends with a line that says which, and the cure."""
+"""A model server with an invalid setting ends with a message that names it and the remedy."""
 
 import os
 import socket

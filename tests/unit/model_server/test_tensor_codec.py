@@ -1,4 +1,4 @@
-"""V2 tensors survive the way to numpy and back; what does not fit is refused with the tensor's name."""
+"""V2 tensors round-trip through numpy; invalid ones are refused with the tensor's name."""
 
 import json
 import math

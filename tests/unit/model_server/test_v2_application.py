@@ -1,4 +1,4 @@
-"""The V2 server tells whose fault an error is by its status, and lives on whatever a model does."""
+"""The V2 server reports the cause of an error by its status, and survives any fault of a model."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A `model.toml` with one tensor in and one out, for bundles whose code tests write."""
+"""A `model.toml` with one input and one output, for bundles with code of a test."""
 
 TENSORS = """
 [[inputs]]
@@ -16,4 +16,4 @@ version = "{{version}}"
 flavour = "python"
 entry = "code:run"
 {TENSORS}"""
-"""With `name` and `version` to be filled in; its code is `code.py`, which has `run`."""
+"""With placeholders for `name` and `version`; the callable is `run` in `code.py`."""

@@ -1,4 +1,4 @@
-"""A compressed model is taken where it is smaller, within its tolerance and above its minimum."""
+"""A compressed model is accepted if it is smaller, within the tolerance and above the minimum."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a deployment or a removal that fails leaves behind, where the place itself cannot be had in a test."""
+"""Failed deployments and removals with targets that a test cannot run."""
 
 from argparse import Namespace
 from collections.abc import Iterator

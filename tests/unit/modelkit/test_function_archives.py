@@ -1,4 +1,4 @@
-"""An archive for Lambda is the same for the same content, and never more than Lambda takes."""
+"""An archive for Lambda is reproducible, and within Lambda's limits."""
 
 import os
 import zipfile
@@ -53,7 +53,7 @@ def test_a_package_is_the_same_wherever_it_was_built(bundle: Path, tmp_path: Pat
     assert len(digests) == 1
     text = (tmp_path / "one" / "straightline-echo" / "function.toml").read_text()
     assert f'digest = "{content_digest(bundle)}"' in text
-    assert "memory = 128" in text, "Lambda gives no less"
+    assert "memory = 128" in text, "Lambda's minimum"
 
 
 def test_a_too_large_archive_is_refused_with_the_remedy(

@@ -1,4 +1,4 @@
-"""A function has a name that Lambda takes and no other version has; AWS is asked with what it needs alone."""
+"""Functions have valid and unique names; AWS gets a role and a package within its limits."""
 
 import re
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_too_large_package_is_reported_with_both_sizes(
     monkeypatch.setattr(functions, "MAX_PACKAGE_BYTES", 1_000)
     with pytest.raises(NotPlaced, match=r"2,000 bytes, and Lambda's limit for an upload is 1,000"):
         FunctionTarget(build, role="arn:aws:iam::1:role/r", ready_timeout=1.0).deploy(candidate)
-    assert asked == [True], "AWS has none of the libraries"
+    assert asked == [True], "AWS does not have the libraries"
 
 
 def test_a_missing_region_is_reported_with_the_remedy(

@@ -1,4 +1,4 @@
-"""A job's output is cut into lines and events, however it comes, and its ending is told apart."""
+"""A job's output is parsed into lines, events and a status, for any chunks."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Provisioned and reserved concurrency, held against botocore's model of Lambda's API."""
+"""Provisioned and reserved concurrency, checked against botocore's model of Lambda's API."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def client() -> Any:
 
 @pytest.fixture
 def lambda_(client: Any) -> Iterator[Stubber]:
-    """Validates each call, and each answer, by the service's model."""
+    """Validates each call and response against botocore's model."""
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()

@@ -1,4 +1,4 @@
-"""The function runs unchanged under AWS's own emulator: from the zip, with nothing but a bare Python."""
+"""The function archive runs unchanged under AWS's emulator with a bare Python."""
 
 import sys
 import zipfile
@@ -16,7 +16,7 @@ from tests.integration.modelkit.test_model_forms import accuracy, images
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.timeout(600)  # it may fetch the wheels and the emulator
+@pytest.mark.timeout(600)  # may download the wheels and the emulator
 def test_the_zip_runs_under_awss_emulator(digits_models: Path, tmp_path: Path) -> None:
     wheels = provide_wheels(CACHE)
     archive = package_archive(digits_models / "digits" / "1", tmp_path, wheelhouse=wheels)

@@ -1,4 +1,4 @@
-"""The function host takes deployments by Lambda's API where it is told to, into its directory alone."""
+"""The function host accepts deployments through Lambda's API if enabled, only into its directory."""
 
 import base64
 import io
@@ -170,13 +170,13 @@ def test_provisioned_instances_are_started_ahead_and_never_reaped(
         found = client.get_provisioned_concurrency_config(**wanted)
         return found["Status"], found["AvailableProvisionedConcurrentExecutions"]
 
-    until(lambda: state() == ("READY", 2), "two stand ready")
+    until(lambda: state() == ("READY", 2), "two instances are ready")
     first = client.invoke(FunctionName="f:1", LogType="Tail")
     assert b"Init Duration" not in base64.b64decode(first["LogResult"])
     pid = int(first["Payload"].read())
     os.kill(pid, signal.SIGKILL)
     until(lambda: not lives(pid), "it is dead")
-    until(lambda: state() == ("READY", 2), "another one takes its place")
+    until(lambda: state() == ("READY", 2), "another instance is started")
     client.delete_provisioned_concurrency_config(**wanted)
     with pytest.raises(client.exceptions.ProvisionedConcurrencyConfigNotFoundException):
         client.get_provisioned_concurrency_config(**wanted)
@@ -212,5 +212,5 @@ def test_failed_prestarts_back_off(make_host: HostMaker, tmp_path: Path) -> None
     found = host.client.list_provisioned_concurrency_configs(FunctionName="broken")
     (config,) = found["ProvisionedConcurrencyConfigs"]
     assert config["FunctionArn"].endswith(":function:broken:1")
-    assert config["AvailableProvisionedConcurrentExecutions"] == 0, "a start that failed is none"
+    assert config["AvailableProvisionedConcurrentExecutions"] == 0, "a failed start does not count"
     assert invoke(host) == 1

@@ -1,4 +1,4 @@
-"""A deployment is whole, or leaves all as it was and says what to change; nothing has to be started again."""
+"""A deployment succeeds as a whole, or changes nothing and reports the remedy; no process is restarted."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ EVERYWHERE = ("local", "serverless", "gpu-container")
 
 
 class Bench:
-    """A model server with two processes, a function host, a registry and a broker; and the commands."""
+    """A model server with two processes, a function host, a registry, a broker, and the commands."""
 
     def __init__(self, work: Path, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
         self.work = work
@@ -65,7 +65,7 @@ class Bench:
         return self.run("deploy", "--bundle", self.bundle(version, **bundle), *options)
 
     def ask(self, version: str) -> float | None:
-        """Ask the model server; None where it does not serve that version."""
+        """Call the model server; None if it does not serve that version."""
         body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
         url = f"{self.environ['STRAIGHTLINE_LOCAL_URL']}/v2/models/m/versions/{version}/infer"
         answer = requests.post(url, json=body, timeout=30)
@@ -128,7 +128,7 @@ def bench(
 
 @pytest.fixture
 def heard(broker_url: str) -> Iterator[list[Deployed]]:
-    """What a scheduler hears."""
+    """Return the announcements that a scheduler gets."""
     found: list[Deployed] = []
     reader = DeploymentStream(broker_url, name="test", on_change=found.append)
     reader.start()
@@ -139,7 +139,7 @@ def heard(broker_url: str) -> Iterator[list[Deployed]]:
 
 @pytest.fixture
 def as_before(bench: Bench, functions: FunctionHost) -> Callable[[], None]:
-    """Deploy version 1; then hold that it, and nothing else, is there."""
+    """Deploy version 1, and return a check that it is still the only one."""
     assert bench.deploy("1")[0] == 0
     before = bench.deployed()
     there = sorted(path.name for path in functions.packages.iterdir())
@@ -206,7 +206,7 @@ def test_a_minimum_is_provisioned_at_the_deployment(bench: Bench, functions: Fun
 
 
 class Warm:
-    """Bundles whose functions are to stand ready, and how many instances of them are asked for."""
+    """Bundles with a minimum of instances, and the provisioned concurrency of their functions."""
 
     def __init__(self, bench: Bench, functions: FunctionHost) -> None:
         self._bench = bench
@@ -220,11 +220,11 @@ class Warm:
         assert code == 0, record
 
     def wanted(self) -> dict[str, int]:
-        """How many instances of each version's function are provisioned."""
+        """Return the provisioned instances of each version's function."""
         found = {}
         for version, each in self._bench.deployed().models["m"].versions.items():
             name, _, published = (each.function or "").partition(":")
-            assert published, "it is invoked by its version, whether it stands ready or not"
+            assert published, "it is invoked by its version, provisioned or not"
             listed = self._client.list_provisioned_concurrency_configs(FunctionName=name)
             configs = listed["ProvisionedConcurrencyConfigs"]
             found[version] = sum(config["RequestedProvisionedConcurrentExecutions"] for config in configs)
@@ -234,7 +234,7 @@ class Warm:
 def test_only_default_and_canary_are_provisioned(bench: Bench, functions: FunctionHost) -> None:
     warm = Warm(bench, functions)
     warm.deploy("1", "--no-default")
-    assert warm.wanted() == {"1": 1}, "the first one becomes the default whatever is asked"
+    assert warm.wanted() == {"1": 1}, "the first version always becomes the default"
     warm.deploy("2", "--no-default")
     assert warm.wanted() == {"1": 1, "2": 0}
     warm.deploy("2", "--canary", "10")
@@ -278,7 +278,7 @@ def test_a_running_function_survives_a_failed_update(
     function = bench.deployed().models["m"].versions["1"].function
     body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
     broken = "raise OSError('no licence')\n"
-    monkeypatch.setattr("modelkit.package.function.HANDLER", broken)  # as other code of ours would be
+    monkeypatch.setattr("modelkit.package.function.HANDLER", broken)  # as a change of the handler would be
     code, record = bench.deploy("1", "--on", "serverless")
     assert (code, "no licence" in record["error"]) == (11, True), record
     assert [path.name for path in functions.packages.iterdir()] == [function]
@@ -355,7 +355,7 @@ def test_other_content_in_the_directory_is_not_overwritten(bench: Bench) -> None
     shutil.copytree(bench.bundle("1", GOOD.format(factor=9)), bench.models / "m" / "1")
     code, record = bench.deploy("1")
     assert (code, "is not in the registry" in record["error"]) == (10, True)
-    until(lambda: bench.ask("1") == 9.0, "the server serves what lies there")
+    until(lambda: bench.ask("1") == 9.0, "the server serves the bundle in the directory")
 
 
 def test_a_failed_function_rolls_back_the_other_targets(bench: Bench, as_before: Callable[[], None]) -> None:

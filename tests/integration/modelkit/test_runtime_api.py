@@ -1,4 +1,4 @@
-"""The Runtime API of one instance, spoken to as any runtime may speak to it."""
+"""The Runtime API of one instance, with valid and invalid clients."""
 
 import errno
 import http.client
@@ -52,7 +52,7 @@ def ask(
 ) -> http.client.HTTPResponse:
     connection.request(method, RUNTIME + path, body)
     answer = connection.getresponse()
-    answer.body = answer.read()  # type: ignore[attr-defined] # kept with its answer
+    answer.body = answer.read()  # type: ignore[attr-defined] # kept with the response
     return answer
 
 

@@ -1,10 +1,11 @@
-"""Effects of the scheduler: messages to publish, deliveries to acknowledge, lines for the log."""
+"""Effects of the scheduler: messages to publish, deliveries to acknowledge, events to log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Self
 
 from straightline.amqp.publishing.outgoing import Outgoing
+from straightline.support.event_log import Field
 
 NEVER_ACKED_EPOCH: Final = -1
 """Epoch of a delivery that must not be acknowledged."""
@@ -115,12 +116,12 @@ class Send:
         return self.owned.deliveries
 
 
-class LogLine(NamedTuple):
-    """A line for the log: `text` with `%s` for each of `args`."""
+class LogEvent(NamedTuple):
+    """An event to log; see `straightline.support.event_log`."""
 
     level: Level
-    text: str
-    args: tuple[object, ...]
+    name: str
+    fields: Mapping[str, Field]
 
 
 class Effects(NamedTuple):
@@ -129,12 +130,12 @@ class Effects(NamedTuple):
     Attributes:
         send: messages to publish, in order; each is to be confirmed.
         ack: deliveries to acknowledge if their epoch is the current one; a tag may occur twice.
-        log: lines for the log.
+        log: events to log.
     """
 
     send: Sequence[Send]
     ack: Sequence[Delivery]
-    log: Sequence[LogLine]
+    log: Sequence[LogEvent]
 
 
 NO_EFFECTS: Final = Effects((), (), ())
@@ -146,7 +147,7 @@ class PendingEffects:
     def __init__(self) -> None:
         self._sends: list[Send] = []
         self._acks: list[Delivery] = []  # one list for good: owners append to it
-        self._lines: list[LogLine] = []
+        self._events: list[LogEvent] = []
 
     def owning(self, *deliveries: Delivery) -> Ownership:
         """Take a reference to each delivery, as a context manager or to keep."""
@@ -160,16 +161,16 @@ class PendingEffects:
         """Queue a message; its causes stay unacknowledged until the broker confirms it."""
         self._sends.append(Send(outgoing, Ownership(self._acks, causes)))
 
-    def log(self, level: Level, text: str, *args: object) -> None:
-        """Queue a line for the log."""
-        self._lines.append(LogLine(level, text, args))
+    def log(self, level: Level, event: str, /, **fields: Field) -> None:
+        """Queue an event for the log."""
+        self._events.append(LogEvent(level, event, fields))
 
     def take(self) -> Effects:
         """Return the effects collected since the last call."""
-        if not (self._sends or self._acks or self._lines):
+        if not (self._sends or self._acks or self._events):
             return NO_EFFECTS
         acks = [delivery for delivery in self._acks if delivery.epoch != NEVER_ACKED_EPOCH]
-        effects = Effects(self._sends, acks, self._lines)
-        self._sends, self._lines = [], []
+        effects = Effects(self._sends, acks, self._events)
+        self._sends, self._events = [], []
         self._acks.clear()
         return effects

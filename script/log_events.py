@@ -11,8 +11,6 @@ from typing import Final, NamedTuple
 
 from straightline.support.logs import PACKAGES
 
-CONVERTED: Final = tuple(package for package in PACKAGES if package != "scheduler")
-"""Packages that log events by name."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "log-events.md"
 LEVELS: Final = {
@@ -22,7 +20,7 @@ LEVELS: Final = {
     "error": "ERROR",
     "exception": "ERROR",
 }
-RECEIVERS: Final = {"log", "logger", "_log"}
+RECEIVERS: Final = {"log", "logger", "_log", "effects", "_effects"}
 HEAD: Final = "| event | level | fields | package | meaning |\n|---|---|---|---|---|\n"
 _ROW: Final = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*) \|$", re.MULTILINE)
 
@@ -54,7 +52,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-def uses(packages: Sequence[str] = CONVERTED) -> Iterator[Use]:
+def uses(packages: Sequence[str] = PACKAGES) -> Iterator[Use]:
     """Yield each call that logs an event."""
     for package in packages:
         for file in sorted((ROOT / package).rglob("*.py")):
@@ -102,11 +100,14 @@ def _use(node: ast.Call, module: str) -> Use | None:
     name = receiver.id if isinstance(receiver, ast.Name) else getattr(receiver, "attr", None)
     if name not in RECEIVERS:
         return None
+    level = LEVELS.get(node.func.attr, "varies")
     place = 1 if node.func.attr == "log" else 0
+    if place and isinstance(node.args[0], ast.Constant):  # effects of the scheduler have levels as words
+        level = str(node.args[0].value).upper()
     first = node.args[place] if len(node.args) == place + 1 else None
     event = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
     fields = tuple(keyword.arg for keyword in node.keywords if keyword.arg != "raised")
-    return Use(event, LEVELS.get(node.func.attr, "varies"), fields, module, node.lineno)
+    return Use(event, level, fields, module, node.lineno)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[Mapping[str, Fi
     return [message.fields for message in messages if isinstance(message, Event) and message.name == event]
 
 
-def logged_lines(lines: str | Iterable[str], event: str) -> list[dict[str, Any]]:
-    """Return each event of this name from a process's log, which may hold lines of other forms."""
+def logged_lines(lines: str | Iterable[str], *events: str) -> list[dict[str, Any]]:
+    """Return each event of these names from a process's log, which may hold lines of other forms."""
     lines = lines.splitlines() if isinstance(lines, str) else lines
     found = (json.loads(line) for line in lines if line.startswith('{"ts":') and line.rstrip().endswith("}"))
-    return [each for each in found if each["event"] == event]
+    return [each for each in found if each["event"] in events]

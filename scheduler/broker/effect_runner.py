@@ -9,8 +9,9 @@ from scheduler.effects import NO_EFFECTS, Delivery, Effects, Send
 from straightline.amqp import Publisher
 from straightline.errors import Rejected, StraightLineError
 from straightline.support import failpoints
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger("scheduler")
+log = EventLogger(__name__)
 
 PUBLISH_RETRY_INTERVAL_S: Final = 1.0
 """Seconds until a message that the broker rejected is published again."""
@@ -45,7 +46,7 @@ class EffectRunner:
         self.unconfirmed = 0  # messages that the broker has not confirmed
 
     def add(self, effects: Effects) -> None:
-        """Collect effects, and write their log lines."""
+        """Collect effects, and log their events."""
         if effects is NO_EFFECTS:
             return
         self._sends += effects.send
@@ -79,13 +80,15 @@ class EffectRunner:
         except StraightLineError as error:
             settled(error)
         except Exception as error:  # a defect here must lose neither this message nor those behind it
-            log.exception("a message to %s could not be sent", send.outgoing.exchange)
+            log.exception("message_not_sent", exchange=send.outgoing.exchange)
             settled(error)
 
     def _settled(self, send: Send, error: Exception | None) -> None:
         outgoing = send.outgoing
         if isinstance(error, Rejected) and not outgoing.mandatory:
-            log.warning("a reply was not delivered: %s", error)  # the ledger has its outcome
+            log.warning(
+                "reply_not_delivered", request_id=outgoing.message_id, error=error
+            )  # the ledger has its outcome
             error = None
         if error is None:
             self.unconfirmed -= 1
@@ -94,13 +97,16 @@ class EffectRunner:
             return
         if isinstance(error, StraightLineError):
             log.error(
-                "a message to %s was not confirmed: %s; it is published again", outgoing.exchange, error
+                "message_not_confirmed",
+                exchange=outgoing.exchange,
+                error=error,
+                retry_in_s=PUBLISH_RETRY_INTERVAL_S,
             )
         if not self._stopping:
             self._call_later(PUBLISH_RETRY_INTERVAL_S, lambda: self._publish(send))
 
 
 def write(effects: Effects) -> None:
-    """Write the log lines of effects."""
-    for line in effects.log:
-        log.log(LEVELS[line.level], line.text, *line.args)
+    """Log the events of effects."""
+    for event in effects.log:
+        log.log(LEVELS[event.level], event.name, **event.fields)

@@ -1,6 +1,5 @@
 """The consuming connection, the leader lock, and the queues that the leader reads."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,8 +11,9 @@ from straightline import names
 from straightline.amqp.connection.connection import ManagedConnection
 from straightline.amqp.connection.failures import describe
 from straightline.amqp.connection.loop_thread import AMQPThread
+from straightline.support.event_log import EventLogger
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 RESOURCE_LOCKED: Final = 405
 """AMQP reply code for an exclusive queue of another connection."""
@@ -139,9 +139,9 @@ class LeaderConsumer:
             return
         self._logged_for = connection
         if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == RESOURCE_LOCKED:
-            log.info("another scheduler leads: this one stands by, and takes over when that one ends")
+            log.info("scheduler_stands_by")
         else:
-            log.warning("this scheduler cannot become the leader: %s", describe(reason))
+            log.warning("leadership_not_taken", error=describe(reason))
 
     def _await_end(self, connection: Any) -> None:
         """Wait until no consumer reads the requests: each refused declaration logs an error in the broker."""

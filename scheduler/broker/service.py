@@ -1,6 +1,5 @@
 """The running scheduler: the core, fed from RabbitMQ and the clock, on one thread."""
 
-import logging
 import threading
 import time
 from functools import partial
@@ -34,9 +33,10 @@ from straightline.amqp.consuming.deployments import DeploymentStream
 from straightline.contracts.request import MAX_BODY_BYTES
 from straightline.models.catalogue import Catalogue
 from straightline.support import failpoints
+from straightline.support.event_log import EventLogger
 from straightline.tracing import received
 
-log = logging.getLogger(__name__)
+log = EventLogger(__name__)
 
 TICK_INTERVAL_S: Final = 0.25
 RETURNS_PREFETCH: Final = 512
@@ -127,7 +127,7 @@ class Service:
     def _leading(self) -> None:
         self._epoch += 1
         self._handle(LeadershipChanged(leading=True))
-        log.info("this scheduler leads and places requests")
+        log.info("scheduler_leads")
 
     def _ready(self) -> bool:
         """Whether both streams are read; both are asked, so that their timeouts run at the same time."""
@@ -154,7 +154,7 @@ class Service:
         try:
             self._handle(message)
         except Exception as error:
-            log.exception("a message of %s met an unexpected fault and is dead-lettered", queue)
+            log.exception("message_failed", queue=queue)
             self._handle(MessageFailed(message, error))
         self._turn_soon()
 

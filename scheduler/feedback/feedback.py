@@ -83,11 +83,16 @@ class FeedbackProcessor:
         """Announce the breakers that opened or closed."""
         changes = self._breakers.changes()
         for change in changes if self.is_leader else ():
-            what = change.backend if change.model is None else f"{change.model} on {change.backend}"
             if change.why:
-                self._effects.log("warning", "the breaker of %s opens: %s", what, change.why)
+                self._effects.log(
+                    "warning",
+                    "breaker_opened",
+                    backend=change.backend,
+                    model=change.model,
+                    reason=change.why,
+                )
             else:
-                self._effects.log("warning", "the breaker of %s closes", what)
+                self._effects.log("warning", "breaker_closed", backend=change.backend, model=change.model)
             self._announce(change.backend, change.model, change.why, now)
 
     def _announce(self, backend: Backend, model: str | None, why: str, now: float) -> None:

@@ -1,8 +1,8 @@
-"""Changes in the workers of a backend, as lines for the log."""
+"""Changes in the workers of a backend, as events for the log."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from scheduler.effects import PendingEffects
 from straightline.names import Backend
 
 
@@ -22,19 +22,23 @@ class MembershipChange(NamedTuple):
     slots: dict[str, int]
 
 
-def describe(change: MembershipChange) -> Iterator[str]:
-    """Yield a line for each worker that joined or left, with the slots that the backend has left."""
-    left = _left(change)
-    for worker, why in change.gone.items():
-        yield f"{change.backend}: {worker} takes no more requests ({why}); {left}"
+def log_membership(effects: PendingEffects, change: MembershipChange) -> None:
+    """Log each worker that joined or left, with the slots that the backend has left."""
+    backend, slots = change.backend, sum(change.slots.values())
+    workers = ", ".join(f"{worker} {slots}" for worker, slots in sorted(change.slots.items()))
+    for worker, reason in change.gone.items():
+        effects.log(
+            "warning",
+            "worker_left",
+            backend=backend,
+            worker=worker,
+            reason=reason,
+            slots=slots,
+            slots_by_worker=workers,
+        )
     for worker in change.come:
-        yield f"{change.backend}: {worker} takes requests; {left}"
+        effects.log(
+            "warning", "worker_joined", backend=backend, worker=worker, slots=slots, slots_by_worker=workers
+        )
     if not change.gone and not change.come:
-        yield f"{change.backend}: the number of slots changed; {left}"
-
-
-def _left(change: MembershipChange) -> str:
-    if not change.slots:
-        return "no worker is left"
-    each = ", ".join(f"{worker} {slots}" for worker, slots in sorted(change.slots.items()))
-    return f"{sum(change.slots.values())} slots now: {each}"
+        effects.log("warning", "slots_changed", backend=backend, slots=slots, slots_by_worker=workers)

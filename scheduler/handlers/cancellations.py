@@ -33,7 +33,7 @@ class CancellationHandler:
             shared.dead_letter(delivery, message.body, "not a cancellation: it has no id that is a UUID")
             return
         verdict = self._cancel(delivery, request_id, now)
-        shared.effects.log("info", "cancellation of request %s: %s", request_id, verdict)
+        shared.effects.log("info", "cancellation_decided", request_id=request_id, verdict=verdict)
         address = reply_address(envelope.reply_to, envelope.correlation_id, request_id)
         if address is not None:
             shared.effects.send(cancel_answer(request_id, verdict, address), delivery)

@@ -7,7 +7,6 @@ from scheduler.handlers.repeats import RepeatHandler
 from scheduler.handlers.resolution import ModelResolver
 from scheduler.handlers.shared import Shared
 from scheduler.output import outcome_factory
-from straightline import names
 from straightline.contracts import Request, decode_request
 from straightline.contracts.content_digest import digest
 from straightline.errors import ContractError
@@ -65,12 +64,7 @@ class RequestHandler:
         request_id = error.request_id
         if request_id is None:
             shared.dead_letter(delivery, message.body, str(error))
-            shared.effects.log(
-                "warning",
-                "a message without a usable id went to %s: %s",
-                names.DEAD_QUEUE,
-                error.error_class,
-            )
+            shared.effects.log("warning", "request_without_id", error_class=error.error_class)
             return
         content = body_digest(message.body)
         reply = reply_address(envelope.reply_to, envelope.correlation_id, request_id)

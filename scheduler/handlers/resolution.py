@@ -111,8 +111,8 @@ class ModelResolver:
             self._warned_of_unsynced_registry = True
             self._shared.effects.log(
                 "warning",
-                "requests are deferred, since the model registry is not read yet; the first is %s: %s",
-                request.id,
-                why,
+                "requests_deferred",
+                request_id=request.id,
+                reason=str(why),
             )
         self._shared.dispatcher.holds.defer(request, ticket, delivery, now)

@@ -3,7 +3,7 @@
 from scheduler.events import Signal
 from scheduler.feedback.backend_state import BackendStates
 from scheduler.feedback.breakers import Breakers
-from scheduler.feedback.membership_log import describe
+from scheduler.feedback.membership_log import log_membership
 from scheduler.handlers.shared import Shared
 from straightline import names
 from straightline.contracts import BreakerState, Feedback, Heartbeat
@@ -39,7 +39,7 @@ class SignalHandler:
         try:
             self._backends.heartbeat(decode(body, Heartbeat), now)
         except ContractError as error:
-            self._shared.effects.log("warning", "a heartbeat cannot be read: %s", error)
+            self._shared.effects.log("warning", "heartbeat_unreadable", error=error)
             return
         self._log_membership_changes()
         self._shared.dispatcher.release(now)
@@ -49,7 +49,7 @@ class SignalHandler:
         try:
             feedback = decode(body, Feedback)
         except ContractError as error:
-            self._shared.effects.log("warning", "feedback cannot be read: %s", error)
+            self._shared.effects.log("warning", "feedback_unreadable", error=error)
             return
         self._shared.feedback.ended(feedback, now)
         for done in feedback.done:
@@ -64,12 +64,11 @@ class SignalHandler:
         try:
             state = decode(body, BreakerState)
         except ContractError as error:
-            self._shared.effects.log("warning", "a breaker's state cannot be read: %s", error)
+            self._shared.effects.log("warning", "breaker_state_unreadable", error=error)
             return
         why = (state.why or "it keeps failing") if state.open else ""
         self._breakers.sync(state.backend, state.model, why, now)
 
     def _log_membership_changes(self) -> None:
         for change in self._backends.membership_changes():
-            for line in describe(change):
-                self._shared.effects.log("warning", "%s", line)
+            log_membership(self._shared.effects, change)

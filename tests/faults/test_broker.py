@@ -3,6 +3,7 @@
 import pytest
 
 from straightline import names
+from tests.events import logged_lines
 from tests.faults.harness.fault_case import FaultCase
 from tests.faults.harness.fault_stack import SCHEDULERS
 from tests.faults.harness.load import Mix
@@ -115,7 +116,7 @@ def test_12_binding_of_a_pool_removed__placements_return_and_wait_until_it_is_re
         load.wait_confirmed(60)
         broker.unbind(queue, names.PLACEMENTS, "local")
         load.run_for(3)
-        assert "was not taken" in case.log(case.stack.leader())
+        assert logged_lines(case.log(case.stack.leader()), "message_not_confirmed")
         broker.bind(queue, names.PLACEMENTS, "local")
         case.fault_over()
         load.wait_confirmed(30)
@@ -179,7 +180,11 @@ def test_14_queue_of_a_pool_overflows__the_scheduler_holds_and_backs_off(case: F
     with case.load(single) as load:
         load.wait_confirmed(10)
         stack.supervisor.kill("pool-local", down=True)  # without notice: the scheduler still uses its slots
-        case.wait_for(lambda: "was not taken" in case.log(stack.leader()), "nothing was refused", 20)
+        case.wait_for(
+            lambda: bool(logged_lines(case.log(stack.leader()), "message_not_confirmed")),
+            "nothing was refused",
+            20,
+        )
         stack.supervisor.start("pool-local")
         stack.broker.unlimit(names.backend_queue("local"))
         case.fault_over()

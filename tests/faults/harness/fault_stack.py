@@ -23,6 +23,7 @@ from script.stack.processes.plan import Plan, Thresholds, with_ports
 from script.stack.services.ports import accepts
 from script.support.run import Run
 from straightline import names
+from tests.events import logged_lines
 from tests.faults.harness import scripted_model
 from tests.faults.harness.broker import BrokerNode
 from tests.faults.harness.database import LedgerDatabase
@@ -35,7 +36,6 @@ POOLS: Final = tuple(f"pool-{backend}" for backend in names.BACKENDS)
 READY_TIMEOUT_S: Final = 60.0
 _THRESHOLDS: Final = Thresholds(F=25.0, window=2.0, D=64 * 1024)
 """Low enough for the suite's small load to meet every rule."""
-_LEADS: Final = re.compile(r"^(\S+ \S+) .*this scheduler leads", re.MULTILINE)
 _CONSUMED: Final = (
     names.INTERACTIVE_QUEUE,
     names.OUTCOMES_QUEUE,
@@ -96,9 +96,9 @@ class FaultStack:
         """Return the scheduler that became leader last."""
         led: dict[str, datetime] = {}
         for name in SCHEDULERS:
-            times = _LEADS.findall(self.run.log(name).read_text(encoding="utf-8"))
+            times = logged_lines(self.run.log(name).read_text(encoding="utf-8"), "scheduler_leads")
             if times:
-                led[name] = datetime.strptime(times[-1], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007 - compared only
+                led[name] = datetime.fromisoformat(times[-1]["ts"])
         return max(led, key=led.__getitem__)
 
     def wait_for_leader(self, name: str) -> None:

@@ -171,7 +171,7 @@ def test_the_standby_takes_over(compose: Compose) -> None:
         for container in compose.engine.containers.list(
             filters={"label": "com.docker.compose.service=scheduler"}
         )
-        if b"leads" in container.logs()
+        if b'"scheduler_leads"' in container.logs()
     )
     leader.kill()
     try:

@@ -22,6 +22,7 @@ from straightline.contracts import Heartbeat, LeaseBatch, ModelSpec, OutcomeBatc
 from straightline.contracts.deployed import Deployed, DeployedModel, DeployedVersion
 from straightline.ids import new_id
 from straightline.messages.streams import deployed_message
+from tests.events import logged_lines
 
 pytestmark = pytest.mark.integration
 
@@ -164,7 +165,7 @@ def test_a_standby_logs_its_role_and_takes_over_when_the_leader_is_killed(
     place(broker, [broker.request()])
     start()
     log = tmp_path / "scheduler-2.log"
-    until(lambda: "another scheduler leads: this one stands by" in log.read_text(), pause=broker.beat)
+    until(lambda: logged_lines(log.read_text(), "scheduler_stands_by"), pause=broker.beat)
     # Held by the leader, not placed yet.
     held = [broker.request(allow=["serverless"]) for _ in range(3)]
     leader.kill()
@@ -307,7 +308,7 @@ def test_a_scheduler_that_cannot_read_the_registry_rejects_no_request_for_it(
     place(broker, [broker.request()])  # of its directory, once it has given up to wait
     broker.request(model="fresh", deadline=time.time() + 300)
     log = tmp_path / "scheduler-1.log"
-    until(lambda: "the model registry is not read yet" in log.read_text(), pause=broker.beat)
+    until(lambda: logged_lines(log.read_text(), "requests_deferred"), pause=broker.beat)
     apply(broker_url)
     announce(user_urls, 1, "1")
     assert until(partial(version_placed, broker), pause=broker.beat) == "1"

@@ -63,11 +63,17 @@ def test_the_log_names_workers_that_join_or_leave_and_the_slots_left(
     harness.tick()
     harness.tick()
     assert caplog.messages == [
-        "local: local@a takes no more requests (its server is away); 8 slots now: local@b 8",
-        "local: local@a takes requests; 12 slots now: local@a 4, local@b 8",
-        "local: the number of slots changed; 10 slots now: local@a 4, local@b 6",
-        "local: local@a takes no more requests (it closed); 6 slots now: local@b 6",
-        "local: local@b takes no more requests (no heartbeat for 3 intervals); no worker is left",
+        (
+            'worker_left backend=local worker=local@a reason="its server is away" slots=8 '
+            'slots_by_worker="local@b 8"'
+        ),
+        'worker_joined backend=local worker=local@a slots=12 slots_by_worker="local@a 4, local@b 8"',
+        'slots_changed backend=local slots=10 slots_by_worker="local@a 4, local@b 6"',
+        'worker_left backend=local worker=local@a reason="it closed" slots=6 slots_by_worker="local@b 6"',
+        (
+            'worker_left backend=local worker=local@b reason="no heartbeat for 3 intervals" slots=0 '
+            'slots_by_worker=""'
+        ),
     ]
 
 

@@ -106,8 +106,8 @@ def test_a_stack_stays_up_answers_and_leaves_nothing_behind(command: Any, state:
 
     again = command("up", **variables)
     assert again.returncode == 0
-    assert "runs already" in again.stdout
-    assert "does not count as services to use" in again.stdout
+    assert "is already running" in again.stdout
+    assert "Ignoring the variables sourced from" in again.stdout
 
     started = {pid: processes._started(pid) for pid in _running(state)}
     assert len(started) > 8
@@ -135,7 +135,7 @@ def test_given_services_are_used_and_left_running(
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(file.read_text())["outcomes"] == 30
     assert _count(migrated_database_url) == 30
-    assert "Using RabbitMQ and Postgres as the environment says" in done.stdout
+    assert "Using RabbitMQ and Postgres from the environment" in done.stdout
 
 
 def test_help_installs_nothing(command: Any, state: Path) -> None:

@@ -1,11 +1,11 @@
-# Sourced by the commands beside it: goes to the checkout's root and provides what they need, which is
-# RabbitMQ's and Postgres' programs and a Python environment in .venv with the locked requirements.
-# Services that packages bring are neither started nor enabled; the stack runs private instances.
+# Sourced by the other commands: changes to the root of the checkout and installs what they need, the programs of
+# RabbitMQ and Postgres and a Python environment in .venv with the locked requirements. The packages' own services
+# are neither started nor enabled; the stack runs private instances.
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-export STRAIGHTLINE_CALLED_FROM=$PWD # what relative paths among the arguments are relative to
+export STRAIGHTLINE_CALLED_FROM=$PWD # for relative paths in arguments
 cd -- "$ROOT" || exit 1
-# Where runs, logs and `env` are; another place lets a second stack run from one checkout.
+# Directory of runs, logs and `env`; another one allows a second stack from the same checkout.
 export STRAIGHTLINE_STATE=${STRAIGHTLINE_STATE:-$ROOT/.straightline}
 STATE=$STRAIGHTLINE_STATE
 LOCKED=requirements/dev.txt
@@ -17,7 +17,7 @@ fail() {
   exit 1
 }
 
-# Asked for help, a command prints the comment at its head; nothing is installed for that.
+# With --help, print the comment at the head of the command and install nothing.
 usage() {
   case " $* " in
   *" -h "* | *" --help "*)
@@ -27,16 +27,16 @@ usage() {
   esac
 }
 
-# Whether a service is given by this variable, and not just known from sourcing what `script/up` wrote.
+# Whether the caller set this variable, rather than sourcing it from .straightline/env.
 given() { [ -n "${!1:-}" ] && [[ " ${STRAIGHTLINE_UP:-} " != *" $1 "* ]]; }
 
-# Called with the names of what the command needs: rabbitmq, postgres, h2load, or none.
+# bootstrap [rabbitmq] [postgres] [h2load]: install what the command needs.
 bootstrap() {
   mkdir -p "$STATE"
-  # Two commands started at once in one checkout: the second waits, and then finds all there.
+  # Of two commands in one checkout, the second waits and then finds everything installed.
   exec 9>"$STATE/bootstrap.lock"
   if ! flock -n 9; then
-    say "Another command is installing; waiting for it ..."
+    say "Another command is installing packages. Waiting ..."
     flock 9
   fi
   provide_packages "$@"
@@ -56,7 +56,7 @@ have_postgres() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
 }
 
-# Prints the name of a Python that can do it: 3.11 or newer.
+# Print the path of a Python 3.11 or newer.
 find_python() {
   local name
   for name in python3 python3.11 python3.12 python3.13; do
@@ -65,10 +65,10 @@ find_python() {
       return
     fi
   done
-  fail "Python 3.11 or newer is needed, and none was found." "$(other_way)"
+  fail "Python 3.11 or newer not found. Install it, for example as root: apt-get install python3" "$(other_way)"
 }
 
-other_way() { say "The other way, in containers: script/compose-env && docker compose up"; }
+other_way() { say "Or run everything in containers: script/compose-env && docker compose up"; }
 
 provide_packages() {
   local missing=() python
@@ -82,11 +82,11 @@ provide_packages() {
   [ ${#missing[@]} -eq 0 ] && return
 
   if ! command -v apt-get >/dev/null; then
-    fail "These are missing, by Debian's names: ${missing[*]}" \
-      "Install them with this system's package manager and try again." "$(other_way)"
+    fail "Missing packages, by their Debian names: ${missing[*]}" \
+      "Install them with this system's package manager and run the command again." "$(other_way)"
   fi
   if [ "$(id -u)" -ne 0 ]; then
-    fail "These packages are missing, and only root may install them:" \
+    fail "Missing packages; installing them needs root:" \
       "    sudo apt-get install --no-install-recommends ${missing[*]}" "$(other_way)"
   fi
   install_packages "${missing[@]}"
@@ -101,12 +101,12 @@ install_packages() {
       apt-get -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@"; }; then
     unquieten_packages
     tail -n 15 "$log" >&2
-    fail "The packages could not be installed; the whole log is $log. By hand:" \
+    fail "Installing the packages failed. Log: $log. To install them by hand:" \
       "    apt-get update && apt-get install --no-install-recommends $*" "$(other_way)"
   fi
   unquieten_packages
   if [ -d /run/systemd/system ]; then
-    # Installed for their programs: nothing of them shall start at the next boot.
+    # Only the programs are needed: the services must not start at the next boot.
     local package
     for package in "$@"; do
       case $package in
@@ -120,7 +120,7 @@ POLICY=/usr/sbin/policy-rc.d
 CLUSTERS=/etc/postgresql-common/createcluster.d
 OUR_POLICY=no
 
-# Debian starts what it installs and makes a database cluster, unless these two files say no.
+# Debian starts installed services and creates a database cluster unless these two files forbid it.
 quieten_packages() {
   trap unquieten_packages EXIT
   if [ ! -e $POLICY ]; then
@@ -146,31 +146,31 @@ provide_environment() {
   [ "$(cat .venv/.requirements 2>/dev/null)" = "$wanted" ] && return
   : >"$log"
   if ! .venv/bin/python -c '' 2>/dev/null; then
-    step "Making a Python environment in .venv" "$log" "$python" -m venv --clear .venv ||
-      fail "$(tail -n 15 "$log")" "The environment could not be made; the whole log is $log." "$(other_way)"
+    step "Creating a Python environment in .venv" "$log" "$python" -m venv --clear .venv ||
+      fail "$(tail -n 15 "$log")" "Creating the Python environment failed. Log: $log." "$(other_way)"
   fi
   step "Installing the locked requirements, $(grep -c '^[a-z].*==' $LOCKED) packages" "$log" \
     .venv/bin/python -m pip --disable-pip-version-check install --progress-bar off \
     --require-hashes -r $LOCKED ||
-    fail "$(tail -n 15 "$log")" "The requirements could not be installed; the whole log is $log." "$(other_way)"
+    fail "$(tail -n 15 "$log")" "Installing the requirements failed. Log: $log." "$(other_way)"
   say "$wanted" >.venv/.requirements
 }
 
-# step TITLE LOG COMMAND...: runs it with its output in the log, and shows that it goes on.
+# step TITLE LOG COMMAND...: run a command with its output in the log, and show its progress.
 step() {
   local title=$1 log=$2 began=$SECONDS shown=0
   shift 2
   say "$title ..."
   "$@" >>"$log" 2>&1 </dev/null 9>&- &
   local worker=$!
-  # A shell's background jobs do not hear of Ctrl-C.
+  # Background jobs do not receive Ctrl-C.
   trap 'kill '$worker'; wait '$worker'; exit 130' INT TERM
   while kill -0 $worker 2>/dev/null; do
     if [ -t 1 ]; then
       printf '\r\033[K  %3d s  %.80s' $((SECONDS - began)) "$(tail -n 1 "$log" | tr -d '\r')"
     elif [ $((SECONDS - began)) -ge $((shown + 15)) ]; then
       shown=$((SECONDS - began))
-      say "  $shown s, still at it"
+      say "  $shown s ..."
     fi
     sleep 0.5
   done

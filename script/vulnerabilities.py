@@ -1,8 +1,7 @@
-"""`python -m script.vulnerabilities`: hold the locked packages against a service of known vulnerabilities.
+"""`python -m script.vulnerabilities`: audit of the locked packages for known vulnerabilities.
 
-It fails when one is found. What could not be looked up, since no service is in reach or none knows the
-package, is said and does not fail: without a network nothing new can be learnt, and nothing has changed.
-STRAIGHTLINE_OSV_URL names a service of OSV's kind to ask in place of the public ones.
+A vulnerability fails the audit. Packages that could not be looked up are reported but do not fail it, so that
+it works without a network. STRAIGHTLINE_OSV_URL is an OSV-compatible service to use instead of the public ones.
 """
 
 import os
@@ -17,9 +16,9 @@ import msgspec
 ROOT: Final = Path(__file__).resolve().parent.parent
 LISTS: Final = ("app.txt", "serve.txt", "dev.txt")
 SERVICES: Final = (("pypi",), ("osv",))
-"""As pip-audit calls them; the second one is asked where the first knows nothing."""
+"""Names that pip-audit uses; the second is queried if the first fails."""
 SERVICE_TIMEOUT_S: Final = 120.0
-"""Seconds for a service to say all it knows."""
+"""Time limit of one service for all packages."""
 _CONNECTION: Final = (
     "ConnectionError",
     "ConnectTimeout",
@@ -28,18 +27,18 @@ _CONNECTION: Final = (
     "ProxyError",
     "SSLError",
 )
-"""Words of which one stands in what pip-audit says when it cannot reach a service."""
+"""One of these words is in pip-audit's output if it cannot reach a service."""
 
 
 class Vulnerability(msgspec.Struct):
-    """One that is known."""
+    """A known vulnerability."""
 
     id: str
     fix_versions: list[str] = []
 
 
 class Package(msgspec.Struct):
-    """A package as pip-audit reports it: looked up, or not and why."""
+    """A package in pip-audit's report; `skip_reason` is set if it was not looked up."""
 
     name: str
     version: str = ""
@@ -48,35 +47,35 @@ class Package(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """What pip-audit writes with `--format json`."""
+    """Report of pip-audit in JSON."""
 
     dependencies: list[Package]
 
 
-class ServiceUnreachable(Exception):  # noqa: N818 - it says what the service is
-    """The service could not be asked."""
+class ServiceUnreachable(Exception):  # noqa: N818 - a state, not a failure
+    """The service cannot be reached."""
 
 
 def parse_output(status: int, output: str, errors: str) -> Report:
-    """Read what pip-audit left.
+    """Parse the result of pip-audit.
 
     Raises:
-        Unreachable: it could not ask the service.
-        ValueError: it failed in another way, and the message says how.
+        ServiceUnreachable: pip-audit could not reach the service.
+        ValueError: pip-audit failed in another way.
     """
     if status in (0, 1) and output.strip():
         return msgspec.json.decode(output, type=Report)
-    last = (errors.strip().splitlines() or ["it said nothing"])[-1]
+    last = (errors.strip().splitlines() or ["no output"])[-1]
     if any(word in errors for word in _CONNECTION):
         raise ServiceUnreachable(last)
     raise ValueError(f"pip-audit failed: {last}")
 
 
 def summarize(report: Report) -> tuple[int, list[str]]:
-    """Return the exit status and what to say."""
+    """Return the exit status and the lines to print."""
     found = [
         f"VULNERABLE: {package.name} {package.version}: {known.id}; "
-        f"mended in {', '.join(known.fix_versions) or 'no version'}"
+        f"fixed in {', '.join(known.fix_versions) or 'no version'}"
         for package in report.dependencies
         for known in package.vulns
     ]
@@ -84,14 +83,12 @@ def summarize(report: Report) -> tuple[int, list[str]]:
     looked_up = len(report.dependencies) - len(missed)
     lines = [*found, f"{looked_up} packages looked up, {len(found)} known vulnerabilities."]
     if missed:
-        lines.append(
-            f"NOT LOOKED UP, since the service does not know them: {', '.join(sorted(set(missed)))}."
-        )
+        lines.append(f"NOT LOOKED UP, unknown to the service: {', '.join(sorted(set(missed)))}.")
     return (1 if found else 0), lines
 
 
 def query(service: Sequence[str]) -> Report:
-    """Ask one service, its name and options, of all packages; raises as `read`."""
+    """Query one service, given by its name and options, for all packages; raises as `parse_output`."""
     lists = [option for name in LISTS for option in ("--requirement", str(ROOT / "requirements" / name))]
     command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", *service, "--timeout", "10"]
     command += ["--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off", *lists]
@@ -103,25 +100,25 @@ def query(service: Sequence[str]) -> Report:
 
 
 def main() -> int:
-    """Run the audit; 0 where nothing was found, 1 where something was, or where it failed by itself."""
+    """Run the audit; return 1 if it found a vulnerability or failed, 0 otherwise."""
     own = os.environ.get("STRAIGHTLINE_OSV_URL")
     reasons = []
     for service in (("osv", "--osv-url", own),) if own else SERVICES:
         try:
             report = query(service)
-        except ServiceUnreachable as why:
-            reasons.append(f"{service[0]}: {why}")
+        except ServiceUnreachable as error:
+            reasons.append(f"{service[0]}: {error}")
             continue
         except (ValueError, msgspec.MsgspecError) as error:
             print(f"{service[0]}: {error}")
             return 1
         if all(package.skip_reason is not None for package in report.dependencies):
-            reasons.append(f"{service[0]}: it knows none of the packages")
+            reasons.append(f"{service[0]}: knows none of the packages")
             continue
         status, lines = summarize(report)
         print("\n".join(lines))
         return status
-    print("NOT AUDITED: no service of known vulnerabilities is in reach. This says nothing of the packages.")
+    print("NOT AUDITED: no vulnerability service is reachable. The packages may have vulnerabilities.")
     print("\n".join(f"  {reason[:300]}" for reason in reasons))
     return 0
 

@@ -1,4 +1,4 @@
-"""`script/demo`: start everything, make real requests of it, report what the ledger says, stop everything."""
+"""`script/demo`: start a private stack, run real requests through it, report from the ledger, stop it."""
 
 import os
 import time
@@ -24,12 +24,13 @@ from script.support.run import Run
 from straightline.client import Client
 
 _RECORD_TIMEOUT_S: Final = 30.0
-"""Seconds that the recorder may need for the last outcomes after they were answered."""
+"""Time that the recorder may need for the last outcomes after all results have arrived."""
+_POLL_INTERVAL_S: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How many requests to make, of which workload, and where to write the figures as JSON, if anywhere."""
+    """Options: number of requests, seed of the workload, and the file for the figures as JSON, if any."""
 
     requests: int
     seed: int
@@ -37,25 +38,25 @@ class Trial:
 
 
 def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
-    """Run the demo; 0 when every request has just one outcome, 1 otherwise.
+    """Run the demo; return 0 if every request has exactly one outcome, 1 otherwise.
 
     Args:
         root: the checkout.
-        state: where runs lie.
+        state: directory of runs.
         screen: shows steps and report.
-        trial: what to do.
+        trial: the options.
     """
     own = Run.create(state, stays=False)
     limits = thresholds(trial.requests)
-    wrong = ["it did not come to its end"]
-    loader = ThreadPoolExecutor(1)  # scikit-learn takes a second to load; meanwhile the services start
-    material = loader.submit(_material)
+    wrong = ["the demo did not finish"]
+    loader = ThreadPoolExecutor(1)  # scikit-learn takes a second to load, while the services start
+    dataset = loader.submit(_dataset)
     try:
         stack = start_stack(
             root, own, screen, models=own.directory / "models", thresholds=limits, environ=dict(os.environ)
         )
-        found = _measure(stack, screen, trial, material.result())
-        wrong = report.faults(found, trial.requests)
+        found = _measure(stack, screen, trial, dataset.result())
+        wrong = report.failures(found, trial.requests)
     finally:
         _stop(own, screen, state / FAILED if wrong else None)
     if trial.file is not None:
@@ -66,32 +67,32 @@ def run(root: Path, state: Path, screen: Console, trial: Trial) -> int:
 
 
 def _stop(own: Run, screen: Console, keep_logs: Path | None) -> None:
-    with step(screen, "Stopping all of it"):
-        stubborn = own.stop(keep_logs=keep_logs)
-    for name in stubborn:
-        screen.print(f"{name} did not end by itself and was killed.")
+    with step(screen, "Stopping the stack"):
+        killed = own.stop(keep_logs=keep_logs)
+    for name in killed:
+        screen.print(f"{name} did not stop in time and was killed.")
     if keep_logs is not None:
-        screen.print(f"The logs are in {keep_logs}", soft_wrap=True)
+        screen.print(f"Logs: {keep_logs}", soft_wrap=True)
 
 
-def _material() -> Dataset:
-    """Read the digits that the model has not seen."""
-    from examples.digits.data import held_out  # noqa: PLC0415 - slow to load, and wanted late
+def _dataset() -> Dataset:
+    """Load the digits that the model was not trained on."""
+    from examples.digits.data import held_out  # noqa: PLC0415 - slow to load, and needed late
 
     images, labels = held_out()
     return Dataset(images.astype(int).tolist(), labels.tolist())
 
 
-def _measure(stack: Stack, screen: Console, trial: Trial, material: Dataset) -> report.Figures:
+def _measure(stack: Stack, screen: Console, trial: Trial, dataset: Dataset) -> report.Figures:
     tally = Tally()
     began = time.monotonic()
     with Client(stack.plan.broker.of("producer"), store=stack.plan.store.as_uri()) as client:
-        for phase in workload(trial.requests, len(material.labels), trial.seed):
-            _drive(client, screen, phase, material, tally)
+        for phase in workload(trial.requests, len(dataset.labels), trial.seed):
+            _drive(client, screen, phase, dataset, tally)
     if tally.refused:
-        screen.print(f"{tally.refused} requests were not accepted: {tally.refusal}", markup=False)
-    with step(screen, "Waiting until the last outcome is in the ledger"):
-        counted = _recorded(stack.plan.database.of("reader"), tally)
+        screen.print(f"{tally.refused} requests were not accepted. Last error: {tally.refusal}", markup=False)
+    with step(screen, "Waiting for the last outcome in the ledger"):
+        counted = _summary(stack.plan.database.of("reader"), tally)
     return report.figures(
         counted,
         accepted=len(tally.accepted),
@@ -100,11 +101,11 @@ def _measure(stack: Stack, screen: Console, trial: Trial, material: Dataset) -> 
     )
 
 
-def _drive(client: Client, screen: Console, phase: Phase, material: Dataset, tally: Tally) -> None:
+def _drive(client: Client, screen: Console, phase: Phase, dataset: Dataset, tally: Tally) -> None:
     title = f"Publishing {phase.name}, {phase.size:,} requests: {phase.purpose}"
     if not screen.is_terminal:
         with step(screen, title):
-            drive(client, phase, material, tally, advance=lambda _: None)
+            drive(client, phase, dataset, tally, advance=lambda _: None)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -114,15 +115,15 @@ def _drive(client: Client, screen: Console, phase: Phase, material: Dataset, tal
     )
     with Progress(*columns, console=screen) as progress:
         task = progress.add_task(f"Publishing {phase.name:<10}", total=phase.size)
-        drive(client, phase, material, tally, advance=lambda more: progress.advance(task, more))
+        drive(client, phase, dataset, tally, advance=lambda more: progress.advance(task, more))
 
 
-def _recorded(url: str, tally: Tally) -> Summary:
-    """Ask the ledger until it has an outcome of every accepted request, or has had time enough."""
+def _summary(url: str, tally: Tally) -> Summary:
+    """Poll the ledger until every accepted request has an outcome, or the time limit is over."""
     deadline = time.monotonic() + _RECORD_TIMEOUT_S
     while True:
         with connected(url) as connection:
             counted = summary(connection, ids=tally.accepted)
         if not counted.lost or time.monotonic() > deadline:
             return counted
-        time.sleep(0.1)
+        time.sleep(_POLL_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""Making the requests of a workload with the SDK, and holding the answers against the labels."""
+"""Driver of the demo: submits the workload with the SDK and compares the results with the labels."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,20 +13,20 @@ from straightline.errors import PartlySubmitted, ResultTimeout
 from straightline.producer.submission import Submission
 
 RESULT_TIMEOUT_S: Final = 300.0
-"""Seconds until a request's deadline, and that we wait for its answer."""
+"""Deadline of a request, and time limit of waiting for its result."""
 
 
 @dataclass
 class Tally:
-    """What came of the workload, as the producer sees it.
+    """Counts of the workload, as the producer sees it.
 
     Attributes:
         accepted: ids that the broker confirmed.
-        refused: how many were not confirmed.
-        refusal: why, of the last of them.
-        unanswered: ids without an answer in time.
-        images: how many were labelled.
-        right: how many of these rightly.
+        refused: number of requests not confirmed.
+        refusal: error of the last one.
+        unanswered: ids without a result in time.
+        images: number of labelled images.
+        correct: number of images labelled correctly.
     """
 
     accepted: list[str] = field(default_factory=list)
@@ -34,17 +34,17 @@ class Tally:
     refusal: str = ""
     unanswered: list[str] = field(default_factory=list)
     images: int = 0
-    right: int = 0
+    correct: int = 0
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the images that were labelled right; None without any."""
-        return self.right / self.images if self.images else None
+        """Share of images labelled correctly; None without any."""
+        return self.correct / self.images if self.images else None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What requests are made of: every image's 64 values of 0..16, and what every image shows."""
+    """Images, each of 64 values in 0..16, and their labels."""
 
     pixels: Sequence[Sequence[int]]
     labels: Sequence[int]
@@ -53,35 +53,35 @@ class Dataset:
 def drive(
     client: Client,
     phase: Phase,
-    material: Dataset,
+    dataset: Dataset,
     tally: Tally,
     *,
     advance: Callable[[int], None],
 ) -> None:
-    """Make the requests of one phase at their times, wait for all answers, and count them.
+    """Submit the requests of one phase at their times, wait for all results, and count them.
 
     Args:
-        client: of the SDK.
-        phase: what to ask.
-        material: images and labels.
-        tally: counts on.
-        advance: told how many more answers came.
+        client: SDK client.
+        phase: the requests and their times.
+        dataset: images and labels.
+        tally: updated.
+        advance: called with the number of further results.
     """
-    bodies = [[encode(material.pixels, chosen) for chosen in clump.requests] for clump in phase.clumps]
+    bodies = [[encode(dataset.pixels, chosen) for chosen in burst.requests] for burst in phase.bursts]
     time.sleep(phase.quiet)
-    asked: list[tuple[str, Images]] = []
+    submitted: list[tuple[str, Images]] = []
     began = time.monotonic()
-    for clump, encoded in zip(phase.clumps, bodies, strict=True):
-        time.sleep(max(0.0, began + clump.at - time.monotonic()))
-        asked.extend(_ask(client, clump, encoded, tally))
-    for identity, chosen in asked:
+    for burst, encoded in zip(phase.bursts, bodies, strict=True):
+        time.sleep(max(0.0, began + burst.at - time.monotonic()))
+        submitted.extend(_submit(client, burst, encoded, tally))
+    for identity, chosen in submitted:
         tally.accepted.append(identity)
-        _collect(client, identity, [material.labels[position] for position in chosen], tally)
+        _collect(client, identity, [dataset.labels[position] for position in chosen], tally)
         advance(1)
 
 
-def _ask(client: Client, clump: Burst, bodies: Sequence[bytes], tally: Tally) -> list[tuple[str, Images]]:
-    """Submit together; return the ids that the broker confirmed, each with its images."""
+def _submit(client: Client, burst: Burst, bodies: Sequence[bytes], tally: Tally) -> list[tuple[str, Images]]:
+    """Submit a burst; return the confirmed ids, each with its images."""
     submissions = [Submission(model="digits", data=body, deadline=RESULT_TIMEOUT_S) for body in bodies]
     ids: Sequence[str | None]
     try:
@@ -92,7 +92,7 @@ def _ask(client: Client, clump: Burst, bodies: Sequence[bytes], tally: Tally) ->
         tally.refusal = str(error)
     return [
         (identity, chosen)
-        for identity, chosen in zip(ids, clump.requests, strict=False)
+        for identity, chosen in zip(ids, burst.requests, strict=False)
         if identity is not None
     ]
 
@@ -107,7 +107,7 @@ def _collect(client: Client, identity: str, labels: Sequence[int], tally: Tally)
         return
     found = _labels(outcome.result)
     tally.images += len(labels)
-    tally.right += sum(label == answer for label, answer in zip(labels, found, strict=True))
+    tally.correct += sum(label == answer for label, answer in zip(labels, found, strict=True))
 
 
 def _labels(result: Any) -> list[int]:

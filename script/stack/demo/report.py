@@ -1,4 +1,4 @@
-"""The demo's report: its figures, the verdict on them, and how they look."""
+"""Report of the demo: figures, failures, layout."""
 
 from collections.abc import Sequence
 
@@ -22,18 +22,18 @@ RULES = {
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` writes: counts from the ledger, `accepted` from the producer's confirms.
+    """Figures that `--json` writes; `accepted` is from publisher confirms, the rest from the ledger.
 
     Attributes:
-        accepted: requests that the broker confirmed.
-        outcomes: final outcomes in the ledger for these.
-        by_state: outcomes by final state.
-        by_backend: for each: placed, failed, p50_ms and p95_ms from submission to outcome.
-        by_rule: placements by the rule that decided, "1".."5".
+        accepted: requests confirmed by the broker.
+        outcomes: their outcomes in the ledger.
+        by_state: outcomes by state.
+        by_backend: by backend: placed, failed, p50_ms and p95_ms from submission to outcome.
+        by_rule: placements by deciding rule, "1".."5".
         lost: accepted requests without an outcome.
-        duplicates: further outcomes of requests that had one.
+        duplicates: outcomes beyond the first of a request.
         seconds: from the first request to the last outcome in the ledger.
-        accuracy: share of the images that were labelled right, 0..1; None where none was.
+        accuracy: share of images labelled correctly, 0..1; None if none was labelled.
     """
 
     accepted: int
@@ -48,7 +48,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def figures(summary: Summary, *, accepted: int, seconds: float, accuracy: float | None) -> Figures:
-    """Put the ledger's counts and the producer's together."""
+    """Combine the counts of ledger and producer."""
     return Figures(
         accepted=accepted,
         outcomes=summary.outcomes,
@@ -62,24 +62,24 @@ def figures(summary: Summary, *, accepted: int, seconds: float, accuracy: float 
     )
 
 
-def faults(found: Figures, asked: int) -> list[str]:
-    """Say what is wrong with these figures, of so many requests made; nothing where all is as it must be."""
+def failures(found: Figures, submitted: int) -> list[str]:
+    """Return what is wrong with the figures of `submitted` requests; empty if nothing is."""
     wrong = []
-    if found.accepted != asked:
-        wrong.append(f"{asked} requests were made, but {found.accepted} were accepted")
+    if found.accepted != submitted:
+        wrong.append(f"{submitted} requests were submitted, but {found.accepted} were accepted")
     if found.outcomes != found.accepted:
         wrong.append(f"{found.accepted} requests were accepted, but {found.outcomes} have an outcome")
     if found.lost:
         wrong.append(f"{found.lost} requests were lost")
     if found.duplicates:
-        wrong.append(f"{found.duplicates} requests were answered more than once")
+        wrong.append(f"{found.duplicates} requests have more than one outcome")
     return wrong
 
 
 def show(
     screen: Console, found: Figures, *, thresholds: Thresholds, driver: Driver, wrong: Sequence[str]
 ) -> None:
-    """Print the report, with what is `wrong` in it."""
+    """Print the report and what is `wrong`."""
     head = (
         f"[bold]{found.accepted:,}[/] accepted   [bold]{found.outcomes:,}[/] outcomes   "
         f"[bold]{found.lost}[/] lost   [bold]{found.duplicates}[/] duplicated   "
@@ -89,14 +89,14 @@ def show(
     accuracy = "no image was labelled" if found.accuracy is None else f"{found.accuracy:.1%}"
     parts: list[RenderableType] = [
         head,
-        f"States: {states or 'none'}.   Images labelled right: [bold]{accuracy}[/]",
+        f"States: {states or 'none'}.   Images labelled correctly: [bold]{accuracy}[/]",
         "",
         _rules(found),
         "",
         _backends(found),
         "",
         f"F = {thresholds.F:g} requests/s over {thresholds.window:g} s, D = {thresholds.D:,} bytes.",
-        escape(f"GPU containers: driver {driver.name}; {driver.why}."),
+        escape(f"GPU containers: driver {driver.name} ({driver.why})."),
         *[f"[bold red]Wrong:[/] {escape(fault)}." for fault in wrong],
     ]
     screen.print(
@@ -112,9 +112,9 @@ def show(
 
 def _rules(found: Figures) -> Table:
     table = _table("Rule", "Placements", "", "")
-    most = max([1, *found.by_rule.values()])
+    largest = max([1, *found.by_rule.values()])
     for rule, count in found.by_rule.items():
-        bar = "█" * round(28 * count / most) or ("▏" if count else "")
+        bar = "█" * round(28 * count / largest) or ("▏" if count else "")
         table.add_row(f"{rule}  {RULES[int(rule)]}", f"{count:,}", f"[cyan]{bar}[/]", "")
     return table
 

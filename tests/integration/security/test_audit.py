@@ -71,7 +71,7 @@ def test_a_known_vulnerability_fails(audit: Any, service: tuple[str, dict[str, A
     done = audit(url)
     assert done.returncode == 1
     assert "VULNERABLE: msgspec" in done.stdout
-    assert "PYSEC-0-1; mended in 99.1" in done.stdout
+    assert "PYSEC-0-1; fixed in 99.1" in done.stdout
 
 
 def test_no_vulnerability_passes(audit: Any, service: tuple[str, dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The report's verdict: it is good only where every request has just one outcome."""
+"""The report passes only if every request has exactly one outcome."""
 
 import io
 from typing import Any
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from outcomes.queries.query_results import BackendSummary, Summary
 from script.docker_engine.engine import Driver
-from script.stack.demo.report import Figures, faults, figures, show
+from script.stack.demo.report import Figures, failures, figures, show
 from script.stack.processes.plan import Thresholds
 
 SUMMARY = Summary(
@@ -31,7 +31,7 @@ def _figures(**changed: Any) -> Figures:
     return msgspec.structs.replace(good, **changed)
 
 
-def test_the_json_has_the_keys_that_are_promised() -> None:
+def test_the_json_has_the_documented_keys() -> None:
     written = msgspec.json.decode(msgspec.json.encode(_figures()))
     assert written == {
         "accepted": 10,
@@ -49,26 +49,26 @@ def test_the_json_has_the_keys_that_are_promised() -> None:
     }
 
 
-def test_good_figures_have_no_fault() -> None:
-    assert faults(_figures(), 10) == []
+def test_correct_figures_have_no_failure() -> None:
+    assert failures(_figures(), 10) == []
 
 
 @pytest.mark.parametrize(
-    ("changed", "asked", "says"),
+    ("changed", "submitted", "message"),
     [
         ({"outcomes": 9}, 10, "9 have an outcome"),
         ({"outcomes": 11}, 10, "11 have an outcome"),
         ({"lost": 2}, 10, "2 requests were lost"),
-        ({"duplicates": 3}, 10, "3 requests were answered more than once"),
-        ({}, 12, "12 requests were made, but 10 were accepted"),
+        ({"duplicates": 3}, 10, "3 requests have more than one outcome"),
+        ({}, 12, "12 requests were submitted, but 10 were accepted"),
     ],
 )
-def test_each_fault_is_told(changed: dict[str, Any], asked: int, says: str) -> None:
-    (fault,) = faults(_figures(**changed), asked)
-    assert says in fault
+def test_each_failure_is_reported(changed: dict[str, Any], submitted: int, message: str) -> None:
+    (failure,) = failures(_figures(**changed), submitted)
+    assert message in failure
 
 
-def test_it_fits_a_hundred_columns_and_names_driver_rules_and_faults() -> None:
+def test_the_report_fits_100_columns_and_shows_driver_rules_and_failures() -> None:
     page = io.StringIO()
     show(
         Console(file=page, width=100),
@@ -79,7 +79,7 @@ def test_it_fits_a_hundred_columns_and_names_driver_rules_and_faults() -> None:
     )
     text = page.getvalue()
     assert max(len(line) for line in text.splitlines()) <= 100
-    assert "driver process; no [engine] answers" in text
+    assert "driver process (no [engine] answers)" in text
     assert "2 requests were lost" in text
     for rule in range(1, 6):
         assert f" {rule}  " in text

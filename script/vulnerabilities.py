@@ -1,7 +1,8 @@
 """`python -m script.vulnerabilities`: audit of the locked packages for known vulnerabilities.
 
 A vulnerability fails the audit. Packages that could not be looked up are reported but do not fail it, so that
-it works without a network. STRAIGHTLINE_OSV_URL is an OSV-compatible service to use instead of the public ones.
+it works without a network. STRAIGHTLINE_OSV_URL names an OSV-compatible service to use instead of the public
+ones.
 """
 
 import os

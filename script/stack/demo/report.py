@@ -15,8 +15,8 @@ from script.stack.processes.plan import Thresholds
 RULES = {
     1: "f_t > F and r_d < D: serverless",
     2: "r_d >= D: GPU container",
-    3: "a local server is available",
-    4: "a GPU container is available",
+    3: "a local server is available: local",
+    4: "a GPU container is available: GPU container",
     5: "otherwise: serverless",
 }
 
@@ -95,7 +95,8 @@ def show(
         "",
         _backends(found),
         "",
-        f"F = {thresholds.F:g} requests/s over {thresholds.window:g} s, D = {thresholds.D:,} bytes.",
+        f"f_t: requests/s of the model over {thresholds.window:g} s; F = {thresholds.F:g}. "
+        f"r_d: bytes of the input data; D = {thresholds.D:,}.",
         escape(f"GPU containers: driver {driver.name} ({driver.why})."),
         *[f"[bold red]Wrong:[/] {escape(fault)}." for fault in wrong],
     ]

@@ -82,7 +82,7 @@ def workload(requests: int, images: int, seed: int) -> tuple[Phase, ...]:
         Phase("calm", "few small requests: local", 0.0, _spread(small(shares["calm"]), 1, 1 / pace)),
         Phase(
             "bursts",
-            "bursts of small requests: local, then container, then serverless",
+            "small ones together: local, then container, then serverless",
             0.0,
             _spread(small(shares["bursts"]), burst_size, 1.05 * limit.window / bursts_per_window),
         ),

@@ -1,7 +1,7 @@
-"""A private RabbitMQ and Postgres for the tests, started once per session, when the first test asks.
+"""Private RabbitMQ and Postgres for the tests, started once per session on first use.
 
-`STRAIGHTLINE_TEST_BROKER_URL` and `STRAIGHTLINE_TEST_DATABASE_URL` name running ones instead, for a quick
-turn while developing; each test has its own virtual host and database on them all the same.
+`STRAIGHTLINE_TEST_BROKER_URL` and `STRAIGHTLINE_TEST_DATABASE_URL` select running servers instead, for quick
+development. Each test still has its own virtual host and database.
 """
 
 import faulthandler
@@ -33,18 +33,18 @@ from script.stack.services.admin import BrokerAdmin, system_ctl
 from script.support.run import Run
 from tests.xdist_groups import FileGroupScheduling
 
-# A busy machine must not make a property fail that holds: how long an example takes is no part of it.
+# No time limit for an example: a busy machine must not fail a property.
 settings.register_profile("straightline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("straightline")
 
 ROOT = Path(__file__).resolve().parent.parent
-VHOSTS_AT_ONCE = 8
-"""Each call of rabbitmqctl costs more than a second, for one virtual host as for eight."""
+VHOST_BATCH_SIZE = 8
+"""A call of rabbitmqctl takes more than a second, whether for one virtual host or eight."""
 
 
 @dataclass(frozen=True)
 class Passwords:
-    """Of users or roles of this session, whose names have a prefix of its own."""
+    """Passwords of this session's users or roles, whose names start with `prefix`."""
 
     prefix: str
     by_user: dict[str, str]
@@ -82,12 +82,12 @@ def _passwords() -> Passwords:
 
 @pytest.fixture(scope="session")
 def _vhosts(broker_admin: BrokerAdmin, _passwords: Passwords) -> Iterator[Iterator[str]]:
-    """Names of fresh, empty virtual hosts, made several at once."""
+    """Names of new, empty virtual hosts, created in batches."""
     made: list[str] = []
 
     def names() -> Iterator[str]:
         for _ in itertools.count():
-            batch = [f"test-{secrets.token_hex(4)}" for _ in range(VHOSTS_AT_ONCE)]
+            batch = [f"test-{secrets.token_hex(4)}" for _ in range(VHOST_BATCH_SIZE)]
             user = make_url(broker_admin.url).username
             document = definitions(_passwords.by_user, batch, prefix=_passwords.prefix)
             document["vhosts"] = [{"name": name} for name in batch]
@@ -109,13 +109,13 @@ def _vhosts(broker_admin: BrokerAdmin, _passwords: Passwords) -> Iterator[Iterat
 
 @pytest.fixture
 def empty_broker_url(broker_admin: BrokerAdmin, _vhosts: Iterator[str]) -> str:
-    """AMQP URL of a fresh virtual host with nothing in it."""
+    """AMQP URL of a new, empty virtual host."""
     return f"{broker_admin.url.rpartition('/')[0]}/{quote(next(_vhosts), safe='')}"
 
 
 @pytest.fixture
 def broker_url(empty_broker_url: str) -> Iterator[str]:
-    """AMQP URL of a fresh virtual host with the topology applied."""
+    """AMQP URL of a new virtual host with the topology applied."""
     apply(empty_broker_url)
     yield empty_broker_url
     _delete_queues(empty_broker_url)
@@ -123,7 +123,7 @@ def broker_url(empty_broker_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def user_urls(broker_url: str, _passwords: Passwords) -> dict[str, str]:
-    """AMQP URL of the same virtual host for each of the broker's users, by its kind of component."""
+    """AMQP URL of the same virtual host by broker user."""
     where = broker_url.rpartition("@")[2]
     return {
         user: f"amqp://{_passwords.prefix}{user}:{password}@{where}"
@@ -133,13 +133,13 @@ def user_urls(broker_url: str, _passwords: Passwords) -> dict[str, str]:
 
 @pytest.fixture
 def database_url(_database_server: str) -> Iterator[str]:
-    """SQLAlchemy URL of a fresh, empty database."""
+    """SQLAlchemy URL of a new, empty database."""
     yield from _database(_database_server, "template0")
 
 
 @pytest.fixture
 def role_urls(migrated_database_url: str, _roles: Passwords) -> dict[str, str]:
-    """SQLAlchemy URL of the same database for each of its roles, by the kind of component."""
+    """SQLAlchemy URL of the same database by role."""
     url = make_url(migrated_database_url)
     return {
         role: url.set(username=_roles.prefix + role, password=password).render_as_string(hide_password=False)
@@ -154,13 +154,13 @@ def _roles() -> Passwords:
 
 @pytest.fixture
 def migrated_database_url(_database_server: str, _migrated: str) -> Iterator[str]:
-    """SQLAlchemy URL of a fresh database with the migrations applied."""
+    """SQLAlchemy URL of a new database with the migrations applied."""
     yield from _database(_database_server, _migrated)
 
 
 @pytest.fixture(scope="session")
 def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
-    """Name of a database with migrations and rights applied, which others are copied from."""
+    """Name of the template database with migrations and grants applied."""
     for url in _database(_database_server, "template0"):
         subprocess.run(
             [sys.executable, "-m", "alembic", "-c", "migrations/alembic.ini", "upgrade", "head"],
@@ -181,13 +181,13 @@ def _migrated(_database_server: str, _roles: Passwords) -> Iterator[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileGroupScheduling:
-    """Share the tests out; called where there are several processes."""
+    """Return the scheduler of `tests.xdist_groups`; called only for parallel runs."""
     return FileGroupScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say of a test that failed what every thread of this process was at."""
+    """Add the stack of every thread to the report of a failed integration test."""
     report = yield
     if report.when == "call" and report.failed and item.get_closest_marker("integration"):
         with tempfile.TemporaryFile("w+") as file:
@@ -205,5 +205,5 @@ def _database(server: str, template: str) -> Iterator[str]:
 
 
 def _delete_queues(url: str) -> None:
-    """Leave no queue behind: some hundred tests would leave some thousand on the node."""
+    """Delete all queues: hundreds of tests would leave thousands on the node."""
     services.delete_queues(url, [queue.name for queue in topology.QUEUES])

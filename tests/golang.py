@@ -1,4 +1,4 @@
-"""Programs in Go for tests, built with what Debian has: nothing is fetched."""
+"""Go programs for tests, built with Debian's packages only."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ from typing import Final
 import pytest
 
 GOPATH: Final = Path("/usr/share/gocode")
-"""Where Debian's packages put the sources of Go's libraries."""
+"""Directory of Go libraries in Debian's packages."""
 AMQP: Final = GOPATH / "src" / "github.com" / "rabbitmq" / "amqp091-go"
 
 
 def build(source: Path, program: Path) -> None:
-    """Vet and build a program of one file; where Go or its AMQP client is absent, skip the test."""
+    """Check and build a program of one file; skip the test if Go or its AMQP client is missing."""
     if shutil.which("go") is None or not AMQP.is_dir():
         pytest.skip("Go not installed (Debian: golang-go, golang-github-rabbitmq-amqp091-go-dev)")
     environment = {

@@ -1,4 +1,4 @@
-"""Packages of npm for tests, as a lock file names them, kept from one run to the next."""
+"""npm packages for tests, installed from a lock file and cached."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 def node_modules(folder: Path) -> Path:
-    """Return the `node_modules` of the package in `folder`; where Node is absent, skip the test."""
+    """Return the `node_modules` of the package in `folder`; skip the test if Node is missing."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed (Debian: nodejs, npm)")
@@ -38,7 +38,7 @@ def node_modules(folder: Path) -> Path:
         )
         assert done.returncode == 0, done.stderr
         wanted.parent.mkdir(exist_ok=True)
-        # Two runs at once: each has made the same, and the later one is thrown away.
+        # A concurrent run may have installed the same.
         if not wanted.is_dir():
             (Path(made) / "node_modules").rename(wanted)
     return wanted

@@ -1,4 +1,4 @@
-"""How tests are shared out among processes that run beside each other."""
+"""Distribution of tests among parallel pytest processes."""
 
 from typing import Any, Final
 
@@ -10,18 +10,17 @@ GROUPS: Final = {
     "tests/integration/deployment/": "engine",
     "tests/faults/": "faults",
 }
-"""Files and folders of which one process has all: those that share an engine and its images, and those that
-measure how soon all is well again."""
+"""Files and folders that run in one process each: they share a Docker engine, or measure recovery times."""
 
 
 def group_of(test: str) -> str:
-    """Return the share that a test is of, by its node's id: its file, or one of `GROUPS`."""
+    """Return the group of a test, by its node id: one of `GROUPS`, or its file."""
     file = test.partition("::")[0]
-    return next((share for place, share in GROUPS.items() if file.startswith(place)), file)
+    return next((group for place, group in GROUPS.items() if file.startswith(place)), file)
 
 
 class FileGroupScheduling(LoadScopeScheduling):
-    """Gives whole shares to whichever process is idle."""
+    """Schedule whole groups to idle processes."""
 
     def _split_scope(self, nodeid: Any) -> str:
         return group_of(str(nodeid))

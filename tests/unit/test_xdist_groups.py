@@ -1,4 +1,4 @@
-"""Tests go to processes by files, and together where they share what only one may use."""
+"""Tests are distributed by file; files that share a resource run in one process."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.xdist_groups import group_of
 
 
 @pytest.mark.parametrize(
-    ("test", "share"),
+    ("test", "group"),
     [
         ("tests/unit/test_a.py::test_b[1::2]", "tests/unit/test_a.py"),
         ("tests/faults/test_broker.py::test_09[1]", "faults"),
@@ -15,5 +15,5 @@ from tests.xdist_groups import group_of
         ("tests/acceptance/test_commands.py::test_e", "tests/acceptance/test_commands.py"),
     ],
 )
-def test_files_stay_whole_and_what_shares_an_engine_stays_together(test: str, share: str) -> None:
-    assert group_of(test) == share
+def test_a_file_is_not_split_and_files_that_share_an_engine_stay_together(test: str, group: str) -> None:
+    assert group_of(test) == group

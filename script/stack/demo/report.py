@@ -95,8 +95,8 @@ def show(
         "",
         _backends(found),
         "",
-        f"f_t: requests/s of the model over {thresholds.window:g} s; F = {thresholds.F:g}. "
-        f"r_d: bytes of the input data; D = {thresholds.D:,}.",
+        f"f_t: requests/s of the model over {thresholds.window:g} s, F = {thresholds.F:g}.   "
+        + f"r_d: bytes of its input, D = {thresholds.D:,}.",
         escape(f"GPU containers: driver {driver.name} ({driver.why})."),
         *[f"[bold red]Wrong:[/] {escape(fault)}." for fault in wrong],
     ]

@@ -1,4 +1,4 @@
-"""`script/bench` as it is called: a table, JSON, and one line for what cannot be done."""
+"""`script/bench` on the command line: a table, JSON, and one line for each failure."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The fixtures that other tests stand on: private, apart from each other, and really there."""
+"""The broker and database fixtures: private, isolated from each other, complete."""
 
 import pika
 import psycopg2
@@ -11,7 +11,7 @@ from straightline import names
 pytestmark = pytest.mark.integration
 
 
-def test_a_fresh_vhost_has_the_topology(broker_url: str) -> None:
+def test_a_new_vhost_has_the_topology(broker_url: str) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(broker_url))
     found = connection.channel().queue_declare(names.OUTCOMES_QUEUE, passive=True)
     connection.close()
@@ -25,7 +25,7 @@ def test_an_empty_vhost_has_no_queue(empty_broker_url: str) -> None:
     connection.close()
 
 
-def test_each_test_has_a_vhost_of_its_own(
+def test_each_test_has_its_own_vhost(
     broker_url: str, empty_broker_url: str, broker_admin: BrokerAdmin
 ) -> None:
     assert broker_url == empty_broker_url
@@ -33,7 +33,7 @@ def test_each_test_has_a_vhost_of_its_own(
     assert "test-" in broker_admin.ctl("list_vhosts")
 
 
-def test_a_fresh_database_is_empty(database_url: str) -> None:
+def test_a_new_database_is_empty(database_url: str) -> None:
     parts = make_url(database_url)
     connection = psycopg2.connect(
         host=parts.host,

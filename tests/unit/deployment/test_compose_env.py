@@ -50,7 +50,7 @@ def test_existing_secrets_are_kept(checkout: Path) -> None:
     (checkout / ".env").write_text("STRAIGHTLINE_BROKER_PASSWORD=mine\n", encoding="ascii")
     done = write(checkout)
     assert done.returncode == 1
-    assert "stays as it is" in done.stderr
+    assert ".env exists and is kept" in done.stderr
     assert values(checkout / ".env") == {"STRAIGHTLINE_BROKER_PASSWORD": "mine"}
 
 

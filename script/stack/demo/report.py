@@ -95,8 +95,7 @@ def show(
         "",
         _backends(found),
         "",
-        f"f_t: requests/s of the model over {thresholds.window:g} s, F = {thresholds.F:g}.   "
-        + f"r_d: bytes of its input, D = {thresholds.D:,}.",
+        _legend(thresholds),
         escape(f"GPU containers: driver {driver.name} ({driver.why})."),
         *[f"[bold red]Wrong:[/] {escape(fault)}." for fault in wrong],
     ]
@@ -109,6 +108,11 @@ def show(
             padding=(1, 2),
         )
     )
+
+
+def _legend(thresholds: Thresholds) -> str:
+    frequency = f"f_t: requests/s of the model over {thresholds.window:g} s, F = {thresholds.F:g}."
+    return f"{frequency}   r_d: bytes of the input, D = {thresholds.D:,}."
 
 
 def _rules(found: Figures) -> Table:

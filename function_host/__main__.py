@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from function_host.server import Server, Settings
+from function_host.server import Server
+from function_host.settings import Settings
 from straightline.errors import ConfigurationError, StraightLineError
 from straightline.settings import load
 from straightline.support import logs

@@ -3,7 +3,6 @@
 import base64
 import functools
 import hashlib
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,6 @@ from typing import Annotated
 import msgspec
 
 from straightline.errors import ConfigurationError
-
-_NAME = re.compile(
-    r"(?:arn:[^:]+:lambda:[^:]*:[^:]*:function:|\d{12}:function:)?(?P<name>[A-Za-z0-9_-]{1,140})(?::(?:\$LATEST|1))?"
-)
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,15 +40,6 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     directory: Path = Path()
     revision: str = ""
-
-
-def plain_name(name: str) -> str | None:
-    """Return the plain name of a function from a name or ARN of the Invoke API; None for anything else.
-
-    The only qualifiers are `$LATEST` and `1`, the published version, which is the same function.
-    """
-    found = _NAME.fullmatch(name)
-    return None if found is None else found["name"]
 
 
 def find_function(packages: Path, name: str) -> Function | None:

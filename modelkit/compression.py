@@ -57,16 +57,7 @@ def compress(
     source = trained_artifact(project)
     before = _baseline_metrics(project, source, runtime, listener, wheelhouse)
     (project.build / COMPRESSION).unlink(missing_ok=True)
-    with replace_directory(project.compressed) as fresh:
-        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-        quantise(source, fresh / name)
-    found = CompressionRecord(
-        accepted=True,
-        reason="",
-        source=file_digest(source),
-        bytes_before=source.stat().st_size,
-        bytes_after=(project.compressed / name).stat().st_size,
-    )
+    found = _write_compressed(project, source, name)
     after = None
     if before is not None:
         bundle = assemble(project, artifact=project.compressed / name)
@@ -80,6 +71,19 @@ def compress(
     if not found.accepted:
         raise NotCompressed(f"{project.title} stays uncompressed: {found.reason}")
     return found
+
+
+def _write_compressed(project: Project, source: Path, name: str) -> CompressionRecord:
+    with replace_directory(project.compressed) as fresh:
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        quantise(source, fresh / name)
+    return CompressionRecord(
+        accepted=True,
+        reason="",
+        source=file_digest(source),
+        bytes_before=source.stat().st_size,
+        bytes_after=(project.compressed / name).stat().st_size,
+    )
 
 
 def evaluate(found: CompressionRecord, step: Validation | None) -> CompressionRecord:

@@ -136,13 +136,7 @@ def assemble(project: Project, *, artifact: Path | None = None) -> Path:
         for name in _served_files(project):
             _copy(project.directory / name, fresh / name)
         if project.training_output.is_dir():
-            for name in content_files(project.training_output):
-                if (fresh / name).exists():
-                    raise ConfigurationError(
-                        f"the training wrote {name}, which is also a file of the project. Write it under "
-                        "another name"
-                    )
-                _copy(project.training_output / name, fresh / name)
+            _copy_training_output(project, fresh)
         if artifact is None and _compression_is_current(project):
             artifact = project.compressed / (project.spec.artifact or "")
         if artifact is not None and project.spec.artifact is not None:
@@ -150,6 +144,15 @@ def assemble(project: Project, *, artifact: Path | None = None) -> Path:
         _check_artifact(project, fresh)
         read_bundle(fresh)
     return project.build / "bundle"
+
+
+def _copy_training_output(project: Project, bundle: Path) -> None:
+    for name in content_files(project.training_output):
+        if (bundle / name).exists():
+            raise ConfigurationError(
+                f"the training wrote {name}, which is also a file of the project. Write it under another name"
+            )
+        _copy(project.training_output / name, bundle / name)
 
 
 def file_digest(file: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from model_server.models.bundle import PACKAGES_DIRECTORY, content_digest
-from modelkit.jobs.job import Job, Listener, Runtime, require_finished
+from modelkit.jobs.job import Job, JobResult, Listener, Runtime, require_finished
 from modelkit.package.server import install_requirements
 from modelkit.project import METRICS, Project, project_digest
 from modelkit.training import job_inputs, write_json
@@ -97,6 +97,33 @@ def measure(
     if project.spec.requirements is not None:
         wheels = wheelhouse_for([bundle / project.spec.requirements], project.build / "wheels", wheelhouse)
         install_requirements(bundle, bundle / PACKAGES_DIRECTORY, wheels)
+    result = _run(project, step, bundle, runtime, listener, wheelhouse)
+    metrics = msgspec.convert(result.value, dict[str, float])
+    value = _deciding_value(project, step, metrics)
+    return Metrics(
+        model=project.spec.name,
+        version=project.spec.version,
+        metrics=metrics,
+        metric=step.metric,
+        value=value,
+        minimum=step.minimum,
+        accepted=value >= step.minimum,
+        project=project_digest(project),
+        bundle=content_digest(bundle),
+        runtime=runtime.name,
+        seconds=round(result.seconds, 3),
+        finished_at=time.time(),
+    )
+
+
+def _run(  # noqa: PLR0917 - the parts of a job
+    project: Project,
+    step: Validation,
+    bundle: Path,
+    runtime: Runtime,
+    listener: Listener,
+    wheelhouse: Path | None,
+) -> JobResult:
     with tempfile.TemporaryDirectory(prefix=".validate-", dir=project.build) as scratch:
         job = Job(
             kind="validate",
@@ -109,22 +136,7 @@ def measure(
         )
         result = runtime.run(job, listener)
     require_finished(job, result)
-    figures = msgspec.convert(result.value, dict[str, float])
-    value = _deciding_value(project, step, figures)
-    return Metrics(
-        model=project.spec.name,
-        version=project.spec.version,
-        metrics=figures,
-        metric=step.metric,
-        value=value,
-        minimum=step.minimum,
-        accepted=value >= step.minimum,
-        project=project_digest(project),
-        bundle=content_digest(bundle),
-        runtime=runtime.name,
-        seconds=round(result.seconds, 3),
-        finished_at=time.time(),
-    )
+    return result
 
 
 def read_metrics(project: Project) -> Metrics | None:
@@ -161,11 +173,11 @@ def require_validated(project: Project, bundle: Path) -> Metrics | None:
     return found
 
 
-def _deciding_value(project: Project, step: Validation, figures: dict[str, float]) -> float:
-    value = figures.get(step.metric)
+def _deciding_value(project: Project, step: Validation, metrics: dict[str, float]) -> float:
+    value = metrics.get(step.metric)
     if value is None or not math.isfinite(value):
         raise ConfigurationError(
-            f"{step.entry} of {project.title} returned {figures} without a number for {step.metric!r}, the "
+            f"{step.entry} of {project.title} returned {metrics} without a number for {step.metric!r}, the "
             "metric of model.toml. Return it, or name another metric"
         )
     return value

@@ -4,7 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from function_host.hosting.host import Host, Throttled
+from function_host.hosting.errors import Throttled
+from function_host.hosting.host import Host
 from function_host.hosting.pool import TOTAL_LIMIT
 from function_host.instances.invocation import Event
 from straightline.support.event_log import EventLogger

@@ -10,36 +10,18 @@ from typing import Final
 import msgspec
 
 from function_host.hosting import pool as pools
+from function_host.hosting.errors import NotReady, Throttled, UnknownFunction
 from function_host.hosting.warmer import Warmer
 from function_host.hosting.watcher import Watcher
 from function_host.instances.channel import InitFailed, InstanceGone
 from function_host.instances.instance import Instance
 from function_host.instances.invocation import Event, InvocationResult, invoke
+from function_host.names import arn
 from function_host.packages import Function, find_function
-from straightline.errors import ConfigurationError, StraightLineError
+from straightline.errors import ConfigurationError
 from straightline.support.event_log import EventLogger
 
 _log = EventLogger(__name__)
-
-
-class UnknownFunction(StraightLineError):  # noqa: N818 - named as in Lambda's API
-    """No function with this name is deployed."""
-
-
-class Throttled(StraightLineError):  # noqa: N818
-    """A limit of instances is reached.
-
-    Attributes:
-        reason: Lambda's name of the limit.
-    """
-
-    def __init__(self, reason: pools.ThrottleReason) -> None:
-        super().__init__("Rate Exceeded.")
-        self.reason = reason
-
-
-class NotReady(StraightLineError):  # noqa: N818
-    """A prestarted instance did not become ready."""
 
 
 _RAISE_LIMIT_HINT: Final = (
@@ -250,8 +232,3 @@ def _initialised(instance: Instance) -> bool:
 
 def _key(function: Function) -> pools.FunctionKey:
     return pools.FunctionKey(function.name, function.revision)
-
-
-def arn(name: str) -> str:
-    """Return the ARN of a function."""
-    return f"arn:aws:lambda:local:000000000000:function:{name}"

@@ -10,23 +10,24 @@ from typing import Any, Final
 
 import msgspec
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from function_host.hosting.errors import UnknownFunction
 from function_host.hosting.event_queue import EventQueue
-from function_host.hosting.host import Host, Throttled, UnknownFunction, arn
+from function_host.hosting.host import Host
 from function_host.http.concurrency_api import PUBLISHED_VERSION, add_concurrency_routes
 from function_host.http.deploy_api import (
     MAX_DEPLOY_BODY_BYTES,
-    BadRequest,
     create_function,
     delete_function,
     update_function_code,
     update_function_settings,
 )
+from function_host.http.errors import BadRequest, error_response, json_response
 from function_host.instances.channel import MAX_PAYLOAD_BYTES
 from function_host.instances.invocation import Event
 from function_host.instances.report import VERSION, log_tail
-from function_host.packages import Function, list_functions, plain_name
+from function_host.names import arn, plain_name
+from function_host.packages import Function, list_functions
 from straightline.contracts.parsing.decoding import decode
 from straightline.errors import ContractError
 from straightline.support.event_log import EventLogger
@@ -63,18 +64,18 @@ def build(host: Host, events: EventQueue, *, deploy: bool = False) -> Flask:
 
     @app.get(_FUNCTIONS, strict_slashes=False)
     def functions() -> Response:
-        return _json({"Functions": [_configuration(each) for each in list_functions(host.packages)]})
+        return json_response({"Functions": [_configuration(each) for each in list_functions(host.packages)]})
 
     @app.get(f"{_FUNCTIONS}/<path:name>")
     def function(name: str) -> Response:
         found = host.find(_function_name(name))
-        return _json(
+        return json_response(
             {"Configuration": _configuration(found), "Code": {"RepositoryType": "local"}, "Tags": {}}
         )
 
     @app.get(f"{_FUNCTIONS}/<path:name>/configuration")
     def configuration(name: str) -> Response:
-        return _json(_configuration(host.find(_function_name(name))))
+        return json_response(_configuration(host.find(_function_name(name))))
 
     _add_deploy_routes(app, host, allowed=deploy)
 
@@ -83,7 +84,7 @@ def build(host: Host, events: EventQueue, *, deploy: bool = False) -> Flask:
         return host.find(_function_name(name))
 
     add_concurrency_routes(app, find, host.ready_count, host.max_instances, _configuration)
-    app.register_error_handler(Exception, _error_response)
+    app.register_error_handler(Exception, error_response)
     return app
 
 
@@ -92,20 +93,22 @@ def _add_deploy_routes(app: Flask, host: Host, *, allowed: bool) -> None:
     def create() -> Response:
         _check_deploy_allowed(allowed)
         request.max_content_length = MAX_DEPLOY_BODY_BYTES
-        return _json(_configuration(create_function(host.packages, request.get_data(cache=False))), 201)
+        return json_response(
+            _configuration(create_function(host.packages, request.get_data(cache=False))), 201
+        )
 
     @app.put(f"{_FUNCTIONS}/<name>/code")
     def update_code(name: str) -> Response:
         _check_deploy_allowed(allowed)
         request.max_content_length = MAX_DEPLOY_BODY_BYTES
         found = host.find(_function_name(name))
-        return _json(_configuration(update_function_code(found, request.get_data(cache=False))))
+        return json_response(_configuration(update_function_code(found, request.get_data(cache=False))))
 
     @app.put(f"{_FUNCTIONS}/<name>/configuration")
     def update_configuration(name: str) -> Response:
         _check_deploy_allowed(allowed)
         found = host.find(_function_name(name))
-        return _json(_configuration(update_function_settings(found, request.get_data(cache=False))))
+        return json_response(_configuration(update_function_settings(found, request.get_data(cache=False))))
 
     @app.delete(f"{_FUNCTIONS}/<path:name>")
     def delete(name: str) -> Response:
@@ -181,41 +184,7 @@ def _configuration(function: Function) -> dict[str, Any]:
     }
 
 
-def _error_response(error: Exception) -> Response:
-    if isinstance(error, UnknownFunction):
-        return _error(404, "ResourceNotFoundException", {"Type": "User", "Message": str(error)})
-    if isinstance(error, Throttled):
-        content = {"Type": "User", "Reason": error.reason, "message": str(error), "retryAfterSeconds": "1"}
-        return _error(429, "TooManyRequestsException", content)
-    if isinstance(error, RequestEntityTooLarge):
-        size = request.content_length or 0
-        limit = request.max_content_length
-        message = f"{size} byte payload is too large for the invocation (limit {limit} bytes)"
-        return _error(413, "RequestTooLargeException", {"Type": "User", "message": message})
-    if isinstance(error, BadRequest):
-        return _error(error.status, error.kind, {"Type": "User", "message": str(error)})
-    if isinstance(error, HTTPException):
-        content = {"Type": "User", "message": error.description or error.name}
-        return _error(error.code or 500, "UnknownOperationException", content)
-    _log.error("http_request_failed", raised=error)
-    message = f"internal error in the function host: {error}"
-    return _error(500, "ServiceException", {"Type": "Service", "Message": message})
-
-
-def _error(status: int, kind: str, content: dict[str, Any]) -> Response:
-    response = _json(content, status)
-    response.headers["X-Amzn-ErrorType"] = kind
-    response.headers["X-Amzn-RequestId"] = str(uuid.uuid4())
-    if status == 429:
-        response.headers["Retry-After"] = "1"
-    return response
-
-
 def _empty(status: int, event: Event) -> Response:
     response = Response(b"", status)
     response.headers["X-Amzn-RequestId"] = event.request_id
     return response
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, mimetype="application/json")

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from flask import Flask, Response, request
 
-from function_host.http.deploy_api import BadRequest, decode_body, update_concurrency
+from function_host.http.deploy_api import update_concurrency
+from function_host.http.errors import BadRequest, decode_body
 from function_host.packages import Function
 
 PUBLISHED_VERSION: Final = "1"

@@ -9,18 +9,18 @@ DeleteFunction).
 import base64
 import binascii
 import io
-import json
 import shutil
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 
-from function_host.packages import Function, code_sha256, find_function, plain_name
-from straightline.contracts.parsing.decoding import decode
-from straightline.errors import ContractError, StraightLineError
+from function_host.http.errors import BadRequest, decode_body, invalid_parameter
+from function_host.names import plain_name
+from function_host.package_writer import read_back, rewrite_description, write_description
+from function_host.packages import Function, code_sha256
 from straightline.support.atomic_directory import replace_directory
 
 MAX_DEPLOY_BODY_BYTES: Final = 70 * 1024 * 1024
@@ -29,21 +29,6 @@ MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024
 """Lambda's quota of an unzipped package."""
 
 
-class BadRequest(StraightLineError):  # noqa: N818 - named as the HTTP status
-    """The request is invalid.
-
-    Attributes:
-        kind: name of the exception in Lambda's API.
-        status: HTTP status.
-    """
-
-    def __init__(self, kind: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.status = status
-
-
-T = TypeVar("T")
 Timeout = Annotated[int, msgspec.Meta(ge=1, le=900)]
 Memory = Annotated[int, msgspec.Meta(ge=128, le=10_240)]
 Handler = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_./-]{1,127}\.[A-Za-z0-9_]{1,64}$")]
@@ -79,13 +64,13 @@ def create_function(packages: Path, body: bytes) -> Function:
     asked = decode_body(body, _Create)
     name = plain_name(asked.function_name)
     if name is None or asked.package_type != "Zip" or asked.handler is None:
-        raise _invalid("this host needs a plain FunctionName, PackageType Zip, and a Handler")
+        raise invalid_parameter("this host needs a plain FunctionName, PackageType Zip, and a Handler")
     if (packages / name).exists():
         raise BadRequest("ResourceConflictException", f"Function already exist: {name}", 409)
     function = _with_settings(Function(name=name, handler=asked.handler, timeout=3, memory=128), asked)
     with replace_directory(packages / name) as fresh:
-        _write_description(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
-    return _reload(packages, name)
+        write_description(msgspec.structs.replace(function, code=_unpack(asked.code, fresh)), fresh)
+    return read_back(packages, name)
 
 
 def update_function_code(function: Function, body: bytes) -> Function:
@@ -96,8 +81,8 @@ def update_function_code(function: Function, body: bytes) -> Function:
     """
     code = decode_body(body, _Code)
     with replace_directory(function.directory) as fresh:
-        _write_description(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
-    return _reload(function.directory.parent, function.name)
+        write_description(msgspec.structs.replace(function, code=_unpack(code, fresh)), fresh)
+    return read_back(function.directory.parent, function.name)
 
 
 def update_function_settings(function: Function, body: bytes) -> Function:
@@ -106,7 +91,7 @@ def update_function_settings(function: Function, body: bytes) -> Function:
     Raises:
         BadRequest: the settings are invalid.
     """
-    return _rewrite_description(_with_settings(function, decode_body(body, _Configuration)))
+    return rewrite_description(_with_settings(function, decode_body(body, _Configuration)))
 
 
 def update_concurrency(
@@ -120,10 +105,10 @@ def update_concurrency(
     least = function.minimum if minimum is None else minimum
     most = function.maximum if maximum is None else maximum or None
     if most is not None and least > most:
-        raise _invalid(f"{least} provisioned instances exceed the function's limit of {most}")
+        raise invalid_parameter(f"{least} provisioned instances exceed the function's limit of {most}")
     changed = msgspec.structs.replace(function, minimum=least, maximum=most)
     # Rewriting the description ends warm instances.
-    return function if changed == function else _rewrite_description(changed)
+    return function if changed == function else rewrite_description(changed)
 
 
 def delete_function(function: Function) -> None:
@@ -141,75 +126,25 @@ def _with_settings(function: Function, asked: _Configuration) -> Function:
     )
 
 
-def decode_body(body: bytes, kind: type[T]) -> T:
-    """Decode the body of a request.
-
-    Raises:
-        BadRequest: the body is invalid.
-    """
-    try:
-        return decode(body, kind)
-    except ContractError as error:
-        raise _invalid(str(error)) from error
-
-
 def _unpack(code: _Code, target: Path) -> str:
     """Unpack a package without paths out of its directory, and return its CodeSha256."""
     try:
         package = base64.b64decode(code.zip_file, validate=True)
         archive = zipfile.ZipFile(io.BytesIO(package))
     except (binascii.Error, ValueError, zipfile.BadZipFile) as error:
-        raise _invalid(f"Could not unzip uploaded file: {error}") from error
+        raise invalid_parameter(f"Could not unzip uploaded file: {error}") from error
     with archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > MAX_UNZIPPED_BYTES:
-            raise _invalid(f"Unzipped size must be smaller than {MAX_UNZIPPED_BYTES} bytes")
+            raise invalid_parameter(f"Unzipped size must be smaller than {MAX_UNZIPPED_BYTES} bytes")
         for member in members:
             path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
-                raise _invalid(f"the package has the path {member.filename[:128]!r}, which leads out of it")
+                raise invalid_parameter(
+                    f"the package has the path {member.filename[:128]!r}, which leads out of it"
+                )
         try:
             archive.extractall(target)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-            raise _invalid(f"Could not unzip uploaded file: {error}") from error
+            raise invalid_parameter(f"Could not unzip uploaded file: {error}") from error
     return code_sha256(package)
-
-
-def _rewrite_description(function: Function) -> Function:
-    """Rewrite the `function.toml` of a package and return the new function."""
-    with replace_directory(function.directory) as fresh:
-        shutil.copytree(function.directory, fresh, dirs_exist_ok=True)
-        _write_description(function, fresh)
-    return _reload(function.directory.parent, function.name)
-
-
-def _write_description(function: Function, target: Path) -> None:
-    """Write a `function.toml`. JSON strings and numbers are valid TOML."""
-    lines = [
-        f"name = {_text(function.name)}",
-        f"handler = {_text(function.handler)}",
-        f"timeout = {function.timeout:g}",
-        f"memory = {function.memory}",
-        f"code = {_text(function.code)}",
-        f"minimum = {function.minimum}",
-        *([f"maximum = {function.maximum}"] if function.maximum is not None else ()),
-        *([f"idle = {float(function.idle)}"] if function.idle is not None else ()),
-        "[environment]",
-        *(f"{_text(name)} = {_text(value)}" for name, value in function.environment.items()),
-    ]
-    (target / "function.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
-
-
-def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _reload(packages: Path, name: str) -> Function:
-    function = find_function(packages, name)
-    if function is None:
-        raise AssertionError("a package disappeared right after it was written")
-    return function
-
-
-def _invalid(why: str) -> BadRequest:
-    return BadRequest("InvalidParameterValueException", why)

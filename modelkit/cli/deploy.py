@@ -24,12 +24,8 @@ def register(commands: Any) -> None:
         example="python -m modelkit deploy plane --on local --canary 10",
     )
     add_bundle(parser)
-    parser.add_argument(
-        "--on",
-        action="append",
-        choices=BACKENDS,
-        help="backend to deploy to; repeatable (default: `backends` of model.toml)",
-    )
+    help_on = "backend to deploy to; repeatable (default: `backends` of model.toml)"
+    parser.add_argument("--on", action="append", choices=BACKENDS, help=help_on)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--canary",

@@ -28,18 +28,10 @@ def register(commands: Any) -> None:
         example="python -m modelkit package plane --form server --out packages",
     )
     add_bundle(parser)
-    parser.add_argument(
-        "--form",
-        action="append",
-        choices=FORMS,
-        help="form to build; repeatable (default: server and function)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="directory for models/, functions/ and archives/ (default: packages/ in the build directory)",
-    )
+    help_form = "form to build; repeatable (default: server and function)"
+    parser.add_argument("--form", action="append", choices=FORMS, help=help_form)
+    help_out = "directory for models/, functions/ and archives/ (default: packages/ in the build directory)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=help_out)
     parser.add_argument(
         "--tag", default="straightline/{model}:{version}", help="name of the image (default: %(default)s)"
     )

@@ -31,7 +31,6 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
         NotPlaced: the model is rolled back, but its provisioned concurrency could not be set.
         StraightLineError: the ledger or the broker cannot be reached.
     """
-    # Loads the libraries of the ledger.
     from modelkit.deployment.announce import announce, current_operator  # noqa: PLC0415
     from modelkit.deployment.provisioned_concurrency import provision_model  # noqa: PLC0415
     from modelkit.deployment.settings import broker_url, database  # noqa: PLC0415
@@ -39,8 +38,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
     from outcomes.registry.deployments import roll_back  # noqa: PLC0415
     from outcomes.registry.registry import read_deployed  # noqa: PLC0415
 
-    broker = broker_url(environ)
-    url, setting = database(environ)
+    broker, (url, setting) = broker_url(environ), database(environ)
     with connected(url, name="straightline-rollback", setting=setting) as connection:
         before = read_deployed(connection).models.get(arguments.model)
         connection.rollback()
@@ -49,11 +47,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> CommandRes
     model = deployed.models[arguments.model]
     canary = before.canary if before is not None else None
     previous = before.default if before is not None else None
+    text = f"the default of {arguments.model} is {model.default} again; it was {previous}"
     if canary is not None:
-        done = text = f"the canary {canary} of {arguments.model} has ended; the default is {model.default}"
-    else:
-        done = f"the default of {arguments.model} is {model.default} again; it was {previous}"
-        text = f"{done}. A second rollback undoes this"
-    provision_model(model, done)
+        text = f"the canary {canary} of {arguments.model} has ended; the default is {model.default}"
+    provision_model(model, text)
     record = {"model": arguments.model, "default": model.default, "was": previous, "ended_canary": canary}
     return CommandResult(text=text[0].upper() + text[1:], record={**record, "revision": deployed.revision})

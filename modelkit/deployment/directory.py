@@ -83,37 +83,41 @@ class DirectoryTarget:
 
 
 def _wait_ready(server: str, name: str, version: str, ready_timeout: float) -> None:
-    path = f"/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/ready"
+    url = f"{server.rstrip('/')}/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/ready"
+    title = f"{name} {version}"
     began = time.monotonic()
     with urllib3.PoolManager(retries=False) as http:
         while True:
-            left = began + ready_timeout - time.monotonic()
-            try:
-                response = http.request("GET", server.rstrip("/") + path, timeout=max(0.1, left))
-            except HTTPError as error:
-                raise NotReady(
-                    f"the model server at STRAIGHTLINE_LOCAL_URL does not answer: {type(error).__name__}. "
-                    f"Start it, or raise STRAIGHTLINE_DEPLOY_PATIENCE if {name} {version} takes longer to "
-                    "load"
-                ) from error
-            if response.status == 200:
+            status, why = _readiness(http, url, title, began + ready_timeout - time.monotonic())
+            if status == HTTPStatus.OK:
                 return
-            why = _error_message(response.data) or f"HTTP {response.status}"
             if "is not served:" in why:
                 raise NotReady(f"the model server cannot load it: {why}")
             waited = time.monotonic() - began
-            loading = response.status == HTTPStatus.SERVICE_UNAVAILABLE
+            loading = status == HTTPStatus.SERVICE_UNAVAILABLE
             if loading and waited > ready_timeout:
                 raise NotReady(
-                    f"the model server did not load {name} {version} within {ready_timeout:g} s. Make "
-                    "loading faster, or raise STRAIGHTLINE_DEPLOY_PATIENCE"
+                    f"the model server did not load {title} within {ready_timeout:g} s. Make loading faster, "
+                    "or raise STRAIGHTLINE_DEPLOY_PATIENCE"
                 )
             if not loading and waited > min(ready_timeout, UNKNOWN_MODEL_TIMEOUT_S):
                 raise NotReady(
-                    f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {name} {version}: {why}. "
+                    f"the model server at STRAIGHTLINE_LOCAL_URL does not serve {title}: {why}. "
                     "Make it watch STRAIGHTLINE_MODELS_DIR (STRAIGHTLINE_SERVE_WATCH)"
                 )
             time.sleep(POLL_INTERVAL_S)
+
+
+def _readiness(http: urllib3.PoolManager, url: str, title: str, timeout: float) -> tuple[int, str]:
+    """Return the status of a readiness request, and the server's message."""
+    try:
+        response = http.request("GET", url, timeout=max(0.1, timeout))
+    except HTTPError as error:
+        raise NotReady(
+            f"the model server at STRAIGHTLINE_LOCAL_URL does not answer: {type(error).__name__}. Start it, "
+            f"or raise STRAIGHTLINE_DEPLOY_PATIENCE if {title} takes longer to load"
+        ) from error
+    return response.status, _error_message(response.data) or f"HTTP {response.status}"
 
 
 def _error_message(body: bytes) -> str:

@@ -30,16 +30,11 @@ def check_bundle_loads(bundle: Path, title: str, ready_timeout: float, environ: 
     Raises:
         NotReady: the bundle cannot be loaded, crashes, or takes too long.
     """
-    code = Path(modelkit.__file__ or "").resolve().parents[1]
-    environment = {name: environ[name] for name in _PASSED_VARIABLES if name in environ} | {
-        "PYTHONPATH": str(code),
-        "OMP_NUM_THREADS": "1",
-    }
     with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
             [sys.executable, "-m", "model_server.load_check", str(bundle.resolve())],
             cwd=directory,
-            env=environment,
+            env=_environment(environ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -58,6 +53,12 @@ def check_bundle_loads(bundle: Path, title: str, ready_timeout: float, environ: 
             raise NotReady(
                 f"{title} {_describe_exit(ended)}. Fix it and package it again{_output_tail(output.fileno())}"
             )
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    code = Path(modelkit.__file__ or "").resolve().parents[1]
+    inherited = {name: environ[name] for name in _PASSED_VARIABLES if name in environ}
+    return inherited | {"PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"}
 
 
 def _describe_exit(code: int) -> str:

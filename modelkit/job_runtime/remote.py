@@ -75,6 +75,10 @@ def check_server(spec: ModelSpec) -> None:
             f"the server at {spec.url} has the versions {found.versions[:8]} of {spec.name}, but model.toml "
             f"says {spec.version!r}. Use one of them"
         )
+    _check_tensors(spec, found)
+
+
+def _check_tensors(spec: ModelSpec, found: _Metadata) -> None:
     for kind, ours, theirs in (
         ("inputs", spec.inputs, found.inputs),
         ("outputs", spec.outputs, found.outputs),

@@ -58,12 +58,8 @@ class OutputParser:
         replace = msgspec.structs.replace
         if timed_out or ended.get("timed_out"):
             return replace(result, status="timed_out")
-        if (
-            out_of_memory
-            or ended.get("out_of_memory")
-            or self._events.get("out_of_memory")
-            or (name and self._bad_alloc)
-        ):
+        out_of_memory |= ended.get("out_of_memory", False) or self._events.get("out_of_memory", False)
+        if out_of_memory or (name and self._bad_alloc):
             return replace(result, status="out_of_memory")
         if name:
             return replace(result, status="killed", signal=name)

@@ -39,14 +39,7 @@ def write_context(
     Raises:
         ConfigurationError: the wheelhouse has no wheel, or the requirements file is missing.
     """
-    if not requirements.is_file():
-        raise ConfigurationError(f"the image cannot be built: there is no requirements file {requirements}")
-    wheels = named_wheels(wheelhouse, requirements)
-    if not wheels:
-        raise ConfigurationError(
-            f"there is no wheel in {wheelhouse}. Fill it with `pip download --only-binary=:all: -r "
-            f"{requirements} -d {wheelhouse}`"
-        )
+    wheels = _required_wheels(wheelhouse, requirements)
     own = [] if own_requirements is None else named_wheels(wheelhouse, bundle / own_requirements)
     with (
         tempfile.TemporaryDirectory(prefix="straightline-image-") as scratch,
@@ -67,6 +60,18 @@ def write_context(
             tar.add(wheel, f"own-wheelhouse/{wheel.name}", filter=_normalise)
         tar.add(work / "code", "code", filter=_normalise)
         tar.add(work / "bundle", "bundle", filter=_normalise)
+
+
+def _required_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:
+    if not requirements.is_file():
+        raise ConfigurationError(f"the image cannot be built: there is no requirements file {requirements}")
+    wheels = named_wheels(wheelhouse, requirements)
+    if not wheels:
+        raise ConfigurationError(
+            f"there is no wheel in {wheelhouse}. Fill it with `pip download --only-binary=:all: -r "
+            f"{requirements} -d {wheelhouse}`"
+        )
+    return wheels
 
 
 def named_wheels(wheelhouse: Path, requirements: Path) -> list[Path]:

@@ -38,16 +38,7 @@ def dockerfile(
     Raises:
         ConfigurationError: a name cannot be used in a Dockerfile.
     """
-    for what, word, pattern in (
-        ("the model's name", spec.name, _WORD),
-        ("the model's version", spec.version, _WORD),
-        ("the base image", base, _REFERENCE),
-        ("the requirements file", requirements or "none", _REFERENCE),
-    ):
-        if not pattern.fullmatch(word):
-            raise ConfigurationError(
-                f"{what} {word!r} cannot be used in a Dockerfile: it does not match {pattern.pattern}"
-            )
+    _check_names(spec, base, requirements)
     labels = {
         "straightline.model": spec.name,
         "straightline.version": spec.version,
@@ -67,6 +58,19 @@ def dockerfile(
             "",
         )
     )
+
+
+def _check_names(spec: ModelSpec, base: str, requirements: str | None) -> None:
+    for what, word, pattern in (
+        ("the model's name", spec.name, _WORD),
+        ("the model's version", spec.version, _WORD),
+        ("the base image", base, _REFERENCE),
+        ("the requirements file", requirements or "none", _REFERENCE),
+    ):
+        if not pattern.fullmatch(word):
+            raise ConfigurationError(
+                f"{what} {word!r} cannot be used in a Dockerfile: it does not match {pattern.pattern}"
+            )
 
 
 def _packages(base: str, requirements: str | None) -> list[str]:

@@ -73,22 +73,11 @@ def write_package(target: Path, bundle: Bundle, *, memory: int | None, wheelhous
     Raises:
         ConfigurationError: the wheelhouse is unusable.
     """
-    memory = memory or bundle.spec.resources.memory or DEFAULT_MEMORY_MIB
     copy_code(target)
     copy_bundle(bundle.directory, target / "bundle")
     install_requirements(bundle.directory, target / "bundle" / PACKAGES_DIRECTORY, wheelhouse)
     (target / "function.py").write_text(HANDLER, encoding="utf-8")
-    (target / "function.toml").write_text(
-        f'name = "{function_name(bundle.spec.name)}"\n'
-        'handler = "function.handler"\n'
-        f"timeout = {math.ceil(bundle.spec.timeout)}  # seconds\n"
-        f"memory = {max(MIN_MEMORY_MIB, memory)}  # MiB\n"
-        + _warm_lines(bundle.spec.warm)
-        + f'model = "{bundle.spec.name}"\n'
-        f'version = "{bundle.spec.version}"\n'
-        f'digest = "{content_digest(bundle.directory)}"  # sha256 over the bundle\n',
-        encoding="utf-8",
-    )
+    (target / "function.toml").write_text(_description(bundle, memory), encoding="utf-8")
     # Compiled now, so that no cold start has to. Checked by content, since copying changes file times; with
     # the paths on Lambda, so that the same bundle gives the same files.
     compileall.compile_dir(
@@ -97,6 +86,20 @@ def write_package(target: Path, bundle: Bundle, *, memory: int | None, wheelhous
         stripdir=target,
         prependdir="/var/task",
         invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
+    )
+
+
+def _description(bundle: Bundle, memory: int | None) -> str:
+    memory = memory or bundle.spec.resources.memory or DEFAULT_MEMORY_MIB
+    return (
+        f'name = "{function_name(bundle.spec.name)}"\n'
+        'handler = "function.handler"\n'
+        f"timeout = {math.ceil(bundle.spec.timeout)}  # seconds\n"
+        f"memory = {max(MIN_MEMORY_MIB, memory)}  # MiB\n"
+        + _warm_lines(bundle.spec.warm)
+        + f'model = "{bundle.spec.name}"\n'
+        f'version = "{bundle.spec.version}"\n'
+        f'digest = "{content_digest(bundle.directory)}"  # sha256 over the bundle\n'
     )
 
 

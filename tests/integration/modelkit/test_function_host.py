@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from function_host.server import Settings
+from function_host.settings import Settings
 from tests.integration.modelkit.processes import (
     FunctionHost,
     HostMaker,

@@ -19,7 +19,7 @@ PACKAGES = (
     "straightline",
     "workers",
 )
-PREFIXES = {"function_host.server": "STRAIGHTLINE_FUNCTIONS_"}
+PREFIXES = {"function_host.settings": "STRAIGHTLINE_FUNCTIONS_"}
 ROW = re.compile(r"^\| `(STRAIGHTLINE_\w+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from function_host.instances.report import end_lines, init_report_line
-from function_host.packages import find_function, list_functions, plain_name
+from function_host.names import plain_name
+from function_host.packages import find_function, list_functions
 from modelkit.package.function import function_name
 from straightline.errors import ConfigurationError
 

@@ -347,7 +347,7 @@ def test_a_wrong_digest_is_refused(bench: Bench, as_before: Callable[[], None]) 
     code, record = bench.run("deploy", "--bundle", bench.bundle("2"), "--digest", "abc")
     assert (code, "'abc' is not the digest of a bundle" in record["error"]) == (2, True)
     code, record = bench.deploy("1", code=GOOD.format(factor=7))
-    assert (code, "another `version` in its model.toml" in record["error"]) == (10, True)
+    assert (code, "another `version` in model.toml" in record["error"]) == (10, True)
     as_before()
 
 

@@ -1,1 +1,1 @@
-"""Batch jobs: JSON Lines in, JSON Lines out, with bounded memory, however long the file."""
+"""Batch jobs: JSON Lines in, JSON Lines out, with memory that does not grow with the file."""

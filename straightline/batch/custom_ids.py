@@ -1,4 +1,4 @@
-"""Which line had a `custom_id` first; on disk, since a million of them would fill the memory."""
+"""The first line of each `custom_id`, on disk so that memory does not grow with the job."""
 
 import hashlib
 import sqlite3
@@ -13,7 +13,7 @@ class CustomIds:
     """The `custom_id`s of a job's lines.
 
     Args:
-        database: where they are kept; it has the table above.
+        database: contains `TABLE`.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -21,14 +21,14 @@ class CustomIds:
 
     @classmethod
     def temporary(cls) -> Self:
-        """Return an empty one, in a file that goes with it."""
+        """Return an empty index in a temporary file."""
         database = sqlite3.connect("", isolation_level=None)
         database.executescript(TABLE)
         database.execute("BEGIN")
         return cls(database)
 
     def earlier(self, custom_id: str, number: int) -> int | None:
-        """Note a `custom_id`; return the number of the line that has had it before, or None."""
+        """Add a `custom_id`; return the number of an earlier line with it, or None."""
         digest = hashlib.blake2b(custom_id.encode(errors="surrogatepass"), digest_size=16).digest()
         if self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (digest, number)).rowcount:
             return None
@@ -36,5 +36,5 @@ class CustomIds:
         return int(line) if line != number else None
 
     def close(self) -> None:
-        """Forget them, where they are temporary."""
+        """Close the database, which removes a temporary one."""
         self._db.close()

@@ -1,4 +1,4 @@
-"""A job that is kept in files: its answers, the report of failed lines, and the journal beside them."""
+"""The job store of `straightline batch`: result file, report of failed lines, journal."""
 
 import os
 from pathlib import Path
@@ -12,15 +12,15 @@ from straightline.contracts.outcome import Outcome
 from straightline.errors import ConfigurationError
 
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of answers that wait for those to earlier lines, where the order is kept."""
+"""Of results that wait for earlier lines, in an ordered job."""
 
 
 class FileJobStore:
-    """The book of a job in files; see `straightline.batch.job_store.JobStore`.
+    """A job store in files; see `straightline.batch.job_store.JobStore`.
 
     Args:
-        journal: open.
-        out: path of the answers.
+        journal: the open journal.
+        out: path of the results.
 
     Raises:
         ConfigurationError: a file cannot be written.
@@ -35,10 +35,12 @@ class FileJobStore:
         self._held: dict[int, tuple[bytes, int]] = {}
         self._held_bytes = 0
         try:
-            self._out = _at(out, journal.progress.out)
-            self._failed = _at(Path(journal.about.failed), journal.progress.failed)
+            self._out = _open_at(out, journal.progress.out)
+            self._failed = _open_at(Path(journal.about.failed), journal.progress.failed)
         except OSError as error:
-            raise ConfigurationError(f"the output cannot be written: {error}") from error
+            raise ConfigurationError(
+                f"the output cannot be written: {error}. Give --out and --failed writable paths"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -48,27 +50,27 @@ class FileJobStore:
         self._failed.close()
 
     def mark(self) -> Checkpoint:
-        """Return from where on lines are to be read."""
+        """Return where to continue reading."""
         return self.journal.progress.mark
 
     def sent(self, number: int) -> bool:
-        """Whether the line may have been sent in an earlier run."""
+        """Return whether an earlier run may have sent the line."""
         return number <= self._was_read_up_to
 
     def done(self, number: int) -> bool:
-        """Whether a line behind the mark is done."""
+        """Return whether a line after the checkpoint is finished."""
         return self.sent(number) and self.journal.done(number)
 
     def earlier(self, custom_id: str, number: int) -> int | None:
-        """Note a `custom_id`; return the number of the line that has had it before, or None."""
+        """Add a `custom_id`; return the number of an earlier line with it, or None."""
         return self.journal.earlier(custom_id, number)
 
     def crowded(self) -> bool:
-        """Whether too many answers wait for earlier ones."""
+        """Return whether too many results wait for earlier ones."""
         return self._held_bytes > MAX_HELD_BYTES
 
     def answered(self, place: LinePosition, custom_id: str | None, outcome: Outcome) -> None:
-        """Write the answer to a line, or hold it until its turn."""
+        """Write the result of a line, or keep it until its turn."""
         text = answered_line(place.number, custom_id, outcome)
         if self._ordered:
             self._held[place.number] = (text, place.size)
@@ -77,18 +79,18 @@ class FileJobStore:
             self._write(text, place.size)
             self.journal.finish(place.number)
 
-    def failed(self, line: Line, why: LineFailure) -> None:
-        """Write why a line has no answer."""
+    def failed(self, line: Line, failure: LineFailure) -> None:
+        """Write the failure of a line."""
         self._count(line.size)
-        if why.state == "refused":
+        if failure.state == "refused":
             self.journal.progress.refused += 1
         else:
             self.journal.progress.ended += 1
-        self._failed.write(failed_line(why, line.text, self._defaults))
+        self._failed.write(failed_line(failure, line.text, self._defaults))
         self.journal.finish(line.number)
 
     def commit(self, mark: Checkpoint, read_up_to: int) -> None:
-        """Make all of this safe: the files first, then the journal."""
+        """Sync the files to disk, then the journal."""
         progress = self.journal.progress
         for number in sorted(number for number in self._held if number < mark.number):
             text, size = self._held.pop(number)
@@ -96,11 +98,11 @@ class FileJobStore:
             self._write(text, size)
         progress.mark = mark
         progress.read_up_to = max(read_up_to, progress.read_up_to)
-        progress.out, progress.failed = _safe(self._out), _safe(self._failed)
+        progress.out, progress.failed = _sync(self._out), _sync(self._failed)
         self.journal.commit()
 
     def cancelling(self) -> bool:
-        """Whether `straightline batch cancel` was called."""
+        """Return whether `straightline batch cancel` was called."""
         return self._cancel_file.exists()
 
     def _write(self, text: bytes, size: int) -> None:
@@ -113,18 +115,18 @@ class FileJobStore:
         self.journal.progress.bytes += size
 
 
-def _at(path: Path, size: int) -> BinaryIO:
-    """Open a file to go on writing behind what is safe of it."""
+def _open_at(path: Path, size: int) -> BinaryIO:
+    """Open a file for appending after its synced part."""
     file = path.open("r+b" if path.exists() else "w+b")
     if file.seek(0, os.SEEK_END) < size:
         file.close()
-        raise ConfigurationError(f"{path} is shorter than its journal says: remove both to begin anew")
+        raise ConfigurationError(f"{path} is shorter than its journal says: remove both to start again")
     file.seek(size)
     file.truncate()
     return file
 
 
-def _safe(file: BinaryIO) -> int:
+def _sync(file: BinaryIO) -> int:
     file.flush()
     os.fsync(file.fileno())
     return file.tell()

@@ -1,8 +1,8 @@
-"""From a line of a job to the request that it asks for, and what is told of it when it has ended. Pure.
+"""The lines of a batch job: input lines with their requests, result lines, and report lines.
 
-A line is a V2 infer request, or an object with `data` (or `body`, which means the same), and where wanted
-`custom_id`, `model`, `version`, `deadline`, `allow`. What stands in a report of failed lines is such a line,
-so it can be submitted again: `error` and `text` are not read.
+An input line is a V2 infer request, or an object with `data` (or its alias `body`) and optionally
+`custom_id`, `model`, `version`, `deadline`, `allow`. A line of a report of failed lines is an input line too,
+so that it can be submitted again: its `error` and `text` are ignored.
 """
 
 from typing import Any, Final
@@ -19,9 +19,9 @@ from straightline.names import Backend, State
 from straightline.producer.submission import Submission
 
 MAX_CUSTOM_ID_CHARS: Final = 512
-"""Characters of a `custom_id`."""
+"""Of a `custom_id`."""
 REPORTED_TEXT_CHARS: Final = 500
-"""Characters of a line that is no request, in the report."""
+"""Of an invalid line, in the report."""
 
 
 class _LineFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -37,13 +37,13 @@ class _LineFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for lines that do not say it themselves.
+    """Defaults of a job's lines.
 
     Attributes:
-        model: the model; None where each line has to name it.
-        version: of that model.
-        deadline: seconds from when a line is sent; None takes the class's, a day.
-        allow: the only backends that may answer.
+        model: the model; None if each line must name one.
+        version: version of that model.
+        deadline: seconds until a line expires, from when it is sent; None takes 86,400.
+        allow: allowlist of backends; None allows all.
     """
 
     model: Name | None = None
@@ -53,7 +53,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """What a line asks for: `data` is the V2 infer request as it stands there."""
+    """A parsed line; `data` is its V2 infer request, unchanged."""
 
     data: bytes
     model: str
@@ -63,7 +63,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[Backend, ...] | None = None
 
     def submission(self, request_id: str, job_id: str) -> Submission:
-        """Return the request, of class `batch`."""
+        """Return the line's request, of class `batch`."""
         return Submission(
             model=self.model,
             data=self.data,
@@ -78,15 +78,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnsweredLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A line of the output: a request that succeeded.
+    """A result line: a request that succeeded.
 
     Attributes:
         custom_id: as in the input.
-        line: its number there.
-        id: of the request.
-        model, version, backend: who answered.
-        result: the V2 infer response; or
-        result_ref: where that lies.
+        line: line number in the input.
+        id: the request's id.
+        model, version, backend: what produced the result.
+        result: the V2 infer response; either this or `result_ref`.
+        result_ref: reference of that response.
     """
 
     line: int
@@ -100,14 +100,14 @@ class AnsweredLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LineFailure(msgspec.Struct, omit_defaults=True):
-    """Why a line has no answer.
+    """Why a line has no result.
 
     Attributes:
-        line: its number in the input.
-        state: how its request ended; `refused` where there never was one.
-        error_class: a stable word.
-        message: the sentence for people.
-        id: of the request.
+        line: line number in the input.
+        state: final state of its request; `refused` if it is not a valid request.
+        error_class: stable name of the error.
+        message: the error, for people.
+        id: the request's id.
     """
 
     line: int
@@ -117,17 +117,19 @@ class LineFailure(msgspec.Struct, omit_defaults=True):
     id: str | None = None
 
 
-NOT_SENT: Final = LineFailure(0, "cancelled", "cancelled", "the job was cancelled before this line was done")
-"""Of lines that a cancelled job leaves; their number is to be put in."""
+NOT_SENT: Final = LineFailure(
+    0, "cancelled", "cancelled", "the job was cancelled before this line was finished"
+)
+"""Template of the failure of a line that a cancelled job did not finish."""
 
 
 class FailedLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A line of the report: what was asked, to be asked again, and the reason.
+    """A report line: the input line, ready to be submitted again, and the reason of its failure.
 
     Attributes:
-        custom_id, model, version, deadline, allow, data: as they were asked.
-        error: why there is no answer.
-        text: the beginning of a line that could not be read.
+        custom_id, model, version, deadline, allow, data: as in the input, with the job's defaults.
+        error: why there is no result.
+        text: the beginning of a line that could not be parsed.
     """
 
     error: LineFailure
@@ -141,10 +143,10 @@ class FailedLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def parse_line(text: bytes, defaults: Defaults) -> Item:
-    """Read a line.
+    """Parse a line.
 
     Raises:
-        ContractError: it is no request; the message says what to change.
+        ContractError: it is not a valid request; the message says what to change.
     """
     try:
         members: dict[str, Any] = decode(text, dict[str, msgspec.Raw])
@@ -152,24 +154,29 @@ def parse_line(text: bytes, defaults: Defaults) -> Item:
         words = _bare(members) if bare else decode(text, _LineFields)
     except ContractError as error:
         said = explain(error, _LineFields)
-        form = "" if said != str(error) else "; it is a V2 infer request, or an object with `data`"
-        raise ContractError(f"the line is no request: {said}{form}", error_class=error.error_class) from error
+        form = "" if said != str(error) else ". Write a V2 infer request, or an object with `data`"
+        raise ContractError(
+            f"the line is not a valid request: {said}{form}", error_class=error.error_class
+        ) from error
     if words.custom_id is not None and not 0 < len(words.custom_id) <= MAX_CUSTOM_ID_CHARS:
-        raise ContractError(f"custom_id has 1 to {MAX_CUSTOM_ID_CHARS} characters", error_class="wrong_type")
+        raise ContractError(
+            f"custom_id is invalid: it must have 1 to {MAX_CUSTOM_ID_CHARS} characters",
+            error_class="wrong_type",
+        )
     data = text if bare else bytes(words.data or words.body)
     if words.text and not data:
         raise ContractError(
-            "the line is of a report, and tells of one that was no request: put that one here, mended",
+            "the line is a report of an invalid line: replace it with the corrected line",
             error_class="wrong_type",
         )
     if not data or (words.data and words.body):
         raise ContractError(
-            "the line has no V2 infer request: give it as `data` (or `body`), once", error_class="wrong_type"
+            "the line needs exactly one V2 infer request, as `data` or `body`", error_class="wrong_type"
         )
     model = words.model or defaults.model
     if model is None:
         raise ContractError(
-            "the line names no model, and the job has none: give `model` in the line, or to the job",
+            "the line names no model and the job has no default: add `model` to the line or the job",
             error_class="wrong_type",
         )
     return Item(
@@ -183,7 +190,7 @@ def parse_line(text: bytes, defaults: Defaults) -> Item:
 
 
 def answered_line(number: int, custom_id: str | None, outcome: Outcome) -> bytes:
-    """Return the line of the output for a request that succeeded."""
+    """Return the result line of a request that succeeded."""
     return _line(
         AnsweredLine(
             line=number,
@@ -199,7 +206,7 @@ def answered_line(number: int, custom_id: str | None, outcome: Outcome) -> bytes
 
 
 def failed_line(why: LineFailure, text: bytes, defaults: Defaults) -> bytes:
-    """Return the line of the report for a line of the input that has no answer."""
+    """Return the report line of an input line without a result."""
     try:
         item = parse_line(text, defaults)
     except ContractError:
@@ -219,7 +226,7 @@ def failed_line(why: LineFailure, text: bytes, defaults: Defaults) -> bytes:
 
 
 def failure_of(number: int, outcome: Outcome) -> LineFailure:
-    """Return why a request that has ended has no answer."""
+    """Return the failure of a request that ended without a result."""
     return LineFailure(
         line=number,
         state=outcome.state,
@@ -230,7 +237,7 @@ def failure_of(number: int, outcome: Outcome) -> LineFailure:
 
 
 def custom_id_of(text: bytes) -> str | None:
-    """Return what a line that is no request calls itself, where that can be read."""
+    """Return the `custom_id` of an invalid line, if it can be decoded."""
     try:
         members: dict[str, Any] = decode(text, dict[str, msgspec.Raw])
         return _text(members, "custom_id")
@@ -239,7 +246,7 @@ def custom_id_of(text: bytes) -> str | None:
 
 
 def _reported(text: bytes) -> str | None:
-    """Return what a line of a report quotes of one that was no request; None where it is none."""
+    """Return the invalid line that a report line quotes, or None."""
     try:
         words = decode(text, _LineFields)
         return decode(words.text, str) if words.text and not words.data else None
@@ -248,7 +255,7 @@ def _reported(text: bytes) -> str | None:
 
 
 def _bare(members: dict[str, Any]) -> _LineFields:
-    """Return what a V2 infer request says beside itself; its own `id` names the line."""
+    """Return the additional fields of a V2 infer request; its `id` serves as `custom_id`."""
     return _LineFields(
         custom_id=_text(members, "custom_id") or _text(members, "id"),
         model=_text(members, "model"),
@@ -261,7 +268,7 @@ def _text(members: dict[str, Any], name: str) -> str | None:
 
 
 def _flat(raw: msgspec.Raw) -> msgspec.Raw:
-    """Return JSON without line breaks between its members: they would break the output's lines."""
+    """Return JSON without line breaks, which would split the output line."""
     text = bytes(raw)
     return msgspec.Raw(msgspec.json.format(text, indent=-1)) if b"\n" in text or b"\r" in text else raw
 

@@ -1,4 +1,4 @@
-"""What a job keeps of itself: how far it came, and what became of its lines."""
+"""The interface of a job's storage: progress, results and failures."""
 
 from typing import Protocol
 
@@ -10,11 +10,11 @@ from straightline.contracts.outcome import Outcome
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A place in the input: every line before it is done.
+    """A position in the input before which every line is finished.
 
     Attributes:
-        number: of the line there.
-        offset: of its first byte.
+        number: line number there.
+        offset: offset of the line's first byte.
     """
 
     number: int = 1
@@ -22,7 +22,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class LinePosition(msgspec.Struct, frozen=True):
-    """Where a line stands in the input, to read it again: its number, first byte and size in bytes."""
+    """Position of an input line: its number, offset and size in bytes."""
 
     number: int
     offset: int
@@ -30,31 +30,31 @@ class LinePosition(msgspec.Struct, frozen=True):
 
 
 class JobStore(Protocol):
-    """Keeps a job. All is called by the thread that runs the job."""
+    """Stores a job. All methods are called on the thread that runs the job."""
 
     def mark(self) -> Checkpoint:
-        """Return from where on lines are to be read."""
+        """Return where to continue reading."""
 
     def sent(self, number: int) -> bool:
-        """Whether the line may have been sent before."""
+        """Return whether the line may have been sent before."""
 
     def done(self, number: int) -> bool:
-        """Whether a line behind the mark is done."""
+        """Return whether a line after the checkpoint is finished."""
 
     def earlier(self, custom_id: str, number: int) -> int | None:
-        """Note a `custom_id`; return the number of the line that has had it before, or None."""
+        """Add a `custom_id`; return the number of an earlier line with it, or None."""
 
     def crowded(self) -> bool:
-        """Whether no more is to be sent until an earlier line is done."""
+        """Return whether to send nothing until an earlier line is finished."""
 
     def answered(self, place: LinePosition, custom_id: str | None, outcome: Outcome, /) -> None:
-        """Keep the answer to a line."""
+        """Store the result of a line."""
 
-    def failed(self, line: Line, why: LineFailure) -> None:
-        """Keep why a line has none."""
+    def failed(self, line: Line, failure: LineFailure) -> None:
+        """Store the failure of a line."""
 
     def commit(self, mark: Checkpoint, read_up_to: int) -> None:
-        """Make all of this safe, and the mark, and the number of the last line that was read."""
+        """Persist everything stored, the checkpoint, and the number of the last line read."""
 
     def cancelling(self) -> bool:
-        """Whether the job is to be given up."""
+        """Return whether the job is being cancelled."""

@@ -1,4 +1,4 @@
-"""A file of requests as a job: begun, taken up again, or given up."""
+"""Jobs in files: start, resume and cancel."""
 
 import hashlib
 import itertools
@@ -19,26 +19,27 @@ from straightline.batch.journal import (
     cancel_marker_path,
     journal_path,
 )
-from straightline.batch.runner import MAX_IN_FLIGHT, RunCounts, Runner
+from straightline.batch.line_state import RunCounts
+from straightline.batch.runner import MAX_IN_FLIGHT, Runner
 from straightline.errors import ConfigurationError
 from straightline.ids import new_id
 from straightline.producer.producer import Producer, new_reply_address
 from straightline.storage.store import Store
 
 CONFIRM_TIMEOUT_S: Final = 10.0
-"""Seconds until the broker counts as unreachable."""
+"""Until the broker counts as unreachable."""
 DIGEST_EDGE_BYTES: Final = 64 * 1024
-"""Bytes of a file's beginning and end by which it is known again."""
+"""Of a file's beginning and end, which identify it when a job is resumed."""
 CANCEL_POLL_INTERVAL_S: Final = 0.1
-"""Seconds between looks whether a running job has given up."""
+"""Between checks whether another process has cancelled its job."""
 
 
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job is sent through.
+    """Broker and store of a job.
 
     Attributes:
-        broker_url: of the broker.
-        store: of large data; None sends it inline.
+        broker_url: URL of the broker.
+        store: for large data; None sends it inline.
         confirm_timeout: seconds until the broker counts as unreachable.
     """
 
@@ -47,7 +48,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     confirm_timeout: float = CONFIRM_TIMEOUT_S
 
     def producer(self, reply_address: str | None) -> Producer:
-        """Return a producer that keeps no results beside those that are waited for; `inbox` as there."""
+        """Return a producer that keeps awaited results only."""
         return Producer(
             self.broker_url,
             store=self.store,
@@ -61,15 +62,15 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
-        job: its id, the `batch_id` of its requests.
-        state: `done`, `cancelled`, or `stopped`, which can be taken up again.
-        lines: of the input, that are done.
-        succeeded: answered, in `out`.
-        failed: of which the request ended otherwise, in `failed_file`.
-        refused: that were no request, there as well.
+        job: the job's id, and the `batch_id` of its requests.
+        state: `done`, `cancelled`, or `stopped`, which can be resumed.
+        lines: finished input lines.
+        succeeded: lines with a result, in `out`.
+        failed: lines whose request ended without a result, in `failed_file`.
+        refused: lines that are not valid requests, in `failed_file`.
         out, failed_file: paths.
     """
 
@@ -95,35 +96,35 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[Progress, RunCounts], object] = lambda *_: None,
 ) -> Report:
-    """Run a job until all its lines are done, or take up again the one that `out` has the journal of.
+    """Run a job until all its lines are finished, or resume the one whose journal is beside `out`.
 
     Args:
-        source: JSON Lines, one request each; see `straightline.batch.items`.
-        out: for the answers.
-        connections: to the broker, and to a store.
-        defaults: for lines that do not say it themselves.
-        failed: for the report of lines without an answer; None takes `out` with `.failed` behind it.
-        ordered: whether the answers are written in the input's order.
-        overwrite: whether an `out` that is there already, and no unfinished job's, is written anew; never the
-            input, under any name.
-        stop: asked several times a second: whether to leave off.
-        progress: told as often.
+        source: JSON Lines, one request per line; see `straightline.batch.items`.
+        out: file for the results.
+        connections: broker and store.
+        defaults: for lines without these fields.
+        failed: file for the report of lines without a result; None appends `.failed` to `out`.
+        ordered: whether results are written in input order.
+        overwrite: whether existing files are replaced, except those of an unfinished job, and never the
+            input.
+        stop: called several times a second; returns whether to stop.
+        progress: called as often, with the job's progress and the counts of this run.
 
     Raises:
-        ConfigurationError: a file cannot be used, or the journal is of another job; nothing was sent.
-        BrokerUnavailable: there is no broker.
-        Unroutable: it has no queue for requests.
+        ConfigurationError: a file is unusable, or the journal belongs to another job; nothing was sent.
+        BrokerUnavailable: the broker is unreachable.
+        Unroutable: the broker has no queue for requests.
     """
     journal = journal_path(out)
     failed = failed or out.with_name(out.name + ".failed")
-    _apart(source, out, failed)
-    _somewhere(out)
-    _somewhere(failed)
+    _check_distinct(source, out, failed)
+    _check_directory(out)
+    _check_directory(failed)
     if not journal.exists():
         cancel_marker_path(journal).unlink(missing_ok=True)
         if not overwrite:
-            _absent(out)
-            _absent(failed)
+            _check_absent(out)
+            _check_absent(failed)
     with _opened(source) as file:
         about = _about(source, file, failed, ordered=ordered, defaults=defaults)
         with Journal(journal, about) as held, connections.producer(held.about.inbox) as producer:
@@ -136,20 +137,20 @@ def cancel(
     *,
     progress: Callable[[Progress, RunCounts], object] = lambda *_: None,
 ) -> Report | None:
-    """Give up the unfinished job of `out`: what was submitted is taken back, the rest not sent.
+    """Cancel the unfinished job of `out`: cancel its requests in flight and send no more.
 
-    Every line that has no answer stands in the report then, to be submitted again.
+    The report then lists every line without a result, ready to be submitted again.
 
     Returns:
-        What became of it; None where another process runs it, which was told and has given it up.
+        The job's result; None if another process was running the job and has cancelled it.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no unfinished job.
         BrokerUnavailable, Unroutable: as `run`.
     """
     path = journal_path(out)
     if not path.exists():
-        raise ConfigurationError(f"there is no unfinished job of {out}: {path} is not there")
+        raise ConfigurationError(f"no unfinished job of {out}: {path} does not exist")
     cancel_marker_path(path).touch()
     while True:
         try:
@@ -188,7 +189,7 @@ def _run(
             files,
             about.defaults,
             stop=stop,
-            progress=lambda tally: progress(journal.progress, tally),
+            progress=lambda counts: progress(journal.progress, counts),
             span=MAX_IN_FLIGHT if about.ordered else None,
         )
         finished = runner.run()
@@ -232,33 +233,37 @@ def _about(
 
 def _opened(source: Path) -> BinaryIO:
     if not source.exists():
-        raise ConfigurationError(f"there is no input {source}")
+        raise ConfigurationError(f"the input {source} does not exist")
     if not source.is_file():
-        raise ConfigurationError(f"the input {source} is no file: a job reads it more than once")
+        raise ConfigurationError(
+            f"the input {source} is not a regular file, which a job reads more than once: save it first"
+        )
     try:
         return source.open("rb")
     except OSError as error:
         raise ConfigurationError(f"the input cannot be read: {error}") from error
 
 
-def _apart(source: Path, out: Path, failed: Path) -> None:
-    """Refuse to write over the input, and answers and report over each other: one file by any two names."""
+def _check_distinct(source: Path, out: Path, failed: Path) -> None:
+    """Check that input, results and report are three files, under whatever names."""
     named = [("the input", source), ("--out", out), ("--failed", failed)]
     for (role, path), (other, second) in itertools.combinations(named, 2):
         if path.resolve() == second.resolve() or (
             path.exists() and second.exists() and path.samefile(second)
         ):
             raise ConfigurationError(
-                f"{role} and {other} are the same file, {second}, which would be lost: give another --out "
-                "or --failed (by itself the report is OUT.failed)"
+                f"{role} and {other} are the same file, {second}, which would be overwritten: give another "
+                "--out or --failed (default: OUT.failed)"
             )
 
 
-def _somewhere(path: Path) -> None:
+def _check_directory(path: Path) -> None:
     if not path.absolute().parent.is_dir():
-        raise ConfigurationError(f"there is no directory {path.parent} for {path.name}: make it first")
+        raise ConfigurationError(
+            f"the directory {path.parent} of {path.name} does not exist: create it first"
+        )
 
 
-def _absent(path: Path) -> None:
+def _check_absent(path: Path) -> None:
     if path.exists() and path.stat().st_size > 0:
-        raise ConfigurationError(f"{path} is there already: give --overwrite to replace it, or another name")
+        raise ConfigurationError(f"{path} exists already: give --overwrite to replace it, or another name")

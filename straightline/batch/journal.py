@@ -1,7 +1,7 @@
-"""The journal of a batch job: a file of SQLite beside its output, from which it is taken up again.
+"""The journal of a batch job: an SQLite file beside its output, from which the job is resumed.
 
-It says how far the output was written when it was last safe. What was written after that is cut off and
-written again, so that no line is there twice.
+It records how far the output was synced. Output after that point is truncated and written again, so that no
+line is duplicated.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from straightline.errors import ConfigurationError, ContractError
 
 SUFFIX: Final = ".job"
 CANCEL_SUFFIX: Final = ".cancel"
-"""Of a file beside the journal that tells a running job to give up."""
+"""Of a marker file beside the journal, which cancels a running job."""
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS job (about TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS done (line INTEGER PRIMARY KEY);
@@ -27,18 +27,17 @@ CREATE TABLE IF NOT EXISTS done (line INTEGER PRIMARY KEY);
 
 
 class JobDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """Which job it is: what must be the same when it is taken up again.
+    """The identity of a job: what must not change when it is resumed.
 
     Attributes:
         id: UUIDv7.
         source: path of the input.
-        size: of the input, bytes.
-        digest: of the input's beginning and end.
+        size: size of the input, bytes.
+        digest: digest of the input's beginning and end.
         failed: path of the report.
-        ordered: whether the output has the input's order.
-        defaults: for lines that do not say it themselves.
-        inbox: word for the address of results: those of what was on its way when the job broke off come to
-            who takes it up again.
+        ordered: whether results are written in input order.
+        defaults: for lines without these fields.
+        inbox: address of results; a resumed job receives the results of requests that were in flight.
     """
 
     id: str
@@ -52,14 +51,14 @@ class JobDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far it came.
+    """The progress of a job.
 
     Attributes:
-        mark: every line before it is done.
-        read_up_to: last line that may have been sent.
-        out, failed: bytes of the files that are safe.
-        lines, bytes, answered, ended, refused: of the input, that are done: all; in bytes; with an answer;
-            of which the request ended otherwise; that were no request.
+        mark: position before which every line is finished.
+        read_up_to: number of the last line that may have been sent.
+        out, failed: synced bytes of the files.
+        lines, bytes: finished lines and their bytes.
+        answered, ended, refused: lines with a result; whose request ended without one; that are invalid.
     """
 
     mark: Checkpoint = Checkpoint()
@@ -73,19 +72,19 @@ class Progress(msgspec.Struct, kw_only=True):
     refused: int = 0
 
 
-class JournalLocked(ConfigurationError):  # noqa: N818 - it says how the journal is
-    """Another process has the journal."""
+class JournalLocked(ConfigurationError):  # noqa: N818 - named for the state of the journal
+    """Another process has opened the journal."""
 
 
 class Journal:
-    """The journal at `path`, held by this process alone while it is open.
+    """The journal at `path`, locked by this process while it is open.
 
     Args:
-        path: of it; made where it is not there and
-        about: says what job it is; None opens one that is there.
+        path: path of the file.
+        about: the job, for a new journal or to be compared with an existing one; None opens an existing one.
 
     Raises:
-        ConfigurationError: it is held by another process, belongs to another job, or cannot be written.
+        ConfigurationError: the journal is locked, belongs to another job, or cannot be written.
     """
 
     def __init__(self, path: Path, about: JobDescription | None) -> None:
@@ -96,7 +95,7 @@ class Journal:
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=0.5
             )
         except sqlite3.Error as error:
-            raise self._trouble(error) from error
+            raise self._error(error) from error
         try:
             self._db.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;")
             self._db.executescript(_TABLES + TABLE)
@@ -105,7 +104,7 @@ class Journal:
             self._custom_ids = CustomIds(self._db)
         except sqlite3.Error as error:
             self._db.close()
-            raise self._trouble(error) from error
+            raise self._error(error) from error
         except ConfigurationError:
             self._db.close()
             raise
@@ -117,22 +116,22 @@ class Journal:
         self.close()
 
     def earlier(self, custom_id: str, number: int) -> int | None:
-        """Note a `custom_id`; return the number of the line that has had it before, or None."""
+        """Add a `custom_id`; return the number of an earlier line with it, or None."""
         return self._custom_ids.earlier(custom_id, number)
 
     def done(self, number: int) -> bool:
-        """Whether a line behind the mark is done."""
+        """Return whether a line after the checkpoint is finished."""
         return self._db.execute("SELECT 1 FROM done WHERE line = ?", (number,)).fetchone() is not None
 
     def finish(self, number: int) -> None:
-        """Note that a line is done."""
+        """Record that a line is finished."""
         self._db.execute("INSERT OR IGNORE INTO done VALUES (?)", (number,))
 
     def commit(self) -> None:
-        """Make all that was noted safe, and `progress` with it.
+        """Persist the finished lines and `progress`.
 
         Raises:
-            ConfigurationError: it cannot be written: the disk is full, say.
+            ConfigurationError: the journal cannot be written, for example since the disk is full.
         """
         try:
             self._db.execute("DELETE FROM done WHERE line < ?", (self.progress.mark.number,))
@@ -141,15 +140,15 @@ class Journal:
             self._db.execute("COMMIT")
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise self._trouble(error) from error
+            raise self._error(error) from error
 
     def close(self) -> None:
-        """Let go of it; what was not committed is forgotten."""
+        """Unlock the journal without committing."""
         self._db.close()
 
     def remove(self) -> None:
-        """Close it and remove it: the job is done."""
-        # While it is held, so that nobody opens it; where that cannot be, once it is closed.
+        """Remove the journal of a finished job."""
+        # While it is locked, so that no other process opens it; on Windows after it is closed.
         with contextlib.suppress(OSError):
             self.path.unlink()
         self.close()
@@ -160,7 +159,7 @@ class Journal:
         row = self._db.execute("SELECT about, state FROM job").fetchone()
         if row is None:
             if about is None:
-                raise ConfigurationError(f"{self.path} is no journal of a job: nothing was submitted")
+                raise ConfigurationError(f"{self.path} is not the journal of a job: nothing was submitted")
             progress = Progress()
             content = (msgspec.json.encode(about).decode(), msgspec.json.encode(progress).decode())
             self._db.execute("INSERT INTO job VALUES (?, ?)", content)
@@ -171,7 +170,7 @@ class Journal:
             known = decode(row[0], JobDescription)
             progress = decode(row[1], Progress)
         except ContractError as error:
-            raise ConfigurationError(f"the journal {self.path} is of another version: {error}") from error
+            raise ConfigurationError(f"the journal {self.path} has another version: {error}") from error
         if about is not None and msgspec.structs.replace(about, id=known.id, inbox=known.inbox) != known:
             changed = [
                 field
@@ -179,22 +178,22 @@ class Journal:
                 if getattr(about, field) != getattr(known, field)
             ]
             raise ConfigurationError(
-                f"the journal {self.path} is of another job ({', '.join(changed)} differ): give the same "
-                "arguments to take it up again, `straightline batch cancel` to give it up, or another --out"
+                f"the journal {self.path} belongs to another job ({', '.join(changed)} differ): repeat its "
+                "arguments to resume it, cancel it with `straightline batch cancel`, or give another --out"
             )
         return known, progress
 
-    def _trouble(self, error: sqlite3.Error) -> ConfigurationError:
+    def _error(self, error: sqlite3.Error) -> ConfigurationError:
         if "locked" in str(error):
             return JournalLocked(f"the job of {self.path} is running already, in another process")
         return ConfigurationError(f"the journal {self.path} cannot be used: {error}")
 
 
 def journal_path(out: Path) -> Path:
-    """Return where the journal of an output is."""
+    """Return the path of an output's journal."""
     return out.with_name(out.name + SUFFIX)
 
 
 def cancel_marker_path(journal: Path) -> Path:
-    """Return the file that tells a running job to give up."""
+    """Return the path of the marker file that cancels a running job."""
     return journal.with_name(journal.name + CANCEL_SUFFIX)

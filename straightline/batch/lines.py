@@ -1,4 +1,4 @@
-"""Lines of a file one at a time, each within a bound, with where they begin; reads and keeps nothing."""
+"""The lines of an input file, with bounded length and their offsets."""
 
 from collections.abc import Iterator
 from typing import Final, Protocol
@@ -6,36 +6,36 @@ from typing import Final, Protocol
 import msgspec
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of one line; more is no request, and must not fill the memory."""
+"""A longer line is invalid, and must not fill the memory."""
 TRUNCATED_LINE_BYTES: Final = 1024
-"""Bytes that are read of a line that is longer."""
+"""Kept of a longer line."""
 _CHUNK: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
-"""UTF-8's byte order mark, which some programs put before the first line."""
+"""UTF-8's byte order mark, which some programs write at the beginning of a file."""
 
 
 class Source(Protocol):
-    """A binary file that can be read from any place."""
+    """A seekable binary file."""
 
     def readline(self, size: int = -1, /) -> bytes:
-        """Return the next line, `size` bytes of it at most."""
+        """Return the next line, at most `size` bytes."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next `size` bytes."""
+        """Return the next bytes, at most `size`."""
 
     def seek(self, offset: int, /) -> object:
-        """Go to a place."""
+        """Set the position."""
 
 
 class Line(msgspec.Struct, frozen=True):
     """A line of a job's input.
 
     Attributes:
-        number: 1 for the first of the file; empty ones count.
-        offset: of its first byte in the file.
-        size: bytes, its end included.
-        text: what it says, without its end; the beginning alone where it is
-        too_long: above the bound.
+        number: 1 for the first line; empty lines count.
+        offset: offset of its first byte in the file.
+        size: bytes, including the line end.
+        text: content without surrounding space; the beginning only if `too_long`.
+        too_long: whether it exceeds the limit.
     """
 
     number: int
@@ -48,13 +48,13 @@ class Line(msgspec.Struct, frozen=True):
 def lines(
     source: Source, number: int = 1, offset: int = 0, *, longest: int = MAX_LINE_BYTES
 ) -> Iterator[Line]:
-    """Yield the lines from a place on; those with nothing in them are left out.
+    """Yield the lines from a position on, without empty ones.
 
     Args:
         source: the file.
-        number: of the first line to read.
-        offset: where it begins.
-        longest: bytes of the longest line that is read whole.
+        number: number of the first line to read.
+        offset: offset of its first byte.
+        longest: bytes of a line that is read completely at most.
     """
     source.seek(offset)
     while text := source.readline(longest + 1):
@@ -70,20 +70,20 @@ def lines(
 
 
 def line_at(source: Source, number: int, offset: int) -> Line:
-    """Return one line again.
+    """Read one line again.
 
     Raises:
-        LookupError: it is not there any more: the file was changed.
+        LookupError: the line is not there: the file has changed.
     """
     for line in lines(source, number, offset):
         if line.number == number:
             return line
         break
-    raise LookupError(f"line {number} is not at byte {offset} any more")
+    raise LookupError(f"line {number} is no longer at byte {offset}")
 
 
 def _skip(source: Source) -> int:
-    """Read on to the end of a line, and return the bytes up to there."""
+    """Skip to the end of a line and return the number of bytes."""
     skipped = 0
     while piece := source.readline(_CHUNK):
         skipped += len(piece)

@@ -1,19 +1,19 @@
-"""How fast a job goes, and when it will be done; pure."""
+"""Rate and remaining time of a job."""
 
 from collections import deque
 from typing import Final
 
 RATE_WINDOW_S: Final = 30.0
-"""Seconds over which a rate is taken."""
+"""Over which the rate is measured."""
 BAR_WIDTH: Final = 24
-"""Characters of the bar."""
+"""In characters."""
 
 
 class RateMeter:
-    """Rates over the last half minute.
+    """Rates over the last `RATE_WINDOW_S`.
 
     Args:
-        total: bytes of the input.
+        total: size of the input, bytes.
     """
 
     def __init__(self, total: int) -> None:
@@ -21,7 +21,7 @@ class RateMeter:
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def add(self, now: float, lines: int, size: int) -> None:
-        """Note how many lines and bytes are done by now (monotonic seconds)."""
+        """Add a sample: lines and bytes finished at `now` (monotonic seconds)."""
         self._seen.append((now, lines, size))
         while self._seen[0][0] < now - RATE_WINDOW_S and len(self._seen) > 2:
             self._seen.popleft()
@@ -33,13 +33,13 @@ class RateMeter:
 
     @property
     def share(self) -> float:
-        """How much of the input is done, 0..1."""
+        """Finished share of the input, 0..1."""
         done = self._seen[-1][2] if self._seen else 0
         return min(1.0, done / self._total) if self._total else 1.0
 
     @property
     def left(self) -> float | None:
-        """Seconds until all is done, at the present rate; None where that is not known."""
+        """Seconds to the end at the current rate; None if unknown."""
         speed = self._per_second(2)
         return (1 - self.share) * self._total / speed if speed > 0 else None
 
@@ -51,21 +51,23 @@ class RateMeter:
 
 
 def progress_bar(share: float) -> str:
-    """Return a bar that is filled as far as `share`."""
+    """Return a progress bar for a share of 0..1."""
     full = int(share * BAR_WIDTH)
     return f"[{'#' * full}{'.' * (BAR_WIDTH - full)}]"
 
 
-def progress_line(pace: RateMeter, *, lines: int, failed: int, trouble: str | None) -> str:
-    """Return one line: how much is done, how many failed, how fast it goes, and how long it will take."""
-    text = f"{pace.share:4.0%}  {lines:,} lines  {pace.rate:,.0f}/s  failed {failed:,}"
+def progress_line(meter: RateMeter, *, lines: int, failed: int, trouble: str | None) -> str:
+    """Return one line with share, lines, rate, failures, and remaining time or trouble."""
+    text = f"{meter.share:4.0%}  {lines:,} lines  {meter.rate:,.0f}/s  failed {failed:,}"
     if trouble:
         return f"{text}  waiting: {trouble}"
-    return text + ("" if pace.left is None or pace.share == 1.0 else f"  {format_duration(pace.left)} left")
+    return text + (
+        "" if meter.left is None or meter.share == 1.0 else f"  {format_duration(meter.left)} left"
+    )
 
 
 def format_duration(seconds: float) -> str:
-    """Return a length of time in its two largest units."""
+    """Format seconds in their two largest units."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

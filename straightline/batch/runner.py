@@ -1,18 +1,17 @@
-"""Runs a batch job: a bounded window of requests on their way, each line once, whatever breaks meanwhile."""
+"""Runs a batch job: a bounded window of requests in flight, each line exactly once across failures."""
 
 import time
 from collections.abc import Callable
-from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Final
 
 import msgspec
 
-from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.batch.items import NOT_SENT, Defaults, Item, LineFailure, failure_of, parse_line
 from straightline.batch.job_store import Checkpoint, JobStore, LinePosition
+from straightline.batch.line_sender import LineSender
+from straightline.batch.line_state import InFlightLine, RunCounts
 from straightline.batch.lines import Line, Source, line_at, lines
-from straightline.contracts.outcome import Outcome
 from straightline.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -22,81 +21,38 @@ from straightline.errors import (
     StraightLineError,
     Unroutable,
 )
-from straightline.ids import id_of_line
-from straightline.producer.producer import Producer, decode_outcome
-from straightline.producer.results import OnBody
+from straightline.producer.producer import Producer
 
 MAX_IN_FLIGHT: Final = 2_000
-"""Requests of one job that are on their way at once."""
+"""Requests of one job in flight at most."""
 OUTCOME_TIMEOUT_S: Final = 900.0
-"""Seconds without an outcome after which a line is submitted again, on an unbroken connection; then twice as
-many. Its id is the same, so it is not computed twice."""
+"""A line without an outcome is submitted again after this time on an unbroken connection, then after twice
+that. Its id stays the same, so that it is not computed twice."""
 RETRY_INTERVAL_S: Final = 1.0
-"""Seconds until what the broker or the store did not take is sent again; so often the job is made safe."""
+"""Between submissions that broker or store did not accept, and between checkpoints."""
 MAX_RESEND_S: Final = 10.0
-"""Seconds of sending again after which it is first looked at what has come, and the job is made safe."""
+"""Resending is interrupted after this time to receive outcomes and write a checkpoint."""
 READ_BATCH_SIZE: Final = 200
-"""Lines that are read before it is looked at what has come."""
+"""Lines read before outcomes are received."""
 POLL_INTERVAL_S: Final = 0.25
-"""Seconds that nothing may come before the clock is looked at."""
+"""Longest wait for an outcome before the timers are checked."""
 CANCEL_TIMEOUT_S: Final = 60.0
-"""Seconds that a cancelled job waits for what is on its way."""
-
-
-class InFlightLine(msgspec.Struct):
-    """A line on its way.
-
-    Attributes:
-        place: where it stands in the input.
-        custom_id: what it calls itself.
-        losses: how often the results' connection had been lost when it was sent.
-        again_at: monotonic time at which it is sent again; infinite while it is not known to have arrived.
-        patience: seconds until then, the next time.
-        call: what waits for its outcome; None until it is first sent.
-    """
-
-    place: LinePosition
-    custom_id: str | None
-    losses: int
-    again_at: float
-    patience: float = OUTCOME_TIMEOUT_S
-    call: OnBody | None = None
-
-
-class RunCounts(msgspec.Struct):
-    """What became of the lines in this run.
-
-    Attributes:
-        lines, bytes: that are done.
-        succeeded: with an answer.
-        failed: of which the request ended otherwise.
-        refused: that were no request, or could not be sent.
-        on_the_way: at present.
-        trouble: what holds the job up now, for people; None where nothing does.
-    """
-
-    lines: int = 0
-    bytes: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    refused: int = 0
-    on_the_way: int = 0
-    trouble: str | None = None
+"""A cancelled job waits for its requests in flight for this time."""
 
 
 class Runner:
-    """Sends the lines of one job and takes their outcomes.
+    """Submits the lines of one job and stores their outcomes.
 
     Args:
-        job_id: UUIDv7; the ids of its requests are made of it.
+        job_id: UUIDv7; request ids are derived from it.
         source: the input.
-        producer: sends. It should keep few results, since all that come are waited for.
-        book: keeps the job.
-        defaults: for lines that do not say it themselves.
-        stop: asked several times a second: whether to leave off, what is on its way included.
-        progress: told as often.
-        window: requests on their way at once.
-        span: how far the last line on its way may be ahead of the first one; None does not matter.
+        producer: publishes the requests. It should keep few results, since all are awaited.
+        book: stores the job's progress and results.
+        defaults: for lines without these fields.
+        stop: called several times a second; returns whether to stop, requests in flight included.
+        progress: called as often, with the counts.
+        window: requests in flight at most.
+        span: maximum distance in lines between the first and last line in flight; None sets no limit.
     """
 
     def __init__(
@@ -112,49 +68,46 @@ class Runner:
         window: int = MAX_IN_FLIGHT,
         span: int | None = None,
     ) -> None:
-        self.tally = RunCounts()
-        self._job_id = job_id
+        self.counts = RunCounts()
+        self._sender = LineSender(job_id, producer)
         self._source = source
-        self._producer = producer
         self._book = book
         self._defaults = defaults
         self._stop = stop
         self._progress = progress
         self._window = window
         self._span = span
-        self._waiting: dict[int, InFlightLine] = {}
-        self._came: SimpleQueue[tuple[int, bytes | None]] = SimpleQueue()
-        self._sent: SimpleQueue[tuple[int, Exception | None]] = SimpleQueue()
+        self._in_flight: dict[int, InFlightLine] = {}
         start = book.mark()
         self._next = start
         self._lines = lines(source, start.number, start.offset)
         self._ended = False
         self._hold_until = 0.0
-        self._look_at = 0.0
-        self._give_up_at: float | None = None
+        self._checkpoint_at = 0.0
+        self._abandon_at: float | None = None  # set once the job is cancelled
 
     def run(self) -> bool:
-        """Run until every line is done; False where it was stopped, and can be taken up again.
+        """Run until every line is finished; return False if stopped, so that it can be resumed.
 
         Raises:
             Unroutable: the broker has no queue for requests.
-            ConfigurationError: the input is not the file any more that it was.
+            ConfigurationError: the input has changed.
         """
         try:
             if self._book.cancelling():
                 self._cancel(time.monotonic())
-            while not (self._ended and not self._waiting):
+            while not (self._ended and not self._in_flight):
                 if self._stop():
                     return False
                 self._fill()
-                self._take()
-                self._look()
+                self._receive()
+                self._tick()
             return True
         finally:
-            for number, waiting in self._waiting.items():
-                self._ask_no_more(number, waiting.call)
-            self._book.commit(self._mark(), self._next.number - 1)
-            self._progress(self.tally)
+            for number in self._in_flight:
+                self._sender.forget(number)
+            self._book.commit(self._checkpoint(), self._next.number - 1)
+            self._progress(self.counts)
 
     # Sending
 
@@ -168,248 +121,196 @@ class Runner:
                 return
             self._next = Checkpoint(line.number + 1, line.offset + line.size)
             if not self._book.done(line.number):
-                self._open(line)
-            if not self._came.empty() or time.monotonic() >= self._look_at:
+                self._start(line)
+            if not self._sender.outcomes.empty() or time.monotonic() >= self._checkpoint_at:
                 return
 
     def _room(self) -> bool:
-        if len(self._waiting) >= self._window or time.monotonic() < self._hold_until:
+        if len(self._in_flight) >= self._window or time.monotonic() < self._hold_until:
             return False
-        if self._waiting and self._book.crowded():
+        if self._in_flight and self._book.crowded():
             return False
-        first = next(iter(self._waiting), self._next.number)
+        first = next(iter(self._in_flight), self._next.number)
         return self._span is None or self._next.number - first < self._span
 
-    def _open(self, line: Line) -> None:
-        place = LinePosition(line.number, line.offset, line.size)
+    def _start(self, line: Line) -> None:
+        position = LinePosition(line.number, line.offset, line.size)
         try:
             item = self._item(line)
         except ContractError as error:
             self._refuse(line, LineFailure(line.number, "refused", error.error_class, str(error)))
             return
-        if self._give_up_at is not None and not self._book.sent(line.number):
+        if self._abandon_at is not None and not self._book.sent(line.number):
             self._fail(line, msgspec.structs.replace(NOT_SENT, line=line.number))
             return
-        waiting = InFlightLine(place, item.custom_id, self._losses(), float("inf"))
-        self._waiting[line.number] = waiting
-        if self._give_up_at is not None:
-            self._take_back(line.number)
+        waiting = InFlightLine(position, item.custom_id, self._sender.losses, float("inf"), OUTCOME_TIMEOUT_S)
+        self._in_flight[line.number] = waiting
+        if self._abandon_at is not None:
+            self._cancel_line(line.number)
         self._send(line, item, waiting)
 
     def _item(self, line: Line) -> Item:
         if line.too_long:
-            raise ContractError(
-                f"the line is {line.size} bytes long, which is too much", error_class="too_large"
-            )
+            raise ContractError(f"the line is too long: {line.size} bytes", error_class="too_large")
         item = parse_line(line.text, self._defaults)
         if item.custom_id is not None:
             earlier = self._book.earlier(item.custom_id, line.number)
             if earlier is not None:
                 raise ContractError(
-                    f"its custom_id is that of line {earlier}: give each line its own",
+                    f"the custom_id is that of line {earlier}: give each line its own",
                     error_class="duplicate",
                 )
         return item
 
     def _send(self, line: Line, item: Item, waiting: InFlightLine) -> None:
-        """Send a line, for the first time or again; what cannot be sent now is due again soon."""
+        """Submit a line, for the first time or again; try later if broker or store do not accept it."""
         number = line.number
-        identity = id_of_line(self._job_id, number)
         try:
-            _, message = self._producer.compose(item.submission(identity, self._job_id))
+            message = self._sender.compose(number, item)
         except (ContractError, Rejected) as error:
-            self._ask_no_more(number, self._waiting.pop(number).call)
+            self._sender.forget(number)
+            del self._in_flight[number]
             kind = error.error_class if isinstance(error, ContractError) else "too_large"
             self._refuse(line, LineFailure(number, "refused", kind, str(error)))
             return
         except StoreUnavailable as error:
-            self._later(waiting, error)
+            self._retry_later(waiting, error)
             return
-        waiting.losses, waiting.again_at = self._losses(), float("inf")
-        self._ask(number, waiting)
-        self._publish(message, partial(self._settled, number), waiting)
-
-    def _ask(self, number: int, waiting: InFlightLine) -> None:
-        """Have the outcome brought here, once however often the line is sent.
-
-        Asked before it is sent, and anew before the earlier call is withdrawn: what nobody waits for may be
-        dropped.
-        """
-        earlier, waiting.call = waiting.call, lambda body: self._came.put((number, body))
-        body = self._producer.results.ask(id_of_line(self._job_id, number), waiting.call)
-        self._ask_no_more(number, earlier)
-        if body is not None:
-            self._came.put((number, body))
-
-    def _ask_no_more(self, number: int, call: OnBody | None) -> None:
-        """Wait for nothing more; the producer may outlive the job."""
-        if call is not None:
-            self._producer.results.give_up(id_of_line(self._job_id, number), call)
-
-    def _publish(
-        self, message: Outgoing, settled: Callable[[Exception | None], None], waiting: InFlightLine
-    ) -> None:
-        replies = self._producer.reply_queue
+        waiting.losses, waiting.resend_at = self._sender.losses, float("inf")
+        self._sender.expect(number)
         try:
-            if replies is not None and not replies.ready:
-                raise BrokerUnavailable(replies.trouble or "there is no connection to take results from")
-            self._producer.publisher.send(message, settled)
+            self._sender.publish(number, message)
         except (BrokerUnavailable, Rejected) as error:
-            self._later(waiting, error)
+            self._retry_later(waiting, error)
 
-    def _settled(self, number: int, error: Exception | None) -> None:
-        """Runs on the publisher's thread."""
-        self._sent.put((number, error))
+    def _retry_later(self, waiting: InFlightLine, error: StraightLineError) -> None:
+        self.counts.trouble = str(error)
+        waiting.resend_at = self._hold_until = time.monotonic() + RETRY_INTERVAL_S
 
-    def _later(self, waiting: InFlightLine, error: StraightLineError) -> None:
-        self.tally.trouble = str(error)
-        waiting.again_at = self._hold_until = time.monotonic() + RETRY_INTERVAL_S
+    # Receiving
 
-    # Taking
-
-    def _take(self) -> None:
-        """Take what has come; wait a moment where nothing has."""
-        busy = self._room() if not self._ended else not self._waiting
+    def _receive(self) -> None:
+        """Receive the outcomes that have arrived; wait for one if there is nothing else to do."""
+        busy = self._room() if not self._ended else not self._in_flight
+        outcomes = self._sender.outcomes
         try:
-            came = self._came.get_nowait() if busy else self._came.get(timeout=POLL_INTERVAL_S)
-            self._came_in(*came)
-            # A store may be slow, and the job must be made safe all the same.
-            while time.monotonic() < self._look_at:
-                self._came_in(*self._came.get_nowait())
+            arrived = outcomes.get_nowait() if busy else outcomes.get(timeout=POLL_INTERVAL_S)
+            self._finish(*arrived)
+            # A store may be slow, and checkpoints must be written all the same.
+            while time.monotonic() < self._checkpoint_at:
+                self._finish(*outcomes.get_nowait())
         except Empty:
             return
 
-    def _came_in(self, number: int, body: bytes | None) -> None:
-        waiting = self._waiting.get(number)
+    def _finish(self, number: int, body: bytes | None) -> None:
+        waiting = self._in_flight.get(number)
         if waiting is None or body is None:
-            return  # it came twice, or the client is being closed
-        outcome = self._read(number, body)
+            return  # a repeated outcome, or the client is being closed
         try:
-            outcome = self._producer.resolve(outcome)
+            outcome = self._sender.read(number, body)
         except StoreUnavailable as error:
-            self._later(waiting, error)
+            self._retry_later(waiting, error)
             return
-        except (ConfigurationError, ContractError):
-            pass  # the output says where it lies
-        del self._waiting[number]
+        del self._in_flight[number]
         if outcome.state == "succeeded":
-            self._count(waiting.place)
-            self.tally.succeeded += 1
-            self._book.answered(waiting.place, waiting.custom_id, outcome)
+            self._count(waiting.position)
+            self.counts.succeeded += 1
+            self._book.answered(waiting.position, waiting.custom_id, outcome)
         else:
-            line = self._again(waiting.place)
-            self._fail(line, failure_of(number, outcome))
+            self._fail(self._read_again(waiting.position), failure_of(number, outcome))
 
-    def _read(self, number: int, body: bytes) -> Outcome:
-        try:
-            return decode_outcome(body)
-        except ContractError as error:
-            return Outcome(
-                request_id=id_of_line(self._job_id, number),
-                state="failed",
-                finished_at=time.time(),
-                error_class=error.error_class,
-                error=str(error),
-            )
+    # Timers
 
-    # The clock
-
-    def _look(self) -> None:
+    def _tick(self) -> None:
         now = time.monotonic()
-        self._hear()
-        if now < self._look_at:
+        self._handle_confirms()
+        if now < self._checkpoint_at:
             return
-        self._look_at = now + RETRY_INTERVAL_S
+        self._checkpoint_at = now + RETRY_INTERVAL_S
         if now >= self._hold_until:
-            self.tally.trouble = None
-        self._send_again(now)
-        if self._give_up_at is None and self._book.cancelling():
+            self.counts.trouble = None
+        self._resend(now)
+        if self._abandon_at is None and self._book.cancelling():
             self._cancel(now)
-        elif self._give_up_at is not None and self._ended and now > self._give_up_at:
+        elif self._abandon_at is not None and self._ended and now > self._abandon_at:
             self._abandon()
-        self.tally.on_the_way = len(self._waiting)
-        self._book.commit(self._mark(), self._next.number - 1)
-        self._progress(self.tally)
+        self.counts.in_flight = len(self._in_flight)
+        self._book.commit(self._checkpoint(), self._next.number - 1)
+        self._progress(self.counts)
 
-    def _hear(self) -> None:
-        """Hear what became of what was published."""
-        while not self._sent.empty():
-            number, error = self._sent.get_nowait()
-            waiting = self._waiting.get(number)
+    def _handle_confirms(self) -> None:
+        while not self._sender.confirms.empty():
+            number, error = self._sender.confirms.get_nowait()
+            waiting = self._in_flight.get(number)
             if isinstance(error, Unroutable):
                 raise error
             if waiting is None:
                 continue
             if error is None:
-                waiting.again_at = time.monotonic() + waiting.patience
-                waiting.patience *= 2
+                waiting.resend_at = time.monotonic() + waiting.timeout_s
+                waiting.timeout_s *= 2
             elif isinstance(error, StraightLineError):
-                self._later(waiting, error)
+                self._retry_later(waiting, error)
             else:
                 raise error
 
-    def _send_again(self, now: float) -> None:
-        """Submit again what has no outcome, and may have lost it."""
-        losses = self._losses()
-        due = [each for each in self._waiting.values() if each.again_at <= now or each.losses != losses]
+    def _resend(self, now: float) -> None:
+        """Submit lines again whose outcome is overdue or may be lost."""
+        losses = self._sender.losses
+        due = [each for each in self._in_flight.values() if each.resend_at <= now or each.losses != losses]
         for waiting in due:
-            held = time.monotonic() < self._hold_until and self.tally.trouble
+            held = time.monotonic() < self._hold_until and self.counts.trouble
             if held or time.monotonic() > now + MAX_RESEND_S:
                 return
-            line = self._again(waiting.place)
+            line = self._read_again(waiting.position)
             self._send(line, parse_line(line.text, self._defaults), waiting)
 
-    def _losses(self) -> int:
-        replies = self._producer.reply_queue
-        return 0 if replies is None else replies.losses
-
-    # Giving up
+    # Cancelling
 
     def _cancel(self, now: float) -> None:
-        self._give_up_at = now + CANCEL_TIMEOUT_S
-        for number in self._waiting:
-            self._take_back(number)
+        self._abandon_at = now + CANCEL_TIMEOUT_S
+        for number in self._in_flight:
+            self._cancel_line(number)
 
-    def _take_back(self, number: int) -> None:
-        """Wish that a request be cancelled; its outcome says what came first."""
-        _, wish = self._producer.cancel_request(id_of_line(self._job_id, number), answered=False)
+    def _cancel_line(self, number: int) -> None:
         try:
-            self._producer.publisher.send(wish, lambda _: None)
+            self._sender.cancel(number)
         except (BrokerUnavailable, Rejected) as error:
-            self.tally.trouble = str(error)
+            self.counts.trouble = str(error)
 
     def _abandon(self) -> None:
-        """End what has no outcome long after its cancellation."""
-        for number, waiting in list(self._waiting.items()):
-            self._ask_no_more(number, self._waiting.pop(number).call)
-            line = self._again(waiting.place)
-            why = msgspec.structs.replace(NOT_SENT, line=number, id=id_of_line(self._job_id, number))
-            self._fail(line, why)
+        """Fail the lines that have no outcome long after their cancellation."""
+        for number, waiting in list(self._in_flight.items()):
+            self._sender.forget(number)
+            del self._in_flight[number]
+            line = self._read_again(waiting.position)
+            request_id = self._sender.request_id(number)
+            self._fail(line, msgspec.structs.replace(NOT_SENT, line=number, id=request_id))
 
-    # Keeping
+    # Recording
 
-    def _mark(self) -> Checkpoint:
-        first = next(iter(self._waiting), None)  # they were put there in their order
+    def _checkpoint(self) -> Checkpoint:
+        first = next(iter(self._in_flight), None)  # they are in input order
         if first is None:
             return self._next
-        return Checkpoint(first, self._waiting[first].place.offset)
+        return Checkpoint(first, self._in_flight[first].position.offset)
 
-    def _again(self, place: LinePosition) -> Line:
+    def _read_again(self, position: LinePosition) -> Line:
         try:
-            return line_at(self._source, place.number, place.offset)
+            return line_at(self._source, position.number, position.offset)
         except LookupError as error:
             raise ConfigurationError(f"the input was changed while its job ran: {error}") from error
 
-    def _refuse(self, line: Line, why: LineFailure) -> None:
+    def _refuse(self, line: Line, failure: LineFailure) -> None:
         self._count(line)
-        self.tally.refused += 1
-        self._book.failed(line, why)
+        self.counts.refused += 1
+        self._book.failed(line, failure)
 
-    def _fail(self, line: Line, why: LineFailure) -> None:
+    def _fail(self, line: Line, failure: LineFailure) -> None:
         self._count(line)
-        self.tally.failed += 1
-        self._book.failed(line, why)
+        self.counts.failed += 1
+        self._book.failed(line, failure)
 
-    def _count(self, place: LinePosition | Line) -> None:
-        self.tally.lines += 1
-        self.tally.bytes += place.size
+    def _count(self, position: LinePosition | Line) -> None:
+        self.counts.lines += 1
+        self.counts.bytes += position.size

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from straightline.batch.journal import Progress
+from straightline.batch.line_state import RunCounts
 from straightline.batch.rate import RateMeter, progress_bar, progress_line
-from straightline.batch.runner import RunCounts
 from straightline.support.terminal import printable
 
 PLAIN_PROGRESS_INTERVAL_S: Final = 10.0

@@ -39,9 +39,9 @@ def test_a_bare_request_is_a_line_too() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([1], "no request"),
-        ({"custom_id": "a"}, "no V2 infer request"),
-        ({"data": V2, "body": V2}, "once"),
+        ([1], "not a valid request"),
+        ({"custom_id": "a"}, "needs exactly one V2 infer request"),
+        ({"data": V2, "body": V2}, "exactly one"),
         ({"custom_id": 7, "data": V2}, "custom_id"),
         ({"custom_id": "", "data": V2}, "custom_id"),
         ({"custom_id": "x" * 513, "data": V2}, "custom_id"),
@@ -77,7 +77,7 @@ def test_a_failed_line_can_be_submitted_again() -> None:
 def test_a_line_that_is_no_json_is_shown() -> None:
     text = failed_line(LineFailure(1, "refused", "malformed", "no JSON"), b'{"custom_id": \xff', DEFAULTS)
     assert json.loads(text)["text"].startswith('{"custom_id"')
-    with pytest.raises(ContractError, match="mended"):
+    with pytest.raises(ContractError, match="replace it with the corrected line"):
         parse_line(text, DEFAULTS)
 
 
@@ -90,7 +90,7 @@ def test_what_was_no_request_is_still_shown_after_it_was_submitted_again_unmende
         line = failed_line(why, said.encode(), DEFAULTS)
         assert json.loads(line)["text"] == "{ this is no JSON"
         said = line.decode().strip()
-    assert "mended" in json.loads(said)["error"]["message"]
+    assert "replace it with the corrected line" in json.loads(said)["error"]["message"]
 
 
 @example([b"\xef\xbb\xbf"], False)

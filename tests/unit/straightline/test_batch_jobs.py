@@ -61,9 +61,9 @@ def test_one_file_for_two_is_refused_and_the_input_stays(
 @pytest.mark.parametrize(
     ("source", "out", "words"),
     [
-        ("none.jsonl", "out", "there is no input"),
-        (".", "out", "is no file: a job reads it more than once"),
-        ("in.jsonl", "none/out", "there is no directory .*none for out: make it first"),
+        ("none.jsonl", "out", "the input .*none.jsonl does not exist"),
+        (".", "out", "is not a regular file, which a job reads more than once"),
+        ("in.jsonl", "none/out", "the directory .*none of out does not exist: create it first"),
     ],
 )
 def test_files_that_are_not_there_are_named(tmp_path: Path, source: str, out: str, words: str) -> None:

@@ -13,7 +13,8 @@ from straightline.batch import runner
 from straightline.batch.files import FileJobStore
 from straightline.batch.items import Defaults
 from straightline.batch.journal import JobDescription, Journal, journal_path
-from straightline.batch.runner import RunCounts, Runner
+from straightline.batch.line_state import RunCounts
+from straightline.batch.runner import Runner
 from straightline.contracts import Request
 from straightline.ids import new_id
 from straightline.producer.producer import Producer

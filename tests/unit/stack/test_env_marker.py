@@ -1,4 +1,4 @@
-"""Variables sourced from `.straightline/env` are told from those the caller set."""
+"""Variables sourced from `.straightline/env` are distinguished from those the caller set."""
 
 from script.stack.processes.env_marker import MARK, marked, sourced
 

@@ -16,37 +16,26 @@ from straightline import names
 from straightline.contracts import Attempt, FailedAttempt, FailedAttempts, Outcome, ReplyAddress, Ticket
 from straightline.contracts.faults import NOT_EXECUTED
 from straightline.ids import new_id
+from tests.builders import NOW, make_attempt, make_body, make_ticket
 
-NOW = 1_790_000_000.0
 LOCAL = names.backend_queue("local")
 REPLY = ReplyAddress(to="straightline.reply.x", correlation_id="c-9")
 
 
 def _body(request_id: str, **changes: Any) -> bytes:
-    members = {
-        "id": request_id,
-        "model": "digits",
-        "submitted_at": NOW - 5,
-        "data": {"inputs": []},
-        **changes,
-    }
-    return json.dumps(members).encode()
+    return make_body(id=request_id, **{"submitted_at": NOW - 5, **changes})
 
 
 def _ticket(request_id: str, **changes: Any) -> Ticket:
     facts: dict[str, Any] = {
-        "request": msgspec.Raw(_body(request_id, batch_id="job")),
-        "digest": "d",
         "submitted_at": NOW - 5,
         "received_at": NOW - 4,
-        "deadline": NOW + 60,
-        "r_d": 13,
         "reply": REPLY,
         "version": "2",
         "backend": "local",
         "placed_at": NOW - 3,
     }
-    return Ticket(**{**facts, **changes})
+    return make_ticket(_body(request_id, batch_id="job"), **{**facts, **changes})
 
 
 def _placement(*tickets: bytes, tail: bytes = b', {}, {"chord": null}]') -> bytes:
@@ -74,15 +63,7 @@ def _analyze(*arguments: Any, **more: Any) -> DeadLetterActions:
 
 
 def _attempt() -> Attempt:
-    return Attempt(
-        number=1,
-        backend="serverless",
-        succeeded=False,
-        placed_at=1,
-        started_at=2,
-        finished_at=3,
-        error_class="crashed",
-    )
+    return make_attempt(backend="serverless", error_class="crashed")
 
 
 def test_the_latest_death_is_the_cause() -> None:

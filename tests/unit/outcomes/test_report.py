@@ -5,7 +5,8 @@ import msgspec
 from outcomes.cli.report import dead_text, failures_text, outcome_text
 from outcomes.queries.query_results import DuplicateRequests, Failures
 from outcomes.reconciling.dead_letter_table import DeadLetter
-from straightline.contracts import Attempt, FailureRate, Outcome, Reason
+from straightline.contracts import FailureRate, Outcome
+from tests.builders import make_attempt, make_reason
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -73,15 +74,8 @@ def test_an_outcome_cannot_steer_the_terminal() -> None:
 
 
 def test_an_outcome_shows_its_error_repeats_and_placements() -> None:
-    reason = Reason(policy="empirical", rule=3, f_t=1.5, F=50.0, r_d=414, D=262144, s_f=True, s_d=False)
-    attempt = Attempt(
-        number=1,
-        backend="local",
-        succeeded=False,
-        placed_at=1.0,
-        started_at=1.0,
-        finished_at=1.0,
-        reason=reason,
+    attempt = make_attempt(
+        reason=make_reason(r_d=414, D=262144),
         error_class="unreachable",
         error="nobody answers",
     )

@@ -11,15 +11,15 @@ from outcomes.db.errors import LedgerRefused
 from outcomes.rows.copy_binary import row_packer
 from outcomes.rows.row_mapping import entry_of
 from outcomes.schema.tables import ATTEMPTS, OUTCOMES
-from straightline.contracts import Attempt, Outcome, Reason
+from straightline.contracts import Attempt, Outcome
+from tests.builders import make_attempt, make_reason
 
 ID = "01890000-0000-7000-8000-000000000001"
-REASON = Reason(policy="empirical", rule=3, f_t=1.5, F=50.0, r_d=9, D=100, s_f=True, s_d=False)
+REASON = make_reason()
 
 
 def _attempt(number: int, **changes: Any) -> Attempt:
-    facts = {"backend": "local", "succeeded": True, "placed_at": 1.0, "started_at": 2.0, "finished_at": 3.0}
-    return Attempt(number=number, **{**facts, **changes})
+    return make_attempt(number=number, **{"succeeded": True, **changes})
 
 
 def test_an_outcome_whose_id_is_not_a_uuid_is_refused() -> None:

@@ -35,6 +35,7 @@ from straightline.contracts import (
 from straightline.contracts.signals import Completion
 from straightline.ids import new_id
 from straightline.models.catalogue import Catalogue
+from tests.builders import make_attempt
 from tests.unit.scheduler.harness import DIGITS, NOW, infer, request_body, tickets
 
 SCHEDULER_QUEUES = (
@@ -317,10 +318,9 @@ def _id(ticket: Ticket) -> str:
 
 def _attempt(ticket: Ticket, now: float) -> Attempt:
     assert ticket.backend is not None
-    return Attempt(
+    return make_attempt(
         number=len(ticket.attempts) + 1,
         backend=ticket.backend,
-        succeeded=False,
         placed_at=now,
         started_at=now,
         finished_at=now,

@@ -12,6 +12,7 @@ from straightline.contracts import Attempt, Ticket
 from straightline.contracts.faults import PRE_EXECUTION, REQUEST_SUSPECT
 from straightline.ids import new_id
 from straightline.names import Backend
+from tests.builders import make_attempt
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, outcomes, placements, tickets
 
 
@@ -64,15 +65,7 @@ def test_a_request_with_one_backend_does_not_spend_all_attempts_in_a_short_outag
 
 def test_equal_attempts_are_summarized_once() -> None:
     def attempt(backend: Backend, error: str) -> Attempt:
-        return Attempt(
-            number=1,
-            backend=backend,
-            succeeded=False,
-            placed_at=0.0,
-            started_at=0.0,
-            finished_at=0.0,
-            error=error,
-        )
+        return make_attempt(backend=backend, error=error)
 
     three = [attempt("serverless", "no function")] * 3
     assert retries.summarize_attempts(three) == "3 attempts failed: serverless: no function (3 times)"

@@ -4,21 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from straightline.contracts import Attempt
+from tests.builders import make_attempt
 from workers.domain.outcomes import PRICES, PoolIdentity, Price, attempt_of, cost_of, outcome_of
 from workers.domain.placements import Work
 from workers.domain.result import ExecutionResult
 
 POOL = PoolIdentity(backend="local", worker="local@test", price=PRICES["local"])
-EARLIER = Attempt(
-    number=1,
-    backend="serverless",
-    succeeded=False,
-    placed_at=0,
-    started_at=1,
-    finished_at=2,
-    error_class="throttled",
-)
+EARLIER = make_attempt(backend="serverless", error_class="throttled")
 
 
 def test_the_attempt_has_its_timings(make_work: Callable[..., Work]) -> None:

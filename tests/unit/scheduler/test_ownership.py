@@ -124,10 +124,7 @@ def test_absorbed_references_move_and_the_emptied_owner_can_be_filled_again() ->
 
 def test_effects_are_taken_once_and_in_order() -> None:
     effects = PendingEffects()
-    effects.log("info", "first %s", 1)
-    effects.log("warning", "second")
-    assert [(line.level, line.text % line.args) for line in effects.take().log] == [
-        ("info", "first 1"),
-        ("warning", "second"),
-    ]
+    effects.log("info", "leading", name="a")
+    effects.log("warning", "pool_down")
+    assert effects.take().log == [("info", "leading", {"name": "a"}), ("warning", "pool_down", {})]
     assert effects.take() == ((), (), ())

@@ -47,7 +47,7 @@ class StoredInputs:
         """Remove the input of a request whose outcome has arrived."""
         if request_id not in self._stored or _is_conflict(outcome):
             return
-        reference = self._stored.pop(request_id)
+        reference = self._stored.pop(request_id, None)  # another thread may have removed it since
         if reference is not None:
             self._worker.run(lambda: self._remove(reference))
 

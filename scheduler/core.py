@@ -16,6 +16,7 @@ from scheduler.events import (
     RegistryChanged,
     RequestCancelled,
     Signal,
+    StatusDue,
     Tick,
 )
 from scheduler.feedback.backend_state import BackendStates
@@ -146,6 +147,8 @@ class SchedulerCore:
             self._forget_connection()
         elif isinstance(event, Drain):
             self._dispatcher.holds.abandon()
+        elif isinstance(event, StatusDue):
+            self._report_status(now)
         else:
             self._pass_time(event, now)
 
@@ -154,7 +157,9 @@ class SchedulerCore:
             self._signals.tick(now)
             self._dispatcher.tick(now)
         self._dispatcher.release(now)
-        if isinstance(event, Tick) and self._shared.feedback.is_leader:
+
+    def _report_status(self, now: float) -> None:
+        if self._shared.feedback.is_leader:
             for events in self._status.tick(now):
                 self._effects.send(status_events_message(events))
 

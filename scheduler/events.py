@@ -71,6 +71,10 @@ class Tick(msgspec.Struct, frozen=True):
     """Time passes: workers may have fallen silent, deadlines and holds may have ended."""
 
 
+class StatusDue(msgspec.Struct, frozen=True):
+    """It is time to look for status events to publish."""
+
+
 class Wakeup(msgspec.Struct, frozen=True):
     """The time that `next_wakeup` named has come."""
 
@@ -85,5 +89,6 @@ Event = (
     | ConnectionLost
     | Drain
     | Tick
+    | StatusDue
     | Wakeup
 )

@@ -21,6 +21,7 @@ from scheduler.events import (
     RegistryChanged,
     RequestCancelled,
     Signal,
+    StatusDue,
     Tick,
     Wakeup,
 )
@@ -161,7 +162,14 @@ class Service:
     def _tick(self) -> None:
         self._consumer.link.call_later(TICK_INTERVAL_S, self._tick)  # first, so that ticks survive a fault
         self._handle(Tick())
+        self._report_status()
         self._turn_soon()
+
+    def _report_status(self) -> None:
+        try:
+            self._handle(StatusDue())
+        except Exception:  # a bug in reports must not close the connections, and so stop placements
+            log.exception("status_events_not_published")
 
     # --- to the broker -------------------------------------------------------------------------------------
 

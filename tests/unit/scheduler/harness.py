@@ -9,7 +9,7 @@ import msgspec
 from scheduler.broker.effect_runner import write
 from scheduler.core import SchedulerCore
 from scheduler.effects import Delivery, Effects, Send
-from scheduler.events import ConnectionLost, Envelope, Event, Message, Signal, Tick
+from scheduler.events import ConnectionLost, Envelope, Event, Message, Signal, StatusDue, Tick
 from scheduler.settings import Settings
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
@@ -192,6 +192,7 @@ class SchedulerHarness:
     def tick(self) -> None:
         """Let the core look at the clock."""
         self.feed(Tick())
+        self.feed(StatusDue())
 
     def lose_connection(self) -> None:
         """Lose the consuming connection."""

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from scheduler.core import SchedulerCore
 from scheduler.effects import Delivery, Effects, Send
-from scheduler.events import ConnectionLost, Envelope, Event, Message, Signal, Tick
+from scheduler.events import ConnectionLost, Envelope, Event, Message, Signal, StatusDue, Tick
 from scheduler.settings import Settings
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
@@ -257,6 +257,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
         self.feed(Tick())
+        self.feed(StatusDue())
 
     # --- what must hold ------------------------------------------------------------------------------------
 
@@ -291,6 +292,7 @@ class SchedulerStateMachine(RuleBasedStateMachine):
         for backend in names.BACKENDS:
             self.beat(backend, slots=100, active=0, interval=1.0, healthy=True)
         self.feed(Tick())
+        self.feed(StatusDue())
         for message in self.delayed:
             self.ready[names.RETURNS_QUEUE].append(message)
         self.delayed = []

@@ -8,9 +8,10 @@ import pytest
 
 from scheduler.broker.service import TICK_INTERVAL_S, Service
 from scheduler.effects import NO_EFFECTS, Effects
-from scheduler.events import Event, Signal
+from scheduler.events import Event, LeadershipChanged, Signal
 from scheduler.settings import Settings
 from straightline import names
+from straightline.contracts import StatusEvents
 from straightline.models.catalogue import Catalogue
 
 NOBODY = "amqp://127.0.0.1:1/"
@@ -48,3 +49,20 @@ def test_a_tick_that_raises_ends_neither_turns_nor_ticks(monkeypatch: pytest.Mon
     assert ticked.wait(PATIENCE)
     assert turned.wait(PATIENCE)
     service.stop(0.1)
+
+
+def test_a_bug_in_status_reports_ends_no_tick(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(Settings(broker_url=NOBODY, models_dir=Path()), Catalogue({}), origin="test")
+    turns: list[float] = []
+
+    def fail(now: float) -> list[StatusEvents]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(service._core._status, "tick", fail)
+    monkeypatch.setattr(service._consumer.link, "call_later", lambda seconds, _: turns.append(seconds))
+    service._handle(LeadershipChanged(leading=True))
+    service._tick()
+    assert turns == [TICK_INTERVAL_S, 0]
+    assert [record.getMessage() for record in caplog.records] == ["status_events_not_published"]

@@ -78,9 +78,11 @@ class StatusMap:
         arrived_at = self._clock()
         if self._last_beat is not None:
             last_sent, last_arrived = self._last_beat
-            if sent_at <= last_sent:  # read again, after a lost connection
+            if sent_at == last_sent:  # another part of the same report
                 return
-            if arrived_at - last_arrived >= LIVE_SHARE * (sent_at - last_sent):
+            # An earlier time: read again after a lost connection, or from a leader whose clock is behind.
+            elapsed = sent_at - last_sent
+            if elapsed > 0 and arrived_at - last_arrived >= LIVE_SHARE * elapsed:
                 self._leader_seen_at = arrived_at
         self._last_beat = (sent_at, arrived_at)
 

@@ -80,6 +80,29 @@ def test_only_a_leader_that_was_heard_lately_makes_the_map_current() -> None:
     assert status.stale_reason() is None
 
 
+def test_a_leader_whose_clock_is_behind_the_last_one_is_heard() -> None:
+    now = 0.0
+    status = StatusMap(lambda: now)
+    for at in (1_000.0, 1_001.0, 1_002.0, 400.0, 401.0):  # a failover, or a clock that was set back
+        now += 1.0
+        status.update(StatusEvents(at=at, leader=True))
+    now += LEADER_TIMEOUT_S - 0.5
+    assert status.stale_reason() is None
+
+
+def test_a_stream_that_is_read_again_is_no_sign_of_a_leader() -> None:
+    now = 0.0
+    status = StatusMap(lambda: now)
+    for at in range(100):
+        now += 1.0
+        status.update(StatusEvents(at=float(at), leader=True))
+    now += LEADER_TIMEOUT_S + 1
+    for at in range(100):
+        for _ in range(2):  # a report of two messages
+            status.update(StatusEvents(at=float(at), leader=True))
+    assert status.stale_reason() == "no scheduler leads now"
+
+
 def test_a_stream_that_cannot_be_read_is_named() -> None:
     status = StatusMap()
     status.update(StatusEvents(at=2.0, leader=True))

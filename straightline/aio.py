@@ -10,15 +10,16 @@ wait for their results in one loop.
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Self, Unpack
 
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.amqp.publishing.publisher import OnSettled
 from straightline.contracts.cancel import CancelResult
 from straightline.contracts.outcome import Outcome
 from straightline.errors import BrokerUnavailable, StraightLineError
+from straightline.producer.async_iteration import Requests, each_request, next_result
 from straightline.producer.loop_bridge import LoopBridge
 from straightline.producer.producer import (
     MAX_KEPT_RESULTS,
@@ -31,11 +32,6 @@ from straightline.producer.producer import (
 from straightline.producer.submission import Data, Draft, Options, Submission, submission_of
 from straightline.producer.submission_batch import BatchTracker
 from straightline.storage.store import Store
-
-YIELD_EVERY: Final = 64
-"""Requests of `submit_many` between two iterations of the loop."""
-
-Requests = Iterable[Submission | Mapping[str, Any]] | AsyncIterable[Submission | Mapping[str, Any]]
 
 
 class AsyncClient:
@@ -136,7 +132,7 @@ class AsyncClient:
         settled: asyncio.Future[None] = self._loop.create_future()
         settle = self._bridge.settler(settled)
         tracker = BatchTracker(lambda: settle(None))
-        async for item in _each(requests):
+        async for item in each_request(requests):
             await self._send_one(item, tracker, on_result)
             if tracker.stop_if_unavailable():
                 break
@@ -218,7 +214,7 @@ class AsyncClient:
                 if body is not None:
                     arrived.put_nowait((identity, body))
             while calls:
-                identity, body = await _next(arrived, deadline)
+                identity, body = await next_result(arrived, deadline)
                 if body is None:
                     raise self._producer.no_result(list(calls), timeout)
                 del calls[identity]
@@ -332,26 +328,3 @@ class AsyncClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _each(requests: Requests) -> AsyncIterator[Submission | Mapping[str, Any]]:
-    if isinstance(requests, AsyncIterable):
-        async for item in requests:
-            yield item
-        return
-    for number, item in enumerate(requests):
-        if number % YIELD_EVERY == YIELD_EVERY - 1:
-            await asyncio.sleep(0)
-        yield item
-
-
-async def _next(
-    arrived: asyncio.Queue[tuple[str, bytes | None]], deadline: float | None
-) -> tuple[str, bytes | None]:
-    if not arrived.empty():
-        return arrived.get_nowait()
-    try:
-        async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
-            return await arrived.get()
-    except TimeoutError:
-        return "", None

@@ -54,9 +54,9 @@ class _Confirm(Future[None]):
 class Publisher:
     """Publishes messages and reports when the broker has confirmed them.
 
-    Thread-safe. Delivery is at least once and, per publishing thread, in order: what was unconfirmed when a
-    connection was lost is published again on the next one, in order, and may arrive twice. Make it in the
-    process that uses it (threads do not survive a fork).
+    Thread-safe. Delivery is at least once and, per publishing thread, in order: messages unconfirmed when a
+    connection is lost are published again on the next one, in order, and may arrive twice. Create it in the
+    process that uses it: threads do not survive a fork.
 
     Args:
         url: of the broker.

@@ -63,7 +63,7 @@ def parse_error(error: str) -> FieldError:
 
 
 def explain(error: Exception, kind: Any) -> str:
-    """Return what is wrong with what was read as `kind`, and where that can be told, what would be right."""
+    """Return what is wrong with a body decoded as `kind`, and if known, what would be valid."""
     text = str(error)
     fault = parse_error(text)
     if fault.form is not None:

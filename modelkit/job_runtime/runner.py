@@ -79,8 +79,8 @@ class EntryPointMismatch(TypeError):  # noqa: N818 - it reads as what was found
 
 def _is_self_explanatory(error: BaseException) -> bool:
     """Return whether the message is complete, so that a traceback would only show internal code."""
-    ours = isinstance(error, EntryPointMismatch) or type(error).__name__ == "ConfigurationError"
-    return ours and error.__cause__ is None
+    internal = isinstance(error, EntryPointMismatch) or type(error).__name__ == "ConfigurationError"
+    return internal and error.__cause__ is None
 
 
 def _supervise(child: int, call: dict[str, Any], kills_before: int) -> int:
@@ -153,7 +153,7 @@ def _call(call: dict[str, Any], **given: Any) -> Any:
     named = list(inspect.signature(entry).parameters)
     if unknown := [name for name in named if name not in offered]:
         raise EntryPointMismatch(
-            f"{call['entry']} takes {unknown}; it is given those it names of {sorted(offered)}"
+            f"{call['entry']} has unknown parameters {unknown}. Use only {sorted(offered)}"
         )
     return entry(**{name: offered[name] for name in named})
 

@@ -79,15 +79,15 @@ class OutputParser:
 
     def _event(self, event: str) -> None:
         try:
-            told = decode(event, dict[str, Any])
+            decoded = decode(event, dict[str, Any])
         except ContractError:
             self._listener.line(event)  # output of the entry point
             return
-        if "progress" in told:
-            done, total, text = told["progress"]
+        if "progress" in decoded:
+            done, total, text = decoded["progress"]
             self._listener.progress(done, total, text)
         else:
-            self._events |= told
+            self._events |= decoded
 
 
 def _signal_name(code: int) -> str | None:

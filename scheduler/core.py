@@ -156,7 +156,8 @@ class SchedulerCore:
         if isinstance(event, Tick):
             self._signals.tick(now)
             self._dispatcher.tick(now)
-        self._dispatcher.release(now)
+        if isinstance(event, Tick) or self._dispatcher.batch_may_begin(now):
+            self._dispatcher.release(now)
 
     def _report_status(self, now: float) -> None:
         if self._shared.feedback.is_leader:

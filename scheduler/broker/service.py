@@ -190,11 +190,14 @@ class Service:
 
     def _schedule_wakeup(self) -> None:
         seconds = self._core.next_wakeup(time.time())
-        if seconds is not None and time.monotonic() + seconds < self._wakeup_at:
-            self._wakeup_at = time.monotonic() + seconds
-            self._consumer.link.call_later(seconds, self._wakeup)
+        at = inf if seconds is None else time.monotonic() + seconds
+        if seconds is not None and at < self._wakeup_at:
+            self._wakeup_at = at
+            self._consumer.link.call_later(seconds, partial(self._wakeup, at))
 
-    def _wakeup(self) -> None:
+    def _wakeup(self, at: float) -> None:
+        if at != self._wakeup_at:
+            return  # an earlier one replaced it, and scheduled the next
         self._wakeup_at = inf
         self._handle(Wakeup())
         self._turn_soon()

@@ -157,6 +157,10 @@ class Dispatcher:
         waits = [self._ledger.due_in(now), self._batch_wakeup_in(now)]
         return min((wait for wait in waits if wait is not None), default=None)
 
+    def batch_may_begin(self, now: float) -> bool:
+        """Whether a batch request waits in memory, and a batch slot may begin."""
+        return self.holds.batch_waits and self._backends.batch_wait(now) == 0.0
+
     def _batch_wakeup_in(self, now: float) -> float | None:
         wait = self._backends.batch_wait(now) if self.holds.batch_waits else 0.0
         return wait if 0.0 < wait < inf else None

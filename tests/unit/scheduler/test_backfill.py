@@ -223,3 +223,19 @@ def test_a_long_way_to_the_backend_makes_no_short_lanes() -> None:
 def batch(harness: SchedulerHarness) -> None:
     body = request_body(harness.now, **{"class": "batch"})
     harness.message(harness.deliver(body, names.BATCH_QUEUE), body, Envelope())
+
+
+def test_a_wakeup_for_leases_does_not_try_held_requests_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = SchedulerHarness(backfill_rest=3.0)
+    harness.beat("local", 4)
+    harness.request()
+    for _ in range(3 * INITIAL_BATCH_SIZE):
+        batch(harness)
+    harness.turn()
+    released: list[float] = []
+    monkeypatch.setattr(harness.core._dispatcher, "release", released.append)
+    harness.now += 0.01
+    harness.feed(Wakeup())
+    assert released == []  # the batch slot is taken
+    harness.tick()
+    assert released == [harness.now]

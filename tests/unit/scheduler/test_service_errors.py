@@ -1,6 +1,7 @@
 """An internal error does not stop the running scheduler; no broker is needed for these tests."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,4 +66,29 @@ def test_a_bug_in_status_reports_ends_no_tick(
     service._handle(LeadershipChanged(leading=True))
     service._tick()
     assert turns == [TICK_INTERVAL_S, 0]
-    assert [record.getMessage() for record in caplog.records] == ["status_events_not_published"]
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("scheduler")]
+    assert lines == ["status_events_not_published"]
+
+
+def test_an_earlier_wakeup_replaces_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(Settings(broker_url=NOBODY, models_dir=Path()), Catalogue({}), origin="test")
+    timers: list[Callable[[], None]] = []
+    wakeups: list[Event] = []
+    waits = [0.25, 0.01, 0.24]
+
+    def handle(event: Event, now: float) -> Effects:
+        wakeups.append(event)
+        return NO_EFFECTS
+
+    monkeypatch.setattr(service._consumer.link, "call_later", lambda _, timer: timers.append(timer))
+    monkeypatch.setattr(service, "_turn_soon", lambda: None)
+    monkeypatch.setattr(service._core, "handle", handle)
+    monkeypatch.setattr(service._core, "next_wakeup", lambda now: waits.pop(0))
+    service._schedule_wakeup()
+    service._schedule_wakeup()
+    rest, leases = timers
+    leases()
+    service._schedule_wakeup()
+    rest()  # both timers for the rest end now, and one of them counts
+    timers[2]()
+    assert len(wakeups) == 2

@@ -98,3 +98,8 @@ def take_over(name: str) -> None:
     logger = logging.getLogger(name)
     logger.handlers.clear()
     logger.propagate = True
+
+
+def quiet(name: str) -> None:
+    """Have a library's logger write warnings and errors only."""
+    logging.getLogger(name).setLevel(logging.WARNING)

@@ -17,6 +17,8 @@ from workers.celery_ext.settings import AppSettings
 def set_up_log(**_: Any) -> None:
     """Set up the log of a pool, in place of Celery's."""
     logs.set_up("worker")
+    # It logs a line for each task at INFO; the recorder logs each request.
+    logs.quiet("celery.app.trace")
 
 
 def create(environ: Mapping[str, str]) -> Celery:

@@ -21,7 +21,10 @@ SetUp = Callable[[], io.StringIO]
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetUp]:
     """Make this process look like one that has just started; return what it writes to stderr."""
-    loggers = [logging.getLogger(name) for name in (None, *logs.PACKAGES, "pika", "gunicorn.error")]
+    loggers = [
+        logging.getLogger(name)
+        for name in (None, *logs.PACKAGES, "pika", "gunicorn.error", "celery.app.trace")
+    ]
     levels = [logger.level for logger in loggers]
 
     def run() -> io.StringIO:
@@ -70,6 +73,7 @@ def test_celery_writes_through_the_process_s_log(bare: SetUp) -> None:
     app.log.already_setup = type(app.log).already_setup = False
     app.log.setup(loglevel="WARNING", redirect_stdouts=False)
     logging.getLogger("celery.apps.worker").info("%s ready.", "local@host")
+    logging.getLogger("celery.app.trace").info("a task that ended")
     get_task_logger("straightline.predict").warning("a task")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["component"], line["event"], line["message"]) for line in lines] == [

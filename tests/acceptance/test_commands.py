@@ -146,7 +146,7 @@ def test_help_installs_nothing(command: Any, state: Path) -> None:
     assert not state.exists() or not list(state.iterdir())
 
 
-def test_a_component_that_cannot_start_is_told_with_its_log(command: Any, state: Path) -> None:
+def test_a_component_that_cannot_start_is_reported_with_its_log(command: Any, state: Path) -> None:
     up = command("up", STRAIGHTLINE_PREFETCH="many")
     assert up.returncode == 1
     assert "scheduler exited during start-up" in up.stderr

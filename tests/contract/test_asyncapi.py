@@ -78,7 +78,7 @@ def test_it_is_valid_asyncapi(asyncapi_schema: jsonschema.Draft7Validator) -> No
         (("operations", "cancel", "reply", "address"), "reply_to"),
     ],
 )
-def test_what_asyncapi_does_not_know_would_be_found(
+def test_an_invalid_asyncapi_document_is_detected(
     asyncapi_schema: jsonschema.Draft7Validator, place: tuple[str, ...], value: str
 ) -> None:
     broken = copy.deepcopy(DOCUMENT)
@@ -124,7 +124,7 @@ def test_a_producer_may_have_the_queue_that_is_described() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MESSAGES if not name.startswith("celery")])
-def test_the_examples_are_what_their_schemas_say_and_the_code_reads(name: str) -> None:
+def test_the_examples_match_their_schemas_and_are_decoded(name: str) -> None:
     message = MESSAGES[name]
     kinds: dict[str, Any] = {"outcome": Outcome, "cancel": Cancel, "cancelAnswer": CancelAnswer}
     assert message["examples"]
@@ -159,7 +159,7 @@ def test_schema_and_code_agree_on_a_request(change: dict[str, Any]) -> None:
         body_validator("Request").validate(message)
 
 
-def test_a_celery_task_has_the_arguments_that_the_door_takes() -> None:
+def test_a_celery_task_has_the_arguments_that_the_adapter_accepts() -> None:
     arguments = DOCUMENT["components"]["schemas"]["CeleryTask"]["items"][1]["properties"]
     assert set(arguments) == set(ARGUMENTS)
     kwargs = {name: value for name, value in REQUEST.items() if name in ARGUMENTS}
@@ -170,7 +170,7 @@ def test_a_celery_task_has_the_arguments_that_the_door_takes() -> None:
     assert not task.is_valid([[], kwargs, {"chord": {"task": "x"}}])
 
 
-def test_what_the_door_answers_is_a_celery_result() -> None:
+def test_the_adapters_answer_is_a_celery_result() -> None:
     outcomes = [
         msgspec.convert(example["payload"] | {"request_id": new_id()}, Outcome, from_attributes=False)
         for example in MESSAGES["outcome"]["examples"][1:]

@@ -61,7 +61,7 @@ def refusal(text: bytes, **options: object) -> ContractError:
 
 
 @given(requests())
-def test_a_valid_request_comes_out_as_it_went_in(request: Request) -> None:
+def test_a_valid_request_survives_a_round_trip(request: Request) -> None:
     again = decode_request(msgspec.json.encode(request))
     assert bytes(again.data) == bytes(request.data)
     assert msgspec.structs.replace(again, data=request.data) == request
@@ -198,7 +198,7 @@ def test_a_number_that_python_would_not_read_is_refused() -> None:
 
 
 @given(requests())
-def test_what_is_let_in_can_be_read_by_pythons_reader(request: Request) -> None:
+def test_an_accepted_request_can_be_decoded_by_pythons_json(request: Request) -> None:
     json.loads(msgspec.json.encode(request))
 
 

@@ -35,7 +35,7 @@ GOOD: dict[str, Any] = {"model": "m", "data": DATA}
 NOBODY = "amqp://127.0.0.1:1/"
 
 
-def test_a_result_is_pushed_to_who_awaits_it(broker_url: str) -> None:
+def test_a_result_is_pushed_to_an_awaiting_task(broker_url: str) -> None:
     async def work() -> Outcome:
         async with AsyncClient(broker_url) as client:
             identity = await client.submit("digits", {"images": np.array([[0.5, 16]], dtype=np.float32)})
@@ -69,7 +69,7 @@ def test_a_thousand_wait_at_once_without_a_thread_each(broker_url: str) -> None:
     assert most - before < 10, "of two connections, their look-ups of the host, and the replier"
 
 
-def test_many_are_submitted_and_come_as_they_are_done(broker_url: str) -> None:
+def test_many_requests_are_yielded_as_they_complete(broker_url: str) -> None:
     wanted = [new_id() for _ in range(500)]
 
     async def generated() -> AsyncIterator[dict[str, Any]]:
@@ -97,7 +97,7 @@ def test_a_future_and_a_callback_get_the_outcome_in_the_loop(broker_url: str) ->
         asyncio.run(work())
 
 
-def test_what_does_not_come_in_time_is_told(broker_url: str) -> None:
+def test_results_that_are_late_raise_a_timeout(broker_url: str) -> None:
     async def work() -> None:
         async with AsyncClient(broker_url) as client:
             identity = await client.submit("digits", DATA, class_="batch")
@@ -114,7 +114,7 @@ def test_what_does_not_come_in_time_is_told(broker_url: str) -> None:
     asyncio.run(work())
 
 
-def test_large_data_goes_by_reference_and_is_removed_when_its_request_has_ended(
+def test_large_data_is_sent_by_reference_and_removed_when_its_request_ends(
     broker_url: str, tmp_path: Path
 ) -> None:
     images = np.arange(100_000, dtype=np.float32).reshape(1, -1)
@@ -177,7 +177,7 @@ def test_without_the_topology_a_request_is_unroutable(empty_broker_url: str) -> 
     asyncio.run(work())
 
 
-def test_it_goes_on_after_its_connections_were_closed(broker_url: str, broker_admin: BrokerAdmin) -> None:
+def test_it_reconnects_after_its_connections_were_closed(broker_url: str, broker_admin: BrokerAdmin) -> None:
     vhost = broker_url.rpartition("/")[2]
 
     async def answered(client: AsyncClient, identity: str) -> bool:

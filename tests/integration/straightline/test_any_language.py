@@ -108,7 +108,7 @@ def test_a_large_result_is_pointed_at(run: Run, broker_url: str) -> None:
     assert "file:///far/away" in done.stdout
 
 
-def test_a_refusal_is_told_with_its_reason(run: Run, broker_url: str) -> None:
+def test_a_rejection_has_its_reason(run: Run, broker_url: str) -> None:
     with Replier(broker_url, rejected):
         done = run()
     assert (done.returncode, done.stdout) == (1, "")
@@ -116,7 +116,7 @@ def test_a_refusal_is_told_with_its_reason(run: Run, broker_url: str) -> None:
     assert "there is no model digits" in done.stderr
 
 
-def test_what_no_queue_takes_is_not_waited_for(run: Run, broker_url: str) -> None:
+def test_an_unroutable_request_fails_at_once(run: Run, broker_url: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().queue_unbind(names.INTERACTIVE_QUEUE, names.REQUESTS, "interactive")
     done = run()
@@ -125,7 +125,7 @@ def test_what_no_queue_takes_is_not_waited_for(run: Run, broker_url: str) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_a_broker_that_is_away_is_told(run: Run) -> None:
+def test_an_unreachable_broker_is_reported(run: Run) -> None:
     done = run(url="amqp://nobody:nothing@127.0.0.1:1/%2F")
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr

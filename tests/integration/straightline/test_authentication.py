@@ -61,7 +61,7 @@ def test_so_does_an_asynchronous_one(wrong_url: str) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
-def test_who_runs_on_goes_on_trying(wrong_url: str) -> None:
+def test_a_long_running_process_keeps_trying(wrong_url: str) -> None:
     publisher = Publisher(wrong_url, name="test", confirm_timeout=6.0)
     began = time.monotonic()
     error = publisher.publish(Outgoing("e", "k", b"{}")).exception(timeout=30)
@@ -71,7 +71,7 @@ def test_who_runs_on_goes_on_trying(wrong_url: str) -> None:
 
 
 @pytest.mark.parametrize("replies", [True, False])
-def test_a_client_waits_for_a_broker_whose_users_are_still_being_made(
+def test_a_client_waits_for_a_broker_whose_users_are_being_created(
     broker_url: str,
     broker_admin: BrokerAdmin,
     new_user: str,

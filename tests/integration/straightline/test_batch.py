@@ -113,7 +113,7 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def test_every_line_is_answered_or_stands_in_the_report(broker_url: str, tmp_path: Path) -> None:
+def test_every_line_has_a_result_or_is_in_the_report(broker_url: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
     with batch_replier(broker_url, some_fail) as replier:
         code, told, shown = finished(batch(broker_url, source, "--model", "digits", "--out", out, "--watch"))
@@ -147,7 +147,7 @@ def test_answers_may_be_written_in_the_order_of_the_input(broker_url: str, tmp_p
     assert [each["line"] for each in read(out)] == [*range(1, LINES + 1)]
 
 
-def test_bad_lines_are_told_with_their_numbers_and_the_good_ones_done(
+def test_invalid_lines_are_reported_by_number_and_valid_ones_finished(
     broker_url: str, tmp_path: Path
 ) -> None:
     source, out, report = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "bad.jsonl"
@@ -180,7 +180,7 @@ def test_bad_lines_are_told_with_their_numbers_and_the_good_ones_done(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("order", [(), ("--ordered",)])
-def test_a_job_that_broke_off_goes_on_without_repeating_what_is_done(
+def test_an_interrupted_job_resumes_without_repeating_finished_lines(
     broker_url: str, tmp_path: Path, number: signal.Signals, order: tuple[str, ...]
 ) -> None:
     source, out = write(tmp_path / "in.jsonl", 2500), tmp_path / "out.jsonl"
@@ -218,9 +218,7 @@ def test_a_job_that_broke_off_goes_on_without_repeating_what_is_done(
     assert not journal_path(out).exists()
 
 
-def test_what_was_on_its_way_when_a_job_broke_off_is_answered_to_who_goes_on(
-    broker_url: str, tmp_path: Path
-) -> None:
+def test_results_of_requests_in_flight_reach_the_resumed_job(broker_url: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", 50), tmp_path / "out.jsonl"
     arguments = (source, "--model", "digits", "--out", out)
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
@@ -259,7 +257,7 @@ def test_another_job_does_not_take_up_a_journal_that_is_not_its_own(broker_url: 
         start(broker_url, source, out)
 
 
-def test_an_output_that_is_there_is_not_overwritten_unasked(broker_url: str, tmp_path: Path) -> None:
+def test_an_existing_output_is_not_overwritten_by_default(broker_url: str, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
     out.write_text("precious")
     code, _, told = finished(batch(broker_url, source, "--model", "m", "--out", out))

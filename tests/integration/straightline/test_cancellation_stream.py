@@ -47,7 +47,7 @@ def test_a_reader_has_all_that_was_appended_before_it_came_and_each_reader_does(
     assert read(broker_url) == ids
 
 
-def test_what_is_no_entry_is_passed_over(
+def test_a_malformed_entry_is_skipped(
     broker_url: str, channel: pika.adapters.blocking_connection.BlockingChannel
 ) -> None:
     """Pools may write marks, and nothing that counts as a cancellation."""

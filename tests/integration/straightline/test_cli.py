@@ -87,7 +87,7 @@ def test_without_waiting_it_prints_the_id(broker_url: str) -> None:
     assert json.loads(done.stdout) == {"id": identity}
 
 
-def test_a_failed_request_is_told_with_exit_code_1(broker_url: str) -> None:
+def test_a_failed_request_ends_with_exit_code_1(broker_url: str) -> None:
     with Replier(broker_url, fail):
         done = submit(broker_url, "--input", "-", "--wait")
     assert done.returncode == 1
@@ -161,7 +161,7 @@ def test_without_the_topology_the_exit_code_is_3(empty_broker_url: str) -> None:
         ([], "", "--input"),
     ],
 )
-def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], text: str, words: str) -> None:
+def test_a_usage_error_ends_with_exit_code_2(arguments: list[str], text: str, words: str) -> None:
     done = submit("amqp://127.0.0.1:1/", *arguments, text=text)
     assert done.returncode == 2
     assert words in done.stderr

@@ -118,20 +118,20 @@ def test_a_gateway_that_does_not_answer_is_given_up() -> None:
     "url",
     ["", "gateway", "ftp://x", "http://", "http://x:port", "http://x?a", "http://u:secret@x", "http://[x"],
 )
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_GATEWAY_URL") as caught:
         GatewayClient(url, None)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "ä"])
-def test_what_is_no_key_is_refused_and_not_shown(key: str) -> None:
+def test_an_invalid_key_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ConfigurationError, match="STRAIGHTLINE_API_KEY") as caught:
         GatewayClient("http://x", key)
     assert key not in str(caught.value)
 
 
-def test_nobody_at_the_other_end_is_exit_code_3(
+def test_an_unreachable_gateway_ends_with_exit_code_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STRAIGHTLINE_GATEWAY_URL", "http://127.0.0.1:1")
@@ -175,7 +175,7 @@ class Wisher:
         (401, b'{"detail": "no such key"}', "is in progress"),
     ],
 )
-def test_who_takes_back_what_has_ended_is_told_so_where_the_gateway_knows(
+def test_cancelling_an_ended_request_reports_its_end_if_the_gateway_knows_it(
     status: int,
     body: bytes,
     words: str,

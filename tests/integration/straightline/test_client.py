@@ -71,7 +71,7 @@ def test_a_result_is_pushed_to_the_client_that_submitted(broker_url: str) -> Non
     assert request.deadline is None
 
 
-def test_a_result_can_be_asked_for_twice(broker_url: str) -> None:
+def test_a_result_can_be_read_twice(broker_url: str) -> None:
     with Replier(broker_url), Client(broker_url) as client:
         identity = client.submit("digits", DATA)
         assert client.result(identity, PATIENCE) == client.result(identity.upper(), 0)
@@ -89,7 +89,7 @@ def test_an_id_that_is_submitted_again_waits_for_its_own_answer(broker_url: str)
             client.result(identity, 0)
 
 
-def test_all_that_is_asked_travels(broker_url: str) -> None:
+def test_all_options_are_sent(broker_url: str) -> None:
     identity = new_id()
     with Replier(broker_url) as replier, Client(broker_url) as client:
         client.submit(
@@ -125,7 +125,7 @@ def test_data_is_taken_in_every_form(broker_url: str, data: Any) -> None:
     assert msgspec.json.decode(outcome.result) == DATA
 
 
-def test_what_is_wrong_is_refused_before_anything_is_sent(broker_url: str) -> None:
+def test_an_invalid_request_is_refused_before_anything_is_sent(broker_url: str) -> None:
     with Replier(broker_url) as replier, Client(broker_url) as client:
         wrong: list[dict[str, Any]] = [
             {"model": "../etc"},
@@ -152,7 +152,7 @@ def test_what_is_wrong_is_refused_before_anything_is_sent(broker_url: str) -> No
     assert [request.id for request in replier.requests] == [last]
 
 
-def test_many_are_submitted_at_once_and_ids_come_in_order(broker_url: str) -> None:
+def test_many_requests_are_submitted_at_once_with_ids_in_order(broker_url: str) -> None:
     wanted = [new_id() for _ in range(1_000)]
     with Replier(broker_url) as replier, Client(broker_url, window=100) as client:
         ids = client.submit_many({"model": "digits", "data": DATA, "id": each} for each in wanted)
@@ -162,7 +162,7 @@ def test_many_are_submitted_at_once_and_ids_come_in_order(broker_url: str) -> No
     assert [request.id for request in replier.requests] == wanted
 
 
-def test_one_bad_request_does_not_lose_the_others_and_is_told(broker_url: str) -> None:
+def test_one_invalid_request_is_reported_and_the_others_are_submitted(broker_url: str) -> None:
     good = Submission(model="digits", data=DATA)
     with Replier(broker_url), Client(broker_url) as client:
         with pytest.raises(PartlySubmitted, match="2 of 5") as caught:
@@ -177,7 +177,7 @@ def test_one_bad_request_does_not_lose_the_others_and_is_told(broker_url: str) -
                 client.result(identity, PATIENCE)
 
 
-def test_large_data_goes_by_reference_where_there_is_a_store(broker_url: str, tmp_path: Path) -> None:
+def test_large_data_is_sent_by_reference_with_a_store(broker_url: str, tmp_path: Path) -> None:
     root = tmp_path.as_uri()
     store = Store(root)
 
@@ -209,7 +209,7 @@ def outcome_with_ref(request: Request, store: Store) -> Outcome:
     return outcome
 
 
-def test_large_data_goes_inline_where_there_is_no_store(broker_url: str) -> None:
+def test_large_data_is_sent_inline_without_a_store(broker_url: str) -> None:
     data = large(2 * MAX_INLINE_BYTES)
     with Replier(broker_url), Client(broker_url) as client:
         assert msgspec.json.decode(client.result(client.submit("digits", data), PATIENCE).result) == data
@@ -248,7 +248,7 @@ def test_with_its_queue_deleted_a_request_is_unroutable(broker_url: str) -> None
         assert client.submit("digits", DATA, class_="batch")
 
 
-def test_after_its_connections_were_closed_a_client_goes_on_with_the_same_address(
+def test_after_its_connections_were_closed_a_client_keeps_its_reply_address(
     broker_url: str, broker_admin: BrokerAdmin
 ) -> None:
     vhost = broker_url.rpartition("/")[2]

@@ -59,7 +59,7 @@ def on_channel(url: str, act: Callable[[Any], object]) -> None:
         act(connection.channel())
 
 
-def test_what_is_confirmed_stands_in_the_queue_in_order(broker_url: str) -> None:
+def test_confirmed_messages_are_in_the_queue_in_order(broker_url: str) -> None:
     with Publisher(broker_url, name="test") as publisher:
         futures = [publisher.publish(message(number)) for number in range(3_000)]
         assert errors(futures) == [None] * 3_000
@@ -80,7 +80,7 @@ def test_the_properties_arrive_as_they_were_given(broker_url: str) -> None:
     assert properties.headers["traceparent"] == "00-x"
 
 
-def test_what_no_queue_takes_is_told_of_that_message_alone(broker_url: str) -> None:
+def test_an_unroutable_message_fails_alone(broker_url: str) -> None:
     with Publisher(broker_url, name="test") as publisher:
         futures = [
             publisher.publish(message(number, routing_key="batch" if number % 7 else "nowhere"))
@@ -108,12 +108,12 @@ def test_without_the_topology_a_message_is_unroutable_and_the_others_get_through
     assert {int(body) for body in drain(broker_url, names.BATCH_QUEUE)} == set(range(300)) - {150}
 
 
-def test_what_is_not_mandatory_may_go_nowhere(broker_url: str) -> None:
+def test_a_message_that_is_not_mandatory_needs_no_queue(broker_url: str) -> None:
     with Publisher(broker_url, name="test") as publisher:
         publisher.publish(message(routing_key="nowhere", mandatory=False)).result(PATIENCE)
 
 
-def test_what_a_full_queue_refuses_is_rejected(broker_url: str) -> None:
+def test_a_message_to_a_full_queue_is_rejected(broker_url: str) -> None:
     arguments = {"x-max-length": 2, "x-overflow": "reject-publish", "x-queue-type": "quorum"}
     on_channel(
         broker_url,
@@ -132,7 +132,7 @@ def test_what_a_full_queue_refuses_is_rejected(broker_url: str) -> None:
         assert errors([publisher.publish(message(routing_key="small"))]) == [None], "there is room again"
 
 
-def test_what_is_too_large_is_rejected_and_harms_nobody(broker_url: str) -> None:
+def test_an_oversized_message_is_rejected_alone(broker_url: str) -> None:
     with Publisher(broker_url, name="test", max_body=1_000) as publisher:
         futures = [publisher.publish(message(number)) for number in range(10)]
         large = publisher.publish(message(body=b"x" * 1_001))
@@ -143,7 +143,7 @@ def test_what_is_too_large_is_rejected_and_harms_nobody(broker_url: str) -> None
         assert isinstance(odd.exception(PATIENCE), Rejected)
 
 
-def test_a_body_of_many_frames_arrives_whole(broker_url: str) -> None:
+def test_a_body_of_many_frames_arrives_complete(broker_url: str) -> None:
     body = bytes(range(256)) * 8_000
     with Publisher(broker_url, name="test") as publisher:
         assert errors([publisher.publish(message(body=body)) for _ in range(3)]) == [None] * 3
@@ -218,7 +218,7 @@ def test_an_unexpected_fault_on_its_thread_costs_a_connection_and_nothing_else(b
     assert {int(body) for body in drain(broker_url, names.BATCH_QUEUE)} == set(range(1_000))
 
 
-def test_what_a_connection_says_that_was_given_up_is_not_heard(broker_url: str) -> None:
+def test_input_of_an_abandoned_connection_is_ignored(broker_url: str) -> None:
     """The broker's consent to confirms comes on a connection that a fault has cost meanwhile."""
     publisher = Publisher(broker_url, name="test", confirm_timeout=5)
     link, setup = publisher._connection, publisher._connection._on_channel
@@ -241,7 +241,7 @@ def test_what_a_connection_says_that_was_given_up_is_not_heard(broker_url: str) 
 @pytest.mark.skipif(
     "STRAIGHTLINE_TEST_BROKER_URL" in os.environ, reason="it would block everybody else on a shared broker"
 )
-def test_a_broker_that_takes_no_messages_is_told_apart(broker_url: str, broker_admin: BrokerAdmin) -> None:
+def test_a_broker_that_blocks_publishers_is_distinguished(broker_url: str, broker_admin: BrokerAdmin) -> None:
     with Publisher(broker_url, name="test", confirm_timeout=3) as publisher:
         publisher.publish(message(1)).result(PATIENCE)
         broker_admin.ctl("set_vm_memory_high_watermark", "absolute", "1")
@@ -258,7 +258,7 @@ def test_a_broker_that_takes_no_messages_is_told_apart(broker_url: str, broker_a
         publisher.publish(message(4)).result(PATIENCE)
 
 
-def test_closing_waits_for_what_is_on_its_way(broker_url: str) -> None:
+def test_closing_waits_for_messages_in_flight(broker_url: str) -> None:
     publisher = Publisher(broker_url, name="test")
     futures = [publisher.publish(message(number)) for number in range(2_000)]
     publisher.close()

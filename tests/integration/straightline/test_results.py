@@ -41,7 +41,7 @@ def test_a_future_is_done_when_the_result_is_pushed(broker_url: str) -> None:
         assert client.result(identity, 0) == outcome
 
 
-def test_a_future_whose_result_cannot_be_read_raises_why(broker_url: str, tmp_path: Path) -> None:
+def test_a_future_whose_result_cannot_be_read_raises_the_reason(broker_url: str, tmp_path: Path) -> None:
     store = Store(tmp_path.as_uri())
 
     def answer(request: Request) -> Outcome:
@@ -64,7 +64,7 @@ def test_a_future_whose_result_cannot_be_read_raises_why(broker_url: str, tmp_pa
             client.future(client.submit("digits", DATA)).result(PATIENCE)
 
 
-def test_a_future_that_was_cancelled_by_its_owner_harms_nobody(broker_url: str) -> None:
+def test_cancelling_a_future_affects_no_other(broker_url: str) -> None:
     with Client(broker_url) as client:
         identity = client.submit("digits", DATA)
         given_up, kept = client.future(identity), client.future(identity)
@@ -73,7 +73,7 @@ def test_a_future_that_was_cancelled_by_its_owner_harms_nobody(broker_url: str) 
             assert kept.result(PATIENCE).request_id == identity
 
 
-def test_when_the_client_is_closed_who_waits_is_told(broker_url: str) -> None:
+def test_closing_the_client_ends_all_waits(broker_url: str) -> None:
     with Client(broker_url) as client:
         future = client.future(client.submit("digits", DATA))
     with pytest.raises(ResultTimeout, match="closed"):
@@ -96,7 +96,7 @@ def test_callbacks_run_beside_the_connection_and_may_use_the_client(broker_url: 
     assert sorted(found) == sorted((identity, "succeeded") for identity in ids)
 
 
-def test_results_are_yielded_as_they_come(broker_url: str) -> None:
+def test_results_are_yielded_as_they_arrive(broker_url: str) -> None:
     with Client(broker_url) as client:
         ids = client.submit_many([{"model": "digits", "data": DATA}] * 50)
         completed = client.as_completed([*ids, ids[0]], PATIENCE)
@@ -109,7 +109,7 @@ def test_results_are_yielded_as_they_come(broker_url: str) -> None:
         assert {outcome.request_id for outcome in client.as_completed(ids, 0)} == set(ids), "all are there"
 
 
-def test_those_that_do_not_come_in_time_are_named(broker_url: str) -> None:
+def test_late_results_are_named(broker_url: str) -> None:
     with Client(broker_url) as client:
         with Replier(broker_url):
             here = client.submit("digits", DATA)
@@ -124,7 +124,7 @@ def test_those_that_do_not_come_in_time_are_named(broker_url: str) -> None:
             list(client.as_completed(["7"]))
 
 
-def test_arrays_go_in_and_come_out(broker_url: str) -> None:
+def test_arrays_are_sent_and_returned(broker_url: str) -> None:
     image = np.linspace(0, 16, 64, dtype=np.float32).reshape(1, 64)
 
     def answer(request: Request) -> Outcome:
@@ -167,7 +167,7 @@ def test_an_own_key_is_an_id_and_a_trace_travels(broker_url: str) -> None:
 
 
 @pytest.mark.parametrize(("keep", "left"), [(False, 0), (True, 1)])
-def test_what_was_stored_for_a_request_goes_when_it_has_ended(
+def test_the_stored_input_of_an_ended_request_is_removed(
     broker_url: str, tmp_path: Path, keep: bool, left: int
 ) -> None:
     with Client(broker_url, store=tmp_path.as_uri(), keep_inputs=keep) as client:

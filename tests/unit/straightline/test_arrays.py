@@ -26,7 +26,7 @@ def output(datatype: str, shape: list[int], data: Any) -> InferOutput:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_the_bounds_of_every_datatype_come_back_exactly(name: str) -> None:
+def test_the_bounds_of_every_datatype_survive_a_round_trip(name: str) -> None:
     limits: Any = np.finfo(name) if name.startswith("float") else np.iinfo(name)
     array = np.array([[limits.min, 0, limits.max]], dtype=name)
     again = array_of(tensor("x", array))
@@ -35,13 +35,13 @@ def test_the_bounds_of_every_datatype_come_back_exactly(name: str) -> None:
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=20))
-def test_floats_come_back_to_the_last_bit(values: list[float]) -> None:
+def test_floats_survive_a_round_trip_to_the_last_bit(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)
     assert array_of(tensor("x", array)).tobytes() == array.tobytes()
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,), (2, 3), (2, 1, 3), (70_000,), (3, 50_000)])
-def test_every_shape_comes_back(shape: tuple[int, ...]) -> None:
+def test_every_shape_survives_a_round_trip(shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape, dtype=int), dtype=np.int64).reshape(shape)
     made = tensor("x", array)
     assert made.shape == list(shape)
@@ -59,7 +59,7 @@ def test_an_array_that_is_not_contiguous_is_sent_row_by_row() -> None:
     [np.array(["a", "ä"]), np.array([b"a", "ä".encode()]), np.array(["a", "ä".encode()], dtype=object)],
     ids=["str", "bytes", "object"],
 )
-def test_texts_travel_as_bytes_and_come_back_as_text(array: Any) -> None:
+def test_texts_are_sent_as_bytes_and_returned_as_text(array: Any) -> None:
     made = tensor("x", array)
     assert made.datatype == "BYTES"
     assert array_of(made).tolist() == ["a", "ä"]
@@ -82,7 +82,7 @@ def test_booleans_are_booleans() -> None:
         (np.array([b"\xff"]), "base64"),
     ],
 )
-def test_what_json_cannot_carry_is_refused_and_the_tensor_named(array: Any, words: str) -> None:
+def test_a_value_that_json_cannot_encode_is_refused_with_the_tensors_name(array: Any, words: str) -> None:
     with pytest.raises(ContractError, match=words) as caught:
         infer_request({"images": array})
     assert "'images'" in str(caught.value)
@@ -138,7 +138,9 @@ def test_null_in_an_answer_is_not_a_number() -> None:
         ("FP32", [-2], [1]),
     ],
 )
-def test_an_answer_that_is_not_what_it_says_is_refused(datatype: str, shape: list[int], data: Any) -> None:
+def test_data_that_does_not_match_its_datatype_or_shape_is_refused(
+    datatype: str, shape: list[int], data: Any
+) -> None:
     with pytest.raises(ContractError, match="'y'"):
         array_of(output(datatype, shape, data))
 
@@ -160,13 +162,13 @@ def test_an_outcome_without_an_answer_says_how_it_ended() -> None:
     assert (caught.value.request_id, caught.value.state) == ("i", "failed")
 
 
-def test_without_numpy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_numpy_is_reported_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(ConfigurationError, match="pip install"):
         array_of(InferInput(name="x", shape=[1], datatype="FP32", data=msgspec.Raw(b"[1]")))
 
 
-def test_who_sends_lists_does_not_import_numpy() -> None:
+def test_lists_do_not_import_numpy() -> None:
     code = (
         "import sys; from straightline.producer.submission import Submission, compose;"
         "compose(Submission(model='m', data={'inputs': []}), store=None, now=1.0);"

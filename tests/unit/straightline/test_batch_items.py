@@ -24,7 +24,7 @@ def read(content: Any, defaults: Defaults = DEFAULTS) -> Any:
 
 
 @pytest.mark.parametrize("member", ["data", "body"])
-def test_a_line_says_what_differs_from_the_job(member: str) -> None:
+def test_a_line_overrides_the_jobs_defaults(member: str) -> None:
     item = read({"custom_id": "a", "model": "other", member: V2, "allow": ["local"]})
     assert (item.custom_id, item.model, item.version, item.deadline) == ("a", "other", None, 60.0)
     assert (item.allow, json.loads(item.data)) == (("local",), V2)
@@ -49,7 +49,7 @@ def test_a_bare_request_is_a_line_too() -> None:
         ({"data": V2, "allow": ["moon"]}, "moon"),
     ],
 )
-def test_what_is_no_request_is_refused_in_words(content: Any, words: str) -> None:
+def test_an_invalid_line_is_refused_with_the_fix(content: Any, words: str) -> None:
     with pytest.raises(ContractError, match=words):
         read(content)
 
@@ -81,7 +81,7 @@ def test_a_line_that_is_no_json_is_shown() -> None:
         parse_line(text, DEFAULTS)
 
 
-def test_what_was_no_request_is_still_shown_after_it_was_submitted_again_unmended() -> None:
+def test_an_invalid_line_submitted_again_uncorrected_is_still_reported() -> None:
     said = "{ this is no JSON"
     for _ in range(3):
         with pytest.raises(ContractError) as refused:
@@ -144,5 +144,5 @@ def test_the_pace_says_when_it_will_be_done() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(59, "59 s"), (61, "1 min 01 s"), (7260, "2 h 01 min")])
-def test_times_are_told_in_two_units(seconds: float, text: str) -> None:
+def test_durations_are_shown_in_two_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

@@ -39,7 +39,7 @@ def producer() -> Iterator[Producer]:
         yield made
 
 
-def test_a_line_that_is_sent_again_is_asked_for_once_and_not_at_all_after_the_job(
+def test_a_resent_line_expects_one_outcome_and_none_after_the_job(
     producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "RETRY_INTERVAL_S", 0.01)

@@ -17,6 +17,6 @@ def test_a_function_is_taken() -> None:
 
 
 @pytest.mark.parametrize("other", [awaited, 3, "print"])
-def test_what_would_never_be_run_is_refused(other: Any) -> None:
+def test_a_callback_that_would_never_run_is_refused(other: Any) -> None:
     with pytest.raises(ContractError, match="a plain function, not `async def`"):
         check_callback(other)

@@ -10,7 +10,7 @@ COMMANDS = ("status", "result", "cancel", "why")
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("text", ["42", "../models", "a b", "%2e%2e"])
-def test_what_is_no_id_is_wrong_usage_whatever_the_command(
+def test_an_invalid_id_is_a_usage_error_of_every_command(
     command: str, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:

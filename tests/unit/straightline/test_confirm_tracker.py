@@ -60,7 +60,7 @@ def test_a_returned_message_is_settled_with_its_reason_by_the_ack_that_follows()
     assert outbox.settle(3, multiple=True) == [("a", None), ("b", "NO_ROUTE"), ("c", None)]
 
 
-def test_after_a_loss_what_is_unanswered_goes_first_in_its_order_under_new_tags() -> None:
+def test_after_a_loss_unconfirmed_items_go_first_in_order_with_new_tags() -> None:
     outbox = filled("a", "b", "c", "d")
     for _ in range(3):
         outbox.take()
@@ -71,7 +71,7 @@ def test_after_a_loss_what_is_unanswered_goes_first_in_its_order_under_new_tags(
     assert outbox.settle(3, multiple=True) == [("a", None), ("c", None), ("d", None)]
 
 
-def test_what_could_not_be_written_gives_its_tag_back() -> None:
+def test_an_item_that_could_not_be_written_returns_its_tag() -> None:
     outbox = filled("a", "b")
     outbox.take()
     outbox.untake(1)
@@ -80,7 +80,7 @@ def test_what_could_not_be_written_gives_its_tag_back() -> None:
         outbox.untake(7)
 
 
-def test_what_expires_is_taken_from_both_and_a_late_ack_means_nothing() -> None:
+def test_expired_items_are_removed_and_a_late_ack_is_ignored() -> None:
     outbox: ConfirmTracker[str] = ConfirmTracker()
     for number, item in enumerate("abcd"):
         outbox.put(item, float(number))

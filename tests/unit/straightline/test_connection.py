@@ -25,7 +25,7 @@ from tests.events import logged
 @pytest.mark.parametrize(
     "url", ["", "http://host", "amqp://host:port/", "localhost:5672", "amqp://u:secret@h:99999999/"]
 )
-def test_what_is_no_amqp_url_is_refused_without_showing_its_password(url: str) -> None:
+def test_an_invalid_amqp_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="amqp://user") as caught:
         parameters(url, "name")
     assert "secret" not in str(caught.value)
@@ -36,7 +36,7 @@ def test_a_url_keeps_its_own_heartbeat() -> None:
     assert parameters("amqp://h/v", "name").heartbeat == 8
 
 
-def test_the_innermost_reason_is_told() -> None:
+def test_the_innermost_reason_is_described() -> None:
     inner = AMQPConnectorSocketConnectError(ConnectionRefusedError(111, "Connection refused"))
     outer = AMQPConnectionError(AMQPConnectionWorkflowFailed([inner]))
     assert describe(outer) == "ConnectionRefusedError: [Errno 111] Connection refused"
@@ -55,7 +55,7 @@ def test_without_a_broker_a_message_fails_in_time_and_says_why() -> None:
     assert "secret" not in str(error)
 
 
-def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reason_is_logged_once_and_a_new_one_again(caplog: pytest.LogCaptureFixture) -> None:
     def nothing(_: object) -> None:
         """Take it."""
 
@@ -70,7 +70,7 @@ def test_a_reason_is_told_once_and_another_one_again(caplog: pytest.LogCaptureFi
     assert told == ["refused", "no password", "refused"]
 
 
-def test_the_end_of_a_loss_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_a_loss_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     def nothing(_: object) -> None:
         """Take it."""
 
@@ -115,7 +115,7 @@ def test_another_failure_in_between_begins_anew() -> None:
     assert refusals.record(REFUSED, 12.0)
 
 
-def test_whoever_asks_is_told_of_refusals_until_the_first_connection() -> None:
+def test_authentication_failures_are_reported_until_the_first_connection() -> None:
     def nothing(_: object) -> None:
         """Take it."""
 
@@ -170,7 +170,7 @@ def test_a_full_window_makes_the_publishing_thread_wait_and_then_fail() -> None:
         publisher.close(timeout=0)
 
 
-def test_a_closed_publisher_takes_nothing() -> None:
+def test_a_closed_publisher_rejects_messages() -> None:
     publisher = Publisher("amqp://127.0.0.1:1/", name="test")
     waiting = publisher.publish(Outgoing("e", "k", b"{}"))
     publisher.close(timeout=0)

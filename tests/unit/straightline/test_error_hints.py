@@ -56,7 +56,7 @@ def test_a_request_is_refused_with_what_is_valid(members: dict[str, Any], words:
     assert "regex" not in str(caught.value)
 
 
-def test_who_submits_a_request_of_no_class_is_told_which_there_are() -> None:
+def test_an_unknown_class_is_refused_with_the_valid_ones() -> None:
     wrong: Any = "bach"
     with pytest.raises(ContractError, match="use one of interactive, batch"):
         prepare(Submission(model="digits", data=DATA, class_=wrong), by_reference=False, now=1.0)
@@ -72,14 +72,14 @@ def test_who_submits_a_request_of_no_class_is_told_which_there_are() -> None:
         ({"data": DATA, "allow": ["lokal"]}, "`$.allow[0]`; use one of serverless, gpu-container, local"),
     ],
 )
-def test_a_line_of_a_job_is_refused_with_what_there_is(line: dict[str, Any], words: str) -> None:
+def test_a_line_of_a_job_is_refused_with_what_is_valid(line: dict[str, Any], words: str) -> None:
     with pytest.raises(ContractError) as caught:
         parse_line(msgspec.json.encode(line), Defaults(model="digits"))
     assert words in str(caught.value)
     assert "or an object with" not in str(caught.value)
 
 
-def test_parameters_of_a_job_and_keys_of_an_object_are_told_with_what_is_valid() -> None:
+def test_errors_in_job_parameters_and_object_keys_show_what_is_valid() -> None:
     backends = "use one of serverless, gpu-container, local"
     assert backends in said_of({"allow": ["lokal"]}, Defaults)
     spec = {"name": "m", "version": "1", "inputs": [], "outputs": [], "max_payload": {"lokal": 1}}

@@ -40,7 +40,7 @@ def test_only_a_request_that_reached_the_model_is_suspect(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", sorted(faults.GIVEN_BACK))
-def test_what_a_pool_gives_back_was_never_asked(word: str) -> None:
+def test_a_fault_before_execution_never_reached_the_model(word: str) -> None:
     assert not traits_of(word).asked
     assert not traits_of(word).reached_model
 

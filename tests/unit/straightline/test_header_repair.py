@@ -44,6 +44,6 @@ def test_without_headers_there_is_nothing_to_take_out(others: dict[str, Any]) ->
 
 
 @given(st.binary(max_size=64))
-def test_what_is_damaged_is_left_alone(junk: bytes) -> None:
+def test_a_damaged_payload_is_not_repaired(junk: bytes) -> None:
     found = strip_headers(junk)
     assert found is None or len(found) < len(junk)

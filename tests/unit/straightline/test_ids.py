@@ -72,7 +72,7 @@ def test_every_text_is_a_key(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 1025, "\ud800", 7, None, b"a"])
-def test_what_is_no_text_or_too_long_is_no_key(key: object) -> None:
+def test_a_key_must_be_a_text_within_the_limit(key: object) -> None:
     with pytest.raises(ContractError, match="key"):
         id_of_key(key)  # type: ignore[arg-type]
 
@@ -86,7 +86,7 @@ def test_every_way_to_write_a_uuid_has_one_canonical_form(identity: uuid.UUID) -
 
 
 @given(st.text(max_size=40))
-def test_what_is_no_uuid_has_none(text: str) -> None:
+def test_a_text_that_is_not_a_uuid_has_no_canonical_form(text: str) -> None:
     try:
         uuid.UUID(text)
     except ValueError:

@@ -65,7 +65,7 @@ def test_an_unexpected_fault_costs_both_their_connections_and_neither_its_thread
     assert logged(caplog, "amqp_thread_failed")
 
 
-def test_a_timer_that_raises_takes_no_other_one_with_it() -> None:
+def test_a_timer_that_raises_does_not_stop_other_timers() -> None:
     link = ManagedConnection(NOBODY, "test", on_channel=lambda _: None, on_lost=lambda _: None)
     ran = threading.Event()
 

@@ -44,7 +44,7 @@ minimum = 0.9
 """
 
 
-def test_a_whole_file_is_read_with_its_defaults() -> None:
+def test_a_complete_file_is_parsed_with_its_defaults() -> None:
     file = decode_model_file(WHOLE)
     assert (file.name, file.version, file.flavour, file.entry) == ("echo", "1.2", "python", "model:predict")
     assert file.max_payload == {"serverless": 5_000_000}
@@ -138,6 +138,6 @@ def test_tensors_are_named_once_and_there_is_at_least_one() -> None:
         )
 
 
-def test_the_line_of_a_member_is_that_of_the_innermost_one_that_stands_in_a_line() -> None:
+def test_the_line_of_a_member_is_that_of_the_innermost_one_with_a_line() -> None:
     assert line_of("a = 1\n[[b]]\n[[b]]\nc = {d = 2}\n", ("b", 1, "c", "d")) == 4
     assert line_of("a = 1\n", ("nothing",)) is None

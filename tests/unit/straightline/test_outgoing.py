@@ -30,7 +30,7 @@ def test_an_ordinary_message_is_let_through() -> None:
         ({"headers": {"a": "x" * 120_000}}, "put large values into the body"),
     ],
 )
-def test_what_the_broker_would_hang_up_over_is_refused_with_the_cure(changes: Any, words: str) -> None:
+def test_a_message_that_would_close_the_connection_is_refused_with_the_fix(changes: Any, words: str) -> None:
     assert words in (invalid_reason(message(**changes), 100) or "")
 
 
@@ -58,5 +58,5 @@ def test_a_size_limit_of_the_broker_is_blamed_on_the_message_of_that_size() -> N
     assert list(errors_by_tag(406, text, {1: message(), 2: message(body=b"x" * 300)})) == [2]
 
 
-def test_nobody_is_blamed_for_what_cannot_be_told() -> None:
+def test_no_message_is_blamed_without_evidence() -> None:
     assert errors_by_tag(541, "INTERNAL_ERROR", {1: message()}) == {}

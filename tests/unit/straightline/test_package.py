@@ -35,7 +35,7 @@ def test_the_command_that_the_wheel_installs_exists() -> None:
     assert "exit codes" in done.stdout
 
 
-def test_importing_the_client_brings_only_what_it_needs() -> None:
+def test_importing_the_client_imports_only_its_dependencies() -> None:
     """Checked in a fresh interpreter; the names are top-level modules that are none of Python's own."""
     code = (
         "import sys; before = set(sys.modules); from straightline import Client;"

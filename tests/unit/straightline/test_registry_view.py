@@ -73,5 +73,5 @@ def test_a_request_is_always_of_the_canary_or_never_and_other_canaries_take_othe
     assert all(later for earlier, later in zip(first, more, strict=True) if earlier)
 
 
-def test_a_canary_that_is_not_in_place_takes_nothing() -> None:
+def test_a_canary_that_is_not_deployed_gets_no_requests() -> None:
     assert not any(takes_canary(model("1", canary="2", share=100), new_id()) for _ in range(20))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from straightline.producer.results import ResultBuffer
 
 
-def test_a_result_is_there_for_who_asks_later_and_again() -> None:
+def test_a_result_can_be_read_later_and_again() -> None:
     results = ResultBuffer(10, 1_000)
     results.put("a", b"1")
     assert results.wait("a", 0) == b"1"
@@ -27,7 +27,7 @@ def test_one_may_wait_for_ever() -> None:
     assert found == [b"1"]
 
 
-def test_who_waits_is_woken_by_the_one_that_comes() -> None:
+def test_a_waiting_caller_is_woken_by_its_result() -> None:
     results = ResultBuffer(10, 1_000)
     found: list[bytes | None] = []
     thread = threading.Thread(target=lambda: found.append(results.wait("a", 30)))
@@ -38,7 +38,7 @@ def test_who_waits_is_woken_by_the_one_that_comes() -> None:
     assert found == [b"1"]
 
 
-def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
+def test_a_later_result_of_the_same_id_replaces_the_first() -> None:
     results = ResultBuffer(10, 1_000)
     results.put("a", b"1")
     assert results.wait("a", 0) == b"1"
@@ -47,7 +47,7 @@ def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
     assert len(results) == 1
 
 
-def test_what_is_forgotten_does_not_come_again_and_takes_no_room() -> None:
+def test_a_forgotten_result_is_gone_and_uses_no_space() -> None:
     results = ResultBuffer(10, 10)
     for read in (False, True):
         results.put("a", b"0123456789")
@@ -61,7 +61,7 @@ def test_what_is_forgotten_does_not_come_again_and_takes_no_room() -> None:
     assert results.look("b") is not None
 
 
-def test_over_the_limit_what_was_read_goes_first_and_then_the_oldest() -> None:
+def test_over_the_limit_read_results_are_dropped_first_then_the_oldest() -> None:
     results = ResultBuffer(3, 1_000)
     for key in "abc":
         results.put(key, key.encode())
@@ -84,7 +84,7 @@ def test_one_result_larger_than_the_limit_is_kept_all_the_same() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9), st.booleans()), max_size=60))
-def test_the_bounds_hold_whatever_comes(steps: list[tuple[str, int, bool]]) -> None:
+def test_the_bounds_always_hold(steps: list[tuple[str, int, bool]]) -> None:
     results = ResultBuffer(4, 20)
     for key, size, read in steps:
         results.put(key, b"x" * size)
@@ -95,7 +95,7 @@ def test_the_bounds_hold_whatever_comes(steps: list[tuple[str, int, bool]]) -> N
         assert results._bytes <= 20
 
 
-def test_who_asks_is_called_once_with_what_comes_and_at_once_with_what_is_there() -> None:
+def test_a_caller_is_called_once_or_gets_an_existing_result_at_once() -> None:
     results = ResultBuffer(10, 1_000)
     called: list[bytes | None] = []
     assert results.ask("a", called.append) is None
@@ -106,7 +106,7 @@ def test_who_asks_is_called_once_with_what_comes_and_at_once_with_what_is_there(
     assert called == [b"1"]
 
 
-def test_who_has_given_up_is_not_called() -> None:
+def test_a_withdrawn_caller_is_not_called() -> None:
     results = ResultBuffer(10, 1_000)
     called: list[bytes | None] = []
     results.ask("a", called.append)
@@ -116,7 +116,7 @@ def test_who_has_given_up_is_not_called() -> None:
     assert called == []
 
 
-def test_closing_tells_who_waits_and_who_comes_later() -> None:
+def test_closing_ends_present_and_later_waits() -> None:
     results = ResultBuffer(10, 1_000)
     called: list[bytes | None] = []
     results.put("a", b"1")
@@ -129,7 +129,7 @@ def test_closing_tells_who_waits_and_who_comes_later() -> None:
     assert results.wait("c", 30) is None
 
 
-def test_what_somebody_waits_for_reaches_them_whatever_the_bounds() -> None:
+def test_an_awaited_result_is_delivered_whatever_the_bounds() -> None:
     results = ResultBuffer(1, 1)
     called: list[bytes | None] = []
     for key in "abc":

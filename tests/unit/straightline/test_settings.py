@@ -31,7 +31,7 @@ class Settings(msgspec.Struct):
         ("DRIVER", "none", "invalid enum value 'none'; use one of docker, process"),
     ],
 )
-def test_a_wrong_one_is_named_in_full_with_what_it_takes(name: str, value: str, takes: str) -> None:
+def test_an_invalid_setting_is_named_with_what_is_valid(name: str, value: str, takes: str) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         load(Settings, {"STRAIGHTLINE_F": "1", f"STRAIGHTLINE_{name}": value})
     assert str(wrong.value) == f"STRAIGHTLINE_{name} is invalid: {takes}"
@@ -42,6 +42,6 @@ def test_an_empty_one_is_missing() -> None:
         load(Settings, {"STRAIGHTLINE_F": ""})
 
 
-def test_texts_become_what_the_fields_are() -> None:
+def test_texts_are_converted_to_the_fields_types() -> None:
     made = load(Settings, {"A_F": "0.5", "A_MANY": "2", "A_DEPLOY": "true", "A_PLACE": "/x"}, prefix="A_")
     assert made == Settings(0.5, 2, None, deploy=True, place=Path("/x"))

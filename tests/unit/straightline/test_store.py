@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Store:
     return Store((tmp_path / "store").as_uri())
 
 
-def test_what_was_put_comes_back_and_is_named_by_its_content(store: Store, tmp_path: Path) -> None:
+def test_stored_bytes_are_returned_and_named_by_their_digest(store: Store, tmp_path: Path) -> None:
     ref = store.put(b"hello")
     assert ref == store.put(b"hello")
     assert ref == reference(f"{tmp_path.as_uri()}/store/{DIGEST[:2]}/{DIGEST}")
@@ -117,14 +117,14 @@ def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
     assert store.get(store.put(b"hello")) == b"hello"
 
 
-def test_what_is_no_plain_file_is_not_waited_for(store: Store, tmp_path: Path) -> None:
+def test_a_device_or_pipe_is_refused_without_blocking(store: Store, tmp_path: Path) -> None:
     (tmp_path / "store" / "folder").mkdir(parents=True)
     os.mkfifo(tmp_path / "store" / "pipe")
     for name in ("pipe", "folder", "pipe/a"):
         assert refusal(store, reference(f"{tmp_path.as_uri()}/store/{name}")) == "forbidden_reference", name
 
 
-def test_what_is_not_there_is_told_apart_from_what_is_wrong(store: Store) -> None:
+def test_missing_and_wrong_data_are_distinguished(store: Store) -> None:
     ref = store.put(b"hello")
     assert refusal(store, msgspec.structs.replace(ref, uri=ref.uri + "0")) == "missing_data"
     assert refusal(store, msgspec.structs.replace(ref, size=4)) == "wrong_data"
@@ -132,7 +132,7 @@ def test_what_is_not_there_is_told_apart_from_what_is_wrong(store: Store) -> Non
     assert refusal(store, msgspec.structs.replace(ref, sha256="0" * 64)) == "wrong_data"
 
 
-def test_a_reference_that_lies_about_a_giant_is_refused_unread(tmp_path: Path) -> None:
+def test_a_reference_to_an_oversized_file_is_refused_unread(tmp_path: Path) -> None:
     store = Store(tmp_path.as_uri(), largest=100)
     assert refusal(store, reference(f"{tmp_path.as_uri()}/a", size=101)) == "too_large"
 
@@ -181,7 +181,9 @@ def test_an_escape_that_means_nothing_is_refused(root: str) -> None:
         Store(root)
 
 
-def test_without_fsspec_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_fsspec_is_reported_with_the_package_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ConfigurationError, match="pip install"):
         Store(tmp_path.as_uri())

@@ -43,7 +43,7 @@ def test_every_request_has_an_id_of_its_own_that_sorts_by_time() -> None:
     assert {identity[14] for identity in ids} == {"7"}
 
 
-def test_data_just_within_the_limit_stays_inline_and_above_it_goes_to_the_store() -> None:
+def test_data_is_inline_up_to_the_limit_and_stored_above_it() -> None:
     store = FakeStore()
     room = MAX_INLINE_BYTES - len(encode_data(padded(0)))
     draft = compose(Submission(model="m", data=padded(room)), store=store, now=NOW)
@@ -55,7 +55,7 @@ def test_data_just_within_the_limit_stays_inline_and_above_it_goes_to_the_store(
     assert draft.request.size == MAX_INLINE_BYTES + 1
 
 
-def test_what_is_refused_leaves_nothing_in_the_store() -> None:
+def test_a_refused_request_leaves_nothing_in_the_store() -> None:
     store = FakeStore()
     with pytest.raises(ContractError):
         compose(Submission(model="", data=padded(MAX_INLINE_BYTES)), store=store, now=NOW)
@@ -74,7 +74,7 @@ def test_a_deadline_that_is_no_time_ahead_is_refused(deadline: Any) -> None:
 
 
 @pytest.mark.parametrize("allow", [["moon"], ["local", 7], [["local"]], "local"])
-def test_a_backend_that_there_is_not_is_told_beside_those_that_there_are(allow: Any) -> None:
+def test_an_unknown_backend_is_refused_with_the_valid_ones(allow: Any) -> None:
     with pytest.raises(ContractError, match="serverless, gpu-container, local"):
         compose(Submission(model="m", data=DATA, allow=allow), store=None, now=NOW)
 
@@ -100,7 +100,7 @@ def test_a_mapping_may_say_class_as_on_the_wire(word: str) -> None:
 
 
 @pytest.mark.parametrize("item", [{}, {"model": "m"}, {"model": "m", "data": DATA, "x": 1}, 7, None, "m"])
-def test_what_is_no_submission_is_refused(item: Any) -> None:
+def test_an_invalid_submission_is_refused(item: Any) -> None:
     with pytest.raises(ContractError, match="Submission"):
         submission_of(item)
 

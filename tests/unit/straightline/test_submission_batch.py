@@ -13,7 +13,7 @@ from straightline.producer.submission_batch import BatchTracker
 Settle = Callable[[BaseException | None], None]
 
 
-def test_ids_come_in_order_whatever_the_order_of_the_confirms() -> None:
+def test_ids_are_in_order_whatever_the_order_of_the_confirms() -> None:
     account = BatchTracker()
     settles = [account.add(name) for name in "abc"]
     for settle in reversed(settles):
@@ -34,7 +34,7 @@ def test_nothing_sent_is_nothing_to_wait_for() -> None:
     assert BatchTracker().close() == []
 
 
-def test_what_failed_is_told_by_position_and_keeps_its_id_where_it_had_one() -> None:
+def test_failures_are_reported_by_position_and_keep_their_ids() -> None:
     account = BatchTracker()
     account.add("a")(None)
     account.skip(Rejected("wrong"))
@@ -52,7 +52,7 @@ def test_what_failed_is_told_by_position_and_keeps_its_id_where_it_had_one() -> 
     assert caught.value.stopped_at is None
 
 
-def test_when_the_broker_is_gone_no_more_is_taken() -> None:
+def test_when_the_broker_is_unavailable_the_input_is_not_consumed() -> None:
     account = BatchTracker()
     settle = account.add("a")
     assert not account.stop_if_unavailable()

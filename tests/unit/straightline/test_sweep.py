@@ -38,7 +38,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_old_goes_and_what_is_young_stays(store: Store, folder: Path) -> None:
+def test_old_files_are_removed_and_young_ones_kept(store: Store, folder: Path) -> None:
     old_result, old_input = store.put(b"result"), store.put(b"input", new_id())
     young = store.put(b"young", new_id())
     for ref in (old_result, old_input):
@@ -52,7 +52,7 @@ def test_what_is_old_goes_and_what_is_young_stays(store: Store, folder: Path) ->
     assert sweep(store, 7 * DAY) == SweepReport(kept=1, kept_bytes=5)
 
 
-def test_the_part_of_a_writer_that_died_goes_too(store: Store, folder: Path) -> None:
+def test_the_part_file_of_a_dead_writer_is_removed(store: Store, folder: Path) -> None:
     whole = path_of(folder, store.put(b"whole", new_id()).uri)
     part = whole.with_name(f"{whole.name}.0123abcd.part")
     part.write_bytes(b"wh")
@@ -61,7 +61,7 @@ def test_the_part_of_a_writer_that_died_goes_too(store: Store, folder: Path) -> 
     assert names(folder) == {whole.name}
 
 
-def test_what_others_keep_in_the_store_stays(store: Store, folder: Path) -> None:
+def test_foreign_files_in_the_store_are_kept(store: Store, folder: Path) -> None:
     digest = "0" * 64
     others = ["jobs/a.json", "ab/readme", f"ab/{'g' * 64}", "notes.txt", f"ab/cd/{digest}", f"abc/{digest}"]
     for name in others:
@@ -72,7 +72,7 @@ def test_what_others_keep_in_the_store_stays(store: Store, folder: Path) -> None
     assert len(names(folder)) == len(set(names(folder))) == 5
 
 
-def test_what_is_put_again_is_young_again(store: Store, folder: Path) -> None:
+def test_a_file_written_again_is_young_again(store: Store, folder: Path) -> None:
     ref = store.put(b"result")
     age(path_of(folder, ref.uri), FRESH_S + 60)
     assert store.put(b"result") == ref
@@ -102,7 +102,7 @@ def test_nothing_outside_of_the_store_is_removed(store: Store, folder: Path) -> 
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), MIN_AGE_S - 1])
-def test_what_may_still_be_in_use_cannot_be_swept(store: Store, seconds: float) -> None:
+def test_an_age_that_may_be_in_use_is_refused(store: Store, seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="2 h"):
         sweep(store, seconds)
 
@@ -132,7 +132,7 @@ def test_a_store_of_another_kind_is_swept_alike() -> None:
     assert sweep(store, DAY, now=time.time() + 2 * DAY) == SweepReport(removed=1, removed_bytes=1)
 
 
-def test_the_command_says_what_it_did(
+def test_the_command_prints_its_counts(
     store: Store, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     age(path_of(folder, store.put(b"12345").uri), 8 * DAY)

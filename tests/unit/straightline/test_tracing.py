@@ -12,7 +12,7 @@ from straightline.tracing import headers, received
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_what_is_given_travels() -> None:
+def test_a_given_trace_context_is_sent() -> None:
     assert headers({"traceparent": PARENT}) == {"traceparent": PARENT}
     both = {"traceparent": PARENT, "tracestate": "vendor=1"}
     assert headers(both | {"baggage": "x"}) == both
@@ -50,7 +50,7 @@ def test_a_state_that_is_too_long_to_pass_on_is_left_out() -> None:
         {"traceparent": PARENT, "tracestate": 7},
     ],
 )
-def test_what_is_no_trace_context_is_refused(given: dict[str, str]) -> None:
+def test_an_invalid_trace_context_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ContractError, match="trace"):
         headers(given)
 
@@ -73,5 +73,7 @@ def test_what_is_no_trace_context_is_refused(given: dict[str, str]) -> None:
         ),
     ],
 )
-def test_what_is_malformed_is_dropped(given: dict[str, Any], found: tuple[str | None, str | None]) -> None:
+def test_a_malformed_trace_context_is_dropped(
+    given: dict[str, Any], found: tuple[str | None, str | None]
+) -> None:
     assert received(given) == found

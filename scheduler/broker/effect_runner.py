@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from scheduler.effects import NO_EFFECTS, Delivery, Effects, Send
+from straightline import names
 from straightline.amqp import Publisher
 from straightline.errors import Rejected, StraightLineError
 from straightline.support import failpoints
@@ -89,6 +90,10 @@ class EffectRunner:
             log.warning(
                 "reply_not_delivered", request_id=outgoing.message_id, error=error
             )  # the ledger has its outcome
+            error = None
+        elif error is not None and outgoing.exchange == names.STATUS:
+            # Later events replace them; published again, they would pile up while their exchange is missing.
+            log.warning("status_events_not_published", error=error)
             error = None
         if error is None:
             self.unconfirmed -= 1

@@ -1,6 +1,7 @@
 """The command line `python -m modelkit`: one module for each command, with `register` and `run`."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from modelkit.cli import list as listing
 from modelkit.cli.exit_codes import EXIT_CODES, INTERRUPTED, USAGE, exit_code
 from modelkit.cli.result import CommandResult
 from straightline.errors import StraightLineError
+from straightline.support.event_log import printable
 
 COMMANDS: Final = (new, train, validate, compress, package, deploy, rollback, listing, remove)
 
@@ -32,11 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(chosen, "run"):
         parser.print_help(sys.stderr)
         return USAGE
+    # Lost connections are reported by the error of the command; the deployer's own warnings go to stderr.
+    logging.getLogger("straightline").addHandler(logging.NullHandler())
     try:
         result: CommandResult = chosen.run(chosen, os.environ)
     except StraightLineError as error:
         code = exit_code(error)
-        print(f"modelkit: {error}", file=sys.stderr)
+        text = printable(str(error), len(str(error)), keep="\n")
+        print(f"modelkit: {text}", file=sys.stderr)
         if chosen.json:
             _print_json({"error": str(error), "error_class": type(error).__name__, "exit_code": code})
         return code

@@ -66,6 +66,15 @@ def test_an_error_is_one_message_with_its_exit_code(
     assert "Traceback" not in text
 
 
+def test_an_error_shows_control_characters_as_escapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, text = run(capsys, "train", str(tmp_path / "\x1b[31mred"))
+    assert code == 2
+    assert "\\x1b[31mred" in text
+    assert "\x1b" not in text
+
+
 def test_a_new_project_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     code, record, _ = run(capsys, "new", "plane", "--directory", str(tmp_path))

@@ -99,7 +99,7 @@ BREAKERS_QUEUE_PREFIX: Final = "straightline.breakers."
 REPLY_QUEUE_PREFIX: Final = "straightline.reply."
 
 DELAYS_MS: Final[tuple[int, ...]] = (250, 350, 500, 1_000, 1_400, 2_000, 5_000, 7_000, 10_000, 30_000)
-"""Delays of retries; several similar ones, so that requests that failed together do not return together."""
+"""Delays of retries and holds; some are similar, so that requests that failed together return apart."""
 
 PREDICT_TASK: Final = "straightline.predict"
 INFER_TASK: Final = "straightline.infer"

@@ -93,7 +93,7 @@ class EffectRunner:
             error = None
         elif error is not None and outgoing.exchange == names.STATUS:
             # Later events replace them; published again, they would pile up while their exchange is missing.
-            log.warning("status_events_not_published", error=error)
+            log.warning("status_events_dropped", error=error)
             error = None
         if error is None:
             self.unconfirmed -= 1

@@ -19,6 +19,7 @@ PLAIN_LOGGERS = {
     "straightline/support/event_log.py": "what events go through",
     "straightline/support/logs.py": "sets up the root logger",
     "straightline/cli/__init__.py": "silences the library's log",
+    "modelkit/cli/__init__.py": "silences the library's log",
     "modelkit/compression.py": "silences the quantiser's log",
     "workers/celery_ext/consumer.py": "kombu takes a logger",
 }

@@ -217,7 +217,7 @@ LOCAL = ["-Q", "straightline.local"]
         ([*LOCAL, "-P", "solo"], {}, "start it with -P threads"),
         (LOCAL, {"STRAIGHTLINE_BROKER_URL": ""}, "STRAIGHTLINE_BROKER_URL is not set"),
         (LOCAL, {"STRAIGHTLINE_LOCAL_URL": ""}, "STRAIGHTLINE_LOCAL_URL is not set"),
-        (LOCAL, {"STRAIGHTLINE_MODELS_DIR": "/nonexistent"}, "no model directory /nonexistent"),
+        (LOCAL, {"STRAIGHTLINE_MODELS_DIR": "/nonexistent"}, "no directory of models at /nonexistent"),
     ],
 )
 def test_a_worker_that_cannot_start_reports_the_remedy(

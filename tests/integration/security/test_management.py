@@ -81,7 +81,7 @@ def test_two_users_may_not_share_a_password(
         monkeypatch.setenv(variable(user), "one-password-for-two")
     assert main(["definitions"]) == 1
     said = capsys.readouterr()
-    assert "are the same" in said.err
+    assert "are equal" in said.err
     assert "one-password-for-two" not in said.err + said.out
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from scheduler.lifecycle import Stage
-from straightline.contracts.status_events import StatusEvent, StatusEvents
+from straightline.contracts.status_events import StatusEvent, StatusEvents, in_messages
 
 REPORT_DELAY_S: Final = 0.2
 """Age of a state before it is reported: most requests end sooner and cost no event."""
@@ -12,8 +12,6 @@ REFRESH_INTERVAL_S: Final = 2.0
 """Time between two comparisons of held requests' reasons with those last reported."""
 LEADER_INTERVAL_S: Final = 1.0
 """Longest silence of a leader; an empty message says that it still leads."""
-MAX_EVENTS: Final = 64
-"""Events in one message."""
 
 Snapshot = Callable[[float], Callable[[str], StatusEvent | None]]
 """Returns a function from an id to the state of that request: None if it has ended or is unknown."""
@@ -58,8 +56,9 @@ class StatusFeed:
         events = [*self._fresh(now), *self._changed_reasons(now)]
         if events or now - self._sent_at >= LEADER_INTERVAL_S or now < self._sent_at:
             self._sent_at = now
-            for start in range(0, max(1, len(events)), MAX_EVENTS):
-                yield StatusEvents(at=now, leader=True, events=events[start : start + MAX_EVENTS])
+            yield from (
+                in_messages(events, at=now, leader=True) if events else [StatusEvents(at=now, leader=True)]
+            )
 
     def _fresh(self, now: float) -> Iterator[StatusEvent]:
         due = []

@@ -1,9 +1,15 @@
 """Status events: how far unfinished requests came, as schedulers and pools publish it."""
 
+from collections.abc import Iterator, Sequence
+from typing import Final
+
 import msgspec
 
 from straightline.contracts.ticket import Attempt, Reason
 from straightline.names import Backend, RequestClass, Stage
+
+MAX_EVENTS: Final = 64
+"""Events in one message."""
 
 
 class StatusEvent(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"class_": "class"}):
@@ -57,3 +63,9 @@ class StatusEvents(msgspec.Struct, kw_only=True, omit_defaults=True):
     at: float
     leader: bool = False
     events: list[StatusEvent] = []
+
+
+def in_messages(events: Sequence[StatusEvent], *, at: float, leader: bool = False) -> Iterator[StatusEvents]:
+    """Spread events over messages of at most `MAX_EVENTS` each; without events there is no message."""
+    for start in range(0, len(events), MAX_EVENTS):
+        yield StatusEvents(at=at, leader=leader, events=list(events[start : start + MAX_EVENTS]))

@@ -1,10 +1,10 @@
 """Status events of the requests that this pool runs."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
-from straightline.contracts.status_events import StatusEvent, StatusEvents
+from straightline.contracts.status_events import StatusEvent, in_messages
 from straightline.messages.signals import status_events_message
 from straightline.support.event_log import EventLogger
 from workers.coordination.cancellation import CancellationTracker
@@ -16,8 +16,6 @@ logger = EventLogger(__name__)
 
 REPORT_INTERVAL_S: Final = 0.25
 """Time between two looks at what runs. A request that ends before the second look costs no event."""
-MAX_EVENTS: Final = 64
-"""Events in one message."""
 
 
 class StatusReporter:
@@ -60,8 +58,8 @@ class StatusReporter:
         }
         fresh = [running_event(*long[id_], self._pool, now) for id_ in long if id_ not in self._reported]
         self._reported = set(long)
-        for events in _batches(fresh):
-            self._sender.publish(status_events_message(StatusEvents(at=now, events=events)))
+        for events in in_messages(fresh, at=now):
+            self._sender.publish(status_events_message(events))
 
     def _run(self) -> None:
         while not self._stopped.wait(REPORT_INTERVAL_S):
@@ -92,8 +90,3 @@ def running_event(work: Work, since: float, pool: PoolIdentity, now: float) -> S
         started_at=since,
         deadline=ticket.deadline,
     )
-
-
-def _batches(events: list[StatusEvent]) -> Iterable[list[StatusEvent]]:
-    for start in range(0, len(events), MAX_EVENTS):
-        yield events[start : start + MAX_EVENTS]

@@ -54,7 +54,7 @@ class StatusLookup:
         if outcome is not None:
             self._events.drop(request_id)
             return FoundStatus(with_placement(status_of(outcome), self.unanswered_placement(outcome)))
-        status = self.unfinished(request_id)
+        status = self._unfinished(request_id, event)
         stale = self._events.stale_reason()
         if status is None:
             raise _not_found(request_id, stale)
@@ -67,9 +67,11 @@ class StatusLookup:
         Raises:
             LedgerUnavailable, LedgerNotMigrated: the ledger cannot be queried.
         """
+        return self._unfinished(request_id, self._events.find(request_id))
+
+    def _unfinished(self, request_id: str, event: StatusEvent | None) -> RequestStatus | None:
         with self._ledger.connection() as connection:
             submission = find_submission(connection, request_id)
-        event = self._events.find(request_id)
         if event is None:
             return None if submission is None else _submitted(submission)
         known = {name: value for name in _SHARED if (value := getattr(event, name))}

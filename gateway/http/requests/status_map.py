@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from straightline.contracts.status_events import StatusEvent, StatusEvents
+from straightline.support.bounded_dict import BoundedDict
 
 MAX_REQUESTS: Final = 20_000
 """Requests that are remembered; above it, the one whose last event is oldest is forgotten."""
@@ -27,9 +28,8 @@ class StatusMap:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, max_requests: int = MAX_REQUESTS) -> None:
         self._clock = clock
-        self._max_requests = max_requests
         self._lock = threading.Lock()
-        self._latest: dict[str, StatusEvent] = {}
+        self._latest: BoundedDict[str, StatusEvent] = BoundedDict(max_requests)
         self._leader_seen_at: float | None = None
         self._last_beat: tuple[float, float] | None = None  # when it was sent, and when it arrived
         self.reader_trouble: Callable[[], str | None] = lambda: None
@@ -43,10 +43,7 @@ class StatusMap:
             for event in message.events:
                 known = self._latest.get(event.id)
                 if known is None or _position(event) >= _position(known):
-                    self._latest.pop(event.id, None)  # the newest last
                     self._latest[event.id] = event
-            while len(self._latest) > self._max_requests:
-                del self._latest[next(iter(self._latest))]
 
     def find(self, request_id: str) -> StatusEvent | None:
         """Return the latest event of a request; None if there is none or it is forgotten."""

@@ -8,9 +8,10 @@ import pytest
 from scheduler.dispatch.decision import BATCH_RESTS, BATCH_SHARE_USED, PROBE_YIELDED, RETRY_BUDGET_SPENT
 from scheduler.events import LeadershipChanged
 from scheduler.handlers.status_resolver import WAITS_FOR_TURN, StatusResolver
-from scheduler.output.status_feed import LEADER_INTERVAL_S, MAX_EVENTS, REFRESH_INTERVAL_S, REPORT_DELAY_S
+from scheduler.output.status_feed import LEADER_INTERVAL_S, REFRESH_INTERVAL_S, REPORT_DELAY_S
 from straightline import names
 from straightline.contracts import Completion, Feedback, StatusEvent
+from straightline.contracts.status_events import MAX_EVENTS
 from straightline.ids import new_id
 from tests.unit.scheduler.harness import NOW, SchedulerHarness, placements, tickets
 

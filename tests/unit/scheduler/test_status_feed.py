@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scheduler.lifecycle import Stage
 from scheduler.output.status_feed import (
     LEADER_INTERVAL_S,
-    MAX_EVENTS,
     REFRESH_INTERVAL_S,
     REPORT_DELAY_S,
     StatusFeed,
 )
 from straightline.contracts import StatusEvent, StatusEvents
+from straightline.contracts.status_events import MAX_EVENTS
 from straightline.names import Stage as State
 
 STATES: dict[Stage, State] = {"held": "held", "placed": "placed", "retrying": "held"}

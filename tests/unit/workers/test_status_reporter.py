@@ -11,10 +11,11 @@ import pytest
 from straightline import names
 from straightline.amqp.publishing.outgoing import Outgoing
 from straightline.contracts import Attempt, Reason, StatusEvent, StatusEvents
+from straightline.contracts.status_events import MAX_EVENTS
 from tests.unit.workers.conftest import NOW
 from workers.coordination import status_reporter
 from workers.coordination.cancellation import CancellationTracker
-from workers.coordination.status_reporter import MAX_EVENTS, REPORT_INTERVAL_S, StatusReporter
+from workers.coordination.status_reporter import REPORT_INTERVAL_S, StatusReporter
 from workers.domain.outcomes import PRICES, PoolIdentity
 from workers.domain.placements import Work
 
